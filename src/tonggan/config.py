@@ -1,0 +1,117 @@
+"""Frozen, strict configuration: the base of every Config, and how YAML and ``--set`` become one.
+
+Each part declares a ``Config`` subclass with ``kind: Literal[...]`` and ``build(...)``; a family of parts is a
+discriminated union, so a typo is answered with the field's path and the allowed kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tonggan.errors import ConfigError
+
+_ConfigT = TypeVar("_ConfigT", bound="Config")
+
+
+class Config(BaseModel):
+    """Base of all configs: frozen, nothing extra, each field documented by its ``Field(description=...)``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def parse(cls: type[_ConfigT], data: Mapping[str, Any], *, who: str) -> _ConfigT:
+        """Validate ``data``; ``who`` names its origin in an error.
+
+        Raises:
+            ConfigError: with one line for each offending field: its path, what was got, what is allowed.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise _explain(error, who) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that ``parse`` reads back to an equal config."""
+        return self.model_dump(mode="json")
+
+
+def _explain(error: ValidationError, who: str) -> ConfigError:
+    problems = []
+    expected = []
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"]) or "(top)"
+        problems.append(f"{path} = {_short(item['input'])}")
+        expected.append(f"{path}: {item['msg']}")
+    return ConfigError(
+        who,
+        got="; ".join(problems),
+        expected="; ".join(expected),
+        remedy="Correct the named fields",
+    )
+
+
+def _short(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or holds no mapping.
+    """
+    who = f"file {path}"
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(who, got="no such file", expected="a YAML file", remedy="Check the path") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        detail = " ".join(str(error).split())
+        raise ConfigError(who, got=detail, expected="valid YAML in UTF-8", remedy="Correct the file") from error
+    if not isinstance(data, dict):
+        raise ConfigError(who, got=type(data).__name__, expected="a mapping", remedy="Write 'key: value' lines")
+    return data
+
+
+def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """``data`` with each ``a.b.c=value`` set; values are read as YAML, so ``3``, ``true``, ``[1, 2]`` have their types.
+
+    Raises:
+        ConfigError: an override without ``=``, or one that goes below a value that is no mapping.
+    """
+    result: dict[str, Any] = {key: _copy(value) for key, value in data.items()}
+    for override in overrides:
+        path, sign, text = override.partition("=")
+        if not sign or not path.strip():
+            raise ConfigError(
+                f"--set {override}", got="no '='", expected="key=value", remedy="Write e.g. --set training.epochs=5"
+            )
+        *parents, last = path.strip().split(".")
+        place = result
+        for parent in parents:
+            child = place.get(parent)
+            if child is None:
+                child = {}
+                place[parent] = child
+            if not isinstance(child, dict):
+                raise ConfigError(
+                    f"--set {override}",
+                    got=f"'{parent}' = {_short(child)}",
+                    expected="a group of fields there",
+                    remedy="Run 'tonggan recipes NAME' to see the fields",
+                )
+            place = child
+        place[last] = yaml.safe_load(text)
+    return result
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(child) for key, child in value.items()}
+    return list(value) if isinstance(value, list) else value

@@ -1,0 +1,110 @@
+"""What flows: arrays of one modality into an encoder, Tokens out of it, and the Batch that carries them.
+
+Absence is always a mask that is False, never a made-up value; values under a False mask are meaningless and
+no part may let them change a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+_MaskedT = TypeVar("_MaskedT", bound="Masked")
+
+
+@dataclass(frozen=True)
+class Masked:
+    """Values with a mask that says which of them are real."""
+
+    values: Tensor
+    mask: Tensor
+
+    def __post_init__(self) -> None:
+        assert self.mask.dtype == torch.bool, f"mask is {self.mask.dtype}, not bool"
+        assert self.values.shape[: self.mask.dim()] == self.mask.shape, (
+            f"mask {tuple(self.mask.shape)} does not lead values {tuple(self.values.shape)}"
+        )
+
+    def __len__(self) -> int:
+        return self.values.shape[0]
+
+    @property
+    def present(self) -> Tensor:
+        """[B] bool: True where the row has anything of this modality."""
+        return self.mask if self.mask.dim() == 1 else self.mask.flatten(1).any(dim=1)
+
+    def keep(self: _MaskedT, rows: Tensor) -> _MaskedT:
+        """The same with the modality absent where ``rows`` [B] bool is False."""
+        shape = (-1,) + (1,) * (self.mask.dim() - 1)
+        return replace(self, mask=self.mask & rows.view(shape))
+
+    def take(self: _MaskedT, rows: Tensor) -> _MaskedT:
+        """The rows at the positions ``rows`` [N] int64, in that order."""
+        return replace(self, values=self.values[rows], mask=self.mask[rows])
+
+    def to(self: _MaskedT, device: torch.device | str) -> _MaskedT:
+        """The same on ``device``."""
+        return replace(self, values=self.values.to(device), mask=self.mask.to(device))
+
+
+@dataclass(frozen=True)
+class Arrays(Masked):
+    """Raw arrays of one modality, as its encoder reads them.
+
+    ============  =============================  ===========
+    modality      values                         mask
+    ============  =============================  ===========
+    image         uint8 ``[B, 3, H, W]``         ``[B]``
+    text          int64 token ids ``[B, L]``     ``[B, L]``
+    audio         float32 samples ``[B, T]``     ``[B, T]``
+    table         float32 ``[B, C]``             ``[B, C]``
+    ============  =============================  ===========
+    """
+
+
+@dataclass(frozen=True)
+class Tokens(Masked):
+    """The one thing that flows: ``values [B, L, D]`` float, ``mask [B, L]`` bool, True where real."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        assert self.values.dim() == 3 and self.mask.dim() == 2, (
+            f"Tokens want values [B, L, D] and mask [B, L], not {tuple(self.values.shape)} and {tuple(self.mask.shape)}"
+        )
+
+    @property
+    def dim(self) -> int:
+        """D, the width of a token."""
+        return self.values.shape[2]
+
+    def mean(self) -> Tensor:
+        """[B, D]: the mean of the real tokens of each row; zeros for a row without any."""
+        weights = self.mask.unsqueeze(-1).to(self.values.dtype)
+        total = self.values.masked_fill(~self.mask.unsqueeze(-1), 0).sum(dim=1)
+        return total / weights.sum(dim=1).clamp(min=1)
+
+    @staticmethod
+    def concat(parts: Sequence[Tokens]) -> Tokens:
+        """All tokens of ``parts`` side by side along L."""
+        return Tokens(torch.cat([part.values for part in parts], dim=1), torch.cat([part.mask for part in parts], dim=1))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of a table, ready for a model: ``rows`` [B] int64 positions, arrays by input name, and the target."""
+
+    rows: Tensor
+    inputs: Mapping[str, Arrays]
+    target: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.rows.shape[0]
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same with arrays and target on ``device``."""
+        target = None if self.target is None else self.target.to(device)
+        return Batch(self.rows, {name: arrays.to(device) for name, arrays in self.inputs.items()}, target)
