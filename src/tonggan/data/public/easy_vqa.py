@@ -1,0 +1,33 @@
+"""easy-VQA (Zhou 2019): questions about 64x64 pictures of one colored shape, carried by the package ``easy-vqa``.
+
+The official split is kept; ``valid`` is not cut here, because a recipe says how (by picture).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tonggan.data.public.writing import write_csv
+from tonggan.errors import MissingExtraError
+from tonggan.progress import Progress
+
+
+def prepare(files: Mapping[str, Path], folder: Path, progress: Progress) -> dict[str, Path]:  # noqa: ARG001
+    """``train.csv`` and ``test.csv`` with the columns image (an absolute path), question, answer."""
+    try:
+        import easy_vqa
+    except ImportError as error:
+        raise MissingExtraError.of("easy-vqa", extra="starter", purpose="data set 'easy_vqa'") from error
+    parts = {
+        "train": (easy_vqa.get_train_questions(), easy_vqa.get_train_image_paths()),
+        "test": (easy_vqa.get_test_questions(), easy_vqa.get_test_image_paths()),
+    }
+    tables = {}
+    for split, ((questions, answers, pictures), paths) in parts.items():
+        rows = (
+            {"image": paths[picture], "question": question, "answer": answer}
+            for question, answer, picture in zip(questions, answers, pictures, strict=True)
+        )
+        tables[split] = write_csv(folder / f"{split}.csv", rows, columns=("image", "question", "answer"))
+    return tables
