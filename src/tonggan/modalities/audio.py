@@ -1,0 +1,199 @@
+"""Recordings: encoded bytes to int16 mono samples at one rate, padded batches of them, and random variation.
+
+It computes no spectrum (``spectrum.py`` does) and never repairs: a file that is truncated, holds NaN or nothing at
+all is an UnreadableError, and the row stays without its recording.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from tonggan.config import Config
+from tonggan.errors import UnreadableError
+from tonggan.modalities.base import MediaModality
+from tonggan.tokens import Arrays
+
+_STREAMED = (0, 0xFFFFFFFF)  # the length that programs write into a header when they cannot know it
+
+
+class AudioAugment(Config):
+    """Random variation of recordings in training; each is drawn anew for every row. Zero turns one off."""
+
+    gain: float = Field(default=6.0, ge=0, le=60)
+    """Louder or softer by up to this many decibels."""
+    shift: float = Field(default=0.05, ge=0)
+    """Cut up to this many seconds from the start, or put as much silence before it."""
+    speed: float = Field(default=0.0, ge=0, le=0.5)
+    """Play faster or slower by up to this fraction, which changes pitch too."""
+    noise: float = Field(default=0.0, ge=0, le=1)
+    """Add white noise of up to this fraction of the recording's own root mean square."""
+
+
+class AudioConfig(Config):
+    """A column of recordings: paths, or bytes embedded in the table."""
+
+    kind: Literal["audio"] = "audio"
+    sample_rate: int = Field(default=16_000, ge=1_000, le=192_000)
+    """Samples a second that every recording is brought to."""
+    max_seconds: float = Field(default=10.0, gt=0, le=3_600)
+    """What lies beyond is not read."""
+    augment: AudioAugment | None = AudioAugment()
+    """Random variation in training; null for none."""
+
+    def build(self) -> Audio:
+        """The modality."""
+        return Audio(self)
+
+
+class Audio(MediaModality[AudioConfig]):
+    """Recordings as float32 ``[B, T]`` in [-1, 1] with a mask ``[B, T]``, real samples first."""
+
+    kind: ClassVar[str] = "audio"
+
+    def decode(self, raw: bytes) -> NDArray[np.int16]:
+        """int16 ``[T]`` mono at ``sample_rate`` of a WAV, FLAC, Ogg, MP3 or AIFF file; channels are averaged.
+
+        Raises:
+            UnreadableError: empty, of no known format, truncated, no samples, or samples that are not finite.
+        """
+        import soxr
+
+        if not raw:
+            raise _unreadable("a file of 0 bytes", remedy="Restore the file, or leave the cell empty")
+        _check_length(raw)
+        samples, rate = _read_mono(raw, max_seconds=self.config.max_seconds)
+        if rate != self.config.sample_rate:
+            samples = soxr.resample(samples, rate, self.config.sample_rate)
+        samples = samples[: max(1, int(self.config.max_seconds * self.config.sample_rate))]
+        if len(samples) == 0:
+            raise _unreadable("zero samples", remedy="Record it again, or leave the cell empty")
+        integers: NDArray[np.int16] = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+        return integers
+
+    def cache_key(self) -> str:
+        """The settings that change what ``decode`` returns, and the version of its method."""
+        return f"audio-{self.config.sample_rate}-{self.config.max_seconds:g}-1"
+
+    def collate(self, items: Sequence[NDArray[np.int16] | None]) -> Arrays:
+        """float32 ``[B, T]``, T the longest of the batch (1 when all are absent), padded with zeros at the end."""
+        lengths = np.array([0 if item is None else len(item) for item in items])
+        values = np.zeros((len(items), max(1, lengths.max())), dtype=np.int16)
+        for row, item in enumerate(items):
+            if item is not None:
+                values[row, : len(item)] = item
+        mask = np.arange(values.shape[1]) < lengths[:, None]
+        return Arrays(torch.from_numpy(values).float() / 32768.0, torch.from_numpy(mask))
+
+    def augment(self, arrays: Arrays, generator: torch.Generator) -> Arrays:
+        """Each recording stretched, shifted, made louder or softer, and made noisier at random."""
+        settings = self.config.augment
+        if settings is None:
+            return arrays
+        if settings.speed or settings.shift:
+            reach = settings.shift * self.config.sample_rate
+            arrays = _stretch(arrays, reach=reach, speed=settings.speed, generator=generator)
+        values = arrays.values
+        if settings.noise:
+            values = values + _noise(arrays, settings.noise, generator=generator)
+        if settings.gain:
+            decibels = settings.gain * _uniform(len(values), generator)
+            values = values * 10 ** (decibels / 20)
+        return Arrays(values.clamp(-1, 1), arrays.mask)
+
+
+def _unreadable(got: str, *, expected: str = "a recording", remedy: str) -> UnreadableError:
+    return UnreadableError("recording", got=got, expected=expected, remedy=remedy)
+
+
+def _truncated(got: str) -> UnreadableError:
+    remedy = "Copy or download the file again, or leave the cell empty"
+    return _unreadable(got, expected="a complete recording", remedy=remedy)
+
+
+def _check_length(raw: bytes) -> None:
+    """A WAV or AIFF file holds as many bytes as its chunks promise; libsndfile would return the part that is there.
+
+    Raises:
+        UnreadableError: it holds less.
+    """
+    family, sound = (raw[:4], raw[8:12]), b"data"
+    if family == (b"RIFF", b"WAVE"):
+        header = "<4sI"
+    elif family in ((b"FORM", b"AIFF"), (b"FORM", b"AIFC")):
+        header, sound = ">4sI", b"SSND"
+    else:
+        return
+    place = 12
+    while place + 8 <= len(raw):
+        name, length = struct.unpack_from(header, raw, place)
+        there = len(raw) - place - 8
+        if name == sound:
+            if length > there and length not in _STREAMED:
+                raise _truncated(f"a truncated file (the header promises {length:,} bytes, {there:,} are there)")
+            return
+        place += 8 + length + length % 2
+    raise _truncated("a truncated file (it ends before its sound)")
+
+
+def _read_mono(raw: bytes, *, max_seconds: float) -> tuple[NDArray[np.float32], int]:
+    """Samples [T] in [-1, 1] of the first ``max_seconds``, and their rate."""
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(io.BytesIO(raw)) as file:
+            wanted = min(file.frames, math.ceil(max_seconds * file.samplerate))
+            samples = file.read(wanted, dtype="float32", always_2d=True)
+            if len(samples) < wanted and file.format == "FLAC":  # others are checked above or state no number
+                raise _truncated(f"a truncated FLAC ({len(samples):,} of {wanted:,} samples)")
+            rate = int(file.samplerate)
+    except soundfile.LibsndfileError as error:
+        raise _unreadable(
+            f"bytes that no decoder reads ({error.error_string})",
+            remedy="Convert it to WAV or FLAC, or declare the column as another kind",
+        ) from error
+    if not np.isfinite(samples).all():
+        raise _unreadable("samples that are NaN or infinite", remedy="Export the recording again")
+    return samples.mean(axis=1, dtype=np.float32), rate
+
+
+def _uniform(batch: int, generator: torch.Generator) -> Tensor:
+    """[B, 1] between -1 and 1."""
+    return torch.rand(batch, 1, generator=generator) * 2 - 1
+
+
+def _stretch(arrays: Arrays, *, reach: float, speed: float, generator: torch.Generator) -> Arrays:
+    """Shift and speed as one linear interpolation: output sample t is the input at ``t * rate + offset``."""
+    lengths = arrays.mask.sum(dim=1, keepdim=True)
+    # At least half of a recording must remain.
+    offset = torch.minimum((_uniform(len(arrays), generator) * reach).round(), lengths / 2)
+    rate = 1 + speed * _uniform(len(arrays), generator)
+    new_lengths = ((lengths - offset) / rate).ceil().clamp(min=1) * (lengths > 0)
+    time = torch.arange(max(1, int(new_lengths.max())), dtype=torch.float32)
+    position = time * rate + offset
+    before = position.floor()
+    left, right = _at(arrays, before.long(), lengths), _at(arrays, before.long() + 1, lengths)
+    return Arrays(torch.lerp(left, right, position - before), time < new_lengths)
+
+
+def _at(arrays: Arrays, index: Tensor, lengths: Tensor) -> Tensor:
+    """Samples at ``index`` [B, T]; zero before the first and after the last."""
+    inside = (index >= 0) & (index < lengths)
+    return arrays.values.gather(1, index.clamp(0, arrays.values.shape[1] - 1)) * inside
+
+
+def _noise(arrays: Arrays, level: float, *, generator: torch.Generator) -> Tensor:
+    """White noise [B, T] on the real samples, up to ``level`` of each recording's root mean square."""
+    power = (arrays.values.square() * arrays.mask).sum(dim=1, keepdim=True)
+    root_mean_square = (power / arrays.mask.sum(dim=1, keepdim=True).clamp(min=1)).sqrt()
+    strength = level * torch.rand(len(arrays), 1, generator=generator)
+    return torch.randn(arrays.values.shape, generator=generator) * root_mean_square * strength * arrays.mask

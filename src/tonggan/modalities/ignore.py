@@ -1,0 +1,16 @@
+"""A column that no model reads: an id, a note, or a second copy of the target.
+
+It has no modality; the kind exists so that a column can be declared, or guessed, as unused.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tonggan.config import Config
+
+
+class IgnoreConfig(Config):
+    """A column that is left out."""
+
+    kind: Literal["ignore"] = "ignore"

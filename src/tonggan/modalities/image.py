@@ -1,0 +1,282 @@
+"""Pictures: encoded bytes to uint8 RGB squares of one size, and batched random variation of them.
+
+It scales and checks, and does not normalize: encoders read uint8 and own their means. No picture is ever made up:
+what cannot be decoded whole is an UnreadableError, and the row stays without its picture.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from tonggan.config import Config
+from tonggan.errors import UnreadableError
+from tonggan.modalities.base import MediaModality, mask_of
+from tonggan.tokens import Arrays
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+# Formats that Pillow reads in its own process; EPS, for one, would start another program.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+# Pillow itself refuses pictures above twice its MAX_IMAGE_PIXELS.
+PILLOW_MAX_PIXELS = 178_956_970
+# What Pillow's readers raise on damaged bytes, depending on format and place of the damage.
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError, struct.error, zlib.error)
+
+
+class ImageAugment(Config):
+    """Random variation of pictures in training; each is drawn anew for every row. Zero turns one off."""
+
+    flip: bool = False
+    """Mirror left and right with chance one half. Off by default: it would make 'left of' and text wrong."""
+    shift: float = Field(default=0.0625, ge=0, lt=1)
+    """Move by up to this fraction of the size in each direction; the border is filled by reflection."""
+    cutout: float = Field(default=0.0, ge=0, le=1)
+    """Grey out a square of this fraction of the size at a random place (DeVries and Taylor 2017)."""
+    brightness: float = Field(default=0.0, ge=0, le=1)
+    """Multiply by a factor between 1 - brightness and 1 + brightness."""
+    contrast: float = Field(default=0.0, ge=0, le=1)
+    """Spread around the picture's mean by a factor between 1 - contrast and 1 + contrast."""
+
+
+class ImageConfig(Config):
+    """A column of pictures: paths, or bytes embedded in the table."""
+
+    kind: Literal["image"] = "image"
+    size: int = Field(default=64, ge=8, le=2048)
+    """Height and width in pixels that every picture is brought to."""
+    resize: Literal["squash", "crop", "pad"] = "squash"
+    """How a picture that is not square becomes square: stretch it, keep its middle, or add black borders."""
+    max_pixels: int = Field(default=100_000_000, ge=1, le=PILLOW_MAX_PIXELS)
+    """A picture whose header names more pixels is refused before it is decoded."""
+    augment: ImageAugment | None = ImageAugment()
+    """Random variation in training; null for none."""
+
+    def build(self) -> Image:
+        """The modality."""
+        return Image(self)
+
+
+class Image(MediaModality[ImageConfig]):
+    """Pictures as uint8 ``[B, 3, size, size]`` in RGB order with a mask ``[B]``."""
+
+    kind: ClassVar[str] = "image"
+
+    def decode(self, raw: bytes) -> NDArray[np.uint8]:
+        """uint8 ``[3, size, size]`` RGB of a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file, turned upright.
+
+        The first frame of an animation is taken; transparent parts become white; 16 bits become 8 by dropping
+        the lower ones.
+
+        Raises:
+            UnreadableError: empty, of no known format, truncated or damaged, or more than ``max_pixels``.
+        """
+        header = self._open(raw)
+        if header.format in ("JPEG", "MPO") and header.mode in ("L", "RGB") and _jpeg_is_whole(raw):
+            picture = _decode_fast(raw, reduction=_jpeg_reduction(header.size, self.config))
+        elif header.format == "PNG":
+            _check_png(raw)
+            opaque = header.mode in ("L", "RGB", "I;16") and "transparency" not in header.info
+            picture = _decode_fast(raw, reduction=1) if opaque else None
+        else:
+            picture = None
+        if picture is None:
+            picture = _decode_strictly(header)
+        return np.ascontiguousarray(_fit(picture, self.config).transpose(2, 0, 1))
+
+    def _open(self, raw: bytes) -> PillowImage:
+        """Size and format from the header; no pixel is decoded."""
+        from PIL import Image as pillow  # noqa: N813
+        from PIL import UnidentifiedImageError
+
+        if not raw:
+            raise _unreadable("a file of 0 bytes", remedy="Restore the file, or leave the cell empty")
+        too_large = f"at most {self.config.max_pixels:,} pixels"
+        smaller = "Scale the picture down, or raise max_pixels of the column if you trust it"
+        pillow.init()  # naming formats, as below, skips the registration of all but the commonest
+        try:
+            header = pillow.open(io.BytesIO(raw), formats=FORMATS)
+        except pillow.DecompressionBombError as error:
+            raise _unreadable("a picture of gigantic size", expected=too_large, remedy=smaller) from error
+        except UnidentifiedImageError as error:
+            remedy = "Convert it to PNG or JPEG, or declare the column as another kind"
+            raise _unreadable(f"no known format (it starts with {raw[:8]!r})", remedy=remedy) from error
+        except _DAMAGED as error:
+            raise _damaged(error) from error
+        if header.width * header.height > self.config.max_pixels:
+            raise _unreadable(f"{header.width:,} x {header.height:,} pixels", expected=too_large, remedy=smaller)
+        return header
+
+    def cache_key(self) -> str:
+        """The settings that change what ``decode`` returns, and the version of its method."""
+        return f"image-{self.config.size}-{self.config.resize}-{self.config.max_pixels}-1"
+
+    def collate(self, items: Sequence[NDArray[np.uint8] | None]) -> Arrays:
+        """uint8 ``[B, 3, size, size]``; an absent picture is zeros under a False mask."""
+        values = np.zeros((len(items), 3, self.config.size, self.config.size), dtype=np.uint8)
+        for row, item in enumerate(items):
+            if item is not None:
+                values[row] = item
+        return Arrays(torch.from_numpy(values), mask_of(items))
+
+    def augment(self, arrays: Arrays, generator: torch.Generator) -> Arrays:
+        """Each picture flipped, shifted, relit and cut out at random, as the config allows."""
+        settings = self.config.augment
+        if settings is None:
+            return arrays
+        values = arrays.values
+        if settings.flip or settings.shift:
+            values = _move(values, flip=settings.flip, shift=settings.shift, generator=generator)
+        if settings.brightness or settings.contrast:
+            values = _relight(values, settings, generator=generator)
+        if settings.cutout:
+            values = _cut_out(values, fraction=settings.cutout, generator=generator)
+        return Arrays(values, arrays.mask)
+
+
+def _unreadable(got: str, *, expected: str = "a picture", remedy: str) -> UnreadableError:
+    return UnreadableError("picture", got=got, expected=expected, remedy=remedy)
+
+
+def _damaged(error: Exception | str) -> UnreadableError:
+    return _unreadable(
+        f"damaged or truncated bytes ({error})",
+        expected="a complete picture",
+        remedy="Copy or download the file again, or leave the cell empty",
+    )
+
+
+def _jpeg_is_whole(raw: bytes) -> bool:
+    """True when an end-of-image marker follows the last scan; entropy-coded data cannot hold one by chance.
+
+    OpenCV fills what is missing with grey without a word. False sends the file to Pillow, which is strict.
+    """
+    return raw.rfind(b"\xff\xd9") > raw.rfind(b"\xff\xda")
+
+
+def _check_png(raw: bytes) -> None:
+    """Every chunk is there with a right checksum; OpenCV would return what it could read of a damaged file.
+
+    Raises:
+        UnreadableError: truncated or damaged.
+    """
+    place, kind = 8, b""
+    while kind != b"IEND":
+        if place + 12 > len(raw):
+            raise _damaged("the PNG ends before its IEND chunk")
+        length, kind = struct.unpack_from(">I4s", raw, place)
+        end = place + 12 + length
+        if end > len(raw):
+            raise _damaged(f"the PNG ends within a chunk of {length:,} bytes")
+        if zlib.crc32(memoryview(raw)[place + 4 : end - 4]) != struct.unpack_from(">I", raw, end - 4)[0]:
+            raise _damaged("a PNG chunk fails its checksum")
+        place = end
+
+
+def _jpeg_reduction(size: tuple[int, int], config: ImageConfig) -> int:
+    """The largest of 8, 4, 2, 1 by which a JPEG can shrink while decoding and still be no smaller than asked."""
+    side = max(size) if config.resize == "pad" else min(size)
+    return next((factor for factor in (8, 4, 2) if side // factor >= config.size), 1)
+
+
+def _decode_fast(raw: bytes, *, reduction: int) -> NDArray[np.uint8] | None:
+    """[H, W, 3] RGB by OpenCV, upright by its EXIF orientation; None when OpenCV cannot read it."""
+    import cv2
+
+    flags = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
+    try:
+        picture = cv2.imdecode(np.frombuffer(raw, np.uint8), flags.get(reduction, cv2.IMREAD_REDUCED_COLOR_8))
+    except cv2.error:
+        return None
+    return None if picture is None else picture[:, :, ::-1].astype(np.uint8, copy=False)
+
+
+def _decode_strictly(header: PillowImage) -> NDArray[np.uint8]:
+    """[H, W, 3] RGB by Pillow, which reads what OpenCV does not and refuses truncated files."""
+    from PIL import Image as pillow  # noqa: N813
+    from PIL import ImageOps
+
+    try:
+        picture = ImageOps.exif_transpose(header)
+        if picture.mode == "F":
+            raise _unreadable("a picture of floating point numbers", remedy="Convert it to 8 or 16 bits")
+        if picture.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
+            high_bytes = (np.asarray(picture).clip(0, 65535) >> 8).astype(np.uint8)
+            return np.repeat(high_bytes[:, :, None], 3, axis=2)
+        if picture.has_transparency_data:
+            picture = picture.convert("RGBA")
+            picture = pillow.alpha_composite(pillow.new("RGBA", picture.size, "white"), picture)
+        return np.asarray(picture.convert("RGB"))
+    except _DAMAGED as error:
+        raise _damaged(error) from error
+
+
+def _fit(picture: NDArray[np.uint8], config: ImageConfig) -> NDArray[np.uint8]:
+    """[size, size, 3]: averaged over areas when it shrinks, interpolated when it grows."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    if config.resize == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        picture = picture[top : top + side, left : left + side]
+        height = width = side
+    scale = config.size / max(height, width)
+    target = (config.size, config.size)
+    if config.resize == "pad":
+        target = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if (width, height) != target:
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        picture = cv2.resize(picture, target, interpolation=method).astype(np.uint8, copy=False)
+    if config.resize == "pad":
+        down, right = config.size - target[1], config.size - target[0]
+        picture = np.pad(picture, ((down // 2, down - down // 2), (right // 2, right - right // 2), (0, 0)))
+    return picture
+
+
+def _move(values: Tensor, *, flip: bool, shift: float, generator: torch.Generator) -> Tensor:
+    """Flip and shift as one gather: each output pixel names the pixel that it comes from."""
+    batch, channels, height, width = values.shape
+    rows = _source_index(batch, height, shift, generator)
+    columns = _source_index(batch, width, shift, generator)
+    if flip:
+        mirrored = torch.rand(batch, 1, generator=generator) < 0.5
+        columns = torch.where(mirrored, width - 1 - columns, columns)
+    source = (rows.unsqueeze(2) * width + columns.unsqueeze(1)).view(batch, 1, height * width)
+    return values.flatten(2).gather(2, source.expand(-1, channels, -1)).view_as(values)
+
+
+def _source_index(batch: int, size: int, shift: float, generator: torch.Generator) -> Tensor:
+    """[B, size] int64: positions moved by up to ``shift`` of the size, reflected at the border."""
+    reach = int(shift * size)
+    offset = torch.randint(-reach, reach + 1, (batch, 1), generator=generator)
+    position = (torch.arange(size) + offset).abs()
+    return torch.where(position > size - 1, 2 * (size - 1) - position, position)
+
+
+def _relight(values: Tensor, settings: ImageAugment, *, generator: torch.Generator) -> Tensor:
+    """Brightness, then contrast around the picture's own mean, one factor a row each."""
+    factors = torch.rand(2, len(values), 1, 1, 1, generator=generator) * 2 - 1
+    light = values.float() * (1 + settings.brightness * factors[0])
+    mean = light.mean(dim=(1, 2, 3), keepdim=True)
+    light = mean + (light - mean) * (1 + settings.contrast * factors[1])
+    return light.round().clamp(0, 255).to(torch.uint8)
+
+
+def _cut_out(values: Tensor, *, fraction: float, generator: torch.Generator) -> Tensor:
+    """A grey square whose center lies anywhere in the picture, so that it may reach over the border."""
+    batch, _, height, width = values.shape
+    center = torch.rand(2, batch, 1, generator=generator)
+    near_row = (torch.arange(height) + 0.5 - center[0] * height).abs() <= fraction * height / 2
+    near_column = (torch.arange(width) + 0.5 - center[1] * width).abs() <= fraction * width / 2
+    return values.masked_fill((near_row.unsqueeze(2) & near_column.unsqueeze(1)).unsqueeze(1), 128)

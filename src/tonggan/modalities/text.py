@@ -1,0 +1,145 @@
+"""Texts: strings to token ids by a byte-level BPE that is trained on the training part, Chinese and English alike.
+
+It downloads no vocabulary and knows no words of its own; any Unicode text can be written in its tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from tonggan.config import Config
+from tonggan.modalities.base import Modality
+from tonggan.tokens import Arrays
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+PAD_ID = 0
+MASK_ID = 1
+SPECIAL_TOKENS = ["<pad>", "<mask>"]
+# Characters that are tokenized for each token kept: a text of 10 MB then costs no more than one that fits.
+_CHARACTERS_PER_TOKEN = 16
+# Characters that the vocabulary is learned from; more would cost time and memory and change it little.
+_FIT_CHARACTERS = 20_000_000
+
+
+class TextConfig(Config):
+    """A column of texts."""
+
+    kind: Literal["text"] = "text"
+    vocab_size: int = Field(default=8_000, ge=300)
+    """The most tokens that the vocabulary may have; a small training part yields fewer."""
+    max_tokens: int = Field(default=128, ge=1, le=8_192)
+    """What lies beyond is cut off."""
+    lowercase: bool = True
+    """Whether capital and small letters are the same."""
+    min_frequency: int = Field(default=2, ge=1)
+    """How often a pair of tokens must occur to become a token of its own."""
+    word_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """In training, the chance that a token is replaced by <mask>."""
+
+    def build(self) -> Text:
+        """The modality, to be fitted."""
+        return Text(self)
+
+
+class Text(Modality[TextConfig]):
+    """Texts as int64 token ids ``[B, L]`` with a mask ``[B, L]``, real tokens first."""
+
+    kind: ClassVar[str] = "text"
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__(config)
+        self._tokenizer: Tokenizer | None = None
+
+    def fit(self, texts: Iterable[str | None]) -> None:
+        """Train the byte-level BPE (Sennrich et al. 2016, over bytes as in Radford et al. 2019) on ``texts``.
+
+        They are streamed, and reading stops after twenty million characters.
+        """
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+        tokenizer = Tokenizer(models.BPE())
+        steps = [normalizers.NFKC(), normalizers.Lowercase()] if self.config.lowercase else [normalizers.NFKC()]
+        tokenizer.normalizer = normalizers.Sequence(steps)
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        trainer = trainers.BpeTrainer(
+            vocab_size=self.config.vocab_size,
+            min_frequency=self.config.min_frequency,
+            special_tokens=SPECIAL_TOKENS,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(self._sample(texts), trainer)
+        self._tokenizer = self._prepared(tokenizer)
+
+    def _sample(self, texts: Iterable[str | None]) -> Iterator[str]:
+        remaining = _FIT_CHARACTERS
+        for item in texts:
+            text = self._cut(item)
+            if text is not None:
+                yield text
+                remaining -= len(text)
+            if remaining <= 0:
+                return
+
+    def _cut(self, item: object) -> str | None:
+        """The part of a text that can matter, or None where there is none; an empty text is absent."""
+        if item is None or item != item:  # only NaN differs from itself
+            return None
+        # Spaces in front are cut first, so that they cannot push the words out.
+        return str(item).lstrip()[: self.config.max_tokens * _CHARACTERS_PER_TOKEN].rstrip() or None
+
+    def _prepared(self, tokenizer: Tokenizer) -> Tokenizer:
+        # A text may spell "<mask>" itself; it must be read as plain characters.
+        tokenizer.encode_special_tokens = True
+        tokenizer.enable_truncation(self.config.max_tokens)
+        return tokenizer
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The fitted tokenizer."""
+        assert self._tokenizer is not None, "Text is used before fit"
+        return self._tokenizer
+
+    @property
+    def num_tokens(self) -> int:
+        """The size of the vocabulary, special tokens included."""
+        return int(self.tokenizer.get_vocab_size())
+
+    def collate(self, items: Sequence[str | None]) -> Arrays:
+        """int64 ``[B, L]``, L the longest of the batch (1 when all are absent), padded with ``PAD_ID`` at the end."""
+        texts = [self._cut(item) for item in items]
+        encoded = iter(self.tokenizer.encode_batch_fast([text for text in texts if text is not None]))
+        ids: list[list[int]] = [[] if text is None else next(encoded).ids for text in texts]
+        lengths = np.array([len(row) for row in ids])
+        values = np.full((len(ids), max(1, lengths.max())), PAD_ID, dtype=np.int64)
+        for row, tokens in enumerate(ids):
+            values[row, : len(tokens)] = tokens
+        mask = np.arange(values.shape[1]) < lengths[:, None]
+        return Arrays(torch.from_numpy(values), torch.from_numpy(mask))
+
+    def augment(self, arrays: Arrays, generator: torch.Generator) -> Arrays:
+        """Real tokens replaced by ``MASK_ID`` with chance ``word_dropout``."""
+        if not self.config.word_dropout:
+            return arrays
+        dropped = torch.rand(arrays.mask.shape, generator=generator) < self.config.word_dropout
+        return Arrays(arrays.values.masked_fill(dropped & arrays.mask, MASK_ID), arrays.mask)
+
+    def state(self) -> dict[str, Any]:
+        """The tokenizer in its own JSON."""
+        return {"tokenizer": self.tokenizer.to_str()}
+
+    @classmethod
+    def load(cls, config: TextConfig, state: dict[str, Any]) -> Self:
+        """The inverse of ``state``."""
+        from tokenizers import Tokenizer
+
+        text = cls(config)
+        text._tokenizer = text._prepared(Tokenizer.from_str(state["tokenizer"]))
+        return text
