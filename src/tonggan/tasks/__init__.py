@@ -1,0 +1,34 @@
+"""What is predicted: one file for each kind of task."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from tonggan.tasks.base import Task
+from tonggan.tasks.classify import Binary, BinaryConfig, Multiclass, MulticlassConfig
+from tonggan.tasks.regress import Regress, RegressConfig
+from tonggan.tasks.tag import Tag, TagConfig
+
+TaskConfig = Annotated[BinaryConfig | MulticlassConfig | TagConfig | RegressConfig, Field(discriminator="kind")]
+
+
+def load_task(config: BinaryConfig | MulticlassConfig | TagConfig | RegressConfig, state: dict[str, Any]) -> Task:
+    """The fitted task that was saved as ``config`` and ``state``."""
+    return type(config.build()).load(config, state)
+
+
+__all__ = [
+    "Binary",
+    "BinaryConfig",
+    "Multiclass",
+    "MulticlassConfig",
+    "Regress",
+    "RegressConfig",
+    "Tag",
+    "TagConfig",
+    "Task",
+    "TaskConfig",
+    "load_task",
+]

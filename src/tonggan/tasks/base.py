@@ -1,0 +1,147 @@
+"""What every task can do: encode targets, compute a loss, read outputs, and measure them.
+
+A task holds what it learned from the training part's targets (label names, scales, class weights) as plain JSON; it
+holds no weights of a network. Outputs are the raw numbers of the head; only the task knows what they mean.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Self
+
+from torch import Tensor, nn
+
+from tonggan.config import Config
+from tonggan.errors import DataError
+from tonggan.tokens import Batch
+
+
+class Task(ABC):
+    """What is predicted.
+
+    Attributes:
+        config: the options the task was built from.
+        labels: names of the classes, of the labels, or of the numbers predicted; empty before ``fit``.
+        temperature: logits are divided by it before they become probabilities (Guo et al. 2017); 1 without calibration.
+        score_name: the metric that decides early stopping and that the audit compares.
+        greater_is_better: whether a greater score is better.
+    """
+
+    kind: ClassVar[str]
+    score_name: str
+    greater_is_better: bool = True
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.labels: list[str] = []
+        self.temperature = 1.0
+
+    @abstractmethod
+    def fit(self, values: Iterable[Any]) -> None:
+        """Learn from the training part's target values, read once.
+
+        Raises:
+            DataError: no values, missing values, or values among which there is nothing to tell apart.
+        """
+
+    @property
+    @abstractmethod
+    def num_outputs(self) -> int:
+        """Width of the head."""
+
+    @abstractmethod
+    def encode(self, values: Sequence[Any]) -> Tensor:
+        """Targets as ``outputs_loss`` and ``metrics`` take them.
+
+        Raises:
+            DataError: a value is missing or unknown; the positions in ``values`` are named.
+        """
+
+    @abstractmethod
+    def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """[B]: the loss of each row."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The mean loss of a batch, a scalar."""
+        assert batch.target is not None, "a batch without target has no loss"
+        return self.outputs_loss(model(batch.inputs), batch.target).mean()
+
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
+        """[B, num_outputs]: raw outputs."""
+        outputs: Tensor = model(batch.inputs)
+        return outputs
+
+    @abstractmethod
+    def probabilities(self, outputs: Tensor) -> Tensor | None:
+        """[B, num_labels] after temperature; None where the task has no probabilities."""
+
+    @abstractmethod
+    def decode(self, outputs: Tensor) -> list[Any]:
+        """One plain Python value for each row."""
+
+    @abstractmethod
+    def metrics(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
+        """All metrics by scikit-learn's names; one that the data leave undefined is not in the dict."""
+
+    @abstractmethod
+    def score(self, outputs: Tensor, target: Tensor) -> float:
+        """The metric ``score_name`` alone."""
+
+    @abstractmethod
+    def baseline(self, target: Tensor, num_rows: int) -> Tensor:
+        """[num_rows, num_outputs]: outputs of a model that sees no input, from the training part's ``target``."""
+
+    @abstractmethod
+    def describe(self, outputs_row: Tensor) -> str:
+        """How the prediction of one row, ``[num_outputs]``, reads for a person."""
+
+    def state(self) -> dict[str, Any]:
+        """What was fitted, as JSON."""
+        return {"labels": self.labels, "temperature": self.temperature}
+
+    @classmethod
+    def load(cls, config: Config, state: dict[str, Any]) -> Self:
+        """The inverse of ``state``."""
+        task = cls(config)
+        task.labels = list(state["labels"])
+        task.temperature = float(state["temperature"])
+        return task
+
+    def _reject_rows(self, rows: Sequence[int], *, problem: str, expected: str, remedy: str) -> None:
+        """Raise a DataError that names ``rows``, the first few by position; nothing when there are none."""
+        if rows:
+            shown = ", ".join(str(row) for row in rows[:5]) + (", …" if len(rows) > 5 else "")
+            raise DataError(
+                f"{self.kind} target",
+                got=f"{problem} in {len(rows)} rows (counted from 0: {shown})",
+                expected=expected,
+                remedy=remedy,
+            )
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a target value is None or NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def label_name(value: Any) -> str | None:
+    """The name of one class as text, None where it is missing (None, NaN or blank).
+
+    A whole number has one name, be it 3, 3.0 or "3": a gap in a column turns its integers into floats.
+    """
+    if is_missing(value):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip() or None
+
+
+def sorted_labels(names: Iterable[str]) -> list[str]:
+    """Label names in the order of their numbers where all are numbers, else by alphabet."""
+    names = list(names)
+    try:
+        return sorted(names, key=lambda name: (float(name), name))
+    except ValueError:
+        return sorted(names)

@@ -1,0 +1,201 @@
+"""One class for each row: binary with one logit, multiclass with one logit for each class.
+
+Rows with several labels are the work of ``tag.py``.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor
+
+from tonggan.config import Config
+from tonggan.errors import DataError
+from tonggan.tasks import losses
+from tonggan.tasks.base import Task, label_name, sorted_labels
+from tonggan.tasks.metrics import balanced_accuracy, class_metrics
+
+
+class BinaryConfig(losses.LabelLossConfig):
+    """One of two classes, by one logit."""
+
+    kind: Literal["binary"] = "binary"
+
+    def build(self) -> Binary:
+        return Binary(self)
+
+
+class MulticlassConfig(losses.LabelLossConfig):
+    """One of several classes."""
+
+    kind: Literal["multiclass"] = "multiclass"
+
+    def build(self) -> Multiclass:
+        return Multiclass(self)
+
+
+class Classify(Task):
+    """What both kinds share. Targets are int64 class numbers [B], positions in ``labels``."""
+
+    config: losses.LabelLossConfig
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.weights: Tensor | None = None
+        # Where every class shall count the same, the best epoch is chosen by what counts them so.
+        self.score_name = "accuracy" if self.config.class_weights == "none" else "balanced_accuracy"
+
+    def fit(self, values: Iterable[Any]) -> None:
+        counts: Counter[str] = Counter()
+        missing = []
+        for row, value in enumerate(values):
+            name = label_name(value)
+            if name is None:
+                missing.append(row)
+            else:
+                counts[name] += 1
+        self._reject_missing(missing)
+        self.labels = sorted_labels(counts)
+        self._check_labels()
+        if self.config.class_weights == "balanced":
+            self.weights = losses.balanced_weights(torch.tensor([counts[name] for name in self.labels]))
+
+    def _check_labels(self) -> None:
+        if len(self.labels) < 2:
+            raise DataError(
+                f"{self.kind} target",
+                got=f"only the class '{self.labels[0]}'" if self.labels else "no values",
+                expected="at least two classes in the training part",
+                remedy="Choose another target column, or add rows of another class",
+            )
+
+    def _reject_missing(self, rows: Sequence[int]) -> None:
+        self._reject_rows(
+            rows,
+            problem="no value",
+            expected="a class in every row",
+            remedy="Fill in the target or remove these rows",
+        )
+
+    def encode(self, values: Sequence[Any]) -> Tensor:
+        """[B] int64 class numbers."""
+        numbers = {name: number for number, name in enumerate(self.labels)}
+        names = [label_name(value) for value in values]
+        self._reject_missing([row for row, name in enumerate(names) if name is None])
+        unknown = [row for row, name in enumerate(names) if name not in numbers]
+        self._reject_rows(
+            unknown,
+            problem=f"classes that the training part does not have, such as '{names[unknown[0]]}'," if unknown else "",
+            expected="one of "
+            + ", ".join(f"'{name}'" for name in self.labels[:10])
+            + ("…" if len(numbers) > 10 else ""),
+            remedy="Correct or remove these rows, or add such rows to the training part",
+        )
+        return torch.tensor([numbers[name] for name in names if name is not None], dtype=torch.int64)
+
+    @abstractmethod
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """[B, num_classes] after temperature."""
+
+    @abstractmethod
+    def classes(self, outputs: Tensor) -> Tensor:
+        """[B] int64: the class predicted for each row."""
+
+    def decode(self, outputs: Tensor) -> list[Any]:
+        """The name of each row's class."""
+        return [self.labels[number] for number in self.classes(outputs).tolist()]
+
+    def metrics(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
+        outputs = outputs.detach().cpu().double()
+        return class_metrics(
+            self.probabilities(outputs).numpy(), target.cpu().numpy(), predicted=self.classes(outputs).numpy()
+        )
+
+    def score(self, outputs: Tensor, target: Tensor) -> float:
+        predicted, target = self.classes(outputs.detach()).cpu(), target.cpu()
+        if self.score_name == "accuracy":
+            return float((predicted == target).double().mean())
+        return balanced_accuracy(target.numpy(), predicted.numpy())
+
+    def describe(self, outputs_row: Tensor) -> str:
+        probabilities = self.probabilities(outputs_row.unsqueeze(0))[0]
+        number = int(self.classes(outputs_row.unsqueeze(0)))
+        return f"{self.labels[number]} ({float(probabilities[number]):.0%})"
+
+    def _log_frequencies(self, target: Tensor) -> Tensor:
+        """[C]: logs of the class frequencies; one row is added to each class so that none is impossible."""
+        counts = torch.bincount(target.cpu(), minlength=len(self.labels)).double() + 1
+        # probabilities() will divide by the temperature.
+        return (self.temperature * (counts / counts.sum()).log()).float()
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"weights": None if self.weights is None else self.weights.tolist()}
+
+    @classmethod
+    def load(cls, config: Config, state: dict[str, Any]) -> Self:
+        task = super().load(config, state)
+        if state["weights"] is not None:
+            task.weights = torch.tensor(state["weights"])
+        return task
+
+
+class Multiclass(Classify):
+    """One of several classes: a softmax over one logit for each."""
+
+    kind: ClassVar[str] = "multiclass"
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.labels)
+
+    def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        return losses.cross_entropy(outputs, target, config=self.config, weights=self.weights)
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        return (outputs / self.temperature).softmax(dim=1)
+
+    def classes(self, outputs: Tensor) -> Tensor:
+        return outputs.argmax(dim=1)
+
+    def baseline(self, target: Tensor, num_rows: int) -> Tensor:
+        return self._log_frequencies(target).repeat(num_rows, 1)
+
+
+class Binary(Classify):
+    """One of two classes: the logit of ``labels[1]``."""
+
+    kind: ClassVar[str] = "binary"
+
+    @property
+    def num_outputs(self) -> int:
+        return 1
+
+    def _check_labels(self) -> None:
+        super()._check_labels()
+        if len(self.labels) > 2:
+            raise DataError(
+                "binary target",
+                got=f"{len(self.labels)} classes, such as " + ", ".join(f"'{name}'" for name in self.labels[:4]),
+                expected="two",
+                remedy="Use the task kind multiclass",
+            )
+
+    def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        weights = None if self.weights is None else self.weights.unsqueeze(0)
+        return losses.binary_cross_entropy(outputs, target.unsqueeze(1), config=self.config, weights=weights).squeeze(1)
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        logits = outputs / self.temperature
+        return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1)
+
+    def classes(self, outputs: Tensor) -> Tensor:
+        return (outputs.squeeze(1) > 0).long()
+
+    def baseline(self, target: Tensor, num_rows: int) -> Tensor:
+        negative, positive = self._log_frequencies(target)
+        logit: Tensor = positive - negative
+        return logit.repeat(num_rows, 1)

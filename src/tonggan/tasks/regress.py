@@ -1,0 +1,162 @@
+"""Numbers for each row, one or several.
+
+Inside, targets and outputs are standardized by the training part's mean and deviation, so that targets of any scale
+train alike; ``decode`` and ``metrics`` speak in the units of the data.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from tonggan.config import Config
+from tonggan.errors import DataError
+from tonggan.tasks.base import Task
+from tonggan.tasks.metrics import number_metrics
+
+
+class RegressConfig(Config):
+    """One or several numbers."""
+
+    kind: Literal["regression"] = "regression"
+    loss: Literal["mse", "huber"] = "mse"
+    """'huber' counts errors beyond one standard deviation linearly, so that outliers weigh less (Huber 1964)."""
+
+    def build(self) -> Regress:
+        return Regress(self)
+
+
+class Regress(Task):
+    """One or several numbers.
+
+    A value is a number, a sequence of numbers, or a mapping from target name to number; every row alike. Targets are
+    float32 [B, T], standardized; ``decode`` reads targets as it reads outputs.
+    """
+
+    kind: ClassVar[str] = "regression"
+    # Unlike RMSE, R² weighs several targets the same whatever their units.
+    score_name = "r2"
+    config: RegressConfig
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.mean: NDArray[np.float64] = np.zeros(0)
+        self.deviation: NDArray[np.float64] = np.ones(0)
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.labels)
+
+    def fit(self, values: Iterable[Any]) -> None:
+        numbers = array("d")
+        bad = []
+        for row, value in enumerate(values):
+            if not self.labels:
+                self.labels = _names(value)
+            parsed = self._parse(value)
+            numbers.extend(parsed)
+            if not np.isfinite(parsed).all():
+                bad.append(row)
+        self._reject_bad(bad)
+        if not numbers:
+            raise DataError(
+                "regression target", got="no values", expected="numbers in the training part", remedy="Add rows"
+            )
+        table = np.frombuffer(numbers).reshape(-1, len(self.labels))
+        self.mean, self.deviation = table.mean(axis=0), table.std(axis=0)
+        for name, low, high in zip(self.labels, table.min(axis=0), table.max(axis=0), strict=True):
+            if low == high:
+                raise DataError(
+                    f"regression target '{name}'",
+                    got=f"{low:g} in every row",
+                    expected="numbers that differ",
+                    remedy="Choose another target column",
+                )
+
+    def _parse(self, value: Any) -> list[float]:
+        """The numbers of one row in the order of ``labels``, NaN where one is missing or is no number."""
+        if isinstance(value, Mapping):
+            return [_number(value.get(name)) for name in self.labels]
+        parts = list(value) if _is_sequence(value) else [value]
+        return [_number(part) for part in parts] if len(parts) == len(self.labels) else [np.nan] * len(self.labels)
+
+    def _reject_bad(self, rows: Sequence[int]) -> None:
+        count = len(self.labels)
+        self._reject_rows(
+            rows,
+            problem="no finite number" if count == 1 else f"not {count} finite numbers",
+            expected="a number in every row" if count == 1 else f"{count} numbers in every row",
+            remedy="Fill in the target or remove these rows",
+        )
+
+    def encode(self, values: Sequence[Any]) -> Tensor:
+        """[B, T] float32, standardized."""
+        numbers = np.array([self._parse(value) for value in values], dtype=np.float64).reshape(-1, len(self.labels))
+        self._reject_bad(np.flatnonzero(~np.isfinite(numbers).all(axis=1)).tolist())
+        return torch.from_numpy((numbers - self.mean) / self.deviation).float()
+
+    def units(self, outputs: Tensor) -> NDArray[np.float64]:
+        """[B, T]: standardized outputs or targets in the units of the data."""
+        return outputs.detach().cpu().double().numpy() * self.deviation + self.mean
+
+    def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """[B]: the mean over the targets."""
+        loss = F.mse_loss if self.config.loss == "mse" else F.huber_loss
+        return loss(outputs.float(), target, reduction="none").mean(dim=1)
+
+    def probabilities(self, outputs: Tensor) -> None:
+        """None: numbers have no probabilities."""
+
+    def decode(self, outputs: Tensor) -> list[Any]:
+        """A float for each row, or a dict by target name where there are several."""
+        rows = self.units(outputs).tolist()
+        return [row[0] if len(self.labels) == 1 else dict(zip(self.labels, row, strict=True)) for row in rows]
+
+    def metrics(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
+        return number_metrics(self.units(outputs), self.units(target))
+
+    def score(self, outputs: Tensor, target: Tensor) -> float:
+        """R², the mean over the targets; 0 for fewer than two rows."""
+        return number_metrics(self.units(outputs), self.units(target)).get("r2", 0.0)
+
+    def baseline(self, target: Tensor, num_rows: int) -> Tensor:
+        return target.cpu().mean(dim=0).repeat(num_rows, 1)
+
+    def describe(self, outputs_row: Tensor) -> str:
+        numbers = self.units(outputs_row.unsqueeze(0))[0]
+        if len(self.labels) == 1:
+            return f"{numbers[0]:.4g}"
+        return ", ".join(f"{name} {number:.4g}" for name, number in zip(self.labels, numbers, strict=True))
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
+
+    @classmethod
+    def load(cls, config: Config, state: dict[str, Any]) -> Self:
+        task = super().load(config, state)
+        task.mean, task.deviation = np.array(state["mean"]), np.array(state["deviation"])
+        return task
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str)
+
+
+def _names(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [str(name) for name in value]
+    return [str(number) for number in range(1, len(value) + 1)] if _is_sequence(value) else ["value"]
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")

@@ -1,0 +1,150 @@
+"""Any number of labels for each row: one logit for each label.
+
+A value is a text with separators ("red|round") or a list of names. An empty text or list is a row without labels; None
+is a missing target.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from tonggan.config import Config
+from tonggan.errors import DataError
+from tonggan.tasks import losses
+from tonggan.tasks.base import Task, is_missing, label_name, sorted_labels
+from tonggan.tasks.metrics import tag_metrics
+
+
+class TagConfig(losses.LabelLossConfig):
+    """Any of several labels."""
+
+    kind: Literal["multilabel"] = "multilabel"
+    separator: str = Field(default="|", min_length=1)
+    """What stands between the labels of a text."""
+
+    def build(self) -> Tag:
+        return Tag(self)
+
+
+class Tag(Task):
+    """Any of several labels. Targets are float32 [B, num_labels] of zeros and ones."""
+
+    kind: ClassVar[str] = "multilabel"
+    score_name = "average_precision_micro"
+    config: TagConfig
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.weights: Tensor | None = None
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.labels)
+
+    def split(self, value: Any) -> list[str] | None:
+        """The labels of one value; None where it is missing."""
+        if is_missing(value):
+            return None
+        parts = value.split(self.config.separator) if isinstance(value, str) else value
+        names = (label_name(part) for part in (parts if isinstance(parts, Iterable) else [parts]))
+        return sorted({name for name in names if name is not None})
+
+    def fit(self, values: Iterable[Any]) -> None:
+        counts: Counter[str] = Counter()
+        missing = []
+        num_rows = 0
+        for row, value in enumerate(values):
+            names = self.split(value)
+            num_rows += 1
+            if names is None:
+                missing.append(row)
+            else:
+                counts.update(names)
+        self._reject_missing(missing)
+        if all(count == num_rows for count in counts.values()):
+            raise DataError(
+                "multilabel target",
+                got="the same labels in every row" if counts else "no labels",
+                expected="at least one label that some rows have and some do not",
+                remedy="Choose another target column, or check the separator",
+            )
+        self.labels = sorted_labels(counts)
+        if self.config.class_weights == "balanced":
+            positive = torch.tensor([counts[name] for name in self.labels])
+            self.weights = losses.balanced_weights(torch.stack([num_rows - positive, positive], dim=1))
+
+    def _reject_missing(self, rows: Sequence[int]) -> None:
+        self._reject_rows(
+            rows,
+            problem="no value",
+            expected="labels, or an empty text or list where there are none",
+            remedy="Fill in the target or remove these rows",
+        )
+
+    def encode(self, values: Sequence[Any]) -> Tensor:
+        """[B, num_labels] float32 of zeros and ones."""
+        numbers = {name: number for number, name in enumerate(self.labels)}
+        rows = [self.split(value) for value in values]
+        self._reject_missing([row for row, names in enumerate(rows) if names is None])
+        unknown = [row for row, names in enumerate(rows) if not numbers.keys() >= set(names or ())]
+        self._reject_rows(
+            unknown,
+            problem="labels that the training part does not have",
+            expected="labels of the training part only",
+            remedy="Correct or remove these rows, or add such rows to the training part",
+        )
+        target = torch.zeros(len(rows), len(numbers))
+        for row, names in enumerate(rows):
+            target[row, [numbers[name] for name in names or ()]] = 1
+        return target
+
+    def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """[B]: the mean over the labels."""
+        return losses.binary_cross_entropy(outputs, target, config=self.config, weights=self.weights).mean(dim=1)
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """[B, num_labels] after temperature; they do not add up to one."""
+        return torch.sigmoid(outputs / self.temperature)
+
+    def decode(self, outputs: Tensor) -> list[Any]:
+        """The names of each row's labels."""
+        return [[name for name, logit in zip(self.labels, row, strict=True) if logit > 0] for row in outputs.tolist()]
+
+    def metrics(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
+        probabilities = self.probabilities(outputs.detach().cpu().double())
+        return tag_metrics(probabilities.numpy(), target.cpu().long().numpy())
+
+    def score(self, outputs: Tensor, target: Tensor) -> float:
+        """Average precision over all pairs of row and label; 0 where no row has a label."""
+        from sklearn.metrics import average_precision_score
+
+        if not bool(target.any()):
+            return 0.0
+        return float(
+            average_precision_score(target.cpu().numpy(), outputs.detach().float().cpu().numpy(), average="micro")
+        )
+
+    def baseline(self, target: Tensor, num_rows: int) -> Tensor:
+        frequency = (target.cpu().double().sum(dim=0) + 1) / (len(target) + 2)
+        return (self.temperature * frequency.logit()).float().repeat(num_rows, 1)
+
+    def describe(self, outputs_row: Tensor) -> str:
+        probabilities = self.probabilities(outputs_row).tolist()
+        shown = sorted(zip(probabilities, self.labels, strict=True), reverse=True)
+        return ", ".join(f"{name} ({share:.0%})" for share, name in shown if share > 0.5) or "no label"
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"weights": None if self.weights is None else self.weights.tolist()}
+
+    @classmethod
+    def load(cls, config: Config, state: dict[str, Any]) -> Self:
+        task = super().load(config, state)
+        if state["weights"] is not None:
+            task.weights = torch.tensor(state["weights"])
+        return task

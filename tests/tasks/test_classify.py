@@ -1,0 +1,184 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from pydantic import TypeAdapter
+from torch import nn
+
+from tonggan.errors import DataError
+from tonggan.tasks import Binary, BinaryConfig, Multiclass, MulticlassConfig, TaskConfig, load_task
+from tonggan.tokens import Batch
+
+
+class Constant(nn.Module):
+    """A model whose outputs are its parameter, whatever the input."""
+
+    def __init__(self, outputs: torch.Tensor) -> None:
+        super().__init__()
+        self.outputs = nn.Parameter(outputs)
+
+    def forward(self, _inputs):
+        return self.outputs
+
+
+def fitted(config, values):
+    task = config.build()
+    task.fit(iter(values))
+    return task
+
+
+def test_multiclass_loss_is_cross_entropy_and_reaches_the_model():
+    task = fitted(MulticlassConfig(), ["cat", "dog", "bird", "cat"])
+    assert task.labels == ["bird", "cat", "dog"]
+    assert task.num_outputs == 3
+    target = task.encode(["dog", "bird"])
+    assert target.tolist() == [2, 0]
+    model = Constant(torch.tensor([[0.0, 1.0, 2.0], [0.5, 0.5, -1.0]]))
+    batch = Batch(torch.arange(2), {}, target)
+    loss = task.loss(model, batch)
+    torch.testing.assert_close(loss, nn.functional.cross_entropy(model.outputs, target))
+    loss.backward()
+    assert model.outputs.grad.abs().sum() > 0
+    assert torch.equal(task.predict(model, batch), model.outputs)
+
+
+def test_binary_is_one_logit_of_the_second_label():
+    task = fitted(BinaryConfig(), ["yes", "no", "yes"])
+    assert task.labels == ["no", "yes"]
+    assert task.num_outputs == 1
+    outputs = torch.tensor([[2.0], [-1.0]])
+    probabilities = task.probabilities(outputs)
+    expected = 1 / (1 + math.exp(-2))
+    torch.testing.assert_close(probabilities[0], torch.tensor([1 - expected, expected]))
+    assert task.decode(outputs) == ["yes", "no"]
+    assert task.describe(outputs[0]) == "yes (88%)"
+    loss = task.outputs_loss(outputs, task.encode(["yes", "yes"]))
+    torch.testing.assert_close(loss, torch.tensor([math.log(1 + math.exp(-2)), math.log(1 + math.exp(1))]))
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([10, 9, 2], ["2", "9", "10"]),
+        (["10", "9", "2"], ["2", "9", "10"]),
+        ([1.0, 2.0, 10.0], ["1", "2", "10"]),
+        ([True, False], ["False", "True"]),
+        (["体育", "科技", " 科技 "], ["体育", "科技"]),
+    ],
+)
+def test_labels_are_ordered_as_a_person_would(values, labels):
+    assert fitted(MulticlassConfig(), values).labels == labels
+
+
+def test_an_integer_column_that_became_float_has_the_same_classes():
+    task = fitted(MulticlassConfig(), [1, 2, 3])
+    assert task.encode([1.0, "2", 3]).tolist() == [0, 1, 2]
+
+
+def test_balanced_weights_are_scikit_learns():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    values = ["a"] * 6 + ["b"] * 3 + ["c"]
+    task = fitted(MulticlassConfig(class_weights="balanced"), values)
+    expected = compute_class_weight("balanced", classes=np.array(["a", "b", "c"]), y=np.array(values))
+    np.testing.assert_allclose(task.weights.numpy(), expected, rtol=1e-6)
+    outputs, target = torch.randn(3, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2])
+    plain = nn.functional.cross_entropy(outputs, target, reduction="none")
+    torch.testing.assert_close(task.outputs_loss(outputs, target), plain * torch.from_numpy(expected).float())
+    assert task.score_name == "balanced_accuracy"
+
+
+def test_balanced_binary_weighs_both_answers():
+    task = fitted(BinaryConfig(class_weights="balanced"), ["no"] * 3 + ["yes"])
+    loss = task.outputs_loss(torch.zeros(2, 1), torch.tensor([0, 1]))
+    torch.testing.assert_close(loss, math.log(2) * torch.tensor([4 / 6, 4 / 2]))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_loss_by_hand(gamma):
+    # Lin et al. 2017, equation 4: -(1 - p)^gamma log p, with p = 0.8 and p = 0.1 for the row's class.
+    expected = torch.tensor([-(0.2**gamma) * math.log(0.8), -(0.9**gamma) * math.log(0.1)])
+    probabilities = torch.tensor([[0.1, 0.8, 0.1], [0.1, 0.2, 0.7]])
+    multiclass = fitted(MulticlassConfig(focal_gamma=gamma), "abc")
+    torch.testing.assert_close(multiclass.outputs_loss(probabilities.log(), torch.tensor([1, 0])), expected)
+    binary = fitted(BinaryConfig(focal_gamma=gamma), "ab")
+    logits = torch.tensor([[0.8], [0.9]]).logit()
+    torch.testing.assert_close(binary.outputs_loss(logits, torch.tensor([1, 0])), expected)
+
+
+@pytest.mark.parametrize("config", [MulticlassConfig(focal_gamma=0.5), BinaryConfig(focal_gamma=0.5)])
+def test_focal_loss_has_a_finite_gradient_where_the_model_is_certain(config):
+    task = fitted(config, "ab")
+    outputs = torch.tensor([[300.0] * task.num_outputs]).mul(torch.tensor([-1.0, 1.0][-task.num_outputs :]))
+    outputs.requires_grad_()
+    task.outputs_loss(outputs, torch.tensor([1])).sum().backward()
+    assert torch.isfinite(outputs.grad).all()
+
+
+def test_label_smoothing_by_hand():
+    # Smoothing 0.2 over two classes makes the target 0.9 and 0.1.
+    expected = -(0.9 * math.log(0.7) + 0.1 * math.log(0.3))
+    binary = fitted(BinaryConfig(label_smoothing=0.2), "ab")
+    assert float(binary.outputs_loss(torch.tensor([[0.7]]).logit(), torch.tensor([1]))) == pytest.approx(expected)
+    multiclass = fitted(MulticlassConfig(label_smoothing=0.2), "ab")
+    outputs = torch.tensor([[0.3, 0.7]]).log()
+    assert float(multiclass.outputs_loss(outputs, torch.tensor([1]))) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_baseline_says_the_frequencies_whatever_the_temperature(kind, temperature):
+    task = fitted(TypeAdapter(TaskConfig).validate_python({"kind": kind}), ["a"] * 98 + ["b"] * 900)
+    task.temperature = temperature
+    outputs = task.baseline(task.encode(["a"] * 98 + ["b"] * 900), 4)
+    assert outputs.shape == (4, task.num_outputs)
+    torch.testing.assert_close(task.probabilities(outputs)[3], torch.tensor([0.099, 0.901]))
+    assert task.decode(outputs) == ["b"] * 4
+
+
+@pytest.mark.parametrize("config", [BinaryConfig(class_weights="balanced"), MulticlassConfig(focal_gamma=2.0)])
+def test_state_round_trip(config):
+    task = fitted(config, ["x", "y", "y"])
+    task.temperature = 1.7
+    other = load_task(config, task.state())
+    outputs, target = torch.randn(4, task.num_outputs), torch.tensor([0, 1, 1, 0])
+    torch.testing.assert_close(other.outputs_loss(outputs, target), task.outputs_loss(outputs, target))
+    assert other.metrics(outputs, target) == task.metrics(outputs, target)
+    assert other.labels == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "message"),
+    [
+        (MulticlassConfig(), ["a", "a"], "only the class 'a', expected at least two classes"),
+        (MulticlassConfig(), [], "no values"),
+        (
+            BinaryConfig(),
+            ["a", "b", "c"],
+            "3 classes, such as 'a', 'b', 'c', expected two. Use the task kind multiclass.",
+        ),
+        (MulticlassConfig(), ["a", None, float("nan"), " "], r"no value in 3 rows \(counted from 0: 1, 2, 3\)"),
+    ],
+)
+def test_targets_that_cannot_be_learned(config, values, message):
+    with pytest.raises(DataError, match=message):
+        fitted(config, values)
+
+
+def test_unknown_classes_are_named():
+    task = fitted(MulticlassConfig(), ["a", "b"])
+    with pytest.raises(DataError, match=r"such as 'c', in 2 rows \(counted from 0: 1, 3\), expected one of 'a', 'b'"):
+        task.encode(["a", "c", "b", "d"])
+
+
+def test_scores_are_metrics():
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randint(3, (50,), generator=generator)
+    outputs = torch.randn(50, 3, generator=generator)
+    for config in (MulticlassConfig(), MulticlassConfig(class_weights="balanced")):
+        task = fitted(config, "abc")
+        assert task.score(outputs, target) == pytest.approx(task.metrics(outputs, target)[task.score_name])
+        assert task.greater_is_better
+    assert isinstance(fitted(BinaryConfig(), "ab"), Binary)
+    assert isinstance(task, Multiclass)

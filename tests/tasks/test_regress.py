@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tonggan.errors import DataError
+from tonggan.tasks import RegressConfig, load_task
+
+
+def fitted(values, **options):
+    task = RegressConfig(**options).build()
+    task.fit(iter(values))
+    return task
+
+
+def test_targets_are_standardized_and_read_in_their_units():
+    values = [10, 20.0, "30", np.float32(40)]
+    task = fitted(values)
+    target = task.encode(values)
+    deviation = np.std([10, 20, 30, 40])
+    np.testing.assert_allclose(target.numpy()[:, 0], (np.array([10, 20, 30, 40]) - 25) / deviation, rtol=1e-6)
+    assert task.decode(target) == pytest.approx([10, 20, 30, 40])
+    assert task.describe(torch.tensor([1.0])) == "36.18"
+    assert task.probabilities(target) is None
+    assert task.decode(task.baseline(target, 2)) == pytest.approx([25, 25])
+
+
+def test_a_target_far_from_zero_keeps_its_precision():
+    values = [1.7e9 + step for step in (0, 1, 2, 3)]
+    task = fitted(values)
+    assert task.decode(task.encode(values)) == pytest.approx(values, abs=1e-3, rel=0)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[{"width": 1, "height": 200}, {"height": 400, "width": 2}], [(1, 200), [2, 400]], [np.array([1, 200]), (2, 400)]],
+)
+def test_several_targets(values):
+    task = fitted(values)
+    names = ["width", "height"] if isinstance(values[0], dict) else ["1", "2"]
+    assert task.labels == names
+    assert task.num_outputs == 2
+    assert task.encode(values).tolist() == [[-1, -1], [1, 1]]
+    assert task.decode(torch.tensor([[1.0, -1.0]])) == [dict(zip(names, [2, 200], strict=True))]
+    assert task.describe(torch.tensor([1.0, -1.0])) == f"{names[0]} 2, {names[1]} 200"
+
+
+def test_losses_are_torchs():
+    outputs, target = torch.tensor([[0.0, 3.0]]), torch.tensor([[0.5, 0.0]])
+    pairs = [[1, 2], [3, 5]]
+    torch.testing.assert_close(fitted(pairs).outputs_loss(outputs, target), F.mse_loss(outputs, target)[None])
+    # Huber with delta 1: 0.5 * 0.5², and 3 - 0.5.
+    torch.testing.assert_close(fitted(pairs, loss="huber").outputs_loss(outputs, target), torch.tensor([1.3125]))
+
+
+def test_metrics_score_and_state():
+    values = [1.0, 2.0, 4.0]
+    task = fitted(values)
+    target = task.encode(values)
+    outputs = task.encode([1.5, 2.0, 3.0])
+    metrics = task.metrics(outputs, target)
+    # Errors 0.5, 0, -1 around the mean 7/3, from which the squares add up to 14/3.
+    assert metrics == pytest.approx({"mae": 0.5, "rmse": (1.25 / 3) ** 0.5, "r2": 1 - 1.25 / (14 / 3)})
+    assert task.score(outputs, target) == pytest.approx(metrics["r2"])
+    assert "r2" not in task.metrics(outputs[:1], target[:1])
+    other = load_task(task.config, task.state())
+    assert other.metrics(outputs, target) == metrics
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([], "no values"),
+        ([3, 3, 3], "'value': got 3 in every row"),
+        (
+            [1, None, float("nan"), "x", float("inf"), ""],
+            r"no finite number in 5 rows \(counted from 0: 1, 2, 3, 4, 5\)",
+        ),
+        ([(1, 2), (1,), (2, 3)], r"not 2 finite numbers in 1 rows \(counted from 0: 1\)"),
+    ],
+)
+def test_targets_that_cannot_be_learned(values, message):
+    with pytest.raises(DataError, match=message):
+        fitted(values)
+
+
+def test_missing_numbers_are_named_by_row():
+    with pytest.raises(DataError, match=r"counted from 0: 1"):
+        fitted([1, 2]).encode([1, None])

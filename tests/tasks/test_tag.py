@@ -1,0 +1,83 @@
+import math
+
+import pytest
+import torch
+
+from tonggan.errors import DataError
+from tonggan.tasks import TagConfig, load_task
+
+
+def fitted(values, **options):
+    task = TagConfig(**options).build()
+    task.fit(iter(values))
+    return task
+
+
+def test_texts_and_lists_mean_the_same():
+    texts = fitted(["red|round", "red", "", " blue | red"])
+    lists = fitted([["red", "round"], ("red",), [], ["blue", "red"]])
+    assert texts.labels == lists.labels == ["blue", "red", "round"]
+    target = texts.encode(["round|red", [], "blue"])
+    assert target.tolist() == [[0, 1, 1], [0, 0, 0], [1, 0, 0]]
+    assert fitted(["a, b", "b"], separator=",").labels == ["a", "b"]
+
+
+def test_loss_by_hand():
+    task = fitted(["a", "b"])
+    outputs = torch.tensor([[2.0, -1.0]])
+    expected = (math.log(1 + math.exp(-2)) + math.log(1 + math.exp(1))) / 2
+    assert float(task.outputs_loss(outputs, task.encode(["a|b"]))) == pytest.approx(expected)
+    focal = fitted(["a", "b"], focal_gamma=2.0)
+    right, wrong = 1 / (1 + math.exp(-2)), 1 / (1 + math.exp(1))
+    expected = -((1 - right) ** 2 * math.log(right) + (1 - wrong) ** 2 * math.log(wrong)) / 2
+    assert float(focal.outputs_loss(outputs, task.encode(["a|b"]))) == pytest.approx(expected)
+
+
+def test_balanced_weighs_each_label():
+    task = fitted(["a", "a|b", "a", "", ""], class_weights="balanced")
+    # rows / (2 * rows with that answer): a is in 3 of 5 rows, b in 1.
+    torch.testing.assert_close(task.weights, torch.tensor([[5 / 4, 5 / 6], [5 / 8, 5 / 2]]))
+    loss = task.outputs_loss(torch.zeros(1, 2), task.encode(["b"]))
+    assert float(loss) == pytest.approx(math.log(2) * (5 / 4 + 5 / 2) / 2)
+
+
+def test_reading_outputs():
+    task = fitted(["a", "b", "c"])
+    outputs = torch.tensor([[2.0, -1.0, 1.0], [-1.0, -1.0, -1.0]])
+    assert task.decode(outputs) == [["a", "c"], []]
+    assert task.describe(outputs[0]) == "a (88%), c (73%)"
+    assert task.describe(outputs[1]) == "no label"
+    task.temperature = 2.0
+    torch.testing.assert_close(task.probabilities(outputs), torch.sigmoid(outputs / 2))
+
+
+def test_baseline_score_and_state():
+    values = ["a", "a|b", "a", ""]
+    task = fitted(values, class_weights="balanced")
+    target = task.encode(values)
+    outputs = task.baseline(target, 2)
+    torch.testing.assert_close(task.probabilities(outputs), torch.tensor([[4 / 6, 2 / 6]] * 2))
+    logits = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    assert task.score(logits, target) == pytest.approx(task.metrics(logits, target)[task.score_name])
+    assert task.score(logits, torch.zeros(4, 2)) == 0.0
+    other = load_task(task.config, task.state())
+    torch.testing.assert_close(other.outputs_loss(logits, target), task.outputs_loss(logits, target))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([], "no labels"),
+        (["", ""], "no labels"),
+        (["a", "a"], "the same labels in every row"),
+        (["a", None], r"no value in 1 rows \(counted from 0: 1\)"),
+    ],
+)
+def test_targets_that_cannot_be_learned(values, message):
+    with pytest.raises(DataError, match=message):
+        fitted(values)
+
+
+def test_unknown_labels_are_named_by_row():
+    with pytest.raises(DataError, match=r"does not have in 1 rows \(counted from 0: 1\)"):
+        fitted(["a", "b"]).encode(["a", "b|c"])
