@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from tonggan.data.fetch import RemoteFile, fetch
+from tonggan.data.fetch import MIRROR_VARIABLE, RemoteFile, fetch, state_of
 from tonggan.errors import ConfigError
 from tonggan.progress import Progress
 
@@ -56,6 +56,19 @@ class PublicSet:
         prepare: Prepare = import_module(f"tonggan.data.public.{self.module}").prepare
         with FileLock(folder / ".lock"):
             return prepare(files, folder, progress)
+
+    def check(self, *, cache: Path) -> dict[str, str]:
+        """``"ok"``, ``"missing"`` or ``"damaged"`` for each file, in the mirror folder or the cache."""
+        return {file.path: state_of(file, folder=cache / "data") for file in self.files}
+
+    @property
+    def origin(self) -> str:
+        """How its files come here, in words."""
+        if not self.files:
+            return "comes as a Python package"
+        if all(file.url for file in self.files):
+            return "fetched from its public address"
+        return f"needs a mirror ({MIRROR_VARIABLE})"
 
 
 _CIFAR10 = (

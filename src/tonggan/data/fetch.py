@@ -87,6 +87,15 @@ def fetch(file: RemoteFile, *, folder: Path, source: str, progress: Progress) ->
     return target
 
 
+def state_of(file: RemoteFile, *, folder: Path) -> str:
+    """``"ok"``, ``"missing"`` or ``"damaged"``: how ``file`` stands in a mirror folder, or else in ``folder``."""
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    path = (Path(mirror).expanduser() if mirror and "://" not in mirror else folder) / file.path
+    if not path.is_file():
+        return "missing"
+    return "ok" if sha256_of(path) == file.sha256 else "damaged"
+
+
 def _from_folder(file: RemoteFile, mirror: Path) -> Path:
     path = mirror / file.path
     if not path.is_file():

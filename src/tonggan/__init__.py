@@ -1,0 +1,36 @@
+"""Tonggan (通感): multimodal models from a table of pictures, texts, sounds and numbers, on hardware you own.
+
+    >>> import tonggan
+    >>> model = tonggan.fit("train.csv", target="label", out="runs/first")  # doctest: +SKIP
+    >>> tonggan.load("runs/first").predict("new.csv")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tonggan.api import fit, load
+    from tonggan.errors import TongganError
+    from tonggan.runs.predictor import Predictor
+
+__all__ = ["Predictor", "TongganError", "fit", "load"]
+
+_HOME = {
+    "fit": "tonggan.api",
+    "load": "tonggan.api",
+    "Predictor": "tonggan.runs.predictor",
+    "TongganError": "tonggan.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy, so that ``import tonggan`` does not pay for torch before it is needed.
+    if name not in _HOME:
+        raise AttributeError(f"module 'tonggan' has no attribute '{name}'")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,106 @@
+"""``tonggan fit`` and ``tonggan run``: from a table or a recipe to a trained, audited bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the recipe; may be repeated."),
+]
+TimeLimit = Annotated[
+    str | None, typer.Option("--time-limit", metavar="TIME", help="Time for everything: 90s, 5m, 1h30m.")
+]
+Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="Folder of the run; it becomes the bundle.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, all else on stderr.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is already in the folder.")]
+
+FIT_EXAMPLES = """
+[bold]Examples[/]
+
+  tonggan fit train.csv --target label --out runs/first
+
+  tonggan fit train.parquet --target price --valid valid.parquet --test test.parquet --time-limit 10m --out runs/price
+
+  tonggan fit photos/ --target label --set training.epochs=5 --set columns.image.size=128 --out runs/photos
+"""
+
+RUN_EXAMPLES = """
+[bold]Examples[/]
+
+  tonggan run easy_vqa --out runs/easy_vqa
+
+  tonggan run my_recipe.yaml --set training.epochs=3 --set data.max_rows=2000 --out runs/quick
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to ``app``."""
+    app.command(epilog=FIT_EXAMPLES)(fit)
+    app.command(epilog=RUN_EXAMPLES)(run)
+
+
+def fit(
+    train: Annotated[
+        str, typer.Argument(help="Table to learn from: CSV, TSV, JSONL, Parquet, class folders, tar shards.")
+    ],
+    *,
+    target: Annotated[
+        list[str], typer.Option("--target", metavar="COL", help="Column to predict; repeat it for several numbers.")
+    ],
+    out: Out,
+    valid: Annotated[str | None, typer.Option(help="Table to choose on; otherwise a part of TRAIN is cut off.")] = None,
+    test: Annotated[str | None, typer.Option(help="Table for the final number alone.")] = None,
+    time_limit: TimeLimit = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="FILE", help="YAML file or shipped recipe to take all other settings from.")
+    ] = None,
+    set_: Overrides = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Train a model that predicts COL from the other columns of TRAIN, audit it, and save it as a bundle.
+
+    Run the same command again to resume an interrupted run.
+    """
+    from tonggan.runs.fitting import run_recipe
+    from tonggan.runs.recipe import recipe_for_table
+
+    made = recipe_for_table(train, target=target, valid=valid, test=test, base=recipe, overrides=set_ or ())
+    _run(run_recipe, made, out, time_limit, overwrite, json)
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe (see 'tonggan recipes') or a YAML file.")],
+    *,
+    out: Out,
+    time_limit: TimeLimit = None,
+    set_: Overrides = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Run a recipe: fetch or open its data, train, audit, and save the bundle.
+
+    Run the same command again to resume an interrupted run.
+    """
+    from tonggan.runs.fitting import run_recipe
+    from tonggan.runs.recipe import load_recipe
+
+    _run(run_recipe, load_recipe(recipe, overrides=set_ or ()), out, time_limit, overwrite, json)
+
+
+def _run(run_recipe: Any, recipe: Any, out: Path, time_limit: str | None, overwrite: bool, as_json: bool) -> None:
+    from tonggan.cli.console import console_progress, print_json
+    from tonggan.cli.show import show_results
+    from tonggan.runs.duration import parse_duration
+
+    seconds = None if time_limit is None else parse_duration(time_limit)
+    with console_progress() as progress:
+        predictor = run_recipe(recipe, out=out, time_limit=seconds, overwrite=overwrite, progress=progress)
+    if as_json:
+        print_json(predictor.results)
+    else:
+        show_results(predictor.results, out)

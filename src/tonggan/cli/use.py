@@ -1,0 +1,75 @@
+"""``tonggan evaluate`` and ``tonggan predict``: a bundle applied to a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tonggan.cli.train import Json
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
+
+EVALUATE_EXAMPLES = """
+[bold]Examples[/]
+
+  tonggan evaluate runs/first test.csv
+
+  tonggan evaluate runs/first test.csv --json > metrics.json
+"""
+
+PREDICT_EXAMPLES = """
+[bold]Examples[/]
+
+  tonggan predict runs/first new.csv --out predictions.csv
+
+  tonggan predict runs/first new.jsonl --out predictions.parquet
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to ``app``."""
+    app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
+    app.command(epilog=PREDICT_EXAMPLES)(predict)
+
+
+def evaluate(
+    run: RunFolder,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Table with the target column.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Measure a bundle on a table: metrics with 95 % intervals, each subset of modalities, the audit."""
+    from tonggan.api import load
+    from tonggan.cli.console import console_progress, print_json
+    from tonggan.cli.show import show_results
+
+    with console_progress() as progress:
+        results = load(run).evaluate(data, progress=progress)
+    if json:
+        print_json(results)
+    else:
+        show_results(results)
+
+
+def predict(
+    run: RunFolder,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Table with the columns the model reads.")],
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write: .csv, .jsonl or .parquet.")],
+    json: Json = False,
+) -> None:
+    """Predict each row of a table; the file gets a row for each: the prediction and, for classes, probabilities."""
+    from tonggan.api import load
+    from tonggan.cli.console import console_progress, print_json, print_line
+    from tonggan.runs.writing import check_suffix, write_predictions
+
+    check_suffix(out)
+    with console_progress() as progress:
+        predictions = load(run).predict_table(data, progress=progress)
+    write_predictions(out, predictions)
+    if json:
+        print_json({"out": str(out), "rows": predictions.num_rows, "columns": predictions.column_names})
+    else:
+        print_line(f"{predictions.num_rows:,} predictions in {out} ({', '.join(predictions.column_names[:6])})")

@@ -1,0 +1,17 @@
+"""Where things are kept on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+CACHE_VARIABLE = "TONGGAN_CACHE"
+
+
+def cache_folder() -> Path:
+    """The folder of caches and fetched data: ``$TONGGAN_CACHE``, or ``tonggan`` in the user's cache folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "tonggan"

@@ -1,0 +1,6 @@
+"""Compositions of encoders, fusion and head."""
+
+from tonggan.models.config import ModelConfig
+from tonggan.models.fused import FusedModel
+
+__all__ = ["FusedModel", "ModelConfig"]

@@ -1,0 +1,67 @@
+"""The model as data: which encoder reads each input, how they are fused, what the head is.
+
+Inputs without a declared encoder get their modality's default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from tonggan.config import Config
+from tonggan.decoders import LinearHeadConfig
+from tonggan.encoders import EncoderConfig, default_encoder
+from tonggan.errors import ConfigError
+from tonggan.fusion import FusionConfig, default_fusion
+from tonggan.modalities.base import Modality
+from tonggan.models.fused import FusedModel
+
+
+class ModelConfig(Config):
+    """Encoders, fusion and head of a fused model."""
+
+    dim: int = Field(default=128, ge=8, multiple_of=8)
+    """Width of the Tokens that encoders hand to the fusion."""
+    encoders: dict[str, EncoderConfig] = {}
+    """Encoder of each input by its name; 'table' reads all number and category columns."""
+    fusion: FusionConfig = Field(default_factory=default_fusion)
+    """How the inputs' Tokens become one."""
+    head: LinearHeadConfig = LinearHeadConfig()
+    """How the fused Tokens become a prediction."""
+    modality_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Chance that a present input of a training row is hidden, so that the model works without it."""
+
+    def resolve(self, modalities: Mapping[str, Modality[Any]]) -> ModelConfig:
+        """The same with an encoder for each input.
+
+        Raises:
+            ConfigError: an encoder is declared for an input that does not exist.
+        """
+        unknown = set(self.encoders) - set(modalities)
+        if unknown:
+            raise ConfigError(
+                "model.encoders",
+                got=", ".join(sorted(unknown)),
+                expected="names among the inputs " + ", ".join(modalities),
+                remedy="Correct the name, or declare the column's kind under 'columns'",
+            )
+        encoders = {
+            name: self.encoders.get(name) or default_encoder(modality.kind) for name, modality in modalities.items()
+        }
+        return self.model_copy(update={"encoders": encoders})
+
+    def build(self, modalities: Mapping[str, Modality[Any]], *, num_outputs: int) -> FusedModel:
+        """The model with new random weights (from torch's global generator).
+
+        Raises:
+            ConfigError: an encoder cannot read its input's modality.
+        """
+        resolved = self.resolve(modalities)
+        return FusedModel(
+            {name: resolved.encoders[name].build(modality, dim=self.dim) for name, modality in modalities.items()},
+            fusion=self.fusion.build(tuple(modalities), dim=self.dim),
+            head=self.head.build(self.dim, num_outputs=num_outputs),
+            modality_dropout=self.modality_dropout,
+        )

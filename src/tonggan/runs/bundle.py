@@ -1,0 +1,194 @@
+"""The bundle: a run's folder as something that loads anywhere, offline, without pickle and without training data.
+
+======================  =====================================================================
+recipe.yaml             the recipe with every choice filled in
+weights.safetensors     the model
+inputs.json             what was fitted: tokenizers, means, category names
+bundle.json             format, versions, task state, results, data fingerprint, SHA-256 of the rest
+======================  =====================================================================
+
+``bundle.json`` is written last: a folder without it is an unfinished run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from tonggan.config import Config, read_yaml
+from tonggan.data.fetch import sha256_of
+from tonggan.errors import BundleError
+from tonggan.modalities import InputConfig, load_modality
+from tonggan.modalities.base import Modality
+from tonggan.models import FusedModel
+from tonggan.runs.recipe import Recipe
+from tonggan.tasks import Task, load_task
+
+FORMAT = 1
+INDEX = "bundle.json"
+RECIPE = "recipe.yaml"
+WEIGHTS = "weights.safetensors"
+INPUTS = "inputs.json"
+
+
+class InputEntry(Config):
+    """One input as it is saved."""
+
+    config: InputConfig
+    """Its modality's config."""
+    state: dict[str, Any]
+    """What the modality was fitted to."""
+
+
+class InputsFile(Config):
+    """The content of ``inputs.json``."""
+
+    inputs: dict[str, InputEntry]
+    """By input name, in the model's order."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Everything that a finished run is."""
+
+    recipe: Recipe
+    modalities: Mapping[str, Modality[Any]]
+    task: Task
+    model: FusedModel
+    results: Mapping[str, Any]
+    info: Mapping[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write the bundle into ``folder``, each file atomically, the index last.
+
+        Raises:
+            BundleError: the folder cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / RECIPE, self.recipe.to_yaml().encode())
+            state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
+            temporary = folder / f".{WEIGHTS}.tmp"
+            save_file(state, temporary)
+            temporary.replace(folder / WEIGHTS)
+            inputs = InputsFile(
+                inputs={
+                    name: InputEntry(config=modality.config, state=modality.state())
+                    for name, modality in self.modalities.items()
+                }
+            )
+            _write(folder / INPUTS, inputs.model_dump_json().encode())
+            index = {
+                "format": FORMAT,
+                **self.info,
+                "task": {"config": self.task.config.to_dict(), "state": self.task.state()},
+                "results": self.results,
+                "files": {name: sha256_of(folder / name) for name in (RECIPE, WEIGHTS, INPUTS)},
+            }
+            _write(folder / INDEX, json.dumps(index, ensure_ascii=False, indent=1).encode())
+        except OSError as error:
+            raise BundleError(
+                f"run folder {folder}",
+                got=str(error),
+                expected="a folder that can be written",
+                remedy="Free space or choose another folder with --out, and run the same command again",
+            ) from error
+
+    @classmethod
+    def load(cls, folder: Path) -> Bundle:
+        """Read a bundle, with every file's SHA-256 verified.
+
+        Raises:
+            BundleError: no bundle, an unfinished run, a damaged file, or a newer format.
+        """
+        index = read_index(folder)
+        for name, expected in index["files"].items():
+            path = folder / name
+            actual = sha256_of(path) if path.is_file() else "no such file"
+            if actual != expected:
+                raise BundleError(
+                    f"bundle file {path}",
+                    got=actual[:16],
+                    expected=f"SHA-256 {expected[:16]}…",
+                    remedy="The bundle is damaged: copy it again from where it was made, or train again",
+                )
+        try:
+            recipe = Recipe.parse(read_yaml(folder / RECIPE), who=f"recipe in {folder}")
+            inputs = InputsFile.parse(json.loads((folder / INPUTS).read_bytes()), who=f"{INPUTS} in {folder}")
+            modalities = {name: load_modality(entry.config, entry.state) for name, entry in inputs.inputs.items()}
+            task = load_task(index["task"]["config"], index["task"]["state"])
+            with torch.random.fork_rng(devices=[]):
+                model = recipe.model.build(modalities, num_outputs=task.num_outputs)
+            model.load_state_dict(load_file(folder / WEIGHTS))
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise BundleError(
+                f"bundle {folder}",
+                got=f"{type(error).__name__}: {error}",
+                expected=f"a bundle of Tonggan {index.get('versions', {}).get('tonggan')}",
+                remedy="Load it with the version of Tonggan that wrote it, or train again",
+            ) from error
+        info = {key: value for key, value in index.items() if key not in ("format", "task", "results", "files")}
+        return cls(recipe, modalities, task, model.eval(), index["results"], info)
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index of the bundle in ``folder``, without loading the model.
+
+    Raises:
+        BundleError: there is none, or it cannot be read.
+    """
+    path = folder / INDEX
+    who = f"bundle {folder}"
+    if not path.is_file():
+        unfinished = (folder / RECIPE).exists() or (folder / "checkpoints").exists()
+        raise BundleError(
+            who,
+            got="an unfinished run" if unfinished else f"no {INDEX}",
+            expected="the folder of a finished run",
+            remedy="Run the command that started it again to finish it" if unfinished else "Check the path",
+        )
+    try:
+        index: dict[str, Any] = json.loads(path.read_bytes())
+        written = int(index["format"])
+        index["files"].items()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(
+            who,
+            got=f"an unreadable {INDEX} ({error})",
+            expected="valid JSON with a format number",
+            remedy="The bundle is damaged: copy it again from where it was made, or train again",
+        ) from error
+    if written > FORMAT:
+        raise BundleError(
+            who,
+            got=f"format {written}",
+            expected=f"format {FORMAT} or older",
+            remedy="Update Tonggan: pip install --upgrade tonggan",
+        )
+    return index
+
+
+def versions() -> dict[str, str]:
+    """What this bundle was made with."""
+    packages = {name: version(name) for name in ("tonggan", "torch", "numpy", "tokenizers", "pyarrow")}
+    return {**packages, "python": platform.python_version(), "machine": platform.machine()}
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+

@@ -1,0 +1,157 @@
+"""A whole run as data: which table, which columns, which model, how it is trained, with which seed.
+
+A recipe is validated before anything is loaded, and the one saved in a run's folder has every choice filled in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BeforeValidator, Field, model_validator
+
+from tonggan.config import Config, apply_overrides, read_yaml
+from tonggan.errors import ConfigError
+from tonggan.modalities import ColumnConfig
+from tonggan.models import ModelConfig
+from tonggan.tasks import TaskConfig
+from tonggan.training import TrainingConfig
+
+
+class DataConfig(Config):
+    """Where the rows come from, and which of them are for what."""
+
+    set: str | None = None
+    """Name of a public data set (see 'tonggan data list'); otherwise 'train' names a table."""
+    train: str | None = None
+    """Table to learn from: CSV, TSV, JSONL, Parquet, a folder of class folders, or tar shards."""
+    valid: str | None = None
+    """Table to choose on; without it a part of 'train' is cut off."""
+    test: str | None = None
+    """Table for the final number alone."""
+    where: dict[str, list[str]] = {}
+    """Keep only the rows whose column has one of these values."""
+    group: str | None = None
+    """Column whose equal values never fall on both sides of the cut between train and valid, e.g. a patient."""
+    valid_fraction: float = Field(default=0.1, gt=0.0, lt=0.9)
+    """Share of 'train' that is cut off for validation when there is no table for it."""
+    max_rows: int | None = Field(default=None, ge=8)
+    """Use at most this many rows of each table, drawn with the recipe's seed."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataConfig:
+        if self.set and self.train:
+            raise ValueError("'set' and 'train' exclude each other: a run learns from one source")
+        return self
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class Recipe(Config):
+    """A run as data. ``tonggan run`` takes one as YAML, ``tonggan fit`` makes one from its arguments."""
+
+    description: str = ""
+    """What the run is for, in a sentence."""
+    data: DataConfig = DataConfig()
+    """Where the rows come from."""
+    target: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+    """Column to predict; several number columns make one regression with several targets."""
+    columns: dict[str, ColumnConfig] = {}
+    """Kind and settings of columns; those not named are guessed. 'ignore' leaves one out."""
+    task: TaskConfig | None = None
+    """What is predicted and with which loss; guessed from the target when left out."""
+    model: ModelConfig = ModelConfig()
+    """Encoders, fusion, head."""
+    training: TrainingConfig = TrainingConfig()
+    """Epochs, batch size, learning rate, and the like."""
+    audit_alone: bool = True
+    """After training, also train a model on each input alone, if the time limit leaves room for it."""
+    max_bad: float = Field(default=0.05, ge=0.0, le=1.0)
+    """Stop before training when more than this share of rows has an unreadable or missing file."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of every random choice: same seed, same numbers."""
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML that reads back equal."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120)
+
+
+def load_recipe(name: str, *, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in the YAML file ``name``, or the shipped one of that name, with ``key=value`` overrides applied.
+
+    Tables that a YAML file names are looked for beside it.
+
+    Raises:
+        ConfigError: there is no such recipe, or a field is not legal.
+    """
+    return Recipe.parse(apply_overrides(_read_recipe(name), overrides), who=f"recipe {name}")
+
+
+def recipe_for_table(
+    train: str | None,
+    *,
+    target: str | Sequence[str],
+    valid: str | None = None,
+    test: str | None = None,
+    base: str | None = None,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+) -> Recipe:
+    """The recipe of ``tonggan fit``: the settings of ``base`` (or the defaults) applied to the user's own tables.
+
+    Raises:
+        ConfigError: ``base`` is unknown or an override is not legal.
+    """
+    data = _read_recipe(base) if base else {}
+    kept = {key: value for key, value in data.get("data", {}).items() if key in ("valid_fraction", "max_rows")}
+    tables = {"train": train, "valid": valid, "test": test}
+    data["data"] = {**kept, **{name: table for name, table in tables.items() if table is not None}}
+    data["target"] = [target] if isinstance(target, str) else list(target)
+    if seed is not None:
+        data["seed"] = seed
+    return Recipe.parse(apply_overrides(data, overrides), who=f"recipe {base}" if base else "settings")
+
+
+def _read_recipe(name: str) -> dict[str, Any]:
+    if name.endswith((".yaml", ".yml")):
+        data = read_yaml(Path(name))
+        tables = data.get("data")
+        if isinstance(tables, dict):
+            for split in ("train", "valid", "test"):
+                if isinstance(tables.get(split), str):
+                    tables[split] = str(Path(name).parent / tables[split])
+        return data
+    names = recipe_names()
+    if name not in names:
+        raise ConfigError(
+            f"recipe '{name}'",
+            got="no such recipe",
+            expected="a YAML file, or one of " + ", ".join(names),
+            remedy="Run 'tonggan recipes'",
+        )
+    text = (files("tonggan.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
+    data = yaml.safe_load(text)
+    assert isinstance(data, dict)
+    return data
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with Tonggan."""
+    return sorted(
+        item.name.removesuffix(".yaml") for item in files("tonggan.recipes").iterdir() if item.name.endswith(".yaml")
+    )
+
+
+def measured_results() -> dict[str, Any]:
+    """What the shipped recipes reached where they were last measured, by name; ``make recipes`` writes it."""
+    path = files("tonggan.recipes") / "results.json"
+    if not path.is_file():
+        return {}
+    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return results

@@ -1,0 +1,143 @@
+"""The rules of the design, checked on the source itself."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "tonggan"
+TESTS = Path(__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+
+# From the ground up: a file imports only from layers before its own, or from its own folder.
+LAYERS = [
+    ("errors", "config", "tokens", "progress"),
+    ("layers",),
+    ("modalities",),
+    ("data",),
+    ("encoders",),
+    ("fusion",),
+    ("decoders",),
+    ("models",),
+    ("tasks",),
+    ("training",),
+    ("evaluation",),
+    ("runs", "recipes"),
+    ("api",),
+    ("cli",),
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+# Slow to import or optional: never at import time, so that ``tonggan --help`` and a missing extra both answer at once.
+LAZY = {
+    "accelerate", "cv2", "easy_vqa", "librosa", "matplotlib", "pandas", "sklearn", "soundfile", "soxr",
+    "tensorboard", "tokenizers", "transformers",
+}  # fmt: skip
+
+
+def top_level_imports(path: Path) -> Iterator[str]:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def all_imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def layer_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def test_imports_run_downwards_only() -> None:
+    wrong = []
+    for path in FILES:
+        relative = path.relative_to(SOURCE)
+        own = relative.parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        assert own in RANK, f"{relative} is in no layer"
+        for module in all_imports(path):
+            if module.startswith("tonggan."):
+                other = layer_of(module)
+                if other != own and RANK[other] >= RANK[own]:
+                    wrong.append(f"{relative} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_heavy_and_optional_packages_are_imported_lazily() -> None:
+    wrong = [
+        f"{path.relative_to(SOURCE)} imports {module}"
+        for path in FILES
+        for module in top_level_imports(path)
+        if module.split(".")[0] in LAZY
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_files_and_functions_stay_short() -> None:
+    wrong = []
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        if len(text.splitlines()) > 400:
+            wrong.append(f"{path.relative_to(SOURCE)} has {len(text.splitlines())} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > 60:
+                    wrong.append(f"{path.relative_to(SOURCE)}: {node.name} has {length} lines")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("folder", ["encoders", "fusion"])
+def test_every_part_passes_its_contract_in_a_test_of_its_own(folder: str) -> None:
+    check = {"encoders": "check_encoder", "fusion": "check_fusion"}[folder]
+    for path in sorted((SOURCE / folder).glob("*.py")):
+        if "kind: Literal[" not in path.read_text(encoding="utf-8"):
+            continue
+        test = TESTS / folder / f"test_{path.stem}.py"
+        assert test.is_file(), f"{path.name} has no {test.relative_to(TESTS)}"
+        assert check in test.read_text(encoding="utf-8"), f"{test.name} does not call {check}"
+
+
+def test_every_file_opens_with_its_purpose() -> None:
+    for path in FILES:
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path.relative_to(SOURCE)} opens mute"
+
+
+def test_no_pickle_and_no_unsafe_load() -> None:
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        assert "import pickle" not in text
+        assert "torch.load(" not in text or "weights_only=True" in text, f"{path.relative_to(SOURCE)} may unpickle"
+
+
+def seconds_of(*command: str) -> float:
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def test_import_takes_less_than_half_a_second() -> None:
+    assert seconds_of(sys.executable, "-c", "import tonggan") < 0.5
+
+
+def test_help_takes_less_than_eight_tenths_of_a_second() -> None:
+    assert seconds_of(sys.executable, "-c", "import sys; sys.argv = ['tonggan', '--help']\n"
+                      "from tonggan.cli.app import main; main()") < 0.8  # fmt: skip
