@@ -1,0 +1,149 @@
+"""Tables that are columnar already: Parquet files, pyarrow tables, pandas data frames.
+
+Values keep their types, except that dates and times become ISO text and decimals become floats, so that every
+reader gives the same few kinds of Python values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tonggan.data.source import TableSource, blocks_of, check_names, fingerprint_of, rows_per_batch
+from tonggan.errors import DataError
+
+
+def read_parquet(files: Sequence[Path], *, name: str) -> TableSource:
+    """The table in one Parquet file, or in several that are parts of one.
+
+    Raises:
+        DataError: a file is damaged, repeats a column's name, or has other columns than the first.
+    """
+    blocks = (block for path in files for block in blocks_of(path))
+
+    def read() -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        stored = _opened(files[0]).schema_arrow
+        check_names(stored.names, who=f"file {files[0]}")
+        schema = _plain_schema(stored)
+        return schema, _parquet_batches(files, schema)
+
+    return TableSource(name=name, base=files[0].parent, fingerprint=fingerprint_of(blocks, kind="parquet"), read=read)
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from error
+
+
+def _parquet_batches(files: Sequence[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for path in files:
+        file = _opened(path)
+        found = _plain_schema(file.schema_arrow)
+        if found != schema:
+            raise DataError(
+                f"file {path}",
+                got=f"columns {_in_words(found)}",
+                expected=f"those of {files[0].name}: {_in_words(schema)}",
+                remedy="Give files that are parts of one table",
+            )
+        groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+        num_rows = rows_per_batch(sum(group.total_byte_size for group in groups), file.metadata.num_rows)
+        try:
+            for batch in file.iter_batches(batch_size=num_rows):
+                yield _plain(batch, schema)
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"file {path}",
+        got=" ".join(str(error).split()),
+        expected="a whole Parquet file",
+        remedy="Fetch or write the file again",
+    )
+
+
+def _in_words(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in schema)
+
+
+def read_arrow(table: pa.Table) -> TableSource:
+    """A pyarrow table; relative paths in it start at the working directory.
+
+    Raises:
+        DataError: it has no columns, or two with the same name.
+    """
+    who = "pyarrow table"
+    check_names(table.column_names, who=who)
+    schema = _plain_schema(table.schema)
+    batches = table.to_batches(max_chunksize=rows_per_batch(table.nbytes, table.num_rows))
+
+    def stream() -> Iterator[pa.RecordBatch]:
+        return (_plain(batch, schema) for batch in batches)
+
+    return TableSource(
+        name=who,
+        base=Path.cwd(),
+        fingerprint=fingerprint_of(_serialized(schema, stream()), kind="arrow"),
+        read=lambda: (schema, stream()),
+    )
+
+
+def read_pandas(frame: Any) -> TableSource:
+    """A pandas data frame without its index; NaN is a missing value.
+
+    Raises:
+        DataError: two columns have the same name, or a column holds mixed types or objects that are no data.
+    """
+    who = "data frame"
+    names = [str(name) for name in frame.columns]
+    check_names(names, who=who)
+    try:
+        table = pa.Table.from_pandas(frame.set_axis(names, axis=1), preserve_index=False)
+    except (ValueError, TypeError, pa.ArrowException) as error:
+        raise DataError(
+            who,
+            got=" ".join(str(error).split()),
+            expected="columns of numbers, texts, bytes or paths, each of one type",
+            remedy="Convert the named column, e.g. frame[name] = frame[name].astype(str)",
+        ) from error
+    source = read_arrow(table)
+    return TableSource(name=who, base=source.base, fingerprint=source.fingerprint, read=source.read)
+
+
+def _serialized(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    yield schema.serialize().to_pybytes()
+    for batch in batches:
+        yield batch.serialize().to_pybytes()
+
+
+def _plain_schema(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([(field.name, _plain_type(field.type)) for field in schema])
+
+
+def _plain_type(stored: pa.DataType) -> pa.DataType:
+    if isinstance(stored, pa.BaseExtensionType):
+        return _plain_type(stored.storage_type)
+    if pa.types.is_dictionary(stored):
+        return _plain_type(stored.value_type)
+    if pa.types.is_date(stored) or pa.types.is_time(stored) or pa.types.is_timestamp(stored):
+        return pa.string()
+    if pa.types.is_decimal(stored):
+        return pa.float64()
+    return stored
+
+
+def _plain(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    columns = []
+    for column, field in zip(batch.columns, schema, strict=True):
+        while isinstance(column, pa.ExtensionArray):
+            column = column.storage
+        columns.append(column if column.type == field.type else column.cast(field.type))
+    return pa.record_batch(columns, schema=schema)

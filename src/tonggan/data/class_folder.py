@@ -1,0 +1,114 @@
+"""A folder with one folder for each class, as ImageFolder users lay out their data: media and ``label``.
+
+Pictures and sounds stay where they are and are named by path; text files are short, so their content is stored.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from tonggan.data.media_types import kind_of_path
+from tonggan.data.records import Record, batches_of
+from tonggan.data.source import TableSource, fingerprint_of, reading
+from tonggan.errors import DataError
+from tonggan.progress import Progress
+
+_FileKind = Literal["image", "audio", "text"]
+_TEXT_SUFFIXES = (".txt", ".md")
+_SPLIT_NAMES = ("train", "training", "valid", "validation", "val", "dev", "test")
+
+
+def read_class_folder(folder: Path, *, progress: Progress) -> TableSource:
+    """The table of a class folder: a column ``image``, ``audio`` or ``text``, and ``label``, the class folder's name.
+
+    Files lie in the class folders at any depth. Where kinds are mixed, the most frequent one is read, and what is
+    left out is told.
+
+    Raises:
+        DataError: there are no class folders, nothing readable in them, or they are the parts of a split.
+    """
+    counts: Counter[tuple[str, _FileKind | None]] = Counter(
+        (label, _kind(path)) for label, path in _files(folder, progress)
+    )
+    kinds: Counter[_FileKind] = Counter()
+    for (_, found), count in counts.items():
+        if found is not None:
+            kinds[found] += count
+    labels = {label for label, _ in counts}
+    _check(folder, labels, has_media=bool(kinds))
+    kind, num_files = kinds.most_common(1)[0]
+    if counts.total() > num_files:
+        progress.say(f"{folder}: {num_files} {kind} files are read, {counts.total() - num_files} others left out")
+    schema = pa.schema([(kind, pa.string()), ("label", pa.string())])
+
+    def records() -> Iterator[Record]:
+        return _records(folder, kind, progress)
+
+    identity = (f"{record.values}\n".encode(errors="surrogateescape") for record in records())
+    return TableSource(
+        name=str(folder),
+        base=folder,
+        fingerprint=fingerprint_of(identity, kind="class_folder"),
+        read=lambda: (schema, batches_of(records(), schema, who=f"folder {folder}")),
+    )
+
+
+def _check(folder: Path, labels: set[str], *, has_media: bool) -> None:
+    splits = [name for name in _SPLIT_NAMES if name in labels]
+    if len(splits) > 1 and len(splits) == len(labels):
+        raise DataError(
+            f"folder {folder}",
+            got=f"the parts of a split: {', '.join(splits)}",
+            expected="one folder for each class",
+            remedy=f"Pass {folder / splits[0]}, and each other part as its own table",
+        )
+    if not has_media:
+        raise DataError(
+            f"folder {folder}",
+            got="folders without pictures, sounds or texts" if labels else "no folders with files in them",
+            expected="one folder for each class, e.g. cat/1.jpg and dog/2.jpg, or shards named *.tar or *.parquet",
+            remedy="Pass a table file, or sort the files into class folders",
+        )
+
+
+def _files(folder: Path, progress: Progress) -> Iterator[tuple[str, str]]:
+    """Label and path within ``folder`` of each file, in a fixed order; hidden files are passed over."""
+    with reading(folder):
+        labels = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    for label in progress.track(labels, label=f"Listing {folder.name}", total=len(labels)):
+        for place, folders, names in os.walk(folder / label, followlinks=True):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            relative = Path(place).relative_to(folder)
+            for name in sorted(names):
+                if not name.startswith("."):
+                    yield label, str(relative / name)
+
+
+def _kind(path: str) -> _FileKind | None:
+    if path.lower().endswith(_TEXT_SUFFIXES):
+        return "text"
+    media = kind_of_path(path)
+    return None if media == "video" else media
+
+
+def _records(folder: Path, kind: _FileKind, progress: Progress) -> Iterator[Record]:
+    for label, path in _files(folder, progress):
+        if _kind(path) == kind:
+            value = _text(folder / path) if kind == "text" else path
+            yield Record({kind: value, "label": label}, place=path, num_bytes=len(value) + len(label))
+
+
+def _text(path: Path) -> str:
+    try:
+        with reading(path):
+            return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"file {path}", got=str(error), expected="text in UTF-8", remedy="Save the file as UTF-8"
+        ) from error
