@@ -1,0 +1,185 @@
+"""The audit: is the model really multimodal, and does fusion pay?
+
+It sets the full model beside the majority, each input alone, and each input shuffled between rows, shares the score
+out among the inputs, and says the result in one sentence. It trains nothing itself: outputs of models that were
+trained on one input alone are handed in by whoever trained them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tonggan.data.dataset import Dataset
+from tonggan.evaluation.intervals import interval, resample
+from tonggan.evaluation.predict import evaluating, iterate_batches
+from tonggan.evaluation.shapley import shapley_values
+from tonggan.evaluation.subsets import SubsetRow, group_inputs
+from tonggan.evaluation.verdict import Comparison, Verdict, judge, nothing_to_fuse
+from tonggan.models.fused import FusedModel
+from tonggan.progress import Progress
+from tonggan.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What each part of a model is worth, in the task's score.
+
+    Attributes:
+        score_name: e.g. ``accuracy``.
+        greater_is_better: False for errors such as ``rmse``.
+        num_rows: how many rows were evaluated.
+        majority: the score of always saying the most frequent class, or the mean, of the training part.
+        alone: by input, this model's score with all other inputs absent.
+        alone_trained: by input, the score of a model trained on it alone, where there was time for one.
+        shuffled: by input, this model's score when that input comes from another row.
+        full: this model's score.
+        shapley: by input, its share in what the full model gains over no input at all; more is always better, also
+            where a small score is (Shapley 1953).
+        verdict: does fusion pay?
+    """
+
+    score_name: str
+    greater_is_better: bool
+    num_rows: int
+    majority: float
+    alone: dict[str, float]
+    alone_trained: dict[str, float]
+    shuffled: dict[str, float]
+    full: float
+    shapley: dict[str, float]
+    verdict: Verdict
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def audit(
+    model: FusedModel,
+    task: Task,
+    dataset: Dataset,
+    *,
+    subsets: Sequence[SubsetRow],
+    kinds: Mapping[str, str],
+    train_target: Tensor,
+    seed: int,
+    alone_trained: Mapping[str, Tensor] | None = None,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> Audit:
+    """Audit ``model`` on the rows of ``dataset``.
+
+    Args:
+        model: whose inputs are to be told apart.
+        task: gives score and baseline.
+        dataset: the same rows, in the same order, that ``subsets`` was made from.
+        subsets: what ``evaluate_subsets`` returned.
+        kinds: the modality kind of each input.
+        train_target: the encoded targets of the training part, for the majority.
+        seed: of the shuffles and of the bootstrap.
+        alone_trained: by input (or group), raw outputs on these rows of a model trained on that input alone.
+        batch_size: rows at a time.
+        progress: told of every batch.
+    """
+    groups = group_inputs(kinds)
+    target, shuffled = _shuffle(model, dataset, groups=groups, seed=seed, batch_size=batch_size, progress=progress)
+    alone = {row.present[0]: row.outputs for row in subsets if len(row.present) == 1}
+    trained = dict(alone_trained or {})
+    full = subsets[-1]
+    majority = task.score(task.baseline(train_target, len(target)), target)
+    if len(groups) > 1:
+        verdict = judge(_compare(task, full.outputs, target, alone=alone, alone_trained=trained, seed=seed))
+    else:
+        verdict = nothing_to_fuse(next(iter(groups)), score_name=task.score_name, full=full.score)
+    sign = 1.0 if task.greater_is_better else -1.0
+    return Audit(
+        score_name=task.score_name,
+        greater_is_better=task.greater_is_better,
+        num_rows=len(target),
+        majority=majority,
+        alone={name: task.score(outputs, target) for name, outputs in alone.items()},
+        alone_trained={name: task.score(outputs, target) for name, outputs in trained.items()},
+        shuffled={name: task.score(outputs, target) for name, outputs in shuffled.items()},
+        full=full.score,
+        shapley=shapley_values({frozenset(row.present): sign * row.score for row in subsets}),
+        verdict=verdict,
+    )
+
+
+def _shuffle(
+    model: FusedModel,
+    dataset: Dataset,
+    *,
+    groups: Mapping[str, tuple[str, ...]],
+    seed: int,
+    batch_size: int,
+    progress: Progress | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The targets, and by group the outputs when its inputs come from another row of the whole split.
+
+    One permutation serves every group, so that each batch is encoded twice, whatever the number of inputs.
+    """
+    generator = np.random.default_rng(seed)
+    permuted = dataset.take(_derangement(len(dataset), generator))
+    targets: list[Tensor] = []
+    outputs: dict[str, list[Tensor]] = {group: [] for group in groups} if len(groups) > 1 else {}
+    own = iterate_batches(dataset, batch_size=batch_size, progress=progress, label="shuffled inputs")
+    other = iterate_batches(permuted, batch_size=batch_size, progress=None, label="shuffled inputs")
+    with evaluating(model) as device:
+        for batch, other_batch in zip(own, other, strict=True):
+            assert batch.target is not None, "only rows with a target can be audited"
+            targets.append(batch.target)
+            if not outputs:
+                continue
+            tokens, other_tokens = model.encode(batch.to(device).inputs), model.encode(other_batch.to(device).inputs)
+            for group, parts in outputs.items():
+                mixed = {**tokens, **{name: other_tokens[name] for name in groups[group]}}
+                parts.append(model.decode(model.fuse(mixed)).float().cpu())
+    return torch.cat(targets), {group: torch.cat(parts) for group, parts in outputs.items()}
+
+
+def _derangement(num_rows: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """A random permutation, one cycle through all rows, so that no row keeps its own place."""
+    order = generator.permutation(num_rows)
+    other = np.empty_like(order)
+    other[order] = np.roll(order, 1)
+    return other
+
+
+def _compare(
+    task: Task,
+    full: Tensor,
+    target: Tensor,
+    *,
+    alone: Mapping[str, Tensor],
+    alone_trained: Mapping[str, Tensor],
+    seed: int,
+) -> Comparison:
+    """The full model beside the best single part, however that part was made; the bootstrap draws are paired."""
+    sign = 1.0 if task.greater_is_better else -1.0
+    parts = [(task.score(outputs, target), name, False, outputs) for name, outputs in alone.items()]
+    parts += [(task.score(outputs, target), name, True, outputs) for name, outputs in alone_trained.items()]
+    best_score, best_part, best_trained_alone, best = max(parts, key=lambda part: sign * part[0])
+    score = task.score(full, target)
+    draws, best_draws = (
+        resample(task, outputs, target, seed=seed).get(task.score_name, np.empty(0)) for outputs in (full, best)
+    )
+    paired = 0 < len(draws) == len(best_draws)
+    return Comparison(
+        score_name=task.score_name,
+        num_rows=len(target),
+        full=score,
+        best_part=best_part,
+        best_score=best_score,
+        best_trained_alone=best_trained_alone,
+        any_trained_alone=bool(alone_trained),
+        gain=sign * (score - best_score),
+        gain_interval=interval(sign * (draws - best_draws)) if paired else None,
+    )

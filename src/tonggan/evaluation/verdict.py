@@ -1,0 +1,162 @@
+"""Does fusion pay? The answer as one plain sentence, in English and in Chinese.
+
+It measures nothing; the audit hands in the numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# Everything else (log loss, errors in the units of the data, R²) is written as a plain number.
+_SHARES = (
+    "accuracy",
+    "balanced_accuracy",
+    "precision_macro",
+    "recall_macro",
+    "f1_macro",
+    "f1_micro",
+    "roc_auc",
+    "roc_auc_ovr",
+    "average_precision",
+    "average_precision_micro",
+    "expected_calibration_error",
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the full model beats its best single part.
+
+    Attributes:
+        fusion_pays: ``yes`` where the 95 % interval of the gain lies above zero, ``no`` where the gain is not above
+            zero, ``uncertain`` between, ``nothing to fuse`` for a model of one input.
+        best_part: the best single input, None where there is nothing to fuse.
+        best_trained_alone: whether that is a model trained on this input alone, not this model with the others absent.
+        best_score: its score.
+        gain: how much better the full model is; more is always better, also where a small score is.
+        gain_interval: 95 %, from a paired bootstrap over the rows.
+        sentence: the answer in English.
+        sentence_zh: the answer in Chinese.
+    """
+
+    fusion_pays: Literal["yes", "no", "uncertain", "nothing to fuse"]
+    sentence: str
+    sentence_zh: str
+    best_part: str | None = None
+    best_trained_alone: bool = False
+    best_score: float | None = None
+    gain: float | None = None
+    gain_interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The numbers behind a verdict on a model with several inputs; ``gain`` and its interval as in ``Verdict``."""
+
+    score_name: str
+    num_rows: int
+    full: float
+    best_part: str
+    best_score: float
+    best_trained_alone: bool
+    any_trained_alone: bool
+    gain: float
+    gain_interval: tuple[float, float] | None
+
+
+def nothing_to_fuse(name: str, *, score_name: str, full: float) -> Verdict:
+    """The verdict on a model whose only input is ``name``."""
+    score = format_score(score_name, full)
+    return Verdict(
+        "nothing to fuse",
+        f"There is nothing to fuse: the model has one input, '{name}', and its {score_name} is {score}.",
+        f"没有可融合的内容：模型只有一个输入“{name}”，其 {score_name} 为 {score}。",
+    )
+
+
+def judge(comparison: Comparison) -> Verdict:
+    """The verdict on a model with several inputs."""
+    certain = comparison.gain_interval is not None and comparison.gain_interval[0] > 0
+    fusion_pays: Literal["yes", "no", "uncertain"]
+    fusion_pays = "no" if comparison.gain <= 0 else "yes" if certain else "uncertain"
+    return Verdict(
+        fusion_pays,
+        _english(comparison, fusion_pays),
+        _chinese(comparison, fusion_pays),
+        best_part=comparison.best_part,
+        best_trained_alone=comparison.best_trained_alone,
+        best_score=comparison.best_score,
+        gain=comparison.gain,
+        gain_interval=comparison.gain_interval,
+    )
+
+
+def _english(comparison: Comparison, fusion_pays: str) -> str:
+    name = comparison.score_name
+    opening = {
+        "yes": "Fusion pays",
+        "no": "Fusion does not pay: this fused model does not beat its best part",
+        "uncertain": "Whether fusion pays is not certain",
+    }[fusion_pays]
+    how = "a model trained on it alone" if comparison.best_trained_alone else "this model with the others absent"
+    place = "the same as" if comparison.gain == 0 else "better than" if comparison.gain > 0 else "worse than"
+    size = "" if comparison.gain == 0 else f"{format_gain(name, abs(comparison.gain))} "
+    text = (
+        f"{opening}: with all inputs {name} is {format_score(name, comparison.full)}, {size}{place} the best single "
+        f"input, '{comparison.best_part}' ({format_score(name, comparison.best_score)}, {how})"
+    )
+    if comparison.gain_interval is None:
+        text += f"; the {comparison.num_rows:,} rows are not enough for an interval"
+    else:
+        low, high = comparison.gain_interval
+        text += (
+            f"; the 95 % interval of the gain on {comparison.num_rows:,} rows is "
+            f"{format_gain(name, low, signed=True, unit=False)} to {format_gain(name, high, signed=True)}"
+        )
+    text += "."
+    if not comparison.any_trained_alone:
+        text += " No model was trained on one input alone; such a specialist may do better than its part here."
+    return text
+
+
+def _chinese(comparison: Comparison, fusion_pays: str) -> str:
+    name = comparison.score_name
+    opening = {
+        "yes": "融合有效",
+        "no": "融合无效：融合模型没有超过其最好的单一输入",
+        "uncertain": "尚不能确定融合是否有效",
+    }[fusion_pays]
+    how = "单独训练的模型" if comparison.best_trained_alone else "同一模型、其余输入缺失"
+    size = format_gain(name, abs(comparison.gain), unit_name="个百分点")
+    place = "相同" if comparison.gain == 0 else f"好 {size}" if comparison.gain > 0 else f"差 {size}"
+    text = (
+        f"{opening}：使用全部输入时 {name} 为 {format_score(name, comparison.full)}，与最好的单一输入"
+        f"“{comparison.best_part}”（{format_score(name, comparison.best_score)}，{how}）相比{place}"
+    )
+    if comparison.gain_interval is None:
+        text += f"；{comparison.num_rows:,} 行数据不足以给出区间"
+    else:
+        low, high = comparison.gain_interval
+        text += (
+            f"；在 {comparison.num_rows:,} 行上，增益的 95 % 区间为 "
+            f"{format_gain(name, low, signed=True, unit=False)} 至 "
+            f"{format_gain(name, high, signed=True, unit_name='个百分点')}"
+        )
+    text += "。"
+    if not comparison.any_trained_alone:
+        text += "没有为任何单一输入单独训练模型；这样的专用模型可能比此处的单一输入更好。"
+    return text
+
+
+def format_score(name: str, value: float) -> str:
+    """A metric as a person reads it: a percentage where it is a share, else four significant digits."""
+    return f"{100 * value:.1f} %" if name in _SHARES else f"{value:.4g}"
+
+
+def format_gain(name: str, value: float, *, signed: bool = False, unit: bool = True, unit_name: str = "points") -> str:
+    """A difference of two values of a metric: in percentage points where it is a share."""
+    sign = "+" if signed else ""
+    if name not in _SHARES:
+        return f"{value:{sign}.4g}"
+    return f"{100 * value:{sign}.1f}" + (f" {unit_name}" if unit else "")

@@ -1,0 +1,60 @@
+"""A model worked by hand: the logit of a row is the sum of its inputs that are present."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tonggan.data.dataset import CellSource, Dataset
+from tonggan.data.readers import open_table
+from tonggan.modalities.table import NumberConfig, TableConfig
+from tonggan.models.fused import FusedModel
+from tonggan.tasks import Binary, BinaryConfig
+from tonggan.tokens import Arrays, Tokens
+
+
+class Cells(nn.Module):
+    def forward(self, arrays: Arrays) -> Tokens:
+        return Tokens(arrays.values.unsqueeze(-1), arrays.mask)
+
+
+class Together(nn.Module):
+    def forward(self, tokens: dict[str, Tokens]) -> Tokens:
+        return Tokens.concat(list(tokens.values()))
+
+
+class Total(nn.Module):
+    """A bias of -0.1 says "no" where nothing is present."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.tensor(-0.1))
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        return self.bias + tokens.values.masked_fill(~tokens.mask.unsqueeze(-1), 0).sum(dim=1)
+
+
+class Sums:
+    """Inputs ``columns`` that are +1 or -1 equally often, so that standardization changes nothing."""
+
+    def __init__(self, folder: Path, columns: dict[str, np.ndarray], target: np.ndarray) -> None:
+        table = open_table(pa.table(columns), cache=folder)
+        inputs = {}
+        for name in columns:
+            modality = TableConfig(columns={name: NumberConfig()}).build()
+            modality.fit({name: table.values(name)})
+            inputs[name] = CellSource(modality, table)
+        self.task = Binary(BinaryConfig())
+        self.task.fit(["no", "yes"])
+        self.target = torch.from_numpy(target).long()
+        self.dataset = Dataset(inputs, np.arange(len(target)), self.target)
+        self.model = FusedModel({name: Cells() for name in columns}, fusion=Together(), head=Total())
+        self.kinds = dict.fromkeys(columns, "table")
+
+
+@pytest.fixture
+def sums(tmp_path):
+    return lambda columns, target: Sums(tmp_path, columns, target)

@@ -1,0 +1,68 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tonggan.evaluation.subsets import all_subsets, estimate_seconds, evaluate_subsets, group_inputs, hide
+from tonggan.tokens import Tokens
+
+COLUMNS = {"left": np.tile([1.0, 1.0, -1.0, -1.0], 5), "right": np.tile([1.0, -1.0, 1.0, -1.0], 5)}
+BOTH = np.tile([1, 0, 0, 0], 5)
+
+
+def test_each_subset_worked_by_hand(sums):
+    case = sums(COLUMNS, BOTH)
+    rows = evaluate_subsets(case.model, case.task, case.dataset, kinds=case.kinds, batch_size=7)
+    # One input alone says yes wherever it is +1, in half of the rows; nothing at all always says no.
+    assert [(row.present, row.score) for row in rows] == [
+        ((), 0.75),
+        (("left",), 0.75),
+        (("right",), 0.75),
+        (("left", "right"), 1.0),
+    ]
+    assert rows[0].metrics["recall_macro"] == 0.5
+    assert rows[0].num_rows == 20
+    assert json.loads(json.dumps(rows[3].to_dict()))["present"] == ["left", "right"]
+
+
+def test_the_full_subset_is_the_model_itself(sums):
+    case = sums(COLUMNS, BOTH)
+    rows = evaluate_subsets(case.model, case.task, case.dataset, kinds=case.kinds)
+    with torch.no_grad():
+        outputs = case.model(case.dataset.batch(np.arange(20)).inputs)
+    assert torch.equal(rows[-1].outputs, outputs)
+
+
+def test_one_input(sums):
+    case = sums({"left": COLUMNS["left"]}, BOTH)
+    rows = evaluate_subsets(case.model, case.task, case.dataset, kinds=case.kinds)
+    assert [row.present for row in rows] == [(), ("left",)]
+
+
+def test_many_inputs_are_switched_by_kind(sums):
+    few = dict.fromkeys("abcdef", "image")
+    assert group_inputs(few) == {name: (name,) for name in "abcdef"}
+    assert group_inputs({**few, "g": "text"}) == {"image": tuple("abcdef"), "text": ("g",)}
+    columns = {name: np.array([1.0, -1.0, 1.0, -1.0]) for name in "abcdefg"}
+    case = sums(columns, np.array([1, 0, 1, 0]))
+    kinds = {name: "image" if name < "d" else "text" for name in columns}
+    rows = evaluate_subsets(case.model, case.task, case.dataset, kinds=kinds)
+    assert [row.present for row in rows] == [(), ("image",), ("text",), ("image", "text")]
+    assert rows[1].outputs[0].item() == pytest.approx(2.9)
+
+
+def test_all_subsets_by_size():
+    assert all_subsets("abc") == [(), ("a",), ("b",), ("c",), ("a", "b"), ("a", "c"), ("b", "c"), ("a", "b", "c")]
+
+
+def test_what_is_hidden_is_absent_and_nothing_else_changes():
+    tokens = {name: Tokens(torch.ones(2, 3, 4), torch.ones(2, 3, dtype=torch.bool)) for name in "ab"}
+    hidden = hide(tokens, visible=["b"])
+    assert not hidden["a"].present.any()
+    assert hidden["b"] is tokens["b"]
+
+
+def test_the_estimate_grows_with_the_rows(sums):
+    case = sums(COLUMNS, BOTH)
+    assert estimate_seconds(case.model, case.dataset, kinds=case.kinds, batch_size=5) > 0
