@@ -1,0 +1,100 @@
+"""A convolutional network over the spectrum of a recording, frames by frequency bands."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from tonggan.config import Config
+from tonggan.encoders.audio_front_end import AudioFrontEnd, AudioFrontEndConfig, LogMelConfig
+from tonggan.encoders.present import encode_present
+from tonggan.layers.activation import Activation, build_activation
+from tonggan.layers.batch_norm import BatchNorm
+from tonggan.layers.pooling import mean_pool
+from tonggan.layers.positions import sinusoidal_positions
+from tonggan.modalities.audio import Audio
+from tonggan.tokens import Arrays, Tokens
+
+
+class AudioCNNConfig(Config):
+    """A front end and stages of 3x3 convolutions, the first of each stage halving frames and bands."""
+
+    kind: Literal["audio_cnn"] = "audio_cnn"
+    front_end: AudioFrontEndConfig = LogMelConfig()
+    """What the convolutions see."""
+    channels: tuple[PositiveInt, ...] = Field(default=(32, 64, 128), min_length=1)
+    """Channels of each stage."""
+    convolutions: int = Field(default=2, ge=1)
+    """Convolutions in each stage."""
+    activation: Activation = "relu"
+    """Activation after each convolution."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Chance that a feature is dropped before the projection, in training."""
+    pool: Literal["frames", "mean"] = "frames"
+    """Tokens of a recording: one for each frame that is left, or their mean alone."""
+
+    def build(self, modality: Audio, *, dim: int) -> nn.Module:
+        """An encoder of that modality's recordings."""
+        return AudioCNN(self, sample_rate=modality.config.sample_rate, dim=dim)
+
+
+class AudioCNN(nn.Module):
+    """Samples ``float32 [B, T]`` to Tokens ``[B, F', dim]``, or ``[B, 1, dim]`` pooled.
+
+    Padding is kept at zero between the layers, which is what a convolution sees beyond the end of a clip alone.
+    """
+
+    def __init__(self, config: AudioCNNConfig, *, sample_rate: int, dim: int) -> None:
+        super().__init__()
+        self.front_end = AudioFrontEnd(config.front_end, sample_rate=sample_rate)
+        layers = []
+        before, bands = 1, config.front_end.num_bands
+        for channels in config.channels:
+            for index in range(config.convolutions):
+                stride = 2 if index == 0 else 1
+                layers.append(MaskedConvolution(before, channels, stride=stride, activation=config.activation))
+                before = channels
+            bands = math.ceil(bands / 2)
+        self.layers = nn.ModuleList(layers)
+        self.dropout = nn.Dropout(config.dropout)
+        self.projection = nn.Linear(before * bands, dim)
+        self.pooled = config.pool == "mean"
+
+    def forward(self, arrays: Arrays) -> Tokens:
+        """Tokens of a batch; only recordings that are there pass through the layers."""
+        return encode_present(arrays, self._encode)
+
+    def _encode(self, arrays: Arrays) -> Tokens:
+        frames = self.front_end(arrays)
+        values, mask = frames.values.unsqueeze(1), frames.mask  # [B, 1, F, bands]
+        for layer in self.layers:
+            values, mask = layer(values, mask)
+        tokens = Tokens(values.transpose(1, 2).flatten(2), mask)  # [B, F', C * bands']
+        if self.pooled:
+            tokens = mean_pool(tokens)
+        projected = self.projection(self.dropout(tokens.values))
+        if not self.pooled:
+            projected = projected + sinusoidal_positions(mask.shape[1], projected.shape[2], device=projected.device)
+        return Tokens(projected, tokens.mask)
+
+
+class MaskedConvolution(nn.Module):
+    """3x3 convolution, batch norm over real frames, activation: ``[B, C, F, W]`` and its mask ``[B, F]`` to the next.
+
+    Frames and bands shrink to ``ceil(size / stride)``; a frame is real where the one at its middle was.
+    """
+
+    def __init__(self, before: int, after: int, *, stride: int, activation: Activation) -> None:
+        super().__init__()
+        self.stride = stride
+        self.convolution = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
+        self.norm = BatchNorm(after)
+        self.activation = build_activation(activation)
+
+    def forward(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's output, zero under the mask that is returned with it."""
+        mask = mask[:, :: self.stride]
+        return self.activation(self.norm(self.convolution(values), mask)), mask

@@ -1,0 +1,51 @@
+"""A transformer over the token ids of a text; without layers, a bag of embeddings. It knows no tokenizer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from tonggan.layers.transformer import Transformer, TransformerConfig
+from tonggan.modalities.text import Text
+from tonggan.tokens import Arrays, Tokens
+
+
+class TextTransformerConfig(TransformerConfig):
+    """Token embedding, positions, pre-norm blocks that see both ways, a final norm (BERT, Devlin et al. 2019)."""
+
+    kind: Literal["text_transformer"] = "text_transformer"
+    width: int | None = Field(default=None, ge=2)
+    """Width of the blocks; null takes the model's own, anything else is projected to it."""
+    positions: Literal["learned", "rotary"] = "learned"
+    """How places are known. A bag of embeddings (num_layers 0) knows none."""
+
+    def build(self, modality: Text, *, dim: int) -> nn.Module:
+        """An encoder of that modality's token ids; the modality must be fitted."""
+        return TextTransformer(self, num_tokens=modality.num_tokens, max_tokens=modality.config.max_tokens, dim=dim)
+
+
+class TextTransformer(nn.Module):
+    """Ids ``int64 [B, L]`` to Tokens ``[B, L, dim]``, L at most ``max_tokens``."""
+
+    def __init__(self, config: TextTransformerConfig, *, num_tokens: int, max_tokens: int, dim: int) -> None:
+        super().__init__()
+        width = config.width or dim
+        self.embedding = nn.Embedding(num_tokens, width)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        self.positions: nn.Parameter | None = None
+        if config.positions == "learned" and config.num_layers > 0:
+            self.positions = nn.Parameter(torch.randn(max_tokens, width) * 0.02)
+        self.dropout = nn.Dropout(config.dropout)
+        self.transformer = Transformer(width, config=config, rotary=config.positions == "rotary")
+        self.projection = nn.Identity() if width == dim else nn.Linear(width, dim)
+
+    def forward(self, arrays: Arrays) -> Tokens:
+        """Tokens of a batch, one for each id."""
+        values = self.embedding(arrays.values)
+        if self.positions is not None:
+            values = values + self.positions[: values.shape[1]]
+        values = self.transformer(self.dropout(values), arrays.mask)
+        return Tokens(self.projection(values), arrays.mask)
