@@ -1,0 +1,108 @@
+"""Rows of a table as batches of Arrays: each input's values by row number, its modality's collation, and the target.
+
+It keeps row numbers, slots and the target in memory, never the values: pictures and sounds come from the mapped
+decode cache, texts and cells from the mapped table. The order of rows is the loader's business.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tonggan.data.cache import DecodeCache
+from tonggan.data.scan import MediaColumn
+from tonggan.data.table import Table
+from tonggan.modalities.base import MediaModality, Modality
+from tonggan.modalities.table import TableRow
+from tonggan.tokens import Arrays, Batch
+
+
+class Source(ABC):
+    """Where one input of a model comes from."""
+
+    modality: Modality[Any]
+
+    @abstractmethod
+    def items(self, rows: NDArray[np.int64]) -> Sequence[Any]:
+        """What ``modality.collate`` reads, for each of ``rows`` of the table."""
+
+
+@dataclass(frozen=True)
+class MediaSource(Source):
+    """A scanned column of pictures or recordings."""
+
+    modality: MediaModality[Any]
+    column: MediaColumn
+    cache: DecodeCache
+
+    def items(self, rows: NDArray[np.int64]) -> Sequence[NDArray[Any] | None]:
+        return self.cache.read(self.column.slots[rows])
+
+
+@dataclass(frozen=True)
+class TextSource(Source):
+    """The column ``name`` of texts."""
+
+    modality: Modality[Any]
+    table: Table
+    name: str
+
+    def items(self, rows: NDArray[np.int64]) -> Sequence[str | None]:
+        return self.table.values(self.name, rows)
+
+
+@dataclass(frozen=True)
+class CellSource(Source):
+    """The number and category columns that a ``TableRow`` reads together."""
+
+    modality: TableRow
+    table: Table
+
+    def items(self, rows: NDArray[np.int64]) -> Sequence[Mapping[str, Any]]:
+        names = self.modality.columns
+        columns = [self.table.values(name, rows) for name in names]
+        return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Some rows of one table, with the inputs and the target of a model.
+
+    Attributes:
+        inputs: the source of each input, by input name.
+        rows: int64 ``[N]``, row numbers of the table.
+        target: ``[N, ...]``, encoded by the task; None where there is none to compare with.
+    """
+
+    inputs: Mapping[str, Source]
+    rows: NDArray[np.int64]
+    target: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        assert self.target is None or len(self.target) == len(self.rows), "target and rows differ in length"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, positions: NDArray[np.int64], *, generator: torch.Generator | None = None) -> Batch:
+        """The rows at ``positions`` (0 to N - 1) as one batch, randomly varied when a ``generator`` is given."""
+        rows = self.rows[positions]
+        arrays: dict[str, Arrays] = {}
+        for name, source in self.inputs.items():
+            arrays[name] = source.modality.collate(source.items(rows))
+            if generator is not None:
+                arrays[name] = source.modality.augment(arrays[name], generator)
+        target = None if self.target is None else self.target[torch.from_numpy(positions)]
+        return Batch(torch.from_numpy(rows), arrays, target)
+
+    def take(self, positions: NDArray[np.int64]) -> Dataset:
+        """The data set of the rows at ``positions`` only."""
+        target = None if self.target is None else self.target[torch.from_numpy(positions)]
+        return replace(self, rows=self.rows[positions], target=target)

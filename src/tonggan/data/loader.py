@@ -1,0 +1,86 @@
+"""Batches of a data set in a repeatable order, assembled in the background while the model computes.
+
+The order of an epoch and the variation of each batch depend on seed, epoch and batch number alone, so a run that is
+resumed in the middle of an epoch sees the batches that it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tonggan.data.dataset import Dataset
+from tonggan.tokens import Batch
+
+
+class Loader:
+    """Batches of ``dataset``, epoch by epoch.
+
+    Args:
+        dataset: whose rows are batched.
+        batch_size: rows of a batch; the last one of an epoch may be smaller.
+        seed: of order and variation.
+        shuffle: whether this is for training: rows in a new random order in each epoch, and randomly varied.
+            Otherwise they come in their own order, as they are.
+        drop_last: leave out a last batch that is smaller.
+        prefetch: batches that are made ahead.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        prefetch: int = 2,
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.prefetch = prefetch
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+        full, rest = divmod(len(self.dataset), self.batch_size)
+        return full + (1 if rest and not self.drop_last else 0)
+
+    def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
+        """The batches of epoch ``number`` from batch ``start`` on.
+
+        An error of the data set is raised in the place of its batch. The background thread ends with the iterator,
+        whether it is used up, closed or dropped.
+        """
+        order = self._order(number)
+        pool = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        ahead: deque[Future[Batch]] = deque()
+        try:
+            for index in range(start, len(self)):
+                ahead.append(pool.submit(self._batch, order, number, index))
+                if len(ahead) > self.prefetch:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if not self.shuffle:
+            return np.arange(len(self.dataset))
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset))
+
+    def _batch(self, order: NDArray[np.int64], epoch: int, index: int) -> Batch:
+        positions = order[index * self.batch_size : (index + 1) * self.batch_size]
+        generator = None
+        if self.shuffle:
+            (state,) = np.random.SeedSequence([self.seed, epoch, index]).generate_state(1, np.uint64)
+            generator = torch.Generator().manual_seed(int(state) >> 1)
+        return self.dataset.batch(positions, generator=generator)

@@ -1,0 +1,138 @@
+"""Loaders: order and variation repeat from any batch on, and no thread outlives its epoch."""
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from small_data import make_table, png
+from tonggan.data.cache import DecodeCache
+from tonggan.data.dataset import Dataset, MediaSource
+from tonggan.data.loader import Loader
+from tonggan.data.scan import scan_media
+from tonggan.modalities.image import ImageAugment, ImageConfig
+from tonggan.progress import Progress
+
+NUM_ROWS = 23
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    table = make_table(tmp_path, {"picture": [png(10 * row, 0, 0) for row in range(NUM_ROWS)]})
+    image = ImageConfig(size=8, augment=ImageAugment(brightness=0.5)).build()
+    cache = DecodeCache(tmp_path / "cache", image)
+    column = scan_media(table, "picture", image, cache, progress=Progress())
+    return Dataset({"picture": MediaSource(image, column, cache)}, np.arange(NUM_ROWS), torch.arange(NUM_ROWS))
+
+
+class FailingDataset(Dataset):
+    """Fails at one row."""
+
+    def batch(self, positions, *, generator=None):
+        if 10 in positions:
+            raise ValueError("row 10 is broken")
+        return super().batch(positions, generator=generator)
+
+
+def loader_threads() -> list:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("loader")]
+
+
+def assert_same_batches(one: list, other: list) -> None:
+    assert len(one) == len(other) > 0
+    for left, right in zip(one, other, strict=True):
+        assert torch.equal(left.rows, right.rows)
+        assert torch.equal(left.target, right.target)
+        assert torch.equal(left.inputs["picture"].values, right.inputs["picture"].values)
+
+
+def test_own_order_without_shuffling(dataset):
+    loader = Loader(dataset, batch_size=5)
+    batches = list(loader.epoch(0))
+    assert torch.cat([batch.rows for batch in batches]).tolist() == list(range(NUM_ROWS))
+    assert [len(batch) for batch in batches] == [5, 5, 5, 5, 3]
+    assert len(loader) == 5
+    assert int(batches[0].inputs["picture"].values[3].max()) == 30, "what is not shuffled is not varied"
+
+
+def test_the_short_last_batch_can_be_left_out(dataset):
+    loader = Loader(dataset, batch_size=5, drop_last=True)
+    assert [len(batch) for batch in loader.epoch(0)] == [5] * 4
+    assert len(loader) == 4
+    assert len(Loader(dataset, batch_size=23, drop_last=True)) == 1
+
+
+def test_every_row_once_in_an_order_of_seed_and_epoch(dataset):
+    def rows(seed, epoch):
+        loader = Loader(dataset, batch_size=4, seed=seed, shuffle=True)
+        return torch.cat([batch.rows for batch in loader.epoch(epoch)]).tolist()
+
+    orders = [rows(0, 0), rows(0, 1), rows(1, 0)]
+    assert all(sorted(order) == list(range(NUM_ROWS)) for order in orders)
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+    assert rows(0, 0) == orders[0]
+
+
+@pytest.mark.parametrize("start", [1, 3, 5])
+@pytest.mark.parametrize("prefetch", [0, 2, 50])
+def test_from_any_batch_on_the_same(dataset, start, prefetch):
+    whole = list(Loader(dataset, batch_size=4, seed=3, shuffle=True).epoch(2))
+    rest = list(Loader(dataset, batch_size=4, seed=3, shuffle=True, prefetch=prefetch).epoch(2, start=start))
+    assert_same_batches(rest, whole[start:])
+
+
+def test_nothing_is_left_after_the_last_batch(dataset):
+    assert list(Loader(dataset, batch_size=4, shuffle=True).epoch(0, start=6)) == []
+
+
+def test_the_thread_ends_with_an_early_exit(dataset):
+    for batch in Loader(dataset, batch_size=2).epoch(0):
+        assert len(batch) == 2
+        assert len(loader_threads()) == 1
+        break
+    gc.collect()
+    assert loader_threads() == []
+
+
+def test_the_thread_ends_with_an_error_of_the_consumer(dataset):
+    batches = Loader(dataset, batch_size=2).epoch(0)
+
+    def consume():
+        for _ in batches:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        consume()
+    batches.close()
+    assert loader_threads() == []
+
+
+def test_an_error_comes_in_the_place_of_its_batch(dataset):
+    failing = FailingDataset(dataset.inputs, dataset.rows, dataset.target)
+    batches = Loader(failing, batch_size=4, prefetch=4).epoch(0)
+    assert [next(batches).rows[0].item() for _ in range(2)] == [0, 4]
+    with pytest.raises(ValueError, match="row 10 is broken"):
+        next(batches)
+    assert loader_threads() == []
+
+
+def test_an_epoch_that_is_never_begun_starts_no_thread(dataset):
+    epoch = Loader(dataset, batch_size=2).epoch(0)
+    assert loader_threads() == []
+    epoch.close()
+
+
+def test_batches_are_made_ahead_but_not_without_bound(dataset):
+    made = []
+
+    class Recording(Dataset):
+        def batch(self, positions, *, generator=None):
+            made.append(positions[0])
+            return super().batch(positions, generator=generator)
+
+    epoch = Loader(Recording(dataset.inputs, dataset.rows), batch_size=1, prefetch=3).epoch(0)
+    next(epoch)
+    epoch.close()
+    assert len(made) <= 4
