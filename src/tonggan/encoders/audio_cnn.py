@@ -65,10 +65,9 @@ class AudioCNN(nn.Module):
 
     def forward(self, arrays: Arrays) -> Tokens:
         """Tokens of a batch; only recordings that are there pass through the layers."""
-        return encode_present(arrays, self._encode)
+        return encode_present(self.front_end(arrays), self._encode)
 
-    def _encode(self, arrays: Arrays) -> Tokens:
-        frames = self.front_end(arrays)
+    def _encode(self, frames: Tokens) -> Tokens:
         values, mask = frames.values.unsqueeze(1), frames.mask  # [B, 1, F, bands]
         for layer in self.layers:
             values, mask = layer(values, mask)

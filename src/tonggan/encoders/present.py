@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from tonggan.tokens import Arrays, Tokens
+from tonggan.tokens import Masked, Tokens
+
+_MaskedT = TypeVar("_MaskedT", bound=Masked)
 
 
-def encode_present(arrays: Arrays, encode: Callable[[Arrays], Tokens]) -> Tokens:
-    """``encode`` of the present rows of ``arrays``, put back at their places; absent rows are zeros under a False mask.
+def encode_present(part: _MaskedT, encode: Callable[[_MaskedT], Tokens]) -> Tokens:
+    """``encode`` of the present rows of ``part``, put back at their places; absent rows are zeros under a False mask.
 
     ``encode`` is called even when no row is present, with zero rows, so that every parameter takes part in each step.
     """
-    present = arrays.present
+    present = part.present
     if present.all():
-        return encode(arrays)
+        return encode(part)
     rows = present.nonzero().squeeze(1)
-    found = encode(arrays.take(rows))
-    return Tokens(_put_back(found.values, rows, len(arrays)), _put_back(found.mask, rows, len(arrays)))
+    found = encode(part.take(rows))
+    return Tokens(_put_back(found.values, rows, len(part)), _put_back(found.mask, rows, len(part)))
 
 
 def _put_back(part: Tensor, rows: Tensor, num_rows: int) -> Tensor:

@@ -1,0 +1,81 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from contracts import check_encoder
+from tonggan.encoders.image_cnn import ImageCNNConfig
+from tonggan.errors import ConfigError
+from tonggan.modalities.image import Image, ImageConfig
+from tonggan.tokens import Arrays
+
+
+def pictures(size: int = 10, mask: tuple[bool, ...] = (True, True, False)) -> Arrays:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randint(0, 256, (len(mask), 3, size, size), generator=generator, dtype=torch.uint8)
+    return Arrays(values, torch.tensor(mask))
+
+
+def build(config: ImageCNNConfig, size: int = 10) -> torch.nn.Module:
+    return config.build(Image(ImageConfig(size=size)), dim=6)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"pool": "mean", "activation": "gelu", "dropout": 0.2},
+        {"norm": "group", "activation": "silu", "convolutions": 1},
+        {"norm": "none"},
+    ],
+)
+def test_contract(settings):
+    config = ImageCNNConfig(channels=(4, 8), **settings)
+    check_encoder(config, build, pictures(), dim=6)
+
+
+def test_equals_a_network_written_out():
+    torch.manual_seed(0)
+    encoder = build(ImageCNNConfig(channels=(4, 8), convolutions=1, norm="none"))
+    values = pictures().values
+    (first, second) = (encoder.trunk[0][0], encoder.trunk[3][0])
+    inner = (values.float() - 128) / 64
+    inner = F.max_pool2d(F.conv2d(inner, first.weight, first.bias, padding=1).relu(), 2)
+    inner = F.max_pool2d(F.conv2d(inner, second.weight, second.bias, padding=1).relu(), 2, ceil_mode=True)
+    tokens = encoder(pictures(mask=(True, True, True)))
+    assert tokens.values.shape == (3, 9, 6)
+    # The token of row 2, column 1 of the 3x3 grid.
+    expected = inner[:, :, 2, 1] @ encoder.projection.weight.T + encoder.projection.bias + encoder.positions[7]
+    torch.testing.assert_close(tokens.values[:, 7], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("mask", [(False, False, False), (False, True, False)])
+def test_training_with_hardly_a_picture(mask):
+    encoder = build(ImageCNNConfig(channels=(4,))).train()
+    tokens = encoder(pictures(mask=mask))
+    assert tokens.present.tolist() == list(mask)
+    tokens.values.square().sum().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in encoder.parameters())
+
+
+def test_absent_pictures_leave_the_statistics_alone():
+    torch.manual_seed(0)
+    encoder = build(ImageCNNConfig(channels=(4,)))
+    state = {name: value.clone() for name, value in encoder.state_dict().items()}
+    encoder(pictures(mask=(True, True, False)))
+    with_absent = encoder.state_dict()
+    with_absent = {name: value.clone() for name, value in with_absent.items()}
+    encoder.load_state_dict(state)
+    encoder(pictures().take(torch.tensor([0, 1])))
+    for name, value in encoder.state_dict().items():
+        torch.testing.assert_close(value, with_absent[name])
+
+
+def test_a_single_pixel_is_enough():
+    assert build(ImageCNNConfig(channels=(4, 4, 4, 4, 4)), size=8)(pictures(8)).values.shape == (3, 1, 6)
+
+
+def test_a_typo_is_answered_with_its_path():
+    with pytest.raises(ConfigError, match="norm = 'bath'"):
+        ImageCNNConfig.parse({"norm": "bath"}, who="recipe")
+    with pytest.raises(ConfigError, match="channels"):
+        ImageCNNConfig.parse({"channels": []}, who="recipe")

@@ -1,0 +1,22 @@
+import torch
+
+from tonggan.encoders.present import encode_present
+from tonggan.tokens import Arrays, Tokens
+
+
+def doubled(arrays: Arrays) -> Tokens:
+    assert arrays.mask.all(), "an absent row was encoded"
+    return Tokens(arrays.values[:, :, None].float() * 2, arrays.mask)
+
+
+def test_rows_are_put_back():
+    arrays = Arrays(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[True], [False], [True]]))
+    tokens = encode_present(arrays, doubled)
+    assert tokens.values.flatten().tolist() == [2.0, 0.0, 6.0]
+    assert torch.equal(tokens.mask, arrays.mask)
+
+
+def test_no_row_at_all():
+    arrays = Arrays(torch.ones(2, 1), torch.zeros(2, 1, dtype=torch.bool))
+    tokens = encode_present(arrays, doubled)
+    assert tokens.values.flatten().tolist() == [0.0, 0.0]
