@@ -188,9 +188,7 @@ CATALOGUE: Mapping[str, PublicSet] = {
             license="CC BY 2.0 FR",
             module="tatoeba",
             files=(
-                RemoteFile(
-                    "tatoeba_zh_en/cmn.txt", "d8719bfc39a689b8040652557e73a9117dae47691011c8e9a6b3038efe97dc97"
-                ),
+                RemoteFile("tatoeba_zh_en/cmn.txt", "d8719bfc39a689b8040652557e73a9117dae47691011c8e9a6b3038efe97dc97"),
             ),
         ),
     )

@@ -5,7 +5,9 @@ It reads what a reader has stored; it neither guesses what a column means nor de
 
 from __future__ import annotations
 
+import copy
 import difflib
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,8 +38,9 @@ class Table:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
         self._schema: pa.Schema = reader.schema
         self._batches: list[pa.RecordBatch] = [reader.get_batch(index) for index in range(reader.num_record_batches)]
-        # _starts[i] is the number of the first row of batch i; one more entry holds the number of all rows.
+        # _starts[i] is the stored row that batch i starts with; one more entry holds the number of all.
         self._starts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
+        self._selected: NDArray[np.int64] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -45,7 +48,7 @@ class Table:
         return list(self._schema.names)
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return int(self._starts[-1]) if self._selected is None else len(self._selected)
 
     def __repr__(self) -> str:
         return f"Table({self.source!r}, rows={len(self)}, columns={self.names})"
@@ -59,13 +62,13 @@ class Table:
         if name in self._schema.names:
             return
         folded = {other.casefold(): other for other in self.names}
-        near = [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=3)]
+        near = [f"'{folded[match]}'" for match in difflib.get_close_matches(name.casefold(), folded, n=3)]
         shown = ", ".join(f"'{other}'" for other in self.names[:20]) + (", …" if len(self.names) > 20 else "")
         raise DataError(
             f"table {self.source}",
             got=f"no column '{name}'",
             expected=f"one of {shown}",
-            remedy=f"Did you mean {' or '.join(repr(other) for other in near)}" if near else "Check the column's name",
+            remedy=f"Check the name; the nearest is {' or '.join(near)}" if near else "Check the name",
         )
 
     def column_type(self, name: str) -> pa.DataType:
@@ -73,21 +76,23 @@ class Table:
         self.require(name)
         return self._schema.field(name).type
 
-    def num_missing(self, name: str) -> int:
-        """How many rows have no value in a column; takes no time, because Arrow stores it."""
-        self.require(name)
-        return sum(batch.column(name).null_count for batch in self._batches)
+    def select(self, rows: NDArray[np.integer[Any]]) -> Table:
+        """The table of these rows in this order, without a copy of their values."""
+        chosen = self._stored(np.asarray(rows, dtype=np.int64))
+        table = copy.copy(self)
+        table._selected = chosen
+        table.fingerprint = hashlib.sha256(self.fingerprint.encode() + chosen.tobytes()).hexdigest()[:32]
+        return table
 
     def values(self, name: str, rows: NDArray[np.integer[Any]] | None = None) -> list[Any]:
         """The Python values of a column at ``rows``, in their order; of all rows if None. A missing value is None."""
-        self.require(name)
         if rows is None:
             return [value for values in self.iterate(name) for value in values]
-        rows = np.asarray(rows, dtype=np.int64)
-        assert rows.size == 0 or (rows.min() >= 0 and rows.max() < len(self)), "a row number is out of range"
+        self.require(name)
+        stored = self._stored(np.asarray(rows, dtype=np.int64))
         # Batch by batch in ascending order, so that each is looked up once and the disk is read forwards.
-        order = np.argsort(rows, kind="stable")
-        ascending = rows[order]
+        order = np.argsort(stored, kind="stable")
+        ascending = stored[order]
         bounds = np.searchsorted(ascending, self._starts)
         found: list[Any] = []
         for index in np.flatnonzero(np.diff(bounds)):
@@ -101,7 +106,16 @@ class Table:
     def iterate(self, name: str, batch_size: int = 8192) -> Iterator[list[Any]]:
         """The values of a column in row order, in lists of at most ``batch_size`` that are never empty."""
         self.require(name)
+        if self._selected is not None:
+            for start in range(0, len(self), batch_size):
+                yield self.values(name, np.arange(start, min(start + batch_size, len(self))))
+            return
         for batch in self._batches:
             column = batch.column(name)
             for start in range(0, len(column), batch_size):
                 yield column.slice(start, batch_size).to_pylist()
+
+    def _stored(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The numbers of ``rows`` in the file."""
+        assert rows.size == 0 or (rows.min() >= 0 and rows.max() < len(self)), "a row number is out of range"
+        return rows if self._selected is None else self._selected[rows]

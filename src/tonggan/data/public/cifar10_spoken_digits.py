@@ -35,9 +35,7 @@ def prepare(files: Mapping[str, Path], folder: Path, progress: Progress) -> dict
     pictures = {
         split: _extract(files[f"cifar10/{split}.parquet"], "img", folder, progress) for split in ("train", "test")
     }
-    sounds = {
-        split: _extract(files[f"fsdd/{split}.parquet"], "audio", folder, progress) for split in ("train", "test")
-    }
+    sounds = {split: _extract(files[f"fsdd/{split}.parquet"], "audio", folder, progress) for split in ("train", "test")}
     generator = np.random.default_rng(SEED)
     fractions = {"train": 1 - VALID_FRACTION, "valid": VALID_FRACTION}
     picture_parts = stratified_parts(pictures["train"][1], fractions=fractions, seed=SEED)
@@ -47,7 +45,9 @@ def prepare(files: Mapping[str, Path], folder: Path, progress: Progress) -> dict
             rows = _pairs(*pictures["test"], *sounds["test"], generator)
         else:
             rows = _pairs(
-                *_choose(pictures["train"], picture_parts[split]), *_choose(sounds["train"], sound_parts[split]), generator
+                *_choose(pictures["train"], picture_parts[split]),
+                *_choose(sounds["train"], sound_parts[split]),
+                generator,
             )
         write_csv(path, rows, columns=COLUMNS)
     return tables
@@ -83,7 +83,5 @@ def _pairs(
         other = int((label + generator.integers(1, NUM_CLASSES)) % NUM_CLASSES)
         for digit, match in ((label, "yes"), (other, "no")):
             sound = sounds[int(generator.choice(by_digit[digit]))]
-            rows.append(
-                {"picture": picture, "sound": sound, "match": match, "picture_class": label, "digit": digit}
-            )
+            rows.append({"picture": picture, "sound": sound, "match": match, "picture_class": label, "digit": digit})
     return rows

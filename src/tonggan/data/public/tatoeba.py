@@ -23,11 +23,7 @@ def prepare(files: Mapping[str, Path], folder: Path, progress: Progress) -> dict
     return {
         split: write_csv(
             folder / f"{split}.csv",
-            (
-                {"english": english, "chinese": chinese}
-                for english, chinese in pairs
-                if start <= place[english] < stop
-            ),
+            ({"english": english, "chinese": chinese} for english, chinese in pairs if start <= place[english] < stop),
             columns=("english", "chinese"),
         )
         for split, (start, stop) in EDGES.items()

@@ -1,0 +1,89 @@
+"""The full account of a trained model on one part of the data: metrics with intervals, subsets table, audit.
+
+It trains nothing and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from tonggan.data.dataset import Dataset
+from tonggan.evaluation.audit import Audit, audit
+from tonggan.evaluation.intervals import bootstrap
+from tonggan.evaluation.predict import Outputs, collect
+from tonggan.evaluation.subsets import SubsetRow, evaluate_subsets
+from tonggan.models import FusedModel
+from tonggan.progress import Progress
+from tonggan.tasks import Task
+
+MAX_AUDITED_ROWS = 20_000
+
+
+def measure(
+    model: FusedModel, task: Task, dataset: Dataset, *, seed: int, progress: Progress
+) -> tuple[Outputs, dict[str, float], dict[str, tuple[float, float]]]:
+    """Outputs, metrics, and the metrics' 95 % intervals on every row of ``dataset``."""
+    outputs = collect(model, task, dataset, progress=progress)
+    assert outputs.target is not None, "rows without a target cannot be measured"
+    metrics = task.metrics(outputs.outputs, outputs.target)
+    intervals = bootstrap(task, outputs.outputs, outputs.target, seed=seed)
+    return outputs, metrics, intervals
+
+
+def audited_part(dataset: Dataset, *, seed: int, max_rows: int = MAX_AUDITED_ROWS) -> Dataset:
+    """``dataset``, or a random ``max_rows`` of it where it has more."""
+    if len(dataset) <= max_rows:
+        return dataset
+    return dataset.take(np.sort(np.random.default_rng(seed).permutation(len(dataset))[:max_rows]))
+
+
+def dissect(
+    model: FusedModel,
+    task: Task,
+    dataset: Dataset,
+    *,
+    seed: int,
+    alone_trained: Mapping[str, Tensor] | None = None,
+    progress: Progress,
+) -> tuple[list[SubsetRow], Audit]:
+    """The subsets table and the audit of ``model`` on the rows of ``dataset``."""
+    kinds = input_kinds(dataset)
+    subsets = evaluate_subsets(model, task, dataset, kinds=kinds, progress=progress)
+    account = audit(
+        model, task, dataset, subsets=subsets, kinds=kinds, seed=seed, alone_trained=alone_trained, progress=progress
+    )
+    return subsets, account
+
+
+def input_kinds(dataset: Dataset) -> dict[str, str]:
+    """The modality kind of each input."""
+    return {name: source.modality.kind for name, source in dataset.inputs.items()}
+
+
+def results_of(
+    *,
+    metrics: Mapping[str, Mapping[str, float]],
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]],
+    subsets: list[SubsetRow],
+    account: Audit,
+    seconds: float,
+    rows: Mapping[str, int],
+    task: Task,
+) -> dict[str, Any]:
+    """What ``--json`` prints and a bundle stores."""
+    return {
+        "metrics": {split: dict(values) for split, values in metrics.items()},
+        "intervals": {
+            split: {name: list(pair) for name, pair in values.items()} for split, values in intervals.items()
+        },
+        "subsets": [row.to_dict() for row in subsets],
+        "audit": account.to_dict(),
+        "seconds": seconds,
+        "score_name": task.score_name,
+        "rows": dict(rows),
+        "audited": subsets[0].num_rows,
+    }

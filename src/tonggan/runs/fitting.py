@@ -1,0 +1,312 @@
+"""A whole run: prepare, train, calibrate, measure, audit, report, save; interrupted at any point, it resumes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from tonggan.data.dataset import Dataset
+from tonggan.data.places import cache_folder
+from tonggan.errors import BundleError, ConfigError
+from tonggan.evaluation.audit import Audit
+from tonggan.evaluation.calibration import fit_temperature
+from tonggan.evaluation.predict import Outputs, collect
+from tonggan.evaluation.subsets import SubsetRow, estimate_seconds, group_inputs
+from tonggan.models import FusedModel
+from tonggan.progress import Progress
+from tonggan.runs.assess import MAX_AUDITED_ROWS, audited_part, dissect, input_kinds, measure, results_of
+from tonggan.runs.bundle import INDEX, RECIPE, Bundle, versions
+from tonggan.runs.prepare import Prepared, prepare
+from tonggan.runs.predictor import Predictor
+from tonggan.runs.recipe import Recipe
+from tonggan.training import Budget, TrainingResult, train
+
+CHECKPOINTS = "checkpoints"
+ALONE = "alone"
+# Bootstrap, plots and report take about this long, and this much for each evaluated row.
+_REPORT_SECONDS = 4.0
+_SECONDS_PER_ROW = 2e-4
+# However long they take, training keeps at least this part of a time limit.
+_LEAST_TRAINING = 0.5
+
+
+@dataclass(frozen=True)
+class Account:
+    """All that is known of a trained model: what ends up in the bundle and in the report."""
+
+    training: TrainingResult
+    outputs: Mapping[str, Outputs]
+    metrics: Mapping[str, dict[str, float]]
+    intervals: Mapping[str, dict[str, tuple[float, float]]]
+    subsets: list[SubsetRow]
+    audit: Audit
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    out: Path,
+    sources: Mapping[str, Any] | None = None,
+    time_limit: float | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Predictor:
+    """Run ``recipe`` into the folder ``out``, or resume it there.
+
+    Args:
+        recipe: what to run.
+        out: the run's folder; at the end it is the bundle.
+        sources: tables in memory by split, instead of the recipe's paths.
+        time_limit: seconds for everything.
+        overwrite: replace what another run left in ``out``.
+        progress: told of everything.
+
+    Raises:
+        TongganError: the recipe, the data, the disk or the numbers do not allow it; the error says which.
+    """
+    progress = progress or Progress()
+    budget = Budget(time_limit)
+    with _claimed(out, overwrite=overwrite):
+        prepared = prepare(
+            recipe, sources=sources or {}, cache=cache_folder(), progress=progress, quarantine=out / "quarantine.csv"
+        )
+        _tell(prepared, progress)
+        _remember(out, prepared)
+        model = _new_model(prepared)
+        audited = _reserve(budget, model, prepared)
+        training = _train(model, prepared, folder=out / CHECKPOINTS, budget=budget, progress=progress)
+        task = prepared.task
+        valid = collect(model, task, prepared.datasets["valid"], progress=progress)
+        assert valid.target is not None
+        task.temperature = fit_temperature(task, valid.outputs, valid.target)
+        alone = _train_alone(prepared, audited, training, folder=out / ALONE, budget=budget, progress=progress)
+        account = _assess(model, prepared, training, audited, alone, progress=progress)
+        bundle = _bundle(model, prepared, account, seconds=budget.elapsed)
+        _report(out, bundle, prepared, account)
+        bundle.save(out)
+        shutil.rmtree(out / ALONE, ignore_errors=True)
+        for leftover in (out / CHECKPOINTS).glob("*.safetensors"):
+            leftover.unlink()
+    return Predictor(bundle, folder=out)
+
+
+@contextmanager
+def _claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
+    """``out`` for this run alone; a finished run in it is only replaced if the user says so."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise BundleError(
+            f"run folder {out}",
+            got="another run at work in it",
+            expected="a folder of this run's own",
+            remedy="Wait for it, or choose another folder with --out",
+        ) from error
+    except OSError as error:
+        raise BundleError(
+            f"run folder {out}",
+            got=str(error),
+            expected="a folder that can be written",
+            remedy="Choose another folder with --out",
+        ) from error
+    try:
+        if overwrite:
+            _clear(out)
+        elif (out / INDEX).exists():
+            raise BundleError(
+                f"run folder {out}",
+                got="a finished run",
+                expected="a new folder, or an unfinished run to resume",
+                remedy="Choose another folder with --out, or replace it with --overwrite",
+            )
+        yield
+    finally:
+        lock.release()
+
+
+def _clear(out: Path) -> None:
+    """Remove what a run writes, and nothing else."""
+    for name in (CHECKPOINTS, ALONE):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in (INDEX, RECIPE, "weights.safetensors", "inputs.json", "report.html", "quarantine.csv"):
+        (out / name).unlink(missing_ok=True)
+
+
+def _remember(out: Path, prepared: Prepared) -> None:
+    """Write the full recipe now, and refuse to resume a run with another recipe or other data."""
+    text = f"# data: {prepared.fingerprint}\n{prepared.recipe.to_yaml()}"
+    path = out / RECIPE
+    if path.exists() and (out / CHECKPOINTS).exists() and path.read_text(encoding="utf-8") != text:
+        raise ConfigError(
+            f"run folder {out}",
+            got="an unfinished run of another recipe or other data",
+            expected="the run that was started here",
+            remedy="Repeat its command to resume it, choose another folder with --out, or replace it with --overwrite",
+        )
+    path.write_text(text, encoding="utf-8")
+
+
+def _tell(prepared: Prepared, progress: Progress) -> None:
+    for name, config in prepared.columns.items():
+        role = "target" if name in prepared.recipe.target else config.kind
+        progress.say(f"  {name}: {role} ({prepared.reasons[name]})")
+    rows = ", ".join(f"{len(table):,} {split}" for split, table in prepared.tables.items())
+    progress.say(f"Rows: {rows}. Task: {prepared.task.kind}.")
+    for finding in prepared.diagnosis.findings:
+        if finding.severity != "note":
+            progress.say(f"Doctor: {finding.message}")
+
+
+def _new_model(prepared: Prepared, *, only: str | None = None) -> FusedModel:
+    """A model with seeded random weights, of all inputs or of the ``only`` one."""
+    recipe = prepared.recipe
+    modalities = {name: part for name, part in prepared.modalities.items() if only in (None, name)}
+    config = recipe.model.model_copy(
+        update={"encoders": {name: recipe.model.encoders[name] for name in modalities}}
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return config.build(modalities, num_outputs=prepared.task.num_outputs)
+
+
+def _train(
+    model: FusedModel, prepared: Prepared, *, folder: Path, budget: Budget, progress: Progress, only: str | None = None
+) -> TrainingResult:
+    parts = {split: _with_inputs(prepared.datasets[split], only) for split in ("train", "valid")}
+    return train(
+        model,
+        prepared.task,
+        train=parts["train"],
+        valid=parts["valid"],
+        config=prepared.recipe.training,
+        folder=folder,
+        seed=prepared.recipe.seed,
+        budget=budget,
+        progress=progress,
+    )
+
+
+def _with_inputs(dataset: Dataset, only: str | None) -> Dataset:
+    if only is None:
+        return dataset
+    return replace(dataset, inputs={only: dataset.inputs[only]})
+
+
+def _reserve(budget: Budget, model: FusedModel, prepared: Prepared) -> Dataset:
+    """Keep the time that measuring will take; the rows that the subsets table and the audit will use."""
+    final = prepared.datasets["test" if "test" in prepared.datasets else "valid"]
+    audited = audited_part(final, seed=prepared.recipe.seed)
+    if budget.seconds is None:
+        return audited
+    available = (budget.seconds - budget.elapsed) * (1 - _LEAST_TRAINING)
+    kinds = input_kinds(final)
+    measured = sum(len(prepared.datasets[split]) for split in prepared.datasets if split != "train")
+    per_row = estimate_seconds(model, audited, kinds=kinds) / len(audited)
+    fixed = _REPORT_SECONDS + measured * (_SECONDS_PER_ROW + per_row)
+    affordable = int(max(0.0, available - fixed) / max(per_row + _SECONDS_PER_ROW, 1e-9))
+    audited = audited_part(final, seed=prepared.recipe.seed, max_rows=max(200, min(affordable, MAX_AUDITED_ROWS)))
+    budget.reserve(min(available, fixed + len(audited) * (per_row + _SECONDS_PER_ROW)))
+    return audited
+
+
+def _train_alone(
+    prepared: Prepared,
+    audited: Dataset,
+    training: TrainingResult,
+    *,
+    folder: Path,
+    budget: Budget,
+    progress: Progress,
+) -> dict[str, Tensor]:
+    """By input, the outputs on the audited rows of a model trained on that input alone, where time allows."""
+    inputs = list(prepared.modalities)
+    grouped = len(group_inputs(input_kinds(audited))) != len(inputs)
+    if not prepared.recipe.audit_alone or len(inputs) < 2 or grouped:
+        return {}
+    outputs = {}
+    for place, name in enumerate(inputs):
+        if budget.elapsed + training.seconds > budget.end:
+            progress.say(f"No time is left to train a model on '{name}' alone; the audit does without.")
+            continue
+        progress.say(f"For the audit: a model trained on '{name}' alone")
+        model = _new_model(prepared, only=name)
+        _train(model, prepared, folder=folder / str(place), budget=Budget(), progress=progress, only=name)
+        outputs[name] = collect(model, prepared.task, _with_inputs(audited, name), progress=progress).outputs
+    return outputs
+
+
+def _assess(
+    model: FusedModel,
+    prepared: Prepared,
+    training: TrainingResult,
+    audited: Dataset,
+    alone: Mapping[str, Tensor],
+    *,
+    progress: Progress,
+) -> Account:
+    seed = prepared.recipe.seed
+    outputs, metrics, intervals = {}, {}, {}
+    for split, dataset in prepared.datasets.items():
+        if split != "train":
+            outputs[split], metrics[split], intervals[split] = measure(
+                model, prepared.task, dataset, seed=seed, progress=progress
+            )
+    subsets, account = dissect(model, prepared.task, audited, seed=seed, alone_trained=alone, progress=progress)
+    return Account(training, outputs, metrics, intervals, subsets, account)
+
+
+def _bundle(model: FusedModel, prepared: Prepared, account: Account, *, seconds: float) -> Bundle:
+    training = account.training
+    rows = {split: len(table) for split, table in prepared.tables.items()}
+    results = results_of(
+        metrics=account.metrics,
+        intervals=account.intervals,
+        subsets=account.subsets,
+        account=account.audit,
+        seconds=seconds,
+        rows=rows,
+        task=prepared.task,
+    )
+    results |= {
+        "task": prepared.task.kind,
+        "target": prepared.recipe.target,
+        "labels": prepared.task.labels,
+        "inputs": {name: modality.kind for name, modality in prepared.modalities.items()},
+        "data": {split: table.source for split, table in prepared.tables.items()},
+        "training": {
+            "history": training.history,
+            "best_step": training.best_step,
+            "steps": training.steps,
+            "seconds": training.seconds,
+            "stopped_by": training.stopped_by,
+            "precision": training.precision,
+            "peak_memory": training.peak_memory,
+        },
+        "findings": [finding.to_dict() for finding in prepared.diagnosis.findings],
+    }
+    info = {
+        "fingerprint": prepared.fingerprint,
+        "versions": versions(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+    return Bundle(prepared.recipe, prepared.modalities, prepared.task, model.cpu().eval(), results, info)
+
+
+def _report(out: Path, bundle: Bundle, prepared: Prepared, account: Account) -> None:
+    from tonggan.runs.reporting import report_content
+    from tonggan.evaluation.report import write_report
+
+    write_report(out / "report.html", content=report_content(bundle, prepared, account))

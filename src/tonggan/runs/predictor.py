@@ -1,0 +1,175 @@
+"""A finished run as something to use: predict, measure, embed, save."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from tonggan.data.dataset import Dataset
+from tonggan.data.places import cache_folder
+from tonggan.data.readers import open_table
+from tonggan.data.table import Table
+from tonggan.errors import BundleError, DataError
+from tonggan.evaluation.predict import collect, evaluating, iterate_batches
+from tonggan.progress import Progress
+from tonggan.runs.assess import audited_part, dissect, measure, results_of
+from tonggan.runs.bundle import Bundle
+from tonggan.runs.prepare import build_dataset, scan_tables
+
+
+class Predictor:
+    """A trained model with everything it needs to read raw data.
+
+    ``data`` is always what ``fit`` takes (a path, a data frame, a pyarrow table), or a row as a mapping, or a list of
+    such rows. A cell that is empty is an absent modality.
+
+    Args:
+        bundle: the trained run.
+        folder: where it is stored.
+    """
+
+    def __init__(self, bundle: Bundle, *, folder: Path) -> None:
+        self.bundle = bundle
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"Predictor({str(self.folder)!r}, target={self.bundle.recipe.target}, inputs={list(self.bundle.modalities)})"
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """The stored metrics, intervals, subsets table, audit and time, as ``--json`` prints them."""
+        return dict(self.bundle.results)
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes or labels, in the order of ``predict_proba``'s columns."""
+        return list(self.bundle.task.labels)
+
+    def predict(self, data: Any, *, progress: Progress | None = None) -> list[Any]:
+        """One prediction for each row: a class name, a list of labels, or a number (a list of several).
+
+        Raises:
+            DataError: the data cannot be read or lack a column that the model reads.
+        """
+        outputs = self._collect(data, progress)
+        return self.bundle.task.decode(outputs)
+
+    def predict_proba(self, data: Any, *, progress: Progress | None = None) -> NDArray[np.float64]:
+        """[N, num_classes] calibrated probabilities, columns in the order of ``labels``.
+
+        Raises:
+            DataError: as ``predict``; or the task is a regression, which has none.
+        """
+        probabilities = self.bundle.task.probabilities(self._collect(data, progress))
+        if probabilities is None:
+            raise DataError(
+                "predict_proba",
+                got=f"a {self.bundle.task.kind} model",
+                expected="a model that predicts classes or labels",
+                remedy="Call predict instead",
+            )
+        return probabilities.double().numpy()
+
+    def predict_table(self, data: Any, *, progress: Progress | None = None) -> pa.Table:
+        """Predictions as a table: ``prediction`` (or one column for each number), and a probability per class."""
+        outputs = self._collect(data, progress)
+        task = self.bundle.task
+        predictions = task.decode(outputs)
+        target = self.bundle.recipe.target
+        if len(target) > 1:
+            columns = {name: [row[index] for row in predictions] for index, name in enumerate(target)}
+        else:
+            columns = {"prediction": predictions}
+        probabilities = task.probabilities(outputs)
+        if probabilities is not None:
+            columns |= {f"p_{name}": probabilities[:, index].tolist() for index, name in enumerate(task.labels)}
+        return pa.table(columns)
+
+    def evaluate(self, data: Any, *, progress: Progress | None = None) -> dict[str, Any]:
+        """Metrics with 95 % intervals, subsets table and audit on ``data``, which must have the target.
+
+        Raises:
+            DataError: the data cannot be read, or lack the target or an input.
+        """
+        progress = progress or Progress()
+        start = time.monotonic()
+        dataset, table = self._dataset(data, progress, with_target=True)
+        model, task, seed = self.bundle.model, self.bundle.task, self.bundle.recipe.seed
+        _, metrics, intervals = measure(model, task, dataset, seed=seed, progress=progress)
+        subsets, account = dissect(model, task, audited_part(dataset, seed=seed), seed=seed, progress=progress)
+        return results_of(
+            metrics={"data": metrics},
+            intervals={"data": intervals},
+            subsets=subsets,
+            account=account,
+            seconds=time.monotonic() - start,
+            rows={"data": len(table)},
+            task=task,
+        )
+
+    def embed(self, data: Any, *, progress: Progress | None = None) -> NDArray[np.float32]:
+        """[N, dim]: one vector for each row, the mean of the fused Tokens.
+
+        Raises:
+            DataError: as ``predict``.
+        """
+        dataset, _ = self._dataset(data, progress or Progress())
+        vectors = []
+        with evaluating(self.bundle.model) as device:
+            for batch in iterate_batches(dataset, batch_size=256, progress=progress, label="embed"):
+                vectors.append(self.bundle.model.embed(batch.to(device).inputs).float().cpu())
+        return torch.cat(vectors).numpy()
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the bundle, its report included, into another ``folder``.
+
+        Raises:
+            BundleError: the folder cannot be written.
+        """
+        folder = Path(folder)
+        self.bundle.save(folder)
+        report = self.folder / "report.html"
+        if report.is_file() and not (folder / "report.html").exists():
+            try:
+                shutil.copy2(report, folder / "report.html")
+            except OSError as error:
+                raise BundleError(
+                    f"run folder {folder}",
+                    got=str(error),
+                    expected="a folder that can be written",
+                    remedy="Free space or choose another folder",
+                ) from error
+        return folder
+
+    def _collect(self, data: Any, progress: Progress | None) -> torch.Tensor:
+        dataset, _ = self._dataset(data, progress or Progress())
+        return collect(self.bundle.model, self.bundle.task, dataset, progress=progress).outputs
+
+    def _dataset(self, data: Any, progress: Progress, *, with_target: bool = False) -> tuple[Dataset, Table]:
+        cache = cache_folder()
+        table = open_table(_as_table(data), cache=cache, progress=progress)
+        modalities = self.bundle.modalities
+        media, caches = scan_tables({"data": table}, modalities, cache=cache, progress=progress)
+        target = self.bundle.recipe.target if with_target else []
+        for name in target:
+            table.require(name)
+        task = self.bundle.task if with_target else None
+        dataset = build_dataset(table, modalities, media=media["data"], caches=caches, task=task, target=target)
+        return dataset, table
+
+
+def _as_table(data: Any) -> Any:
+    """Rows given as mappings become a table; anything else is opened as it is."""
+    if isinstance(data, Mapping):
+        data = [data]
+    if isinstance(data, Sequence) and not isinstance(data, str) and all(isinstance(row, Mapping) for row in data):
+        return pa.Table.from_pylist([dict(row) for row in data])
+    return data

@@ -1,0 +1,309 @@
+"""From a recipe to what training needs: tables by split, columns by kind, fitted modalities, examined data sets.
+
+Everything that is learned from data (tokenizers, means, label names) is learned from the training part alone. It
+builds no model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonggan.data.cache import DecodeCache
+from tonggan.data.catalogue import find_set
+from tonggan.data.dataset import CellSource, Dataset, MediaSource, Source, TextSource
+from tonggan.data.doctor import Diagnosis, examine
+from tonggan.data.kinds import guess_columns, guess_task
+from tonggan.data.readers import open_table
+from tonggan.data.scan import MediaColumn, scan_media
+from tonggan.data.split import split_rows
+from tonggan.data.table import Table
+from tonggan.errors import ConfigError, DataError
+from tonggan.modalities import (
+    CategoryConfig,
+    ColumnConfig,
+    IgnoreConfig,
+    MediaModality,
+    Modality,
+    MultilabelConfig,
+    NumberConfig,
+    TableConfig,
+    TableRow,
+    Text,
+)
+from tonggan.progress import Progress
+from tonggan.runs.recipe import DataConfig, Recipe
+from tonggan.tasks import Task
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe made concrete: every choice filled in, every part of the data ready."""
+
+    recipe: Recipe
+    tables: Mapping[str, Table]
+    columns: Mapping[str, ColumnConfig]
+    reasons: Mapping[str, str]
+    modalities: Mapping[str, Modality[Any]]
+    task: Task
+    datasets: Mapping[str, Dataset]
+    diagnosis: Diagnosis
+    fingerprint: str
+    media: Mapping[str, Mapping[str, MediaColumn]] = field(repr=False, default_factory=dict)
+
+
+def open_splits(
+    data: DataConfig,
+    *,
+    target: Sequence[str],
+    sources: Mapping[str, Any],
+    seed: int,
+    cache: Path,
+    progress: Progress,
+) -> dict[str, Table]:
+    """The tables by split, with ``where``, ``max_rows`` and the cut between train and valid applied.
+
+    Args:
+        data: the recipe's data.
+        target: the columns to predict; a class is cut in the same proportion on both sides.
+        sources: tables handed over in memory, by split; they take the place of the paths in ``data``.
+        seed: of the cut and of ``max_rows``.
+        cache: folder of caches.
+        progress: told of every table.
+
+    Raises:
+        DataError: there is no training table, or one cannot be opened, or nothing is left of it.
+    """
+    named: dict[str, Any] = {name: getattr(data, name) for name in SPLITS}
+    if data.set:
+        named = {**find_set(data.set).get(cache=cache, progress=progress)}
+    named.update(sources)
+    if named.get("train") is None:
+        raise DataError(
+            "recipe.data", got="no table to learn from", expected="'set' or 'train'", remedy="Name a table to learn from"
+        )
+    tables = {
+        name: _selected(open_table(named[name], cache=cache, progress=progress), data, seed=seed)
+        for name in SPLITS
+        if named.get(name) is not None
+    }
+    for column in target:
+        tables["train"].require(column)
+    if "valid" not in tables:
+        tables = {**_cut(tables["train"], data, target=target, seed=seed), **tables_without(tables, "train")}
+    return {name: tables[name] for name in SPLITS if name in tables}
+
+
+def tables_without(tables: Mapping[str, Table], name: str) -> dict[str, Table]:
+    """All of ``tables`` but ``name``."""
+    return {other: table for other, table in tables.items() if other != name}
+
+
+def _selected(table: Table, data: DataConfig, *, seed: int) -> Table:
+    for column, values in data.where.items():
+        wanted = set(values)
+        rows = np.array([row for row, value in enumerate(_stream(table, column)) if str(value) in wanted], dtype=np.int64)
+        if len(rows) == 0:
+            raise DataError(
+                f"recipe.data.where.{column}",
+                got=f"no row of {table.source} with one of {', '.join(values)}",
+                expected="at least one",
+                remedy="Correct the values",
+            )
+        table = table.select(rows)
+    if data.max_rows is not None and len(table) > data.max_rows:
+        chosen = np.random.default_rng(seed).permutation(len(table))[: data.max_rows]
+        table = table.select(np.sort(chosen))
+    return table
+
+
+def _cut(table: Table, data: DataConfig, *, target: Sequence[str], seed: int) -> dict[str, Table]:
+    labels = table.values(target[0]) if len(target) == 1 else None
+    groups = table.values(data.group) if data.group else None
+    fractions = (1 - data.valid_fraction, data.valid_fraction)
+    train, valid = split_rows(labels, len(table), fractions=fractions, seed=seed, groups=groups)
+    return {"train": table.select(train), "valid": table.select(valid)}
+
+
+def resolve_columns(recipe: Recipe, table: Table, *, task_kind: str | None) -> tuple[dict[str, ColumnConfig], dict[str, str]]:
+    """The kind of every column of ``table``, and why; declared kinds are taken as they are.
+
+    Raises:
+        ConfigError: a declared column does not exist, or no column is left to learn from.
+    """
+    for name in recipe.columns:
+        table.require(name)
+    guesses = guess_columns(table, target=recipe.target, declared=recipe.columns)
+    columns = {name: guess.config for name, guess in guesses.items()}
+    reasons = {name: guess.reason for name, guess in guesses.items()}
+    inputs = [name for name, config in columns.items() if name not in recipe.target and not _is_ignored(config)]
+    if not inputs:
+        raise ConfigError(
+            f"table {table.source}",
+            got="no column to learn from: " + "; ".join(f"{name}: {reason}" for name, reason in reasons.items()),
+            expected="at least one picture, text, recording, number or category beside the target",
+            remedy="Declare a kind, e.g. --set columns.NAME.kind=text",
+        )
+    return columns, reasons
+
+
+def _is_ignored(config: ColumnConfig) -> bool:
+    return isinstance(config, IgnoreConfig)
+
+
+def build_modalities(columns: Mapping[str, ColumnConfig], *, target: Sequence[str]) -> dict[str, Modality[Any]]:
+    """The inputs of a model, not yet fitted: one for each media or text column, one for all cells together."""
+    modalities: dict[str, Modality[Any]] = {}
+    cells: dict[str, NumberConfig | CategoryConfig] = {}
+    for name, config in columns.items():
+        if name in target or isinstance(config, IgnoreConfig):
+            continue
+        if isinstance(config, NumberConfig | CategoryConfig):
+            cells[name] = config
+        elif isinstance(config, MultilabelConfig):
+            raise ConfigError(
+                f"column '{name}'",
+                got="kind 'multilabel' for an input",
+                expected="that kind for the target only",
+                remedy=f"Set columns.{name}.kind to text or category",
+            )
+        else:
+            modalities[name] = config.build()
+    if cells:
+        name = "table"
+        while name in modalities:
+            name += "_"
+        modalities[name] = TableConfig(columns=cells).build()
+    return modalities
+
+
+def fit_modalities(modalities: Mapping[str, Modality[Any]], table: Table, *, progress: Progress) -> None:
+    """Let each modality learn what it needs from the training ``table``."""
+    for name, modality in progress.track(modalities.items(), label="Fitting inputs", total=len(modalities)):
+        if isinstance(modality, Text):
+            modality.fit(_stream(table, name))
+        elif isinstance(modality, TableRow):
+            modality.fit({column: _stream(table, column) for column in modality.columns})
+
+
+def scan_tables(
+    tables: Mapping[str, Table], modalities: Mapping[str, Modality[Any]], *, cache: Path, progress: Progress
+) -> tuple[dict[str, dict[str, MediaColumn]], dict[str, DecodeCache]]:
+    """Decode every picture and recording once; what each row has, by split and input, and the caches by input."""
+    caches = {
+        name: DecodeCache(cache / "decoded", modality)
+        for name, modality in modalities.items()
+        if isinstance(modality, MediaModality)
+    }
+    media: dict[str, dict[str, MediaColumn]] = {split: {} for split in tables}
+    for split, table in tables.items():
+        for name, store in caches.items():
+            table.require(name)
+            modality = modalities[name]
+            assert isinstance(modality, MediaModality)
+            media[split][name] = scan_media(table, name, modality=modality, cache=store, progress=progress)
+    return media, caches
+
+
+def build_dataset(
+    table: Table,
+    modalities: Mapping[str, Modality[Any]],
+    *,
+    media: Mapping[str, MediaColumn],
+    caches: Mapping[str, DecodeCache],
+    task: Task | None = None,
+    target: Sequence[str] = (),
+) -> Dataset:
+    """The data set of one table; with a ``task``, its targets encoded."""
+    sources: dict[str, Source] = {}
+    for name, modality in modalities.items():
+        if isinstance(modality, MediaModality):
+            sources[name] = MediaSource(modality, media[name], caches[name])
+        elif isinstance(modality, TableRow):
+            for column in modality.columns:
+                table.require(column)
+            sources[name] = CellSource(modality, table)
+        else:
+            table.require(name)
+            sources[name] = TextSource(modality, table, name)
+    encoded = task.encode(target_values(table, target)) if task is not None else None
+    return Dataset(sources, np.arange(len(table)), encoded)
+
+
+def target_values(table: Table, target: Sequence[str]) -> list[Any]:
+    """One value for each row: of the target column, or a list of several columns' values."""
+    columns = [table.values(name) for name in target]
+    return columns[0] if len(columns) == 1 else [list(values) for values in zip(*columns, strict=True)]
+
+
+def prepare(
+    recipe: Recipe, *, sources: Mapping[str, Any], cache: Path, progress: Progress, quarantine: Path | None = None
+) -> Prepared:
+    """Everything before the model: open, guess, fit, scan, examine, encode.
+
+    Args:
+        recipe: what to run.
+        sources: tables in memory by split, instead of the recipe's paths.
+        cache: folder of caches.
+        progress: told of every step.
+        quarantine: CSV file that gets the rows with unusable files, also when the run stops because of them.
+
+    Raises:
+        DataError: the data cannot be used; the doctor's findings say why.
+        ConfigError: the recipe does not fit the data.
+    """
+    tables = open_splits(
+        recipe.data, target=recipe.target, sources=sources, seed=recipe.seed, cache=cache, progress=progress
+    )
+    train = tables["train"]
+    columns, reasons = resolve_columns(recipe, train, task_kind=None)
+    task_config = recipe.task or guess_task(train, recipe.target, columns=columns)
+    task = task_config.build()
+    modalities = build_modalities(columns, target=recipe.target)
+    media, caches = scan_tables(tables, modalities, cache=cache, progress=progress)
+    diagnosis = examine(tables, columns=columns, media=media, target=recipe.target, task=task_config.kind)
+    if quarantine is not None:
+        diagnosis.write_quarantine(quarantine)
+    diagnosis.check(max_bad=recipe.max_bad)
+    task.fit(target_values(train, recipe.target))
+    fit_modalities(modalities, train, progress=progress)
+    datasets = {
+        split: build_dataset(
+            table, modalities, media=media[split], caches=caches, task=task, target=recipe.target
+        )
+        for split, table in tables.items()
+    }
+    resolved = recipe.model_copy(
+        update={"columns": columns, "task": task_config, "model": recipe.model.resolve(modalities)}
+    )
+    return Prepared(
+        resolved, tables, columns, reasons, modalities, task, datasets, diagnosis, fingerprint_of(tables, media), media
+    )
+
+
+def fingerprint_of(tables: Mapping[str, Table], media: Mapping[str, Mapping[str, MediaColumn]]) -> str:
+    """A hash of all tables, and of which rows have which decoded content."""
+    digest = hashlib.sha256()
+    for split, table in tables.items():
+        digest.update(f"{split}:{table.fingerprint}:{len(table)};".encode())
+        for name, column in media.get(split, {}).items():
+            digest.update(f"{name}:".encode())
+            digest.update(_present(column).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _present(column: MediaColumn) -> NDArray[np.uint8]:
+    return column.status
+
+
+def _stream(table: Table, name: str) -> Iterator[Any]:
+    for values in table.iterate(name):
+        yield from values
