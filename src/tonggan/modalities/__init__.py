@@ -10,11 +10,12 @@ from tonggan.modalities.audio import Audio, AudioAugment, AudioConfig
 from tonggan.modalities.base import MediaModality, Modality
 from tonggan.modalities.ignore import IgnoreConfig
 from tonggan.modalities.image import Image, ImageAugment, ImageConfig
+from tonggan.modalities.multilabel import MultilabelConfig
 from tonggan.modalities.table import CategoryConfig, NumberConfig, TableConfig, TableRow
 from tonggan.modalities.text import Text, TextConfig
 
 ColumnConfig = Annotated[
-    ImageConfig | TextConfig | AudioConfig | NumberConfig | CategoryConfig | IgnoreConfig,
+    ImageConfig | TextConfig | AudioConfig | NumberConfig | CategoryConfig | MultilabelConfig | IgnoreConfig,
     Field(discriminator="kind"),
 ]
 """What one column of a table is."""
@@ -43,6 +44,7 @@ __all__ = [
     "InputConfig",
     "MediaModality",
     "Modality",
+    "MultilabelConfig",
     "NumberConfig",
     "TableConfig",
     "TableRow",

@@ -87,12 +87,12 @@ class Audio(MediaModality[AudioConfig]):
     def collate(self, items: Sequence[NDArray[np.int16] | None]) -> Arrays:
         """float32 ``[B, T]``, T the longest of the batch (1 when all are absent), padded with zeros at the end."""
         lengths = np.array([0 if item is None else len(item) for item in items])
-        values = np.zeros((len(items), max(1, lengths.max())), dtype=np.int16)
+        values = np.zeros((len(items), max(1, lengths.max())), dtype=np.float32)
         for row, item in enumerate(items):
             if item is not None:
-                values[row, : len(item)] = item
+                np.multiply(item, np.float32(1 / 32768), out=values[row, : len(item)])
         mask = np.arange(values.shape[1]) < lengths[:, None]
-        return Arrays(torch.from_numpy(values).float() / 32768.0, torch.from_numpy(mask))
+        return Arrays(torch.from_numpy(values), torch.from_numpy(mask))
 
     def augment(self, arrays: Arrays, generator: torch.Generator) -> Arrays:
         """Each recording stretched, shifted, made louder or softer, and made noisier at random."""
