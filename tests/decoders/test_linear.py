@@ -1,7 +1,7 @@
 import pytest
 import torch
-from contracts import check_config, check_gradients, check_save_load, example_tokens, scramble_hidden
 
+from contracts import check_config, check_gradients, check_save_load, example_tokens, scramble_hidden
 from tonggan.decoders import LinearHeadConfig
 
 

@@ -1,0 +1,48 @@
+"""From the Tokens of several inputs to one: one file for each way of fusing."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tonggan.fusion.attention import AttentionConfig, AttentionFusion
+from tonggan.fusion.concat import Concat, ConcatConfig
+from tonggan.fusion.film import FiLM, FiLMConfig
+from tonggan.fusion.gated import Gated, GatedConfig
+from tonggan.fusion.mlp import DeepFusion, MLPConfig
+from tonggan.fusion.sum import Sum, SumConfig
+from tonggan.fusion.weighted import Weighted, WeightedConfig
+
+FusionConfig = Annotated[
+    SumConfig | WeightedConfig | ConcatConfig | MLPConfig | AttentionConfig | GatedConfig | FiLMConfig,
+    Field(discriminator="kind"),
+]
+
+
+def default_fusion() -> FusionConfig:
+    """The fusion that a model gets when a recipe names none.
+
+    FiLM learns fastest where inputs must match or one asks about the other (``tests/fusion/test_matching.py``).
+    """
+    return FiLMConfig()
+
+
+__all__ = [
+    "AttentionConfig",
+    "AttentionFusion",
+    "Concat",
+    "ConcatConfig",
+    "DeepFusion",
+    "FiLM",
+    "FiLMConfig",
+    "FusionConfig",
+    "Gated",
+    "GatedConfig",
+    "MLPConfig",
+    "Sum",
+    "SumConfig",
+    "Weighted",
+    "WeightedConfig",
+    "default_fusion",
+]
