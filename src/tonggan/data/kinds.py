@@ -1,0 +1,278 @@
+"""What each column of a table is, guessed from a sample and told in words, and which task a target asks for.
+
+A guess is a proposal: whatever the user declares is taken as it is. Values are not converted here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from tonggan.data.media_types import MediaKind, kind_of_bytes, kind_of_path
+from tonggan.data.table import Table
+from tonggan.data.text_profile import TextProfile
+from tonggan.errors import DataError
+from tonggan.modalities import (
+    AudioConfig,
+    CategoryConfig,
+    ColumnConfig,
+    IgnoreConfig,
+    ImageConfig,
+    MultilabelConfig,
+    NumberConfig,
+    TextConfig,
+)
+
+TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
+
+_SAMPLE_SIZE = 5_000
+_EMBEDDED_SAMPLE_SIZE = 16  # each may be a file of many megabytes
+_ROWS_AT_ONCE = 256
+_MAX_CHARACTERS = 1_000
+_ID_NAME = re.compile(r"(^|.*[\W_])(id|ids|uuid|guid|key|index|idx|no|nr)[\W_]*|.*[a-z](Id|ID)|.*(编号|序号)", re.ASCII)
+_MAX_CATEGORIES = 1_000
+_MAX_SENTENCE_CATEGORIES = 20
+_MAX_SMALL_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a column is taken for, and why in words."""
+
+    config: ColumnConfig
+    reason: str
+
+
+def guess_columns(table: Table, *, target: Sequence[str], declared: Mapping[str, ColumnConfig]) -> dict[str, Guess]:
+    """The kind of every column, in the table's order.
+
+    The guess looks at 5,000 rows spread over the table. A target becomes a category, a number or a multilabel; an
+    input becomes a picture, a recording, a text, a number or a category, or is ignored.
+
+    Args:
+        table: the table, the training part where there are several.
+        target: the columns to predict.
+        declared: what the user says some columns are.
+
+    Raises:
+        DataError: ``target`` or ``declared`` names a column that does not exist.
+    """
+    for name in (*target, *declared):
+        table.require(name)
+    return {
+        name: Guess(declared[name], "declared") if name in declared else _guess(table, name, is_target=name in target)
+        for name in table.names
+    }
+
+
+def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> TaskKind:
+    """The task that the kinds of the target columns ask for.
+
+    Raises:
+        DataError: no task predicts a column of that kind, or several targets are not all numbers.
+    """
+    kinds = {name: columns[name].kind for name in target}
+    if target and all(kind == "number" for kind in kinds.values()):
+        return "regression"
+    if len(target) == 1 and kinds[target[0]] == "multilabel":
+        return "multilabel"
+    if len(target) == 1 and kinds[target[0]] == "category":
+        return "multiclass" if _has_three_values(table, target[0]) else "binary"
+    raise DataError(
+        f"target {', '.join(repr(name) for name in target)}",
+        got=f"columns of kind {', '.join(kinds.values())}" if target else "no column",
+        expected="one category, one column of several labels, or numbers",
+        remedy="Choose another target, or declare its kind, e.g. --set columns.NAME.kind=category",
+    )
+
+
+def _has_three_values(table: Table, name: str) -> bool:
+    found: set[str] = set()
+    for values in table.iterate(name):
+        found.update(text for value in values if value is not None and (text := str(value).strip()))
+        if len(found) > 2:
+            return True
+    return False
+
+
+def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
+    stored = table.column_type(name)
+    is_embedded = pa.types.is_struct(stored) or _is_binary(stored)
+    rows, values = _sample(table, name, _EMBEDDED_SAMPLE_SIZE if is_embedded else _SAMPLE_SIZE)
+    if not values:
+        return Guess(IgnoreConfig(), "has hardly any values" if _has_values(table, name) else "has no values")
+    if is_embedded:
+        return _guess_embedded(values)
+    if pa.types.is_list(stored) or pa.types.is_large_list(stored) or pa.types.is_fixed_size_list(stored):
+        if is_target:
+            return Guess(MultilabelConfig(), "each row holds a list of labels")
+        return Guess(IgnoreConfig(), "each row holds a list, which is read for a target only")
+    if pa.types.is_boolean(stored):
+        return Guess(CategoryConfig(), "true or false")
+    profile = TextProfile([str(value) for value in values])
+    if pa.types.is_integer(stored) or pa.types.is_floating(stored) or profile.is_number:
+        return _guess_target_number(profile) if is_target else _guess_number(profile, name, rows)
+    media = _guess_paths(table, profile)
+    if media is not None:
+        return media
+    return _guess_target_text(profile) if is_target else _guess_text(profile, name)
+
+
+def _is_binary(stored: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(stored) or pa.types.is_large_binary(stored) or pa.types.is_fixed_size_binary(stored))
+
+
+def _has_values(table: Table, name: str) -> bool:
+    return any(_is_there(value) for values in table.iterate(name, batch_size=_ROWS_AT_ONCE) for value in values)
+
+
+def _is_there(value: Any) -> bool:
+    return bool(value.strip()) if isinstance(value, str) else value is not None and value == value  # NaN is not itself
+
+
+def _sample(table: Table, name: str, size: int) -> tuple[list[int], list[Any]]:
+    """Rows and values of the sample that are not missing, in row order; long texts are cut."""
+    chosen = np.arange(len(table))
+    if len(chosen) > size:
+        # Half from the start, so that consecutive numbers show; half from anywhere.
+        rest = np.random.default_rng(0).choice(len(table) - size // 2, size=size - size // 2, replace=False)
+        chosen = np.concatenate([np.arange(size // 2), np.sort(rest) + size // 2])
+    rows: list[int] = []
+    values: list[Any] = []
+    for start in range(0, len(chosen), _ROWS_AT_ONCE):
+        some = chosen[start : start + _ROWS_AT_ONCE]
+        for row, value in zip(some.tolist(), table.values(name, some), strict=True):
+            if _is_there(value):
+                rows.append(row)
+                values.append(value.strip()[:_MAX_CHARACTERS] if isinstance(value, str) else value)
+    return rows, values
+
+
+def _guess_embedded(values: Sequence[Any]) -> Guess:
+    kinds: list[MediaKind | None] = []
+    for value in values:
+        content = value.get("bytes") if isinstance(value, Mapping) else value
+        path = value.get("path") if isinstance(value, Mapping) else None
+        kind = kind_of_bytes(content) if isinstance(content, bytes) else None
+        kinds.append(kind or (kind_of_path(path) if isinstance(path, str) else None))
+    media = _most_common(kinds)
+    if media is None:
+        return Guess(IgnoreConfig(), "holds bytes or structures that are neither pictures nor recordings")
+    return _media(media, "embedded files")
+
+
+def _most_common(kinds: Sequence[MediaKind | None]) -> MediaKind | None:
+    """The kind of at least half."""
+    return next((kind for kind in kinds if kind is not None and 2 * kinds.count(kind) >= len(kinds)), None)
+
+
+def _media(kind: MediaKind, what: str) -> Guess:
+    if kind == "image":
+        return Guess(ImageConfig(), f"{what} that are pictures")
+    if kind == "audio":
+        return Guess(AudioConfig(), f"{what} that are recordings")
+    return Guess(IgnoreConfig(), f"{what} that are video, which is not read")
+
+
+def _guess_paths(table: Table, profile: TextProfile) -> Guess | None:
+    """A guess if most values name files: by their suffixes, or else by what the first of them hold."""
+    by_suffix = [kind_of_path(value) for value in profile.values]
+    for kind in ("image", "audio", "video"):
+        if by_suffix.count(kind) >= 0.8 * len(by_suffix):
+            if sum("://" in value for value in profile.values) > 0.5 * len(by_suffix):
+                return Guess(IgnoreConfig(), "addresses of files on the network, which are not fetched")
+            return _media(kind, "paths of files")
+    if profile.mean_words > 2:
+        return None
+    files = [path for value in profile.values[:8] if (path := table.base / value[:200]).is_file()]
+    if len(files) * 2 <= len(profile.values[:8]):
+        return None
+    media = _most_common([_kind_of_file(path) for path in files])
+    return _media(media, "paths of files") if media else Guess(IgnoreConfig(), "paths of files of an unknown format")
+
+
+def _kind_of_file(path: Path) -> MediaKind | None:
+    try:
+        with path.open("rb") as file:
+            return kind_of_bytes(file.read(16))
+    except OSError:
+        return None
+
+
+def _guess_number(profile: TextProfile, name: str, rows: Sequence[int]) -> Guess:
+    numbers = profile.numbers
+    if profile.is_unique and all(number.is_integer() for number in numbers):
+        if _ID_NAME.fullmatch(name) and len(numbers) > 1:
+            return Guess(IgnoreConfig(), "an id: a different number in each row")
+        counted = len(numbers) == len(rows) and all(
+            number - row == numbers[0] - rows[0] for number, row in zip(numbers, rows, strict=True)
+        )
+        if counted and len(numbers) >= _MAX_SMALL_CLASSES:
+            return Guess(IgnoreConfig(), "counts the rows")
+    return Guess(NumberConfig(), f"numbers from {min(numbers):g} to {max(numbers):g}")
+
+
+def _guess_target_number(profile: TextProfile) -> Guess:
+    numbers = profile.numbers
+    distinct = set(numbers)
+    whole = all(number.is_integer() for number in distinct)
+    span = f"from {min(distinct):g} to {max(distinct):g}"
+    if len(distinct) <= 2:
+        return Guess(CategoryConfig(), f"{len(distinct)} different values")
+    if whole and _are_classes(numbers):
+        return Guess(CategoryConfig(), f"{len(distinct)} whole numbers {span} that repeat, taken for classes")
+    return Guess(NumberConfig(), f"numbers {span}")
+
+
+def _are_classes(numbers: Sequence[float]) -> bool:
+    """Whether whole numbers name classes: few that repeat often, or 0 or 1 to K without gaps, about equally often."""
+    counts = Counter(numbers)
+    repeats = len(numbers) / len(counts)
+    gapless = min(counts) in (0, 1) and max(counts) - min(counts) + 1 == len(counts)
+    if len(counts) <= _MAX_SMALL_CLASSES:
+        return repeats >= (2 if gapless else 10)
+    return gapless and repeats >= 5 and max(counts.values()) <= 3 * repeats
+
+
+def _guess_text(profile: TextProfile, name: str) -> Guess:
+    if not profile.is_date and profile.is_unique and len(profile.values) > 1:
+        many = len(profile.values) >= _MAX_SMALL_CLASSES
+        if profile.mean_words <= 1 and (_ID_NAME.fullmatch(name) or (many and profile.is_code)):
+            return Guess(IgnoreConfig(), "an id: a different code in each row")
+    what = "dates or times, read as they are written" if profile.is_date else ""
+    if profile.tag_separator is not None and not profile.is_date:
+        what = f"labels separated by '{profile.tag_separator}', read word by word"
+    elif _is_category(profile):
+        return Guess(
+            CategoryConfig(),
+            f"{profile.num_distinct} different {'dates or times' if profile.is_date else 'values'} that repeat",
+        )
+    if profile.is_grouped_number:
+        return Guess(TextConfig(), "numbers like 1,234.50, read as text; write 1234.50 to have them read as numbers")
+    return Guess(TextConfig(), what or f"text ({profile.language}), {profile.mean_words:.0f} words on average")
+
+
+def _is_category(profile: TextProfile) -> bool:
+    repeats = len(profile.values) / profile.num_distinct
+    if profile.mean_words >= 3.5:  # sentences; a few templates of questions are still text
+        return profile.num_distinct <= _MAX_SENTENCE_CATEGORIES and repeats >= 10
+    if profile.num_distinct <= _MAX_SMALL_CLASSES:
+        return repeats >= 2 or (profile.num_distinct <= 2 and repeats > 1)
+    return profile.num_distinct <= _MAX_CATEGORIES and repeats >= 5
+
+
+def _guess_target_text(profile: TextProfile) -> Guess:
+    if profile.tag_separator is not None:
+        return Guess(
+            MultilabelConfig(separator=profile.tag_separator), f"labels separated by '{profile.tag_separator}'"
+        )
+    if 2 * profile.num_distinct > len(profile.values) >= _MAX_SMALL_CLASSES:
+        return Guess(TextConfig(), f"text ({profile.language}) that hardly repeats")
+    return Guess(CategoryConfig(), f"{profile.num_distinct} different values that repeat")

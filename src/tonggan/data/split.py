@@ -1,0 +1,152 @@
+"""Divide rows into parts, e.g. training and validation, in the same proportions for each label.
+
+It works on row numbers and labels alone; it finds no duplicates (the doctor does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonggan.errors import ConfigError, DataError
+
+# Labels of which more than this share occur only once are no classes, but numbers or sets of tags.
+_MAX_SINGLE_SHARE = 0.05
+
+
+def split_rows(
+    labels: Sequence[Any] | None,
+    num_rows: int,
+    *,
+    fractions: Sequence[float],
+    seed: int,
+    groups: Sequence[Any] | None = None,
+) -> list[NDArray[np.int64]]:
+    """The row numbers of each part, ascending; every row is in exactly one part and no part is empty.
+
+    With ``labels``, each label's rows are divided by ``fractions`` and what is left over evens the parts out. A label
+    that occurs once goes to the first part, so that no other part holds a class that training never saw; where many
+    occur once (numbers, tags), they are divided like one label.
+
+    Args:
+        labels: one hashable or printable value for each row; None divides without regard to labels.
+        num_rows: how many rows there are.
+        fractions: the share of each part; their sum is 1.
+        seed: the same seed divides the same rows in the same way.
+        groups: rows with an equal value, e.g. one patient's, stay together; a missing value is a group of its own.
+
+    Raises:
+        ConfigError: fractions that are not positive or do not sum to 1.
+        DataError: fewer rows, or groups, than parts.
+    """
+    if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ConfigError(
+            "split", got=f"fractions {list(fractions)}", expected="positive ones that sum to 1", remedy="Correct them"
+        )
+    random = np.random.default_rng(seed)
+    strata = np.zeros(num_rows, dtype=np.int64) if labels is None else _strata(labels)
+    assert len(strata) == num_rows, f"{len(strata)} labels for {num_rows} rows"
+    if groups is None:
+        _check_enough(num_rows, len(fractions), what="rows")
+        parts = _divide(strata, np.array(fractions), random)
+    else:
+        assert len(groups) == num_rows, f"{len(groups)} groups for {num_rows} rows"
+        codes = _group_codes(groups)
+        _check_enough(len(np.unique(codes)), len(fractions), what="groups")
+        parts = _divide_groups(codes, strata, np.array(fractions), random)
+    return [np.flatnonzero(parts == part) for part in range(len(fractions))]
+
+
+def _check_enough(count: int, num_parts: int, *, what: str) -> None:
+    if count < num_parts:
+        raise DataError(
+            "split",
+            got=f"{count} {what}",
+            expected=f"at least {num_parts}, one for each part",
+            remedy="Add rows, or pass a table for each part",
+        )
+
+
+def _codes(values: Sequence[Any]) -> NDArray[np.int64]:
+    """A number for each distinct value, in order of appearance."""
+    known: dict[str, int] = {}
+    keys = (value if isinstance(value, str) else f"\0{value!r}" for value in values)
+    return np.fromiter((known.setdefault(key, len(known)) for key in keys), dtype=np.int64, count=len(values))
+
+
+def _group_codes(groups: Sequence[Any]) -> NDArray[np.int64]:
+    codes = _codes(groups)
+    missing = np.array([group is None or group != group for group in groups], dtype=bool)
+    codes[missing] = len(groups) + np.arange(missing.sum())
+    return codes
+
+
+def _strata(labels: Sequence[Any]) -> NDArray[np.int64]:
+    codes = _codes(labels)
+    counts = np.bincount(codes, minlength=1)
+    single = counts[codes] == 1
+    if single.mean() > _MAX_SINGLE_SHARE:
+        codes[single] = len(counts)
+    return codes
+
+
+def _divide(
+    strata: NDArray[np.int64], fractions: NDArray[np.float64], random: np.random.Generator
+) -> NDArray[np.int64]:
+    """The part of each row."""
+    parts = np.empty(len(strata), dtype=np.int64)
+    order = random.permutation(len(strata))
+    order = order[np.argsort(strata[order], kind="stable")]
+    due = np.zeros(len(fractions))
+    for rows in np.split(order, np.flatnonzero(np.diff(strata[order])) + 1):
+        exact = len(rows) * fractions
+        counts = np.floor(exact + 1e-9).astype(np.int64)
+        due += exact - counts
+        for _ in range(len(rows) - counts.sum()):
+            part = int(np.argmax(due)) if len(rows) > 1 else 0
+            counts[part] += 1
+            due[part] -= 1
+        if counts[0] == 0:
+            counts[0] += 1
+            counts[np.argmax(counts[1:]) + 1] -= 1
+        parts[rows] = np.repeat(np.arange(len(fractions)), counts)
+    sizes = np.bincount(parts, minlength=len(fractions))
+    for empty in np.flatnonzero(sizes == 0):
+        row = order[np.flatnonzero(parts[order] == np.argmax(sizes))[-1]]
+        parts[row] = empty
+        sizes = np.bincount(parts, minlength=len(fractions))
+    return parts
+
+
+def _divide_groups(
+    groups: NDArray[np.int64],
+    strata: NDArray[np.int64],
+    fractions: NDArray[np.float64],
+    random: np.random.Generator,
+) -> NDArray[np.int64]:
+    """The part of each row, groups whole: the largest groups first, each to the part that lacks its labels most."""
+    _, groups = np.unique(groups, return_inverse=True)
+    _, strata = np.unique(strata, return_inverse=True)
+    order = np.argsort(groups, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    totals = np.bincount(strata)
+    lacking = fractions[:, None] * totals
+    parts = np.empty(len(groups), dtype=np.int64)
+    sizes = np.zeros(len(fractions), dtype=np.int64)
+    shuffled = random.permutation(len(members))
+    ordered = sorted(shuffled.tolist(), key=lambda group: -len(members[group]))
+    for position, group in enumerate(ordered):
+        rows = members[group]
+        labels, counts = np.unique(strata[rows], return_counts=True)
+        # What a part lacks of these labels, as a share of what it should get.
+        need = (lacking[:, labels] / (fractions[:, None] * totals[labels])) @ counts
+        if len(ordered) - position <= np.count_nonzero(sizes == 0):
+            need[sizes > 0] = -np.inf
+        part = int(np.argmax(need))
+        parts[rows] = part
+        sizes[part] += len(rows)
+        lacking[part, labels] -= counts
+    return parts

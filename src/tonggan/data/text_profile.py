@@ -1,0 +1,140 @@
+"""What a sample of text values looks like: numbers, dates, codes, tags, sentences, and in which language.
+
+It describes and decides nothing; ``kinds.py`` makes a kind of it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+# How tables write that a number is not known.
+_MISSING = {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "#n/a", "<na>", "缺失", "无"}
+_DATE = re.compile(
+    r"\d{4}[-/.年]\d{1,2}([-/.月]\d{1,2}日?)?([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?"
+    r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}( \d{1,2}:\d{2}(:\d{2})?)?"
+    r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
+)
+_GROUPED = re.compile(r"[^\w\s]?-?\d{1,3}(,\d{3})*(\.\d+)?")
+_LEADING_ZERO = re.compile(r"0\d+")
+_CODE = re.compile(r"[\w#:./-]*[\d_][\w#:./-]*", re.ASCII)
+_HAN = re.compile(r"[㐀-䶿一-鿿豈-﫿]")
+_LATIN = re.compile(r"[A-Za-zÀ-ɏ]")
+_LATIN_WORD = re.compile(r"[A-Za-zÀ-ɏ]+")
+_ENGLISH = re.compile(r"\b(the|of|and|to|in|is|are|an|for|on|with|it|this|that|was|you|what)\b", re.IGNORECASE)
+_SEPARATORS = ("|", ";", ",")
+# Most values must look alike before a column is taken for something; a few typing errors do not change what it is.
+MOST = 0.95
+
+
+@dataclass(frozen=True)
+class TextProfile:
+    """A sample of the values of a column that are not blank.
+
+    Args:
+        values: the sample, stripped of blanks around, not empty.
+    """
+
+    values: Sequence[str]
+
+    @cached_property
+    def num_distinct(self) -> int:
+        """How many different values there are."""
+        return len(set(self.values))
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether no value, or hardly any, occurs twice."""
+        return self.num_distinct >= 0.99 * len(self.values)
+
+    @cached_property
+    def numbers(self) -> list[float]:
+        """The values that are finite numbers."""
+        return [number for value in self.values if (number := _number(value)) is not None]
+
+    @cached_property
+    def is_number(self) -> bool:
+        """Whether most values are numbers, those aside that say a number is missing; codes like 00123 are not."""
+        told = [value for value in self.values if value.lower() not in _MISSING]
+        padded = sum(1 for value in told if _LEADING_ZERO.fullmatch(value))
+        return bool(told) and len(self.numbers) >= MOST * len(told) and padded <= 0.01 * len(told)
+
+    @cached_property
+    def is_date(self) -> bool:
+        """Whether most values are dates or times."""
+        return self._share(_DATE) >= MOST
+
+    @cached_property
+    def is_grouped_number(self) -> bool:
+        """Whether most values are numbers with commas between thousands, or prices with the currency's sign."""
+        return self._share(_GROUPED) >= MOST
+
+    @cached_property
+    def is_code(self) -> bool:
+        """Whether most values are single words with digits or underscores in them, such as ``A-1042``."""
+        return self._share(_CODE) >= MOST
+
+    @cached_property
+    def mean_words(self) -> float:
+        """Words in a value on average; two Chinese characters count as a word."""
+        return sum(map(_num_words, self.values)) / len(self.values)
+
+    @cached_property
+    def tag_separator(self) -> str | None:
+        """The separator if values are several of the same few short labels each, such as ``red|round``."""
+        return next((separator for separator in _SEPARATORS if self._are_tags(separator)), None)
+
+    @cached_property
+    def language(self) -> str:
+        """``Chinese``, ``English``, ``Chinese and English``, ``Latin letters``, ``another script`` or ``no letters``."""
+        text = "\n".join(self.values)
+        num_letters = sum(1 for character in text if character.isalpha())
+        num_han = len(_HAN.findall(text))
+        num_latin = len(_LATIN.findall(text))
+        if num_letters == 0:
+            return "no letters"
+        if num_han + num_latin < 0.7 * num_letters:
+            return "another script"
+        # A Chinese character says about as much as four Latin letters.
+        share = 4 * num_han / (4 * num_han + num_latin)
+        if share > 0.1:
+            return "Chinese" if share > 0.75 else "Chinese and English"
+        num_words = len(_LATIN_WORD.findall(text))
+        return "English" if len(_ENGLISH.findall(text)) > 0.1 * num_words else "Latin letters"
+
+    def _share(self, pattern: re.Pattern[str]) -> float:
+        return sum(1 for value in self.values if pattern.fullmatch(value)) / len(self.values)
+
+    def _are_tags(self, separator: str) -> bool:
+        split = [[part.strip() for part in value.split(separator)] for value in self.values]
+        several = [parts for parts in split if len(parts) > 1]
+        if len(several) < 0.2 * len(split):
+            return False
+        tags = [tag for parts in split for tag in parts]
+        if any(not tag or len(tag) > 40 or _num_words(tag) > 3.5 for tag in tags):
+            return False
+        # "City, Country" has two parts everywhere: a name with a comma, not tags.
+        varies = separator == "|" or len({len(parts) for parts in split}) > 1
+        repeats = 2 * len(set(tags)) <= len(tags) and len(set(tags)) < self.num_distinct * 2
+        own = sum(len(set(parts)) == len(parts) for parts in several)
+        return varies and repeats and own >= MOST * len(several) and not all(map(_is_number, tags))
+
+
+def _number(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _is_number(value: str) -> bool:
+    return _number(value) is not None
+
+
+def _num_words(value: str) -> float:
+    num_han = len(_HAN.findall(value))
+    return len(_HAN.sub(" ", value).split()) + num_han / 2
