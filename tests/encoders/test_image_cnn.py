@@ -25,7 +25,7 @@ def build(config: ImageCNNConfig, size: int = 10) -> torch.nn.Module:
         {},
         {"pool": "mean", "activation": "gelu", "dropout": 0.2},
         {"norm": "group", "activation": "silu", "convolutions": 1},
-        {"norm": "none"},
+        {"norm": "none", "pool": "max"},
     ],
 )
 def test_contract(settings):

@@ -22,8 +22,8 @@ class ImageGridConfig(Config):
     """Activation after each convolution."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Chance that a feature is dropped before the projection, in training."""
-    pool: Literal["grid", "mean"] = "grid"
-    """Tokens of a picture: one for each cell of the last feature map, or their mean alone."""
+    pool: Literal["grid", "mean", "max"] = "grid"
+    """Tokens of a picture: one for each cell of the last feature map, or one of each channel's mean or maximum."""
 
 
 class ImageGrid(nn.Module):
@@ -46,8 +46,9 @@ class ImageGrid(nn.Module):
         self.trunk = trunk
         self.dropout = nn.Dropout(config.dropout)
         self.projection = nn.Linear(num_channels, dim)
-        self.pooled = config.pool == "mean"
-        if not self.pooled:
+        self.pool = config.pool
+        self.positions: nn.Parameter | None = None
+        if self.pool == "grid":
             self.positions = nn.Parameter(torch.randn(num_cells, dim) * 0.02)
 
     def forward(self, arrays: Arrays) -> Tokens:
@@ -57,11 +58,12 @@ class ImageGrid(nn.Module):
     def _encode(self, pictures: Arrays) -> Tokens:
         features: Tensor = self.trunk(normalize_pixels(pictures.values, dtype=self.projection.weight.dtype))
         cells = features.flatten(2).transpose(1, 2)  # [N, H' * W', C]
-        if self.pooled:
-            # The projection is linear, so the mean comes first and saves work.
+        if self.pool == "mean":
             cells = cells.mean(dim=1, keepdim=True)
+        elif self.pool == "max":
+            cells = cells.amax(dim=1, keepdim=True)
         values = self.projection(self.dropout(cells))
-        if not self.pooled:
+        if self.positions is not None:
             values = values + self.positions
         return Tokens(values, pictures.mask[:, None].expand(values.shape[:2]))
 
