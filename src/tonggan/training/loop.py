@@ -1,0 +1,388 @@
+"""The training loop: steps, evaluations, checkpoints, and an end that is on time.
+
+It works with any model and task through ``task.loss``, ``task.predict`` and ``task.score``. What happened is in the
+TrainingResult. Calibration, final metrics, bundles and reports are not its work.
+
+A resumed run gives the numbers of one that was never stopped: order and augmentation of batch ``b`` of epoch ``e``
+come from (seed, e, b), all other randomness of step ``t`` from (seed, t), and the rest is in the checkpoint. Only
+under a time limit do the numbers depend on the clock.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tonggan.data.dataset import Dataset
+from tonggan.data.loader import Loader
+from tonggan.errors import DataError, InterruptedRunError, TrainingError
+from tonggan.progress import Progress
+from tonggan.tasks.base import Task
+from tonggan.tokens import Batch
+from tonggan.training.budget import Budget, describe_bytes, describe_seconds, peak_memory
+from tonggan.training.checkpoint import load_checkpoint, load_model_tensors, model_tensors, save_checkpoint
+from tonggan.training.config import TrainingConfig
+from tonggan.training.interruption import StopRequest, stop_request
+from tonggan.training.journal import Journal
+from tonggan.training.optimizer import learning_rate_at
+from tonggan.training.result import RunState, StoppedBy, TrainingResult
+from tonggan.training.stepper import Stepper, set_memory_format
+from tonggan.training.validator import Validator, share_of
+
+_MEASURED_STEPS = 20
+_MEASURED_SECONDS = 1.0
+_MEASURED_BATCHES = 2
+# Under a time limit, an evaluation on the way that would take more of the time since the last one is left out.
+_EVALUATION_SHARE = 0.25
+# The part of the limit by which the last evaluation may pass the time kept for it, before it stops at fewer rows.
+_OVERRUN = 0.02
+_NAMED_ROWS = 20
+
+
+def train(
+    model: nn.Module,
+    task: Task,
+    *,
+    train: Dataset,
+    valid: Dataset,
+    config: TrainingConfig,
+    folder: Path,
+    seed: int,
+    budget: Budget | None = None,
+    progress: Progress | None = None,
+) -> TrainingResult:
+    """Train ``model`` and leave in it the weights with the best score on ``valid``.
+
+    A ``folder`` with the checkpoint of an interrupted run is resumed. Started by ``accelerate launch`` or
+    ``torchrun``, each process trains on its share of the rows, and gradients are averaged.
+
+    Args:
+        model: maps ``batch.inputs`` to outputs; it is moved to the accelerator, if there is one, and left there.
+        task: fitted on the training part's targets.
+        train: the training part.
+        valid: the part whose score chooses the weights.
+        config: how to train.
+        folder: receives ``last.safetensors``, ``best-<step>.safetensors`` and the TensorBoard log.
+        seed: of dropout and order; the caller has seeded the model's first weights.
+        budget: its limit, less what is reserved, ends the training; None sets no limit.
+        progress: is told the predicted time and memory, and how far the run is.
+
+    Raises:
+        DataError: a part has no rows.
+        TrainingError: the loss is not finite, or a checkpoint cannot be read or written.
+        InterruptedRunError: Ctrl-C or SIGTERM came; the checkpoint is written.
+    """
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+
+    for name, part in {"training": train, "validation": valid}.items():
+        if len(part) == 0:
+            raise DataError(
+                f"{name} part", got="no rows", expected="at least one row", remedy="Check the table and its split"
+            )
+    # A batch in which a modality is absent gives no gradient to that modality's encoder.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    # Half precision is the stepper's work: Accelerate has one setting for a whole process, and patches the model.
+    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[unused])
+    stepper = Stepper(model, task, config=config, accelerator=accelerator, seed=seed)
+    devices = [stepper.device] if stepper.device.type == "cuda" else []
+    with stop_request() as stop, torch.random.fork_rng(devices=devices):
+        run = _Run(
+            stepper, train=train, valid=valid, folder=folder, budget=budget or Budget(), progress=progress, stop=stop
+        )
+        return run.complete()
+
+
+class _Run:
+    """One call of ``train``: the place in the course of the training, its clocks, and what is written on the way."""
+
+    def __init__(
+        self,
+        stepper: Stepper,
+        *,
+        train: Dataset,
+        valid: Dataset,
+        folder: Path,
+        budget: Budget,
+        progress: Progress | None,
+        stop: StopRequest,
+    ) -> None:
+        self.stepper, self.folder, self.budget, self.stop = stepper, folder, budget, stop
+        self.model, self.task, self.config = stepper.model, stepper.task, stepper.config
+        self.accelerator = stepper.accelerator
+        self.progress = progress if progress and self.accelerator.is_main_process else Progress()
+        size = self.config.batch_size
+        self.validator = Validator(stepper, valid, batch_size=size)
+        share = share_of(train, np.arange(len(train)), accelerator=self.accelerator)
+        self.loader = Loader(share, batch_size=size, seed=stepper.seed, shuffle=True, drop_last=len(share) >= size)
+        self.accumulation = min(self.config.accumulation, len(self.loader))
+        self.steps_per_epoch = len(self.loader) // self.accumulation
+        self.total_steps = self.steps_per_epoch * self.config.epochs
+        self.evaluate_every = self.config.evaluate_every or self.steps_per_epoch
+        self.identity = {
+            "config": self.config.to_dict(),
+            "seed": stepper.seed,
+            "precision": stepper.precision,
+            "rows": [len(train), len(valid)],
+            "processes": self.accelerator.num_processes,
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+        }
+        self.state = RunState(training_started=budget.elapsed)
+        self.unread: list[Tensor] = []
+        self.steps_between_reads = _reads_apart(stepper.device)
+        self.ticks: list[float] | None = []
+        self.evaluation_seconds = 0.0
+
+    # The course of the run.
+
+    def complete(self) -> TrainingResult:
+        """Train from the last checkpoint, or the start, to the end."""
+        state = self.state
+        if self._last_path.exists():
+            state = self._restore()
+        if state.stopped_by is None:
+            log_folder = self.folder / "tensorboard" if self.accelerator.is_main_process else None
+            self.journal = Journal(log_folder, progress=self.progress, step=state.step)
+            self.saved = self.evaluated = time.monotonic()
+            self.stepper.keep_buffers()
+            self.stepper.wrapped.train()
+            with closing(self.journal), closing(self._batches(state.step)) as batches:
+                state.stopped_by = self._advance(batches)
+            state.peak_memory = max(state.peak_memory, peak_memory(self.stepper.device))
+            self._save()
+        self.accelerator.wait_for_everyone()
+        tensors, _ = load_checkpoint(self._best_path(state.best_step))
+        load_model_tensors(self.model, tensors)
+        set_memory_format(self.model, torch.contiguous_format)
+        assert state.best_score is not None, "a run does not end without an evaluation"
+        return TrainingResult(
+            history=state.history,
+            best_step=state.best_step,
+            best_score=state.best_score,
+            steps=state.step,
+            seconds=state.elapsed - state.training_started,
+            stopped_by=state.stopped_by,
+            precision=self.stepper.precision,
+            peak_memory=state.peak_memory,
+        )
+
+    def _advance(self, batches: Generator[list[Batch]]) -> StoppedBy:
+        state = self.state
+        while True:
+            done = self._done()
+            ended: StoppedBy | None = "epochs" if state.step == self.total_steps else "time" if done >= 1 else None
+            if self._evaluation_is_due(at_end=ended is not None):
+                self._evaluate(done)
+            if ended:
+                return ended
+            if self.config.patience is not None and state.without_gain >= self.config.patience:
+                return "patience"
+            loss = self.stepper.step(state.step, next(batches), learning_rate=learning_rate_at(done, self.config))
+            state.step += 1
+            self.unread.append(loss)
+            if len(self.unread) >= self.steps_between_reads:
+                self._read_losses()
+            self._measure()
+            if self.journal.due and state.loss_steps:
+                self._sign(done)
+            self._heed_stop()
+            if time.monotonic() - self.saved > self.config.checkpoint_every:
+                self._save()
+
+    def _done(self) -> float:
+        """The part of the training that is done; a step counts as its middle, so that none has a rate of zero."""
+        by_steps = (self.state.step + 0.5) / self.total_steps
+        if self.budget.seconds is None:
+            return by_steps
+        start = self.state.training_started
+        span = self.budget.end - self.evaluation_seconds - start
+        return self._agree(max(by_steps, (self.budget.elapsed - start) / span if span > 0 else 1.0))
+
+    def _agree(self, value: float) -> float:
+        """The main process's ``value`` in all processes, which must take the same turns whatever their clocks say."""
+        if self.accelerator.num_processes == 1:
+            return value
+        from accelerate.utils import broadcast
+
+        return float(broadcast(torch.tensor(value, device=self.stepper.device)).item())
+
+    def _batches(self, step: int) -> Generator[list[Batch]]:
+        """The batches of each step from ``step`` on, without end."""
+        epoch, skipped = divmod(step, self.steps_per_epoch)
+        while True:
+            batches = self.loader.epoch(epoch, start=skipped * self.accumulation)
+            for _ in range(skipped, self.steps_per_epoch):
+                yield list(islice(batches, self.accumulation))
+            epoch, skipped = epoch + 1, 0
+
+    # Evaluation.
+
+    def _evaluation_is_due(self, *, at_end: bool) -> bool:
+        step = self.state.step
+        if self.state.evaluated or not (at_end or (step > 0 and step % self.evaluate_every == 0)):
+            return False
+        if at_end or self.budget.seconds is None:
+            return True
+        share = self.evaluation_seconds / max(time.monotonic() - self.evaluated, 1e-9)
+        return self._agree(share) <= _EVALUATION_SHARE
+
+    def _evaluate(self, done: float) -> None:
+        self._read_losses()
+        start = time.monotonic()
+        outputs, target = self._outputs(self.validator.num_batches)
+        entry = {
+            "epoch": self.state.step / self.steps_per_epoch,
+            "valid_loss": float(self.task.outputs_loss(outputs, target).mean()),
+            "valid_score": self.task.score(outputs, target),
+            "valid_rows": len(outputs),
+            "learning_rate": learning_rate_at(done, self.config),
+            "seconds": self.budget.elapsed - self.state.training_started,
+        }
+        is_best = self.state.add_evaluation(entry, greater_is_better=self.task.greater_is_better)
+        if is_best and self.accelerator.is_main_process:
+            best = {"step": self.state.step, "score": self.state.best_score}
+            save_checkpoint(self._best_path(self.state.step), tensors=model_tensors(self.model), state=best)
+        self.stepper.keep_buffers()
+        curves = {"valid/loss": entry["valid_loss"], f"valid/{self.task.score_name}": entry["valid_score"]}
+        self.journal.log(curves, step=self.state.step)
+        self.evaluated = time.monotonic()
+        self.evaluation_seconds = self.evaluated - start
+
+    def _outputs(self, num_batches: int) -> tuple[Tensor, Tensor]:
+        limit = math.inf if self.budget.seconds is None else self.budget.end + _OVERRUN * self.budget.seconds
+
+        def enough() -> bool:
+            self._heed_stop()
+            return self.budget.elapsed > limit
+
+        return self.validator.outputs(num_batches, enough=enough)
+
+    # Time and memory.
+
+    def _measure(self) -> None:
+        """Time some steps, then say what the whole will cost."""
+        if self.ticks is None:
+            return
+        self.ticks.append(time.monotonic())
+        steps = len(self.ticks) - 1  # The first step, which also allocates, ends at the first tick.
+        ended = self.state.step % self.evaluate_every == 0 or self.state.step == self.total_steps
+        if steps and (ended or steps == _MEASURED_STEPS or self.ticks[-1] - self.ticks[0] > _MEASURED_SECONDS):
+            seconds_per_step = (self.ticks[-1] - self.ticks[0]) / steps
+            self.ticks = None
+            self._predict_cost(seconds_per_step)
+
+    def _predict_cost(self, seconds_per_step: float) -> None:
+        start = time.monotonic()
+        self._outputs(_MEASURED_BATCHES)
+        per_batch = (time.monotonic() - start) / min(_MEASURED_BATCHES, self.validator.num_batches)
+        self.evaluation_seconds = per_batch * self.validator.num_batches
+        left = self.total_steps - self.state.step
+        seconds = left * seconds_per_step + math.ceil(left / self.evaluate_every) * self.evaluation_seconds
+        allowed = self.budget.end - self.budget.elapsed
+        steps = f"{self.total_steps:,} steps"
+        if seconds > allowed:
+            affordable = int(max(0.0, allowed - self.evaluation_seconds) / seconds_per_step)
+            steps = f"about {min(self.total_steps, self.state.step + affordable):,} of {steps}"
+            seconds = max(0.0, allowed)
+        memory = describe_bytes(peak_memory(self.stepper.device))
+        self.progress.say(f"Training: {steps}, about {describe_seconds(seconds)}, about {memory}")
+
+    # What is told and written on the way.
+
+    def _sign(self, done: float) -> None:
+        loss = self.state.loss_sum / self.state.loss_steps
+        note = f"step {self.state.step:,}, loss {loss:.4f}"
+        if self.state.best_score is not None:
+            note += f", best {self.task.score_name} {self.state.best_score:.4f}"
+        self.journal.sign(done, note=note)
+        curves = {"train/loss": loss, "train/learning_rate": learning_rate_at(done, self.config)}
+        self.journal.log(curves, step=self.state.step)
+
+    def _heed_stop(self) -> None:
+        if self.stop.received:
+            self._save()
+            raise InterruptedRunError(
+                "training",
+                got=f"a request to stop at step {self.state.step:,} of {self.total_steps:,}",
+                expected="to run to the end",
+                remedy="Run the same command to resume where it stopped",
+            )
+
+    # Checkpoints.
+
+    @property
+    def _last_path(self) -> Path:
+        return self.folder / "last.safetensors"
+
+    def _best_path(self, step: int) -> Path:
+        return self.folder / f"best-{step:08d}.safetensors"
+
+    def _save(self) -> None:
+        self._read_losses()
+        self.saved = time.monotonic()
+        self.state.elapsed = self.budget.elapsed
+        self.state.scaler = self.stepper.scaler.state_dict() if self.stepper.scaler else None
+        if self.accelerator.is_main_process:
+            state = {"identity": self.identity, "run": asdict(self.state)}
+            save_checkpoint(self._last_path, tensors=self.stepper.tensors(), state=state)
+            # Best weights carry their step in their name, so that those this checkpoint speaks of are there until now.
+            for path in self.folder.glob("best-*.safetensors"):
+                if path != self._best_path(self.state.best_step):
+                    path.unlink()
+
+    def _restore(self) -> RunState:
+        tensors, saved = load_checkpoint(self._last_path)
+        differing = [name for name, value in self.identity.items() if saved["identity"].get(name) != value]
+        if differing:
+            raise TrainingError(
+                f"checkpoint {self._last_path}",
+                got=f"a run with other {', '.join(differing)}",
+                expected="the run that is to be resumed",
+                remedy="Choose another folder for this run, or delete that one",
+            )
+        self.state = RunState(**saved["run"])
+        self.stepper.load(tensors, self.state.scaler)
+        self.budget.restore(self.state.elapsed)
+        self.progress.say(f"Resuming at step {self.state.step:,} of {self.total_steps:,}")
+        return self.state
+
+    # Losses that are not finite.
+
+    def _read_losses(self) -> None:
+        if not self.unread:
+            return
+        losses = self.accelerator.reduce(torch.stack(self.unread), reduction="mean").tolist()
+        first = self.state.step - len(losses)
+        self.unread.clear()
+        for index, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                self._refuse(first + index)
+        self.state.add_losses(losses)
+
+    def _refuse(self, step: int) -> NoReturn:
+        with closing(self._batches(step)) as batches:
+            group = next(batches)
+        rows = self.stepper.bad_rows(group)
+        whole = [row for batch in group for row in batch.rows.tolist()]
+        named = sorted(rows or whole)
+        shown = ", ".join(map(str, named[:_NAMED_ROWS])) + (", …" if len(named) > _NAMED_ROWS else "")
+        raise TrainingError(
+            f"training step {step + 1:,}",
+            got=f"a loss or gradient that is not finite in {len(named)} of {len(whole)} rows (counted from 0: {shown})",
+            expected="finite numbers",
+            remedy=f"Look at these rows, or lower training.learning_rate (now {self.config.learning_rate:g})",
+        )
+
+
+def _reads_apart(device: torch.device) -> int:
+    """Steps from one look at the losses to the next: a look waits for the device, which on a CPU costs nothing."""
+    return 1 if device.type == "cpu" else 16

@@ -1,0 +1,82 @@
+"""What a training run gives back besides the weights, and what it must remember to be resumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tonggan.training.precision import Precision
+
+StoppedBy = Literal["epochs", "time", "patience"]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The course of a finished training.
+
+    Attributes:
+        history: one entry for each evaluation: ``step``, ``epoch`` (a fraction), ``train_loss`` (mean since the entry
+            before, None without a step), ``valid_loss``, ``valid_score`` (by the task's ``score_name``),
+            ``valid_rows``, ``learning_rate`` and ``seconds``.
+        best_step: the step whose weights were kept.
+        best_score: their score.
+        steps: steps of the optimizer.
+        seconds: wall-clock time, that of interrupted parts included.
+        stopped_by: what ended it.
+        precision: the number format it ran in.
+        peak_memory: bytes, of main memory on a CPU, else of the accelerator.
+    """
+
+    history: list[dict[str, Any]]
+    best_step: int
+    best_score: float
+    steps: int
+    seconds: float
+    stopped_by: StoppedBy
+    precision: Precision
+    peak_memory: int
+
+
+@dataclass
+class RunState:
+    """The plain data of a checkpoint; all else of a run follows from its config and seed."""
+
+    step: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_step: int = 0
+    best_score: float | None = None
+    without_gain: int = 0
+    """Evaluations since the best one."""
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+    """Of the steps since the last evaluation."""
+    training_started: float = 0.0
+    elapsed: float = 0.0
+    """Seconds of the budget: at the first step, and when this was saved."""
+    stopped_by: StoppedBy | None = None
+    peak_memory: int = 0
+    scaler: dict[str, Any] | None = None
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the weights of this very step have been evaluated."""
+        return bool(self.history) and self.history[-1]["step"] == self.step
+
+    def add_losses(self, losses: list[float]) -> None:
+        """Count the losses of further steps."""
+        for loss in losses:
+            self.loss_sum += loss
+        self.loss_steps += len(losses)
+
+    def add_evaluation(self, entry: dict[str, Any], *, greater_is_better: bool) -> bool:
+        """Record an evaluation; True where its score is the best so far."""
+        mean_loss = self.loss_sum / self.loss_steps if self.loss_steps else None
+        self.history.append({"step": self.step, "train_loss": mean_loss, **entry})
+        self.loss_sum, self.loss_steps = 0.0, 0
+        score = entry["valid_score"]
+        best = self.best_score
+        if best is None or (score > best if greater_is_better else score < best):
+            self.best_step, self.best_score, self.without_gain = self.step, score, 0
+            return True
+        self.without_gain += 1
+        return False
