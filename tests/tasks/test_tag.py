@@ -14,7 +14,7 @@ def fitted(values, **options):
 
 
 def test_texts_and_lists_mean_the_same():
-    texts = fitted(["red|round", "red", "", " blue | red"])
+    texts = fitted(["red|round", "red", "|", " blue | red"])
     lists = fitted([["red", "round"], ("red",), [], ["blue", "red"]])
     assert texts.labels == lists.labels == ["blue", "red", "round"]
     target = texts.encode(["round|red", [], "blue"])
@@ -34,7 +34,7 @@ def test_loss_by_hand():
 
 
 def test_balanced_weighs_each_label():
-    task = fitted(["a", "a|b", "a", "", ""], class_weights="balanced")
+    task = fitted(["a", "a|b", "a", "|", "|"], class_weights="balanced")
     # rows / (2 * rows with that answer): a is in 3 of 5 rows, b in 1.
     torch.testing.assert_close(task.weights, torch.tensor([[5 / 4, 5 / 6], [5 / 8, 5 / 2]]))
     loss = task.outputs_loss(torch.zeros(1, 2), task.encode(["b"]))
@@ -52,7 +52,7 @@ def test_reading_outputs():
 
 
 def test_baseline_score_and_state():
-    values = ["a", "a|b", "a", ""]
+    values = ["a", "a|b", "a", "|"]
     task = fitted(values, class_weights="balanced")
     target = task.encode(values)
     outputs = task.baseline(target, 2)
@@ -68,9 +68,12 @@ def test_baseline_score_and_state():
     ("values", "message"),
     [
         ([], "no labels"),
-        (["", ""], "no labels"),
+        (["|", []], "no labels"),
         (["a", "a"], "the same labels in every row"),
-        (["a", None], r"no value in 1 rows \(counted from 0: 1\)"),
+        (
+            ["a", None, "", float("nan")],
+            r"no value in 3 rows \(counted from 0: 1, 2, 3\).*'\|' alone where no label holds",
+        ),
     ],
 )
 def test_targets_that_cannot_be_learned(values, message):

@@ -1,7 +1,7 @@
 """Any number of labels for each row: one logit for each label.
 
-A value is a text with separators ("red|round") or a list of names. An empty text or list is a row without labels; None
-is a missing target.
+A value is a text with separators ("red|round") or a list of names. An empty list, or a separator alone, is a row
+without labels; None or a blank text is a missing target.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from torch import Tensor
 
 from tonggan.config import Config
 from tonggan.errors import DataError
+from tonggan.modalities.multilabel import MultilabelConfig
 from tonggan.tasks import losses
-from tonggan.tasks.base import Task, is_missing, label_name, sorted_labels
+from tonggan.tasks.base import Task, is_missing, sorted_labels
 from tonggan.tasks.metrics import tag_metrics
 
 
@@ -41,6 +42,7 @@ class Tag(Task):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        self.column = MultilabelConfig(separator=self.config.separator)
         self.weights: Tensor | None = None
 
     @property
@@ -48,12 +50,8 @@ class Tag(Task):
         return len(self.labels)
 
     def split(self, value: Any) -> list[str] | None:
-        """The labels of one value; None where it is missing."""
-        if is_missing(value):
-            return None
-        parts = value.split(self.config.separator) if isinstance(value, str) else value
-        names = (label_name(part) for part in (parts if isinstance(parts, Iterable) else [parts]))
-        return sorted({name for name in names if name is not None})
+        """The labels of one value, each once; None where it is missing."""
+        return None if is_missing(value) else self.column.split(value)
 
     def fit(self, values: Iterable[Any]) -> None:
         counts: Counter[str] = Counter()
@@ -83,8 +81,8 @@ class Tag(Task):
         self._reject_rows(
             rows,
             problem="no value",
-            expected="labels, or an empty text or list where there are none",
-            remedy="Fill in the target or remove these rows",
+            expected="labels in every row",
+            remedy=f"Remove these rows or fill them in, with '{self.config.separator}' alone where no label holds",
         )
 
     def encode(self, values: Sequence[Any]) -> Tensor:
