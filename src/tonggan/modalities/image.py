@@ -24,7 +24,7 @@ from tonggan.modalities.base import MediaModality, mask_of
 from tonggan.tokens import Arrays
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as PillowImage
+    import PIL.Image
 
 # Formats that Pillow reads in its own process; EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -94,21 +94,20 @@ class Image(MediaModality[ImageConfig]):
             picture = _decode_strictly(header)
         return np.ascontiguousarray(_fit(picture, self.config).transpose(2, 0, 1))
 
-    def _open(self, raw: bytes) -> PillowImage:
+    def _open(self, raw: bytes) -> PIL.Image.Image:
         """Size and format from the header; no pixel is decoded."""
-        from PIL import Image as pillow  # noqa: N813
-        from PIL import UnidentifiedImageError
+        import PIL.Image
 
         if not raw:
             raise _unreadable("a file of 0 bytes", remedy="Restore the file, or leave the cell empty")
         too_large = f"at most {self.config.max_pixels:,} pixels"
         smaller = "Scale the picture down, or raise max_pixels of the column if you trust it"
-        pillow.init()  # naming formats, as below, skips the registration of all but the commonest
+        PIL.Image.init()  # naming formats, as below, skips the registration of all but the commonest
         try:
-            header = pillow.open(io.BytesIO(raw), formats=FORMATS)
-        except pillow.DecompressionBombError as error:
+            header = PIL.Image.open(io.BytesIO(raw), formats=FORMATS)
+        except PIL.Image.DecompressionBombError as error:
             raise _unreadable("a picture of gigantic size", expected=too_large, remedy=smaller) from error
-        except UnidentifiedImageError as error:
+        except PIL.UnidentifiedImageError as error:
             remedy = "Convert it to PNG or JPEG, or declare the column as another kind"
             raise _unreadable(f"no known format (it starts with {raw[:8]!r})", remedy=remedy) from error
         except _DAMAGED as error:
@@ -201,13 +200,13 @@ def _decode_fast(raw: bytes, *, reduction: int) -> NDArray[np.uint8] | None:
     return None if picture is None else picture[:, :, ::-1].astype(np.uint8, copy=False)
 
 
-def _decode_strictly(header: PillowImage) -> NDArray[np.uint8]:
+def _decode_strictly(header: PIL.Image.Image) -> NDArray[np.uint8]:
     """[H, W, 3] RGB by Pillow, which reads what OpenCV does not and refuses truncated files."""
-    from PIL import Image as pillow  # noqa: N813
-    from PIL import ImageOps
+    import PIL.Image
+    import PIL.ImageOps
 
     try:
-        picture = ImageOps.exif_transpose(header)
+        picture = PIL.ImageOps.exif_transpose(header)
         if picture.mode == "F":
             raise _unreadable("a picture of floating point numbers", remedy="Convert it to 8 or 16 bits")
         if picture.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
@@ -215,7 +214,7 @@ def _decode_strictly(header: PillowImage) -> NDArray[np.uint8]:
             return np.repeat(high_bytes[:, :, None], 3, axis=2)
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
-            picture = pillow.alpha_composite(pillow.new("RGBA", picture.size, "white"), picture)
+            picture = PIL.Image.alpha_composite(PIL.Image.new("RGBA", picture.size, "white"), picture)
         return np.asarray(picture.convert("RGB"))
     except _DAMAGED as error:
         raise _damaged(error) from error

@@ -46,7 +46,7 @@ def log_mel(
     lengths = mask.sum(dim=1, dtype=torch.int32)
     num_frames = torch.where(lengths > 0, 1 + lengths // hop, 0)
     frame_mask = torch.arange(1 + mask.shape[1] // hop, device=mask.device) < num_frames.unsqueeze(1)
-    powers = samples.new_zeros((*frame_mask.shape, num_mels), dtype=torch.float32)
+    values = samples.new_zeros((*frame_mask.shape, num_mels), dtype=torch.float32)
     # Mixed precision would multiply in bfloat16, whose 8 bits are too few for a spectrum.
     with torch.autocast(samples.device.type, enabled=False):
         # Clip by clip, no frame of padding is computed and what is computed stays in the processor's cache.
@@ -54,10 +54,10 @@ def log_mel(
             if length > 0:
                 clip = functional.pad(samples[row, :length].float(), (num_fft // 2, num_fft // 2))
                 spectrum = torch.fft.rfft(clip.unfold(0, num_fft, hop) * window)
-                powers[row, : len(spectrum)] = (spectrum.real.square() + spectrum.imag.square()) @ bank
-    decibels = 10 * powers.clamp(min=_AMIN).log10()
-    loudest = decibels.amax(dim=(1, 2), keepdim=True)
-    return torch.maximum(decibels, loudest - top_db), frame_mask
+                power = (spectrum.real.square() + spectrum.imag.square()) @ bank
+                decibels = 10 * power.clamp(min=_AMIN).log10()
+                values[row, : len(decibels)] = decibels.clamp(min=decibels.detach().amax() - top_db)
+    return values, frame_mask
 
 
 def mfcc(

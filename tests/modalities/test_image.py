@@ -1,0 +1,262 @@
+"""Pictures: every mode and format against Pillow, every kind of damage as an error, augmentation by hand."""
+
+from __future__ import annotations
+
+import io
+import struct
+import time
+import zlib
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import pytest
+import torch
+
+from contracts import check_config
+from tonggan.errors import UnreadableError
+from tonggan.modalities.image import Image, ImageAugment, ImageConfig
+from tonggan.tokens import Arrays
+
+
+def landscape(width: int = 200, height: int = 120) -> PIL.Image.Image:
+    """A smooth picture without any symmetry."""
+    row, column = np.mgrid[0:height, 0:width]
+    red = 255 * column / width
+    green = 255 * row / height
+    blue = 127 + 100 * np.sin(column / 23 + row / 41)
+    return PIL.Image.fromarray(np.stack([red, green, blue], axis=2).astype(np.uint8))
+
+
+def encode(picture: PIL.Image.Image, file_format: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def difference(actual: np.ndarray, expected: PIL.Image.Image) -> float:
+    return float(np.abs(actual.astype(int) - np.asarray(expected).transpose(2, 0, 1)).mean())
+
+
+def squashed(picture: PIL.Image.Image, size: int = 64) -> PIL.Image.Image:
+    return picture.convert("RGB").resize((size, size), PIL.Image.Resampling.BOX)
+
+
+@pytest.mark.parametrize(
+    ("mode", "file_format"),
+    [
+        ("RGB", "JPEG"),
+        ("L", "JPEG"),
+        ("CMYK", "JPEG"),
+        ("RGB", "PNG"),
+        ("RGBA", "PNG"),
+        ("LA", "PNG"),
+        ("L", "PNG"),
+        ("P", "PNG"),
+        ("1", "PNG"),
+        ("P", "GIF"),
+        ("RGB", "WEBP"),
+        ("RGB", "BMP"),
+        ("RGB", "TIFF"),
+        ("RGB", "PPM"),
+    ],
+)
+def test_every_mode_decodes_to_the_same_rgb_as_pillow(mode: str, file_format: str) -> None:
+    picture = landscape(192, 128).convert(mode)  # multiples of the size, where all ways to average agree
+    decoded = ImageConfig().build().decode(encode(picture, file_format))
+    assert decoded.shape == (3, 64, 64)
+    assert decoded.dtype == np.uint8
+    assert difference(decoded, squashed(picture)) < 3
+
+
+def test_a_large_jpeg_is_reduced_while_decoding_and_stays_the_same_picture() -> None:
+    picture = landscape(1200, 900)
+    decoded = ImageConfig().build().decode(encode(picture, "JPEG"))
+    assert difference(decoded, squashed(picture)) < 1.5
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "PPM"])
+def test_sixteen_bits_keep_the_high_byte(file_format: str) -> None:
+    levels = np.linspace(0, 65_535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    decoded = ImageConfig().build().decode(encode(PIL.Image.fromarray(levels), file_format))
+    assert np.abs(decoded[0].astype(int) - (levels >> 8)).max() <= 1
+
+
+def test_transparency_becomes_white() -> None:
+    picture = PIL.Image.new("RGBA", (64, 64), (255, 0, 0, 0))
+    picture.paste((0, 0, 255, 255), (0, 0, 32, 64))
+    decoded = ImageConfig().build().decode(encode(picture, "PNG"))
+    assert decoded[:, 5, 5].tolist() == [0, 0, 255]
+    assert decoded[:, 5, 60].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_honoured(file_format: str, orientation: int) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    raw = encode(landscape(300, 200), file_format, exif=exif)
+    upright = PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(raw)))
+    assert difference(ImageConfig().build().decode(raw), squashed(upright)) < 3
+
+
+def test_resize_squash_crop_pad() -> None:
+    picture = PIL.Image.new("RGB", (128, 64), "red")
+    picture.paste("blue", (0, 0, 32, 64))  # the left quarter
+    raw = encode(picture, "PNG")
+    squash, crop, pad = (ImageConfig(resize=way).build().decode(raw) for way in ("squash", "crop", "pad"))
+    assert squash[2, 32].tolist() == [255] * 16 + [0] * 48
+    assert (crop[0] == 255).all()
+    assert pad[:, :16].max() == 0
+    assert pad[:, 48:].max() == 0
+    assert pad[2, 32].tolist() == [255] * 16 + [0] * 48
+
+
+def test_small_pictures_grow() -> None:
+    assert ImageConfig(size=32).build().decode(encode(landscape(5, 3), "PNG")).shape == (3, 32, 32)
+
+
+def test_a_line_of_pixels_decodes_in_each_way() -> None:
+    raw = encode(landscape(20_000, 1), "PNG")
+    for way in ("squash", "crop", "pad"):
+        assert ImageConfig(resize=way).build().decode(raw).shape == (3, 64, 64)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """The start of a PNG of that size with next to nothing behind it."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [11_000, 100_000])
+def test_a_decompression_bomb_costs_nothing(side: int) -> None:
+    start = time.perf_counter()
+    with pytest.raises(UnreadableError, match="at most 100,000,000 pixels") as caught:
+        ImageConfig().build().decode(png_header(side, side))
+    assert time.perf_counter() - start < 0.5
+    assert "max_pixels" in caught.value.remedy
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.95])
+def test_a_truncated_file_is_unreadable_and_never_half_grey(file_format: str, kept: float) -> None:
+    raw = encode(landscape(), file_format)
+    with pytest.raises(UnreadableError):
+        ImageConfig().build().decode(raw[: int(kept * len(raw))])
+
+
+def test_a_truncated_progressive_jpeg_with_a_thumbnail_is_unreadable() -> None:
+    exif = PIL.Image.Exif()
+    exif[0x010E] = "a thumbnail's end of image: \xff\xd9"
+    raw = encode(landscape(), "JPEG", progressive=True, exif=exif)
+    with pytest.raises(UnreadableError, match="truncated"):
+        ImageConfig().build().decode(raw[: len(raw) * 2 // 3])
+
+
+def test_a_jpeg_with_bytes_behind_it_is_whole() -> None:
+    raw = encode(landscape(), "JPEG")
+    image = ImageConfig().build()
+    np.testing.assert_array_equal(image.decode(raw + b"\xff\xda a phone's film"), image.decode(raw))
+
+
+def test_a_png_with_one_wrong_byte_is_unreadable() -> None:
+    raw = bytearray(encode(landscape(), "PNG"))
+    raw[len(raw) // 2] ^= 1
+    with pytest.raises(UnreadableError, match="checksum"):
+        ImageConfig().build().decode(bytes(raw))
+
+
+@pytest.mark.parametrize(
+    ("raw", "got"),
+    [(b"", "a file of 0 bytes"), (b"hello, I am a text", "no known format"), (b"%PDF-1.7", "no known format")],
+)
+def test_what_is_no_picture_says_so(raw: bytes, got: str) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        ImageConfig().build().decode(raw)
+    assert caught.value.who == "picture"
+    assert caught.value.got.startswith(got)
+    assert caught.value.remedy
+
+
+def test_collate_keeps_absence_apart() -> None:
+    image = ImageConfig(size=8).build()
+    one = np.full((3, 8, 8), 7, dtype=np.uint8)
+    arrays = image.collate([None, one])
+    assert arrays.values.dtype == torch.uint8
+    assert arrays.values.shape == (2, 3, 8, 8)
+    assert arrays.mask.tolist() == [False, True]
+    assert (arrays.values[1] == 7).all()
+    assert image.collate([None]).mask.tolist() == [False]
+
+
+def pictures(rows: int = 6, size: int = 16) -> Arrays:
+    values = torch.randint(0, 256, (rows, 3, size, size), generator=torch.Generator().manual_seed(0))
+    return Arrays(values.to(torch.uint8), torch.ones(rows, dtype=torch.bool))
+
+
+def varied(settings: ImageAugment | None, arrays: Arrays, *, seed: int = 1) -> torch.Tensor:
+    image = ImageConfig(size=16, augment=settings).build()
+    return image.augment(arrays, torch.Generator().manual_seed(seed)).values
+
+
+def test_augment_off_changes_nothing() -> None:
+    arrays = pictures()
+    assert varied(None, arrays) is arrays.values
+    assert varied(ImageAugment(shift=0), arrays) is arrays.values
+
+
+def test_augment_repeats_with_its_seed_and_differs_with_another() -> None:
+    settings = ImageAugment(flip=True, shift=0.2, cutout=0.3, brightness=0.3, contrast=0.3)
+    arrays = pictures()
+    assert torch.equal(varied(settings, arrays), varied(settings, arrays))
+    assert not torch.equal(varied(settings, arrays), varied(settings, arrays, seed=2))
+
+
+def test_flip_gives_each_picture_or_its_mirror() -> None:
+    arrays = pictures(rows=40)
+    values = varied(ImageAugment(flip=True, shift=0), arrays)
+    mirrored = (values == arrays.values.flip(3)).flatten(1).all(dim=1)
+    same = (values == arrays.values).flatten(1).all(dim=1)
+    assert (mirrored ^ same).all()
+    assert 10 < mirrored.sum() < 30
+
+
+def test_shift_is_a_window_of_the_picture_padded_by_reflection() -> None:
+    arrays = pictures(rows=30)
+    values = varied(ImageAugment(shift=0.125), arrays)
+    padded = torch.nn.functional.pad(arrays.values.float(), (2, 2, 2, 2), mode="reflect").to(torch.uint8)
+    windows = padded.unfold(2, 16, 1).unfold(3, 16, 1).flatten(2, 3)  # [B, 3, 25, 16, 16]
+    found = (windows == values.unsqueeze(2)).all(dim=(1, 3, 4))
+    assert (found.sum(dim=1) == 1).all()
+    assert found.any(dim=0).sum() > 10
+
+
+def test_cutout_greys_no_more_than_its_square() -> None:
+    arrays = Arrays(torch.zeros(20, 3, 16, 16, dtype=torch.uint8), torch.ones(20, dtype=torch.bool))
+    grey = (varied(ImageAugment(shift=0, cutout=0.25), arrays) == 128).flatten(1).sum(dim=1)
+    assert grey.max() == 3 * 4 * 4
+    assert grey.min() >= 3 * 2 * 2
+
+
+def test_brightness_and_contrast_stay_within_their_range() -> None:
+    arrays = Arrays(torch.full((50, 3, 16, 16), 100, dtype=torch.uint8), torch.ones(50, dtype=torch.bool))
+    values = varied(ImageAugment(shift=0, brightness=0.2, contrast=0.5), arrays)
+    assert values.min() >= 80
+    assert values.max() <= 120
+    assert values.float().std() > 5
+
+
+def test_config_and_cache_key() -> None:
+    check_config(ImageConfig(size=32, augment=None))
+    keys = {
+        Image(ImageConfig(**settings)).cache_key()
+        for settings in ({}, {"size": 32}, {"resize": "pad"}, {"max_pixels": 5})
+    }
+    assert len(keys) == 4
+    assert Image(ImageConfig(augment=None)).cache_key() in keys

@@ -1,0 +1,83 @@
+"""Table cells: standardization against NumPy, categories by frequency, absence, saving."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import torch
+
+from contracts import check_config
+from tonggan.modalities.table import CategoryConfig, NumberConfig, TableConfig, TableRow
+
+CONFIG = TableConfig(columns={"age": NumberConfig(), "town": CategoryConfig(max_categories=2)})
+
+
+def fitted() -> TableRow:
+    table = CONFIG.build()
+    table.fit({"age": [1, "2", 3.0, None, "n/a", math.nan, math.inf], "town": ["b", "a", "b", "c", "a", "b", None, ""]})
+    return table
+
+
+def test_numbers_are_standardized_as_numpy_does() -> None:
+    numbers = np.random.default_rng(0).normal(1e6, 3.0, 20_000)
+    table = TableConfig(columns={"x": NumberConfig()}).build()
+    table.fit({"x": iter(numbers.tolist())})
+    mean, deviation = table.state()["scales"]["x"]
+    np.testing.assert_allclose([mean, deviation], [numbers.mean(), numbers.std()], rtol=1e-9)
+    expected = (numbers[:5] - numbers.mean()) / numbers.std()
+    np.testing.assert_allclose(table.collate([{"x": x} for x in numbers[:5]]).values[:, 0], expected, rtol=1e-4)
+
+
+def test_cells_of_a_batch() -> None:
+    deviation = math.sqrt(2 / 3)
+    arrays = fitted().collate([{"age": 3, "town": "b"}, {"age": "1", "town": " a "}, {"age": 2, "town": "new"}])
+    expected = [[1 / deviation, 1], [-1 / deviation, 2], [0, 0]]
+    torch.testing.assert_close(arrays.values, torch.tensor(expected))
+    assert arrays.mask.all()
+
+
+def test_what_is_missing_is_absent() -> None:
+    rows = [{"age": None, "town": None}, {"age": math.nan, "town": ""}, {"age": "old", "town": math.nan}, {}, None]
+    arrays = fitted().collate(rows)
+    assert arrays.values.dtype == torch.float32
+    assert not arrays.mask.any()
+    assert (arrays.values == 0).all()
+
+
+def test_one_mistyped_cell_stays_bounded() -> None:
+    assert fitted().collate([{"age": 1e30}]).values[0, 0] == 10
+
+
+def test_integers_and_floats_of_one_number_are_one_category() -> None:
+    table = TableConfig(columns={"zip": CategoryConfig()}).build()
+    table.fit({"zip": [3.0, 3, "3", 4]})
+    assert table.num_categories == {"zip": 3}
+    assert table.collate([{"zip": 3}, {"zip": 3.0}, {"zip": "3"}]).values[:, 0].tolist() == [1, 1, 1]
+
+
+def test_a_constant_or_empty_column_stays_finite() -> None:
+    table = TableConfig(columns={"same": NumberConfig(), "none": NumberConfig()}).build()
+    table.fit({"same": [5, 5], "none": [None, "?"]})
+    arrays = table.collate([{"same": 5, "none": 1}])
+    assert arrays.values.tolist() == [[0, 1]]
+
+
+def test_columns_and_categories() -> None:
+    table = fitted()
+    assert table.columns == ["age", "town"]
+    assert table.num_categories == {"town": 3}
+    assert table.state()["categories"] == {"town": ["b", "a"]}
+
+
+def test_saved_and_loaded_through_json_is_equal() -> None:
+    table = fitted()
+    loaded = TableRow.load(CONFIG, json.loads(json.dumps(table.state())))
+    items = [{"age": 2.5, "town": "a"}, {"town": "z"}]
+    assert torch.equal(loaded.collate(items).values, table.collate(items).values)
+    assert torch.equal(loaded.collate(items).mask, table.collate(items).mask)
+
+
+def test_config() -> None:
+    check_config(CONFIG)

@@ -1,0 +1,109 @@
+"""Texts: both languages survive the tokenizer, absence, length, and saving."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import torch
+
+from contracts import check_config
+from tonggan.modalities.text import MASK_ID, PAD_ID, Text, TextConfig
+
+TEXTS = [
+    "The cat sat on the mat.",
+    "the dog sat on the log",
+    None,
+    "",
+    "今天天气很好",
+    "今天的天气不好",
+    "a cat, a dog",
+] * 3
+
+
+def fitted(**settings: object) -> Text:
+    text = TextConfig.parse(settings, who="test").build()
+    text.fit(TEXTS)
+    return text
+
+
+def test_what_is_encoded_can_be_read_again() -> None:
+    text = fitted()
+    items = ["The CAT sat", "今天很好", "ﬁne １２３", "never seen: ünïcode 🦄"]
+    arrays = text.collate(items)
+    from tokenizers import decoders
+
+    text.tokenizer.decoder = decoders.ByteLevel()
+    read = [text.tokenizer.decode(ids[mask].tolist()).strip() for ids, mask in zip(*vars(arrays).values(), strict=True)]
+    assert read == ["the cat sat", "今天很好", "fine 123", "never seen: ünïcode 🦄"]
+
+
+def test_frequent_words_become_single_tokens() -> None:
+    text = fitted()
+    arrays = text.collate(["cat", "the cat sat", "今天"])
+    assert arrays.mask.sum(dim=1).tolist() == [1, 3, 1]
+    assert 258 < text.num_tokens < 350
+
+
+def test_absent_is_none_or_empty() -> None:
+    arrays = fitted().collate([None, "", "  \n", float("nan"), "cat"])
+    assert arrays.present.tolist() == [False, False, False, False, True]
+    assert arrays.values.dtype == torch.int64
+    assert (arrays.values[~arrays.mask] == PAD_ID).all()
+    assert fitted().collate([None]).values.shape == (1, 1)
+
+
+def test_length_is_limited_and_a_huge_text_costs_nothing() -> None:
+    text = fitted(max_tokens=10)
+    start = time.perf_counter()
+    arrays = text.collate(["cat dog " * 1_250_000, " " * 10_000_000 + "cat", "cat"])
+    assert time.perf_counter() - start < 1
+    assert arrays.mask.sum(dim=1).tolist() == [10, 1, 1]
+
+
+def test_special_tokens_in_a_text_are_plain_characters() -> None:
+    arrays = fitted().collate(["<mask> <pad>"])
+    assert MASK_ID not in arrays.values[0].tolist()
+    assert PAD_ID not in arrays.values[0].tolist()
+
+
+def test_case_can_be_kept() -> None:
+    arrays = fitted(lowercase=False).collate(["The", "the"])
+    assert not torch.equal(arrays.values[0], arrays.values[1])
+
+
+def test_saved_and_loaded_through_json_is_equal() -> None:
+    text = fitted()
+    loaded = Text.load(text.config, json.loads(json.dumps(text.state())))
+    items = ["the cat 今天 🦄 <mask>", None, "x " * 500]
+    assert torch.equal(loaded.collate(items).values, text.collate(items).values)
+    assert loaded.num_tokens == text.num_tokens
+
+
+def test_the_same_texts_give_the_same_vocabulary() -> None:
+    assert fitted().state() == fitted().state()
+
+
+def test_fit_on_nothing_still_reads_everything() -> None:
+    text = TextConfig().build()
+    text.fit([None, ""])
+    assert text.num_tokens == 258
+    assert text.collate(["今"]).mask.sum() > 0
+
+
+def test_word_dropout_masks_real_tokens_only() -> None:
+    text = fitted(word_dropout=0.5)
+    arrays = text.collate(["the cat sat on the mat " * 10, "cat", None])
+    dropped = text.augment(arrays, torch.Generator().manual_seed(0))
+    again = text.augment(arrays, torch.Generator().manual_seed(0))
+    assert torch.equal(dropped.values, again.values)
+    assert torch.equal(dropped.mask, arrays.mask)
+    share = (dropped.values[0] == MASK_ID).float().mean()
+    assert 0.3 < share < 0.7
+    assert (dropped.values[~arrays.mask] == PAD_ID).all()
+    plain = fitted()
+    assert plain.augment(arrays, torch.Generator()) is arrays
+
+
+def test_config() -> None:
+    check_config(TextConfig(vocab_size=500, word_dropout=0.1))
