@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from tonggan.config import Config
-from tonggan.tokens import Arrays, Masked, Tokens
+from tonggan.tasks import Task, load_task
+from tonggan.tokens import Arrays, Batch, Masked, Tokens
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -164,3 +167,43 @@ def _check_subsets(fusion: nn.Module, tokens: Mapping[str, Tokens]) -> None:
         outputs.append(fused.mean()[0])
     for index in range(1, len(outputs)):
         assert not torch.allclose(outputs[0], outputs[index]), "a present modality changes nothing"
+
+
+class ConstantModel(nn.Module):
+    """A model whose outputs are its one parameter, whatever the input."""
+
+    def __init__(self, outputs: Tensor) -> None:
+        super().__init__()
+        self.outputs = nn.Parameter(outputs)
+
+    def forward(self, _inputs: Mapping[str, Arrays]) -> Tensor:
+        return self.outputs
+
+
+def check_task(task: Task, values: Sequence[Any]) -> None:
+    """The task contract: shapes, loss and its gradient, score among the metrics, baseline, state, config.
+
+    ``task`` is not fitted yet; ``values`` are targets among which there is something to tell apart.
+    """
+    check_config(task.config)
+    task.fit(iter(values))
+    target = task.encode(values)
+    outputs = torch.randn(len(values), task.num_outputs, generator=torch.Generator().manual_seed(0))
+    model, batch = ConstantModel(outputs), Batch(torch.arange(len(values)), {}, target)
+    rows = task.outputs_loss(outputs, target)
+    assert rows.shape == (len(values),)
+    torch.testing.assert_close(task.loss(model, batch), rows.mean())
+    check_gradients(model, lambda: task.loss(model, batch))
+    assert torch.equal(task.predict(model, batch), outputs)
+    metrics = task.metrics(outputs, target)
+    assert abs(metrics[task.score_name] - task.score(outputs, target)) < 1e-6
+    baseline = task.baseline(target, 3)
+    assert baseline.shape == (3, task.num_outputs)
+    assert len(task.decode(baseline)) == 3
+    assert task.describe(outputs[0])
+    task.temperature = 1.5
+    other = load_task(type(task.config).parse(task.config.to_dict(), who="task"), json.loads(json.dumps(task.state())))
+    assert other.labels == task.labels
+    assert other.metrics(outputs, target) == task.metrics(outputs, target)
+    assert torch.equal(other.outputs_loss(outputs, target), task.outputs_loss(outputs, target))
+    assert torch.equal(other.encode(values), target)

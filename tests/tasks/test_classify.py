@@ -6,20 +6,10 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
+from contracts import ConstantModel, check_task
 from tonggan.errors import DataError
-from tonggan.tasks import Binary, BinaryConfig, Multiclass, MulticlassConfig, TaskConfig, load_task
+from tonggan.tasks import BinaryConfig, MulticlassConfig, TaskConfig
 from tonggan.tokens import Batch
-
-
-class Constant(nn.Module):
-    """A model whose outputs are its parameter, whatever the input."""
-
-    def __init__(self, outputs: torch.Tensor) -> None:
-        super().__init__()
-        self.outputs = nn.Parameter(outputs)
-
-    def forward(self, _inputs):
-        return self.outputs
 
 
 def fitted(config, values):
@@ -28,13 +18,20 @@ def fitted(config, values):
     return task
 
 
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+@pytest.mark.parametrize("options", [{}, {"class_weights": "balanced"}, {"focal_gamma": 2.0, "label_smoothing": 0.1}])
+def test_contract(kind, options):
+    config = TypeAdapter(TaskConfig).validate_python({"kind": kind, **options})
+    check_task(config.build(), ["x", "y", "y", "x", "y"])
+
+
 def test_multiclass_loss_is_cross_entropy_and_reaches_the_model():
     task = fitted(MulticlassConfig(), ["cat", "dog", "bird", "cat"])
     assert task.labels == ["bird", "cat", "dog"]
     assert task.num_outputs == 3
     target = task.encode(["dog", "bird"])
     assert target.tolist() == [2, 0]
-    model = Constant(torch.tensor([[0.0, 1.0, 2.0], [0.5, 0.5, -1.0]]))
+    model = ConstantModel(torch.tensor([[0.0, 1.0, 2.0], [0.5, 0.5, -1.0]]))
     batch = Batch(torch.arange(2), {}, target)
     loss = task.loss(model, batch)
     torch.testing.assert_close(loss, nn.functional.cross_entropy(model.outputs, target))
@@ -128,17 +125,6 @@ def test_baseline_says_the_frequencies_whatever_the_temperature(kind, temperatur
     assert task.decode(outputs) == ["b"] * 4
 
 
-@pytest.mark.parametrize("config", [BinaryConfig(class_weights="balanced"), MulticlassConfig(focal_gamma=2.0)])
-def test_state_round_trip(config):
-    task = fitted(config, ["x", "y", "y"])
-    task.temperature = 1.7
-    other = load_task(config, task.state())
-    outputs, target = torch.randn(4, task.num_outputs), torch.tensor([0, 1, 1, 0])
-    torch.testing.assert_close(other.outputs_loss(outputs, target), task.outputs_loss(outputs, target))
-    assert other.metrics(outputs, target) == task.metrics(outputs, target)
-    assert other.labels == ["x", "y"]
-
-
 @pytest.mark.parametrize(
     ("config", "values", "message"),
     [
@@ -161,15 +147,3 @@ def test_unknown_classes_are_named():
     task = fitted(MulticlassConfig(), ["a", "b"])
     with pytest.raises(DataError, match=r"such as 'c', in 2 rows \(counted from 0: 1, 3\), expected one of 'a', 'b'"):
         task.encode(["a", "c", "b", "d"])
-
-
-def test_scores_are_metrics():
-    generator = torch.Generator().manual_seed(0)
-    target = torch.randint(3, (50,), generator=generator)
-    outputs = torch.randn(50, 3, generator=generator)
-    for config in (MulticlassConfig(), MulticlassConfig(class_weights="balanced")):
-        task = fitted(config, "abc")
-        assert task.score(outputs, target) == pytest.approx(task.metrics(outputs, target)[task.score_name])
-        assert task.greater_is_better
-    assert isinstance(fitted(BinaryConfig(), "ab"), Binary)
-    assert isinstance(task, Multiclass)
