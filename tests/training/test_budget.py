@@ -41,4 +41,5 @@ def test_bytes_read_as_people_say_them():
 def test_peak_memory_is_at_least_what_is_held_now():
     status = Path("/proc/self/status").read_text()
     now = int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)) * 1024
-    assert now <= peak_memory(torch.device("cpu")) < 50 * now
+    # The kernel counts each processor's last pages late.
+    assert 0.98 * now <= peak_memory(torch.device("cpu")) < 50 * now
