@@ -7,6 +7,7 @@ reader gives the same few kinds of Python values.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,5 +146,8 @@ def _plain(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     for column, field in zip(batch.columns, schema, strict=True):
         while isinstance(column, pa.ExtensionArray):
             column = column.storage
+        if pa.types.is_timestamp(column.type):
+            with suppress(pa.ArrowInvalid):  # keep fractions of a second where there are any
+                column = column.cast(pa.timestamp("s", column.type.tz))
         columns.append(column if column.type == field.type else column.cast(field.type))
     return pa.record_batch(columns, schema=schema)

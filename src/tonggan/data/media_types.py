@@ -5,7 +5,7 @@ It tells kinds apart and nothing more; whether a file can be decoded, its modali
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import posixpath
 from typing import Literal
 
 MediaKind = Literal["image", "audio", "video"]
@@ -49,7 +49,7 @@ _SIGNATURES: dict[MediaKind, list[tuple[int, bytes]]] = {
 
 def kind_of_path(path: str) -> MediaKind | None:
     """The kind of media that a path's suffix promises."""
-    return _KIND_OF_SUFFIX.get(PurePosixPath(path.strip()).suffix.lower())
+    return _KIND_OF_SUFFIX.get(posixpath.splitext(path.strip())[1].lower())
 
 
 def kind_of_bytes(head: bytes) -> MediaKind | None:

@@ -25,6 +25,7 @@ _HAN = re.compile(r"[㐀-䶿一-鿿豈-﫿]")
 _LATIN = re.compile(r"[A-Za-zÀ-ɏ]")
 _LATIN_WORD = re.compile(r"[A-Za-zÀ-ɏ]+")
 _ENGLISH = re.compile(r"\b(the|of|and|to|in|is|are|an|for|on|with|it|this|that|was|you|what)\b", re.IGNORECASE)
+_MAX_CHARACTERS = 100_000  # enough to tell a language
 _SEPARATORS = ("|", ";", ",")
 # Most values must look alike before a column is taken for something; a few typing errors do not change what it is.
 MOST = 0.95
@@ -89,8 +90,8 @@ class TextProfile:
 
     @cached_property
     def language(self) -> str:
-        """``Chinese``, ``English``, ``Chinese and English``, ``Latin letters``, ``another script`` or ``no letters``."""
-        text = "\n".join(self.values)
+        """In words: Chinese, English, Chinese and English, Latin letters, another script, or no letters."""
+        text = "\n".join(self.values)[:_MAX_CHARACTERS]
         num_letters = sum(1 for character in text if character.isalpha())
         num_han = len(_HAN.findall(text))
         num_latin = len(_LATIN.findall(text))

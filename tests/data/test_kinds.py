@@ -1,0 +1,206 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from small_data import make_table, png
+from tonggan.data.kinds import guess_columns, guess_task
+from tonggan.data.readers import open_table
+from tonggan.errors import DataError
+from tonggan.modalities import CategoryConfig, ImageConfig, TextConfig
+
+ROWS = 400
+
+
+def kinds(table, *target):
+    guesses = guess_columns(table, target=target, declared={})
+    return {name: guess.config.kind for name, guess in guesses.items()}
+
+
+def task(table, *target):
+    guesses = guess_columns(table, target=target, declared={})
+    return guess_task(table, target, columns={name: guess.config for name, guess in guesses.items()})
+
+
+def one(tmp_path, values, *, name="column", is_target=False):
+    table = make_table(tmp_path, {name: values})
+    return guess_columns(table, target=[name] if is_target else [], declared={})[name]
+
+
+@pytest.fixture
+def passengers(tmp_path):
+    """A table as CSV readers give it: all text, blanks missing."""
+    random = np.random.default_rng(0)
+    first, last = ["Owen", "John Henry", "Anna", "Eliza Mary"], ["Braund", "Cumings", "Smith"]
+    columns = {
+        "PassengerId": [str(row + 1) for row in range(ROWS)],
+        "Survived": random.integers(0, 2, ROWS).astype(str).tolist(),
+        "Pclass": random.integers(1, 4, ROWS).astype(str).tolist(),
+        "Name": [f"{random.choice(last)}, Mr. {random.choice(first)} ({row})" for row in range(ROWS)],
+        "Sex": random.choice(["male", "female"], ROWS).tolist(),
+        "Age": [None if random.random() < 0.2 else str(random.integers(1, 80)) for _ in range(ROWS)],
+        "Ticket": [random.choice(["A/5 ", "PC ", ""]) + str(random.integers(1000, 1300)) for _ in range(ROWS)],
+        "Fare": [f"{value:.4f}" for value in random.exponential(30, ROWS)],
+        "Cabin": [None if random.random() < 0.8 else f"C{random.integers(1, 99)}" for _ in range(ROWS)],
+        "Embarked": random.choice(["S", "C", "Q"], ROWS).tolist(),
+    }
+    return make_table(tmp_path, columns)
+
+
+def test_passengers(passengers):
+    assert kinds(passengers, "Survived") == {
+        "PassengerId": "ignore",
+        "Survived": "category",
+        "Pclass": "number",
+        "Name": "text",
+        "Sex": "category",
+        "Age": "number",
+        "Ticket": "text",
+        "Fare": "number",
+        "Cabin": "text",
+        "Embarked": "category",
+    }
+    assert task(passengers, "Survived") == "binary"
+    assert task(passengers, "Embarked") == "multiclass"
+    assert task(passengers, "Fare") == "regression"
+    assert task(passengers, "Fare", "Age") == "regression"
+
+
+def test_questions_on_pictures(tmp_path):
+    words = ["red", "green", "blue", "black", "gray", "teal", "brown", "yellow"]
+    shapes = ["circle", "rectangle", "triangle"]
+    questions = [f"is there a {word} {shape} in the image?" for word in words for shape in shapes]
+    columns = {
+        "image": [f"images/{row // 8}.png" for row in range(ROWS)],
+        "question": [questions[row % len(questions)] for row in range(ROWS)],
+        "answer": [(["yes", "no", *words])[row % 10] for row in range(ROWS)],
+    }
+    table = make_table(tmp_path, columns)
+    assert kinds(table, "answer") == {"image": "image", "question": "text", "answer": "category"}
+    assert "English" in guess_columns(table, target=["answer"], declared={})["question"].reason
+    assert task(table, "answer") == "multiclass"
+
+
+def test_media_by_content_and_by_path(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for row in range(4):
+        (tmp_path / "pictures" / str(row)).write_bytes(png(row, 0, 0))
+    assert one(tmp_path, [{"bytes": png(1, 2, 3), "path": None}, None]).config.kind == "image"
+    assert one(tmp_path, [{"bytes": None, "path": "1.wav"}]).config.kind == "audio"
+    assert one(tmp_path, [png(1, 2, 3), b""]).config.kind == "image"
+    assert one(tmp_path, [f"pictures/{row}" for row in range(4)]).config.kind == "image"
+    assert one(tmp_path, ["a/1.FLAC", None, "", "b/2.wav"]).config.kind == "audio"
+    assert one(tmp_path, ["1.mp4", "2.mp4"]).reason == "paths of files that are video, which is not read"
+    assert "not fetched" in one(tmp_path, ["https://a.org/1.jpg", "https://a.org/2.jpg"]).reason
+    assert one(tmp_path, [b"%PDF", b"%PDF"]).config.kind == "ignore"
+    assert one(tmp_path, [{"x": 1}, {"x": 2}]).config.kind == "ignore"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kind"),
+    [
+        ("row", list(range(50)), "ignore"),
+        ("user_id", [9, 4, 7, 1], "ignore"),
+        ("编号", ["x9", "x4", "x7", "x1"], "ignore"),
+        ("sku", [f"AB-{row:04d}" for row in range(30)], "ignore"),
+        ("size", [9, 4, 7, 1], "number"),
+        ("user_id", [1, 2, 1, 2], "number"),
+        ("word", ["tree", "house", "river", "cloud"], "text"),
+        ("x", [0.5, None, float("nan"), 2.0], "number"),
+        ("x", [None, None], "ignore"),
+        ("x", ["", "  "], "ignore"),
+        ("x", [float("nan")] * 3, "ignore"),
+        ("flag", [True, None, False], "category"),
+        ("zip", [f"{row % 40:05d}" for row in range(400)], "category"),
+        ("day", [f"2024-01-{row % 28 + 1:02d}" for row in range(28)], "text"),
+        ("day", [f"2024-01-{row % 7 + 1:02d}" for row in range(70)], "category"),
+        ("price", ["1,234.50", "2,000.00", "3,100.10"], "text"),
+        ("tags", ["a|b", "b", "a|c|b", "c"], "text"),
+        ("tags", [["a"], ["b", "a"]], "ignore"),
+    ],
+)
+def test_inputs(tmp_path, name, values, kind):
+    guess = one(tmp_path, values, name=name)
+    assert guess.config.kind == kind, guess.reason
+    assert guess.reason
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 1] * 5, "binary"),
+        (["-1.0", "1.0"] * 5, "binary"),
+        ([True, False], "binary"),
+        ([0, 1, 2] * 4, "multiclass"),
+        (["3", "4", "5", "6"] * 20, "multiclass"),
+        (list(range(100)) * 10, "multiclass"),
+        ([0.5, 1.5, 2.5] * 10, "regression"),
+        ([float(value) for value in range(18, 90)] * 5, "regression"),
+        ([10, 250, 37, 99], "regression"),
+        (["a|b", "b", "a|c|b", "c", "a|b|c", "b"], "multilabel"),
+        ([["a"], ["b", "a"], []], "multilabel"),
+        (["yes", "no", None, "yes"], "binary"),
+        ([f"class {row % 300}" for row in range(3000)], "multiclass"),
+    ],
+)
+def test_targets(tmp_path, values, expected):
+    assert task(make_table(tmp_path, {"y": values}), "y") == expected
+
+
+def test_targets_that_no_task_predicts(tmp_path):
+    captions = [f"a picture of thing number {row} in a place" for row in range(50)]
+    table = make_table(tmp_path, {"caption": captions, "image": ["1.png"] * 50, "y": [0, 1] * 25, "z": ["a", "b"] * 25})
+    for target in (["caption"], ["image"], ["y", "z"], []):
+        with pytest.raises(DataError, match="expected one category, one column of several labels, or numbers"):
+            task(table, *target)
+
+
+def test_what_is_declared_stays(tmp_path):
+    table = make_table(tmp_path, {"a": ["1.png", "2.png"], "b": [1, 2]})
+    declared = {"a": TextConfig(), "b": CategoryConfig(max_categories=5)}
+    guesses = guess_columns(table, target=["b"], declared=declared)
+    assert {name: guess.config for name, guess in guesses.items()} == declared
+    assert guesses["a"].reason == "declared"
+    with pytest.raises(DataError, match="no column 'c'"):
+        guess_columns(table, target=["b"], declared={"c": ImageConfig()})
+    with pytest.raises(DataError, match="no column 'd'"):
+        guess_columns(table, target=["d"], declared={})
+
+
+def test_values_that_come_late_and_texts_that_are_long(tmp_path):
+    guess = one(tmp_path, [None] * 90_000 + ["x"] + [None] * 10_000)
+    assert (guess.config.kind, guess.reason) == ("ignore", "has hardly any values")
+    assert one(tmp_path, ["a long text " * 100_000, "and another one that is short"]).config.kind == "text"
+
+
+@pytest.fixture
+def mirror():
+    folder = os.environ.get("TONGGAN_MIRROR")
+    if not folder:
+        pytest.skip("TONGGAN_MIRROR names no folder with public data sets")
+    return Path(folder)
+
+
+def test_public_sets(mirror, tmp_path):
+    cifar = open_table(mirror / "cifar10" / "test.parquet", cache=tmp_path)
+    assert kinds(cifar, "label") == {"img": "image", "label": "category"}
+    digits = open_table(mirror / "fsdd" / "test.parquet", cache=tmp_path)
+    assert kinds(digits, "label") == {"audio": "audio", "label": "category", "speaker": "category", "index": "number"}
+    assert task(digits, "label") == "multiclass"
+
+
+def test_english_and_chinese_news(mirror, tmp_path):
+    english = tmp_path / "english.csv"
+    english.write_bytes(b"class,title,text\n" + (mirror / "ag_news" / "test.csv").read_bytes())
+    table = open_table(english, cache=tmp_path)
+    assert len(table) == 7600
+    assert kinds(table, "class") == {"class": "category", "title": "text", "text": "text"}
+    lines = (mirror / "thucnews" / "dev.txt").read_text(encoding="utf-8")
+    chinese = tmp_path / "chinese.tsv"
+    chinese.write_text("标题\t类别\n" + lines, encoding="gb18030")
+    table = open_table(chinese, cache=tmp_path)
+    assert len(table) == 10_000
+    guesses = guess_columns(table, target=["类别"], declared={})
+    assert guesses["标题"].reason.startswith("text (Chinese)")
+    assert task(table, "类别") == "multiclass"

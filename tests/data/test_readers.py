@@ -1,0 +1,120 @@
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tonggan.data.readers import open_table
+from tonggan.errors import CacheError, DataError
+
+
+def write(path, num_rows=3):
+    path.write_text("path,label\n" + "".join(f"{row}.png,{row % 2}\n" for row in range(num_rows)))
+    return path
+
+
+def test_the_second_time_comes_from_the_cache(tmp_path):
+    path = write(tmp_path / "a.csv")
+    first = open_table(path, cache=tmp_path / "cache")
+    stored = tmp_path / "cache" / "tables" / f"{first.fingerprint}.arrow"
+    before = stored.stat().st_mtime_ns
+    assert open_table(str(path), cache=tmp_path / "cache").fingerprint == first.fingerprint
+    assert stored.stat().st_mtime_ns == before
+    write(path, 4)
+    assert len(open_table(path, cache=tmp_path / "cache")) == 4
+    assert len(first) == 3  # what is open stays as it was
+
+
+def test_one_content_in_two_folders_keeps_two_bases(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    tables = [open_table(write(tmp_path / name / "a.csv"), cache=tmp_path / "cache") for name in ("a", "b")]
+    assert tables[0].fingerprint == tables[1].fingerprint
+    assert [table.base for table in tables] == [tmp_path / "a", tmp_path / "b"]
+
+
+def test_a_damaged_stored_table_is_made_again(tmp_path):
+    path = write(tmp_path / "a.csv")
+    stored = tmp_path / "cache" / "tables" / f"{open_table(path, cache=tmp_path / 'cache').fingerprint}.arrow"
+    for content in (b"", stored.read_bytes()[:200]):
+        stored.write_bytes(content)
+        assert len(open_table(path, cache=tmp_path / "cache")) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.csv", "no such file"),
+        ("none-*.csv", "no such file"),
+        ("a.xlsx", "got the suffix '.xlsx', expected one of .csv, .tsv, .jsonl"),
+        ("a.csv.gz", "got the suffix '.gz'"),
+        ("two-*", "got 2 files, e.g. two-1.csv and two-2.csv"),
+    ],
+)
+def test_sources_that_cannot_be_opened(tmp_path, name, message):
+    for file in ("a.xlsx", "a.csv.gz", "two-1.csv", "two-2.csv"):
+        write(tmp_path / file)
+    with pytest.raises(DataError, match=message):
+        open_table(tmp_path / name, cache=tmp_path / "cache")
+    with pytest.raises(DataError, match="got a list, expected a path, a pandas data frame"):
+        open_table([1, 2], cache=tmp_path / "cache")
+
+
+def test_a_cache_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CacheError, match="set TONGGAN_CACHE to another folder"):
+        open_table(write(tmp_path / "a.csv"), cache=tmp_path / "file")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind the root user")
+def test_a_cache_without_permission(tmp_path):
+    (tmp_path / "cache").mkdir(mode=0o500)
+    with pytest.raises(CacheError, match="Permission denied"):
+        open_table(write(tmp_path / "a.csv"), cache=tmp_path / "cache")
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path):
+    path = write(tmp_path / "a.csv", 100_000)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, limits[1]))
+    try:
+        with pytest.raises(CacheError, match=r"Free space there, or set TONGGAN_CACHE"):
+            open_table(path, cache=tmp_path / "cache")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not [file for file in (tmp_path / "cache").rglob("*") if file.suffix in {".arrow", ".partial"}]
+    assert len(open_table(path, cache=tmp_path / "cache")) == 100_000
+
+
+def test_two_at_once_store_one_table(tmp_path):
+    path = write(tmp_path / "a.csv", 50_000)
+    with ThreadPoolExecutor(4) as pool:
+        tables = list(pool.map(lambda _: open_table(path, cache=tmp_path / "cache"), range(4)))
+    assert {table.values("path", np.array([49_999]))[0] for table in tables} == {"49999.png"}
+    assert len(list((tmp_path / "cache" / "tables").glob("*.arrow"))) == 1
+
+
+def test_killed_while_storing(tmp_path):
+    path = write(tmp_path / "a.csv", 300_000)
+    code = "import sys; from pathlib import Path; from tonggan.data.readers import open_table; "
+    code += "open_table(sys.argv[1], cache=Path(sys.argv[2]))"
+    source = str(Path(sys.modules["tonggan"].__path__[0]).parent)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(path), str(tmp_path / "cache")], env={**os.environ, "PYTHONPATH": source}
+    )
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "cache").rglob("*.partial")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not list((tmp_path / "cache").rglob("*.arrow"))
+    assert len(open_table(path, cache=tmp_path / "cache")) == 300_000
+    assert not list((tmp_path / "cache").rglob("*.partial"))

@@ -1,0 +1,70 @@
+import pytest
+
+from tonggan.data.text_profile import TextProfile
+
+
+def profile(*values):
+    return TextProfile(values)
+
+
+def test_numbers():
+    assert profile("1", "2.5", "-3e4", "NA", "?").is_number
+    assert profile("1", "2.5", "-3e4", "NA").numbers == [1.0, 2.5, -30000.0]
+    for values in (("1", "2", "three"), ("01234", "00567", "12345"), ("NA", "nan"), ("1,234.50", "2,000.00")):
+        assert not profile(*values).is_number
+    assert profile("0", "0.5").is_number
+    assert profile("1,234.50", "$12.00", "￥1,000").is_grouped_number
+
+
+def test_a_few_typing_errors_do_not_matter():
+    assert profile(*map(str, range(99)), "x").is_number
+    assert not profile(*map(str, range(9)), "x").is_number
+
+
+@pytest.mark.parametrize(
+    "value", ["2024-01-31", "31.1.2024", "1/31/2024", "2024-01-31T10:20:30Z", "2024年1月31日", "2024-01", "10:20"]
+)
+def test_dates(value):
+    assert profile(value).is_date
+
+
+def test_what_is_no_date():
+    assert not profile("1.5").is_date
+    assert not profile("May be").is_date
+
+
+@pytest.mark.parametrize(
+    ("values", "separator"),
+    [
+        (["a|b", "b", "a|c|b", "c", "a|b|c", "b|c"], "|"),
+        (["red, big", "big", "red, old, big", "old", "red", "big, old"], ","),
+        (["体育;娱乐", "娱乐", "体育", "财经;体育;娱乐", "财经", "财经;娱乐"], ";"),
+        (["London, UK", "Paris, France", "London, UK", "Paris, France"], None),
+        (["Braund, Mr. Owen", "Smith, Miss. Anna", "Heikkinen, Laina", "Allen, James, Sir"], None),
+        (["1,2", "2", "1,2,3", "3", "1", "2,3"], None),
+        (["a", "b", "a", "b"], None),
+        (["is it red, or blue, or a shape that is neither of the two?", "no, it is not"], None),
+    ],
+)
+def test_tags(values, separator):
+    assert profile(*values).tag_separator == separator
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("what is the color of the shape?", "English"),
+        ("60年铁树开花形状似玉米芯(组图)", "Chinese"),
+        ("我用 Python 写 machine learning 和 deep learning 的程序", "Chinese and English"),
+        ("Der Hund läuft durch den Wald", "Latin letters"),
+        ("Это собака", "another script"),
+        ("12:30", "no letters"),
+    ],
+)
+def test_languages(text, language):
+    assert profile(text).language == language
+
+
+def test_words():
+    assert profile("two words", "one more here okay").mean_words == 3
+    assert profile("股市今日大涨").mean_words == 3
