@@ -11,8 +11,8 @@ from tonggan.progress import Progress
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.duration import parse_duration
 from tonggan.runs.fitting import run_recipe
-from tonggan.runs.prepare import diagnose_tables
 from tonggan.runs.predictor import Predictor
+from tonggan.runs.prepare import diagnose_tables
 from tonggan.runs.recipe import recipe_for_table
 
 

@@ -25,7 +25,9 @@ def show_results(results: Mapping[str, Any], run: Path | None = None) -> None:
     if results["audit"]:
         _show_audit(console, results["audit"])
     if run is not None:
-        console.print(f"\nReport: {run / 'report.html'}   (in {results['seconds']:.0f} s)", style="bold", soft_wrap=True)
+        console.print(
+            f"\nReport: {run / 'report.html'}   (in {results['seconds']:.0f} s)", style="bold", soft_wrap=True
+        )
         example = results["data"].get("test") or results["data"].get("valid") or results["data"]["train"]
         console.print("\nNext:")
         for command in (
@@ -144,5 +146,3 @@ def _table(*columns: str, title: str | None = None) -> Table:
 
 def _console() -> Console:
     return Console(highlight=False)
-
-

@@ -16,6 +16,10 @@ TimeLimit = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="Folder of the run; it becomes the bundle.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, all else on stderr.")]
+MaxBad = Annotated[
+    float | None,
+    typer.Option("--max-bad", metavar="SHARE", help="Stop if more than this share of rows is unusable (0.05)."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is already in the folder.")]
 
 FIT_EXAMPLES = """
@@ -59,6 +63,7 @@ def fit(
         str | None, typer.Option(metavar="FILE", help="YAML file or shipped recipe to take all other settings from.")
     ] = None,
     set_: Overrides = None,
+    max_bad: MaxBad = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -69,7 +74,8 @@ def fit(
     from tonggan.runs.fitting import run_recipe
     from tonggan.runs.recipe import recipe_for_table
 
-    made = recipe_for_table(train, target=target, valid=valid, test=test, base=recipe, overrides=set_ or ())
+    overrides = _overrides(set_, max_bad)
+    made = recipe_for_table(train, target=target, valid=valid, test=test, base=recipe, overrides=overrides)
     _run(run_recipe, made, out, time_limit, overwrite, json)
 
 
@@ -79,6 +85,7 @@ def run(
     out: Out,
     time_limit: TimeLimit = None,
     set_: Overrides = None,
+    max_bad: MaxBad = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -89,7 +96,11 @@ def run(
     from tonggan.runs.fitting import run_recipe
     from tonggan.runs.recipe import load_recipe
 
-    _run(run_recipe, load_recipe(recipe, overrides=set_ or ()), out, time_limit, overwrite, json)
+    _run(run_recipe, load_recipe(recipe, overrides=_overrides(set_, max_bad)), out, time_limit, overwrite, json)
+
+
+def _overrides(given: list[str] | None, max_bad: float | None) -> list[str]:
+    return [*(given or []), *([] if max_bad is None else [f"max_bad={max_bad}"])]
 
 
 def _run(run_recipe: Any, recipe: Any, out: Path, time_limit: str | None, overwrite: bool, as_json: bool) -> None:

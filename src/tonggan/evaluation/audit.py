@@ -68,7 +68,7 @@ def audit(
     *,
     subsets: Sequence[SubsetRow],
     kinds: Mapping[str, str],
-    train_target: Tensor,
+    baseline: Tensor,
     seed: int,
     alone_trained: Mapping[str, Tensor] | None = None,
     batch_size: int = 256,
@@ -82,7 +82,7 @@ def audit(
         dataset: the same rows, in the same order, that ``subsets`` was made from.
         subsets: what ``evaluate_subsets`` returned.
         kinds: the modality kind of each input.
-        train_target: the encoded targets of the training part, for the majority.
+        baseline: outputs ``[1, num_outputs]`` of the model that sees no input, ``task.baseline`` of the training part.
         seed: of the shuffles and of the bootstrap.
         alone_trained: by input (or group), raw outputs on these rows of a model trained on that input alone.
         batch_size: rows at a time.
@@ -93,7 +93,7 @@ def audit(
     alone = {row.present[0]: row.outputs for row in subsets if len(row.present) == 1}
     trained = dict(alone_trained or {})
     full = subsets[-1]
-    majority = task.score(task.baseline(train_target, len(target)), target)
+    majority = task.score(baseline.expand(len(target), -1), target)
     if len(groups) > 1:
         verdict = judge(_compare(task, full.outputs, target, alone=alone, alone_trained=trained, seed=seed))
     else:

@@ -24,7 +24,7 @@ class ModelConfig(Config):
 
     dim: int = Field(default=128, ge=8, multiple_of=8)
     """Width of the Tokens that encoders hand to the fusion."""
-    encoders: dict[str, EncoderConfig] = {}
+    encoders: dict[str, EncoderConfig] = Field(default_factory=dict)
     """Encoder of each input by its name; 'table' reads all number and category columns."""
     fusion: FusionConfig = Field(default_factory=default_fusion)
     """How the inputs' Tokens become one."""

@@ -46,6 +46,7 @@ def dissect(
     task: Task,
     dataset: Dataset,
     *,
+    baseline: Tensor,
     seed: int,
     alone_trained: Mapping[str, Tensor] | None = None,
     progress: Progress,
@@ -54,7 +55,15 @@ def dissect(
     kinds = input_kinds(dataset)
     subsets = evaluate_subsets(model, task, dataset, kinds=kinds, progress=progress)
     account = audit(
-        model, task, dataset, subsets=subsets, kinds=kinds, seed=seed, alone_trained=alone_trained, progress=progress
+        model,
+        task,
+        dataset,
+        subsets=subsets,
+        kinds=kinds,
+        baseline=baseline,
+        seed=seed,
+        alone_trained=alone_trained,
+        progress=progress,
     )
     return subsets, account
 

@@ -21,15 +21,7 @@ def parse_duration(text: str | float) -> float:
         hours, minutes, rest = (float(part or 0) for part in match.groups())
         seconds = hours * 3600 + minutes * 60 + rest
     if not seconds > 0:
-        raise ConfigError("time limit", got=repr(text), expected="a duration above zero", remedy="Write e.g. 90s, 5m, 1h30m")
+        raise ConfigError(
+            "time limit", got=repr(text), expected="a duration above zero", remedy="Write e.g. 90s, 5m, 1h30m"
+        )
     return seconds
-
-
-def format_duration(seconds: float) -> str:
-    """``"8.2 s"``, ``"3 min 10 s"``, ``"2 h 5 min"``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,8 +25,8 @@ from tonggan.models import FusedModel
 from tonggan.progress import Progress
 from tonggan.runs.assess import MAX_AUDITED_ROWS, audited_part, dissect, input_kinds, measure, results_of
 from tonggan.runs.bundle import INDEX, RECIPE, Bundle, versions
-from tonggan.runs.prepare import Prepared, prepare
 from tonggan.runs.predictor import Predictor
+from tonggan.runs.prepare import Prepared, prepare
 from tonggan.runs.recipe import Recipe
 from tonggan.training import Budget, TrainingResult, train
 
@@ -50,6 +49,7 @@ class Account:
     intervals: Mapping[str, dict[str, tuple[float, float]]]
     subsets: list[SubsetRow]
     audit: Audit
+    baseline: Tensor
 
 
 def run_recipe(
@@ -159,9 +159,9 @@ def _remember(out: Path, prepared: Prepared) -> None:
 
 
 def _tell(prepared: Prepared, progress: Progress) -> None:
-    for name, config in prepared.columns.items():
-        role = "target" if name in prepared.recipe.target else config.kind
-        progress.say(f"  {name}: {role} ({prepared.reasons[name]})")
+    for name, guess in prepared.guesses.items():
+        role = "target" if name in prepared.recipe.target else guess.config.kind
+        progress.say(f"  {name}: {role} ({guess.reason})")
     rows = ", ".join(f"{len(table):,} {split}" for split, table in prepared.tables.items())
     progress.say(f"Rows: {rows}. Task: {prepared.task.kind}.")
     for finding in prepared.diagnosis.findings:
@@ -173,9 +173,7 @@ def _new_model(prepared: Prepared, *, only: str | None = None) -> FusedModel:
     """A model with seeded random weights, of all inputs or of the ``only`` one."""
     recipe = prepared.recipe
     modalities = {name: part for name, part in prepared.modalities.items() if only in (None, name)}
-    config = recipe.model.model_copy(
-        update={"encoders": {name: recipe.model.encoders[name] for name in modalities}}
-    )
+    config = recipe.model.model_copy(update={"encoders": {name: recipe.model.encoders[name] for name in modalities}})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         return config.build(modalities, num_outputs=prepared.task.num_outputs)
@@ -263,13 +261,18 @@ def _assess(
             outputs[split], metrics[split], intervals[split] = measure(
                 model, prepared.task, dataset, seed=seed, progress=progress
             )
-    subsets, account = dissect(model, prepared.task, audited, seed=seed, alone_trained=alone, progress=progress)
-    return Account(training, outputs, metrics, intervals, subsets, account)
+    train_target = prepared.datasets["train"].target
+    assert train_target is not None
+    baseline = prepared.task.baseline(train_target, 1)
+    subsets, account = dissect(
+        model, prepared.task, audited, baseline=baseline, seed=seed, alone_trained=alone, progress=progress
+    )
+    return Account(training, outputs, metrics, intervals, subsets, account, baseline)
 
 
 def _bundle(model: FusedModel, prepared: Prepared, account: Account, *, seconds: float) -> Bundle:
     training = account.training
-    rows = {split: len(table) for split, table in prepared.tables.items()}
+    rows = {split: len(dataset) for split, dataset in prepared.datasets.items()}
     results = results_of(
         metrics=account.metrics,
         intervals=account.intervals,
@@ -301,12 +304,13 @@ def _bundle(model: FusedModel, prepared: Prepared, account: Account, *, seconds:
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "baseline": account.baseline.tolist(),
     }
     return Bundle(prepared.recipe, prepared.modalities, prepared.task, model.cpu().eval(), results, info)
 
 
 def _report(out: Path, bundle: Bundle, prepared: Prepared, account: Account) -> None:
-    from tonggan.runs.reporting import report_content
     from tonggan.evaluation.report import write_report
+    from tonggan.runs.reporting import report_content
 
     write_report(out / "report.html", content=report_content(bundle, prepared, account))

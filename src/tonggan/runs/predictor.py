@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from tonggan.data.dataset import Dataset
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
-from tonggan.data.table import Table
 from tonggan.errors import BundleError, DataError
 from tonggan.evaluation.predict import collect, evaluating, iterate_batches
 from tonggan.progress import Progress
 from tonggan.runs.assess import audited_part, dissect, measure, results_of
 from tonggan.runs.bundle import Bundle
-from tonggan.runs.prepare import build_dataset, scan_tables
+from tonggan.runs.prepare import build_dataset, scan_tables, target_values
 
 
 class Predictor:
@@ -41,7 +40,8 @@ class Predictor:
         self.folder = folder
 
     def __repr__(self) -> str:
-        return f"Predictor({str(self.folder)!r}, target={self.bundle.recipe.target}, inputs={list(self.bundle.modalities)})"
+        inputs = list(self.bundle.modalities)
+        return f"Predictor({str(self.folder)!r}, target={self.bundle.recipe.target}, inputs={inputs})"
 
     @property
     def results(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Predictor:
         predictions = task.decode(outputs)
         target = self.bundle.recipe.target
         if len(target) > 1:
-            columns = {name: [row[index] for row in predictions] for index, name in enumerate(target)}
+            columns = {name: [row[name] for row in predictions] for name in target}
         else:
             columns = {"prediction": predictions}
         probabilities = task.probabilities(outputs)
@@ -101,17 +101,24 @@ class Predictor:
         """
         progress = progress or Progress()
         start = time.monotonic()
-        dataset, table = self._dataset(data, progress, with_target=True)
+        dataset = self._dataset(data, progress, with_target=True)
         model, task, seed = self.bundle.model, self.bundle.task, self.bundle.recipe.seed
         _, metrics, intervals = measure(model, task, dataset, seed=seed, progress=progress)
-        subsets, account = dissect(model, task, audited_part(dataset, seed=seed), seed=seed, progress=progress)
+        subsets, account = dissect(
+            model,
+            task,
+            audited_part(dataset, seed=seed),
+            baseline=torch.tensor(self.bundle.info["baseline"]),
+            seed=seed,
+            progress=progress,
+        )
         return results_of(
             metrics={"data": metrics},
             intervals={"data": intervals},
             subsets=subsets,
             account=account,
             seconds=time.monotonic() - start,
-            rows={"data": len(table)},
+            rows={"data": len(dataset)},
             task=task,
         )
 
@@ -121,11 +128,12 @@ class Predictor:
         Raises:
             DataError: as ``predict``.
         """
-        dataset, _ = self._dataset(data, progress or Progress())
-        vectors = []
+        dataset = self._dataset(data, progress or Progress())
         with evaluating(self.bundle.model) as device:
-            for batch in iterate_batches(dataset, batch_size=256, progress=progress, label="embed"):
-                vectors.append(self.bundle.model.embed(batch.to(device).inputs).float().cpu())
+            vectors = [
+                self.bundle.model.embed(batch.to(device).inputs).float().cpu()
+                for batch in iterate_batches(dataset, batch_size=256, progress=progress, label="embed")
+            ]
         return torch.cat(vectors).numpy()
 
     def save(self, folder: str | Path) -> Path:
@@ -150,10 +158,10 @@ class Predictor:
         return folder
 
     def _collect(self, data: Any, progress: Progress | None) -> torch.Tensor:
-        dataset, _ = self._dataset(data, progress or Progress())
+        dataset = self._dataset(data, progress or Progress())
         return collect(self.bundle.model, self.bundle.task, dataset, progress=progress).outputs
 
-    def _dataset(self, data: Any, progress: Progress, *, with_target: bool = False) -> tuple[Dataset, Table]:
+    def _dataset(self, data: Any, progress: Progress, *, with_target: bool = False) -> Dataset:
         cache = cache_folder()
         table = open_table(_as_table(data), cache=cache, progress=progress)
         modalities = self.bundle.modalities
@@ -161,9 +169,8 @@ class Predictor:
         target = self.bundle.recipe.target if with_target else []
         for name in target:
             table.require(name)
-        task = self.bundle.task if with_target else None
-        dataset = build_dataset(table, modalities, media=media["data"], caches=caches, task=task, target=target)
-        return dataset, table
+        encoded = self.bundle.task.encode(target_values(table, target)) if target else None
+        return build_dataset(table, modalities, media=media["data"], caches=caches, target=encoded)
 
 
 def _as_table(data: Any) -> Any:

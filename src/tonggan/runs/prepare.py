@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tonggan.data.cache import DecodeCache
 from tonggan.data.catalogue import find_set
 from tonggan.data.dataset import CellSource, Dataset, MediaSource, Source, TextSource
 from tonggan.data.doctor import Diagnosis, examine
-from tonggan.data.kinds import guess_columns, guess_task
+from tonggan.data.kinds import Guess, guess_columns, guess_task
+from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.data.scan import MediaColumn, scan_media
 from tonggan.data.split import split_rows
@@ -39,7 +41,7 @@ from tonggan.modalities import (
 )
 from tonggan.progress import Progress
 from tonggan.runs.recipe import DataConfig, Recipe
-from tonggan.tasks import Task
+from tonggan.tasks import BinaryConfig, MulticlassConfig, RegressConfig, TagConfig, Task, TaskConfig
 
 SPLITS = ("train", "valid", "test")
 
@@ -50,14 +52,12 @@ class Prepared:
 
     recipe: Recipe
     tables: Mapping[str, Table]
-    columns: Mapping[str, ColumnConfig]
-    reasons: Mapping[str, str]
+    guesses: Mapping[str, Guess]
     modalities: Mapping[str, Modality[Any]]
     task: Task
     datasets: Mapping[str, Dataset]
     diagnosis: Diagnosis
     fingerprint: str
-    media: Mapping[str, Mapping[str, MediaColumn]] = field(repr=False, default_factory=dict)
 
 
 def open_splits(
@@ -88,7 +88,10 @@ def open_splits(
     named.update(sources)
     if named.get("train") is None:
         raise DataError(
-            "recipe.data", got="no table to learn from", expected="'set' or 'train'", remedy="Name a table to learn from"
+            "recipe.data",
+            got="no table to learn from",
+            expected="'set' or 'train'",
+            remedy="Name a table to learn from",
         )
     tables = {
         name: _selected(open_table(named[name], cache=cache, progress=progress), data, seed=seed)
@@ -98,19 +101,16 @@ def open_splits(
     for column in target:
         tables["train"].require(column)
     if "valid" not in tables:
-        tables = {**_cut(tables["train"], data, target=target, seed=seed), **tables_without(tables, "train")}
+        tables |= _cut(tables["train"], data, target=target, seed=seed)
     return {name: tables[name] for name in SPLITS if name in tables}
-
-
-def tables_without(tables: Mapping[str, Table], name: str) -> dict[str, Table]:
-    """All of ``tables`` but ``name``."""
-    return {other: table for other, table in tables.items() if other != name}
 
 
 def _selected(table: Table, data: DataConfig, *, seed: int) -> Table:
     for column, values in data.where.items():
         wanted = set(values)
-        rows = np.array([row for row, value in enumerate(_stream(table, column)) if str(value) in wanted], dtype=np.int64)
+        rows = np.array(
+            [row for row, value in enumerate(_stream(table, column)) if str(value) in wanted], dtype=np.int64
+        )
         if len(rows) == 0:
             raise DataError(
                 f"recipe.data.where.{column}",
@@ -133,30 +133,26 @@ def _cut(table: Table, data: DataConfig, *, target: Sequence[str], seed: int) ->
     return {"train": table.select(train), "valid": table.select(valid)}
 
 
-def resolve_columns(recipe: Recipe, table: Table, *, task_kind: str | None) -> tuple[dict[str, ColumnConfig], dict[str, str]]:
+def resolve_columns(recipe: Recipe, table: Table) -> dict[str, Guess]:
     """The kind of every column of ``table``, and why; declared kinds are taken as they are.
 
     Raises:
         ConfigError: a declared column does not exist, or no column is left to learn from.
     """
-    for name in recipe.columns:
-        table.require(name)
     guesses = guess_columns(table, target=recipe.target, declared=recipe.columns)
-    columns = {name: guess.config for name, guess in guesses.items()}
-    reasons = {name: guess.reason for name, guess in guesses.items()}
-    inputs = [name for name, config in columns.items() if name not in recipe.target and not _is_ignored(config)]
+    inputs = [
+        name
+        for name, guess in guesses.items()
+        if name not in recipe.target and not isinstance(guess.config, IgnoreConfig)
+    ]
     if not inputs:
         raise ConfigError(
             f"table {table.source}",
-            got="no column to learn from: " + "; ".join(f"{name}: {reason}" for name, reason in reasons.items()),
+            got="no column to learn from: " + "; ".join(f"{name}: {guess.reason}" for name, guess in guesses.items()),
             expected="at least one picture, text, recording, number or category beside the target",
             remedy="Declare a kind, e.g. --set columns.NAME.kind=text",
         )
-    return columns, reasons
-
-
-def _is_ignored(config: ColumnConfig) -> bool:
-    return isinstance(config, IgnoreConfig)
+    return guesses
 
 
 def build_modalities(columns: Mapping[str, ColumnConfig], *, target: Sequence[str]) -> dict[str, Modality[Any]]:
@@ -219,10 +215,10 @@ def build_dataset(
     *,
     media: Mapping[str, MediaColumn],
     caches: Mapping[str, DecodeCache],
-    task: Task | None = None,
-    target: Sequence[str] = (),
+    rows: NDArray[np.int64] | None = None,
+    target: Tensor | None = None,
 ) -> Dataset:
-    """The data set of one table; with a ``task``, its targets encoded."""
+    """The data set of ``rows`` of one table (of all by default), with their encoded ``target`` if there is one."""
     sources: dict[str, Source] = {}
     for name, modality in modalities.items():
         if isinstance(modality, MediaModality):
@@ -234,14 +230,29 @@ def build_dataset(
         else:
             table.require(name)
             sources[name] = TextSource(modality, table, name)
-    encoded = task.encode(target_values(table, target)) if task is not None else None
-    return Dataset(sources, np.arange(len(table)), encoded)
+    return Dataset(sources, np.arange(len(table)) if rows is None else rows, target)
 
 
 def target_values(table: Table, target: Sequence[str]) -> list[Any]:
-    """One value for each row: of the target column, or a list of several columns' values."""
+    """One value for each row: of the target column, or of several columns a mapping by name."""
     columns = [table.values(name) for name in target]
-    return columns[0] if len(columns) == 1 else [list(values) for values in zip(*columns, strict=True)]
+    if len(columns) == 1:
+        return columns[0]
+    return [dict(zip(target, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def task_of(recipe: Recipe, table: Table, *, columns: Mapping[str, ColumnConfig]) -> TaskConfig:
+    """The recipe's task, or the one that the target's kind asks for."""
+    if recipe.task is not None:
+        return recipe.task
+    kind = guess_task(table, recipe.target, columns=columns)
+    if kind == "multilabel":
+        config = columns[recipe.target[0]]
+        assert isinstance(config, MultilabelConfig)
+        return TagConfig(separator=config.separator)
+    if kind == "regression":
+        return RegressConfig()
+    return BinaryConfig() if kind == "binary" else MulticlassConfig()
 
 
 def prepare(
@@ -264,20 +275,38 @@ def prepare(
         recipe.data, target=recipe.target, sources=sources, seed=recipe.seed, cache=cache, progress=progress
     )
     train = tables["train"]
-    columns, reasons = resolve_columns(recipe, train, task_kind=None)
-    task_config = recipe.task or guess_task(train, recipe.target, columns=columns)
+    guesses = resolve_columns(recipe, train)
+    columns = {name: guess.config for name, guess in guesses.items()}
+    task_config = task_of(recipe, train, columns=columns)
     task = task_config.build()
     modalities = build_modalities(columns, target=recipe.target)
     media, caches = scan_tables(tables, modalities, cache=cache, progress=progress)
-    diagnosis = examine(tables, columns=columns, media=media, target=recipe.target, task=task_config.kind)
+    diagnosis = examine(
+        tables,
+        columns=columns,
+        media=media,
+        target=recipe.target,
+        task=task_config.kind,
+        reasons={name: guess.reason for name, guess in guesses.items()},
+    )
     if quarantine is not None:
         diagnosis.write_quarantine(quarantine)
     diagnosis.check(max_bad=recipe.max_bad)
-    task.fit(target_values(train, recipe.target))
+    # Rows without a usable target are in the quarantine; the rest of them learn and are measured.
+    usable = {
+        split: np.setdiff1d(np.arange(len(table)), diagnosis.rows(split, columns=recipe.target))
+        for split, table in tables.items()
+    }
+    task.fit(target_values(train.select(usable["train"]), recipe.target))
     fit_modalities(modalities, train, progress=progress)
     datasets = {
         split: build_dataset(
-            table, modalities, media=media[split], caches=caches, task=task, target=recipe.target
+            table,
+            modalities,
+            media=media[split],
+            caches=caches,
+            rows=usable[split],
+            target=task.encode(target_values(table.select(usable[split]), recipe.target)),
         )
         for split, table in tables.items()
     }
@@ -285,7 +314,36 @@ def prepare(
         update={"columns": columns, "task": task_config, "model": recipe.model.resolve(modalities)}
     )
     return Prepared(
-        resolved, tables, columns, reasons, modalities, task, datasets, diagnosis, fingerprint_of(tables, media), media
+        recipe=resolved,
+        tables=tables,
+        guesses=guesses,
+        modalities=modalities,
+        task=task,
+        datasets=datasets,
+        diagnosis=diagnosis,
+        fingerprint=fingerprint_of(tables, media),
+    )
+
+
+def diagnose_tables(sources: Mapping[str, Any], *, target: Sequence[str], progress: Progress) -> Diagnosis:
+    """The doctor's diagnosis of tables by split, the first of them the training part, without a recipe.
+
+    Raises:
+        DataError: a table cannot be opened, or has no such column.
+    """
+    cache = cache_folder()
+    tables = {split: open_table(source, cache=cache, progress=progress) for split, source in sources.items()}
+    train = next(iter(tables.values()))
+    guesses = guess_columns(train, target=target, declared={})
+    columns = {name: guess.config for name, guess in guesses.items()}
+    media, _ = scan_tables(tables, build_modalities(columns, target=target), cache=cache, progress=progress)
+    return examine(
+        tables,
+        columns=columns,
+        media=media,
+        target=target,
+        task=guess_task(train, target, columns=columns) if target else None,
+        reasons={name: guess.reason for name, guess in guesses.items()},
     )
 
 
@@ -296,12 +354,8 @@ def fingerprint_of(tables: Mapping[str, Table], media: Mapping[str, Mapping[str,
         digest.update(f"{split}:{table.fingerprint}:{len(table)};".encode())
         for name, column in media.get(split, {}).items():
             digest.update(f"{name}:".encode())
-            digest.update(_present(column).tobytes())
+            digest.update(column.status.tobytes())
     return digest.hexdigest()[:32]
-
-
-def _present(column: MediaColumn) -> NDArray[np.uint8]:
-    return column.status
 
 
 def _stream(table: Table, name: str) -> Iterator[Any]:

@@ -33,7 +33,7 @@ class DataConfig(Config):
     """Table to choose on; without it a part of 'train' is cut off."""
     test: str | None = None
     """Table for the final number alone."""
-    where: dict[str, list[str]] = {}
+    where: dict[str, list[str]] = Field(default_factory=dict)
     """Keep only the rows whose column has one of these values."""
     group: str | None = None
     """Column whose equal values never fall on both sides of the cut between train and valid, e.g. a patient."""
@@ -62,7 +62,7 @@ class Recipe(Config):
     """Where the rows come from."""
     target: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
     """Column to predict; several number columns make one regression with several targets."""
-    columns: dict[str, ColumnConfig] = {}
+    columns: dict[str, ColumnConfig] = Field(default_factory=dict)
     """Kind and settings of columns; those not named are guessed. 'ignore' leaves one out."""
     task: TaskConfig | None = None
     """What is predicted and with which loss; guessed from the target when left out."""
