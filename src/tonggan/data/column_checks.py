@@ -1,0 +1,186 @@
+"""What can be wrong with one input column: files that cannot be used, empty or constant cells, texts that never end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tonggan.data.cells import cell_number, cell_text
+from tonggan.data.findings import Finding, Quarantined, Severity
+from tonggan.data.scan import MediaColumn, MediaStatus
+from tonggan.data.table import Table
+
+_MAX_CHARACTERS = 100_000  # of a text; a model reads some thousand at most
+_MAX_STRAY_SHARE = 0.01  # of a number column's cells that are not numbers
+_ROWS_PER_READ = 256  # the cells may hold whole files
+_NO_FILE = "no file at this path"
+
+
+def check_media(
+    table: Table, name: str, column: MediaColumn, *, split: str, is_train: bool
+) -> tuple[list[Finding], list[Quarantined]]:
+    """Findings on a scanned column of pictures or recordings, and its cells that cannot be used.
+
+    Absent (an empty cell), missing (a wrong path) and unreadable are told apart. It is an error when the training
+    part names files and none of them can be used.
+    """
+    bad = _bad_cells(table, name, column, split=split)
+    num_absent, num_present = column.count(MediaStatus.ABSENT), column.count(MediaStatus.PRESENT)
+    findings = []
+    for status in (MediaStatus.MISSING, MediaStatus.UNREADABLE):
+        rows = column.rows(status)
+        if len(rows):
+            example = next(entry for entry in bad if entry.row == rows[0])
+            hopeless = is_train and num_present == 0
+            findings.append(_bad_files(name, split, len(rows), len(table), example, status=status, hopeless=hopeless))
+    if num_absent == len(table):
+        findings.append(_empty(name, split, len(table)))
+    elif num_absent:
+        findings.append(
+            Finding(
+                "note",
+                column=name,
+                split=split,
+                count=num_absent,
+                message=f"{num_absent:,} of {len(table):,} rows of {split} have an empty cell in '{name}'.",
+                message_zh=f"{split} 的 {len(table):,} 行中有 {num_absent:,} 行的“{name}”为空。",
+                remedy="Nothing to do: the input counts as absent there",
+                remedy_zh="无需处理：这些行按缺少该输入处理",
+            )
+        )
+    if is_train and num_present > 1 and num_present + num_absent == len(table) and len(np.unique(column.slots)) == 1:
+        findings.append(_constant(name, split, len(table), "the same file"))
+    return findings, bad
+
+
+def check_cells(table: Table, name: str, *, kind: str, split: str, is_train: bool) -> list[Finding]:
+    """Findings on a column of texts, numbers or categories."""
+    distinct: set[str] = set()
+    num_missing = num_stray = num_long = 0
+    stray = ""
+    for values in table.iterate(name):
+        for value in values:
+            text = cell_text(value)
+            if text is None:
+                num_missing += 1
+                continue
+            if len(distinct) < 2:
+                distinct.add(text)
+            if len(text) > _MAX_CHARACTERS:
+                num_long += 1
+            if kind == "number" and math.isnan(cell_number(value)):
+                num_stray += 1
+                stray = stray or text
+    findings = []
+    if num_missing == len(table):
+        findings.append(_empty(name, split, len(table)))
+    if is_train and len(distinct) == 1 and not num_missing:
+        findings.append(_constant(name, split, len(table), f"'{next(iter(distinct))[:40]}'"))
+    if num_stray:
+        findings.append(_stray(name, split, num_stray, len(table), stray))
+    if num_long:
+        findings.append(_long(name, split, num_long))
+    return findings
+
+
+def _bad_cells(table: Table, name: str, column: MediaColumn, *, split: str) -> list[Quarantined]:
+    rows = np.flatnonzero(np.isin(column.status, [MediaStatus.MISSING, MediaStatus.UNREADABLE]))
+    bad = []
+    for first in range(0, len(rows), _ROWS_PER_READ):
+        some = rows[first : first + _ROWS_PER_READ]
+        for row, value in zip(some.tolist(), table.values(name, some), strict=True):
+            bad.append(Quarantined(split, row, name, _path(value), column.problems.get(row, _NO_FILE)))
+    return bad
+
+
+def _path(value: Any) -> str:
+    """What a media cell says of its file, without the bytes."""
+    if isinstance(value, Mapping):
+        value = value.get("path")
+    return value if isinstance(value, str) else ""
+
+
+def _bad_files(
+    name: str, split: str, count: int, num_rows: int, example: Quarantined, *, status: MediaStatus, hopeless: bool
+) -> Finding:
+    severity: Severity = "error" if hopeless else "warning"
+    which = f"'{example.value}' in row {example.row}" if example.value else f"row {example.row}"
+    which_zh = f"第 {example.row} 行" + (f"的“{example.value}”" if example.value else "")
+    none, none_zh = (" No file can be used.", "没有任何可用的文件。") if hopeless else ("", "")
+    if status == MediaStatus.MISSING:
+        message = (
+            f"{count:,} of {num_rows:,} rows of {split} name a file in '{name}' that is not there, e.g. {which}.{none}"
+        )
+        message_zh = f"{split} 的 {num_rows:,} 行中有 {count:,} 行的“{name}”指向不存在的文件，例如{which_zh}。{none_zh}"
+        remedy = "Correct the paths; they are relative to the folder of the table"
+        remedy_zh = "请更正路径；路径相对于表所在的文件夹"
+    else:
+        message = (
+            f"{count:,} of {num_rows:,} rows of {split} have a file in '{name}' that cannot be read, e.g. {which}: "
+            f"{example.reason}.{none}"
+        )
+        message_zh = (
+            f"{split} 的 {num_rows:,} 行中有 {count:,} 行的“{name}”无法读取，例如{which_zh}："
+            f"{example.reason}。{none_zh}"
+        )
+        remedy = "Restore the files named in quarantine.csv, or leave their cells empty"
+        remedy_zh = "请恢复 quarantine.csv 中列出的文件，或将其单元格留空"
+    return Finding(severity, name, split, count, message, message_zh, remedy, remedy_zh)
+
+
+def _empty(name: str, split: str, num_rows: int) -> Finding:
+    return Finding(
+        "warning",
+        column=name,
+        split=split,
+        count=num_rows,
+        message=f"Column '{name}' is empty in every row of {split}.",
+        message_zh=f"“{name}”列在 {split} 的每一行都为空。",
+        remedy="Fill it, or declare it as 'ignore'",
+        remedy_zh="请填写该列，或把它声明为 ignore",
+    )
+
+
+def _constant(name: str, split: str, num_rows: int, value: str) -> Finding:
+    return Finding(
+        "warning",
+        column=name,
+        split=split,
+        count=num_rows,
+        message=f"Column '{name}' holds {value} in every row of {split}; nothing can be learned from it.",
+        message_zh=f"“{name}”列在 {split} 的每一行都相同；从中学不到任何东西。",
+        remedy="Declare it as 'ignore'",
+        remedy_zh="请把它声明为 ignore",
+    )
+
+
+def _stray(name: str, split: str, count: int, num_rows: int, example: str) -> Finding:
+    return Finding(
+        "warning" if count > _MAX_STRAY_SHARE * num_rows else "note",
+        column=name,
+        split=split,
+        count=count,
+        message=f"{count:,} of {num_rows:,} cells of '{name}' in {split} are no numbers, e.g. '{example[:40]}'; they "
+        "count as absent.",
+        message_zh=f"{split} 中“{name}”的 {num_rows:,} 个单元格有 {count:,} 个不是数，例如“{example[:40]}”；"
+        "按缺失处理。",
+        remedy="Correct the cells, or declare the column as 'category'",
+        remedy_zh="请更正这些单元格，或把该列声明为 category",
+    )
+
+
+def _long(name: str, split: str, count: int) -> Finding:
+    return Finding(
+        "note",
+        column=name,
+        split=split,
+        count=count,
+        message=f"{count:,} texts in '{name}' of {split} are longer than {_MAX_CHARACTERS:,} characters; only their "
+        "beginning is read.",
+        message_zh=f"{split} 的“{name}”中有 {count:,} 段文本超过 {_MAX_CHARACTERS:,} 个字符；只读取开头部分。",
+        remedy="Cut them into parts, or put what matters first",
+        remedy_zh="请将其拆分，或把重要内容放在开头",
+    )

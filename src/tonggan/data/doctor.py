@@ -1,0 +1,150 @@
+"""The data doctor: what a person should know about their tables before a model learns from them.
+
+It looks and tells; it changes nothing. What it finds is a list of findings in English and Chinese, and a quarantine
+list of the cells that cannot be used.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonggan.data.column_checks import check_cells, check_media
+from tonggan.data.duplicates import find_duplicates
+from tonggan.data.findings import SEVERITIES, Finding, Quarantined
+from tonggan.data.leaks import find_leaks
+from tonggan.data.scan import MediaColumn
+from tonggan.data.table import Table
+from tonggan.data.target_checks import check_target
+from tonggan.errors import DataError
+from tonggan.modalities import ColumnConfig
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the doctor found.
+
+    Attributes:
+        findings: errors first, then warnings, then notes.
+        quarantine: the cells that cannot be used: files that are not where the table says or that cannot be decoded,
+            and targets without a usable value. An empty cell of an input is not among them.
+        num_rows: number of rows of each part.
+        columns: name, kind and reason for that kind of each column.
+    """
+
+    findings: Sequence[Finding]
+    quarantine: Sequence[Quarantined]
+    num_rows: Mapping[str, int]
+    columns: Sequence[tuple[str, str, str]] = ()
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether training makes no sense."""
+        return any(finding.severity == "error" for finding in self.findings)
+
+    def rows(self, split: str, *, columns: Sequence[str] | None = None) -> NDArray[np.int64]:
+        """The rows of ``split`` in the quarantine list, ascending; only for cells of ``columns`` if given."""
+        return np.unique(
+            np.array(
+                [
+                    entry.row
+                    for entry in self.quarantine
+                    if entry.split == split and (columns is None or entry.column in columns)
+                ],
+                dtype=np.int64,
+            )
+        )
+
+    def check(self, *, max_bad: float) -> None:
+        """Stop where training makes no sense, or where more than the share ``max_bad`` of a part's rows is bad.
+
+        Raises:
+            DataError: with the first error found, or the share and an example.
+        """
+        for finding in self.findings:
+            if finding.severity == "error":
+                raise DataError(
+                    "data", got=finding.message.rstrip("."), expected="data to learn from", remedy=finding.remedy
+                )
+        for split, num_rows in self.num_rows.items():
+            num_bad = len(self.rows(split))
+            if num_bad > max_bad * num_rows:
+                example = next(entry for entry in self.quarantine if entry.split == split)
+                raise DataError(
+                    f"data, part {split}",
+                    got=f"{num_bad:,} of {num_rows:,} rows ({num_bad / num_rows:.1%}) with cells that cannot be used, "
+                    f"e.g. '{example.value}' in column '{example.column}' of row {example.row}: {example.reason}",
+                    expected=f"at most {max_bad:.1%}",
+                    remedy="Correct the cells named in quarantine.csv, or allow more with --max-bad",
+                )
+
+    def write_quarantine(self, path: Path) -> None:
+        """Write the quarantine list as CSV: split, row (from 0), column, value, reason."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(Quarantined._fields)
+            writer.writerows(self.quarantine)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; of the quarantine list only the number of its cells."""
+        return {
+            "findings": [finding.to_dict() for finding in self.findings],
+            "num_quarantined": len(self.quarantine),
+            "num_rows": dict(self.num_rows),
+            "columns": [{"name": name, "kind": kind, "reason": reason} for name, kind, reason in self.columns],
+        }
+
+
+def examine(
+    tables: Mapping[str, Table],
+    *,
+    columns: Mapping[str, ColumnConfig],
+    media: Mapping[str, Mapping[str, MediaColumn]],
+    target: Sequence[str] = (),
+    task: str | None = None,
+    reasons: Mapping[str, str] | None = None,
+) -> Diagnosis:
+    """Examine all parts of the data.
+
+    Args:
+        tables: the parts, e.g. ``train``, ``valid``, ``test``; the first is the training part.
+        columns: the kind of each column.
+        media: the scanned columns by part and name.
+        target: the columns to predict; without one, only inputs are examined.
+        task: ``binary``, ``multiclass``, ``multilabel`` or ``regression``; needed with a target.
+        reasons: why each column is of its kind, to be told along.
+
+    Raises:
+        DataError: a part lacks a column that the model reads.
+    """
+    inputs = {name: config.kind for name, config in columns.items() if name not in target and config.kind != "ignore"}
+    findings: list[Finding] = []
+    quarantine: list[Quarantined] = []
+    train = next(iter(tables))
+    for split, table in tables.items():
+        for name, kind in inputs.items():
+            if name in media[split]:
+                found, bad = check_media(table, name, media[split][name], split=split, is_train=split == train)
+                quarantine += bad
+            else:
+                found = check_cells(table, name, kind=kind, split=split, is_train=split == train)
+            findings += found
+    for name in target:
+        assert task is not None, "a target needs its task"
+        found, bad = check_target(tables, name, task=task, config=columns[name])
+        findings += found
+        quarantine += bad
+    if inputs:
+        cells_only = all(kind in ("number", "category") for kind in inputs.values())
+        findings += find_duplicates(tables, inputs=list(inputs), media=media, cells_only=cells_only)
+        findings += find_leaks(tables[train], columns=inputs, target=target, regression=task == "regression")
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    told = [(name, config.kind, (reasons or {}).get(name, "")) for name, config in columns.items()]
+    return Diagnosis(findings, quarantine, {split: len(table) for split, table in tables.items()}, told)

@@ -1,0 +1,49 @@
+"""What the data doctor says: one finding in two languages, and one line of the quarantine list. It looks at no data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a person should know about the data.
+
+    Attributes:
+        severity: ``error`` where training makes no sense, ``warning`` where results may mislead or suffer, else
+            ``note``.
+        column: the column it is about, if it is about one.
+        split: the part of the data it is about, if it is about one.
+        count: number of rows concerned.
+        message: what was found, in English.
+        message_zh: the same in Chinese.
+        remedy: what can be done, in English.
+        remedy_zh: the same in Chinese.
+    """
+
+    severity: Severity
+    column: str | None
+    split: str | None
+    count: int
+    message: str
+    message_zh: str
+    remedy: str
+    remedy_zh: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, by attribute."""
+        return asdict(self)
+
+
+class Quarantined(NamedTuple):
+    """One cell that cannot be used: the row number (from 0) in its part of the data, what the cell says, and why."""
+
+    split: str
+    row: int
+    column: str
+    value: str
+    reason: str

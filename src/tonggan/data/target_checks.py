@@ -1,0 +1,177 @@
+"""What can be wrong with a target: rows without one, only one class, imbalance, labels that training never sees."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tonggan.data.cells import cell_number, cell_text
+from tonggan.data.findings import Finding, Quarantined
+from tonggan.data.table import Table
+from tonggan.modalities import ColumnConfig, MultilabelConfig
+
+_MAX_SHARE = 0.9  # of the largest class; above, a model that always says it looks good
+_MIN_ROWS = 10  # of a class; below, it can hardly be learned or measured
+_NUM_SHOWN = 5
+
+
+def check_target(
+    tables: Mapping[str, Table], name: str, *, task: str, config: ColumnConfig
+) -> tuple[list[Finding], list[Quarantined]]:
+    """Findings on the target ``name``, and its rows that have no usable value.
+
+    Args:
+        tables: the parts of the data, the training part first; the others may lack the target.
+        name: the target column.
+        task: ``binary``, ``multiclass``, ``multilabel`` or ``regression``.
+        config: the column's kind, which says how a multilabel value is split.
+    """
+    first, *others = [split for split, table in tables.items() if name in table.names]
+    if task == "regression":
+        findings, quarantine = _check_numbers(tables[first], name, split=first, is_train=True)
+        for split in others:
+            found, bad = _check_numbers(tables[split], name, split=split, is_train=False)
+            findings += found
+            quarantine += bad
+        return findings, quarantine
+    counts, quarantine = _read_labels(tables[first], name, split=first, config=config, known=None)
+    findings = _unusable(name, first, quarantine, num_rows=len(tables[first]), is_train=True)
+    if len(quarantine) < len(tables[first]):
+        findings += (
+            _one_value(name, first, list(counts)) if len(counts) < 2 else _imbalance(name, first, counts, config)
+        )
+    for split in others:
+        _, bad = _read_labels(tables[split], name, split=split, config=config, known=counts)
+        findings += _unusable(name, split, bad, num_rows=len(tables[split]), is_train=False)
+        quarantine += bad
+    return findings, quarantine
+
+
+def _check_numbers(table: Table, name: str, *, split: str, is_train: bool) -> tuple[list[Finding], list[Quarantined]]:
+    bad: list[Quarantined] = []
+    low, high = math.inf, -math.inf
+    for row, value in _cells(table, name):
+        number = cell_number(value)
+        if math.isnan(number):
+            reason = "no value" if cell_text(value) is None else "not a finite number"
+            bad.append(_quarantined(split, row, name, value, reason))
+        else:
+            low, high = min(low, number), max(high, number)
+    findings = _unusable(name, split, bad, num_rows=len(table), is_train=is_train)
+    if is_train and low == high:
+        findings += _one_value(name, split, [f"{low:g}"])
+    return findings, bad
+
+
+def _read_labels(
+    table: Table, name: str, *, split: str, config: ColumnConfig, known: Mapping[str, int] | None
+) -> tuple[Counter[str], list[Quarantined]]:
+    """How often each label occurs, and the cells that are empty or have a label that is not in ``known``."""
+    counts: Counter[str] = Counter()
+    bad: list[Quarantined] = []
+    for row, value in _cells(table, name):
+        text = cell_text(value) if not isinstance(config, MultilabelConfig) else None
+        labels = config.split(value) if isinstance(config, MultilabelConfig) else [text] if text else None
+        if labels is None:
+            bad.append(_quarantined(split, row, name, value, "no value"))
+        elif known is not None and any(label not in known for label in labels):
+            bad.append(_quarantined(split, row, name, value, "a label that the training part does not have"))
+        else:
+            counts.update(labels)
+    return counts, bad
+
+
+def _cells(table: Table, name: str) -> Iterator[tuple[int, Any]]:
+    row = 0
+    for values in table.iterate(name):
+        yield from enumerate(values, row)
+        row += len(values)
+
+
+def _quarantined(split: str, row: int, name: str, value: Any, reason: str) -> Quarantined:
+    return Quarantined(split, row, name, "" if value is None else str(value), reason)
+
+
+_REASONS_ZH = {
+    "no value": "没有值",
+    "not a finite number": "不是有限的数",
+    "a label that the training part does not have": "含有训练部分中没有的标签",
+}
+
+
+def _unusable(name: str, split: str, bad: list[Quarantined], *, num_rows: int, is_train: bool) -> list[Finding]:
+    """A finding for each reason in ``bad``; an error where no row of the training part is left."""
+    findings = []
+    for reason, count in Counter(entry.reason for entry in bad).items():
+        example = next(entry for entry in bad if entry.reason == reason)
+        shown = f", e.g. '{example.value[:40]}' in row {example.row}" if example.value else ""
+        shown_zh = f"，例如第 {example.row} 行的“{example.value[:40]}”" if example.value else ""
+        findings.append(
+            Finding(
+                "error" if is_train and count == num_rows else "warning",
+                column=name,
+                split=split,
+                count=count,
+                message=f"{count:,} of {num_rows:,} rows of {split} have {reason} in the target '{name}'{shown}.",
+                message_zh=f"{split} 的 {num_rows:,} 行中有 {count:,} 行的目标“{name}”"
+                f"{_REASONS_ZH[reason]}{shown_zh}。",
+                remedy="Correct these cells, or remove the rows",
+                remedy_zh="请更正这些单元格，或删除这些行",
+            )
+        )
+    return findings
+
+
+def _one_value(name: str, split: str, values: list[str]) -> list[Finding]:
+    shown = f"'{values[0]}'" if values else "no label"
+    return [
+        Finding(
+            "error",
+            column=name,
+            split=split,
+            count=0,
+            message=f"The target '{name}' is {shown} in every row of {split}; there is nothing to tell apart.",
+            message_zh=f"{split} 每一行的目标“{name}”都是{shown if values else '空标签'}；没有可区分的内容。",
+            remedy="Choose another target, or add rows with other values",
+            remedy_zh="请选择别的目标，或加入取其他值的行",
+        )
+    ]
+
+
+def _imbalance(name: str, split: str, counts: Counter[str], config: ColumnConfig) -> list[Finding]:
+    findings = []
+    largest, most = counts.most_common(1)[0]
+    share = most / counts.total()
+    if share > _MAX_SHARE and not isinstance(config, MultilabelConfig):
+        findings.append(
+            Finding(
+                "warning",
+                column=name,
+                split=split,
+                count=most,
+                message=f"{share:.1%} of {split} have the target '{largest}'; always saying so is right as often.",
+                message_zh=f"{split} 中 {share:.1%} 的目标是“{largest}”；始终这样回答也有同样的正确率。",
+                remedy="Look at balanced accuracy and F1 (macro), and consider class weights",
+                remedy_zh="请看平衡准确率和宏平均 F1，并考虑类别权重",
+            )
+        )
+    rare = sorted(label for label, count in counts.items() if count < _MIN_ROWS)
+    if rare:
+        names = ", ".join(f"'{label}'" for label in rare[:_NUM_SHOWN]) + (", …" if len(rare) > _NUM_SHOWN else "")
+        findings.append(
+            Finding(
+                "warning" if 2 * len(rare) > len(counts) else "note",
+                column=name,
+                split=split,
+                count=sum(counts[label] for label in rare),
+                message=f"{len(rare):,} of {len(counts):,} labels of '{name}' have fewer than {_MIN_ROWS} rows in "
+                f"{split}: {names}.",
+                message_zh=f"“{name}”的 {len(counts):,} 个标签中有 {len(rare):,} 个在 {split} 中"
+                f"不足 {_MIN_ROWS} 行：{names}。",
+                remedy="Add rows of these labels, or join them into one",
+                remedy_zh="请增加这些标签的行，或将它们合并",
+            )
+        )
+    return findings

@@ -1,0 +1,328 @@
+"""The doctor: what it finds, what it does not, and what stops a run."""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+
+from small_data import make_table, png
+from tonggan.data.cache import DecodeCache
+from tonggan.data.doctor import Diagnosis, examine
+from tonggan.data.scan import scan_media
+from tonggan.errors import DataError
+from tonggan.modalities import (
+    CategoryConfig,
+    IgnoreConfig,
+    ImageConfig,
+    MultilabelConfig,
+    NumberConfig,
+    TextConfig,
+)
+from tonggan.progress import Progress
+
+KINDS = {
+    "picture": ImageConfig(size=8),
+    "words": TextConfig(),
+    "number": NumberConfig(),
+    "other": NumberConfig(),
+    "city": CategoryConfig(),
+    "label": CategoryConfig(),
+    "price": NumberConfig(),
+    "tags": MultilabelConfig(),
+}
+
+
+def diagnose(folder, *, target=(), task=None, columns=None, **parts) -> Diagnosis:
+    """The diagnosis of tables given by part as columns of values."""
+    names = list(next(iter(parts.values())))
+    columns = {name: KINDS[name] for name in names} | (columns or {})
+    tables = {split: make_table(folder, cells, name=split) for split, cells in parts.items()}
+    modality = KINDS["picture"].build()
+    media = {split: {} for split in tables}
+    if "picture" in names:
+        cache = DecodeCache(folder / "cache", modality)
+        for split, table in tables.items():
+            media[split]["picture"] = scan_media(table, "picture", modality, cache, progress=Progress())
+    return examine(tables, columns=columns, media=media, target=target, task=task)
+
+
+def told(diagnosis: Diagnosis) -> list[tuple[str, str | None, str | None, int]]:
+    """What the findings are about; each must be said in both languages."""
+    for finding in diagnosis.findings:
+        assert re.search("[\u4e00-\u9fff]", finding.message_zh)
+        assert re.search("[\u4e00-\u9fff]", finding.remedy_zh)
+        assert not re.search("[\u4e00-\u9fff]", finding.message + finding.remedy)
+        assert finding.message.endswith(".")
+        assert not finding.remedy.endswith(".")
+        numbers = re.findall(r"\d[\d,]*", finding.message)
+        assert set(re.findall(r"\d[\d,]*", finding.message_zh)) <= set(numbers)
+    return [(finding.severity, finding.column, finding.split, finding.count) for finding in diagnosis.findings]
+
+
+def labels(count: int, *, seed: int = 0) -> list[str]:
+    return np.random.default_rng(seed).choice(["cat", "dog"], size=count).tolist()
+
+
+def test_good_data_has_no_findings(tmp_path):
+    random = np.random.default_rng(0)
+    cells = {
+        "picture": [png(row, 0, 0) for row in range(200)],
+        "words": [f"text {number}" for number in random.permutation(1000)[:200]],
+        "number": random.normal(size=200).tolist(),
+        "city": random.choice(["Rom", "Bonn"], size=200).tolist(),
+        "label": labels(200),
+    }
+    other = {name: values[:100] for name, values in cells.items()} | {
+        "picture": [png(row, 1, 0) for row in range(100)],
+        "words": [f"other {row}" for row in range(100)],
+    }
+    diagnosis = diagnose(tmp_path, target=["label"], task="binary", train=cells, test=other)
+    assert told(diagnosis) == []
+    assert not diagnosis.has_errors
+    diagnosis.check(max_bad=0)
+
+
+def test_absent_missing_and_unreadable_files_apart(tmp_path):
+    (tmp_path / "good.png").write_bytes(png(1, 1, 1))
+    (tmp_path / "fine.png").write_bytes(png(2, 1, 1))
+    (tmp_path / "bad.png").write_bytes(b"bad")
+    cells = {"picture": ["good.png", "fine.png", None, "gone.png", "lost.png", "bad.png"]}
+    diagnosis = diagnose(tmp_path, train=cells)
+    assert told(diagnosis) == [
+        ("warning", "picture", "train", 2),
+        ("warning", "picture", "train", 1),
+        ("note", "picture", "train", 1),
+    ]
+    assert "'gone.png' in row 3" in diagnosis.findings[0].message
+    assert "'bad.png' in row 5: no known format" in diagnosis.findings[1].message
+    assert diagnosis.rows("train").tolist() == [3, 4, 5]
+    assert diagnosis.rows("train", columns=["label"]).tolist() == []
+    diagnosis.write_quarantine(tmp_path / "new" / "quarantine.csv")
+    with (tmp_path / "new" / "quarantine.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0] == {
+        "split": "train",
+        "row": "3",
+        "column": "picture",
+        "value": "gone.png",
+        "reason": "no file at this path",
+    }
+    assert [row["value"] for row in rows] == ["gone.png", "lost.png", "bad.png"]
+    with pytest.raises(DataError, match=r"part train: got 3 of 6 rows \(50.0%\).*'gone.png'.*at most 5.0%.*--max-bad"):
+        diagnosis.check(max_bad=0.05)
+    diagnosis.check(max_bad=0.5)
+
+
+def test_wrong_base_folder_is_an_error(tmp_path):
+    diagnosis = diagnose(tmp_path, train={"picture": ["a.png", "b.png", None]})
+    assert told(diagnosis)[0] == ("error", "picture", "train", 2)
+    assert diagnosis.has_errors
+    with pytest.raises(DataError, match=r"No file can be used, expected .* Correct the paths; they are relative"):
+        diagnosis.check(max_bad=1)
+
+
+def test_a_column_without_any_picture_is_told(tmp_path):
+    assert told(diagnose(tmp_path, train={"picture": [None, ""]})) == [("warning", "picture", "train", 2)]
+
+
+def test_one_picture_in_every_row(tmp_path):
+    diagnosis = diagnose(tmp_path, train={"picture": [png(1, 1, 1)] * 3})
+    assert told(diagnosis) == [("warning", "picture", "train", 3)]
+    assert "nothing can be learned from it" in diagnosis.findings[0].message
+
+
+def test_constant_and_empty_cells_stray_numbers_and_endless_texts(tmp_path):
+    cells = {
+        "city": ["Rom"] * 4,
+        "words": ["a", "b" * 100_001, None, "c"],
+        "number": [None, "", " ", None],
+        "other": ["1", "2", "n/a", "3.5e2"],
+    }
+    assert told(diagnose(tmp_path, train=cells)) == [
+        ("warning", "city", "train", 4),
+        ("warning", "number", "train", 4),
+        ("warning", "other", "train", 1),
+        ("note", "words", "train", 1),
+    ]
+
+
+def test_pictures_shared_between_parts(tmp_path):
+    train = {"picture": [png(row, 0, 0) for row in range(50)], "words": [f"question {row}" for row in range(50)]}
+    test = {"picture": [png(3, 0, 0), png(9, 9, 9), None, png(7, 0, 0)], "words": ["what", "who", "why", "question 7"]}
+    diagnosis = diagnose(tmp_path, train=train, test=test)
+    shared, rows = diagnosis.findings[:2]
+    assert (shared.severity, shared.column, shared.split, shared.count) == ("warning", "picture", "test", 2)
+    assert "(66.7%)" in shared.message
+    assert (rows.severity, rows.column, rows.split, rows.count) == ("warning", None, "test", 1)
+
+
+def test_rows_shared_between_parts(tmp_path):
+    train = {"words": [f"text {row}" for row in range(300)]}
+    valid = {"words": ["text 5", *(f"other {row}" for row in range(299))]}
+    test = {"words": ["other 1", "text 5", "new", None]}
+    diagnosis = diagnose(tmp_path, train=train, valid=valid, test=test)
+    assert told(diagnosis) == [
+        ("warning", None, "test", 1),
+        ("warning", None, "test", 2),
+        ("note", None, "valid", 1),
+    ]
+
+
+def test_equal_cells_are_usual(tmp_path):
+    cells = {"number": [1.0, 2.0] * 10, "city": ["Rom", "Bonn"] * 10}
+    assert {severity for severity, *_ in told(diagnose(tmp_path, train=cells, test=cells))} == {"note"}
+
+
+@pytest.mark.parametrize(
+    ("name", "rename", "said"),
+    [
+        ("city", str, "is the same as"),
+        ("city", {"cat": "feline", "dog": "canine"}.get, "is another name for"),
+        ("number", {"cat": 0, "dog": 1}.get, "is another name for"),
+        ("words", {"cat": "it says meow", "dog": "it says woof"}.get, "is another name for"),
+    ],
+)
+def test_a_column_that_is_the_target(tmp_path, name, rename, said):
+    target = labels(300)
+    cells = {name: [rename(label) for label in target], "label": target}
+    diagnosis = diagnose(tmp_path, target=["label"], task="binary", train=cells)
+    assert told(diagnosis) == [("warning", name, "train", 300)]
+    assert said in diagnosis.findings[0].message
+
+
+def test_a_column_that_determines_the_target(tmp_path):
+    random = np.random.default_rng(0)
+    breeds = random.integers(0, 12, size=400)
+    cells = {
+        "city": [f"breed {breed}" for breed in breeds],
+        "label": ["cat" if breed < 5 else "dog" for breed in breeds],
+    }
+    diagnosis = diagnose(tmp_path, target=["label"], task="binary", train=cells)
+    assert "'city' alone predicts the target" in diagnosis.findings[0].message
+    assert len(diagnosis.findings) == 1
+
+
+def test_a_number_that_is_the_target_in_another_unit(tmp_path):
+    prices = np.random.default_rng(0).normal(100, 20, size=200)
+    cells = {
+        "number": (prices * 7.8 + 3).tolist(),
+        "other": (prices + np.random.default_rng(1).normal(size=200)).tolist(),
+    }
+    diagnosis = diagnose(tmp_path, target=["price"], task="regression", train=cells | {"price": prices.tolist()})
+    assert told(diagnosis) == [("warning", "number", "train", 200)]
+    assert "linear function" in diagnosis.findings[0].message
+
+
+def test_strong_features_are_no_leaks(tmp_path):
+    random = np.random.default_rng(0)
+    target = np.array(labels(2000))
+    wrong = random.random(2000) < 0.03
+    cells = {
+        "city": np.where(wrong, "Rom", np.where(target == "cat", "Bonn", "Rom")).tolist(),
+        "number": (random.normal(size=2000) + 100 * (target == "cat")).tolist(),
+        "words": [f"{label} number {row}" for row, label in enumerate(target)],
+        "label": target.tolist(),
+    }
+    assert told(diagnose(tmp_path, target=["label"], task="binary", train=cells)) == []
+
+
+def test_questions_that_do_not_determine_their_answers(tmp_path):
+    random = np.random.default_rng(0)
+    questions = [f"is there a {color} shape?" for color in ("red", "blue", "green")] + ["what color is it?"]
+    rows = random.integers(0, 4, size=2000)
+    answers = [
+        random.choice(["red", "blue", "green"]) if row == 3 else random.choice(["yes", "no"], p=[0.9, 0.1])
+        for row in rows
+    ]
+    cells = {"words": [questions[row] for row in rows], "label": answers}
+    assert told(diagnose(tmp_path, target=["label"], task="multiclass", train=cells)) == []
+
+
+def test_an_imbalanced_target_does_not_make_every_column_a_leak(tmp_path):
+    target = ["dog"] * 995 + ["cat"] * 5
+    cells = {"city": labels(1000, seed=3), "label": target}
+    findings = told(diagnose(tmp_path, target=["label"], task="binary", train=cells))
+    assert findings == [("warning", "label", "train", 995), ("note", "label", "train", 5)]
+
+
+def test_folders_named_after_the_target_are_a_note(tmp_path):
+    target = labels(60)
+    paths = []
+    for row, label in enumerate(target):
+        paths.append(f"train/{label}/{row}.png")
+        (tmp_path / "train" / label).mkdir(parents=True, exist_ok=True)
+        (tmp_path / paths[-1]).write_bytes(png(row, 0, 0))
+    diagnosis = diagnose(tmp_path, target=["label"], task="binary", train={"picture": paths, "label": target})
+    assert told(diagnosis) == [("note", "picture", "train", 60)]
+
+
+def test_a_target_with_one_class(tmp_path):
+    cells = {"number": list(range(50)), "label": ["dog"] * 50}
+    diagnosis = diagnose(tmp_path, target=["label"], task="binary", train=cells)
+    assert told(diagnosis) == [("error", "label", "train", 0)]
+    with pytest.raises(DataError, match="'dog' in every row of train; there is nothing to tell apart, expected"):
+        diagnosis.check(max_bad=0.05)
+
+
+def test_a_constant_number_as_target(tmp_path):
+    cells = {"number": list(range(50)), "price": [2.0] * 50}
+    assert told(diagnose(tmp_path, target=["price"], task="regression", train=cells)) == [
+        ("error", "price", "train", 0)
+    ]
+
+
+def test_targets_without_a_usable_value(tmp_path):
+    prices = [1.0, float("nan"), None, float("inf"), *range(36)]
+    cells = {"number": np.random.default_rng(0).normal(size=40).tolist(), "price": prices}
+    diagnosis = diagnose(tmp_path, target=["price"], task="regression", train=cells)
+    assert told(diagnosis) == [("warning", "price", "train", 2), ("warning", "price", "train", 1)]
+    assert diagnosis.rows("train", columns=["price"]).tolist() == [1, 2, 3]
+    with pytest.raises(DataError, match=r"3 of 40 rows \(7.5%\)"):
+        diagnosis.check(max_bad=0.05)
+
+
+def test_no_target_at_all(tmp_path):
+    cells = {"number": list(range(50)), "label": [None] * 50}
+    assert told(diagnose(tmp_path, target=["label"], task="binary", train=cells)) == [("error", "label", "train", 50)]
+
+
+def test_labels_that_training_never_sees(tmp_path):
+    train = {"number": list(range(60)), "label": ["cat", "dog"] * 30}
+    test = {"number": [70, 71, 72], "label": ["cat", "cow", None]}
+    diagnosis = diagnose(tmp_path, target=["label"], task="binary", train=train, test=test)
+    assert told(diagnosis) == [("warning", "label", "test", 1), ("warning", "label", "test", 1)]
+    assert "'cow' in row 1" in diagnosis.findings[0].message
+    assert diagnosis.rows("test").tolist() == [1, 2]
+
+
+def test_a_part_may_lack_the_target(tmp_path):
+    train = {"number": list(range(60)), "label": ["cat", "dog"] * 30}
+    assert told(diagnose(tmp_path, target=["label"], task="binary", train=train, test={"number": [99]})) == []
+
+
+def test_several_labels(tmp_path):
+    tags = ["red|round", "red", "round|new", None] * 10 + ["rare"]
+    cells = {"number": np.random.default_rng(0).normal(size=41).tolist(), "tags": tags}
+    test = {"number": [5.0], "tags": ["red|odd"]}
+    diagnosis = diagnose(tmp_path, target=["tags"], task="multilabel", train=cells, test=test)
+    assert told(diagnosis) == [
+        ("warning", "tags", "train", 10),
+        ("warning", "tags", "test", 1),
+        ("note", "tags", "train", 1),
+    ]
+
+
+def test_ignored_columns_are_ignored(tmp_path):
+    cells = {"number": list(range(60)), "city": ["cat", "dog"] * 30, "label": ["cat", "dog"] * 30}
+    diagnosis = diagnose(tmp_path, target=["label"], task="binary", columns={"city": IgnoreConfig()}, train=cells)
+    assert told(diagnosis) == []
+
+
+def test_plain_data(tmp_path):
+    diagnosis = diagnose(tmp_path, train={"picture": ["gone.png"], "city": ["Rom"]})
+    data = diagnosis.to_dict()
+    assert data["num_quarantined"] == 1
+    assert data["num_rows"] == {"train": 1}
+    assert data["findings"][0]["severity"] == "error"
+    assert data["columns"][1] == {"name": "city", "kind": "category", "reason": ""}
