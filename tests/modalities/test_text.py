@@ -6,6 +6,7 @@ import json
 import time
 
 import torch
+from tokenizers import decoders
 
 from contracts import check_config
 from tonggan.modalities.text import MASK_ID, PAD_ID, Text, TextConfig
@@ -31,10 +32,9 @@ def test_what_is_encoded_can_be_read_again() -> None:
     text = fitted()
     items = ["The CAT sat", "今天很好", "ﬁne １２３", "never seen: ünïcode 🦄"]
     arrays = text.collate(items)
-    from tokenizers import decoders
-
     text.tokenizer.decoder = decoders.ByteLevel()
-    read = [text.tokenizer.decode(ids[mask].tolist()).strip() for ids, mask in zip(*vars(arrays).values(), strict=True)]
+    rows = zip(arrays.values, arrays.mask, strict=True)
+    read = [text.tokenizer.decode(ids[mask].tolist()).strip() for ids, mask in rows]
     assert read == ["the cat sat", "今天很好", "fine 123", "never seen: ünïcode 🦄"]
 
 
