@@ -62,6 +62,9 @@ def test_another_encoding_is_refused_with_the_line(tmp_path):
     path = write(tmp_path / "a.csv", "name,city\nAnna,Rome\nJosé Muñoz,Málaga\n", "latin-1")
     with pytest.raises(DataError, match=r"a\.csv: got bytes in line 3 that are neither UTF-8 nor GB18030.*as UTF-8"):
         columns(path)
+    write(path, b"\xff\xfea\x00,")
+    with pytest.raises(DataError, match="the mark of UTF-16, but other bytes"):
+        columns(path)
 
 
 @pytest.mark.parametrize("row", ["1,2", "1,2,3,4"])
@@ -83,7 +86,8 @@ def test_a_text_of_ten_megabytes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "got"), [(b"", "an empty file"), (b" \n\n", "an empty file"), (b"a,b\n", "no rows")]
+    ("content", "got"),
+    [(b"", "an empty file"), (b" \n\n", "an empty file"), (b"\xef\xbb\xbf\n", "no columns"), (b"a,b\n", "no rows")],
 )
 def test_nothing_in_it(tmp_path, content, got):
     with pytest.raises(DataError, match=f"got {got}"):

@@ -102,6 +102,8 @@ def test_media_by_content_and_by_path(tmp_path):
     [
         ("row", list(range(50)), "ignore"),
         ("user_id", [9, 4, 7, 1], "ignore"),
+        ("ID", [9, 4, 7, 1], "ignore"),
+        ("long", ["😀" * 300, "😀" * 301], "text"),
         ("编号", ["x9", "x4", "x7", "x1"], "ignore"),
         ("sku", [f"AB-{row:04d}" for row in range(30)], "ignore"),
         ("size", [9, 4, 7, 1], "number"),
@@ -141,6 +143,7 @@ def test_inputs(tmp_path, name, values, kind):
         (["a|b", "b", "a|c|b", "c", "a|b|c", "b"], "multilabel"),
         ([["a"], ["b", "a"], []], "multilabel"),
         (["yes", "no", None, "yes"], "binary"),
+        ([1.0, 2.0, float("nan"), 1.0], "binary"),
         ([f"class {row % 300}" for row in range(3000)], "multiclass"),
     ],
 )
@@ -171,6 +174,8 @@ def test_what_is_declared_stays(tmp_path):
 def test_values_that_come_late_and_texts_that_are_long(tmp_path):
     guess = one(tmp_path, [None] * 90_000 + ["x"] + [None] * 10_000)
     assert (guess.config.kind, guess.reason) == ("ignore", "has hardly any values")
+    embedded = {"bytes": png(1, 2, 3), "path": None}
+    assert one(tmp_path, [None] * 900 + [embedded] + [None] * 900).config.kind == "image"
     assert one(tmp_path, ["a long text " * 100_000, "and another one that is short"]).config.kind == "text"
 
 

@@ -40,7 +40,7 @@ def read_delimited(path: Path) -> TableSource:
 
     def read() -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         rows = _rows(path, encoding, separator)
-        _, header = next(rows)
+        _, header = next(rows, (0, []))
         names = [name.strip() or f"column_{position}" for position, name in enumerate(header, start=1)]
         check_names(names, who=f"file {path}")
         schema = pa.schema([(name, pa.string()) for name in names])

@@ -36,7 +36,9 @@ _SAMPLE_SIZE = 5_000
 _EMBEDDED_SAMPLE_SIZE = 16  # each may be a file of many megabytes
 _ROWS_AT_ONCE = 256
 _MAX_CHARACTERS = 1_000
-_ID_NAME = re.compile(r"(^|.*[\W_])(id|ids|uuid|guid|key|index|idx|no|nr)[\W_]*|.*[a-z](Id|ID)|.*(编号|序号)", re.ASCII)
+_ID_NAME = re.compile(
+    r"(?i:(^|.*[\W_])(id|ids|uuid|guid|key|index|idx|no|nr)[\W_]*)|.*[a-z](Id|ID)|.*(编号|序号)", re.ASCII
+)
 _MAX_CATEGORIES = 1_000
 _MAX_SENTENCE_CATEGORIES = 20
 _MAX_SMALL_CLASSES = 20
@@ -96,7 +98,7 @@ def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, Col
 def _has_three_values(table: Table, name: str) -> bool:
     found: set[str] = set()
     for values in table.iterate(name):
-        found.update(text for value in values if value is not None and (text := str(value).strip()))
+        found.update(str(value).strip() for value in values if _is_there(value))
         if len(found) > 2:
             return True
     return False
@@ -138,20 +140,24 @@ def _is_there(value: Any) -> bool:
 
 
 def _sample(table: Table, name: str, size: int) -> tuple[list[int], list[Any]]:
-    """Rows and values of the sample that are not missing, in row order; long texts are cut."""
+    """Rows and values of at most ``size`` rows that are not missing, in row order; long texts are cut."""
     chosen = np.arange(len(table))
-    if len(chosen) > size:
+    if len(chosen) > _SAMPLE_SIZE:
         # Half from the start, so that consecutive numbers show; half from anywhere.
-        rest = np.random.default_rng(0).choice(len(table) - size // 2, size=size - size // 2, replace=False)
-        chosen = np.concatenate([np.arange(size // 2), np.sort(rest) + size // 2])
+        half = _SAMPLE_SIZE // 2
+        rest = np.random.default_rng(0).choice(len(table) - half, size=half, replace=False)
+        chosen = np.concatenate([np.arange(half), np.sort(rest) + half])
     rows: list[int] = []
     values: list[Any] = []
-    for start in range(0, len(chosen), _ROWS_AT_ONCE):
-        some = chosen[start : start + _ROWS_AT_ONCE]
+    step = min(size, _ROWS_AT_ONCE)
+    for start in range(0, len(chosen), step):
+        some = chosen[start : start + step]
         for row, value in zip(some.tolist(), table.values(name, some), strict=True):
             if _is_there(value):
                 rows.append(row)
                 values.append(value.strip()[:_MAX_CHARACTERS] if isinstance(value, str) else value)
+        if len(values) >= size:
+            break
     return rows, values
 
 
@@ -191,19 +197,22 @@ def _guess_paths(table: Table, profile: TextProfile) -> Guess | None:
             return _media(kind, "paths of files")
     if profile.mean_words > 2:
         return None
-    files = [path for value in profile.values[:8] if (path := table.base / value[:200]).is_file()]
-    if len(files) * 2 <= len(profile.values[:8]):
+    heads = [_head_of_file(table.base / value) for value in profile.values[:8]]
+    found = [head for head in heads if head is not None]
+    if 2 * len(found) <= len(heads):
         return None
-    media = _most_common([_kind_of_file(path) for path in files])
+    media = _most_common([kind_of_bytes(head) for head in found])
     return _media(media, "paths of files") if media else Guess(IgnoreConfig(), "paths of files of an unknown format")
 
 
-def _kind_of_file(path: Path) -> MediaKind | None:
+def _head_of_file(path: Path) -> bytes | None:
     try:
-        with path.open("rb") as file:
-            return kind_of_bytes(file.read(16))
-    except OSError:
+        if path.is_file():
+            with path.open("rb") as file:
+                return file.read(16)
+    except OSError:  # e.g. a value too long for a file's name
         return None
+    return None
 
 
 def _guess_number(profile: TextProfile, name: str, rows: Sequence[int]) -> Guess:
@@ -242,21 +251,25 @@ def _are_classes(numbers: Sequence[float]) -> bool:
 
 
 def _guess_text(profile: TextProfile, name: str) -> Guess:
-    if not profile.is_date and profile.is_unique and len(profile.values) > 1:
-        many = len(profile.values) >= _MAX_SMALL_CLASSES
-        if profile.mean_words <= 1 and (_ID_NAME.fullmatch(name) or (many and profile.is_code)):
+    repeats = f"{profile.num_distinct} different {'dates or times' if profile.is_date else 'values'} that repeat"
+    if not profile.is_date:
+        if _is_id(profile, name):
             return Guess(IgnoreConfig(), "an id: a different code in each row")
-    what = "dates or times, read as they are written" if profile.is_date else ""
-    if profile.tag_separator is not None and not profile.is_date:
-        what = f"labels separated by '{profile.tag_separator}', read word by word"
-    elif _is_category(profile):
-        return Guess(
-            CategoryConfig(),
-            f"{profile.num_distinct} different {'dates or times' if profile.is_date else 'values'} that repeat",
-        )
+        if profile.tag_separator is not None:
+            return Guess(TextConfig(), f"labels separated by '{profile.tag_separator}', read word by word")
+    if _is_category(profile):
+        return Guess(CategoryConfig(), repeats)
+    if profile.is_date:
+        return Guess(TextConfig(), "dates or times, read as they are written")
     if profile.is_grouped_number:
         return Guess(TextConfig(), "numbers like 1,234.50, read as text; write 1234.50 to have them read as numbers")
-    return Guess(TextConfig(), what or f"text ({profile.language}), {profile.mean_words:.0f} words on average")
+    return Guess(TextConfig(), f"text ({profile.language}), {profile.mean_words:.0f} words on average")
+
+
+def _is_id(profile: TextProfile, name: str) -> bool:
+    if len(profile.values) < 2 or not profile.is_unique or profile.mean_words > 1:
+        return False
+    return bool(_ID_NAME.fullmatch(name)) or (profile.is_code and len(profile.values) >= _MAX_SMALL_CLASSES)
 
 
 def _is_category(profile: TextProfile) -> bool:

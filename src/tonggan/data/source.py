@@ -19,12 +19,9 @@ from tonggan.errors import DataError
 _FORMAT = "tonggan-table-1"
 _BLOCK_BYTES = 1 << 20
 
-#: How much a record batch may hold: few enough bytes for a small machine, enough rows for quick random access.
+# How much a record batch may hold: few enough bytes for a small machine, enough rows for quick random access.
 BATCH_ROWS = 32_768
 BATCH_BYTES = 1 << 25
-
-#: How an embedded file is stored, as the public hubs do.
-MEDIA_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 @dataclass(frozen=True)

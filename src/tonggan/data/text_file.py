@@ -26,6 +26,11 @@ def inspect_text(path: Path, *, kind: str) -> tuple[str, str]:
             f"file {path}", got="an empty file", expected="a table", remedy="Check that this is the right file"
         )
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            for _ in _decoded(path, "utf-16"):
+                pass
+        except UnicodeDecodeError as error:
+            raise _refusal(path, got="the mark of UTF-16, but other bytes behind it") from error
         return "utf-16", fingerprint_of(blocks_of(path), kind=kind)
     check = _Utf8Check()
     fingerprint = fingerprint_of(check.watch(blocks_of(path)), kind=kind)
@@ -33,12 +38,18 @@ def inspect_text(path: Path, *, kind: str) -> tuple[str, str]:
         return "utf-8-sig", fingerprint
     if _is_chinese(path):
         return "gb18030", fingerprint
-    raise DataError(
-        f"file {path}",
-        got=f"bytes in line {check.bad_line} that are neither UTF-8 nor GB18030",
-        expected="text in UTF-8",
-        remedy="Save the file as UTF-8",
-    )
+    raise _refusal(path, got=f"bytes in line {check.bad_line} that are neither UTF-8 nor GB18030")
+
+
+def _refusal(path: Path, *, got: str) -> DataError:
+    return DataError(f"file {path}", got=got, expected="text in UTF-8", remedy="Save the file as UTF-8")
+
+
+def _decoded(path: Path, encoding: str) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    for block in blocks_of(path):
+        yield decoder.decode(block)
+    yield decoder.decode(b"", final=True)
 
 
 class _Utf8Check:
@@ -68,14 +79,12 @@ def _is_chinese(path: Path) -> bool:
 
     Western accents followed by a letter are legal GB18030 too, but then give characters outside GB 2312.
     """
-    decoder = codecs.getincrementaldecoder("gb18030")()
     common = seen = 0
     try:
-        for block in blocks_of(path):
-            characters = "".join(character for character in decoder.decode(block) if ord(character) > 127)
+        for text in _decoded(path, "gb18030"):
+            characters = "".join(character for character in text if ord(character) > 127)
             seen += len(characters)
             common += len(characters.encode("gb2312", errors="ignore")) // 2
-        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return common * 2 > seen

@@ -18,7 +18,8 @@ from tonggan.data.records import Record, from_records
 from tonggan.data.source import TableSource, blocks_of, fingerprint_of, reading
 from tonggan.errors import DataError
 
-_TEXT_EXTENSIONS = {"txt", "text", "cls", "cls2", "transcript", "caption", "id"}
+# What WebDataset's own decoders read as text or as an integer.
+_TEXT_EXTENSIONS = {"txt", "text", "transcript", "cls", "cls2", "class", "count", "index", "inx", "id"}
 
 
 def read_webdataset(files: Sequence[Path], *, name: str) -> TableSource:
