@@ -2,8 +2,8 @@
 
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -179,23 +179,20 @@ def test_two_processes_at_once_are_both_right(tmp_path):
     check_all(cache, list(range(60)))
 
 
-def test_it_is_read_while_another_thread_reads(tmp_path):
+def test_several_threads_put_and_read(tmp_path):
     cache = DecodeCache(tmp_path, MODALITY)
-    slots = list(cache.put({key(value): picture(value) for value in range(100)}).values())
-    wrong = []
 
-    def read() -> None:
-        for _ in range(50):
-            wrong.extend(value for value, array in enumerate(cache.read(np.array(slots))) if not (array == value).all())
+    def work(first: int) -> bool:
+        values = range(first, first + 30)
+        slots = {}
+        for value in values:
+            slots |= cache.put({key(value): picture(value)})
+        found = cache.read(np.array([slots[key(value)] for value in values]))
+        return all((array == value).all() for value, array in zip(values, found, strict=True))
 
-    threads = [threading.Thread(target=read) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for value in range(100, 120):
-        cache.put({key(value): picture(value)})
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, [0, 15, 30, 45]))
+    assert len(cache) == 75
 
 
 def test_a_batch_of_pictures_takes_about_a_millisecond(tmp_path):

@@ -17,6 +17,7 @@ import hashlib
 import mmap
 import os
 import sqlite3
+import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -57,6 +58,7 @@ class DecodeCache:
     """What ``modality.decode`` returned for each content seen so far.
 
     A *slot* is the number of an entry; equal content has the equal slot in every table that uses the same settings.
+    All methods are safe to call from several threads.
 
     Args:
         folder: where all caches live; this one gets a folder in it, named by ``modality.cache_key()``.
@@ -70,6 +72,7 @@ class DecodeCache:
         self.folder = folder / modality.cache_key()
         self._index = self.folder / "index.sqlite"
         self._lock = FileLock(self.folder / "lock", poll_interval=0.005)
+        self._growing = threading.Lock()
         self._starts: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._lengths: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._array: NDArray[Any] = np.empty(0)
@@ -132,10 +135,7 @@ class DecodeCache:
         return str(row[0])
 
     def read(self, slots: NDArray[np.int64]) -> list[NDArray[Any] | None]:
-        """The arrays in ``slots``, read-only views of the mapped file; None for a negative slot.
-
-        It is safe to call from any thread.
-        """
+        """The arrays in ``slots``, read-only views of the mapped file; None for a negative slot."""
         if not (slots >= 0).any():
             return [None] * len(slots)
         data, starts, ends = self._array, self._starts[slots], self._starts[slots] + self._lengths[slots]
@@ -186,17 +186,18 @@ class DecodeCache:
 
     def _refresh(self, connection: sqlite3.Connection) -> None:
         """Learn of entries that this or another process has added, and map the data file as far as they reach."""
-        query = "SELECT start, length FROM contents WHERE slot >= ? ORDER BY slot"
-        rows = connection.execute(query, (len(self._starts),))
-        added = np.fromiter(rows, dtype=[("start", np.int64), ("length", np.int64)])
-        if not len(added):
-            return
-        if (added["start"] >= 0).any():
-            dtype, trailing = connection.execute("SELECT dtype, trailing FROM layout").fetchone()
-            shape = tuple(int(size) for size in trailing.split(",") if size)
-            self._array = _map(self.folder / self._data, np.dtype(dtype), (_end(connection), *shape))
-        self._starts = np.concatenate([self._starts, added["start"]])
-        self._lengths = np.concatenate([self._lengths, added["length"]])
+        with self._growing:
+            query = "SELECT start, length FROM contents WHERE slot >= ? ORDER BY slot"
+            rows = connection.execute(query, (len(self._starts),))
+            added = np.fromiter(rows, dtype=[("start", np.int64), ("length", np.int64)])
+            if not len(added):
+                return
+            if (added["start"] >= 0).any():
+                dtype, trailing = connection.execute("SELECT dtype, trailing FROM layout").fetchone()
+                shape = tuple(int(size) for size in trailing.split(",") if size)
+                self._array = _map(self.folder / self._data, np.dtype(dtype), (_end(connection), *shape))
+            self._starts = np.concatenate([self._starts, added["start"]])
+            self._lengths = np.concatenate([self._lengths, added["length"]])
 
     def _open(self) -> str:
         """Name of the data file; a new cache is begun where there is none, or a damaged one."""

@@ -25,7 +25,7 @@ from tonggan.errors import DataError, UnreadableError
 from tonggan.modalities.base import MediaModality
 from tonggan.progress import Progress
 
-_PATHS_PER_BATCH = 8192
+_PATHS_PER_BATCH = 2048
 _PATHS_PER_TASK = 256
 _EMBEDDED_PER_BATCH = 512  # the encoded bytes of these are in memory at once
 _CONTENTS_PER_CHUNK = 64  # so are the encoded bytes of these files
@@ -128,7 +128,7 @@ def _sort_cells(
         elif value is not None:
             raise DataError(
                 who,
-                got=f"{value!r} in row {row + 1}",
+                got=f"{value!r} in row {row}",
                 expected="a path, or encoded bytes",
                 remedy="Declare the column as another kind",
             )
@@ -151,6 +151,7 @@ class _Scan:
         self._files: dict[bytes, bytes] = {}
         self._waiting: list[tuple[bytes, list[int]]] = []
         self._slots: dict[bytes, int] = {}
+        self._num_bytes = 0
 
     def add_contents(self, contents: Sequence[tuple[int, bytes]]) -> None:
         """Take rows whose cells hold encoded bytes."""
@@ -191,8 +192,8 @@ class _Scan:
         new = [key for key in raws if key not in self._slots]
         self._entries.update(zip(new, self.pool.map(self._decode, [raws[key] for key in new]), strict=True))
         self._waiting.extend((key, rows) for key, _, rows in hashed)
-        num_bytes = sum(entry.nbytes for entry in self._entries.values() if not isinstance(entry, str))
-        if num_bytes >= _BYTES_PER_COMMIT:
+        self._num_bytes += sum(getattr(self._entries[key], "nbytes", 0) for key in new)
+        if self._num_bytes >= _BYTES_PER_COMMIT:
             self._commit()
 
     def _decode(self, raw: bytes) -> NDArray[Any] | str:
@@ -208,8 +209,7 @@ class _Scan:
         self._slots.update(self.cache.put(self._entries, files=self._files))
         for key, rows in self._waiting:
             self._assign(rows, self._slots[key])
-        for done in (self._entries, self._files, self._waiting, self._slots):
-            done.clear()
+        self._entries, self._files, self._waiting, self._slots, self._num_bytes = {}, {}, [], {}, 0
 
     def _assign(self, rows: list[int], slot: int) -> None:
         problem = self.cache.problem(slot)
