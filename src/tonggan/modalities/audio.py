@@ -10,6 +10,7 @@ import io
 import math
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -108,7 +109,7 @@ class Audio(MediaModality[AudioConfig]):
         if settings.gain:
             decibels = settings.gain * _uniform(len(values), generator)
             values = values * 10 ** (decibels / 20)
-        return Arrays(values.clamp(-1, 1), arrays.mask)
+        return replace(arrays, values=values.clamp(-1, 1))
 
 
 def _unreadable(got: str, *, expected: str = "a recording", remedy: str) -> UnreadableError:
@@ -182,7 +183,7 @@ def _stretch(arrays: Arrays, *, reach: float, speed: float, generator: torch.Gen
     position = time * rate + offset
     before = position.floor()
     left, right = _at(arrays, before.long(), lengths), _at(arrays, before.long() + 1, lengths)
-    return Arrays(torch.lerp(left, right, position - before), time < new_lengths)
+    return replace(arrays, values=torch.lerp(left, right, position - before), mask=time < new_lengths)
 
 
 def _at(arrays: Arrays, index: Tensor, lengths: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -140,7 +141,7 @@ class Image(MediaModality[ImageConfig]):
             values = _relight(values, settings, generator=generator)
         if settings.cutout:
             values = _cut_out(values, fraction=settings.cutout, generator=generator)
-        return Arrays(values, arrays.mask)
+        return replace(arrays, values=values)
 
 
 def _unreadable(got: str, *, expected: str = "a picture", remedy: str) -> UnreadableError:

@@ -6,6 +6,7 @@ It downloads no vocabulary and knows no words of its own; any Unicode text can b
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -129,7 +130,7 @@ class Text(Modality[TextConfig]):
         if not self.config.word_dropout:
             return arrays
         dropped = torch.rand(arrays.mask.shape, generator=generator) < self.config.word_dropout
-        return Arrays(arrays.values.masked_fill(dropped & arrays.mask, MASK_ID), arrays.mask)
+        return replace(arrays, values=arrays.values.masked_fill(dropped & arrays.mask, MASK_ID))
 
     def state(self) -> dict[str, Any]:
         """The tokenizer in its own JSON."""
