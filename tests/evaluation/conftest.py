@@ -1,17 +1,25 @@
-"""A model worked by hand: the logit of a row is the sum of its inputs that are present."""
+"""A model worked by hand, the logit of a row being the sum of its inputs that are present; and rows of all media."""
 
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pyarrow as pa
 import pytest
+import soundfile
 import torch
 from torch import Tensor, nn
 
-from tonggan.data.dataset import CellSource, Dataset
+from tonggan.data.cache import DecodeCache
+from tonggan.data.dataset import CellSource, Dataset, MediaSource, Source, TextSource
 from tonggan.data.readers import open_table
+from tonggan.data.scan import scan_media
+from tonggan.modalities.audio import Audio, AudioConfig
+from tonggan.modalities.image import Image, ImageConfig
 from tonggan.modalities.table import NumberConfig, TableConfig
+from tonggan.modalities.text import Text, TextConfig
 from tonggan.models.fused import FusedModel
+from tonggan.progress import Progress
 from tonggan.tasks import Binary, BinaryConfig
 from tonggan.tokens import Arrays, Tokens
 
@@ -58,3 +66,31 @@ class Sums:
 @pytest.fixture
 def sums(tmp_path):
     return lambda columns, target: Sums(tmp_path, columns, target)
+
+
+class Mixed:
+    """Two rows with a picture, a recording and a text: the first has all of them, the second nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        PIL.Image.new("RGB", (9, 7), "teal").save(folder / "photo.png")
+        soundfile.write(folder / "sound.wav", np.zeros(160), 16_000)
+        columns = {
+            "photo": [str(folder / "photo.png"), None],
+            "sound": [str(folder / "sound.wav"), None],
+            "note": ["long " * 500, None],
+        }
+        table = open_table(pa.table(columns), cache=folder)
+        inputs: dict[str, Source] = {}
+        for name, modality in {"photo": Image(ImageConfig(size=8)), "sound": Audio(AudioConfig())}.items():
+            cache = DecodeCache(folder / "decoded", modality)
+            column = scan_media(table, name, modality, cache, progress=Progress())
+            inputs[name] = MediaSource(modality, column, cache)
+        inputs["note"] = TextSource(Text(TextConfig()), table, "note")
+        self.task = Binary(BinaryConfig())
+        self.task.fit(["no", "yes"])
+        self.dataset = Dataset(inputs, np.arange(2))
+
+
+@pytest.fixture
+def make_mixed(tmp_path):
+    return lambda: Mixed(tmp_path)

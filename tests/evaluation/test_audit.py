@@ -20,7 +20,7 @@ def run(case, **options) -> Audit:
         case.dataset,
         subsets=subsets,
         kinds=case.kinds,
-        train_target=case.target,
+        baseline=case.task.baseline(case.target, 1),
         seed=0,
         batch_size=64,
         **options,

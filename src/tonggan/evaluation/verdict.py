@@ -8,20 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-# Everything else (log loss, errors in the units of the data, R²) is written as a plain number.
-_SHARES = (
-    "accuracy",
-    "balanced_accuracy",
-    "precision_macro",
-    "recall_macro",
-    "f1_macro",
-    "f1_micro",
-    "roc_auc",
-    "roc_auc_ovr",
-    "average_precision",
-    "average_precision_micro",
-    "expected_calibration_error",
-)
+from tonggan.evaluation.wording import format_gain, format_score, metric_words
 
 
 @dataclass(frozen=True)
@@ -66,12 +53,13 @@ class Comparison:
 
 
 def nothing_to_fuse(name: str, *, score_name: str, full: float) -> Verdict:
-    """The verdict on a model whose only input is ``name``."""
+    """The verdict on a model whose only input, or only kind of input, is ``name``."""
     score = format_score(score_name, full)
+    words = metric_words(score_name)
     return Verdict(
         "nothing to fuse",
-        f"There is nothing to fuse: the model has one input, '{name}', and its {score_name} is {score}.",
-        f"没有可融合的内容：模型只有一个输入“{name}”，其 {score_name} 为 {score}。",
+        f"There is nothing to fuse: the model sees only '{name}', and its {words.english} is {score}.",
+        f"没有可融合的内容：模型只使用“{name}”，其{words.chinese}为 {score}。",
     )
 
 
@@ -101,18 +89,19 @@ def _english(comparison: Comparison, fusion_pays: str) -> str:
     }[fusion_pays]
     how = "a model trained on it alone" if comparison.best_trained_alone else "this model with the others absent"
     place = "the same as" if comparison.gain == 0 else "better than" if comparison.gain > 0 else "worse than"
-    size = "" if comparison.gain == 0 else f"{format_gain(name, abs(comparison.gain))} "
+    size = "" if comparison.gain == 0 else f"{format_gain(name, abs(comparison.gain)).english} "
     text = (
-        f"{opening}: with all inputs {name} is {format_score(name, comparison.full)}, {size}{place} the best single "
-        f"input, '{comparison.best_part}' ({format_score(name, comparison.best_score)}, {how})"
+        f"{opening}: with all inputs {metric_words(name).english} is {format_score(name, comparison.full)}, "
+        f"{size}{place} the best single input, '{comparison.best_part}' "
+        f"({format_score(name, comparison.best_score)}, {how})"
     )
     if comparison.gain_interval is None:
         text += f"; the {comparison.num_rows:,} rows are not enough for an interval"
     else:
-        low, high = comparison.gain_interval
+        low, high = (format_gain(name, bound, signed=True).english for bound in comparison.gain_interval)
         text += (
             f"; the 95 % interval of the gain on {comparison.num_rows:,} rows is "
-            f"{format_gain(name, low, signed=True, unit=False)} to {format_gain(name, high, signed=True)}"
+            f"{low.removesuffix(' points')} to {high}"
         )
     text += "."
     if not comparison.any_trained_alone:
@@ -128,35 +117,18 @@ def _chinese(comparison: Comparison, fusion_pays: str) -> str:
         "uncertain": "尚不能确定融合是否有效",
     }[fusion_pays]
     how = "单独训练的模型" if comparison.best_trained_alone else "同一模型、其余输入缺失"
-    size = format_gain(name, abs(comparison.gain), unit_name="个百分点")
+    size = format_gain(name, abs(comparison.gain)).chinese
     place = "相同" if comparison.gain == 0 else f"好 {size}" if comparison.gain > 0 else f"差 {size}"
     text = (
-        f"{opening}：使用全部输入时 {name} 为 {format_score(name, comparison.full)}，与最好的单一输入"
-        f"“{comparison.best_part}”（{format_score(name, comparison.best_score)}，{how}）相比{place}"
+        f"{opening}：使用全部输入时{metric_words(name).chinese}为 {format_score(name, comparison.full)}，"
+        f"与最好的单一输入“{comparison.best_part}”（{format_score(name, comparison.best_score)}，{how}）相比{place}"
     )
     if comparison.gain_interval is None:
         text += f"；{comparison.num_rows:,} 行数据不足以给出区间"
     else:
-        low, high = comparison.gain_interval
-        text += (
-            f"；在 {comparison.num_rows:,} 行上，增益的 95 % 区间为 "
-            f"{format_gain(name, low, signed=True, unit=False)} 至 "
-            f"{format_gain(name, high, signed=True, unit_name='个百分点')}"
-        )
+        low, high = (format_gain(name, bound, signed=True).chinese for bound in comparison.gain_interval)
+        text += f"；在 {comparison.num_rows:,} 行上，增益的 95 % 区间为 {low.removesuffix(' 个百分点')} 至 {high}"
     text += "。"
     if not comparison.any_trained_alone:
         text += "没有为任何单一输入单独训练模型；这样的专用模型可能比此处的单一输入更好。"
     return text
-
-
-def format_score(name: str, value: float) -> str:
-    """A metric as a person reads it: a percentage where it is a share, else four significant digits."""
-    return f"{100 * value:.1f} %" if name in _SHARES else f"{value:.4g}"
-
-
-def format_gain(name: str, value: float, *, signed: bool = False, unit: bool = True, unit_name: str = "points") -> str:
-    """A difference of two values of a metric: in percentage points where it is a share."""
-    sign = "+" if signed else ""
-    if name not in _SHARES:
-        return f"{value:{sign}.4g}"
-    return f"{100 * value:{sign}.1f}" + (f" {unit_name}" if unit else "")

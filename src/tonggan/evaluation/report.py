@@ -1,0 +1,94 @@
+"""Write a run's result as one self-contained HTML page in English and Chinese.
+
+The page loads nothing, runs no script (its own policy forbids both), and escapes whatever came from the data. Nothing
+is computed here: ``content.py`` says what a page shows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from tonggan.evaluation.charts import Line, line_chart, reliability_chart, scatter_chart
+from tonggan.evaluation.content import PartResult, ReportContent
+from tonggan.evaluation.wording import Words, format_gain, format_score, is_share, metric_words
+
+
+def write_report(path: Path, *, content: ReportContent) -> None:
+    """Write ``content`` to ``path`` as HTML; an older page there is replaced at once or not at all."""
+    text = render_report(content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)  # noqa: PTH105
+
+
+def render_report(content: ReportContent) -> str:
+    """The page as text."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals.update(
+        metric_name=_metric_name,
+        score=format_score,
+        gain=format_gain,
+        interval=_interval,
+        bar=_bar,
+        heat=_heat,
+        charts=_charts(content),
+        reliability_chart=reliability_chart,
+        scatter_chart=scatter_chart,
+    )
+    template = environment.from_string(files("tonggan.evaluation").joinpath("report.html").read_text(encoding="utf-8"))
+    metric_names = list(dict.fromkeys(name for part in content.results for name in part.metrics))
+    return template.render(content=content, headline=content.results[-1], metric_names=metric_names)
+
+
+def _metric_name(name: str) -> Words:
+    return metric_words(name).capitalized()
+
+
+def _interval(part: PartResult, name: str) -> str:
+    """The 95 % interval of a metric, with the unit once; empty where there is none."""
+    if name not in part.intervals:
+        return ""
+    low, high = (format_score(name, value) for value in part.intervals[name])
+    return f"{low.removesuffix(' %')} – {high}"
+
+
+def _bar(value: float, *, name: str, scores: Mapping[str, float]) -> str:
+    """The width of a score's bar as a CSS length: of 1 for a share, else of the greatest score shown."""
+    top = 1.0 if is_share(name) else max([*scores.values(), 1e-12])
+    return f"{100 * min(1.0, max(0.0, value / top)):.1f}%"
+
+
+def _heat(count: int, *, total: int) -> str:
+    """How strongly a cell of the confusion matrix is colored, in percent."""
+    return f"{round(90 * count / total) if total else 0}%"
+
+
+def _charts(content: ReportContent) -> Mapping[str, Markup]:
+    """The learning curves by what they show."""
+    if not content.history:
+        return {}
+    step = Words("Step", "步数")
+    losses = [
+        Line(Words("training", "训练"), _points(content, "train_loss")),
+        Line(Words("validation", "验证"), _points(content, "valid_loss")),
+    ]
+    scores = [Line(Words("validation", "验证"), _points(content, "valid_score"))]
+    charts = {
+        "loss": line_chart(losses, x_label=step, y_label=Words("Loss", "损失")),
+        "score": line_chart(scores, x_label=step, y_label=_metric_name(content.score_name)),
+    }
+    return {name: chart for name, chart in charts.items() if chart}
+
+
+def _points(content: ReportContent, key: str) -> list[tuple[float, float]]:
+    entries: list[Mapping[str, Any]] = [entry for entry in content.history if entry.get(key) is not None]
+    return [(float(entry["step"]), float(entry[key])) for entry in entries]

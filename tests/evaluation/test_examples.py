@@ -1,0 +1,112 @@
+import base64
+import io
+import wave
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tonggan.evaluation.examples import (
+    audio_address,
+    calibration,
+    confusion,
+    find_mistakes,
+    image_address,
+    scatters,
+)
+from tonggan.evaluation.predict import Outputs, collect
+from tonggan.tasks import Multiclass, MulticlassConfig, Regress, RegressConfig, Tag, TagConfig
+
+
+def content(address: str, prefix: str) -> io.BytesIO:
+    assert address.startswith(prefix)
+    return io.BytesIO(base64.b64decode(address.removeprefix(prefix)))
+
+
+def test_a_picture_survives():
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 7), dtype=np.uint8)
+    read = np.asarray(Image.open(content(image_address(pixels), "data:image/png;base64,")))
+    assert np.array_equal(read.transpose(2, 0, 1), pixels)
+
+
+def test_a_sound_survives_and_is_cut_after_ten_seconds():
+    samples = np.arange(-100, 100, dtype=np.int16)
+    with wave.open(content(audio_address(samples, sample_rate=8000), "data:audio/wav;base64,")) as file:
+        assert (file.getframerate(), file.getnchannels()) == (8000, 1)
+        assert np.array_equal(np.frombuffer(file.readframes(200), dtype="<i2"), samples)
+    with wave.open(content(audio_address(np.zeros(900, np.int16), sample_rate=50), "data:audio/wav;base64,")) as file:
+        assert file.getnframes() == 500
+
+
+def test_confusion_worked_by_hand_with_the_largest_classes():
+    task = Multiclass(MulticlassConfig())
+    task.fit(["a", "b", "c"])
+    target = torch.tensor([0, 0, 1, 2, 2, 2])
+    outputs = torch.nn.functional.one_hot(torch.tensor([0, 1, 1, 2, 0, 2]), 3).float()
+    assert confusion(task, outputs, target).counts == [[1, 1, 0], [0, 1, 0], [1, 0, 2]]
+    largest = confusion(task, outputs, target, max_classes=2)
+    assert (largest.labels, largest.counts, largest.num_hidden) == (["a", "c"], [[1, 0], [1, 2]], 1)
+
+
+def test_the_surest_mistakes_come_first_with_their_cells(sums):
+    case = sums({"left": np.array([1.0, 1.0, -1.0, -1.0])}, np.array([1, 0, 0, 1]))
+    outputs = collect(case.model, case.task, case.dataset.take(np.array([3, 0, 1, 2])))
+    first, second = find_mistakes(case.task, outputs, case.dataset)
+    # Logits are -1.1 on row 3 and 0.9 on row 1, both wrong.
+    assert (first.row, first.predicted, first.truth) == (3, "no (75%)", "yes")
+    assert (second.row, second.predicted, second.truth) == (1, "yes (71%)", "no")
+    assert [(cell.name, cell.kind, cell.content) for cell in first.cells] == [("left", "text", "-1.0")]
+    assert len(find_mistakes(case.task, outputs, case.dataset, limit=1)) == 1
+
+
+def test_mistakes_with_pictures_sounds_and_texts(make_mixed):
+    case = make_mixed()
+    outputs = Outputs(torch.tensor([[-5.0], [-4.0]]), torch.tensor([1, 1]), torch.tensor([0, 1]))
+    full, empty = find_mistakes(case.task, outputs, case.dataset)
+    assert [(cell.name, cell.kind) for cell in full.cells] == [("photo", "image"), ("sound", "audio"), ("note", "text")]
+    assert full.cells[0].content.startswith("data:image/png;base64,")
+    assert full.cells[1].content.startswith("data:audio/wav;base64,")
+    assert full.cells[2].content == "long " * 119 + "long…"
+    assert [cell.content for cell in empty.cells] == [None, None, None]
+
+
+def test_several_labels():
+    task = Tag(TagConfig())
+    task.fit(["a|b", "c"])
+    outputs = torch.tensor([[3.0, -3.0, -3.0], [3.0, -3.0, -9.0], [-3.0, -3.0, -1.0]])
+    target = torch.tensor([[1.0, 0, 0], [1, 0, 1], [0, 0, 0]])
+    (mistake,) = find_mistakes(task, Outputs(outputs, target, torch.arange(3)), _no_inputs())
+    assert (mistake.row, mistake.predicted, mistake.truth) == (1, "a (95%)", "a, c")
+    assert confusion(task, outputs, target) is None
+
+
+def test_numbers():
+    task = Regress(RegressConfig())
+    task.fit([0.0, 2.0])
+    outputs, target = torch.tensor([[0.0], [1.0], [4.0]]), torch.tensor([[0.0], [2.0], [1.0]])
+    mistakes = find_mistakes(task, Outputs(outputs, target, torch.arange(3)), _no_inputs())
+    assert [(mistake.row, mistake.predicted, mistake.truth) for mistake in mistakes] == [(2, "5", "2"), (1, "2", "3")]
+    (scatter,) = scatters(task, outputs, target)
+    assert (scatter.truth, scatter.predicted) == ([1, 3, 2], [1, 2, 5])
+    assert len(scatters(task, outputs, target, max_points=2)[0].truth) == 2
+    assert calibration(task, outputs, target) is None
+    several = Regress(RegressConfig())
+    several.fit([{"x": 0.0, "y": 1.0}, {"x": 2.0, "y": 5.0}])
+    assert [scatter.name for scatter in scatters(several, torch.zeros(4, 2), torch.zeros(4, 2))] == ["x", "y"]
+
+
+def test_reliability_without_and_with_the_temperature():
+    task = Multiclass(MulticlassConfig())
+    task.fit(["a", "b"])
+    task.temperature = 2.0
+    outputs, target = torch.tensor([[4.0, 0.0]]), torch.tensor([0])
+    result = calibration(task, outputs, target)
+    assert result.before[0].confidence == pytest.approx(float(torch.sigmoid(torch.tensor(4.0))))
+    assert result.after[0].confidence == pytest.approx(float(torch.sigmoid(torch.tensor(2.0))))
+
+
+def _no_inputs():
+    from tonggan.data.dataset import Dataset
+
+    return Dataset({}, np.arange(3))

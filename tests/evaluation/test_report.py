@@ -1,0 +1,174 @@
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+import torch
+
+from tonggan.data.findings import Finding
+from tonggan.evaluation.audit import Audit
+from tonggan.evaluation.calibration import ReliabilityBin
+from tonggan.evaluation.content import (
+    Calibration,
+    Cell,
+    ColumnSummary,
+    Confusion,
+    Mistake,
+    PartResult,
+    ReportContent,
+    Scatter,
+    SplitSummary,
+)
+from tonggan.evaluation.report import render_report, write_report
+from tonggan.evaluation.subsets import SubsetRow
+from tonggan.evaluation.verdict import Verdict
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> \"'&{{ 7 * 7 }}"
+SMALLEST = ReportContent("a run", "price", "regression", "r2", [PartResult("valid", 10, {"r2": 0.5}, {})])
+
+
+def full_content(text: str) -> ReportContent:
+    metrics = {"accuracy": 0.913, "log_loss": 0.25}
+    rows = [SubsetRow(present, 1234, 0.5, metrics, torch.zeros(1)) for present in [(), (text,), ("b",), (text, "b")]]
+    bins = [ReliabilityBin(0.5, 0.6, 4, 0.55, 0.5)]
+    return ReportContent(
+        title=text,
+        target=text,
+        task_kind="multiclass",
+        score_name="accuracy",
+        results=[PartResult("test", 1234, metrics, {"accuracy": (0.9, 0.93)})],
+        splits=[SplitSummary("train", 5000, text, 3)],
+        columns=[ColumnSummary(text, "input", "image", text), ColumnSummary("b", "target", "category", text)],
+        findings=[Finding("warning", text, "train", 1, text, "有问题：" + text, text, text)],
+        subsets=rows,
+        audit=Audit(
+            "accuracy",
+            True,
+            1234,
+            majority=0.2,
+            alone={text: 0.5, "b": 0.3},
+            alone_trained={text: 0.6},
+            shuffled={text: 0.3, "b": 0.4},
+            full=0.913,
+            shapley={text: 0.4, "b": -0.1},
+            verdict=Verdict("yes", "Fusion pays: " + text, "融合有效：" + text),
+        ),
+        history=[{"step": step, "train_loss": 1.0, "valid_loss": 2.0, "valid_score": 0.5} for step in (10, 20)],
+        confusion=Confusion([text, "b"], [[3, 1], [0, 0]], 2),
+        calibration=Calibration(1.5, bins, bins),
+        scatters=[Scatter(text, [1.0, 2.0], [1.5, 2.5])],
+        mistakes=[
+            Mistake(
+                7,
+                text,
+                text,
+                [
+                    Cell(text, "text", text),
+                    Cell("photo", "image", "data:image/png;base64,AAAA"),
+                    Cell("sound", "audio", "data:audio/wav;base64,AAAA"),
+                    Cell("gone", "image", None),
+                ],
+            )
+        ],
+        recipe=text,
+        facts={text: text},
+    )
+
+
+class Page(HTMLParser):
+    """Collects tags, and checks that each is closed."""
+
+    VOID = frozenset({"meta", "input", "img"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_hostile_text_is_shown_and_does_not_run():
+    page = Page(render_report(full_content(HOSTILE)))
+    assert not [tag for tag, _ in page.tags if tag in {"script", "iframe", "object", "link", "base"}]
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert len([tag for tag, _ in page.tags if tag == "img"]) == 1
+    assert "".join(page.text).count("{{ 7 * 7 }}") > 10
+
+
+def test_nothing_is_loaded_from_elsewhere():
+    text = render_report(full_content("plain"))
+    page = Page(text)
+    addresses = [value for _, attributes in page.tags for name, value in attributes.items() if name in {"src", "href"}]
+    assert addresses == ["data:image/png;base64,AAAA", "data:audio/wav;base64,AAAA"]
+    assert not re.search(r"url\(|@import|https?://", text)
+    assert "default-src 'none'" in text
+
+
+def test_every_label_has_both_languages():
+    page = Page(render_report(full_content("plain")))
+    english = [attributes for _, attributes in page.tags if attributes.get("lang") == "en" and "class" in attributes]
+    chinese = [attributes for _, attributes in page.tags if attributes.get("lang") == "zh-CN"]
+    assert len(english) == len(chinese) > 40
+
+
+def test_what_the_page_says():
+    text = " ".join("".join(Page(render_report(full_content("plain"))).text).split())
+    for expected in [
+        "91.3 %",
+        "90.0 – 93.0 %",
+        "Fusion pays: plain",
+        "融合有效：plain",
+        "0.25",
+        "+40.0 points",
+        "-10.0 个百分点",
+        "有问题：plain",
+        "The 2 largest classes; 2 smaller ones are not shown.",
+        "1,234 rows",
+        "absent",
+        "1.500",
+    ]:
+        assert expected in text, expected
+
+
+def test_the_smallest_page():
+    text = render_report(SMALLEST)
+    Page(text)
+    assert "0.5" in text
+    assert "<h2>" in text
+    for absent in ("Confusion", "multimodal", "confident mistakes", "Learning curves", "Shapley"):
+        assert absent not in text
+
+
+def test_a_single_input_has_no_shares(tmp_path):
+    content = full_content("plain")
+    alone = replace(content.audit, alone={"b": 0.9}, alone_trained={}, shuffled={}, shapley={"b": 0.5})
+    assert "Shapley" not in render_report(replace(content, audit=alone))
+
+
+def test_the_file_replaces_an_older_one(tmp_path):
+    path = tmp_path / "run" / "report.html"
+    write_report(path, content=SMALLEST)
+    write_report(path, content=replace(SMALLEST, title="another run · 另一次"))
+    assert "another run · 另一次" in path.read_text(encoding="utf-8")
+    assert [found.name for found in path.parent.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize(("kind", "words"), [("regression", "Always the mean"), ("multilabel", "label frequencies")])
+def test_the_baseline_is_named_by_the_task(kind, words):
+    assert words in render_report(replace(full_content("plain"), task_kind=kind))
