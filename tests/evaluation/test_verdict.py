@@ -8,6 +8,7 @@ from tonggan.evaluation.wording import format_gain, format_score, metric_words
 COMPARISON = Comparison(
     score_name="r2",
     num_rows=1234,
+    num_different=300,
     full=0.8,
     best_part="photo",
     best_score=0.75,
@@ -55,6 +56,14 @@ def test_what_is_not_known_is_said():
     assert "相比相同；1,234 行数据不足以给出区间。没有为任何单一输入单独训练模型" in verdict.sentence_zh
 
 
+def test_a_handful_of_rows_proves_nothing():
+    # Four rows better and none worse: the bootstrap's interval lies above zero, the sign test has p = 2 / 2^4.
+    verdict = judge(replace(COMPARISON, num_different=4))
+    assert verdict.fusion_pays == "uncertain"
+    assert "the two differ in too few rows (4) to be sure" in verdict.sentence
+    assert "两者结果不同的行太少（4 行）" in verdict.sentence_zh
+
+
 def test_one_input():
     verdict = nothing_to_fuse("photo", score_name="accuracy", full=0.9)
     assert verdict.sentence == "There is nothing to fuse: the model sees only 'photo', and its accuracy is 90.0 %."
@@ -66,5 +75,6 @@ def test_numbers_as_a_person_reads_them():
     assert format_score("rmse", 1234.5678) == "1235"
     assert format_gain("f1_macro", -0.0123, signed=True).english == "-1.2 points"
     assert format_gain("f1_macro", 0.0123).chinese == "1.2 个百分点"
+    assert format_gain("accuracy", 0.0004).english == "0.04 points"
     assert format_gain("log_loss", 0.25, signed=True).english == "+0.25"
     assert metric_words("my_metric").chinese == "my_metric"

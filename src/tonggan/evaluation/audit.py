@@ -175,6 +175,7 @@ def _compare(
     return Comparison(
         score_name=task.score_name,
         num_rows=len(target),
+        num_different=sum(one != other for one, other in zip(task.decode(full), task.decode(best), strict=True)),
         full=score,
         best_part=best_part,
         best_score=best_score,

@@ -10,14 +10,18 @@ from typing import Literal
 
 from tonggan.evaluation.wording import format_gain, format_score, metric_words
 
+# With fewer rows told apart, no outcome is significant at 5 % by the exact sign test (2 / 2^5 > 0.05), whatever the
+# bootstrap says: its intervals are too narrow where so little differs.
+_FEWEST_DIFFERENT_ROWS = 6
+
 
 @dataclass(frozen=True)
 class Verdict:
     """Whether the full model beats its best single part.
 
     Attributes:
-        fusion_pays: ``yes`` where the 95 % interval of the gain lies above zero, ``no`` where the gain is not above
-            zero, ``uncertain`` between, ``nothing to fuse`` for a model of one input.
+        fusion_pays: ``yes`` where the 95 % interval of the gain lies above zero and rests on enough rows, ``no`` where
+            the gain is not above zero, ``uncertain`` between, ``nothing to fuse`` for a model of one input.
         best_part: the best single input, None where there is nothing to fuse.
         best_trained_alone: whether that is a model trained on this input alone, not this model with the others absent.
         best_score: its score.
@@ -39,10 +43,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The numbers behind a verdict on a model with several inputs; ``gain`` and its interval as in ``Verdict``."""
+    """The numbers behind a verdict on a model with several inputs; ``gain`` and its interval as in ``Verdict``.
+
+    ``num_different`` counts the rows that the full model and the best part answer differently.
+    """
 
     score_name: str
     num_rows: int
+    num_different: int
     full: float
     best_part: str
     best_score: float
@@ -65,7 +73,11 @@ def nothing_to_fuse(name: str, *, score_name: str, full: float) -> Verdict:
 
 def judge(comparison: Comparison) -> Verdict:
     """The verdict on a model with several inputs."""
-    certain = comparison.gain_interval is not None and comparison.gain_interval[0] > 0
+    certain = (
+        comparison.gain_interval is not None
+        and comparison.gain_interval[0] > 0
+        and comparison.num_different >= _FEWEST_DIFFERENT_ROWS
+    )
     fusion_pays: Literal["yes", "no", "uncertain"]
     fusion_pays = "no" if comparison.gain <= 0 else "yes" if certain else "uncertain"
     return Verdict(
@@ -103,6 +115,8 @@ def _english(comparison: Comparison, fusion_pays: str) -> str:
             f"; the 95 % interval of the gain on {comparison.num_rows:,} rows is "
             f"{low.removesuffix(' points')} to {high}"
         )
+    if comparison.num_different < _FEWEST_DIFFERENT_ROWS:
+        text += f"; the two differ in too few rows ({comparison.num_different}) to be sure of any difference"
     text += "."
     if not comparison.any_trained_alone:
         text += " No model was trained on one input alone; such a specialist may do better than its part here."
@@ -128,6 +142,8 @@ def _chinese(comparison: Comparison, fusion_pays: str) -> str:
     else:
         low, high = (format_gain(name, bound, signed=True).chinese for bound in comparison.gain_interval)
         text += f"；在 {comparison.num_rows:,} 行上，增益的 95 % 区间为 {low.removesuffix(' 个百分点')} 至 {high}"
+    if comparison.num_different < _FEWEST_DIFFERENT_ROWS:
+        text += f"；两者结果不同的行太少（{comparison.num_different} 行），无法确定差异"
     text += "。"
     if not comparison.any_trained_alone:
         text += "没有为任何单一输入单独训练模型；这样的专用模型可能比此处的单一输入更好。"

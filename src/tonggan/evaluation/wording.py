@@ -54,9 +54,10 @@ def format_score(name: str, value: float) -> str:
 
 
 def format_gain(name: str, value: float, *, signed: bool = False) -> Words:
-    """A difference of two values of a metric: in percentage points where it is a share."""
+    """A difference of two values of a metric: in percentage points where it is a share, finer below one."""
     sign = "+" if signed else ""
     if not is_share(name):
         return Words(f"{value:{sign}.4g}", f"{value:{sign}.4g}")
-    points = f"{100 * value:{sign}.1f}"
+    decimals = 1 if abs(value) >= 0.01 or value == 0 else 2
+    points = f"{100 * value:{sign}.{decimals}f}"
     return Words(f"{points} points", f"{points} 个百分点")
