@@ -63,7 +63,21 @@ class Arrays(Masked):
     audio         float32 samples ``[B, T]``     ``[B, T]``
     table         float32 ``[B, C]``             ``[B, C]``
     ============  =============================  ===========
+
+    Where several rows of a batch show the same picture or recording, it stands here once, and ``index`` [rows] int64
+    says for each row of the batch which one is its own; None is one each.
     """
+
+    index: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Arrays:
+        """The same on ``device``."""
+        index = None if self.index is None else self.index.to(device)
+        return Arrays(self.values.to(device), self.mask.to(device), index)
+
+    def expand(self) -> Arrays:
+        """One for each row of the batch, what rows share copied."""
+        return self if self.index is None else Arrays(self.values[self.index], self.mask[self.index])
 
 
 @dataclass(frozen=True)

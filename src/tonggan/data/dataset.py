@@ -33,6 +33,10 @@ class Source(ABC):
     def items(self, rows: NDArray[np.int64]) -> Sequence[Any]:
         """What ``modality.collate`` reads, for each of ``rows`` of the table."""
 
+    def shared(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:  # noqa: ARG002
+        """Fewer rows that show all that ``rows`` show, and for each of ``rows`` which of them; None if none are equal."""
+        return None
+
 
 @dataclass(frozen=True)
 class MediaSource(Source):
@@ -44,6 +48,10 @@ class MediaSource(Source):
 
     def items(self, rows: NDArray[np.int64]) -> Sequence[NDArray[Any] | None]:
         return self.cache.read(self.column.slots[rows])
+
+    def shared(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        slots, first, index = np.unique(self.column.slots[rows], return_index=True, return_inverse=True)
+        return (rows[first], index) if len(slots) < len(rows) else None
 
 
 @dataclass(frozen=True)
@@ -79,11 +87,14 @@ class Dataset:
         inputs: the source of each input, by input name.
         rows: int64 ``[N]``, row numbers of the table.
         target: ``[N, ...]``, encoded by the task; None where there is none to compare with.
+        groups: int64 ``[N]``; rows with an equal number go into the same batch, so that what they share is encoded
+            once. None mixes all rows.
     """
 
     inputs: Mapping[str, Source]
     rows: NDArray[np.int64]
     target: Tensor | None = None
+    groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         assert self.target is None or len(self.target) == len(self.rows), "target and rows differ in length"
@@ -96,13 +107,16 @@ class Dataset:
         rows = self.rows[positions]
         arrays: dict[str, Arrays] = {}
         for name, source in self.inputs.items():
-            arrays[name] = source.modality.collate(source.items(rows))
+            shared = source.shared(rows)
+            made = source.modality.collate(source.items(rows if shared is None else shared[0]))
             if generator is not None:
-                arrays[name] = source.modality.augment(arrays[name], generator)
+                made = source.modality.augment(made, generator)
+            arrays[name] = made if shared is None else replace(made, index=torch.from_numpy(shared[1]))
         target = None if self.target is None else self.target[torch.from_numpy(positions)]
         return Batch(torch.from_numpy(rows), arrays, target)
 
     def take(self, positions: NDArray[np.int64]) -> Dataset:
         """The data set of the rows at ``positions`` only."""
         target = None if self.target is None else self.target[torch.from_numpy(positions)]
-        return replace(self, rows=self.rows[positions], target=target)
+        groups = None if self.groups is None else self.groups[positions]
+        return replace(self, rows=self.rows[positions], target=target, groups=groups)

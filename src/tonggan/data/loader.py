@@ -75,7 +75,13 @@ class Loader:
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if not self.shuffle:
             return np.arange(len(self.dataset))
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset))
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset))
+        if self.dataset.groups is None:
+            return order
+        # Groups in the order in which their first row was drawn, each with its rows side by side.
+        drawn = self.dataset.groups[order]
+        _, first, group = np.unique(drawn, return_index=True, return_inverse=True)
+        return order[np.argsort(first[group], kind="stable")]
 
     def _batch(self, order: NDArray[np.int64], epoch: int, index: int) -> Batch:
         positions = order[index * self.batch_size : (index + 1) * self.batch_size]

@@ -41,8 +41,13 @@ class FusedModel(nn.Module):
         self.modality_dropout = modality_dropout
 
     def encode(self, inputs: Mapping[str, Arrays]) -> dict[str, Tokens]:
-        """Tokens of each input, before any is dropped."""
-        return {name: encoder(inputs[name]) for name, encoder in zip(self.names, self.encoders, strict=True)}
+        """Tokens of each input, before any is dropped; what rows share is encoded once."""
+        tokens = {}
+        for name, encoder in zip(self.names, self.encoders, strict=True):
+            encoded: Tokens = encoder(inputs[name])
+            index = inputs[name].index
+            tokens[name] = encoded if index is None else encoded.take(index)
+        return tokens
 
     def fuse(self, tokens: Mapping[str, Tokens]) -> Tokens:
         """Fused Tokens; ``tokens`` may have any of its inputs masked out."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +310,10 @@ def prepare(
         )
         for split, table in tables.items()
     }
+    if recipe.data.batch_by is not None:
+        rows = train.values(recipe.data.batch_by, usable["train"])
+        groups = np.unique(np.array([str(value) for value in rows]), return_inverse=True)[1]
+        datasets["train"] = replace(datasets["train"], groups=groups)
     resolved = recipe.model_copy(
         update={"columns": columns, "task": task_config, "model": recipe.model.resolve(modalities)}
     )

@@ -37,6 +37,9 @@ class DataConfig(Config):
     """Keep only the rows whose column has one of these values."""
     group: str | None = None
     """Column whose equal values never fall on both sides of the cut between train and valid, e.g. a patient."""
+    batch_by: str | None = None
+    """Column whose equal values go into the same batch in training, e.g. the picture that many questions are about:
+    what rows share is encoded once."""
     valid_fraction: float = Field(default=0.1, gt=0.0, lt=0.9)
     """Share of 'train' that is cut off for validation when there is no table for it."""
     max_rows: int | None = Field(default=None, ge=8)
