@@ -8,8 +8,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from tonggan.encoders import EncoderConfig
+from tonggan.fusion import FusionConfig
+from tonggan.tasks import TaskConfig
 
 SOURCE = Path(__file__).parents[1] / "src" / "tonggan"
 TESTS = Path(__file__).parent
@@ -17,7 +22,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # From the ground up: a file imports only from layers before its own, or from its own folder.
 LAYERS = [
-    ("errors", "config", "tokens", "progress"),
+    ("errors", "progress"),
+    ("config", "tokens"),
     ("layers",),
     ("modalities",),
     ("data",),
@@ -102,15 +108,21 @@ def test_files_and_functions_stay_short() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("folder", ["encoders", "fusion"])
-def test_every_part_passes_its_contract_in_a_test_of_its_own(folder: str) -> None:
-    check = {"encoders": "check_encoder", "fusion": "check_fusion"}[folder]
-    for path in sorted((SOURCE / folder).glob("*.py")):
-        if "kind: Literal[" not in path.read_text(encoding="utf-8"):
-            continue
-        test = TESTS / folder / f"test_{path.stem}.py"
-        assert test.is_file(), f"{path.name} has no {test.relative_to(TESTS)}"
+@pytest.mark.parametrize(
+    ("family", "check"), [(EncoderConfig, "check_encoder"), (FusionConfig, "check_fusion"), (TaskConfig, "check_task")]
+)
+def test_every_part_passes_its_contract_in_a_test_of_its_own(family: object, check: str) -> None:
+    union, *_ = get_args(family)
+    for config in get_args(union):
+        *_, folder, module = config.__module__.split(".")
+        test = TESTS / folder / f"test_{module}.py"
+        assert test.is_file(), f"{config.__name__} has no {test.relative_to(TESTS)}"
         assert check in test.read_text(encoding="utf-8"), f"{test.name} does not call {check}"
+
+
+def test_every_shipped_recipe_runs_in_a_test() -> None:
+    text = (TESTS / "recipes" / "test_recipes.py").read_text(encoding="utf-8")
+    assert "recipe_names()" in text
 
 
 def test_every_file_opens_with_its_purpose() -> None:

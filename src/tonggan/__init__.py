@@ -1,8 +1,8 @@
 """Tonggan (通感): multimodal models from a table of pictures, texts, sounds and numbers, on hardware you own.
 
-    >>> import tonggan
-    >>> model = tonggan.fit("train.csv", target="label", out="runs/first")  # doctest: +SKIP
-    >>> tonggan.load("runs/first").predict("new.csv")  # doctest: +SKIP
+>>> import tonggan
+>>> model = tonggan.fit("train.csv", target="label", out="runs/first")  # doctest: +SKIP
+>>> tonggan.load("runs/first").predict("new.csv")  # doctest: +SKIP
 """
 
 from __future__ import annotations

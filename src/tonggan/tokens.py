@@ -86,9 +86,8 @@ class Tokens(Masked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        assert self.values.dim() == 3 and self.mask.dim() == 2, (
-            f"Tokens want values [B, L, D] and mask [B, L], not {tuple(self.values.shape)} and {tuple(self.mask.shape)}"
-        )
+        dims = (self.values.dim(), self.mask.dim())
+        assert dims == (3, 2), f"Tokens want values [B, L, D] and mask [B, L], not {dims} dimensions"
 
     @property
     def dim(self) -> int:
@@ -104,7 +103,8 @@ class Tokens(Masked):
     @staticmethod
     def concat(parts: Sequence[Tokens]) -> Tokens:
         """All tokens of ``parts`` side by side along L."""
-        return Tokens(torch.cat([part.values for part in parts], dim=1), torch.cat([part.mask for part in parts], dim=1))
+        values = torch.cat([part.values for part in parts], dim=1)
+        return Tokens(values, torch.cat([part.mask for part in parts], dim=1))
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Source(ABC):
         """What ``modality.collate`` reads, for each of ``rows`` of the table."""
 
     def shared(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:  # noqa: ARG002
-        """Fewer rows that show all that ``rows`` show, and for each of ``rows`` which of them; None if none are equal."""
+        """Fewer rows that show all that ``rows`` show, and for each of ``rows`` which of them; None if all differ."""
         return None
 
 

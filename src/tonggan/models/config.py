@@ -37,7 +37,7 @@ class ModelConfig(Config):
         """The same with an encoder for each input.
 
         Raises:
-            ConfigError: an encoder is declared for an input that does not exist.
+            ConfigError: an encoder is declared for an input that does not exist or is of another modality.
         """
         unknown = set(self.encoders) - set(modalities)
         if unknown:
@@ -50,18 +50,31 @@ class ModelConfig(Config):
         encoders = {
             name: self.encoders.get(name) or default_encoder(modality.kind) for name, modality in modalities.items()
         }
+        for name, modality in modalities.items():
+            _check_reads(encoders[name].kind, name, modality.kind)
         return self.model_copy(update={"encoders": encoders})
 
     def build(self, modalities: Mapping[str, Modality[Any]], *, num_outputs: int) -> FusedModel:
         """The model with new random weights (from torch's global generator).
 
         Raises:
-            ConfigError: an encoder cannot read its input's modality.
+            ConfigError: as ``resolve``.
         """
-        resolved = self.resolve(modalities)
+        encoders: Mapping[str, Any] = self.resolve(modalities).encoders
         return FusedModel(
-            {name: resolved.encoders[name].build(modality, dim=self.dim) for name, modality in modalities.items()},
+            {name: encoders[name].build(modality, dim=self.dim) for name, modality in modalities.items()},
             fusion=self.fusion.build(tuple(modalities), dim=self.dim),
             head=self.head.build(self.dim, num_outputs=num_outputs),
             modality_dropout=self.modality_dropout,
+        )
+
+
+def _check_reads(encoder: str, name: str, modality: str) -> None:
+    # Every encoder's kind opens with the modality that it reads.
+    if encoder.partition("_")[0] != modality:
+        raise ConfigError(
+            f"model.encoders.{name}",
+            got=f"kind '{encoder}' for an input of kind '{modality}'",
+            expected=f"an encoder of kind '{modality}…'",
+            remedy=f"Choose one that reads {modality}, or declare another kind for the column",
         )

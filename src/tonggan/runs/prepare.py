@@ -292,28 +292,7 @@ def prepare(
     if quarantine is not None:
         diagnosis.write_quarantine(quarantine)
     diagnosis.check(max_bad=recipe.max_bad)
-    # Rows without a usable target are in the quarantine; the rest of them learn and are measured.
-    usable = {
-        split: np.setdiff1d(np.arange(len(table)), diagnosis.rows(split, columns=recipe.target))
-        for split, table in tables.items()
-    }
-    task.fit(target_values(train.select(usable["train"]), recipe.target))
-    fit_modalities(modalities, train, progress=progress)
-    datasets = {
-        split: build_dataset(
-            table,
-            modalities,
-            media=media[split],
-            caches=caches,
-            rows=usable[split],
-            target=task.encode(target_values(table.select(usable[split]), recipe.target)),
-        )
-        for split, table in tables.items()
-    }
-    if recipe.data.batch_by is not None:
-        rows = train.values(recipe.data.batch_by, usable["train"])
-        groups = np.unique(np.array([str(value) for value in rows]), return_inverse=True)[1]
-        datasets["train"] = replace(datasets["train"], groups=groups)
+    datasets = _learn_and_encode(recipe, tables, modalities, task, diagnosis, media, caches, progress=progress)
     resolved = recipe.model_copy(
         update={"columns": columns, "task": task_config, "model": recipe.model.resolve(modalities)}
     )
@@ -327,6 +306,43 @@ def prepare(
         diagnosis=diagnosis,
         fingerprint=fingerprint_of(tables, media),
     )
+
+
+def _learn_and_encode(
+    recipe: Recipe,
+    tables: Mapping[str, Table],
+    modalities: Mapping[str, Modality[Any]],
+    task: Task,
+    diagnosis: Diagnosis,
+    media: Mapping[str, Mapping[str, MediaColumn]],
+    caches: Mapping[str, DecodeCache],
+    *,
+    progress: Progress,
+) -> dict[str, Dataset]:
+    """Fit ``task`` and ``modalities`` on the training part; the data sets of all parts."""
+    train = tables["train"]
+    # Rows without a usable target are in the quarantine; all others learn or are measured.
+    usable = {
+        split: np.setdiff1d(np.arange(len(table)), diagnosis.rows(split, columns=recipe.target))
+        for split, table in tables.items()
+    }
+    task.fit(target_values(train.select(usable["train"]), recipe.target))
+    fit_modalities(modalities, train, progress=progress)
+    datasets: dict[str, Dataset] = {}
+    for split, table in tables.items():
+        target = task.encode(target_values(table.select(usable[split]), recipe.target))
+        datasets[split] = build_dataset(
+            table, modalities, media=media[split], caches=caches, rows=usable[split], target=target
+        )
+    if recipe.data.batch_by is not None:
+        datasets["train"] = _grouped(datasets["train"], train.values(recipe.data.batch_by, usable["train"]))
+    return datasets
+
+
+def _grouped(dataset: Dataset, values: Sequence[Any]) -> Dataset:
+    """``dataset`` with rows of an equal value in the same batches."""
+    _, groups = np.unique(np.array([str(value) for value in values]), return_inverse=True)
+    return replace(dataset, groups=groups)
 
 
 def diagnose_tables(sources: Mapping[str, Any], *, target: Sequence[str], progress: Progress) -> Diagnosis:
