@@ -7,7 +7,7 @@ no part may let them change a result.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import torch
@@ -109,16 +109,28 @@ class Tokens(Masked):
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows of a table, ready for a model: ``rows`` [B] int64 positions, arrays by input name, and the target."""
+    """Some rows of a table, ready for a model.
+
+    Attributes:
+        rows: int64 ``[B]``, their numbers in the table.
+        inputs: arrays by input name.
+        target: ``[B, ...]``, encoded by the task.
+        auxiliary: further targets, by name, that training may learn from as well.
+    """
 
     rows: Tensor
     inputs: Mapping[str, Arrays]
     target: Tensor | None = None
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.rows.shape[0]
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same with arrays and target on ``device``."""
-        target = None if self.target is None else self.target.to(device)
-        return Batch(self.rows, {name: arrays.to(device) for name, arrays in self.inputs.items()}, target)
+        """The same with arrays and targets on ``device``."""
+        return Batch(
+            self.rows,
+            {name: arrays.to(device) for name, arrays in self.inputs.items()},
+            None if self.target is None else self.target.to(device),
+            {name: target.to(device) for name, target in self.auxiliary.items()},
+        )

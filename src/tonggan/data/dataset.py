@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -89,12 +89,14 @@ class Dataset:
         target: ``[N, ...]``, encoded by the task; None where there is none to compare with.
         groups: int64 ``[N]``; rows with an equal number go into the same batch, so that what they share is encoded
             once. None mixes all rows.
+        auxiliary: further targets ``[N, ...]`` that training may learn from as well, by name.
     """
 
     inputs: Mapping[str, Source]
     rows: NDArray[np.int64]
     target: Tensor | None = None
     groups: NDArray[np.int64] | None = None
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert self.target is None or len(self.target) == len(self.rows), "target and rows differ in length"
@@ -113,10 +115,12 @@ class Dataset:
                 made = source.modality.augment(made, generator)
             arrays[name] = made if shared is None else replace(made, index=torch.from_numpy(shared[1]))
         target = None if self.target is None else self.target[torch.from_numpy(positions)]
-        return Batch(torch.from_numpy(rows), arrays, target)
+        auxiliary = {name: values[torch.from_numpy(positions)] for name, values in self.auxiliary.items()}
+        return Batch(torch.from_numpy(rows), arrays, target, auxiliary)
 
     def take(self, positions: NDArray[np.int64]) -> Dataset:
         """The data set of the rows at ``positions`` only."""
         target = None if self.target is None else self.target[torch.from_numpy(positions)]
         groups = None if self.groups is None else self.groups[positions]
-        return replace(self, rows=self.rows[positions], target=target, groups=groups)
+        auxiliary = {name: values[torch.from_numpy(positions)] for name, values in self.auxiliary.items()}
+        return replace(self, rows=self.rows[positions], target=target, groups=groups, auxiliary=auxiliary)

@@ -2,5 +2,6 @@
 
 from tonggan.models.config import ModelConfig
 from tonggan.models.fused import FusedModel
+from tonggan.models.multitask import MultitaskModel
 
-__all__ = ["FusedModel", "ModelConfig"]
+__all__ = ["FusedModel", "ModelConfig", "MultitaskModel"]

@@ -61,7 +61,10 @@ class FusedModel(nn.Module):
 
     def forward(self, inputs: Mapping[str, Arrays]) -> Tensor:
         """[B, num_outputs] of a batch; in training mode inputs are dropped at random."""
-        tokens = self.encode(inputs)
+        return self.predict(self.encode(inputs))
+
+    def predict(self, tokens: Mapping[str, Tokens]) -> Tensor:
+        """[B, num_outputs] of encoded inputs; in training mode inputs are dropped at random."""
         if self.training and self.modality_dropout > 0 and len(tokens) > 1:
             tokens = drop_modalities(tokens, self.modality_dropout)
         return self.decode(self.fuse(tokens))

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from torch import Tensor
+from torch import Tensor, nn
 
 from tonggan.data.dataset import Dataset
 from tonggan.data.places import cache_folder
@@ -21,13 +21,14 @@ from tonggan.evaluation.audit import Audit
 from tonggan.evaluation.calibration import fit_temperature
 from tonggan.evaluation.predict import Outputs, collect
 from tonggan.evaluation.subsets import SubsetRow, estimate_seconds, group_inputs
-from tonggan.models import FusedModel
+from tonggan.models import FusedModel, MultitaskModel
 from tonggan.progress import Progress
 from tonggan.runs.assess import MAX_AUDITED_ROWS, audited_part, dissect, input_kinds, measure, results_of
 from tonggan.runs.bundle import INDEX, RECIPE, Bundle, versions
 from tonggan.runs.predictor import Predictor
 from tonggan.runs.prepare import Prepared, prepare
 from tonggan.runs.recipe import Recipe
+from tonggan.tasks import Multitask, Objective
 from tonggan.training import Budget, TrainingResult, train
 
 CHECKPOINTS = "checkpoints"
@@ -183,9 +184,10 @@ def _train(
     model: FusedModel, prepared: Prepared, *, folder: Path, budget: Budget, progress: Progress, only: str | None = None
 ) -> TrainingResult:
     parts = {split: _with_inputs(prepared.datasets[split], only) for split in ("train", "valid")}
+    trained, objective = _with_auxiliaries(model, prepared, only=only)
     return train(
-        model,
-        prepared.task,
+        trained,
+        objective,
         train=parts["train"],
         valid=parts["valid"],
         config=prepared.recipe.training,
@@ -194,6 +196,21 @@ def _train(
         budget=budget,
         progress=progress,
     )
+
+
+def _with_auxiliaries(model: FusedModel, prepared: Prepared, *, only: str | None) -> tuple[nn.Module, Objective]:
+    """What is trained and on what: the model and its task, or both with the auxiliary targets of its inputs."""
+    auxiliaries = {name: each for name, each in prepared.auxiliaries.items() if only in (None, each.input)}
+    if not auxiliaries:
+        return model, prepared.task
+    recipe = prepared.recipe
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        heads = [
+            (each.input, recipe.model.head.build(recipe.model.dim, num_outputs=each.task.num_outputs))
+            for each in auxiliaries.values()
+        ]
+    return MultitaskModel(model, heads=heads), Multitask(prepared.task, auxiliaries=auxiliaries)
 
 
 def _with_inputs(dataset: Dataset, only: str | None) -> Dataset:

@@ -41,7 +41,7 @@ from tonggan.modalities import (
 )
 from tonggan.progress import Progress
 from tonggan.runs.recipe import DataConfig, Recipe
-from tonggan.tasks import BinaryConfig, MulticlassConfig, RegressConfig, TagConfig, Task, TaskConfig
+from tonggan.tasks import Auxiliary, BinaryConfig, MulticlassConfig, RegressConfig, TagConfig, Task, TaskConfig
 
 SPLITS = ("train", "valid", "test")
 
@@ -55,6 +55,7 @@ class Prepared:
     guesses: Mapping[str, Guess]
     modalities: Mapping[str, Modality[Any]]
     task: Task
+    auxiliaries: Mapping[str, Auxiliary]
     datasets: Mapping[str, Dataset]
     diagnosis: Diagnosis
     fingerprint: str
@@ -139,11 +140,10 @@ def resolve_columns(recipe: Recipe, table: Table) -> dict[str, Guess]:
     Raises:
         ConfigError: a declared column does not exist, or no column is left to learn from.
     """
-    guesses = guess_columns(table, target=recipe.target, declared=recipe.columns)
+    predicted = [*recipe.target, *recipe.auxiliary]
+    guesses = guess_columns(table, target=predicted, declared=recipe.columns)
     inputs = [
-        name
-        for name, guess in guesses.items()
-        if name not in recipe.target and not isinstance(guess.config, IgnoreConfig)
+        name for name, guess in guesses.items() if name not in predicted and not isinstance(guess.config, IgnoreConfig)
     ]
     if not inputs:
         raise ConfigError(
@@ -241,13 +241,11 @@ def target_values(table: Table, target: Sequence[str]) -> list[Any]:
     return [dict(zip(target, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def task_of(recipe: Recipe, table: Table, *, columns: Mapping[str, ColumnConfig]) -> TaskConfig:
-    """The recipe's task, or the one that the target's kind asks for."""
-    if recipe.task is not None:
-        return recipe.task
-    kind = guess_task(table, recipe.target, columns=columns)
+def task_for(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> TaskConfig:
+    """The task that the kind of the ``target`` columns asks for."""
+    kind = guess_task(table, target, columns=columns)
     if kind == "multilabel":
-        config = columns[recipe.target[0]]
+        config = columns[target[0]]
         assert isinstance(config, MultilabelConfig)
         return TagConfig(separator=config.separator)
     if kind == "regression":
@@ -277,13 +275,14 @@ def prepare(
     train = tables["train"]
     guesses = resolve_columns(recipe, train)
     columns = {name: guess.config for name, guess in guesses.items()}
-    task_config = task_of(recipe, train, columns=columns)
+    task_config = recipe.task or task_for(train, recipe.target, columns=columns)
     task = task_config.build()
-    modalities = build_modalities(columns, target=recipe.target)
+    modalities = build_modalities(columns, target=[*recipe.target, *recipe.auxiliary])
+    auxiliaries = _auxiliaries(recipe, train, columns=columns, inputs=list(modalities))
     media, caches = scan_tables(tables, modalities, cache=cache, progress=progress)
     diagnosis = examine(
         tables,
-        columns=columns,
+        columns={**columns, **dict.fromkeys(auxiliaries, IgnoreConfig())},
         media=media,
         target=recipe.target,
         task=task_config.kind,
@@ -293,6 +292,7 @@ def prepare(
         diagnosis.write_quarantine(quarantine)
     diagnosis.check(max_bad=recipe.max_bad)
     datasets = _learn_and_encode(recipe, tables, modalities, task, diagnosis, media, caches, progress=progress)
+    datasets["train"] = _with_auxiliaries(datasets["train"], train, auxiliaries)
     resolved = recipe.model_copy(
         update={"columns": columns, "task": task_config, "model": recipe.model.resolve(modalities)}
     )
@@ -302,6 +302,7 @@ def prepare(
         guesses=guesses,
         modalities=modalities,
         task=task,
+        auxiliaries=auxiliaries,
         datasets=datasets,
         diagnosis=diagnosis,
         fingerprint=fingerprint_of(tables, media),
@@ -337,6 +338,34 @@ def _learn_and_encode(
     if recipe.data.batch_by is not None:
         datasets["train"] = _grouped(datasets["train"], train.values(recipe.data.batch_by, usable["train"]))
     return datasets
+
+
+def _auxiliaries(
+    recipe: Recipe, table: Table, *, columns: Mapping[str, ColumnConfig], inputs: Sequence[str]
+) -> dict[str, Auxiliary]:
+    """The auxiliary targets by column, not yet fitted."""
+    auxiliaries = {}
+    for name, config in recipe.auxiliary.items():
+        if config.input not in inputs:
+            raise ConfigError(
+                f"auxiliary.{name}.input",
+                got=f"'{config.input}'",
+                expected="one of the inputs " + ", ".join(inputs),
+                remedy="Name the input that shows it",
+            )
+        task = task_for(table, [name], columns=columns).build()
+        auxiliaries[name] = Auxiliary(task, config.input, config.weight)
+    return auxiliaries
+
+
+def _with_auxiliaries(dataset: Dataset, table: Table, auxiliaries: Mapping[str, Auxiliary]) -> Dataset:
+    """The training part with the encoded auxiliary targets, whose tasks learn their labels from it."""
+    encoded = {}
+    for name, auxiliary in auxiliaries.items():
+        values = table.values(name, dataset.rows)
+        auxiliary.task.fit(values)
+        encoded[name] = auxiliary.task.encode(values)
+    return replace(dataset, auxiliary=encoded)
 
 
 def _grouped(dataset: Dataset, values: Sequence[Any]) -> Dataset:

@@ -56,6 +56,15 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+class AuxiliaryConfig(Config):
+    """A column that is also predicted in training, so that an encoder learns what the target alone hardly tells it."""
+
+    input: str
+    """The input that shows it, by name."""
+    weight: float = Field(default=0.5, gt=0)
+    """How much its loss counts beside the target's."""
+
+
 class Recipe(Config):
     """A run as data. ``tonggan run`` takes one as YAML, ``tonggan fit`` makes one from its arguments."""
 
@@ -65,6 +74,8 @@ class Recipe(Config):
     """Where the rows come from."""
     target: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
     """Column to predict; several number columns make one regression with several targets."""
+    auxiliary: dict[str, AuxiliaryConfig] = Field(default_factory=dict)
+    """Columns that are predicted in training only; no model reads them."""
     columns: dict[str, ColumnConfig] = Field(default_factory=dict)
     """Kind and settings of columns; those not named are guessed. 'ignore' leaves one out."""
     task: TaskConfig | None = None

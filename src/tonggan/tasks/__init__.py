@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tonggan.tasks.base import Task
+from tonggan.tasks.base import Objective, Task
 from tonggan.tasks.classify import Binary, BinaryConfig, Multiclass, MulticlassConfig
+from tonggan.tasks.multitask import Auxiliary, Multitask
 from tonggan.tasks.regress import Regress, RegressConfig
 from tonggan.tasks.tag import Tag, TagConfig
 
@@ -20,10 +21,13 @@ def load_task(config: BinaryConfig | MulticlassConfig | TagConfig | RegressConfi
 
 
 __all__ = [
+    "Auxiliary",
     "Binary",
     "BinaryConfig",
     "Multiclass",
     "MulticlassConfig",
+    "Multitask",
+    "Objective",
     "Regress",
     "RegressConfig",
     "Tag",

@@ -9,13 +9,26 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from torch import Tensor, nn
 
 from tonggan.config import Config
 from tonggan.errors import DataError
 from tonggan.tokens import Batch
+
+
+class Objective(Protocol):
+    """What a training loop needs to know of a task; see ``Task`` for each."""
+
+    @property
+    def score_name(self) -> str: ...
+    @property
+    def greater_is_better(self) -> bool: ...
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor: ...
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor: ...
+    def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor: ...
+    def score(self, outputs: Tensor, target: Tensor) -> float: ...
 
 
 class Task(ABC):

@@ -27,7 +27,7 @@ from tonggan.data.dataset import Dataset
 from tonggan.data.loader import Loader
 from tonggan.errors import DataError, InterruptedRunError, TrainingError
 from tonggan.progress import Progress
-from tonggan.tasks.base import Task
+from tonggan.tasks.base import Objective
 from tonggan.tokens import Batch
 from tonggan.training.budget import Budget, describe_bytes, describe_seconds, peak_memory
 from tonggan.training.checkpoint import load_checkpoint, load_model_tensors, model_tensors, save_checkpoint
@@ -51,7 +51,7 @@ _NAMED_ROWS = 20
 
 def train(
     model: nn.Module,
-    task: Task,
+    task: Objective,
     *,
     train: Dataset,
     valid: Dataset,

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tonggan.tasks.base import Task
+from tonggan.tasks.base import Objective
 from tonggan.tokens import Batch
 from tonggan.training.checkpoint import (
     load_model_tensors,
@@ -38,7 +38,7 @@ class Stepper:
     """
 
     def __init__(
-        self, model: nn.Module, task: Task, *, config: TrainingConfig, accelerator: Accelerator, seed: int
+        self, model: nn.Module, task: Objective, *, config: TrainingConfig, accelerator: Accelerator, seed: int
     ) -> None:
         self.model, self.task, self.config, self.accelerator, self.seed = model, task, config, accelerator, seed
         self.device: torch.device = accelerator.device
