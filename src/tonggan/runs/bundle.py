@@ -90,7 +90,7 @@ class Bundle:
             index = {
                 "format": FORMAT,
                 **self.info,
-                "task": {"config": self.task.config.to_dict(), "state": self.task.state()},
+                "task": {"state": self.task.state()},
                 "results": self.results,
                 "files": {name: sha256_of(folder / name) for name in (RECIPE, WEIGHTS, INPUTS)},
             }
@@ -125,7 +125,8 @@ class Bundle:
             recipe = Recipe.parse(read_yaml(folder / RECIPE), who=f"recipe in {folder}")
             inputs = InputsFile.parse(json.loads((folder / INPUTS).read_bytes()), who=f"{INPUTS} in {folder}")
             modalities = {name: load_modality(entry.config, entry.state) for name, entry in inputs.inputs.items()}
-            task = load_task(index["task"]["config"], index["task"]["state"])
+            assert recipe.task is not None, "a saved recipe has every choice filled in"
+            task = load_task(recipe.task, index["task"]["state"])
             with torch.random.fork_rng(devices=[]):
                 model = recipe.model.build(modalities, num_outputs=task.num_outputs)
             model.load_state_dict(load_file(folder / WEIGHTS))
