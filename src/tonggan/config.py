@@ -6,12 +6,14 @@ discriminated union, so a typo is answered with the field's path and the allowed
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from tonggan.errors import ConfigError
 
@@ -23,6 +25,16 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _names_known_fields(cls, data: Any) -> Any:
+        for name in data if isinstance(data, Mapping) else ():
+            if name not in cls.model_fields:
+                near = difflib.get_close_matches(str(name), cls.model_fields, n=1)
+                known = f"the nearest is '{near[0]}'" if near else "one of " + ", ".join(cls.model_fields)
+                raise PydanticCustomError("unknown_field", "no such field, {known}", {"known": known, "unknown": name})
+        return data
+
     @classmethod
     def parse(cls: type[_ConfigT], data: Mapping[str, Any], *, who: str) -> _ConfigT:
         """Validate ``data``; ``who`` names its origin in an error.
@@ -33,19 +45,20 @@ class Config(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise _explain(error, who) from error
+            raise _explain(error, who, data) from error
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that ``parse`` reads back to an equal config."""
         return self.model_dump(mode="json")
 
 
-def _explain(error: ValidationError, who: str) -> ConfigError:
+def _explain(error: ValidationError, who: str, data: Mapping[str, Any]) -> ConfigError:
     problems = []
     expected = []
     for item in error.errors():
-        path = ".".join(str(part) for part in item["loc"]) or "(top)"
-        problems.append(f"{path} = {_short(item['input'])}")
+        unknown = item.get("ctx", {}).get("unknown")
+        path = _path((*item["loc"], unknown) if unknown else item["loc"], data) or "(top)"
+        problems.append(f"{path} = {_short(item['input'][unknown] if unknown else item['input'])}")
         expected.append(f"{path}: {item['msg']}")
     return ConfigError(
         who,
@@ -53,6 +66,18 @@ def _explain(error: ValidationError, who: str) -> ConfigError:
         expected="; ".join(expected),
         remedy="Correct the named fields",
     )
+
+
+def _path(location: Sequence[str | int], data: Any) -> str:
+    """The place of an error as the user wrote it: pydantic's own also names the chosen kind of each union."""
+    parts = []
+    for depth, part in enumerate(location):
+        known = part in data if isinstance(data, Mapping) else isinstance(data, list) and isinstance(part, int)
+        if isinstance(data, Mapping) and not known and depth < len(location) - 1:
+            continue
+        parts.append(str(part))
+        data = data[part] if known else None
+    return ".".join(parts)
 
 
 def _short(value: object, limit: int = 80) -> str:
@@ -107,7 +132,15 @@ def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
                     remedy="Run 'tonggan recipes NAME' to see the fields",
                 )
             place = child
-        place[last] = yaml.safe_load(text)
+        try:
+            place[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(
+                f"--set {override}",
+                got=f"'{text}', which is not YAML",
+                expected="a value such as 3, true, some text, [1, 2] or {kind: text}",
+                remedy="Correct the value; quote it for the shell if it holds brackets or spaces",
+            ) from error
     return result
 
 

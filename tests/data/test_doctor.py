@@ -94,8 +94,8 @@ def test_absent_missing_and_unreadable_files_apart(tmp_path):
         ("warning", "picture", "train", 1),
         ("note", "picture", "train", 1),
     ]
-    assert "'gone.png' in row 3" in diagnosis.findings[0].message
-    assert "'bad.png' in row 5: no known format" in diagnosis.findings[1].message
+    assert "'gone.png' in row 4" in diagnosis.findings[0].message
+    assert "'bad.png' in row 6: no known format" in diagnosis.findings[1].message
     assert diagnosis.rows("train").tolist() == [3, 4, 5]
     assert diagnosis.rows("train", columns=["label"]).tolist() == []
     diagnosis.write_quarantine(tmp_path / "new" / "quarantine.csv")
@@ -103,7 +103,7 @@ def test_absent_missing_and_unreadable_files_apart(tmp_path):
         rows = list(csv.DictReader(file))
     assert rows[0] == {
         "split": "train",
-        "row": "3",
+        "row": "4",
         "column": "picture",
         "value": "gone.png",
         "reason": "no file at this path",
@@ -292,7 +292,7 @@ def test_labels_that_training_never_sees(tmp_path):
     test = {"number": [70, 71, 72], "label": ["cat", "cow", None]}
     diagnosis = diagnose(tmp_path, target=["label"], task="binary", train=train, test=test)
     assert told(diagnosis) == [("warning", "label", "test", 1), ("warning", "label", "test", 1)]
-    assert "'cow' in row 1" in diagnosis.findings[0].message
+    assert "'cow' in row 2" in diagnosis.findings[0].message
     assert diagnosis.rows("test").tolist() == [1, 2]
 
 

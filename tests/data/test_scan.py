@@ -86,7 +86,7 @@ def test_plain_bytes(tmp_path):
 
 
 def test_a_cell_that_is_neither_path_nor_bytes(tmp_path):
-    with pytest.raises(DataError, match=r"column 'picture' of train: got 7 in row 0.*Declare the column"):
+    with pytest.raises(DataError, match=r"column 'picture' of train: got 7 in row 1.*Declare the column"):
         scan(tmp_path, [7, 8])
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from tonggan.cli import data, inspect, train, use
+
+_INTERRUPTED = 130  # the exit code that typer gives to a Ctrl-C that no command answers
 
 app = typer.Typer(
     name="tonggan",
@@ -46,37 +48,39 @@ def _root(
     """Multimodal models from a table of pictures, texts, sounds and numbers, on hardware you own."""
 
 
-def main() -> None:
-    """Run the command line; exit with 0 (done), 1 (failed) or 2 (wrong usage)."""
-    arguments = sys.argv[1:]
-    debug = "--debug" in arguments
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; exit with 0 (done), 1 (failed) or 2 (wrong usage).
+
+    Args:
+        arguments: of the command; those of the process by default.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
     try:
-        app([argument for argument in arguments if argument != "--debug"], standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        sys.exit(2)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("Interrupted. Nothing that was saved is lost.")
+        app([argument for argument in given if argument != "--debug"], prog_name="tonggan")
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            _fail("Interrupted before any work began")
+        raise
     except Exception as error:
         if debug:
             raise
         _explain(error)
 
 
-def _explain(error: Exception) -> None:
+def _explain(error: Exception) -> NoReturn:
     from tonggan.errors import ConfigError, TongganError
 
     if isinstance(error, TongganError):
         lines = [error.who, f"  got:      {error.got}", f"  expected: {error.expected}", f"  remedy:   {error.remedy}"]
         _fail("\n".join(lines), code=2 if isinstance(error, ConfigError) else 1)
-    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
-        _fail("Out of memory\n  remedy:   use a smaller --set training.batch_size=… or smaller pictures")
-    raise error
+    if isinstance(error, MemoryError) or "out of memory" in str(error) or "DefaultCPUAllocator" in str(error):
+        _fail("Out of memory\n  remedy:   Use a smaller --set training.batch_size=… or smaller pictures")
+    remedy = "Repeat the command with --debug to see where; if it is a fault of Tonggan, please report it"
+    _fail(f"{type(error).__name__}: {error}\n  remedy:   {remedy}")
 
 
-def _fail(text: str, *, code: int = 1) -> None:
+def _fail(text: str, *, code: int = 1) -> NoReturn:
     from rich.markup import escape
 
     from tonggan.cli.console import stderr

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from tonggan.errors import InterruptedRunError
 from tonggan.progress import Progress
 
 _ItemT = TypeVar("_ItemT")
@@ -51,7 +52,11 @@ class ConsoleProgress(Progress):
 
 @contextmanager
 def console_progress() -> Iterator[ConsoleProgress]:
-    """A Progress whose bars are drawn until the block ends."""
+    """A Progress whose bars are drawn until the block ends.
+
+    Raises:
+        InterruptedRunError: instead of KeyboardInterrupt, when Ctrl-C ends the block.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -61,7 +66,15 @@ def console_progress() -> Iterator[ConsoleProgress]:
         TimeRemainingColumn(),
     )
     with Bars(*columns, console=stderr, disable=not stderr.is_terminal) as bars:
-        yield ConsoleProgress(bars)
+        try:
+            yield ConsoleProgress(bars)
+        except KeyboardInterrupt as stop:
+            raise InterruptedRunError(
+                "command",
+                got="a request to stop (Ctrl-C)",
+                expected="to run to the end",
+                remedy="Run the same command again: what was read, decoded and trained so far is kept",
+            ) from stop
 
 
 def print_json(value: Any) -> None:

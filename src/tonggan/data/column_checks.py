@@ -88,11 +88,13 @@ def check_cells(table: Table, name: str, *, kind: str, split: str, is_train: boo
 
 def _bad_cells(table: Table, name: str, column: MediaColumn, *, split: str) -> list[Quarantined]:
     rows = np.flatnonzero(np.isin(column.status, [MediaStatus.MISSING, MediaStatus.UNREADABLE]))
+    numbers = table.row_numbers
     bad = []
     for first in range(0, len(rows), _ROWS_PER_READ):
         some = rows[first : first + _ROWS_PER_READ]
         for row, value in zip(some.tolist(), table.values(name, some), strict=True):
-            bad.append(Quarantined(split, row, name, _path(value), column.problems.get(row, _NO_FILE)))
+            reason = column.problems.get(row, _NO_FILE)
+            bad.append(Quarantined(split, row, int(numbers[row]), name, _path(value), reason))
     return bad
 
 
@@ -107,8 +109,8 @@ def _bad_files(
     name: str, split: str, count: int, num_rows: int, example: Quarantined, *, status: MediaStatus, hopeless: bool
 ) -> Finding:
     severity: Severity = "error" if hopeless else "warning"
-    which = f"'{example.value}' in row {example.row}" if example.value else f"row {example.row}"
-    which_zh = f"第 {example.row} 行" + (f"的“{example.value}”" if example.value else "")
+    which = f"'{example.value}' in row {example.number}" if example.value else f"row {example.number}"
+    which_zh = f"第 {example.number} 行" + (f"的“{example.value}”" if example.value else "")
     none, none_zh = (" No file can be used.", "没有任何可用的文件。") if hopeless else ("", "")
     if status == MediaStatus.MISSING:
         message = (

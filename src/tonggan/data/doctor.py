@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,18 +80,36 @@ class Diagnosis:
                 raise DataError(
                     f"data, part {split}",
                     got=f"{num_bad:,} of {num_rows:,} rows ({num_bad / num_rows:.1%}) with cells that cannot be used, "
-                    f"e.g. '{example.value}' in column '{example.column}' of row {example.row}: {example.reason}",
+                    f"e.g. '{example.value}' in column '{example.column}' of row {example.number}: {example.reason}",
                     expected=f"at most {max_bad:.1%}",
                     remedy="Correct the cells named in quarantine.csv, or allow more with --max-bad",
                 )
 
     def write_quarantine(self, path: Path) -> None:
-        """Write the quarantine list as CSV: split, row (from 0), column, value, reason."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(Quarantined._fields)
-            writer.writerows(self.quarantine)
+        """Write the quarantine list as CSV, whole or not at all: split, row, column, value, reason.
+
+        A row is that of the user's own table, counted from 1 below its header.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(("split", "row", "column", "value", "reason"))
+                writer.writerows((bad.split, bad.number, bad.column, bad.value, bad.reason) for bad in self.quarantine)
+            temporary.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
+            raise DataError(
+                f"file {path}",
+                got=error.strerror or str(error),
+                expected="a place that can be written",
+                remedy="Free space or choose another place",
+            ) from error
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; of the quarantine list only the number of its cells."""

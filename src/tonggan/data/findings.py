@@ -40,10 +40,20 @@ class Finding:
 
 
 class Quarantined(NamedTuple):
-    """One cell that cannot be used: the row number (from 0) in its part of the data, what the cell says, and why."""
+    """One cell that cannot be used.
+
+    Attributes:
+        split: the part of the data.
+        row: the row of that part, counted from 0.
+        number: the row of the user's own table, counted from 1 below its header.
+        column: the column.
+        value: what the cell says.
+        reason: why it cannot be used.
+    """
 
     split: str
     row: int
+    number: int
     column: str
     value: str
     reason: str

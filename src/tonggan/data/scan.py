@@ -98,10 +98,13 @@ def scan_media(
     paths_only = pa.types.is_string(table.column_type(name)) or pa.types.is_large_string(table.column_type(name))
     batch_size = _PATHS_PER_BATCH if paths_only else _EMBEDDED_PER_BATCH
     first = 0
+    numbers = table.row_numbers
     with ThreadPoolExecutor(workers or os.cpu_count(), thread_name_prefix="scan") as pool:
         scan = _Scan(modality, cache, pool, num_rows=len(table))
         for values in table.iterate(name, batch_size=batch_size):
-            files, contents = _sort_cells(values, first, base=table.base, who=f"column '{name}' of {table.source}")
+            files, contents = _sort_cells(
+                values, first, base=table.base, numbers=numbers, who=f"column '{name}' of {table.source}"
+            )
             scan.add_files(files)
             scan.add_contents(contents)
             first += len(values)
@@ -110,7 +113,7 @@ def scan_media(
 
 
 def _sort_cells(
-    values: Sequence[Any], first: int, *, base: Path, who: str
+    values: Sequence[Any], first: int, *, base: Path, numbers: NDArray[np.int64], who: str
 ) -> tuple[dict[str, list[int]], list[tuple[int, bytes]]]:
     """Rows by the absolute path they name, and (row, bytes) of those that hold bytes; an empty cell is in neither."""
     files: dict[str, list[int]] = {}
@@ -128,7 +131,7 @@ def _sort_cells(
         elif value is not None:
             raise DataError(
                 who,
-                got=f"{value!r} in row {row}",
+                got=f"{value!r} in row {numbers[row]}",
                 expected="a path, or encoded bytes",
                 remedy="Declare the column as another kind",
             )

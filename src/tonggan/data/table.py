@@ -76,6 +76,12 @@ class Table:
         self.require(name)
         return self._schema.field(name).type
 
+    @property
+    def row_numbers(self) -> NDArray[np.int64]:
+        """int64 ``[N]``: the place of each row in the user's own table, counted from 1 below its header."""
+        stored = np.arange(len(self), dtype=np.int64) if self._selected is None else self._selected
+        return stored + 1
+
     def select(self, rows: NDArray[np.integer[Any]]) -> Table:
         """The table of these rows in this order, without a copy of their values."""
         chosen = self._stored(np.asarray(rows, dtype=np.int64))

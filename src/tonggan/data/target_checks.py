@@ -7,6 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tonggan.data.cells import cell_number, cell_text
 from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.table import Table
@@ -51,12 +54,13 @@ def check_target(
 
 def _check_numbers(table: Table, name: str, *, split: str, is_train: bool) -> tuple[list[Finding], list[Quarantined]]:
     bad: list[Quarantined] = []
+    numbers = table.row_numbers
     low, high = math.inf, -math.inf
     for row, value in _cells(table, name):
         number = cell_number(value)
         if math.isnan(number):
             reason = "no value" if cell_text(value) is None else "not a finite number"
-            bad.append(_quarantined(split, row, name, value, reason))
+            bad.append(_quarantined(split, row, numbers, name, value, reason))
         else:
             low, high = min(low, number), max(high, number)
     findings = _unusable(name, split, bad, num_rows=len(table), is_train=is_train)
@@ -71,13 +75,15 @@ def _read_labels(
     """How often each label occurs, and the cells that are empty or have a label that is not in ``known``."""
     counts: Counter[str] = Counter()
     bad: list[Quarantined] = []
+    numbers = table.row_numbers
     for row, value in _cells(table, name):
         text = cell_text(value) if not isinstance(config, MultilabelConfig) else None
         labels = config.split(value) if isinstance(config, MultilabelConfig) else [text] if text else None
         if labels is None:
-            bad.append(_quarantined(split, row, name, value, "no value"))
+            bad.append(_quarantined(split, row, numbers, name, value, "no value"))
         elif known is not None and any(label not in known for label in labels):
-            bad.append(_quarantined(split, row, name, value, "a label that the training part does not have"))
+            reason = "a label that the training part does not have"
+            bad.append(_quarantined(split, row, numbers, name, value, reason))
         else:
             counts.update(labels)
     return counts, bad
@@ -90,8 +96,8 @@ def _cells(table: Table, name: str) -> Iterator[tuple[int, Any]]:
         row += len(values)
 
 
-def _quarantined(split: str, row: int, name: str, value: Any, reason: str) -> Quarantined:
-    return Quarantined(split, row, name, "" if value is None else str(value), reason)
+def _quarantined(split: str, row: int, numbers: NDArray[np.int64], name: str, value: Any, reason: str) -> Quarantined:
+    return Quarantined(split, row, int(numbers[row]), name, "" if value is None else str(value), reason)
 
 
 _REASONS_ZH = {
@@ -106,8 +112,8 @@ def _unusable(name: str, split: str, bad: list[Quarantined], *, num_rows: int, i
     findings = []
     for reason, count in Counter(entry.reason for entry in bad).items():
         example = next(entry for entry in bad if entry.reason == reason)
-        shown = f", e.g. '{example.value[:40]}' in row {example.row}" if example.value else ""
-        shown_zh = f"，例如第 {example.row} 行的“{example.value[:40]}”" if example.value else ""
+        shown = f", e.g. '{example.value[:40]}' in row {example.number}" if example.value else ""
+        shown_zh = f"，例如第 {example.number} 行的“{example.value[:40]}”" if example.value else ""
         findings.append(
             Finding(
                 "error" if is_train and count == num_rows else "warning",
