@@ -21,13 +21,14 @@ from tonggan.tasks.base import Task
 _Floats = NDArray[np.float64]
 _Statistic = Callable[[_Floats], dict[str, float]]
 
+REPEATS = 1000
 _FEWEST_REPEATS = 100
 _RANKING_WORK = 300_000_000  # rows x classes x repeats, a few seconds
 _CALIBRATION_BINS = 15
 
 
 def bootstrap(
-    task: Task, outputs: Tensor, target: Tensor, *, seed: int, repeats: int = 1000
+    task: Task, outputs: Tensor, target: Tensor, *, seed: int, repeats: int = REPEATS
 ) -> dict[str, tuple[float, float]]:
     """The 95 % percentile interval of each metric.
 
@@ -48,7 +49,7 @@ def interval(values: _Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def resample(task: Task, outputs: Tensor, target: Tensor, *, seed: int, repeats: int = 1000) -> dict[str, _Floats]:
+def resample(task: Task, outputs: Tensor, target: Tensor, *, seed: int, repeats: int = REPEATS) -> dict[str, _Floats]:
     """Each metric on each draw of the rows, ``[repeats]`` or fewer.
 
     The draws depend on ``seed`` and the number of rows alone, so that two models on the same rows can be compared

@@ -5,7 +5,7 @@ It computes no metric and never augments; the model is left in the mode (trainin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -39,9 +39,23 @@ class Outputs:
 
 
 def collect(
-    model: nn.Module, task: Task, dataset: Dataset, *, batch_size: int = 256, progress: Progress | None = None
+    model: nn.Module,
+    task: Task,
+    dataset: Dataset,
+    *,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Outputs:
-    """The outputs of ``model`` for every row of ``dataset``.
+    """The outputs of ``model`` for every row of ``dataset``, or for the first of them.
+
+    Args:
+        model: maps ``batch.inputs`` to outputs.
+        task: that the model was trained for.
+        dataset: the rows, in their order.
+        batch_size: rows at a time.
+        progress: told of every batch.
+        enough: asked after each batch whether to leave it at those so far.
 
     Raises:
         DataError: the data set has no rows.
@@ -53,6 +67,8 @@ def collect(
             rows.append(batch.rows)
             if batch.target is not None:
                 targets.append(batch.target)
+            if enough():
+                break
     return Outputs(torch.cat(outputs), torch.cat(targets) if targets else None, torch.cat(rows))
 
 

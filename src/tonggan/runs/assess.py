@@ -13,8 +13,8 @@ from torch import Tensor
 
 from tonggan.data.dataset import Dataset
 from tonggan.evaluation.audit import Audit, audit
-from tonggan.evaluation.intervals import bootstrap
-from tonggan.evaluation.predict import Outputs, collect
+from tonggan.evaluation.intervals import REPEATS, bootstrap
+from tonggan.evaluation.predict import Outputs
 from tonggan.evaluation.subsets import SubsetRow, evaluate_subsets
 from tonggan.models import FusedModel
 from tonggan.progress import Progress
@@ -24,14 +24,12 @@ MAX_AUDITED_ROWS = 20_000
 
 
 def measure(
-    model: FusedModel, task: Task, dataset: Dataset, *, seed: int, progress: Progress
-) -> tuple[Outputs, dict[str, float], dict[str, tuple[float, float]]]:
-    """Outputs, metrics, and the metrics' 95 % intervals on every row of ``dataset``."""
-    outputs = collect(model, task, dataset, progress=progress)
+    task: Task, outputs: Outputs, *, seed: int, draws: int = REPEATS
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """The metrics of ``outputs``, and their 95 % intervals from so many bootstrap ``draws``."""
     assert outputs.target is not None, "rows without a target cannot be measured"
     metrics = task.metrics(outputs.outputs, outputs.target)
-    intervals = bootstrap(task, outputs.outputs, outputs.target, seed=seed)
-    return outputs, metrics, intervals
+    return metrics, bootstrap(task, outputs.outputs, outputs.target, seed=seed, repeats=draws)
 
 
 def audited_part(dataset: Dataset, *, seed: int, max_rows: int = MAX_AUDITED_ROWS) -> Dataset:

@@ -20,24 +20,23 @@ from tonggan.errors import BundleError, ConfigError
 from tonggan.evaluation.audit import Audit
 from tonggan.evaluation.calibration import fit_temperature
 from tonggan.evaluation.predict import Outputs, collect
-from tonggan.evaluation.subsets import SubsetRow, estimate_seconds, group_inputs
+from tonggan.evaluation.report import write_report
+from tonggan.evaluation.subsets import SubsetRow, group_inputs
 from tonggan.models import FusedModel, MultitaskModel
 from tonggan.progress import Progress
-from tonggan.runs.assess import MAX_AUDITED_ROWS, audited_part, dissect, input_kinds, measure, results_of
+from tonggan.runs.assess import dissect, input_kinds, measure, results_of
 from tonggan.runs.bundle import INDEX, RECIPE, Bundle, versions
+from tonggan.runs.closing import affordable_audit, affordable_draws, collect_parts, estimate_closing
 from tonggan.runs.predictor import Predictor
 from tonggan.runs.prepare import Prepared, prepare
 from tonggan.runs.recipe import Recipe
+from tonggan.runs.reporting import report_content
 from tonggan.tasks import Multitask, Objective
 from tonggan.training import Budget, TrainingResult, train
+from tonggan.training.budget import describe_seconds
 
 CHECKPOINTS = "checkpoints"
 ALONE = "alone"
-# Bootstrap, plots and report take about this long, and this much for each evaluated row.
-_REPORT_SECONDS = 4.0
-_SECONDS_PER_ROW = 2e-4
-# However long they take, training keeps at least this part of a time limit.
-_LEAST_TRAINING = 0.5
 
 
 @dataclass(frozen=True)
@@ -84,16 +83,12 @@ def run_recipe(
         _tell(prepared, progress)
         _remember(out, prepared)
         model = _new_model(prepared)
-        audited = _reserve(budget, model, prepared)
+        budget.reserve(_time_for_closing(model, prepared, budget=budget, progress=progress))
         training = _train(model, prepared, folder=out / CHECKPOINTS, budget=budget, progress=progress)
-        task = prepared.task
-        valid = collect(model, task, prepared.datasets["valid"], progress=progress)
-        assert valid.target is not None
-        task.temperature = fit_temperature(task, valid.outputs, valid.target)
-        alone = _train_alone(prepared, audited, training, folder=out / ALONE, budget=budget, progress=progress)
-        account = _assess(model, prepared, training, audited, alone, progress=progress)
+        alone = _train_alone(prepared, training, folder=out / ALONE, budget=budget, progress=progress)
+        account = _assess(model, prepared, training, alone, budget=budget, progress=progress)
         bundle = _bundle(model, prepared, account, seconds=budget.elapsed)
-        _report(out, bundle, prepared, account)
+        write_report(out / "report.html", content=report_content(bundle, prepared, account))
         bundle.save(out)
         shutil.rmtree(out / ALONE, ignore_errors=True)
         for leftover in (out / CHECKPOINTS).glob("*.safetensors"):
@@ -180,6 +175,18 @@ def _new_model(prepared: Prepared, *, only: str | None = None) -> FusedModel:
         return config.build(modalities, num_outputs=prepared.task.num_outputs)
 
 
+def _time_for_closing(model: FusedModel, prepared: Prepared, *, budget: Budget, progress: Progress) -> float:
+    """Seconds of the limit, if there is one, to keep for what follows the training."""
+    if budget.seconds is None:
+        return 0.0
+    if budget.left < 0.5 * budget.seconds:
+        progress.say(
+            f"Preparing the data took {describe_seconds(budget.elapsed)} of the time limit of "
+            f"{describe_seconds(budget.seconds)}; a longer limit leaves more for training."
+        )
+    return estimate_closing(model, prepared.task, _measured_parts(prepared), budget=budget)
+
+
 def _train(
     model: FusedModel, prepared: Prepared, *, folder: Path, budget: Budget, progress: Progress, only: str | None = None
 ) -> TrainingResult:
@@ -219,72 +226,71 @@ def _with_inputs(dataset: Dataset, only: str | None) -> Dataset:
     return replace(dataset, inputs={only: dataset.inputs[only]})
 
 
-def _reserve(budget: Budget, model: FusedModel, prepared: Prepared) -> Dataset:
-    """Keep the time that measuring will take; the rows that the subsets table and the audit will use."""
-    final = prepared.datasets["test" if "test" in prepared.datasets else "valid"]
-    audited = audited_part(final, seed=prepared.recipe.seed)
-    if budget.seconds is None:
-        return audited
-    available = (budget.seconds - budget.elapsed) * (1 - _LEAST_TRAINING)
-    kinds = input_kinds(final)
-    measured = sum(len(prepared.datasets[split]) for split in prepared.datasets if split != "train")
-    per_row = estimate_seconds(model, audited, kinds=kinds) / len(audited)
-    fixed = _REPORT_SECONDS + measured * (_SECONDS_PER_ROW + per_row)
-    affordable = int(max(0.0, available - fixed) / max(per_row + _SECONDS_PER_ROW, 1e-9))
-    audited = audited_part(final, seed=prepared.recipe.seed, max_rows=max(200, min(affordable, MAX_AUDITED_ROWS)))
-    budget.reserve(min(available, fixed + len(audited) * (per_row + _SECONDS_PER_ROW)))
-    return audited
-
-
 def _train_alone(
-    prepared: Prepared,
-    audited: Dataset,
-    training: TrainingResult,
-    *,
-    folder: Path,
-    budget: Budget,
-    progress: Progress,
-) -> dict[str, Tensor]:
-    """By input, the outputs on the audited rows of a model trained on that input alone, where time allows."""
+    prepared: Prepared, training: TrainingResult, *, folder: Path, budget: Budget, progress: Progress
+) -> dict[str, FusedModel]:
+    """By input, a model trained on that input alone in the same way, where time allows it in full."""
     inputs = list(prepared.modalities)
-    grouped = len(group_inputs(input_kinds(audited))) != len(inputs)
+    grouped = len(group_inputs(input_kinds(prepared.datasets["valid"]))) != len(inputs)
     if not prepared.recipe.audit_alone or len(inputs) < 2 or grouped:
         return {}
-    outputs = {}
+    models = {}
     for place, name in enumerate(inputs):
-        if budget.elapsed + training.seconds > budget.end:
+        allowed = Budget(None if budget.seconds is None else budget.end - budget.elapsed)
+        if training.seconds < allowed.left:
+            progress.say(f"For the audit: a model trained on '{name}' alone")
+            model = _new_model(prepared, only=name)
+            result = _train(model, prepared, folder=folder / str(place), budget=allowed, progress=progress, only=name)
+            if result.stopped_by != "time":
+                models[name] = model
+        if name not in models:
             progress.say(f"No time is left to train a model on '{name}' alone; the audit does without.")
-            continue
-        progress.say(f"For the audit: a model trained on '{name}' alone")
-        model = _new_model(prepared, only=name)
-        _train(model, prepared, folder=folder / str(place), budget=Budget(), progress=progress, only=name)
-        outputs[name] = collect(model, prepared.task, _with_inputs(audited, name), progress=progress).outputs
-    return outputs
+    return models
 
 
 def _assess(
     model: FusedModel,
     prepared: Prepared,
     training: TrainingResult,
-    audited: Dataset,
-    alone: Mapping[str, Tensor],
+    alone: Mapping[str, FusedModel],
     *,
+    budget: Budget,
     progress: Progress,
 ) -> Account:
-    seed = prepared.recipe.seed
-    outputs, metrics, intervals = {}, {}, {}
-    for split, dataset in prepared.datasets.items():
-        if split != "train":
-            outputs[split], metrics[split], intervals[split] = measure(
-                model, prepared.task, dataset, seed=seed, progress=progress
-            )
+    """Calibrate ``model`` on the validation part, and measure it on that and the test part as far as time allows."""
+    task, seed = prepared.task, prepared.recipe.seed
+    parts = _measured_parts(prepared)
+    outputs = collect_parts(model, task, parts, seed=seed, budget=budget, progress=progress)
+    valid = outputs["valid"]
+    assert valid.target is not None
+    task.temperature = fit_temperature(task, valid.outputs, valid.target)
+    draws = affordable_draws(task, outputs, budget=budget)
+    measured = {split: measure(task, part, seed=seed, draws=draws) for split, part in outputs.items()}
+    final = list(parts)[-1]
+    audited = affordable_audit(model, task, parts[final], outputs[final], seed=seed, budget=budget)
     train_target = prepared.datasets["train"].target
     assert train_target is not None
-    baseline = prepared.task.baseline(train_target, 1)
-    subsets, account = dissect(
-        model, prepared.task, audited, baseline=baseline, seed=seed, alone_trained=alone, progress=progress
+    baseline = task.baseline(train_target, 1)
+    subsets, audit = dissect(
+        model,
+        task,
+        audited,
+        baseline=baseline,
+        seed=seed,
+        alone_trained={
+            name: collect(part, task, _with_inputs(audited, name), progress=progress).outputs
+            for name, part in alone.items()
+        },
+        progress=progress,
     )
-    return Account(training, outputs, metrics, intervals, subsets, account, baseline)
+    metrics = {split: values for split, (values, _) in measured.items()}
+    intervals = {split: values for split, (_, values) in measured.items()}
+    return Account(training, outputs, metrics, intervals, subsets, audit, baseline)
+
+
+def _measured_parts(prepared: Prepared) -> dict[str, Dataset]:
+    """The parts that the model did not learn from; the last one gives the final number."""
+    return {split: dataset for split, dataset in prepared.datasets.items() if split != "train"}
 
 
 def _bundle(model: FusedModel, prepared: Prepared, account: Account, *, seconds: float) -> Bundle:
@@ -300,6 +306,7 @@ def _bundle(model: FusedModel, prepared: Prepared, account: Account, *, seconds:
         task=prepared.task,
     )
     results |= {
+        "measured": {split: len(outputs) for split, outputs in account.outputs.items()},
         "task": prepared.task.kind,
         "target": prepared.recipe.target,
         "labels": prepared.task.labels,
@@ -324,10 +331,3 @@ def _bundle(model: FusedModel, prepared: Prepared, account: Account, *, seconds:
         "baseline": account.baseline.tolist(),
     }
     return Bundle(prepared.recipe, prepared.modalities, prepared.task, model.cpu().eval(), results, info)
-
-
-def _report(out: Path, bundle: Bundle, prepared: Prepared, account: Account) -> None:
-    from tonggan.evaluation.report import write_report
-    from tonggan.runs.reporting import report_content
-
-    write_report(out / "report.html", content=report_content(bundle, prepared, account))

@@ -103,7 +103,7 @@ class Predictor:
         start = time.monotonic()
         dataset = self._dataset(data, progress, with_target=True)
         model, task, seed = self.bundle.model, self.bundle.task, self.bundle.recipe.seed
-        _, metrics, intervals = measure(model, task, dataset, seed=seed, progress=progress)
+        metrics, intervals = measure(task, collect(model, task, dataset, progress=progress), seed=seed)
         subsets, account = dissect(
             model,
             task,

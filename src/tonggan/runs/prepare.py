@@ -17,16 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tonggan.data.cache import DecodeCache
-from tonggan.data.catalogue import find_set
 from tonggan.data.dataset import CellSource, Dataset, MediaSource, Source, TextSource
 from tonggan.data.doctor import Diagnosis, examine
 from tonggan.data.kinds import Guess, guess_columns, guess_task
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.data.scan import MediaColumn, scan_media
-from tonggan.data.split import split_rows
 from tonggan.data.table import Table
-from tonggan.errors import ConfigError, DataError
+from tonggan.errors import ConfigError
 from tonggan.modalities import (
     CategoryConfig,
     ColumnConfig,
@@ -40,10 +38,9 @@ from tonggan.modalities import (
     Text,
 )
 from tonggan.progress import Progress
-from tonggan.runs.recipe import DataConfig, Recipe
+from tonggan.runs.recipe import Recipe
+from tonggan.runs.splits import open_splits
 from tonggan.tasks import Auxiliary, BinaryConfig, MulticlassConfig, RegressConfig, TagConfig, Task, TaskConfig
-
-SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -59,79 +56,6 @@ class Prepared:
     datasets: Mapping[str, Dataset]
     diagnosis: Diagnosis
     fingerprint: str
-
-
-def open_splits(
-    data: DataConfig,
-    *,
-    target: Sequence[str],
-    sources: Mapping[str, Any],
-    seed: int,
-    cache: Path,
-    progress: Progress,
-) -> dict[str, Table]:
-    """The tables by split, with ``where``, ``max_rows`` and the cut between train and valid applied.
-
-    Args:
-        data: the recipe's data.
-        target: the columns to predict; a class is cut in the same proportion on both sides.
-        sources: tables handed over in memory, by split; they take the place of the paths in ``data``.
-        seed: of the cut and of ``max_rows``.
-        cache: folder of caches.
-        progress: told of every table.
-
-    Raises:
-        DataError: there is no training table, or one cannot be opened, or nothing is left of it.
-    """
-    named: dict[str, Any] = {name: getattr(data, name) for name in SPLITS}
-    if data.set:
-        named = {**find_set(data.set).get(cache=cache, progress=progress)}
-    named.update(sources)
-    if named.get("train") is None:
-        raise DataError(
-            "recipe.data",
-            got="no table to learn from",
-            expected="'set' or 'train'",
-            remedy="Name a table to learn from",
-        )
-    tables = {
-        name: _selected(open_table(named[name], cache=cache, progress=progress), data, seed=seed)
-        for name in SPLITS
-        if named.get(name) is not None
-    }
-    for column in target:
-        tables["train"].require(column)
-    if "valid" not in tables:
-        tables |= _cut(tables["train"], data, target=target, seed=seed)
-    return {name: tables[name] for name in SPLITS if name in tables}
-
-
-def _selected(table: Table, data: DataConfig, *, seed: int) -> Table:
-    for column, values in data.where.items():
-        wanted = set(values)
-        rows = np.array(
-            [row for row, value in enumerate(_stream(table, column)) if str(value) in wanted], dtype=np.int64
-        )
-        if len(rows) == 0:
-            raise DataError(
-                f"recipe.data.where.{column}",
-                got=f"no row of {table.source} with one of {', '.join(values)}",
-                expected="at least one",
-                remedy="Correct the values",
-            )
-        table = table.select(rows)
-    if data.max_rows is not None and len(table) > data.max_rows:
-        chosen = np.random.default_rng(seed).permutation(len(table))[: data.max_rows]
-        table = table.select(np.sort(chosen))
-    return table
-
-
-def _cut(table: Table, data: DataConfig, *, target: Sequence[str], seed: int) -> dict[str, Table]:
-    labels = table.values(target[0]) if len(target) == 1 else None
-    groups = table.values(data.group) if data.group else None
-    fractions = (1 - data.valid_fraction, data.valid_fraction)
-    train, valid = split_rows(labels, len(table), fractions=fractions, seed=seed, groups=groups)
-    return {"train": table.select(train), "valid": table.select(valid)}
 
 
 def resolve_columns(recipe: Recipe, table: Table) -> dict[str, Guess]:
@@ -230,7 +154,8 @@ def build_dataset(
         else:
             table.require(name)
             sources[name] = TextSource(modality, table, name)
-    return Dataset(sources, np.arange(len(table)) if rows is None else rows, target)
+    rows = np.arange(len(table)) if rows is None else rows
+    return Dataset(sources, rows, target, numbers=table.row_numbers)
 
 
 def target_values(table: Table, target: Sequence[str]) -> list[Any]:

@@ -33,6 +33,11 @@ class Budget:
         """The elapsed seconds at which the work before the reserve must be done; infinite without a limit."""
         return math.inf if self.seconds is None else max(0.0, self.seconds - self._reserved)
 
+    @property
+    def left(self) -> float:
+        """The seconds until the limit; infinite without one."""
+        return math.inf if self.seconds is None else max(0.0, self.seconds - self.elapsed)
+
     def reserve(self, seconds: float) -> None:
         """Keep ``seconds`` more for what follows."""
         self._reserved += seconds
