@@ -34,6 +34,7 @@ from tonggan.training.checkpoint import load_checkpoint, load_model_tensors, mod
 from tonggan.training.config import TrainingConfig
 from tonggan.training.interruption import StopRequest, stop_request
 from tonggan.training.journal import Journal
+from tonggan.training.memory import keep_freed_memory
 from tonggan.training.optimizer import learning_rate_at
 from tonggan.training.result import RunState, StoppedBy, TrainingResult
 from tonggan.training.stepper import Stepper, set_memory_format
@@ -94,6 +95,8 @@ def train(
     # Half precision is the stepper's work: Accelerate has one setting for a whole process, and patches the model.
     accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[unused])
     stepper = Stepper(model, task, config=config, accelerator=accelerator, seed=seed)
+    if stepper.device.type == "cpu":
+        keep_freed_memory()
     devices = [stepper.device] if stepper.device.type == "cuda" else []
     with stop_request() as stop, torch.random.fork_rng(devices=devices):
         run = _Run(
