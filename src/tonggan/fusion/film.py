@@ -1,7 +1,8 @@
 """FiLM: every input's tokens are scaled and shifted by what the other inputs say (Perez et al. 2018).
 
-Tokens stay apart, so a question can pick a place of a picture; what the inputs say together comes from products of one
-with another, which sums and concatenations lack.
+Each token is modulated by itself, so a question can pick a place of a picture; what the inputs say together comes from
+products of one with another, which sums and concatenations lack. Only then are the tokens of an input averaged, so that
+an input of many tokens counts no more than one of few.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ class FiLMConfig(Config):
 
 
 class FiLM(nn.Module):
-    """The tokens of all inputs, each modulated by the pooled others; where there are no others, by the identity."""
+    """One token for each input: its tokens, modulated by the pooled others and averaged.
+
+    Where there are no others, the modulation is the identity.
+    """
 
     def __init__(self, config: FiLMConfig, names: Sequence[str], *, dim: int) -> None:
         super().__init__()
@@ -44,7 +48,7 @@ class FiLM(nn.Module):
         self.streams = nn.ModuleList(_Stream(config, dim=dim, modulated=len(self.names) > 1) for _ in names)
 
     def forward(self, tokens: Mapping[str, Tokens]) -> Tokens:
-        """``[B, sum of L, dim]``: the tokens of the inputs in the order of ``names``."""
+        """``[B, number of inputs, dim]``, in the order of ``names``."""
         projected, present = self.inputs(tokens)
         # [B, M, M]: which inputs speak to which; none to itself, no absent one to any.
         speaks = present.unsqueeze(1) & ~torch.eye(len(self.names), dtype=torch.bool, device=present.device)
@@ -52,8 +56,8 @@ class FiLM(nn.Module):
         fused = []
         for index, (name, stream) in enumerate(zip(self.names, self.streams, strict=True)):
             values = stream(tokens[name].values, conditions[:, index], speaks[:, index].any(dim=1))
-            fused.append(Tokens(values, tokens[name].mask))
-        return Tokens.concat(fused)
+            fused.append(Tokens(values, tokens[name].mask).mean())
+        return Tokens(torch.stack(fused, dim=1), present)
 
 
 class _Stream(nn.Module):

@@ -1,0 +1,98 @@
+"""Run every shipped recipe in full, and write what each reached where the README and ``tonggan recipes`` read it.
+
+    python benchmarks/recipes.py --out runs/recipes            # all
+    python benchmarks/recipes.py --out runs/recipes fsdd       # one; the others keep their stored result
+    python benchmarks/recipes.py --table                       # rewrite the tables from the stored results alone
+
+The test part of each recipe is measured once, at the end of its run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+from tonggan.cli.console import console_progress
+from tonggan.runs.fitting import run_recipe
+from tonggan.runs.recipe import load_recipe, measured_results, recipe_names
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "src" / "tonggan" / "recipes" / "results.json"
+MARKS = ("<!-- results:begin -->", "<!-- results:end -->")
+HEADINGS = {
+    "README.md": "| recipe | what it learns | test score | 95 % interval | best single input | training | whole run |",
+    "README.zh-CN.md": "| 配方 | 学习什么 | 测试得分 | 95 % 区间 | 最好的单一输入 | 训练用时 | 全程用时 |",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="recipes to run; all by default")
+    parser.add_argument("--out", type=Path, default=Path("runs/recipes"), help="folder of the runs")
+    parser.add_argument("--table", action="store_true", help="run nothing")
+    arguments = parser.parse_args()
+    results = measured_results()
+    for name in [] if arguments.table else arguments.names or recipe_names():
+        with console_progress() as progress:
+            predictor = run_recipe(load_recipe(name), out=arguments.out / name, overwrite=True, progress=progress)
+        results[name] = summary(predictor.results)
+        RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    for readme, heading in HEADINGS.items():
+        write_table(ROOT / readme, heading, results)
+
+
+def summary(results: dict[str, Any]) -> dict[str, Any]:
+    """What the tables show of one run."""
+    name = results["score_name"]
+    verdict = results["audit"]["verdict"]
+    return {
+        "score_name": name,
+        "score": results["metrics"]["test"][name],
+        "interval": results["intervals"]["test"][name],
+        "rows": results["rows"],
+        "best_part": verdict["best_part"],
+        "best_score": verdict["best_score"],
+        "training_seconds": round(results["training"]["seconds"], 1),
+        "seconds": round(results["seconds"], 1),
+        "precision": results["training"]["precision"],
+        "machine": machine(),
+    }
+
+
+def machine() -> str:
+    """The processor, and how many cores the run had."""
+    import torch
+
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
+    found = re.search(r"model name\s*:\s*(.+)", text)
+    return f"{found.group(1) if found else platform.processor()}, {torch.get_num_threads()} cores"
+
+
+def write_table(path: Path, heading: str, results: dict[str, Any]) -> None:
+    """Replace what stands between the marks in ``path``."""
+    lines = [heading, "| --- | --- | --- | --- | --- | --- | --- |"]
+    for name in recipe_names():
+        if name not in results:
+            continue
+        entry = results[name]
+        low, high = entry["interval"]
+        part = f"{entry['best_part']} {entry['best_score']:.4f}" if entry["best_part"] else "–"
+        lines.append(
+            f"| `{name}` | {load_recipe(name).description} | {entry['score_name']} **{entry['score']:.4f}** "
+            f"({entry['rows']['test']:,}) | {low:.4f} – {high:.4f} | {part} "
+            f"| {entry['training_seconds']:.0f} s | {entry['seconds']:.0f} s |"
+        )
+    machines = sorted({entry["machine"] for entry in results.values()})
+    text = path.read_text(encoding="utf-8")
+    before, _, rest = text.partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    table = "\n".join([MARKS[0], "", *lines, "", *(f"<sub>{each}</sub>" for each in machines), MARKS[1]])
+    path.write_text(before + table + after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
