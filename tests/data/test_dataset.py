@@ -79,3 +79,25 @@ def test_variation_needs_a_generator_and_repeats_with_it(dataset):
 def test_rows_and_target_must_match(dataset):
     with pytest.raises(AssertionError, match="differ in length"):
         Dataset(dataset.inputs, dataset.rows, torch.zeros(3))
+
+
+def test_a_picture_that_rows_share_stands_in_the_batch_once(tmp_path):
+    table = make_table(tmp_path, {"picture": [png(10, 0, 0), png(20, 0, 0), png(10, 0, 0), None, png(10, 0, 0)]})
+    image = ImageConfig(size=8).build()
+    cache = DecodeCache(tmp_path / "cache", image)
+    column = scan_media(table, "picture", image, cache, progress=Progress())
+    dataset = Dataset({"picture": MediaSource(image, column, cache)}, np.arange(5))
+    arrays = dataset.batch(np.arange(5)).inputs["picture"]
+    assert len(arrays) == 3
+    whole = arrays.expand()
+    assert whole.values[:, 0, 0, 0].tolist() == [10, 20, 10, 0, 10]
+    assert whole.present.tolist() == [True, True, True, False, True]
+    assert dataset.batch(np.array([0, 1])).inputs["picture"].index is None
+    varied = dataset.batch(np.arange(5), generator=torch.Generator().manual_seed(0)).inputs["picture"]
+    assert varied.index is not None
+
+
+def test_auxiliary_targets_follow_the_positions(dataset):
+    further = Dataset(dataset.inputs, dataset.rows, dataset.target, auxiliary={"more": torch.tensor([4, 3, 1, 0])})
+    assert further.batch(np.array([3, 0])).auxiliary["more"].tolist() == [0, 4]
+    assert further.take(np.array([2])).batch(np.array([0])).auxiliary["more"].tolist() == [1]

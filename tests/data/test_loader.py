@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -136,3 +137,14 @@ def test_batches_are_made_ahead_but_not_without_bound(dataset):
     next(epoch)
     epoch.close()
     assert len(made) <= 4
+
+
+def test_rows_of_a_group_come_together_in_random_order(dataset):
+    groups = np.arange(NUM_ROWS) % 5
+    loader = Loader(replace(dataset, groups=groups), batch_size=NUM_ROWS, seed=3, shuffle=True)
+    orders = [next(iter(loader.epoch(number))).rows.numpy() for number in range(2)]
+    for order in orders:
+        assert sorted(order) == list(range(NUM_ROWS))
+        assert np.count_nonzero(np.diff(groups[order])) == 4
+    assert groups[orders[0]].tolist() != groups[orders[1]].tolist()
+    assert orders[0].tolist() == next(iter(loader.epoch(0))).rows.tolist()

@@ -108,3 +108,22 @@ def test_names_of_columns_may_hold_any_character():
     model = FusedModel(encoders, fusion=fusion, head=LinearHeadConfig().build(16, num_outputs=1))
     arrays = Arrays(torch.randn(2, 3), torch.ones(2, 3, dtype=torch.bool))
     assert model({"the picture.path": arrays, "价格": arrays}).shape == (2, 1)
+
+
+def test_what_rows_share_is_encoded_once_and_predicts_the_same():
+    torch.manual_seed(0)
+
+    class Counting(nn.Module):
+        rows = 0
+
+        def forward(self, arrays):
+            self.rows += len(arrays)
+            return Tokens(arrays.values, arrays.mask)
+
+    encoder = Counting()
+    head = LinearHeadConfig().build(8, num_outputs=2)
+    model = FusedModel({"one": encoder}, fusion=SumConfig().build(("one",), dim=8), head=head)
+    shared = Arrays(torch.randn(2, 3, 8), torch.ones(2, 3, dtype=torch.bool), torch.tensor([0, 1, 0, 0]))
+    once = model({"one": shared})
+    assert encoder.rows == 2
+    torch.testing.assert_close(once, model({"one": shared.expand()}))
