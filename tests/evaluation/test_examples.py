@@ -54,8 +54,8 @@ def test_the_surest_mistakes_come_first_with_their_cells(sums):
     outputs = collect(case.model, case.task, case.dataset.take(np.array([3, 0, 1, 2])))
     first, second = find_mistakes(case.task, outputs, case.dataset)
     # Logits are -1.1 on row 3 and 0.9 on row 1, both wrong.
-    assert (first.row, first.predicted, first.truth) == (3, "no (75%)", "yes")
-    assert (second.row, second.predicted, second.truth) == (1, "yes (71%)", "no")
+    assert (first.row, first.predicted, first.truth) == (4, "no (75%)", "yes")
+    assert (second.row, second.predicted, second.truth) == (2, "yes (71%)", "no")
     assert [(cell.name, cell.kind, cell.content) for cell in first.cells] == [("left", "text", "-1.0")]
     assert len(find_mistakes(case.task, outputs, case.dataset, limit=1)) == 1
 
@@ -77,7 +77,7 @@ def test_several_labels():
     outputs = torch.tensor([[3.0, -3.0, -3.0], [3.0, -3.0, -9.0], [-3.0, -3.0, -1.0]])
     target = torch.tensor([[1.0, 0, 0], [1, 0, 1], [0, 0, 0]])
     (mistake,) = find_mistakes(task, Outputs(outputs, target, torch.arange(3)), _no_inputs())
-    assert (mistake.row, mistake.predicted, mistake.truth) == (1, "a (95%)", "a, c")
+    assert (mistake.row, mistake.predicted, mistake.truth) == (2, "a (95%)", "a, c")
     assert confusion(task, outputs, target) is None
 
 
@@ -86,7 +86,7 @@ def test_numbers():
     task.fit([0.0, 2.0])
     outputs, target = torch.tensor([[0.0], [1.0], [4.0]]), torch.tensor([[0.0], [2.0], [1.0]])
     mistakes = find_mistakes(task, Outputs(outputs, target, torch.arange(3)), _no_inputs())
-    assert [(mistake.row, mistake.predicted, mistake.truth) for mistake in mistakes] == [(2, "5", "2"), (1, "2", "3")]
+    assert [(mistake.row, mistake.predicted, mistake.truth) for mistake in mistakes] == [(3, "5", "2"), (2, "2", "3")]
     (scatter,) = scatters(task, outputs, target)
     assert (scatter.truth, scatter.predicted) == ([1, 3, 2], [1, 2, 5])
     assert len(scatters(task, outputs, target, max_points=2)[0].truth) == 2

@@ -135,7 +135,7 @@ def test_baseline_says_the_frequencies_whatever_the_temperature(kind, temperatur
             ["a", "b", "c"],
             "3 classes, such as 'a', 'b', 'c', expected two. Use the task kind multiclass.",
         ),
-        (MulticlassConfig(), ["a", None, float("nan"), " "], r"no value in 3 rows \(counted from 0: 1, 2, 3\)"),
+        (MulticlassConfig(), ["a", None, float("nan"), " "], r"no value in 3 rows \(counted from 1: 2, 3, 4\)"),
     ],
 )
 def test_targets_that_cannot_be_learned(config, values, message):
@@ -145,5 +145,5 @@ def test_targets_that_cannot_be_learned(config, values, message):
 
 def test_unknown_classes_are_named():
     task = fitted(MulticlassConfig(), ["a", "b"])
-    with pytest.raises(DataError, match=r"such as 'c', in 2 rows \(counted from 0: 1, 3\), expected one of 'a', 'b'"):
+    with pytest.raises(DataError, match=r"such as 'c', in 2 rows \(counted from 1: 2, 4\), expected one of 'a', 'b'"):
         task.encode(["a", "c", "b", "d"])

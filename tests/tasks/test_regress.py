@@ -79,9 +79,9 @@ def test_metrics_are_in_the_units_of_the_data():
         ([3, 3, 3], "'value': got 3 in every row"),
         (
             [1, None, float("nan"), "x", float("inf"), ""],
-            r"no finite number in 5 rows \(counted from 0: 1, 2, 3, 4, 5\)",
+            r"no finite number in 5 rows \(counted from 1: 2, 3, 4, 5, 6\)",
         ),
-        ([(1, 2), (1,), (2, 3)], r"not 2 finite numbers in 1 rows \(counted from 0: 1\)"),
+        ([(1, 2), (1,), (2, 3)], r"not 2 finite numbers in 1 rows \(counted from 1: 2\)"),
     ],
 )
 def test_targets_that_cannot_be_learned(values, message):
@@ -90,5 +90,5 @@ def test_targets_that_cannot_be_learned(values, message):
 
 
 def test_missing_numbers_are_named_by_row():
-    with pytest.raises(DataError, match=r"counted from 0: 1"):
+    with pytest.raises(DataError, match=r"counted from 1: 2"):
         fitted([1, 2]).encode([1, None])

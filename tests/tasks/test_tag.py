@@ -74,7 +74,7 @@ def test_baseline_says_the_frequencies():
         (["a", "a"], "the same labels in every row"),
         (
             ["a", None, "", float("nan")],
-            r"no value in 3 rows \(counted from 0: 1, 2, 3\).*'\|' alone where no label holds",
+            r"no value in 3 rows \(counted from 1: 2, 3, 4\).*'\|' alone where no label holds",
         ),
     ],
 )
@@ -84,5 +84,5 @@ def test_targets_that_cannot_be_learned(values, message):
 
 
 def test_unknown_labels_are_named_by_row():
-    with pytest.raises(DataError, match=r"does not have in 1 rows \(counted from 0: 1\)"):
+    with pytest.raises(DataError, match=r"does not have in 1 rows \(counted from 1: 2\)"):
         fitted(["a", "b"]).encode(["a", "b|c"])

@@ -215,7 +215,7 @@ def test_loss_that_is_not_finite_names_step_and_rows(tmp_path, monkeypatch, read
     model, task, train_part, valid_part = scene()
     train_part.inputs["x"].values[[17, 40]] = np.nan
     chosen = config(batch_size=160, evaluate_every=4)
-    with pytest.raises(TrainingError, match=r"training step 1: got .* 2 of 160 rows \(counted from 0: 17, 40\)"):
+    with pytest.raises(TrainingError, match=r"training step 1: got .* 2 of 160 rows \(counted from 1: 18, 41\)"):
         train(model, task, train=train_part, valid=valid_part, config=chosen, folder=tmp_path, seed=SEED)
     fresh, *_ = scene()
     assert torch.equal(model.layers[0].weight, fresh.layers[0].weight), "a bad step must not touch the weights"

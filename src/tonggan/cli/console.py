@@ -36,7 +36,7 @@ class ConsoleProgress(Progress):
         self._tasks: dict[str, TaskID] = {}
 
     def say(self, text: str) -> None:
-        self._bars.console.print(escape(text))
+        self._bars.console.print(escape(text), soft_wrap=True)
 
     def track(self, items: Iterable[_ItemT], *, label: str, total: int | None = None) -> Iterator[_ItemT]:
         if total is None and isinstance(items, Sized):

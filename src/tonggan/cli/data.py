@@ -71,7 +71,7 @@ def get(name: Name, *, json: Json = False) -> None:
 
 def check(name: Name, *, json: Json = False) -> None:
     """Verify that the files of a set are there and are the published ones; fetch nothing."""
-    from tonggan.cli.console import print_json, print_line
+    from tonggan.cli.console import print_json, print_line, stderr
     from tonggan.data.catalogue import find_set
     from tonggan.data.places import cache_folder
 
@@ -82,4 +82,5 @@ def check(name: Name, *, json: Json = False) -> None:
         for path, state in states.items():
             print_line(f"{state:10} {path}")
     if any(state != "ok" for state in states.values()):
+        stderr.print(f"Fetch what is missing or damaged with: tonggan data get {name}")
         raise typer.Exit(1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -23,7 +25,7 @@ def show_results(results: Mapping[str, Any], run: Path | None = None) -> None:
     if results["subsets"]:
         _show_subsets(console, results)
     if results["audit"]:
-        _show_audit(console, results["audit"])
+        _show_audit(console, results)
     if run is not None:
         console.print(
             f"\nReport: {run / 'report.html'}   (in {results['seconds']:.0f} s)", style="bold", soft_wrap=True
@@ -31,11 +33,11 @@ def show_results(results: Mapping[str, Any], run: Path | None = None) -> None:
         example = results["data"].get("test") or results["data"].get("valid") or results["data"]["train"]
         console.print("\nNext:")
         for command in (
-            f"tonggan predict {run} {example} --out predictions.csv",
-            f"tonggan evaluate {run} {example}",
-            f"tonggan info {run}",
+            ["tonggan", "predict", str(run), example, "--out", "predictions.csv"],
+            ["tonggan", "evaluate", str(run), example],
+            ["tonggan", "info", str(run)],
         ):
-            console.print(f"  {command}", style="cyan", soft_wrap=True)
+            console.print(f"  {escape(shlex.join(command))}", style="cyan", soft_wrap=True)
 
 
 def show_info(run: Path, index: Mapping[str, Any]) -> None:
@@ -64,11 +66,11 @@ def show_info(run: Path, index: Mapping[str, Any]) -> None:
 
 def show_recipes(listed: Mapping[str, Mapping[str, Any]]) -> None:
     """The shipped recipes and what they reached."""
-    table = _table("recipe", "what", "measured")
+    table = _list("recipe", "measured", "what it is")
     for name, entry in listed.items():
         measured = entry["measured"]
         text = f"{measured['score_name']} {measured['score']:.4f} in {measured['seconds']:.0f} s" if measured else ""
-        table.add_row(name, escape(entry["description"]), text)
+        table.add_row(name, text, escape(entry["description"]))
     _console().print(table)
 
 
@@ -76,7 +78,7 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
     """The doctor's findings, worst first."""
     console = _console()
     if diagnosis.columns:
-        table = _table("column", "kind", "why")
+        table = _list("column", "kind", "why")
         for name, kind, reason in diagnosis.columns:
             table.add_row(escape(name), kind, escape(reason))
         console.print(table)
@@ -91,56 +93,68 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
 
 
 def _show_metrics(console: Console, results: Mapping[str, Any]) -> None:
+    measured = results.get("measured", results["rows"])
     splits = list(results["metrics"])
-    table = _table("metric", *(f"{split} ({results['rows'][split]:,} rows)" for split in splits))
-    names = list(dict.fromkeys(name for split in splits for name in results["metrics"][split]))
-    for name in names:
+    headers = [header for split in splits for header in (f"{split}\n{measured[split]:,} rows", "95 % interval")]
+    table = _table("metric", *headers)
+    for name in dict.fromkeys(name for split in splits for name in results["metrics"][split]):
         cells = []
         for split in splits:
-            value = results["metrics"][split].get(name)
             low_high = results["intervals"][split].get(name)
-            text = "" if value is None else f"{value:.4f}"
-            cells.append(text + (f"  [dim]{low_high[0]:.4f} to {low_high[1]:.4f}[/]" if low_high else ""))
+            shown = "–".join(_number(value, decimals=3) for value in low_high) if low_high else ""
+            cells += [_number(results["metrics"][split].get(name)), f"[dim]{shown}[/]"]
         table.add_row(name, *cells)
     console.print(table)
 
 
 def _show_subsets(console: Console, results: Mapping[str, Any]) -> None:
     name = results["score_name"]
-    table = _table("present", name, title=f"Each subset of modalities ({results['audited']} rows)")
+    console.print(f"\nWith each subset of the inputs: {name} on {results['audited']:,} rows", style="bold")
+    table = _table("present", name)
     for row in results["subsets"]:
-        table.add_row(escape(" + ".join(row["present"]) or "(none)"), f"{row['score']:.4f}")
+        table.add_row(escape(" + ".join(row["present"]) or "(none)"), _number(row["score"]))
     console.print(table)
 
 
-def _show_audit(console: Console, audit: Mapping[str, Any]) -> None:
-    inputs = list(audit["alone"])
-    table = _table("audit", *(escape(name) for name in inputs), title=f"Is it multimodal? ({audit['score_name']})")
-    for label, key in (
-        ("alone, others absent", "alone"),
-        ("trained alone", "alone_trained"),
-        ("shuffled between rows", "shuffled"),
-        ("Shapley value", "shapley"),
-    ):
-        if audit[key]:
-            table.add_row(label, *(_number(audit[key].get(name)) for name in inputs))
+def _show_audit(console: Console, results: Mapping[str, Any]) -> None:
+    audit = results["audit"]
+    name = audit["score_name"]
+    console.print(f"\nIs it multimodal? {name} on {results['audited']:,} rows", style="bold")
+    columns = {"alone": "alone", "alone_trained": "trained alone", "shuffled": "shuffled", "shapley": "Shapley value"}
+    shown = {key: header for key, header in columns.items() if audit[key]}
+    table = _table("input", *shown.values())
+    for each in audit["alone"]:
+        table.add_row(escape(each), *(_number(audit[key].get(each)) for key in shown))
     console.print(table)
-    console.print(f"majority {audit['majority']:.4f}   full model {audit['full']:.4f}")
-    console.print(escape(audit["verdict"]["sentence"]), style="bold", soft_wrap=True)
+    console.print(f"\nFull model {_number(audit['full'])}   without any input {_number(audit['majority'])}")
+    console.print(escape(audit["verdict"]["sentence"]), style="bold")
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def _number(value: float | None, *, decimals: int = 4) -> str:
+    """Large numbers need no fractions; what lies between 0 and 1 lives on them."""
+    if value is None:
+        return ""
+    return f"{value:,.{decimals if abs(value) < 10 else 2 if abs(value) < 1000 else 0}f}"
 
 
 def _shortened(names: Sequence[str], limit: int = 20) -> str:
     return ", ".join(names[:limit]) + (f", … ({len(names)})" if len(names) > limit else "")
 
 
-def _table(*columns: str, title: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+def _table(*columns: str) -> Table:
+    """Names on the left, numbers on the right; no cell is broken."""
+    table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), show_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, overflow="fold", justify="left" if index == 0 else "right")
+        table.add_column(column, no_wrap=True, justify="left" if index == 0 else "right", vertical="bottom")
+    return table
+
+
+def _list(*columns: str) -> Table:
+    """Columns of words, the last of which may take several lines."""
+    table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), show_edge=False)
+    for column in columns[:-1]:
+        table.add_column(column, overflow="fold", min_width=min(len(column), 12))
+    table.add_column(columns[-1], ratio=1)
     return table
 
 

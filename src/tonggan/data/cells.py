@@ -7,7 +7,7 @@ from typing import Any
 
 
 def cell_text(value: Any) -> str | None:
-    """The cell as a text; None where it is missing (None, NaN or blank). 3, 3.0 and "3" are the same text."""
+    """The cell as a text; None where it is missing (None, NaN, "nan" or blank). 3, 3.0 and "3" are the same text."""
     if value is None:
         return None
     if isinstance(value, float):
@@ -15,7 +15,8 @@ def cell_text(value: Any) -> str | None:
             return None
         if value.is_integer():
             return str(int(value))
-    return str(value).strip() or None
+    text = str(value).strip()
+    return text if text and text.lower() != "nan" else None
 
 
 def cell_number(value: Any) -> float:

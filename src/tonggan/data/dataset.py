@@ -90,6 +90,8 @@ class Dataset:
         groups: int64 ``[N]``; rows with an equal number go into the same batch, so that what they share is encoded
             once. None mixes all rows.
         auxiliary: further targets ``[N, ...]`` that training may learn from as well, by name.
+        numbers: int64, for each row of the table its number in the user's own table, counted from 1; None where the
+            two tables are the same.
     """
 
     inputs: Mapping[str, Source]
@@ -97,12 +99,18 @@ class Dataset:
     target: Tensor | None = None
     groups: NDArray[np.int64] | None = None
     auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
+    numbers: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         assert self.target is None or len(self.target) == len(self.rows), "target and rows differ in length"
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def numbers_of(self, rows: NDArray[np.int64]) -> list[int]:
+        """How the user's own table counts ``rows`` of the table, from 1; for messages."""
+        numbers: list[int] = (rows + 1 if self.numbers is None else self.numbers[rows]).tolist()
+        return numbers
 
     def batch(self, positions: NDArray[np.int64], *, generator: torch.Generator | None = None) -> Batch:
         """The rows at ``positions`` (0 to N - 1) as one batch, randomly varied when a ``generator`` is given."""

@@ -82,7 +82,7 @@ class Diagnosis:
                     got=f"{num_bad:,} of {num_rows:,} rows ({num_bad / num_rows:.1%}) with cells that cannot be used, "
                     f"e.g. '{example.value}' in column '{example.column}' of row {example.number}: {example.reason}",
                     expected=f"at most {max_bad:.1%}",
-                    remedy="Correct the cells named in quarantine.csv, or allow more with --max-bad",
+                    remedy="Correct the cells that the run's quarantine.csv names, or allow more with --max-bad",
                 )
 
     def write_quarantine(self, path: Path) -> None:

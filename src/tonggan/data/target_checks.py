@@ -59,7 +59,7 @@ def _check_numbers(table: Table, name: str, *, split: str, is_train: bool) -> tu
     for row, value in _cells(table, name):
         number = cell_number(value)
         if math.isnan(number):
-            reason = "no value" if cell_text(value) is None else "not a finite number"
+            reason = "no value" if cell_text(value) is None else "no finite number"
             bad.append(_quarantined(split, row, numbers, name, value, reason))
         else:
             low, high = min(low, number), max(high, number)
@@ -102,7 +102,7 @@ def _quarantined(split: str, row: int, numbers: NDArray[np.int64], name: str, va
 
 _REASONS_ZH = {
     "no value": "没有值",
-    "not a finite number": "不是有限的数",
+    "no finite number": "不是有限的数",
     "a label that the training part does not have": "含有训练部分中没有的标签",
 }
 

@@ -95,7 +95,7 @@ class Mistake:
     """One row that the model got wrong.
 
     Attributes:
-        row: its number in the source table, from 0.
+        row: its number in the user's own table, counted from 1.
         predicted: how the prediction reads.
         truth: how the target reads.
         cells: its inputs.

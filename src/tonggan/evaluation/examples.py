@@ -85,12 +85,12 @@ def find_mistakes(task: Task, outputs: Outputs, dataset: Dataset, *, limit: int 
     cells = [_cells(name, source, rows) for name, source in dataset.inputs.items()]
     return [
         Mistake(
-            row=int(row),
+            row=number,
             predicted=task.describe(outputs.outputs[position]),
             truth=_truth(task, outputs.target[position]),
             cells=[cell for column in cells for cell in column[place]],
         )
-        for place, (position, row) in enumerate(zip(worst.tolist(), rows, strict=True))
+        for place, (position, number) in enumerate(zip(worst.tolist(), dataset.numbers_of(rows), strict=True))
     ]
 
 

@@ -99,6 +99,7 @@ def run_recipe(
 @contextmanager
 def _claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
     """``out`` for this run alone; a finished run in it is only replaced if the user says so."""
+    made = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / ".lock", timeout=0)
@@ -128,8 +129,17 @@ def _claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
                 remedy="Choose another folder with --out, or replace it with --overwrite",
             )
         yield
+    except OSError as error:
+        raise BundleError(
+            f"run in {out}",
+            got=str(error),
+            expected="files that can be read and written",
+            remedy="Free space or correct the permissions, and run the same command again to resume",
+        ) from error
     finally:
         lock.release()
+        if made and [path.name for path in out.iterdir()] == [".lock"]:  # It failed before there was anything to keep.
+            shutil.rmtree(out, ignore_errors=True)
 
 
 def _clear(out: Path) -> None:

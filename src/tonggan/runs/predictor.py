@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from tonggan.data.column_checks import check_media
 from tonggan.data.dataset import Dataset
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
@@ -113,12 +114,12 @@ class Predictor:
             progress=progress,
         )
         return results_of(
-            metrics={"data": metrics},
-            intervals={"data": intervals},
+            metrics={"test": metrics},
+            intervals={"test": intervals},
             subsets=subsets,
             account=account,
             seconds=time.monotonic() - start,
-            rows={"data": len(dataset)},
+            rows={"test": len(dataset)},
             task=task,
         )
 
@@ -166,6 +167,10 @@ class Predictor:
         table = open_table(_as_table(data), cache=cache, progress=progress)
         modalities = self.bundle.modalities
         media, caches = scan_tables({"data": table}, modalities, cache=cache, progress=progress)
+        for name, column in media["data"].items():
+            for finding in check_media(table, name, column, split="the table", is_train=False)[0]:
+                if finding.severity != "note":
+                    progress.say(f"Doctor: {finding.message}")
         target = self.bundle.recipe.target if with_target else []
         for name in target:
             table.require(name)

@@ -125,10 +125,10 @@ class Task(ABC):
     def _reject_rows(self, rows: Sequence[int], *, problem: str, expected: str, remedy: str) -> None:
         """Raise a DataError that names ``rows``, the first few by position; nothing when there are none."""
         if rows:
-            shown = ", ".join(str(row) for row in rows[:5]) + (", …" if len(rows) > 5 else "")
+            shown = ", ".join(str(row + 1) for row in rows[:5]) + (", …" if len(rows) > 5 else "")
             raise DataError(
                 f"{self.kind} target",
-                got=f"{problem} in {len(rows)} rows (counted from 0: {shown})",
+                got=f"{problem} in {len(rows)} rows (counted from 1: {shown})",
                 expected=expected,
                 remedy=remedy,
             )
@@ -140,7 +140,7 @@ def is_missing(value: Any) -> bool:
 
 
 def label_name(value: Any) -> str | None:
-    """The name of one class as text, None where it is missing (None, NaN or blank).
+    """The name of one class as text, None where it is missing (None, NaN, "nan" or blank).
 
     A whole number has one name, be it 3, 3.0 or "3": a gap in a column turns its integers into floats.
     """
@@ -148,7 +148,8 @@ def label_name(value: Any) -> str | None:
         return None
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value).strip() or None
+    name = str(value).strip()
+    return name if name and name.lower() != "nan" else None
 
 
 def sorted_labels(names: Iterable[str]) -> list[str]:

@@ -376,11 +376,11 @@ class _Run:
             group = next(batches)
         rows = self.stepper.bad_rows(group)
         whole = [row for batch in group for row in batch.rows.tolist()]
-        named = sorted(rows or whole)
+        named = sorted(self.loader.dataset.numbers_of(np.array(rows or whole)))
         shown = ", ".join(map(str, named[:_NAMED_ROWS])) + (", …" if len(named) > _NAMED_ROWS else "")
         raise TrainingError(
             f"training step {step + 1:,}",
-            got=f"a loss or gradient that is not finite in {len(named)} of {len(whole)} rows (counted from 0: {shown})",
+            got=f"a loss or gradient that is not finite in {len(named)} of {len(whole)} rows (counted from 1: {shown})",
             expected="finite numbers",
             remedy=f"Look at these rows, or lower training.learning_rate (now {self.config.learning_rate:g})",
         )
