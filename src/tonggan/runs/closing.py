@@ -50,10 +50,10 @@ def estimate_closing(model: FusedModel, task: Task, parts: Mapping[str, Dataset]
     """
     final = list(parts.values())[-1]
     audited = audited_part(final, seed=0)
-    seconds = estimate_seconds(model, audited, kinds=input_kinds(final), batch_size=_BATCH_SIZE)
     # The audit draws twice: for the full model and for the best part.
     drawn = sum(len(part) for part in parts.values()) + 2 * len(audited)
-    seconds += drawn * REPEATS * _seconds_per_drawn_row(task, _first_outputs(model, task, final))
+    seconds = drawn * REPEATS * _seconds_per_drawn_row(task, _first_outputs(model, task, final))
+    seconds += estimate_seconds(model, audited, kinds=input_kinds(final), batch_size=_BATCH_SIZE)
     for part in parts.values():
         start = time.monotonic()
         _first_outputs(model, task, part)
@@ -117,6 +117,7 @@ def _seconds_per_drawn_row(task: Task, outputs: Outputs) -> float:
         bootstrap(task, outputs.outputs, outputs.target, seed=0, repeats=repeats)
         return time.perf_counter() - start
 
+    seconds(1)  # The first call of all loads what it needs.
     once = seconds(1)
     return max(seconds(1 + _MEASURED_DRAWS) - once, 1e-6) / (_MEASURED_DRAWS * len(outputs))
 

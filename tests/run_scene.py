@@ -1,0 +1,86 @@
+"""A small real run for tests: numbers and texts of which both are needed, fitted by ``tonggan.fit``.
+
+``python run_scene.py OUT STEP`` runs it alone up to training step STEP (counted over all models of the run), or up to
+the work with the label STEP, says so, and waits there to be killed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+import tonggan
+from tonggan.models import FusedModel
+from tonggan.progress import Progress
+
+STEPS = 36
+SETTINGS = (
+    "columns.note.kind=text",
+    "model.dim=32",
+    "model.encoders={note: {kind: text_transformer, num_layers: 0}, table: {kind: table}}",
+    "training.epochs=4",
+    "training.batch_size=16",
+    "training.checkpoint_every=0",
+)
+HERE = "waiting"
+
+
+def table(rows: int = 160, *, seed: int = 0) -> pa.Table:
+    """``size`` and ``weight`` are numbers, ``note`` a text; ``answer`` says whether one fits the other."""
+    random = np.random.default_rng(seed)
+    size, weight = random.normal(size=(2, rows))
+    words = np.array(["red", "green", "blue", "small", "large", "round"])
+    notes = [" ".join(words[random.integers(len(words), size=4)]) for _ in range(rows)]
+    answers = [["no", "yes"][int((number > 0) ^ ("red" in note))] for number, note in zip(size, notes, strict=True)]
+    return pa.table({"size": size, "weight": weight, "note": notes, "answer": answers})
+
+
+def fit(out: Path, *, settings: Iterable[str] = (), data: Any = None, **options: Any) -> tonggan.Predictor:
+    """Fit the scene's table, or ``data`` with the same columns."""
+    return tonggan.fit(
+        table() if data is None else data, target="answer", out=out, settings=[*SETTINGS, *settings], **options
+    )
+
+
+class StopAt(Progress):
+    """Waits for ever as soon as work with a label begins."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    def track(self, items: Iterable[Any], *, label: str, total: int | None = None) -> Iterator[Any]:
+        if label == self.label:
+            wait()
+        yield from items
+
+
+def wait() -> None:
+    print(HERE, flush=True)
+    time.sleep(600)
+
+
+def stop_at_step(step: int) -> None:
+    forward, done = FusedModel.forward, [0]
+
+    def counted(self: FusedModel, inputs: Any) -> torch.Tensor:
+        done[0] += self.training
+        if done[0] > step:
+            wait()
+        return forward(self, inputs)
+
+    FusedModel.forward = counted
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    out, place = Path(sys.argv[1]), sys.argv[2]
+    if place.isdigit():
+        stop_at_step(int(place))
+    fit(out, progress=StopAt(place))

@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+import run_scene
+import torch
+
+import tonggan
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # As in the processes that some of these tests start: sums in the same order.
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TONGGAN_CACHE", str(shared_cache))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> tonggan.Predictor:
+    """The scene's run, never stopped; its folder is not to be changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TONGGAN_CACHE", str(shared_cache))
+        return run_scene.fit(tmp_path_factory.mktemp("finished"))

@@ -1,0 +1,142 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import run_scene
+from filelock import FileLock
+
+import tonggan
+from tonggan.errors import BundleError, ConfigError
+from tonggan.progress import Progress
+
+
+class Said(Progress):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def numbers(model: tonggan.Predictor) -> dict:
+    """All of a run's results that are not about time and memory."""
+    results = json.loads(json.dumps(model.results))
+    del results["seconds"]
+    for name in ("seconds", "peak_memory"):
+        del results["training"][name]
+    for entry in results["training"]["history"]:
+        del entry["seconds"]
+    return results
+
+
+def weights(model: tonggan.Predictor) -> bytes:
+    return (model.folder / "weights.safetensors").read_bytes()
+
+
+def test_the_same_seed_gives_the_same_numbers(finished: tonggan.Predictor, tmp_path: Path) -> None:
+    again = run_scene.fit(tmp_path / "again")
+    assert weights(again) == weights(finished)
+    assert numbers(again) == numbers(finished)
+    other = run_scene.fit(tmp_path / "other", seed=1, settings=["audit_alone=false"])
+    assert weights(other) != weights(finished)
+
+
+@pytest.mark.parametrize(
+    ("place", "unfinished"),
+    [
+        pytest.param(20, "checkpoints", id="in training"),
+        pytest.param(run_scene.STEPS + 20, "alone/0", id="in training on one input alone"),
+        pytest.param("subsets", "checkpoints", id="in the audit"),
+    ],
+)
+def test_a_killed_run_resumes_to_the_same_bytes(
+    finished: tonggan.Predictor, tmp_path: Path, place: int | str, unfinished: str
+) -> None:
+    out = tmp_path / "run"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, run_scene.__file__, str(out), str(place)], stdout=subprocess.PIPE, env=environment, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == run_scene.HERE
+        process.send_signal(signal.SIGKILL)
+    assert (out / unfinished / "last.safetensors").exists()
+    with pytest.raises(BundleError, match="unfinished run.*Run the command that started it again"):
+        tonggan.load(out)
+    said = Said()
+    resumed = run_scene.fit(out, progress=said)
+    assert any(line.startswith("Resuming at step") for line in said.lines)
+    assert weights(resumed) == weights(finished)
+    assert numbers(resumed) == numbers(finished)
+
+
+def test_a_finished_run_keeps_curves_but_no_checkpoints(finished: tonggan.Predictor) -> None:
+    names = {path.relative_to(finished.folder).parts[0] for path in finished.folder.rglob("*") if path.is_file()}
+    assert names - {".lock"} == {
+        "bundle.json", "checkpoints", "inputs.json", "quarantine.csv", "recipe.yaml", "report.html",
+        "weights.safetensors",
+    }  # fmt: skip
+    assert not list(finished.folder.rglob("checkpoints/*.safetensors"))
+    assert list(finished.folder.glob("checkpoints/tensorboard/events.*"))
+
+
+def test_an_unfinished_run_is_not_resumed_with_another_recipe_or_other_data(tmp_path: Path) -> None:
+    class Stop(Progress):
+        def track(self, items, *, label, total=None):
+            if label == "subsets":
+                raise KeyboardInterrupt
+            yield from items
+
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        run_scene.fit(out, settings=["audit_alone=false"], progress=Stop())
+    with pytest.raises(ConfigError, match="another recipe or other data"):
+        run_scene.fit(out, settings=["audit_alone=false", "training.learning_rate=0.5"])
+    with pytest.raises(ConfigError, match="another recipe or other data"):
+        run_scene.fit(out, settings=["audit_alone=false"], data=run_scene.table(seed=1))
+    replaced = run_scene.fit(out, settings=["audit_alone=false"], data=run_scene.table(seed=1), overwrite=True)
+    assert replaced.results["rows"] == {"train": 144, "valid": 16}
+
+
+def test_a_finished_run_is_replaced_on_demand_only(finished: tonggan.Predictor) -> None:
+    before = (finished.folder / "bundle.json").read_bytes()
+    with pytest.raises(BundleError, match="a finished run.*--overwrite"):
+        run_scene.fit(finished.folder)
+    assert (finished.folder / "bundle.json").read_bytes() == before
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".lock"), pytest.raises(BundleError, match="another run at work in it"):
+        run_scene.fit(tmp_path)
+    assert not (tmp_path / "recipe.yaml").exists()
+
+
+def test_a_time_limit_is_kept_and_leaves_a_valid_model(tmp_path: Path) -> None:
+    limit = 20.0
+    endless = ["training.epochs=100000", "training.checkpoint_every=60"]
+    start = time.monotonic()
+    model = run_scene.fit(tmp_path / "run", data=run_scene.table(20_000), settings=endless, time_limit=limit)
+    seconds = time.monotonic() - start
+    assert seconds < 1.05 * limit
+    assert model.results["seconds"] == pytest.approx(seconds, abs=1.0)
+    assert model.results["training"]["stopped_by"] == "time"
+    assert model.results["training"]["steps"] > 0
+    assert model.results["measured"]["valid"] > 0
+    loaded = tonggan.load(tmp_path / "run")
+    rows = run_scene.table(8, seed=5)
+    assert loaded.predict(rows) == model.predict(rows)
+
+
+def test_a_limit_that_reading_uses_up_is_told_and_leaves_a_valid_model(tmp_path: Path) -> None:
+    said = Said()
+    model = run_scene.fit(tmp_path / "run", time_limit=0.01, progress=said)
+    assert any("of the time limit of" in line for line in said.lines)
+    assert sum("on 'note' alone" in line for line in said.lines) == 1
+    assert model.results["audit"]["alone_trained"] == {}
+    assert model.results["training"]["stopped_by"] == "time"
+    assert len(tonggan.load(tmp_path / "run").predict(run_scene.table(8))) == 8
