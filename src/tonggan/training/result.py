@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -45,6 +46,7 @@ class RunState:
     history: list[dict[str, Any]] = field(default_factory=list)
     best_step: int = 0
     best_score: float | None = None
+    best_loss: float = math.inf
     without_gain: int = 0
     """Evaluations since the best one."""
     loss_sum: float = 0.0
@@ -69,14 +71,16 @@ class RunState:
         self.loss_steps += len(losses)
 
     def add_evaluation(self, entry: dict[str, Any], *, greater_is_better: bool) -> bool:
-        """Record an evaluation; True where its score is the best so far."""
+        """Record an evaluation; True where it is the best so far, by score and then by loss."""
         mean_loss = self.loss_sum / self.loss_steps if self.loss_steps else None
         self.history.append({"step": self.step, "train_loss": mean_loss, **entry})
         self.loss_sum, self.loss_steps = 0.0, 0
-        score = entry["valid_score"]
-        best = self.best_score
-        if best is None or (score > best if greater_is_better else score < best):
-            self.best_step, self.best_score, self.without_gain = self.step, score, 0
+        sign = 1 if greater_is_better else -1
+        # Equal scores, common near 100 %, are told apart by the loss.
+        rank = (sign * entry["valid_score"], -entry["valid_loss"])
+        if self.best_score is None or rank > (sign * self.best_score, -self.best_loss):
+            self.best_step, self.best_score, self.best_loss = self.step, entry["valid_score"], entry["valid_loss"]
+            self.without_gain = 0
             return True
         self.without_gain += 1
         return False
