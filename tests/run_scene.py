@@ -55,14 +55,15 @@ class StopAt(Progress):
     def __init__(self, label: str) -> None:
         self.label = label
 
-    def track(self, items: Iterable[Any], *, label: str, total: int | None = None) -> Iterator[Any]:
+    def track(self, items: Iterable[Any], *, label: str, **_: Any) -> Iterator[Any]:
         if label == self.label:
             wait()
         yield from items
 
 
 def wait() -> None:
-    print(HERE, flush=True)
+    sys.stdout.write(HERE + "\n")
+    sys.stdout.flush()
     time.sleep(600)
 
 

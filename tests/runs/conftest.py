@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-import run_scene
 import torch
 
+import run_scene
 import tonggan
 
 

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-import run_scene
 from filelock import FileLock
 
+import run_scene
 import tonggan
 from tonggan.errors import BundleError, ConfigError
 from tonggan.progress import Progress
@@ -66,7 +66,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(
         assert process.stdout.readline().strip() == run_scene.HERE
         process.send_signal(signal.SIGKILL)
     assert (out / unfinished / "last.safetensors").exists()
-    with pytest.raises(BundleError, match="unfinished run.*Run the command that started it again"):
+    with pytest.raises(BundleError, match=r"unfinished run.*Run the command that started it again"):
         tonggan.load(out)
     said = Said()
     resumed = run_scene.fit(out, progress=said)
@@ -87,7 +87,7 @@ def test_a_finished_run_keeps_curves_but_no_checkpoints(finished: tonggan.Predic
 
 def test_an_unfinished_run_is_not_resumed_with_another_recipe_or_other_data(tmp_path: Path) -> None:
     class Stop(Progress):
-        def track(self, items, *, label, total=None):
+        def track(self, items, *, label, **_):
             if label == "subsets":
                 raise KeyboardInterrupt
             yield from items
@@ -105,7 +105,7 @@ def test_an_unfinished_run_is_not_resumed_with_another_recipe_or_other_data(tmp_
 
 def test_a_finished_run_is_replaced_on_demand_only(finished: tonggan.Predictor) -> None:
     before = (finished.folder / "bundle.json").read_bytes()
-    with pytest.raises(BundleError, match="a finished run.*--overwrite"):
+    with pytest.raises(BundleError, match=r"a finished run.*--overwrite"):
         run_scene.fit(finished.folder)
     assert (finished.folder / "bundle.json").read_bytes() == before
 

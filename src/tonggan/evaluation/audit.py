@@ -58,7 +58,10 @@ class Audit:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return asdict(self)
+        plain = asdict(self)
+        gain = self.verdict.gain_interval
+        plain["verdict"]["gain_interval"] = None if gain is None else list(gain)
+        return plain
 
 
 def audit(

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from tonggan.config import Config, read_yaml
 from tonggan.data.fetch import sha256_of
@@ -38,6 +38,8 @@ INDEX = "bundle.json"
 RECIPE = "recipe.yaml"
 WEIGHTS = "weights.safetensors"
 INPUTS = "inputs.json"
+FILES = (RECIPE, WEIGHTS, INPUTS)
+_DAMAGED = "The bundle is damaged: copy it again from where it was made, or train again"
 
 
 class InputEntry(Config):
@@ -77,9 +79,7 @@ class Bundle:
             folder.mkdir(parents=True, exist_ok=True)
             _write(folder / RECIPE, self.recipe.to_yaml().encode())
             state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
-            temporary = folder / f".{WEIGHTS}.tmp"
-            save_file(state, temporary)
-            temporary.replace(folder / WEIGHTS)
+            _write(folder / WEIGHTS, save(state))
             inputs = InputsFile(
                 inputs={
                     name: InputEntry(config=modality.config, state=modality.state())
@@ -92,7 +92,7 @@ class Bundle:
                 **self.info,
                 "task": {"state": self.task.state()},
                 "results": self.results,
-                "files": {name: sha256_of(folder / name) for name in (RECIPE, WEIGHTS, INPUTS)},
+                "files": {name: sha256_of(folder / name) for name in FILES},
             }
             _write(folder / INDEX, json.dumps(index, ensure_ascii=False, indent=1).encode())
         except OSError as error:
@@ -119,7 +119,7 @@ class Bundle:
                     f"bundle file {path}",
                     got=actual[:16],
                     expected=f"SHA-256 {expected[:16]}…",
-                    remedy="The bundle is damaged: copy it again from where it was made, or train again",
+                    remedy=_DAMAGED,
                 )
         try:
             recipe = Recipe.parse(read_yaml(folder / RECIPE), who=f"recipe in {folder}")
@@ -160,13 +160,14 @@ def read_index(folder: Path) -> dict[str, Any]:
     try:
         index: dict[str, Any] = json.loads(path.read_bytes())
         written = int(index["format"])
-        index["files"].items()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if written <= FORMAT and not (index["task"] and index["results"] and set(index["files"]) == set(FILES)):
+            raise ValueError("a part of it is missing")
+    except (ValueError, KeyError, TypeError) as error:
         raise BundleError(
             who,
             got=f"an unreadable {INDEX} ({error})",
-            expected="valid JSON with a format number",
-            remedy="The bundle is damaged: copy it again from where it was made, or train again",
+            expected="valid JSON with format, task, results and files",
+            remedy=_DAMAGED,
         ) from error
     if written > FORMAT:
         raise BundleError(

@@ -19,6 +19,7 @@ from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.errors import BundleError, DataError
 from tonggan.evaluation.predict import collect, evaluating, iterate_batches
+from tonggan.modalities import Modality, TableRow
 from tonggan.progress import Progress
 from tonggan.runs.assess import audited_part, dissect, measure, results_of
 from tonggan.runs.bundle import Bundle
@@ -166,16 +167,22 @@ class Predictor:
         cache = cache_folder()
         table = open_table(_as_table(data), cache=cache, progress=progress)
         modalities = self.bundle.modalities
+        target = self.bundle.recipe.target if with_target else []
+        for name in (*_columns_of(modalities), *target):
+            table.require(name)
         media, caches = scan_tables({"data": table}, modalities, cache=cache, progress=progress)
         for name, column in media["data"].items():
             for finding in check_media(table, name, column, split="the table", is_train=False)[0]:
                 if finding.severity != "note":
                     progress.say(f"Doctor: {finding.message}")
-        target = self.bundle.recipe.target if with_target else []
-        for name in target:
-            table.require(name)
         encoded = self.bundle.task.encode(target_values(table, target)) if target else None
         return build_dataset(table, modalities, media=media["data"], caches=caches, target=encoded)
+
+
+def _columns_of(modalities: Mapping[str, Modality[Any]]) -> list[str]:
+    """The columns that a model reads."""
+    parts = [part.columns if isinstance(part, TableRow) else [name] for name, part in modalities.items()]
+    return [name for part in parts for name in part]
 
 
 def _as_table(data: Any) -> Any:
@@ -183,5 +190,14 @@ def _as_table(data: Any) -> Any:
     if isinstance(data, Mapping):
         data = [data]
     if isinstance(data, Sequence) and not isinstance(data, str) and all(isinstance(row, Mapping) for row in data):
-        return pa.Table.from_pylist([dict(row) for row in data])
+        names = dict.fromkeys(name for row in data for name in row)
+        try:
+            return pa.table({name: [row.get(name) for row in data] for name in names})
+        except pa.ArrowException as error:
+            raise DataError(
+                "rows to predict",
+                got=str(error),
+                expected="values of one type in each column",
+                remedy="Give all rows the same kind of value in a column, e.g. paths only or bytes only",
+            ) from error
     return data

@@ -1,0 +1,96 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import run_scene
+from tonggan.errors import ConfigError, DataError
+from tonggan.progress import Progress
+from tonggan.runs.prepare import Prepared, prepare
+from tonggan.runs.recipe import Recipe
+
+
+def prepared(cache: Path, table: pa.Table | None = None, *, test: pa.Table | None = None, **recipe: Any) -> Prepared:
+    sources = {"train": run_scene.table() if table is None else table}
+    if test is not None:
+        sources["test"] = test
+    made = Recipe.parse({"target": "answer", "columns": {"note": {"kind": "text"}}, **recipe}, who="test")
+    return prepare(made, sources=sources, cache=cache, progress=Progress())
+
+
+def test_where_keeps_the_rows_with_these_values_in_every_table(tmp_path: Path) -> None:
+    kinds = pa.array(["cat", "dog", "owl", None] * 40)
+    table = run_scene.table().append_column("kind", kinds)
+    parts = prepared(tmp_path, table, test=table, data={"where": {"kind": ["cat", "owl"]}})
+    assert {split: len(part) for split, part in parts.tables.items()} == {"train": 72, "valid": 8, "test": 80}
+    assert set(parts.tables["test"].values("kind")) == {"cat", "owl"}
+    with pytest.raises(DataError, match=r"recipe.data.where.kind.*no row.*with one of cow"):
+        prepared(tmp_path, table, data={"where": {"kind": ["cow"]}})
+    with pytest.raises(DataError, match="no column 'sort'"):
+        prepared(tmp_path, table, data={"where": {"sort": ["cow"]}})
+
+
+def test_max_rows_draws_the_same_rows_for_the_same_seed(tmp_path: Path) -> None:
+    one, same, other = (prepared(tmp_path, data={"max_rows": 40}, seed=seed) for seed in (1, 1, 2))
+    assert sum(len(table) for table in one.tables.values()) == 40
+    assert one.fingerprint == same.fingerprint != other.fingerprint
+    assert one.tables["train"].values("size") == same.tables["train"].values("size")
+
+
+def test_rows_of_a_group_stay_on_one_side_of_the_cut(tmp_path: Path) -> None:
+    table = run_scene.table().append_column("patient", pa.array([f"p{row // 4}" for row in range(160)]))
+    parts = prepared(tmp_path, table, data={"group": "patient", "valid_fraction": 0.25})
+    sides = [set(parts.tables[split].values("patient")) for split in ("train", "valid")]
+    assert not sides[0] & sides[1]
+    assert len(sides[0] | sides[1]) == 40
+    assert len(parts.tables["valid"]) == pytest.approx(40, abs=4)
+
+
+def test_batch_by_marks_rows_with_equal_values(tmp_path: Path) -> None:
+    table = run_scene.table().append_column("picture", pa.array([f"{row % 20}.png" for row in range(160)]))
+    parts = prepared(
+        tmp_path,
+        table,
+        data={"batch_by": "picture"},
+        columns={"note": {"kind": "text"}, "picture": {"kind": "ignore"}},
+    )
+    groups = parts.datasets["train"].groups
+    assert groups is not None
+    values = np.array(parts.tables["train"].values("picture"))
+    assert len(np.unique(groups)) == len(np.unique(values))
+    for group in np.unique(groups):
+        assert len(set(values[groups == group])) == 1
+    assert parts.datasets["valid"].groups is None
+
+
+def test_rows_without_a_target_teach_nothing_and_are_in_the_quarantine(tmp_path: Path) -> None:
+    answers = ["yes", "no", "yes", "no", None, *["yes", "no"] * 77, ""]
+    table = run_scene.table().set_column(3, "answer", pa.array(answers))
+    parts = prepared(tmp_path, table)
+    kept = {split: len(dataset) for split, dataset in parts.datasets.items()}
+    assert sum(kept.values()) == 158
+    assert sum(len(table) for table in parts.tables.values()) == 160
+    assert {row.column for row in parts.diagnosis.quarantine} == {"answer"}
+    assert len(parts.diagnosis.quarantine) == 2
+
+
+def test_what_is_learned_from_data_is_learned_from_the_training_part_alone(tmp_path: Path) -> None:
+    test = run_scene.table(40, seed=3)
+    test = test.set_column(0, "size", pa.array(np.full(40, 1e6)))
+    alone, with_test = prepared(tmp_path), prepared(tmp_path, test=test)
+    assert alone.modalities["table"].state() == with_test.modalities["table"].state()
+    assert alone.modalities["note"].state() == with_test.modalities["note"].state()
+
+
+def test_columns_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no column 'anwser'.*nearest is 'answer'"):
+        prepared(tmp_path, target="anwser")
+    ignored = {name: {"kind": "ignore"} for name in ("size", "weight", "note")}
+    with pytest.raises(ConfigError, match="no column to learn from"):
+        prepared(tmp_path, columns=ignored)
+    with pytest.raises(ConfigError, match=r"column 'note'.*kind 'multilabel' for an input"):
+        prepared(tmp_path, columns={"note": {"kind": "multilabel"}})
+    with pytest.raises(DataError, match="no table to learn from"):
+        prepare(Recipe(target=["y"]), sources={}, cache=tmp_path, progress=Progress())

@@ -1,0 +1,217 @@
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+
+import tonggan
+from offline import run_offline
+from small_data import png
+from tonggan.errors import DataError
+
+TINY = ["training.epochs=2", "training.batch_size=16", "model.dim=16", "audit_alone=false"]
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TONGGAN_CACHE", str(tmp_path_factory.getbasetemp() / "api_cache"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def numbers(rows: int = 80, *, seed: int = 0) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    return pd.DataFrame({"a": random.normal(size=rows), "b": random.normal(size=rows)})
+
+
+def mixed_rows(folder: Path, rows: int = 60) -> list[dict]:
+    """A picture, a sound, a text and a number for each row, each of them missing in some."""
+    random = np.random.default_rng(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    result = []
+    for row in range(rows):
+        label = row % 2
+        picture, sound = folder / f"{row}.png", folder / f"{row}.wav"
+        noise = random.integers(0, 60, size=(12, 12, 3))
+        Image.fromarray((noise + (160 if label else 0)).astype(np.uint8)).save(picture)
+        with wave.open(str(sound), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            tone = np.sin(np.arange(1600) * (0.9 if label else 0.2)) + 0.1 * random.normal(size=1600)
+            file.writeframes((8000 * tone).astype("<i2").tobytes())
+        cells = {
+            "picture": picture.name,
+            "sound": sound.name,
+            "words": f"{'bright and high' if label else 'dark and low'} number {row} of them",
+            "size": float(random.normal() + label),
+        }
+        for name in random.choice(list(cells), size=row % 3, replace=False):
+            cells[name] = None
+        result.append({**cells, "label": ["low", "high"][label]})
+    return result
+
+
+def with_whole_paths(rows: list[dict], folder: Path) -> list[dict]:
+    return [{**row, **{name: row[name] and str(folder / row[name]) for name in ("picture", "sound")}} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[tonggan.Predictor, Path, list[dict]]:
+    folder = tmp_path_factory.mktemp("mixed")
+    rows = mixed_rows(folder)
+    pd.DataFrame(rows).to_json(folder / "rows.jsonl", orient="records", lines=True)
+    small = [
+        "columns={picture: {kind: image, size: 16}, sound: {kind: audio, sample_rate: 8000, max_seconds: 0.5}}",
+        "columns.words.kind=text",
+        "model.encoders.picture={kind: image_cnn}",
+        "training.epochs=8",
+        "training.learning_rate=0.005",
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TONGGAN_CACHE", str(folder / "cache"))
+        model = tonggan.fit(folder / "rows.jsonl", target="label", out=folder / "run", settings=[*TINY, *small])
+    return model, folder, rows
+
+
+def test_importing_is_light_and_offers_what_it_says() -> None:
+    code = "import sys, tonggan; print('torch' in sys.modules, set(tonggan.__all__) <= set(dir(tonggan)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+    with pytest.raises(AttributeError, match="no attribute 'fitt'"):
+        tonggan.fitt  # noqa: B018
+
+
+def test_a_data_frame_and_an_arrow_table_give_the_same_model(tmp_path: Path) -> None:
+    frame = numbers()
+    frame["y"] = np.where(frame["a"] > frame["b"], "more", "less")
+    one = tonggan.fit(frame, target="y", out=tmp_path / "one", settings=TINY)
+    other = tonggan.fit(
+        pa.Table.from_pandas(frame, preserve_index=False), target="y", out=tmp_path / "other", settings=TINY
+    )
+    rows = numbers(10, seed=1)
+    np.testing.assert_array_equal(one.predict_proba(rows), other.predict_proba(pa.Table.from_pandas(rows)))
+    assert one.labels == ["less", "more"]
+    assert one.predict_proba(rows).shape == (10, 2)
+    np.testing.assert_allclose(one.predict_proba(rows).sum(axis=1), 1, atol=1e-6)
+    assert one.predict(rows) == [one.labels[index] for index in one.predict_proba(rows).argmax(axis=1)]
+    assert one.embed(rows).shape == (10, 16)
+
+
+def test_a_folder_of_class_folders_is_a_table(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for label, low in (("day", 150), ("night", 0)):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for index in range(20):
+            color = (low + random.integers(100, size=3)).tolist()
+            (tmp_path / "data" / label / f"{index}.png").write_bytes(png(*color))
+    settings = [*TINY, "columns.image={kind: image, size: 16}", "training.epochs=6"]
+    model = tonggan.fit(tmp_path / "data", target="label", out=tmp_path / "run", settings=settings)
+    assert model.labels == ["day", "night"]
+    assert list(model.bundle.modalities) == ["image"]
+    found = model.predict([{"image": png(230, 230, 230)}, {"image": png(5, 5, 5)}])
+    assert set(found) <= {"day", "night"}
+
+
+def test_several_numbers_are_predicted_together(tmp_path: Path) -> None:
+    frame = numbers(120)
+    frame["sum"], frame["ten"] = frame["a"] + frame["b"], 1000 + 10 * frame["a"]
+    settings = [*TINY, "training.epochs=30", "training.learning_rate=0.01"]
+    model = tonggan.fit(frame, target=["sum", "ten"], out=tmp_path / "run", settings=settings)
+    found = model.predict(frame)
+    assert np.corrcoef([row["sum"] for row in found], frame["sum"])[0, 1] > 0.8
+    assert np.mean([row["ten"] for row in found]) == pytest.approx(1000, abs=5)
+    assert {"mae", "rmse", "r2"} <= set(model.results["metrics"]["valid"])
+    assert model.evaluate(frame)["metrics"]["test"]["r2"] > 0.5
+    with pytest.raises(DataError, match=r"predict_proba.*regression.*Call predict instead"):
+        model.predict_proba(frame)
+
+
+def test_tags_are_predicted_as_lists(tmp_path: Path) -> None:
+    frame = numbers(120)
+    signs = [("a" * (a > 0), "b" * (b > 0)) for a, b in zip(frame["a"], frame["b"], strict=True)]
+    frame["tags"] = ["|".join(filter(None, pair)) or "none" for pair in signs]
+    settings = [*TINY, "columns.tags.kind=multilabel", "training.epochs=30", "training.learning_rate=0.01"]
+    model = tonggan.fit(frame, target="tags", out=tmp_path / "run", settings=settings)
+    assert sorted(model.labels) == ["a", "b", "none"]
+    found = model.predict(frame)
+    right = [sorted(tags) == sorted(truth.split("|")) for tags, truth in zip(found, frame["tags"], strict=True)]
+    assert np.mean(right) > 0.7
+    assert model.predict_proba(frame).shape == (120, 3)
+
+
+def test_all_modalities_at_once_each_missing_in_some_rows(mixed: tuple[tonggan.Predictor, Path, list[dict]]) -> None:
+    model, folder, _ = mixed
+    assert set(model.results["inputs"].values()) == {"image", "audio", "text", "table"}
+    assert len(model.results["subsets"]) == 16
+    assert set(model.results["audit"]["shapley"]) == set(model.results["inputs"])
+    probabilities = model.predict_proba(folder / "rows.jsonl")
+    assert probabilities.shape == (60, 2)
+    assert np.isfinite(probabilities).all()
+    measured = model.evaluate(folder / "rows.jsonl")
+    assert measured["metrics"]["test"]["accuracy"] > 0.8
+    assert measured["rows"] == {"test": 60}
+
+
+def test_rows_may_be_mappings(mixed: tuple[tonggan.Predictor, Path, list[dict]]) -> None:
+    model, folder, rows = mixed
+    whole = model.predict_proba(folder / "rows.jsonl")
+    given = with_whole_paths(rows[:6], folder)
+    np.testing.assert_allclose(model.predict_proba(given), whole[:6], atol=1e-6)
+    complete = next(row for row in given if None not in row.values())
+    assert model.predict(complete) == model.predict([complete])
+    words_only = {name: complete[name] if name == "words" else None for name in complete}
+    together = model.predict_proba([{"words": complete["words"]}, complete])
+    np.testing.assert_allclose(together, model.predict_proba([words_only, complete]), atol=1e-6)
+    as_bytes = {**complete, "picture": Path(complete["picture"]).read_bytes()}
+    np.testing.assert_allclose(model.predict_proba(as_bytes), model.predict_proba(complete), atol=1e-6)
+
+
+def test_a_missing_cell_is_what_the_subsets_table_calls_absent(
+    mixed: tuple[tonggan.Predictor, Path, list[dict]],
+) -> None:
+    model, folder, rows = mixed
+    frame = pd.DataFrame(with_whole_paths(rows, folder))
+    subsets = {tuple(row["present"]): row["metrics"] for row in model.evaluate(frame)["subsets"]}
+    only_words = frame.assign(picture=None, sound=None, size=None)
+    assert model.evaluate(only_words)["metrics"]["test"] == pytest.approx(subsets["words",], abs=1e-6)
+    without_sound = frame.assign(sound=None)
+    assert model.evaluate(without_sound)["metrics"]["test"] == pytest.approx(
+        subsets["picture", "words", "table"], abs=1e-6
+    )
+
+
+def test_a_missing_column_is_named(mixed: tuple[tonggan.Predictor, Path, list[dict]]) -> None:
+    model, _, rows = mixed
+    with pytest.raises(DataError, match="no column 'sound'"):
+        model.predict([{name: value for name, value in rows[0].items() if name not in ("sound", "label")}])
+    with pytest.raises(DataError, match="no column 'label'"):
+        model.evaluate(pd.DataFrame(rows).drop(columns=["label"]))
+
+
+OFFLINE = """
+import tonggan.api
+train, out = sys.argv[1:]
+model = tonggan.api.fit(train, target="label", out=out, settings=[
+    "columns={picture: {kind: image, size: 16}, sound: {kind: audio, sample_rate: 8000, max_seconds: 0.5}}",
+    "training.epochs=1", "model.dim=16", "audit_alone=false",
+])
+again = tonggan.api.load(out)
+assert again.predict(train) == model.predict(train)
+assert again.evaluate(train)["metrics"]
+"""
+
+
+def test_fit_predict_and_evaluate_use_no_network(
+    mixed: tuple[tonggan.Predictor, Path, list[dict]], tmp_path: Path
+) -> None:
+    _, folder, _ = mixed
+    run_offline(OFFLINE, folder / "rows.jsonl", tmp_path / "run", cache=tmp_path / "cache", pickle_allowed=True)
+    with pytest.raises(AssertionError, match="the network was used"):
+        run_offline("import urllib.request; urllib.request.urlopen('http://192.0.2.1/')", cache=tmp_path)
