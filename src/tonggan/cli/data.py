@@ -15,6 +15,8 @@ EXAMPLES = """
 
   tonggan data get easy_vqa
 
+  tonggan data check easy_vqa
+
   TONGGAN_MIRROR=/media/mirror tonggan data get cifar10
 
   TONGGAN_MIRROR=https://mirror.example.org/sets tonggan data get fsdd

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from tonggan.data.cells import cell_text
 from tonggan.data.media_types import MediaKind, kind_of_bytes, kind_of_path
 from tonggan.data.table import Table
 from tonggan.data.text_profile import TextProfile
@@ -78,8 +79,16 @@ def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, Col
     """The task that the kinds of the target columns ask for.
 
     Raises:
-        DataError: no task predicts a column of that kind, or several targets are not all numbers.
+        DataError: a target is empty, no task predicts a column of its kind, or several are not all numbers.
     """
+    for name in target:
+        if all(cell_text(value) is None for values in table.iterate(name) for value in values):
+            raise DataError(
+                f"target '{name}'",
+                got="no value in any row",
+                expected="values to learn from",
+                remedy="Fill the column, or choose another target",
+            )
     kinds = {name: columns[name].kind for name in target}
     if target and all(kind == "number" for kind in kinds.values()):
         return "regression"
@@ -98,7 +107,7 @@ def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, Col
 def _has_three_values(table: Table, name: str) -> bool:
     found: set[str] = set()
     for values in table.iterate(name):
-        found.update(str(value).strip() for value in values if _is_there(value))
+        found.update(text for text in map(cell_text, values) if text is not None)
         if len(found) > 2:
             return True
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,7 +47,8 @@ def write_predictions(path: Path, table: pa.Table) -> None:
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise DataError(
             f"file {path}",
             got=str(error),

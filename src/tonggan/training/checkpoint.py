@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def save_checkpoint(path: Path, *, tensors: Mapping[str, Tensor], state: Mapping
         new.replace(path)
         _flush(path.parent)  # The renaming too must reach the disk.
     except (OSError, SafetensorError) as error:
-        new.unlink(missing_ok=True)
+        with suppress(OSError):
+            new.unlink()
         raise TrainingError(
             f"checkpoint {path}",
             got=" ".join(str(error).split()),

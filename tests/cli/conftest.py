@@ -1,0 +1,58 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from command_line import SMALL, Outcome, make_rows, tonggan, write_csv
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TONGGAN_CACHE", str(shared_cache))
+    monkeypatch.delenv("TONGGAN_MIRROR", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the pictures and recordings are; tests write their tables into it."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return make_rows(folder)
+
+
+@pytest.fixture(scope="session")
+def table(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    return write_csv(folder / "train.csv", rows, "image", "age", "label")
+
+
+@pytest.fixture(scope="session")
+def fitted(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path, table: Path) -> tuple[Path, Outcome]:
+    """A run's folder, which is not to be changed, and what ``fit --json`` said."""
+    run = tmp_path_factory.mktemp("runs") / "first"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TONGGAN_CACHE", str(shared_cache))
+        return run, tonggan("fit", table, "--target", "label", "--test", table, "--out", run, "--json", *SMALL)
+
+
+@pytest.fixture
+def run(fitted: tuple[Path, Outcome]) -> Path:
+    return fitted[0]

@@ -1,0 +1,69 @@
+import subprocess
+import sys
+import time
+
+import pytest
+
+from command_line import tonggan
+
+COMMANDS = [
+    ["fit"], ["run"], ["evaluate"], ["predict"], ["doctor"], ["info"], ["recipes"],
+    ["data"], ["data", "list"], ["data", "get"], ["data", "check"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_has_examples(command):
+    outcome = tonggan(*command, "--help")
+    assert outcome.code == 0
+    assert "Examples" in outcome.out
+    assert f"tonggan {' '.join(command)}" in outcome.out.split("Examples")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], ""),
+        (["nosuch"], "No such command 'nosuch'"),
+        (["fit"], "Missing argument"),
+        (["fit", "train.csv", "--out", "run"], "Missing option '--target'"),
+        (["fit", "train.csv", "--target", "label"], "Missing option '--out'"),
+        (["run", "easy_vqa", "--out", "run", "--max-bad", "abc"], "Invalid value for '--max-bad'"),
+        (["run", "easy_vqa", "--nope"], "No such option"),
+        (["evaluate", "run"], "Missing argument"),
+        (["data"], ""),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage(arguments, said):
+    outcome = tonggan(*arguments)
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_version_and_module():
+    outcome = subprocess.run([sys.executable, "-m", "tonggan", "--version"], capture_output=True, text=True, check=True)
+    assert outcome.stdout.startswith("tonggan ")
+
+
+def test_help_is_quick():
+    def seconds():
+        start = time.monotonic()
+        subprocess.run([sys.executable, "-m", "tonggan", "--help"], capture_output=True, check=True)
+        return time.monotonic() - start
+
+    assert min(seconds() for _ in range(5)) < 0.8
+
+
+def test_debug_shows_where(tmp_path):
+    with pytest.raises(Exception, match="no such file"):
+        tonggan("doctor", tmp_path / "nosuch.csv", "--debug")
+
+
+def test_recipes_are_listed_and_printed():
+    assert "easy_vqa" in tonggan("recipes").out
+    assert set(tonggan("recipes", "--json").json["easy_vqa"]) == {"description", "measured"}
+    assert tonggan("recipes", "easy_vqa").out.startswith("description:")
+    assert tonggan("recipes", "easy_vqa", "--json").json["target"] == ["answer"]
+    assert "no such recipe" in tonggan("recipes", "nosuch").err

@@ -1,0 +1,87 @@
+import json
+import shutil
+
+import pyarrow.parquet
+import pytest
+
+from command_line import assert_named, read_csv, tonggan, write_csv
+
+
+def test_evaluate(run, table):
+    outcome = tonggan("evaluate", run, table, "--json")
+    assert outcome.code == 0, outcome.err
+    results = outcome.json
+    stored = tonggan("info", run, "--json").json
+    assert set(results["metrics"]) == {"test"}
+    assert results["metrics"]["test"] == pytest.approx(stored["metrics"]["test"], abs=1e-6)
+    assert {"subsets", "audit", "seconds"} <= set(results)
+
+
+def test_evaluate_tells_of_wrong_paths(run, folder, rows):
+    source = write_csv(folder / "half.csv", [{**row, "image": "no.png"} for row in rows[:2]] + rows[2:])
+    outcome = tonggan("evaluate", run, source, "--json")
+    assert outcome.code == 0
+    assert "2 of 64 rows of the table name a file in 'image' that is not there, e.g. 'no.png' in row 1" in outcome.err
+
+
+def test_evaluate_needs_the_target(run, folder, rows):
+    lacking = write_csv(folder / "lacking.csv", rows, "image", "age")
+    assert_named(tonggan("evaluate", run, lacking), "no column 'label'")
+    unknown = write_csv(folder / "unknown.csv", [{**rows[0], "label": "cow"}, *rows[1:]])
+    assert_named(tonggan("evaluate", run, unknown), "'cow', in 1 rows (counted from 1: 1)", "'cat', 'dog'")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_predict(run, folder, rows, tmp_path, suffix):
+    source = write_csv(folder / "new.csv", rows, "image", "age")
+    out = tmp_path / "deep" / f"predictions{suffix}"
+    outcome = tonggan("predict", run, source, "--out", out, "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json == {"out": str(out), "rows": 64, "columns": ["prediction", "p_cat", "p_dog"]}
+    if suffix == ".csv":
+        found = read_csv(out)
+    elif suffix == ".jsonl":
+        found = [json.loads(line) for line in out.read_text().splitlines()]
+    else:
+        found = pyarrow.parquet.read_table(out).to_pylist()
+    assert {row["prediction"] for row in found} <= {"cat", "dog"}
+    assert all(float(row["p_cat"]) + float(row["p_dog"]) == pytest.approx(1, abs=1e-5) for row in found)
+
+
+def test_predict_refuses(run, folder, rows, tmp_path):
+    lacking = write_csv(folder / "lacking.csv", rows, "age")
+    out = tmp_path / "predictions.csv"
+    assert_named(tonggan("predict", run, lacking, "--out", out), "no column 'image'")
+    assert_named(tonggan("predict", run, lacking, "--out", tmp_path / "a.xlsx"), "'.xlsx'", ".parquet", code=2)
+    (tmp_path / "file").write_text("in the way")
+    whole = write_csv(folder / "whole.csv", rows, "image", "age")
+    assert_named(tonggan("predict", run, whole, "--out", tmp_path / "file" / "a.csv"), "--out")
+    assert not out.exists()
+
+
+def test_info(run):
+    outcome = tonggan("info", run)
+    assert outcome.code == 0
+    assert "label (binary)" in outcome.out
+    assert "image (image), table (table)" in outcome.out
+    assert max(map(len, outcome.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "inputs.json", "recipe.yaml", "bundle.json"])
+def test_damaged_bundle(run, table, tmp_path, name):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    content = (copy / name).read_bytes()
+    (copy / name).write_bytes(content[: len(content) // 2])
+    assert_named(tonggan("predict", copy, table, "--out", tmp_path / "out.csv"), name, "The bundle is damaged")
+
+
+def test_newer_unfinished_and_missing_bundle(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    index = json.loads((copy / "bundle.json").read_text())
+    (copy / "bundle.json").write_text(json.dumps(index | {"format": 99}))
+    assert_named(tonggan("info", copy), "format 99", "pip install --upgrade tonggan")
+    (copy / "bundle.json").unlink()
+    assert_named(tonggan("info", copy), "an unfinished run")
+    assert_named(tonggan("info", tmp_path / "nosuch"), "no bundle.json")
