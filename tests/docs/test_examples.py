@@ -1,0 +1,218 @@
+"""Every example of the README files and of docs/ is run as it stands, and what a page shows of its output is compared.
+
+So that this takes seconds, models are tiny and train for two epochs on a small version of the pages' own example
+tables. Commands marked ``check only`` (they install, fetch or take minutes) are parsed, not run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from doc_examples import Block, Command, blocks_of, commands_of, run_command, run_python, shows
+
+ROOT = Path(__file__).parents[2]
+README, README_ZH = ROOT / "README.md", ROOT / "README.zh-CN.md"
+PAGES = [README, README_ZH, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+# The Chinese README has the same blocks as the English one, and extend.md, which changes the project, its own test.
+RUN_PAGES = [page for page in PAGES if page.name not in ("README.zh-CN.md", "extend.md") and blocks_of(page)]
+TINY = ["training.epochs=2", "training.batch_size=32", "model.dim=16", "audit_alone=false"]
+
+
+def page_id(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def load(path: Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def first_shop(tmp_path_factory):
+    """The shop of the pages, small, with a trained model in ``runs/first``."""
+    folder = tmp_path_factory.mktemp("examples") / "shop"
+    example = load(ROOT / "docs" / "example.py")
+    example.write_shop(folder, num_train=160, num_test=40)
+    example.write_sounds(folder / "sounds", num_each=12)
+    with pytest.MonkeyPatch.context() as patch:
+        enter(folder, patch, cache=folder.parent / "cache")
+        (command,) = commands_of("tonggan fit train.csv --target category --test test.csv --out runs/first")
+        run_command(command)
+    return folder
+
+
+def enter(folder: Path, patch: pytest.MonkeyPatch, *, cache: Path) -> None:
+    """Work in ``folder`` as a reader would, with tiny models: what an example sets itself wins."""
+    from tonggan.runs import recipe
+
+    whole = recipe.apply_overrides
+    patch.setattr(recipe, "apply_overrides", lambda data, overrides: whole(data, [*TINY, *overrides]))
+    patch.chdir(folder)
+    patch.setenv("TONGGAN_CACHE", str(cache))
+    patch.delenv("TONGGAN_MIRROR", raising=False)
+    patch.setenv("COLUMNS", "120")
+
+
+@pytest.fixture
+def shop(first_shop, tmp_path, monkeypatch):
+    """A copy of the shop for one page, without a cache of its own: the page's tables are the same."""
+    folder = tmp_path / "shop"
+    shutil.copytree(first_shop, folder)
+    enter(folder, monkeypatch, cache=first_shop.parent / "cache")
+    return folder
+
+
+@pytest.mark.parametrize("page", RUN_PAGES, ids=page_id)
+def test_examples_run_and_print_what_the_page_shows(page, shop):
+    if page == README:
+        shutil.rmtree(shop / "runs")
+    printed = ""
+    for block in blocks_of(page):
+        where = f"{page_id(page)}:{block.line}"
+        if block.note.startswith("file: "):
+            (shop / block.note.removeprefix("file: ")).write_text(block.text, encoding="utf-8")
+        elif block.language == "bash":
+            printed = "" if block.note == "check only" else "".join(map(run_command, commands_of(block.text)))
+        elif block.language == "python":
+            printed = run_python(block.text, page=where)
+        elif block.language == "text" and printed:
+            line = shows(block.text, printed)
+            assert line is None, f"{where} shows a line that is not printed: {line}\n\n{printed}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != README_ZH], ids=page_id)
+def test_commands_that_are_only_checked_exist(page):
+    for block in blocks_of(page):
+        if block.language == "bash" and block.note == "check only":
+            for command in commands_of(block.text):
+                check_command(command)
+
+
+def check_command(command: Command) -> None:
+    program, *arguments = command.words
+    program = Path(program).name
+    if program == "tonggan":
+        parse(arguments)
+    elif program == "make":
+        made = make(*arguments)
+        for line in made.splitlines():
+            if "tonggan " in line:
+                parse(line.split("tonggan ", 1)[1].split())
+    else:
+        assert program in ("pip", "python3", "tensorboard"), f"nobody knows how to check {command.words}"
+
+
+def parse(arguments: list[str]) -> None:
+    """Let the command line read the arguments, and do nothing."""
+    import typer
+
+    from tonggan.cli.app import app
+
+    command, name = typer.main.get_command(app), "tonggan"
+    while hasattr(command, "commands"):
+        name, *arguments = arguments
+        command = command.commands[name]
+    command.make_context(name, list(arguments))
+
+
+def make(*arguments: str) -> str:
+    """What make would do, with its recipes printed and not run."""
+    result = subprocess.run(["make", "--dry-run", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_the_demo_is_the_recipe_the_readme_says():
+    assert "tonggan run easy_vqa --out runs/demo" in make("demo")
+
+
+def test_the_readmes_have_the_same_blocks():
+    assert code_blocks(README_ZH) == code_blocks(README)
+
+
+def code_blocks(page: Path) -> list[Block]:
+    return [Block(block.language, block.text, block.note, 0) for block in blocks_of(page)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), f"{page_id(page)} links to {link}, which does not exist"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert anchor in map(anchor_of, headings), f"{page_id(page)} links to {link}, which has no such heading"
+
+
+def anchor_of(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_list_of_fields_is_up_to_date():
+    page = (ROOT / "docs" / "fields.md").read_text(encoding="utf-8")
+    assert page == load(ROOT / "docs" / "fields.py").render(), "run: python docs/fields.py > docs/fields.md"
+
+
+def test_the_page_on_extending_works_as_it_stands(first_shop, tmp_path):
+    """A copy of the project gets the files and lines of the page; then its tests pass and its command runs."""
+    project = tmp_path / "project"
+    shutil.copytree(ROOT / "src" / "tonggan", project / "src" / "tonggan", ignore=shutil.ignore_patterns("__pycache__"))
+    (project / "tests").mkdir()
+    shutil.copy(ROOT / "tests" / "contracts.py", project / "tests")
+    blocks = blocks_of(ROOT / "docs" / "extend.md")
+    for block in blocks:
+        kind, _, name = block.note.partition(": ")
+        if kind == "file":
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
+            (project / name).write_text(block.text, encoding="utf-8")
+        elif kind == "patch":
+            (project / name).write_text(patched((project / name).read_text(encoding="utf-8"), block.text))
+    (fit,) = [command for block in blocks if block.language == "bash" for command in commands_of(block.text)]
+    shop = shutil.copytree(first_shop, tmp_path / "shop")
+    program = f"""
+import os, sys, pytest
+from tonggan.cli.app import main
+code = pytest.main(["-q", "-p", "no:cacheprovider", {str(project / "tests")!r}])
+assert code == 0, code
+os.chdir({str(shop)!r})
+sys.argv = {[*fit.words, *(word for setting in TINY for word in ("--set", setting))]!r}
+main()
+"""
+    environment = {**os.environ, "PYTHONPATH": f"{project / 'src'}:{project / 'tests'}", "TONGGAN_CACHE": str(tmp_path)}
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "image_patches" in (shop / "runs" / "own" / "recipe.yaml").read_text(encoding="utf-8")
+
+
+def patched(text: str, change: str) -> str:
+    """``text`` after a change: ``+`` lines go after the line shown before them, ``-`` lines are replaced."""
+    lines = text.splitlines()
+    place = -1
+    for line in change.splitlines():
+        sign, content = line[:1], line[1:]
+        if sign == "+":
+            place += 1
+            lines.insert(place, content)
+        elif content != "…":
+            assert lines.count(content) == 1, f"the page changes a line that is not there once: {content}"
+            place = lines.index(content)
+            if sign == "-":
+                del lines[place]
+                place -= 1
+    return "\n".join(lines) + "\n"
