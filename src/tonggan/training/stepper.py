@@ -45,8 +45,8 @@ class Stepper:
         self.precision = choose_precision(config.precision, device=self.device)
         self.scaler = torch.amp.GradScaler(self.device.type) if self.precision == "fp16" else None
         model.to(self.device)
-        if self.precision != "fp32":
-            # Half-precision convolutions are about twice as fast in this layout; small ones in fp32 lose by it.
+        if self.device.type == "cpu" or self.precision != "fp32":
+            # Convolutions and pooling of small networks were 1.3 to 1.7 times as fast in this layout, others the same.
             set_memory_format(model, torch.channels_last)
         self.optimizer = build_optimizer(model, config)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
