@@ -6,11 +6,15 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.csv
 import pytest
 from filelock import FileLock
 
 import run_scene
 import tonggan
+from offline import run_offline
+from small_data import png
 from tonggan.errors import BundleError, ConfigError
 from tonggan.progress import Progress
 
@@ -140,3 +144,46 @@ def test_a_limit_that_reading_uses_up_is_told_and_leaves_a_valid_model(tmp_path:
     assert model.results["audit"]["alone_trained"] == {}
     assert model.results["training"]["stopped_by"] == "time"
     assert len(tonggan.load(tmp_path / "run").predict(run_scene.table(8))) == 8
+
+
+def test_a_limit_that_is_over_before_all_files_are_read_says_so(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(png(1, 2, 3))
+    table = pa.table({"picture": ["1.png"] * 5000, "answer": ["no", "yes"] * 2500})
+    pyarrow.csv.write_csv(table, tmp_path / "train.csv")
+    with pytest.raises(ConfigError, match=r"limit of 1 s: got reading picture: 2,048 of 4,500 rows.*Allow more"):
+        tonggan.fit(tmp_path / "train.csv", target="answer", out=tmp_path / "run", time_limit=0.001)
+
+
+MEMORY = """
+import resource
+import tonggan.api
+from tonggan.progress import Progress
+
+class Started(Exception):
+    pass
+
+class StopWhenTrainingStarts(Progress):
+    def update(self, label, *, done, total, note=""):
+        if label == "training":
+            raise Started
+
+def peak(name):
+    try:
+        tonggan.api.fit(f"{sys.argv[1]}/{name}.csv", target="answer", out=f"{sys.argv[1]}/{name}", settings=[
+            "columns={picture: {kind: image, size: 8}}", "training.epochs=1000"], progress=StopWhenTrainingStarts())
+    except Started:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+few = peak("few")
+print(peak("many") - few)
+"""
+
+
+def test_training_on_many_rows_starts_in_little_memory(tmp_path: Path) -> None:
+    for index in range(20):
+        (tmp_path / f"{index}.png").write_bytes(png(10 * index, 2, 3))
+    for name, rows in (("few", 1_000), ("many", 100_000)):
+        table = pa.table({"picture": [f"{row % 20}.png" for row in range(rows)], "answer": ["no", "yes"] * (rows // 2)})
+        pyarrow.csv.write_csv(table, tmp_path / f"{name}.csv")
+    megabytes = float(run_offline(MEMORY, tmp_path, cache=tmp_path / "cache", pickle_allowed=True))
+    assert megabytes < 60, "which is 600 bytes for each further row"

@@ -27,6 +27,7 @@ from tonggan.progress import Progress
 from tonggan.runs.assess import dissect, input_kinds, measure, results_of
 from tonggan.runs.bundle import INDEX, RECIPE, Bundle, versions
 from tonggan.runs.closing import affordable_audit, affordable_draws, collect_parts, estimate_closing
+from tonggan.runs.deadline import Deadline
 from tonggan.runs.predictor import Predictor
 from tonggan.runs.prepare import Prepared, prepare
 from tonggan.runs.recipe import Recipe
@@ -78,7 +79,11 @@ def run_recipe(
     budget = Budget(time_limit)
     with _claimed(out, overwrite=overwrite):
         prepared = prepare(
-            recipe, sources=sources or {}, cache=cache_folder(), progress=progress, quarantine=out / "quarantine.csv"
+            recipe,
+            sources=sources or {},
+            cache=cache_folder(),
+            progress=Deadline(progress, budget=budget),
+            quarantine=out / "quarantine.csv",
         )
         _tell(prepared, progress)
         _remember(out, prepared)
