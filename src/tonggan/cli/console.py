@@ -12,10 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     TaskID,
+    TaskProgressColumn,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
@@ -29,7 +28,7 @@ stderr = Console(stderr=True, highlight=False)
 
 
 class ConsoleProgress(Progress):
-    """Shows bars with the time left on stderr when that is a terminal, and plain lines otherwise."""
+    """Shows bars on stderr when that is a terminal, with the time left and at the end the time taken; else lines."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
@@ -41,13 +40,25 @@ class ConsoleProgress(Progress):
     def track(self, items: Iterable[_ItemT], *, label: str, total: int | None = None) -> Iterator[_ItemT]:
         if total is None and isinstance(items, Sized):
             total = len(items)
-        yield from self._bars.track(items, total=total, description=escape(label))
+        task = self._task(label, total, anew=True)
+        done = 0
+        try:
+            for done, item in enumerate(items, start=1):
+                yield item
+                self._bars.advance(task)
+        finally:  # The bar ends here also where no total was known, or the rest was not needed.
+            self._bars.update(task, completed=max(done, 1), total=max(done, 1))
 
     def update(self, label: str, *, done: float, total: float, note: str = "") -> None:
+        self._bars.update(self._task(label, total), completed=done, total=total, note=escape(note))
+
+    def _task(self, label: str, total: float | None, *, anew: bool = False) -> TaskID:
+        """The bar of ``label``: one, however often such work is done."""
         if label not in self._tasks:
-            self._tasks[label] = self._bars.add_task(escape(label), total=total)
-        text = f"{label}  {note}" if note else label
-        self._bars.update(self._tasks[label], completed=done, total=total, description=escape(text))
+            self._tasks[label] = self._bars.add_task(escape(label), total=total, note="")
+        elif anew:
+            self._bars.reset(self._tasks[label], total=total)
+        return self._tasks[label]
 
 
 @contextmanager
@@ -59,11 +70,10 @@ def console_progress() -> Iterator[ConsoleProgress]:
     """
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        BarColumn(bar_width=16),
+        TaskProgressColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}", style="dim"),
     )
     with Bars(*columns, console=stderr, disable=not stderr.is_terminal) as bars:
         try:

@@ -22,7 +22,7 @@ EXAMPLES = """
   TONGGAN_MIRROR=https://mirror.example.org/sets tonggan data get fsdd
 """
 
-Name = Annotated[str, typer.Argument(help="Name of a set, as 'tonggan data list' shows it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a set, as 'tonggan data list' shows it.")]
 
 
 def register(app: typer.Typer) -> None:

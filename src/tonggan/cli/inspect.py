@@ -15,7 +15,9 @@ DOCTOR_EXAMPLES = """
 
   tonggan doctor train.csv --target label
 
-  tonggan doctor train.csv --target label --test test.csv --quarantine quarantine.csv
+  tonggan doctor train.csv --target label --test test.csv
+
+  tonggan doctor train.csv --quarantine quarantine.csv
 """
 
 INFO_EXAMPLES = """
@@ -48,8 +50,10 @@ def doctor(
     target: Annotated[
         list[str] | None, typer.Option("--target", metavar="COL", help="Column to predict; finds leaks and imbalance.")
     ] = None,
-    valid: Annotated[str | None, typer.Option(help="Second table, checked for rows shared with DATA.")] = None,
-    test: Annotated[str | None, typer.Option(help="Third table, likewise.")] = None,
+    valid: Annotated[
+        str | None, typer.Option(metavar="TABLE", help="Second table, checked for rows shared with DATA.")
+    ] = None,
+    test: Annotated[str | None, typer.Option(metavar="TABLE", help="Third table, likewise.")] = None,
     quarantine: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the rows with unusable files to this CSV.")
     ] = None,
@@ -86,7 +90,9 @@ def info(run: RunFolder, *, json: Json = False) -> None:
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Print this recipe as YAML, every field filled in.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Print this recipe as YAML, every field filled in.")
+    ] = None,
     *,
     json: Json = False,
 ) -> None:

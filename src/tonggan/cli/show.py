@@ -61,6 +61,7 @@ def show_info(run: Path, index: Mapping[str, Any]) -> None:
             table.add_row(name, escape(str(value)))
     console.print(f"[bold]{escape(str(run))}[/]")
     console.print(table)
+    console.print()
     show_results(results)
 
 
@@ -82,6 +83,7 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
         for name, kind, reason in diagnosis.columns:
             table.add_row(escape(name), kind, escape(reason))
         console.print(table)
+        console.print()
     if not diagnosis.findings:
         console.print("No findings: the doctor sees nothing wrong.", style="green")
         return

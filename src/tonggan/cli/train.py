@@ -27,9 +27,13 @@ FIT_EXAMPLES = """
 
   tonggan fit train.csv --target label --out runs/first
 
-  tonggan fit train.parquet --target price --valid valid.parquet --test test.parquet --time-limit 10m --out runs/price
+  tonggan fit train.csv --target price --test test.csv --out runs/price
 
-  tonggan fit photos/ --target label --set training.epochs=5 --set columns.image.size=128 --out runs/photos
+  tonggan fit train.parquet --target label --time-limit 10m --out runs/quick
+
+  tonggan fit photos/ --target label --set training.epochs=5 --out runs/photos
+
+  tonggan fit new.csv --target label --recipe my_recipe.yaml --out runs/mine
 """
 
 RUN_EXAMPLES = """
@@ -37,7 +41,9 @@ RUN_EXAMPLES = """
 
   tonggan run easy_vqa --out runs/easy_vqa
 
-  tonggan run my_recipe.yaml --set training.epochs=3 --set data.max_rows=2000 --out runs/quick
+  tonggan run easy_vqa --set data.max_rows=2000 --out runs/quick
+
+  tonggan run my_recipe.yaml --time-limit 10m --out runs/mine
 """
 
 
@@ -49,15 +55,20 @@ def register(app: typer.Typer) -> None:
 
 def fit(
     train: Annotated[
-        str, typer.Argument(help="Table to learn from: CSV, TSV, JSONL, Parquet, class folders, tar shards.")
+        str,
+        typer.Argument(
+            metavar="TRAIN", help="Table to learn from: CSV, TSV, JSONL, Parquet, class folders, tar shards."
+        ),
     ],
     *,
     target: Annotated[
         list[str], typer.Option("--target", metavar="COL", help="Column to predict; repeat it for several numbers.")
     ],
     out: Out,
-    valid: Annotated[str | None, typer.Option(help="Table to choose on; otherwise a part of TRAIN is cut off.")] = None,
-    test: Annotated[str | None, typer.Option(help="Table for the final number alone.")] = None,
+    valid: Annotated[
+        str | None, typer.Option(metavar="TABLE", help="Table to choose on; otherwise a part of TRAIN is cut off.")
+    ] = None,
+    test: Annotated[str | None, typer.Option(metavar="TABLE", help="Table for the final number alone.")] = None,
     time_limit: TimeLimit = None,
     recipe: Annotated[
         str | None, typer.Option(metavar="FILE", help="YAML file or shipped recipe to take all other settings from.")
@@ -80,7 +91,9 @@ def fit(
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe (see 'tonggan recipes') or a YAML file.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe (see 'tonggan recipes') or a YAML file.")
+    ],
     *,
     out: Out,
     time_limit: TimeLimit = None,

@@ -1,0 +1,60 @@
+import io
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress as Bars
+
+from tonggan.cli.console import ConsoleProgress, console_progress
+from tonggan.cli.show import show_results
+from tonggan.errors import InterruptedRunError
+
+
+@pytest.fixture
+def bars():
+    return Bars(console=Console(file=io.StringIO()))
+
+
+def test_every_bar_ends(bars):
+    progress = ConsoleProgress(bars)
+    assert list(progress.track(iter("abc"), label="unknown length")) == ["a", "b", "c"]
+    some = progress.track(range(10), label="not all needed")
+    assert next(some) == 0
+    some.close()
+    assert list(progress.track([], label="nothing")) == []
+    assert all(task.finished for task in bars.tasks)
+
+
+def test_one_bar_for_each_label(bars):
+    progress = ConsoleProgress(bars)
+    for _ in range(3):
+        assert list(progress.track(range(4), label="predict")) == [0, 1, 2, 3]
+    progress.update("training", done=0.2, total=1.0, note="step 3, loss [0.5]")
+    progress.update("training", done=0.4, total=1.0)
+    assert [(task.description, task.completed, task.total) for task in bars.tasks] == [
+        ("predict", 4, 4),
+        ("training", 0.4, 1.0),
+    ]
+
+
+def test_interrupt_becomes_a_named_error():
+    with pytest.raises(InterruptedRunError, match="Run the same command again"), console_progress():
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_results_are_not_broken(capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    names = ["expected_calibration_error", "rmse"]
+    results = {
+        "metrics": {split: {names[0]: 0.0123, names[1]: 12_345.6} for split in ("valid", "test")},
+        "intervals": {split: {names[0]: [0.01, 0.02], names[1]: [11_000.0, 14_000.0]} for split in ("valid", "test")},
+        "rows": {"train": 100_000, "valid": 12_345, "test": 54_321},
+        "subsets": [],
+        "audit": None,
+    }
+    show_results(results)
+    out = capsys.readouterr().out
+    assert "…" not in out
+    for text in (*names, "0.0123", "0.010–0.020", "12,346", "11,000–14,000", "54,321 rows"):
+        assert text in out
+    assert max(map(len, out.splitlines())) <= width
