@@ -173,23 +173,20 @@ def _uniform(batch: int, generator: torch.Generator) -> Tensor:
 
 
 def _stretch(arrays: Arrays, *, reach: float, speed: float, generator: torch.Generator) -> Arrays:
-    """Shift and speed as one linear interpolation: output sample t is the input at ``t * rate + offset``."""
+    """Shift and speed as one linear interpolation: output sample t is the input at ``t * rate + offset``, or zero."""
     lengths = arrays.mask.sum(dim=1, keepdim=True)
     # At least half of a recording must remain.
     offset = torch.minimum((_uniform(len(arrays), generator) * reach).round(), lengths / 2)
     rate = 1 + speed * _uniform(len(arrays), generator)
-    new_lengths = ((lengths - offset) / rate).ceil().clamp(min=1) * (lengths > 0)
-    time = torch.arange(max(1, int(new_lengths.max())), dtype=torch.float32)
-    position = time * rate + offset
-    before = position.floor()
-    left, right = _at(arrays, before.long(), lengths), _at(arrays, before.long() + 1, lengths)
-    return replace(arrays, values=torch.lerp(left, right, position - before), mask=time < new_lengths)
-
-
-def _at(arrays: Arrays, index: Tensor, lengths: Tensor) -> Tensor:
-    """Samples at ``index`` [B, T]; zero before the first and after the last."""
-    inside = (index >= 0) & (index < lengths)
-    return arrays.values.gather(1, index.clamp(0, arrays.values.shape[1] - 1)) * inside
+    new_lengths = ((lengths - offset) / rate).ceil().clamp(min=1).long() * (lengths > 0)
+    values = np.zeros((len(arrays), max(1, int(new_lengths.max()))), dtype=np.float32)
+    # Row by row over real samples alone: a batch's longest recording is often several times the mean.
+    for row, samples in enumerate(arrays.values.numpy()):
+        before, after = int(lengths[row]), int(new_lengths[row])
+        if after:
+            position = np.arange(after) * float(rate[row]) + float(offset[row])
+            values[row, :after] = np.interp(position, np.arange(before), samples[:before], left=0, right=0)
+    return replace(arrays, values=torch.from_numpy(values), mask=torch.arange(values.shape[1]) < new_lengths)
 
 
 def _noise(arrays: Arrays, level: float, *, generator: torch.Generator) -> Tensor:
