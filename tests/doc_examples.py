@@ -7,7 +7,6 @@ import io
 import os
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,16 +67,12 @@ def run_tonggan(words: list[str]) -> tuple[int, str, str]:
     from tonggan.cli.app import main
 
     output, errors = io.StringIO(), io.StringIO()
-    before = sys.argv
-    sys.argv = words
+    code: object = 0
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-            main()
-        code: object = 0
+            main(words[1:])
     except SystemExit as stop:
         code = stop.code
-    finally:
-        sys.argv = before
     return int(str(code or 0)), output.getvalue(), errors.getvalue()
 
 

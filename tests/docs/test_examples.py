@@ -42,8 +42,8 @@ def first_shop(tmp_path_factory):
     """The shop of the pages, small, with a trained model in ``runs/first``."""
     folder = tmp_path_factory.mktemp("examples") / "shop"
     example = load(ROOT / "docs" / "example.py")
-    example.write_shop(folder, num_train=160, num_test=40)
-    example.write_sounds(folder / "sounds", num_each=12)
+    example.write_shop(folder, num_train=100, num_test=30)
+    example.write_sounds(folder / "sounds", num_each=8)
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch, cache=folder.parent / "cache")
         (command,) = commands_of("tonggan fit train.csv --target category --test test.csv --out runs/first")
