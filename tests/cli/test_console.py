@@ -55,6 +55,6 @@ def test_results_are_not_broken(capsys, monkeypatch, width):
     show_results(results)
     out = capsys.readouterr().out
     assert "…" not in out
-    for text in (*names, "0.0123", "0.010–0.020", "12,346", "11,000–14,000", "54,321 rows"):
+    for text in (*names, "0.0123", "0.010–0.020", "12,346", "11,000–14,000", "n=54,321"):
         assert text in out
     assert max(map(len, out.splitlines())) <= width

@@ -43,7 +43,8 @@ class ConsoleProgress(Progress):
         task = self._task(label, total, anew=True)
         done = 0
         try:
-            for done, item in enumerate(items, start=1):
+            for item in items:
+                done += 1
                 yield item
                 self._bars.advance(task)
         finally:  # The bar ends here also where no total was known, or the rest was not needed.

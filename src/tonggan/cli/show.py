@@ -97,7 +97,7 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
 def _show_metrics(console: Console, results: Mapping[str, Any]) -> None:
     measured = results.get("measured", results["rows"])
     splits = list(results["metrics"])
-    headers = [header for split in splits for header in (f"{split}\n{measured[split]:,} rows", "95 % interval")]
+    headers = [header for split in splits for header in (f"{split}\nn={measured[split]:,}", "95 % interval")]
     table = _table("metric", *headers)
     for name in dict.fromkeys(name for split in splits for name in results["metrics"][split]):
         cells = []
