@@ -8,6 +8,7 @@ precision, the dearest, are repeated less often where rows times classes are man
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ _Statistic = Callable[[_Floats], dict[str, float]]
 
 REPEATS = 1000
 _FEWEST_REPEATS = 100
+_MEASURED_DRAWS = 10
 _RANKING_WORK = 300_000_000  # rows x classes x repeats, a few seconds
 _CALIBRATION_BINS = 15
 
@@ -63,8 +65,7 @@ def resample(task: Task, outputs: Tensor, target: Tensor, *, seed: int, repeats:
     generator = np.random.default_rng(seed)
     samples: dict[str, list[float]] = {}
     for repeat in range(repeats):
-        drawn = generator.integers(num_rows, size=num_rows)
-        counts = np.bincount(drawn, minlength=num_rows).astype(np.float64)
+        counts = _draw(num_rows, generator)
         active = list(statistics)
         if ranking is not None and repeat < ranking_repeats and ranking_repeats >= min(_FEWEST_REPEATS, repeats):
             active.append(ranking)
@@ -77,6 +78,24 @@ def resample(task: Task, outputs: Tensor, target: Tensor, *, seed: int, repeats:
         if name in on_all_rows and 2 * len(defined) > len(values):
             result[name] = defined
     return result
+
+
+def estimate_seconds_per_draw(task: Task, outputs: Tensor, target: Tensor) -> float:
+    """How long one draw of these rows with all its metrics takes, from a few of them."""
+    statistics, ranking = _statistics(task, outputs, target)
+    generator = np.random.default_rng(0)
+    start = time.perf_counter()
+    for _ in range(_MEASURED_DRAWS):
+        counts = _draw(len(outputs), generator)
+        for statistic in statistics if ranking is None else [*statistics, ranking]:
+            statistic(counts)
+    return (time.perf_counter() - start) / _MEASURED_DRAWS
+
+
+def _draw(num_rows: int, generator: np.random.Generator) -> _Floats:
+    """[num_rows]: how often each row is drawn, in as many draws with replacement."""
+    drawn = generator.integers(num_rows, size=num_rows)
+    return np.bincount(drawn, minlength=num_rows).astype(np.float64)
 
 
 def _statistics(task: Task, outputs: Tensor, target: Tensor) -> tuple[list[_Statistic], _Statistic | None]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.data.dataset import Dataset
-from tonggan.evaluation.intervals import REPEATS, bootstrap
+from tonggan.evaluation.intervals import REPEATS, estimate_seconds_per_draw
 from tonggan.evaluation.predict import Outputs, collect
 from tonggan.evaluation.subsets import estimate_seconds
 from tonggan.models import FusedModel
@@ -33,14 +33,8 @@ _CAUTION = 1.3
 # The parts of the time left that predicting, and then drawing for the intervals, may take.
 _PREDICTING, _DRAWING = 0.4, 0.4
 _FEWEST_DRAWS, _FEWEST_AUDITED_ROWS = 100, 100
-_MEASURED_DRAWS = 10
 _BATCH_SIZE = 256
 _BLOCK_SIZE = 32
-
-
-def seconds_left(budget: Budget) -> float:
-    """The time for predicting, drawing and the audit; infinite without a limit."""
-    return budget.left - _WRITING_SECONDS
 
 
 def estimate_closing(model: FusedModel, task: Task, parts: Mapping[str, Dataset], *, budget: Budget) -> float:
@@ -52,7 +46,10 @@ def estimate_closing(model: FusedModel, task: Task, parts: Mapping[str, Dataset]
     audited = audited_part(final, seed=0)
     # The audit draws twice: for the full model and for the best part.
     drawn = sum(len(part) for part in parts.values()) + 2 * len(audited)
-    seconds = drawn * REPEATS * _seconds_per_drawn_row(task, _first_outputs(model, task, final))
+    first = _first_outputs(model, task, final)
+    assert first.target is not None, "rows without a target cannot be measured"
+    task.metrics(first.outputs, first.target)  # Loads what it needs now, not in the time that is kept.
+    seconds = drawn * REPEATS * _seconds_per_drawn_row(task, first)
     seconds += estimate_seconds(model, audited, kinds=input_kinds(final), batch_size=_BATCH_SIZE)
     for part in parts.values():
         start = time.monotonic()
@@ -69,7 +66,7 @@ def collect_parts(
         return {name: collect(model, task, part, progress=progress) for name, part in parts.items()}
     outputs = {}
     ends = np.cumsum([len(part) for part in parts.values()])
-    start, share = budget.elapsed, max(0.0, _PREDICTING * seconds_left(budget))
+    start, share = budget.elapsed, max(0.0, _PREDICTING * _seconds_left(budget))
     for (name, part), end in zip(parts.items(), ends / ends[-1], strict=True):
         until = start + share * float(end)
         shuffled = part.take(_blocks_in_random_order(len(part), seed=seed))
@@ -88,7 +85,7 @@ def affordable_draws(task: Task, outputs: Mapping[str, Outputs], *, budget: Budg
     if budget.seconds is None:
         return REPEATS
     seconds = sum(len(part) * _seconds_per_drawn_row(task, part) for part in outputs.values())
-    return int(np.clip(_DRAWING * seconds_left(budget) / seconds, _FEWEST_DRAWS, REPEATS))
+    return int(np.clip(_DRAWING * _seconds_left(budget) / seconds, _FEWEST_DRAWS, REPEATS))
 
 
 def affordable_audit(
@@ -100,8 +97,13 @@ def affordable_audit(
     sample = audited_part(dataset, seed=seed, max_rows=_BATCH_SIZE)
     seconds = estimate_seconds(model, sample, kinds=input_kinds(dataset), batch_size=_BATCH_SIZE) / len(sample)
     seconds += 2 * REPEATS * _seconds_per_drawn_row(task, outputs)
-    rows = np.clip(seconds_left(budget) / (_CAUTION * seconds), _FEWEST_AUDITED_ROWS, MAX_AUDITED_ROWS)
+    rows = np.clip(_seconds_left(budget) / (_CAUTION * seconds), _FEWEST_AUDITED_ROWS, MAX_AUDITED_ROWS)
     return audited_part(dataset, seed=seed, max_rows=int(rows))
+
+
+def _seconds_left(budget: Budget) -> float:
+    """The time for predicting, drawing and the audit."""
+    return budget.left - _WRITING_SECONDS
 
 
 def _first_outputs(model: FusedModel, task: Task, dataset: Dataset) -> Outputs:
@@ -110,16 +112,8 @@ def _first_outputs(model: FusedModel, task: Task, dataset: Dataset) -> Outputs:
 
 def _seconds_per_drawn_row(task: Task, outputs: Outputs) -> float:
     """The time that one more row costs one bootstrap draw."""
-
-    def seconds(repeats: int) -> float:
-        assert outputs.target is not None, "rows without a target cannot be measured"
-        start = time.perf_counter()
-        bootstrap(task, outputs.outputs, outputs.target, seed=0, repeats=repeats)
-        return time.perf_counter() - start
-
-    seconds(1)  # The first call of all loads what it needs.
-    once = seconds(1)
-    return max(seconds(1 + _MEASURED_DRAWS) - once, 1e-6) / (_MEASURED_DRAWS * len(outputs))
+    assert outputs.target is not None, "rows without a target cannot be measured"
+    return estimate_seconds_per_draw(task, outputs.outputs, outputs.target) / len(outputs)
 
 
 def _blocks_in_random_order(num_rows: int, *, seed: int) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from tonggan.data.cache import DecodeCache
 from tonggan.data.dataset import CellSource, Dataset, MediaSource, Source, TextSource
 from tonggan.data.doctor import Diagnosis, examine
-from tonggan.data.kinds import Guess, guess_columns, guess_task
+from tonggan.data.kinds import Guess, guess_columns, guess_target, guess_task
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.data.scan import MediaColumn, scan_media
@@ -65,7 +65,10 @@ def resolve_columns(recipe: Recipe, table: Table) -> dict[str, Guess]:
         ConfigError: a declared column does not exist, or no column is left to learn from.
     """
     predicted = [*recipe.target, *recipe.auxiliary]
-    guesses = guess_columns(table, target=predicted, declared=recipe.columns)
+    guesses = guess_columns(table, target=recipe.target, declared=recipe.columns)
+    for name in set(recipe.auxiliary) - set(recipe.columns):
+        table.require(name)
+        guesses[name] = guess_target(table, name)
     inputs = [
         name for name, guess in guesses.items() if name not in predicted and not isinstance(guess.config, IgnoreConfig)
     ]
