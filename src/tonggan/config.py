@@ -7,7 +7,7 @@ discriminated union, so a typo is answered with the field's path and the allowed
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,6 +50,25 @@ class Config(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Plain data that ``parse`` reads back to an equal config."""
         return self.model_dump(mode="json")
+
+
+def infer_kind(*family: type[Config], default: str | None = None) -> Callable[[Any], Any]:
+    """A validator for a union of ``family``: fills in a ``kind`` that was left out.
+
+    It takes the only kind that has all the given fields, or ``default`` where several have and it is one of them; so
+    ``--set columns.photo.size=32`` needs no ``kind``.
+    """
+
+    def fill_in(data: Any) -> Any:
+        if not isinstance(data, Mapping) or "kind" in data:
+            return data
+        kinds = [str(config.model_fields["kind"].default) for config in family if set(data) <= set(config.model_fields)]
+        if len(kinds) == 1 or default in kinds:
+            return {"kind": kinds[0] if len(kinds) == 1 else default, **data}
+        every = [str(config.model_fields["kind"].default) for config in family]
+        raise PydanticCustomError("no_kind", "name its kind, one of {kinds}", {"kinds": ", ".join(kinds or every)})
+
+    return fill_in
 
 
 def _explain(error: ValidationError, who: str, data: Mapping[str, Any]) -> ConfigError:
@@ -107,6 +126,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """``data`` with each ``a.b.c=value`` set; values are read as YAML, so ``3``, ``true``, ``[1, 2]`` have their types.
 
+    Another ``kind`` starts from its own defaults.
+
     Raises:
         ConfigError: an override without ``=``, or one that goes below a value that is no mapping.
     """
@@ -133,7 +154,7 @@ def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
                 )
             place = child
         try:
-            place[last] = yaml.safe_load(text)
+            value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise ConfigError(
                 f"--set {override}",
@@ -141,6 +162,9 @@ def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
                 expected="a value such as 3, true, some text, [1, 2] or {kind: text}",
                 remedy="Correct the value; quote it for the shell if it holds brackets or spaces",
             ) from error
+        if last == "kind" and place.get("kind") not in (None, value):
+            place.clear()  # the other fields belong to the former kind
+        place[last] = value
     return result
 
 

@@ -30,7 +30,8 @@ def show_results(results: Mapping[str, Any], run: Path | None = None) -> None:
         console.print(
             f"\nReport: {run / 'report.html'}   (in {results['seconds']:.0f} s)", style="bold", soft_wrap=True
         )
-        example = results["data"].get("test") or results["data"].get("valid") or results["data"]["train"]
+        # Never the training table itself: what a model says of rows it has learned is flattery.
+        example = results["data"].get("test", "new.csv")
         console.print("\nNext:")
         for command in (
             ["tonggan", "predict", str(run), example, "--out", "predictions.csv"],
@@ -128,7 +129,8 @@ def _show_audit(console: Console, results: Mapping[str, Any]) -> None:
     for each in audit["alone"]:
         table.add_row(escape(each), *(_number(audit[key].get(each)) for key in shown))
     console.print(table)
-    console.print(f"\nFull model {_number(audit['full'])}   without any input {_number(audit['majority'])}")
+    baseline = "always the mean" if results.get("task") == "regression" else "always the majority"
+    console.print(f"\nFull model {_number(audit['full'])}   {baseline} {_number(audit['majority'])}")
     console.print(escape(audit["verdict"]["sentence"]), style="bold")
 
 

@@ -69,10 +69,21 @@ def guess_columns(table: Table, *, target: Sequence[str], declared: Mapping[str,
     """
     for name in (*target, *declared):
         table.require(name)
-    return {
+    guesses = {
         name: Guess(declared[name], "declared") if name in declared else _guess(table, name, is_target=name in target)
         for name in table.names
     }
+    if len(target) > 1:
+        # Several targets are one regression, also where one of them has few different values.
+        for name in set(target) - set(declared):
+            as_input = _guess(table, name, is_target=False)
+            guesses[name] = as_input if isinstance(as_input.config, NumberConfig) else guesses[name]
+    return guesses
+
+
+def guess_target(table: Table, name: str) -> Guess:
+    """The kind of one column that is to be predicted by itself."""
+    return _guess(table, name, is_target=True)
 
 
 def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> TaskKind:

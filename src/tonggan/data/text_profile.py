@@ -110,7 +110,8 @@ class TextProfile:
         return sum(1 for value in self.values if pattern.fullmatch(value)) / len(self.values)
 
     def _are_tags(self, separator: str) -> bool:
-        split = [[part.strip() for part in value.split(separator)] for value in self.values]
+        # A separator alone is a row without any tag.
+        split = [[part.strip() for part in value.split(separator)] for value in self.values if value != separator]
         several = [parts for parts in split if len(parts) > 1]
         if len(several) < 0.2 * len(split):
             return False

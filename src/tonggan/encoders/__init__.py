@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from tonggan.config import infer_kind
 from tonggan.encoders.audio_cnn import AudioCNNConfig
 from tonggan.encoders.audio_transformer import AudioTransformerConfig
 from tonggan.encoders.image_cnn import ImageCNNConfig
@@ -22,6 +23,16 @@ EncoderConfig = Annotated[
     | AudioTransformerConfig
     | TableEncoderConfig,
     Field(discriminator="kind"),
+    BeforeValidator(
+        infer_kind(
+            ImageCNNConfig,
+            ImageResNetConfig,
+            TextTransformerConfig,
+            AudioCNNConfig,
+            AudioTransformerConfig,
+            TableEncoderConfig,
+        )
+    ),
 ]
 
 _DEFAULTS: dict[str, type[EncoderConfig]] = {

@@ -36,11 +36,14 @@ def fit_temperature(task: Task, outputs: Tensor, target: Tensor) -> float:
     if task.probabilities(outputs[:1]) is None:
         return 1.0
     raw = outputs.double() * task.temperature  # undoes the temperature that the task has now
+    # As if two more rows had been wrong (Platt 1999): without mistakes the data alone would ask for certainty.
+    doubt = 2 / (len(outputs) + 2)
 
     def log_loss(log_temperature: float) -> float:
         probabilities = task.probabilities(raw / math.exp(log_temperature))
         assert probabilities is not None
-        return float(negative_log_likelihood(probabilities, target).mean())
+        given = negative_log_likelihood(probabilities, target).mean()
+        return float((1 - doubt) * given + doubt * _mean_over_answers(probabilities, target))
 
     return math.exp(_golden_section(log_loss, math.log(_LOWEST), math.log(_HIGHEST)))
 
@@ -57,6 +60,14 @@ def negative_log_likelihood(probabilities: Tensor, target: Tensor) -> Tensor:
     else:
         given = probabilities.gather(1, target.long().view(-1, 1))
     return -given.double().clamp(min=torch.finfo(torch.float64).eps).log().mean(dim=1)
+
+
+def _mean_over_answers(probabilities: Tensor, target: Tensor) -> Tensor:
+    """The log loss if every answer were equally right."""
+    certain = -probabilities.double().clamp(min=1e-15).log()
+    if target.dim() == 2 and target.shape[1] == probabilities.shape[1]:
+        return (certain - (1 - probabilities.double()).clamp(min=1e-15).log()).mean() / 2
+    return certain.mean()
 
 
 def _golden_section(function: Callable[[float], float], low: float, high: float, *, tolerance: float = 1e-4) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from tonggan.config import infer_kind
 from tonggan.fusion.attention import AttentionConfig, AttentionFusion
 from tonggan.fusion.concat import Concat, ConcatConfig
 from tonggan.fusion.film import FiLM, FiLMConfig
@@ -17,6 +18,11 @@ from tonggan.fusion.weighted import Weighted, WeightedConfig
 FusionConfig = Annotated[
     SumConfig | WeightedConfig | ConcatConfig | MLPConfig | AttentionConfig | GatedConfig | FiLMConfig,
     Field(discriminator="kind"),
+    BeforeValidator(
+        infer_kind(
+            SumConfig, WeightedConfig, ConcatConfig, MLPConfig, AttentionConfig, GatedConfig, FiLMConfig, default="film"
+        )
+    ),
 ]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from tonggan.config import infer_kind
 from tonggan.modalities.audio import Audio, AudioAugment, AudioConfig
 from tonggan.modalities.base import MediaModality, Modality
 from tonggan.modalities.ignore import IgnoreConfig
@@ -17,6 +18,9 @@ from tonggan.modalities.text import Text, TextConfig
 ColumnConfig = Annotated[
     ImageConfig | TextConfig | AudioConfig | NumberConfig | CategoryConfig | MultilabelConfig | IgnoreConfig,
     Field(discriminator="kind"),
+    BeforeValidator(
+        infer_kind(ImageConfig, TextConfig, AudioConfig, NumberConfig, CategoryConfig, MultilabelConfig, IgnoreConfig)
+    ),
 ]
 """What one column of a table is."""
 
