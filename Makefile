@@ -1,7 +1,7 @@
 # The commands of the project. Each makes what it needs in .venv and touches nothing else on the machine.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := src tests benchmarks
+SOURCES := src tests benchmarks docs
 
 .PHONY: help demo test lint recipes clean
 

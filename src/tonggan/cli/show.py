@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,12 +36,21 @@ def show_results(results: Mapping[str, Any], run: Path | None = None) -> None:
         # Never the training table itself: what a model says of rows it has learned is flattery.
         example = results["data"].get("test", "new.csv")
         console.print("\nNext:")
+        program = _program()
         for command in (
-            ["tonggan", "predict", str(run), example, "--out", "predictions.csv"],
-            ["tonggan", "evaluate", str(run), example],
-            ["tonggan", "info", str(run)],
+            [program, "predict", str(run), example, "--out", "predictions.csv"],
+            [program, "evaluate", str(run), example],
+            [program, "info", str(run)],
         ):
             console.print(f"  {escape(shlex.join(command))}", style="cyan", soft_wrap=True)
+
+
+def _program() -> str:
+    """What to type for this program here: its name where the shell finds it, else its path."""
+    started = Path(sys.argv[0])
+    if shutil.which("tonggan") or started.name != "tonggan":
+        return "tonggan"
+    return os.path.relpath(started)
 
 
 def show_info(run: Path, index: Mapping[str, Any]) -> None:

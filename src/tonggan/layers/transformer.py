@@ -13,7 +13,7 @@ from tonggan.layers.mlp import MLP
 class TransformerConfig(Config):
     """Size of a transformer; encoders that hold one inherit these fields."""
 
-    num_layers: int = Field(default=4, ge=0)
+    num_layers: int = Field(default=2, ge=0)
     """Number of blocks; 0 leaves the tokens as they are embedded."""
     num_heads: int = Field(default=4, ge=1)
     """Attention heads of each block; they must divide the width."""
