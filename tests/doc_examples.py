@@ -123,4 +123,4 @@ def shows(shown: str, printed: str) -> str | None:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[ \t]+", " ", re.sub(r"\d[\d,.:]*", "0", text))
+    return re.sub(r"[ \t]+", " ", re.sub(r"(?<!\w)-?\d[\d,.:]*", "0", text))
