@@ -6,9 +6,9 @@ SOURCES := src tests benchmarks docs
 .PHONY: help demo test lint recipes clean
 
 help:
-	@echo "make demo     train, audit and report on the easy-VQA data set (about 5 minutes on 2 cores)"
+	@echo "make demo     train, audit and report on the easy-VQA data set (about 3 minutes on 2 cores)"
 	@echo "make test     install the pinned dependencies, lint, check types, run the tests"
-	@echo "make recipes  run every shipped recipe in full and write the table of results (about an hour)"
+	@echo "make recipes  run every shipped recipe in full and write the table of results (about half an hour)"
 	@echo "make clean    remove .venv and runs"
 
 .venv/.user: pyproject.toml constraints.txt
