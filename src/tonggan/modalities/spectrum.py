@@ -48,11 +48,16 @@ def log_mel(
     values = samples.new_zeros((*frame_mask.shape, num_mels), dtype=torch.float32)
     # Mixed precision would multiply in bfloat16, whose 8 bits are too few for a spectrum.
     with torch.autocast(samples.device.type, enabled=False):
+        counts = frame_mask.sum(dim=1)
+        # Samples of each recording behind the center of its last frame.
+        places = (counts.unsqueeze(1) - 1) * hop + torch.arange(hop, device=samples.device)
+        inside = (places >= 0) & (places < mask.shape[1])
+        tails = (mask.gather(1, places.clamp(0, mask.shape[1] - 1)) & inside).sum(dim=1)
         # Clip by clip, no frame of padding is computed and what is computed stays in the processor's cache.
-        for row, count in enumerate(frame_mask.sum(dim=1).tolist()):
+        for row, (count, tail) in enumerate(zip(counts.tolist(), tails.tolist(), strict=True)):
             if count > 0:
-                clip = samples[row, : count * hop].float().where(mask[row, : count * hop], 0)
-                frames = functional.pad(clip, (num_fft // 2, num_fft // 2 + hop)).unfold(0, num_fft, hop)[:count]
+                clip = samples[row, : (count - 1) * hop + tail].float()
+                frames = functional.pad(clip, (num_fft // 2, num_fft // 2 - tail)).unfold(0, num_fft, hop)
                 spectrum = torch.fft.rfft(frames * window)
                 squares = torch.view_as_real(spectrum).square()
                 power = (squares[..., 0] + squares[..., 1]) @ bank
