@@ -187,3 +187,27 @@ def test_training_on_many_rows_starts_in_little_memory(tmp_path: Path) -> None:
         pyarrow.csv.write_csv(table, tmp_path / f"{name}.csv")
     megabytes = float(run_offline(MEMORY, tmp_path, cache=tmp_path / "cache", pickle_allowed=True))
     assert megabytes < 60, "which is 600 bytes for each further row"
+
+
+def test_pictures_that_many_rows_share_are_told_of(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(png(60 * number, 0, 0))
+    rows = 48
+    data = tmp_path / "train.csv"
+    pyarrow.csv.write_csv(
+        pa.table(
+            {
+                "picture": [f"{row % 4}.png" for row in range(rows)],
+                "answer": [["no", "yes"][row % 4 > 1] for row in range(rows)],
+            }
+        ),
+        data,
+    )
+    settings = ["columns.picture.size=8", "training.epochs=1", "model.dim=16"]
+    said = Said()
+    tonggan.fit(data, target="answer", out=tmp_path / "plain", settings=settings, progress=said)
+    assert any("--set data.batch_by=picture" in line for line in said.lines)
+    said = Said()
+    together = [*settings, "data.batch_by=picture"]
+    tonggan.fit(data, target="answer", out=tmp_path / "together", settings=together, progress=said)
+    assert not any("batch_by" in line for line in said.lines)

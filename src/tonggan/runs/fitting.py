@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from tonggan.data.dataset import Dataset
+from tonggan.data.dataset import Dataset, MediaSource
 from tonggan.data.places import cache_folder
 from tonggan.errors import BundleError, ConfigError
 from tonggan.evaluation.audit import Audit
@@ -38,6 +39,8 @@ from tonggan.training.budget import describe_seconds
 
 CHECKPOINTS = "checkpoints"
 ALONE = "alone"
+# Rows for each file from which on it is worth telling how to encode it once.
+_OFTEN = 3
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,24 @@ def _tell(prepared: Prepared, progress: Progress) -> None:
     for finding in prepared.diagnosis.findings:
         if finding.severity != "note":
             progress.say(f"Doctor: {finding.message}")
+    if prepared.recipe.data.batch_by is None:
+        for name, times in _repeated_files(prepared.datasets["train"]).items():
+            progress.say(
+                f"Each file in '{name}' stands in {times:.1f} rows on average: --set data.batch_by={name} encodes it "
+                f"once for all of them, --set data.group={name} keeps it from being in train and valid at once."
+            )
+
+
+def _repeated_files(dataset: Dataset) -> dict[str, float]:
+    """By input, in how many rows each picture or recording stands on average, where that is often."""
+    times = {}
+    for name, source in dataset.inputs.items():
+        if isinstance(source, MediaSource):
+            slots = source.column.slots[dataset.rows]
+            present = slots[slots >= 0]
+            if len(present) >= _OFTEN * len(np.unique(present)) > 0:
+                times[name] = len(present) / len(np.unique(present))
+    return times
 
 
 def _new_model(prepared: Prepared, *, only: str | None = None) -> FusedModel:
