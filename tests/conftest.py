@@ -1,8 +1,10 @@
 """What all tests share."""
 
 import signal
+from pathlib import Path
 
 import pytest
+import torch
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -11,3 +13,18 @@ def _interruptible():
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, former)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Sums in the same order as in the processes that some tests start; small tensors gain nothing from two."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache folder for the tests that ask for it."""
+    return tmp_path_factory.mktemp("cache")

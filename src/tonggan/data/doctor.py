@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
 from tonggan.data.target_checks import check_target
 from tonggan.errors import DataError
+from tonggan.files import whole_file
 from tonggan.modalities import ColumnConfig
 
 
@@ -93,17 +93,12 @@ class Diagnosis:
         Raises:
             DataError: the file cannot be written.
         """
-        temporary = path.with_name(f".{path.name}.tmp")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("w", encoding="utf-8", newline="") as file:
+            with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(("split", "row", "column", "value", "reason"))
                 writer.writerows((bad.split, bad.number, bad.column, bad.value, bad.reason) for bad in self.quarantine)
-            temporary.replace(path)
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
             raise DataError(
                 f"file {path}",
                 got=error.strerror or str(error),

@@ -23,6 +23,7 @@ from tonggan.data.source import TableSource, reading
 from tonggan.data.table import Table
 from tonggan.data.webdataset import read_webdataset
 from tonggan.errors import CacheError, DataError
+from tonggan.files import whole_file
 from tonggan.progress import Progress
 
 _SINGLE_FILE: dict[str, Callable[[Path], TableSource]] = {
@@ -138,10 +139,9 @@ def _is_whole(path: Path) -> bool:
 
 
 def _write(source: TableSource, path: Path, progress: Progress) -> None:
-    partial = path.with_suffix(".partial")
     schema, batches = source.read()
     num_rows = 0
-    try:
+    with whole_file(path) as partial:
         with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_file(file, schema) as writer:
             for batch in progress.track(batches, label=f"Reading {Path(source.name).name}"):
                 writer.write_batch(batch)
@@ -153,6 +153,3 @@ def _write(source: TableSource, path: Path, progress: Progress) -> None:
                 expected="at least one",
                 remedy="Check that this is the right file",
             )
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

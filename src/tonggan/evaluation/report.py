@@ -6,7 +6,6 @@ is computed here: ``content.py`` says what a page shows.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -17,15 +16,14 @@ from markupsafe import Markup
 from tonggan.evaluation.charts import Line, line_chart, reliability_chart, scatter_chart
 from tonggan.evaluation.content import PartResult, ReportContent
 from tonggan.evaluation.wording import Words, format_gain, format_score, is_share, metric_words
+from tonggan.files import whole_file
 
 
 def write_report(path: Path, *, content: ReportContent) -> None:
     """Write ``content`` to ``path`` as HTML; an older page there is replaced at once or not at all."""
     text = render_report(content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)  # noqa: PTH105
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def render_report(content: ReportContent) -> str:

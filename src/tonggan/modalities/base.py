@@ -61,11 +61,6 @@ class MediaModality(Modality[ConfigT]):
     def cache_key(self) -> str:
         """The settings that change what ``decode`` returns, as a short file-name-safe string."""
 
-    @staticmethod
-    def first_present(items: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
-        """Any array that is there, for its shape and type."""
-        return next((item for item in items if item is not None), None)
-
 
 def mask_of(items: Sequence[Any]) -> torch.Tensor:
     """[B] bool: True where an item is there."""

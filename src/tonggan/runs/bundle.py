@@ -13,7 +13,6 @@ bundle.json             format, versions, task state, results, data fingerprint,
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from safetensors.torch import load_file, save
 from tonggan.config import Config, read_yaml
 from tonggan.data.fetch import sha256_of
 from tonggan.errors import BundleError
+from tonggan.files import whole_file
 from tonggan.modalities import InputConfig, load_modality
 from tonggan.modalities.base import Modality
 from tonggan.models import FusedModel
@@ -186,9 +186,5 @@ def versions() -> dict[str, str]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with whole_file(path) as partial:
+        partial.write_bytes(content)

@@ -23,6 +23,7 @@ from tonggan.evaluation.calibration import fit_temperature
 from tonggan.evaluation.predict import Outputs, collect
 from tonggan.evaluation.report import write_report
 from tonggan.evaluation.subsets import SubsetRow, group_inputs
+from tonggan.files import whole_file
 from tonggan.models import FusedModel, MultitaskModel
 from tonggan.progress import Progress
 from tonggan.runs.assess import dissect, input_kinds, measure, results_of
@@ -169,7 +170,8 @@ def _remember(out: Path, prepared: Prepared) -> None:
             expected="the run that was started here",
             remedy="Repeat its command to resume it, choose another folder with --out, or replace it with --overwrite",
         )
-    path.write_text(text, encoding="utf-8")
+    with whole_file(path) as partial:  # Torn by a kill, it would be taken for another run's.
+        partial.write_text(text, encoding="utf-8")
 
 
 def _tell(prepared: Prepared, progress: Progress) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from tonggan.errors import ConfigError, DataError
+from tonggan.files import whole_file
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 
@@ -34,21 +34,17 @@ def write_predictions(path: Path, table: pa.Table) -> None:
         DataError: the file cannot be written.
     """
     check_suffix(path)
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".parquet":
-            pyarrow.parquet.write_table(table, temporary)
-        elif path.suffix == ".csv":
-            pyarrow.csv.write_csv(_flat(table), temporary)
-        else:
-            with temporary.open("w", encoding="utf-8") as file:
-                for row in table.to_pylist():
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        temporary.replace(path)
+        with whole_file(path) as partial:
+            if path.suffix == ".parquet":
+                pyarrow.parquet.write_table(table, partial)
+            elif path.suffix == ".csv":
+                pyarrow.csv.write_csv(_flat(table), partial)
+            else:
+                with partial.open("w", encoding="utf-8") as file:
+                    for row in table.to_pylist():
+                        file.write(json.dumps(row, ensure_ascii=False) + "\n")
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise DataError(
             f"file {path}",
             got=str(error),

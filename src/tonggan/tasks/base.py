@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
+import torch
 from torch import Tensor, nn
 
 from tonggan.config import Config
@@ -132,6 +133,28 @@ class Task(ABC):
                 expected=expected,
                 remedy=remedy,
             )
+
+
+class LabelTask(Task):
+    """What the tasks of classes and of labels share: weights that let rare ones count as much as frequent ones.
+
+    Attributes:
+        weights: ``[C]``, or None where every row counts alike.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.weights: Tensor | None = None
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"weights": None if self.weights is None else self.weights.tolist()}
+
+    @classmethod
+    def load(cls, config: Config, state: dict[str, Any]) -> Self:
+        task = super().load(config, state)
+        if state["weights"] is not None:
+            task.weights = torch.tensor(state["weights"])
+        return task
 
 
 def is_missing(value: Any) -> bool:

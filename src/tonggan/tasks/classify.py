@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch import Tensor
 from tonggan.config import Config
 from tonggan.errors import DataError
 from tonggan.tasks import losses
-from tonggan.tasks.base import Task, label_name, sorted_labels
+from tonggan.tasks.base import LabelTask, label_name, sorted_labels
 from tonggan.tasks.metrics import balanced_accuracy, class_metrics
 
 
@@ -38,14 +38,13 @@ class MulticlassConfig(losses.LabelLossConfig):
         return Multiclass(self)
 
 
-class Classify(Task):
+class Classify(LabelTask):
     """What both kinds share. Targets are int64 class numbers [B], positions in ``labels``."""
 
     config: losses.LabelLossConfig
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.weights: Tensor | None = None
         # Where every class shall count the same, the best epoch is chosen by what counts them so.
         self.score_name = "accuracy" if self.config.class_weights == "none" else "balanced_accuracy"
 
@@ -131,16 +130,6 @@ class Classify(Task):
         counts = torch.bincount(target.cpu(), minlength=len(self.labels)).double() + 1
         # probabilities() will divide by the temperature.
         return (self.temperature * (counts / counts.sum()).log()).float()
-
-    def state(self) -> dict[str, Any]:
-        return super().state() | {"weights": None if self.weights is None else self.weights.tolist()}
-
-    @classmethod
-    def load(cls, config: Config, state: dict[str, Any]) -> Self:
-        task = super().load(config, state)
-        if state["weights"] is not None:
-            task.weights = torch.tensor(state["weights"])
-        return task
 
 
 class Multiclass(Classify):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -18,7 +18,7 @@ from tonggan.config import Config
 from tonggan.errors import DataError
 from tonggan.modalities.multilabel import MultilabelConfig
 from tonggan.tasks import losses
-from tonggan.tasks.base import Task, is_missing, sorted_labels
+from tonggan.tasks.base import LabelTask, is_missing, sorted_labels
 from tonggan.tasks.metrics import tag_metrics
 
 
@@ -33,7 +33,7 @@ class TagConfig(losses.LabelLossConfig):
         return Tag(self)
 
 
-class Tag(Task):
+class Tag(LabelTask):
     """Any of several labels. Targets are float32 [B, num_labels] of zeros and ones."""
 
     kind: ClassVar[str] = "multilabel"
@@ -43,7 +43,6 @@ class Tag(Task):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.column = MultilabelConfig(separator=self.config.separator)
-        self.weights: Tensor | None = None
 
     @property
     def num_outputs(self) -> int:
@@ -136,13 +135,3 @@ class Tag(Task):
         probabilities = self.probabilities(outputs_row).tolist()
         shown = sorted(zip(probabilities, self.labels, strict=True), reverse=True)
         return ", ".join(f"{name} ({share:.0%})" for share, name in shown if share > 0.5) or "no label"
-
-    def state(self) -> dict[str, Any]:
-        return super().state() | {"weights": None if self.weights is None else self.weights.tolist()}
-
-    @classmethod
-    def load(cls, config: Config, state: dict[str, Any]) -> Self:
-        task = super().load(config, state)
-        if state["weights"] is not None:
-            task.weights = torch.tensor(state["weights"])
-        return task

@@ -6,9 +6,7 @@ It uses safetensors with JSON in the header, never pickle, and does not decide w
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tonggan.errors import TrainingError
+from tonggan.files import whole_file
 
 
 def save_checkpoint(path: Path, *, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -27,30 +26,17 @@ def save_checkpoint(path: Path, *, tensors: Mapping[str, Tensor], state: Mapping
     Raises:
         TrainingError: the disk is full or the folder cannot be written; an older file at ``path`` stays whole.
     """
-    new = path.with_name(path.name + ".new")
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, new, {"state": json.dumps(state)})
-        _flush(new)
-        new.replace(path)
-        _flush(path.parent)  # The renaming too must reach the disk.
+        with whole_file(path) as partial:
+            save_file(whole, partial, {"state": json.dumps(state)})
     except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            new.unlink()
         raise TrainingError(
             f"checkpoint {path}",
             got=" ".join(str(error).split()),
             expected="to write it",
             remedy="Free disk space or choose a folder that can be written, then run the same command to resume",
         ) from error
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

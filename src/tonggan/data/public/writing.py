@@ -1,4 +1,4 @@
-"""Writing the tables of public sets: whole files appear at once, so that a killed run leaves nothing half made."""
+"""Writing the tables of public sets and the files beside them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from pathlib import Path
 
 import numpy as np
 
+from tonggan.files import whole_file
+
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, object]], *, columns: Sequence[str]) -> Path:
     """Write ``rows`` as CSV at ``path``, replacing it atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=columns)
         writer.writeheader()
         writer.writerows(rows)
-    return temporary.replace(path)
+    return path
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write ``content`` at ``path`` unless a file of that length is there."""
+    """Write ``content`` at ``path`` unless a file of that length is there; what a kill cut short is written again."""
     if path.exists() and path.stat().st_size == len(content):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    path.write_bytes(content)
 
 
 def stratified_parts(
