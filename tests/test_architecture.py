@@ -25,6 +25,8 @@ LAYERS = [
     ("errors", "progress", "files"),
     ("config", "tokens"),
     ("layers",),
+    ("native",),
+    ("language",),
     ("modalities",),
     ("data",),
     ("encoders",),
@@ -36,6 +38,7 @@ LAYERS = [
     ("evaluation",),
     ("runs", "recipes"),
     ("api",),
+    ("serving",),
     ("cli",),
     ("__main__",),
 ]
@@ -43,8 +46,9 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # Slow to import or optional: never at import time, so that ``tonggan --help`` and a missing extra both answer at once.
 LAZY = {
-    "accelerate", "cv2", "easy_vqa", "librosa", "matplotlib", "pandas", "sklearn", "soundfile", "soxr",
-    "tensorboard", "tokenizers", "transformers",
+    "accelerate", "cv2", "easy_vqa", "emoji", "fastapi", "gguf", "jinja2", "jiwer", "librosa", "llguidance", "matplotlib",
+    "pandas", "peft", "prometheus_client", "sacrebleu", "sklearn", "soundfile", "soxr", "tensorboard", "tokenizers",
+    "transformers", "uvicorn", "xllamacpp",
 }  # fmt: skip
 
 
