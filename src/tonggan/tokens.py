@@ -100,6 +100,12 @@ class Tokens(Masked):
         total = self.values.masked_fill(~self.mask.unsqueeze(-1), 0).sum(dim=1)
         return total / weights.sum(dim=1).clamp(min=1)
 
+    def packed(self) -> Tokens:
+        """The same tokens with the real ones first in each row, in their order, cut to the longest row's length."""
+        order = torch.argsort(~self.mask, dim=1, stable=True)[:, : max(1, int(self.mask.sum(dim=1).max()))]
+        values = self.values.gather(1, order.unsqueeze(-1).expand(-1, -1, self.dim))
+        return Tokens(values, self.mask.gather(1, order))
+
     @staticmethod
     def concat(parts: Sequence[Tokens]) -> Tokens:
         """All tokens of ``parts`` side by side along L."""

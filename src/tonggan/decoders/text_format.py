@@ -21,11 +21,13 @@ class TextFormat:
         vocab_size: token ids run from 0 to one less.
         ends: ids that end a text; the first of them ends the targets.
         max_tokens: T, the most tokens of a text, its end included.
+        start: id that opens a text of a model trained from scratch; None where a pretrained model has its own way.
     """
 
     vocab_size: int
     ends: tuple[int, ...]
     max_tokens: int
+    start: int | None = None
 
     def outputs(self, ids: Tensor, *, losses: Tensor | None = None) -> Tensor:
         """Outputs ``[B, 2 + T]`` float32 of a head that writes text.

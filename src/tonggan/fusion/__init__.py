@@ -12,15 +12,24 @@ from tonggan.fusion.concat import Concat, ConcatConfig
 from tonggan.fusion.film import FiLM, FiLMConfig
 from tonggan.fusion.gated import Gated, GatedConfig
 from tonggan.fusion.mlp import DeepFusion, MLPConfig
+from tonggan.fusion.prefix import Prefix, PrefixConfig
 from tonggan.fusion.sum import Sum, SumConfig
 from tonggan.fusion.weighted import Weighted, WeightedConfig
 
 FusionConfig = Annotated[
-    SumConfig | WeightedConfig | ConcatConfig | MLPConfig | AttentionConfig | GatedConfig | FiLMConfig,
+    SumConfig | WeightedConfig | ConcatConfig | MLPConfig | AttentionConfig | GatedConfig | FiLMConfig | PrefixConfig,
     Field(discriminator="kind"),
     BeforeValidator(
         infer_kind(
-            SumConfig, WeightedConfig, ConcatConfig, MLPConfig, AttentionConfig, GatedConfig, FiLMConfig, default="film"
+            SumConfig,
+            WeightedConfig,
+            ConcatConfig,
+            MLPConfig,
+            AttentionConfig,
+            GatedConfig,
+            FiLMConfig,
+            PrefixConfig,
+            default="film",
         )
     ),
 ]
@@ -46,6 +55,8 @@ __all__ = [
     "Gated",
     "GatedConfig",
     "MLPConfig",
+    "Prefix",
+    "PrefixConfig",
     "Sum",
     "SumConfig",
     "Weighted",
