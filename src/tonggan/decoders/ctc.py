@@ -1,0 +1,114 @@
+"""The CTC head: each token of an encoder says one id or nothing, and the text is what remains (Graves et al. 2006).
+
+It is for inputs in the order of their text, of at least as many tokens as the text has: speech, lines of writing. It
+has no layer that mixes tokens, which is the encoder's work, and no language model.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from tonggan.config import Config
+from tonggan.decoders.prefix_beam_search import prefix_beam_search
+from tonggan.decoders.text_format import PAD, TextFormat
+from tonggan.tokens import Tokens
+
+
+class CTCHeadConfig(Config):
+    """One linear layer for each token, the text by connectionist temporal classification."""
+
+    kind: Literal["ctc"] = "ctc"
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Chance that a number of a token is dropped in training."""
+    beam: int = Field(default=1, ge=1)
+    """Prefixes that decoding keeps; 1 takes the best id of each token, which is fastest and mostly as good."""
+
+    def build(self, dim: int, *, text: TextFormat) -> CTCHead:
+        return CTCHead(self, dim, text=text)
+
+
+class CTCHead(nn.Module):
+    """Tokens ``[B, L, dim]`` in the order of their text to the ids of a text; the blank is id ``vocab_size``."""
+
+    def __init__(self, config: CTCHeadConfig, dim: int, *, text: TextFormat) -> None:
+        super().__init__()
+        self.text = text
+        self.beam = config.beam
+        self.blank = text.vocab_size
+        self.norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(config.dropout)
+        self.linear = nn.Linear(dim, text.vocab_size + 1)
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Outputs ``[B, 2 + T]``: the text's ids, its end not written; a row without tokens has an empty text."""
+        log_probabilities, lengths = self.log_probabilities(tokens)
+        real = _up_to(lengths, log_probabilities.shape[1])
+        if self.beam == 1:
+            best = log_probabilities.argmax(dim=-1)
+            before = F.pad(best, (1, 0), value=self.blank)[:, :-1]
+            ids = _compact(best, mask=real & (best != self.blank) & (best != before))
+        else:
+            ids = self._search(log_probabilities, lengths)
+        return self.text.outputs(ids[:, : self.text.max_tokens])
+
+    def losses(self, tokens: Tokens, target: Tensor) -> Tensor:
+        """``[B, 2]``: each row's negative log-likelihood, and the number of its target's tokens, the end included.
+
+        A row of fewer tokens than its text needs (one for each id, and one between equal neighbors) cannot say it,
+        whatever is learned: it gives 0 and 0, so that nothing is learned from it and no mean counts it.
+
+        Args:
+            tokens: what the encoder gave.
+            target: int64 ``[B, T]``, padded with ``PAD``; ids that end a text are left out.
+        """
+        log_probabilities, lengths = self.log_probabilities(tokens)
+        written = target != PAD
+        for end in self.text.ends:
+            written &= target != end
+        ids, num_ids = _compact(target, mask=written), written.sum(dim=1)
+        doubled = (ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] != PAD)
+        possible = num_ids + doubled.sum(dim=1) <= lengths
+        loss = F.ctc_loss(
+            log_probabilities.transpose(0, 1),
+            ids.clamp(min=0),
+            lengths,
+            num_ids,
+            blank=self.blank,
+            reduction="none",
+            zero_infinity=True,
+        )
+        return torch.stack([loss.where(possible, 0.0), (target != PAD).sum(dim=1).where(possible, 0)], dim=1)
+
+    def log_probabilities(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """``[B, L', V + 1]`` float32, each row's real tokens moved together to the left, and their numbers ``[B]``."""
+        lengths = tokens.mask.sum(dim=1)
+        longest = max(1, int(lengths.max()))
+        order = _order(tokens.mask)[:, :longest, None].expand(-1, -1, tokens.dim)
+        logits = self.linear(self.dropout(self.norm(tokens.values.gather(1, order))))
+        return logits.float().log_softmax(dim=-1), lengths
+
+    def _search(self, log_probabilities: Tensor, lengths: Tensor) -> Tensor:
+        rows = zip(log_probabilities.detach().exp().cpu().numpy(), lengths.tolist(), strict=True)
+        texts = [prefix_beam_search(row[:length], blank=self.blank, beam=self.beam) for row, length in rows]
+        ids = [torch.tensor(text, dtype=torch.int64) for text in texts]
+        return nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PAD).to(log_probabilities.device)
+
+
+def _order(mask: Tensor) -> Tensor:
+    """``[B, L]``: the places where ``mask`` is True first, in their order."""
+    return mask.logical_not().to(torch.uint8).argsort(dim=1, stable=True)
+
+
+def _compact(ids: Tensor, *, mask: Tensor) -> Tensor:
+    """``ids`` [B, L] where ``mask`` is True, moved together to the left; ``PAD`` after them."""
+    return ids.masked_fill(~mask, PAD).gather(1, _order(mask))
+
+
+def _up_to(lengths: Tensor, width: int) -> Tensor:
+    """``[B, width]``: True at the first ``lengths`` places of each row."""
+    return torch.arange(width, device=lengths.device) < lengths.unsqueeze(1)
