@@ -1,0 +1,302 @@
+"""The Llama architecture: embeddings, rotary self-attention with grouped keys, SwiGLU, RMSNorm, logits.
+
+It holds weights and knows no tokenizer, no sampling and no loss. Parameters have the names of Hugging Face's
+checkpoints, so that these load as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from tonggan.config import Config
+from tonggan.errors import ConfigError
+from tonggan.layers.rotary import rotary_table, turn
+
+MODEL_TYPES = ("llama", "mistral", "qwen2")
+"""The ``model_type`` of Hugging Face's configs that are this architecture."""
+
+
+class LlamaConfig(Config):
+    """The shape of a decoder, in the field names of Hugging Face's ``config.json``."""
+
+    vocab_size: int = Field(ge=1)
+    """Rows of the embedding table."""
+    hidden_size: int = Field(default=576, ge=1)
+    """Width of embeddings and hidden states."""
+    intermediate_size: int = Field(default=1536, ge=1)
+    """Width inside the feed-forward part."""
+    num_hidden_layers: int = Field(default=30, ge=1)
+    """Layers."""
+    num_attention_heads: int = Field(default=9, ge=1)
+    """Heads of queries."""
+    num_key_value_heads: int = Field(default=3, ge=1)
+    """Heads of keys and values; each serves as many heads of queries."""
+    head_dim: int | None = Field(default=None, ge=2)
+    """Width of a head; null for hidden_size / num_attention_heads."""
+    max_position_embeddings: int = Field(default=2048, ge=1)
+    """Tokens a sequence can hold."""
+    rope_theta: float = Field(default=10_000.0, gt=0)
+    """Base of the rotary angles."""
+    rms_norm_eps: float = Field(default=1e-5, gt=0)
+    """Added to the mean square before its root."""
+    tie_word_embeddings: bool = True
+    """Whether the embedding table also gives the logits."""
+    attention_bias: bool = False
+    """Whether queries, keys and values have biases, as in Qwen2."""
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Chance that a number of a residual branch is dropped in training."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.head_dim is None and self.hidden_size % self.num_attention_heads:
+            raise ValueError(f"hidden_size {self.hidden_size} is no multiple of {self.num_attention_heads} heads")
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"{self.num_attention_heads} heads of queries are no multiple of {self.num_key_value_heads} of keys"
+            )
+        if self.head_width % 2:
+            raise ValueError(
+                f"heads are {self.head_width} wide, and rotary positions turn pairs: the width must be even"
+            )
+        return self
+
+    @property
+    def head_width(self) -> int:
+        """Width of one head."""
+        return self.head_dim or self.hidden_size // self.num_attention_heads
+
+    def build(self) -> Llama:
+        return Llama(self)
+
+    @classmethod
+    def from_hugging_face(cls, data: Mapping[str, Any], *, who: str = "config.json") -> LlamaConfig:
+        """The config in the fields of a ``config.json``; what does not bear on this architecture's shape is left out.
+
+        A sliding window that is shorter than ``max_position_embeddings`` takes its place: up to its length, attention
+        under a window is attention.
+
+        Raises:
+            ConfigError: another architecture, rotary positions that are scaled, another activation, or bad sizes.
+        """
+        _refuse_foreign(data, who)
+        kind = data["model_type"]
+        fields: dict[str, Any] = {name: data[name] for name in cls.model_fields if name in data}
+        fields.pop("dropout", None)
+        rope = _rope(data)
+        if "rope_theta" in rope:
+            fields["rope_theta"] = rope["rope_theta"]
+        fields.setdefault("num_key_value_heads", fields.get("num_attention_heads"))
+        fields.setdefault("tie_word_embeddings", False)
+        fields["attention_bias"] = kind == "qwen2"
+        window = data.get("sliding_window") if kind == "mistral" or data.get("use_sliding_window") else None
+        if window is not None and window < fields.get("max_position_embeddings", math.inf):
+            fields["max_position_embeddings"] = window
+        return cls.parse(fields, who=who)
+
+
+def _rope(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    # transformers 5 writes rope_parameters, which hold the base too; older ones write rope_theta beside rope_scaling.
+    return data.get("rope_parameters") or data.get("rope_scaling") or {}
+
+
+def _refuse_foreign(data: Mapping[str, Any], who: str) -> None:
+    kind = data.get("model_type")
+    if kind not in MODEL_TYPES:
+        raise ConfigError(
+            who,
+            got=f"model_type {kind!r}",
+            expected=f"one of {', '.join(MODEL_TYPES)}",
+            remedy="Convert the model to GGUF and use the llamacpp engine: pip install 'tonggan[llamacpp]'",
+        )
+    scaling = _rope(data).get("rope_type", _rope(data).get("type", "default"))
+    for field, value, only in (
+        ("rope_scaling", scaling, "default"),
+        ("hidden_act", data.get("hidden_act", "silu"), "silu"),
+        ("mlp_bias", data.get("mlp_bias", False), False),
+        ("attention_bias", kind == "llama" and data.get("attention_bias", False), False),
+    ):
+        if value != only:
+            raise ConfigError(
+                who,
+                got=f"{field} {value!r}",
+                expected=repr(only),
+                remedy="Convert the model to GGUF and use the llamacpp engine: pip install 'tonggan[llamacpp]'",
+            )
+
+
+class Attend(Protocol):
+    """Where the tokens of a pass meet: it turns queries and keys by their places and gives what each query finds.
+
+    The layers work on tokens in any arrangement ``[..., D]``; only here are rows, padding and cache known.
+    """
+
+    def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor, /) -> Tensor:
+        """``query [..., H, E]``, ``key`` and ``value [..., K, E]`` of layer number ``layer`` to ``[..., H, E]``."""
+        ...
+
+
+class SelfAttention(nn.Module):
+    """Queries, keys and values of a layer, and the projection of what is found."""
+
+    def __init__(self, config: LlamaConfig, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.head_width = config.head_width
+        inner, shared = (
+            heads * config.head_width for heads in (config.num_attention_heads, config.num_key_value_heads)
+        )
+        self.q_proj = nn.Linear(config.hidden_size, inner, bias=config.attention_bias)
+        self.k_proj = nn.Linear(config.hidden_size, shared, bias=config.attention_bias)
+        self.v_proj = nn.Linear(config.hidden_size, shared, bias=config.attention_bias)
+        self.o_proj = nn.Linear(inner, config.hidden_size, bias=False)
+
+    def forward(self, values: Tensor, attend: Attend) -> Tensor:
+        query, key, value = (
+            part(values).unflatten(-1, (-1, self.head_width)) for part in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        found: Tensor = self.o_proj(attend(self.layer, query, key, value).flatten(-2))
+        return found
+
+
+class GatedMLP(nn.Module):
+    """SwiGLU (Shazeer 2020): one projection, let through by the SiLU of another."""
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        projected: Tensor = self.down_proj(F.silu(self.gate_proj(values)) * self.up_proj(values))
+        return projected
+
+
+class LlamaLayer(nn.Module):
+    """Attention and feed-forward part, each on normalized values and added to what came in."""
+
+    def __init__(self, config: LlamaConfig, layer: int) -> None:
+        super().__init__()
+        self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.self_attn = SelfAttention(config, layer)
+        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.mlp = GatedMLP(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, values: Tensor, attend: Attend) -> Tensor:
+        values = values + self.dropout(self.self_attn(self.input_layernorm(values), attend))
+        output: Tensor = values + self.dropout(self.mlp(self.post_attention_layernorm(values)))
+        return output
+
+
+class LlamaBody(nn.Module):
+    """Embedding table, layers and the last norm: what checkpoints hold under ``model``."""
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(LlamaLayer(config, layer) for layer in range(config.num_hidden_layers))
+        self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+
+
+class Llama(nn.Module):
+    """A causal language model of the Llama kind (Touvron et al. 2023), also Mistral and Qwen2.
+
+    Attributes:
+        config: its shape.
+    """
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = LlamaBody(config)
+        if not config.tie_word_embeddings:
+            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self._initialize()
+
+    def _initialize(self) -> None:
+        """Normal weights of 0.02, less for those that end a residual branch, whose sum grows with depth (GPT-2)."""
+        narrow = 0.02 / math.sqrt(2 * self.config.num_hidden_layers)
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                nn.init.normal_(parameter, std=narrow if name.endswith(("o_proj.weight", "down_proj.weight")) else 0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Embeddings ``[..., D]`` of token ids ``[...]``."""
+        embeddings: Tensor = self.model.embed_tokens(ids)
+        return embeddings
+
+    def forward(self, values: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """Last hidden states ``[B, L, D]`` of embeddings ``[B, L, D]``; zeros where ``mask`` is False.
+
+        Padding takes no part in the matrix products of the layers, so that it costs next to nothing.
+
+        Args:
+            values: right-padded.
+            mask: bool ``[B, L]``, True where real: one run from the left of each row. Without it all are real.
+        """
+        shape = values.shape[:2]
+        if mask is None or bool(mask.all()):
+            return self.run(values, _CausalAttend(self.config, shape, device=values.device))
+        places = mask.flatten().nonzero()[:, 0]
+        packed = values.flatten(0, 1)[places]
+        hidden = self.run(packed, _CausalAttend(self.config, shape, device=values.device, places=places))
+        return _spread(hidden, places, shape)
+
+    def run(self, values: Tensor, attend: Attend) -> Tensor:
+        """Embeddings ``[..., D]`` through all layers and the last norm; ``attend`` says which tokens see which."""
+        for layer in self.model.layers:
+            values = layer(values, attend)
+        hidden: Tensor = self.model.norm(values)
+        return hidden
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits ``[..., V]`` of last hidden states ``[..., D]``."""
+        weight = self.model.embed_tokens.weight if self.config.tie_word_embeddings else self.lm_head.weight
+        return F.linear(hidden, weight)
+
+
+class _CausalAttend:
+    """Each token of a row sees itself and those before it; of right-padded rows, a real token sees only real ones.
+
+    Args:
+        config: of the model.
+        shape: rows B and length L.
+        device: where the pass runs.
+        places: int64 ``[N]``, where of the B * L places the tokens are; without them, tokens come as ``[B, L, ...]``.
+    """
+
+    def __init__(
+        self, config: LlamaConfig, shape: torch.Size, *, device: torch.device, places: Tensor | None = None
+    ) -> None:
+        length = shape[1]
+        cosine, sine = rotary_table(length, config.head_width, base=config.rope_theta, device=device)
+        if places is not None:
+            cosine, sine = cosine[places % length], sine[places % length]
+        self.cosine, self.sine = cosine[:, None], sine[:, None]  # [L or N, 1, E/2]
+        self.shape = shape
+        self.places = places
+
+    def __call__(self, _layer: int, query: Tensor, key: Tensor, value: Tensor, /) -> Tensor:
+        query, key = turn(query, self.cosine, self.sine), turn(key, self.cosine, self.sine)
+        if self.places is not None:
+            query, key, value = (_spread(part, self.places, self.shape) for part in (query, key, value))
+        found = F.scaled_dot_product_attention(
+            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), is_causal=True, enable_gqa=True
+        ).transpose(1, 2)
+        return found if self.places is None else found.flatten(0, 1)[self.places]
+
+
+def _spread(packed: Tensor, places: Tensor, shape: torch.Size) -> Tensor:
+    """``packed [N, ...]`` at ``places`` of ``[B, L, ...]``, zeros elsewhere."""
+    spread = packed.new_zeros(shape.numel(), *packed.shape[1:]).index_copy(0, places, packed)
+    return spread.view(*shape, *packed.shape[1:])

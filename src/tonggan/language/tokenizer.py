@@ -1,0 +1,149 @@
+"""Text to token ids and back: one class over the tokenizers library, whatever file the vocabulary comes from.
+
+It knows no model and no roles of a chat; it only carries the chat template that came with its vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tokenizers
+
+PAD, START, END = "<pad>", "<s>", "</s>"
+"""Control tokens 0, 1 and 2 of a trained vocabulary."""
+
+
+class Tokenizer:
+    """A vocabulary and the rules that cut text into it.
+
+    Attributes:
+        size: token ids run from 0 to one less.
+        start: id that opens every sequence; None where the model wants none.
+        ends: ids that end a turn or a text; the first is the one to train with.
+        chat_template: Jinja source that writes a conversation as one text; None where the model has none.
+    """
+
+    def __init__(
+        self,
+        library: tokenizers.Tokenizer,
+        *,
+        start: int | None,
+        ends: Sequence[int],
+        chat_template: str | None = None,
+    ) -> None:
+        self._library = library
+        self.size = 1 + max(library.get_vocab(with_added_tokens=True).values())
+        self.start = start
+        self.ends = tuple(ends)
+        self.chat_template = chat_template
+        self._special = {id_ for id_, token in library.get_added_tokens_decoder().items() if token.special}
+        self._plain = _without_control(library)
+
+    def encode(self, text: str, *, special: bool = False) -> list[int]:
+        """Ids of ``text``, without ``start``.
+
+        Args:
+            text: any text.
+            special: read names of control tokens such as ``<|im_start|>`` as these tokens. Never so for text that a
+                user wrote: it must not be able to end its own turn.
+        """
+        library = self._library if special else self._plain
+        ids: list[int] = library.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ``ids``; control tokens leave nothing, and bytes that are no UTF-8 become U+FFFD."""
+        text: str = self._library.decode(list(ids), skip_special_tokens=True)
+        return text
+
+    def bytes_of(self, id_: int) -> bytes:
+        """The bytes one token stands for; none for a control token."""
+        return self._bytes[id_]
+
+    @cached_property
+    def _bytes(self) -> list[bytes]:
+        """The bytes of every token."""
+        byte_of = {char: byte for byte, char in enumerate(_byte_characters())}
+        found = []
+        for id_ in range(self.size):
+            token = None if id_ in self._special else self._library.id_to_token(id_)
+            if token is None:
+                found.append(b"")
+            elif all(char in byte_of for char in token):
+                found.append(bytes(byte_of[char] for char in token))
+            else:
+                found.append(token.encode())
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """The tokenizer as JSON."""
+        return {
+            "tokenizer": self._library.to_str(),
+            "start": self.start,
+            "ends": list(self.ends),
+            "chat_template": self.chat_template,
+        }
+
+    @classmethod
+    def load(cls, state: Mapping[str, Any]) -> Tokenizer:
+        """The inverse of ``state``."""
+        import tokenizers
+
+        library = tokenizers.Tokenizer.from_str(state["tokenizer"])
+        return cls(library, start=state["start"], ends=state["ends"], chat_template=state["chat_template"])
+
+    @classmethod
+    def train(cls, texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
+        """Byte-level BPE (Sennrich et al. 2016; over bytes as in GPT-2) learned from ``texts``.
+
+        Every text can be written, and comes back as its NFC form. 259 tokens are always there: the control tokens
+        ``<pad>``, ``<s>``, ``</s>``, and all bytes.
+        """
+        import tokenizers
+        from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+        library = tokenizers.Tokenizer(models.BPE())
+        library.normalizer = normalizers.NFC()
+        library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        library.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=[PAD, START, END],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        library.train_from_iterator(texts, trainer)
+        return cls(library, start=1, ends=(2,))
+
+    @classmethod
+    def from_gguf(cls, metadata: Mapping[str, Any]) -> Tokenizer:
+        """The tokenizer in a GGUF file's metadata.
+
+        Raises:
+            DataError: a kind of vocabulary, or of splitting text into words, that is not known to the letter.
+        """
+        from tonggan.language.gguf_tokenizer import build
+
+        library, start, ends = build(metadata)
+        return cls(library, start=start, ends=ends, chat_template=metadata.get("tokenizer.chat_template"))
+
+
+def _without_control(library: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+    """The same tokenizer, which takes the names of control tokens as plain text; it shares the vocabulary's memory."""
+    import tokenizers
+
+    plain = tokenizers.Tokenizer(library.model)
+    plain.normalizer = library.normalizer
+    plain.pre_tokenizer = library.pre_tokenizer
+    plain.add_tokens([token for token in library.get_added_tokens_decoder().values() if not token.special])
+    return plain
+
+
+def _byte_characters() -> list[str]:
+    """The visible character that stands for each byte in a byte-level vocabulary (GPT-2)."""
+    visible = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    spare = iter(range(256, 512))
+    return [chr(byte if byte in visible else next(spare)) for byte in range(256)]
