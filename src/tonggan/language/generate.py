@@ -10,7 +10,7 @@ from torch import Tensor
 from tonggan.language.engine import Session
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def greedy(session: Session, values: Tensor, mask: Tensor, *, ends: Sequence[int], max_tokens: int) -> Tensor:
     """The most probable continuation, token by token, of each row.
 

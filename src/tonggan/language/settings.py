@@ -12,35 +12,44 @@ from tonggan.config import Config
 class GenerationConfig(Config):
     """Settings of one generation; the defaults are greedy."""
 
-    max_tokens: int = Field(256, ge=1, description="Tokens to generate at most; the context may leave fewer.")
-    temperature: float = Field(0.0, ge=0, description="Logits are divided by it before sampling; 0 is greedy.")
-    top_k: int = Field(0, ge=0, description="Sample among the k most probable tokens; 0 is all.")
-    top_p: float = Field(1.0, ge=0, le=1, description="Sample among the fewest tokens that hold this probability.")
-    min_p: float = Field(0.0, ge=0, le=1, description="Drop tokens below this part of the greatest probability.")
-    repetition_penalty: float = Field(1.0, gt=0, description="Above 1, tokens that occurred already get less likely.")
-    seed: int = Field(0, ge=0, lt=2**63, description="Of the draws; every text has a generator of its own.")
-    stop: list[Annotated[str, Field(min_length=1)]] = Field(
-        default_factory=list, description="Strings that end the text and are no part of it."
-    )
-    num_beams: int = Field(1, ge=1, le=64, description="Width of beam search; 1 is none.")
-    length_penalty: float = Field(1.0, description="Beams' scores are divided by their length to this power.")
-    logprobs: int | None = Field(
-        None, ge=0, le=20, description="Report log-probabilities, with so many of the likeliest alternatives."
-    )
-    regex: str | None = Field(None, description="A regular expression that the whole text must match.")
-    json_schema: dict[str, Any] | None = Field(None, description="A JSON schema that the text must obey.")
-    lookup: int = Field(0, ge=0, le=15, description="Tokens of a draft copied from the context; same text, faster.")
+    max_tokens: int = Field(default=256, ge=1)
+    """Tokens to generate at most; the context may leave fewer."""
+    temperature: float = Field(default=0.0, ge=0)
+    """Logits are divided by it before a token is drawn; 0 is greedy."""
+    top_k: int = Field(default=0, ge=0)
+    """Draw among the so many most probable tokens; 0 is all."""
+    top_p: float = Field(default=1.0, ge=0, le=1)
+    """Draw among the fewest tokens that together hold this probability (Holtzman et al. 2020)."""
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    """Draw no token whose probability is below this fraction of the greatest (Nguyen et al. 2024)."""
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    """Above 1, tokens of the prompt and of the text so far get less probable (Keskar et al. 2019)."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Of the draws. Every text has a generator of its own, so it does not matter what is generated beside it."""
+    stop: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+    """Strings that end the text and are no part of it."""
+    num_beams: int = Field(default=1, ge=1, le=64)
+    """Width of beam search; 1 is none."""
+    length_penalty: float = 1.0
+    """Scores of beams are divided by their length to this power: above 0 favors long texts, below 0 short ones."""
+    logprobs: int | None = Field(default=None, ge=0, le=20)
+    """Report log-probabilities of the tokens, and of so many most probable ones at each place."""
+    regex: str | None = None
+    """A regular expression that the whole text must match."""
+    json_schema: dict[str, Any] | None = None
+    """A JSON schema that the text must obey."""
+    lookup: int = Field(default=0, ge=0, le=15)
+    """Up to so many tokens are guessed from the context and checked in one step: the same text, sooner."""
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:
         if self.regex is not None and self.json_schema is not None:
             raise ValueError("regex and json_schema exclude each other")
-        greedy = self.model_copy(
-            update={"temperature": 0.0, "repetition_penalty": 1.0, "logprobs": None, "lookup": 0}
-            | {"regex": None, "json_schema": None}
-        )
-        if self.num_beams > 1 and self != greedy:
-            raise ValueError(
-                "num_beams > 1 goes with none of temperature, repetition_penalty, logprobs, lookup, regex, json_schema"
-            )
+        single = ("temperature", "repetition_penalty", "logprobs", "regex", "json_schema", "lookup")
+        if self.num_beams > 1 and any(getattr(self, name) != _default(name) for name in single):
+            raise ValueError(f"beam search goes with none of {', '.join(single)}")
         return self
+
+
+def _default(name: str) -> Any:
+    return GenerationConfig.model_fields[name].default

@@ -1,0 +1,87 @@
+"""Texts that must match a regular expression or a JSON schema: which tokens may come next, by llguidance.
+
+It sees the tokenizer's bytes only; choosing among the allowed tokens is the sampler's matter.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tonggan.errors import ConfigError, MissingExtraError
+from tonggan.language.settings import GenerationConfig
+from tonggan.language.tokenizer import Tokenizer
+
+
+class Constraint:
+    """Follows one growing text.
+
+    Raises:
+        ConfigError: the expression or the schema is wrong, or uses what cannot be enforced.
+        MissingExtraError: llguidance is not installed.
+    """
+
+    def __init__(self, settings: GenerationConfig, tokenizer: Tokenizer) -> None:
+        library = _llguidance()
+        vocabulary = _vocabulary(tokenizer)
+        if settings.regex is not None:
+            who, given = "regex", repr(settings.regex)
+            grammar = library.LLMatcher.grammar_from_regex(settings.regex)
+        else:
+            who, given = "json_schema", json.dumps(settings.json_schema, ensure_ascii=False)
+            # One space after commas and colons: a small model may else write white space for ever.
+            layout = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+            grammar = library.LLMatcher.grammar_from_json_schema(settings.json_schema, overrides=layout)
+        self._matcher = library.LLMatcher(vocabulary, grammar, log_level=0)
+        if self._matcher.is_error():
+            reason = " ".join(self._matcher.get_error().split())
+            raise ConfigError(
+                who, got=f"{given} ({reason})", expected=f"a {who} that can be enforced", remedy=f"Correct the {who}"
+            )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing but an end may follow."""
+        return bool(self._matcher.is_stopped())
+
+    def allowed(self) -> Tensor:
+        """Which tokens may come next, bool ``[tokenizer.size]``."""
+        return torch.frombuffer(bytearray(self._matcher.compute_logit_bias()), dtype=torch.uint8).bool()
+
+    def accept(self, token: int) -> None:
+        """``token``, one of the allowed, has been chosen."""
+        accepted = self._matcher.consume_token(token)
+        assert accepted, self._matcher.get_error()
+
+
+class _Bytes:
+    """A vocabulary as llguidance asks for it."""
+
+    is_tokenizer_wrapper = True
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokens = [tokenizer.bytes_of(token) for token in range(tokenizer.size)]
+        self.special_token_ids = [token for token, content in enumerate(self.tokens) if not content]
+        self.eos_token_id = tokenizer.ends[0]
+        self.bos_token_id = tokenizer.start
+        self._tokenizer = tokenizer
+
+    def __call__(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text)
+
+
+@lru_cache(maxsize=4)  # Building the tree of a vocabulary takes longer than many a text.
+def _vocabulary(tokenizer: Tokenizer) -> Any:
+    return _llguidance().LLTokenizer(_Bytes(tokenizer), n_vocab=tokenizer.size, eos_token=list(tokenizer.ends))
+
+
+def _llguidance() -> Any:
+    try:
+        import llguidance
+    except ImportError as error:
+        raise MissingExtraError.of("llguidance", extra="language", purpose="text under a constraint") from error
+    return llguidance

@@ -1,0 +1,154 @@
+"""One growing text: which token comes next, what of its text is safe to show, and when it is over.
+
+It knows no engine: whoever steps one, alone or for many texts at once, hands over logits.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tonggan.language.constraint import Constraint
+from tonggan.language.prompt import Finish, TokenLogprob
+from tonggan.language.sampling import draw, penalize_repetition, warp
+from tonggan.language.settings import GenerationConfig
+from tonggan.language.tokenizer import Tokenizer
+
+
+class Continuation:
+    """The text that continues one prompt.
+
+    Args:
+        prompt_ids: the prompt's token ids, -1 where it is no text.
+        settings: how to choose; ``num_beams`` is not its matter.
+        tokenizer: the model's.
+        max_tokens: at most so many, the context's limit included.
+
+    Attributes:
+        tokens: chosen so far, the end included once it is reached.
+        logprobs: of each token, where the settings ask for them.
+        finished: None while it goes on, ``stop`` after an end, a stop string or a complete constraint, ``length`` else.
+
+    Raises:
+        ConfigError: the settings' regular expression or JSON schema cannot be enforced.
+    """
+
+    def __init__(
+        self, prompt_ids: Sequence[int], settings: GenerationConfig, tokenizer: Tokenizer, *, max_tokens: int
+    ) -> None:
+        self.tokens: list[int] = []
+        self.logprobs: list[TokenLogprob] = []
+        self.finished: Finish | None = None
+        self._settings = settings
+        self._tokenizer = tokenizer
+        self._max_tokens = min(max_tokens, settings.max_tokens)
+        self._seen = {token for token in prompt_ids if token >= 0}
+        self._generator = torch.Generator().manual_seed(settings.seed)
+        constrained = settings.regex is not None or settings.json_schema is not None
+        self._constraint = Constraint(settings, tokenizer) if constrained else None
+        self._text = _SafeText(settings.stop)
+
+    def choose(self, logits: Tensor) -> int:
+        """Append the next token, given the logits ``[V]`` that follow the last one."""
+        assert self.finished is None, "a finished text chooses nothing"
+        processed = logits
+        if self._constraint is not None:
+            processed = _rule_out(logits, self._constraint.allowed())
+        if self._settings.repetition_penalty != 1:
+            seen = torch.zeros(logits.shape, dtype=torch.bool)
+            seen[list(self._seen)] = True
+            penalty = self._settings.repetition_penalty
+            processed = penalize_repetition(processed, seen.to(logits.device), penalty=penalty)
+        if self._settings.temperature > 0:
+            token = draw(warp(processed.float().cpu(), self._settings), self._generator)
+        else:
+            token = int(processed.argmax())
+        if self._settings.logprobs is not None:
+            self.logprobs.append(_logprob(logits, token, num_top=self._settings.logprobs))
+        self.append(token)
+        return token
+
+    def append(self, token: int) -> None:
+        """Append a token that was chosen elsewhere, as by a beam search."""
+        self.tokens.append(token)
+        self._seen.add(token)
+        if self._constraint is not None:
+            self._constraint.accept(token)
+        if token in self._tokenizer.ends:
+            self.finished = "stop"
+        else:
+            self._text.append(self._tokenizer.bytes_of(token))
+            complete = self._constraint is not None and self._constraint.is_complete
+            if self._text.is_stopped or complete:
+                self.finished = "stop"
+            elif len(self.tokens) == self._max_tokens:
+                self.finished = "length"
+        if self.finished is not None:
+            self._text.close()
+
+    def take_text(self) -> str:
+        """The text since the last call that will not change: no half character, nothing that may become a stop."""
+        return self._text.take()
+
+
+class _SafeText:
+    """Bytes in, text out, cut before the first of the stop strings."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self.is_stopped = False
+        self._stops = stops
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._ready = ""
+        self._held = ""
+
+    def append(self, content: bytes) -> None:
+        self._read(self._decoder.decode(content))
+
+    def close(self) -> None:
+        """No more comes: what was held back is text after all, half a character becomes U+FFFD."""
+        if not self.is_stopped:
+            self._read(self._decoder.decode(b"", final=True))
+        self._ready += self._held
+        self._held = ""
+
+    def take(self) -> str:
+        text, self._ready = self._ready, ""
+        return text
+
+    def _read(self, text: str) -> None:
+        text = self._held + text
+        found = [(start + len(stop), start) for stop in self._stops if (start := text.find(stop)) >= 0]
+        if found:  # The one that is complete first counts, however the text was cut into tokens.
+            self.is_stopped = True
+            self._ready += text[: min(found)[1]]
+            self._held = ""
+            return
+        safe = len(text) - self._undecided(text)
+        self._ready += text[:safe]
+        self._held = text[safe:]
+
+    def _undecided(self, text: str) -> int:
+        """How many characters at the end of ``text`` may become a stop string."""
+        longest = max((len(stop) for stop in self._stops), default=1) - 1
+        for length in range(min(longest, len(text)), 0, -1):
+            if any(stop.startswith(text[-length:]) for stop in self._stops):
+                return length
+        return 0
+
+
+def _rule_out(logits: Tensor, allowed: Tensor) -> Tensor:
+    """``logits`` [V] with minus infinity where ``allowed`` [at most V] is False, and where it says nothing."""
+    result = torch.full_like(logits, -torch.inf)
+    size = len(allowed)
+    result[:size] = logits[:size].masked_fill(~allowed.to(logits.device), -torch.inf)
+    return result
+
+
+def _logprob(logits: Tensor, token: int, *, num_top: int) -> TokenLogprob:
+    logprobs = logits.float().log_softmax(dim=-1)
+    top = logprobs.topk(num_top)
+    pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    return TokenLogprob(token, float(logprobs[token]), tuple(pairs))
