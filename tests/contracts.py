@@ -180,6 +180,18 @@ class ConstantModel(nn.Module):
         return self.outputs
 
 
+class ConstantWriter(nn.Module):
+    """A model whose losses are its one parameter, and whose texts are given."""
+
+    def __init__(self, losses: Tensor, outputs: Tensor) -> None:
+        super().__init__()
+        self.losses = nn.Parameter(losses)
+        self.outputs = outputs
+
+    def forward(self, _inputs: Mapping[str, Arrays], target: Tensor | None = None) -> Tensor:
+        return self.outputs.clone() if target is None else self.losses
+
+
 def check_task(task: Task, values: Sequence[Any]) -> None:
     """The task contract: shapes, loss and its gradient, score among the metrics, baseline, state, config.
 
@@ -188,11 +200,19 @@ def check_task(task: Task, values: Sequence[Any]) -> None:
     check_config(task.config)
     task.fit(iter(values))
     target = task.encode(values)
-    outputs = torch.randn(len(values), task.num_outputs, generator=torch.Generator().manual_seed(0))
-    model, batch = ConstantModel(outputs), Batch(torch.arange(len(values)), {}, target)
+    if task.text is None:
+        outputs = torch.randn(len(values), task.num_outputs, generator=torch.Generator().manual_seed(0))
+        model: nn.Module = ConstantModel(outputs)
+    else:
+        losses = torch.stack([torch.linspace(1, 2, len(values)), (target >= 0).sum(dim=1).float()], dim=1)
+        outputs = task.text.outputs(target.roll(1, dims=0), losses=losses)
+        model = ConstantWriter(losses, outputs)
+    batch = Batch(torch.arange(len(values)), {}, target)
     rows = task.outputs_loss(outputs, target)
     assert rows.shape == (len(values),)
-    torch.testing.assert_close(task.loss(model, batch), rows.mean())
+    # Of texts each token counts alike, so longer ones count more.
+    weights = torch.ones(len(values)) if task.text is None else outputs[:, 1]
+    torch.testing.assert_close(task.loss(model, batch), (rows * weights).sum() / weights.sum())
     check_gradients(model, lambda: task.loss(model, batch))
     assert torch.equal(task.predict(model, batch), outputs)
     metrics = task.metrics(outputs, target)

@@ -46,9 +46,9 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # Slow to import or optional: never at import time, so that ``tonggan --help`` and a missing extra both answer at once.
 LAZY = {
-    "accelerate", "cv2", "easy_vqa", "emoji", "fastapi", "gguf", "jinja2", "jiwer", "librosa", "llguidance", "matplotlib",
-    "pandas", "peft", "prometheus_client", "sacrebleu", "sklearn", "soundfile", "soxr", "tensorboard", "tokenizers",
-    "transformers", "uvicorn", "xllamacpp",
+    "accelerate", "cv2", "easy_vqa", "emoji", "fastapi", "gguf", "jinja2", "jiwer", "librosa", "llguidance",
+    "matplotlib", "pandas", "peft", "prometheus_client", "sacrebleu", "sklearn", "soundfile", "soxr",
+    "tensorboard", "tokenizers", "transformers", "uvicorn", "xllamacpp",
 }  # fmt: skip
 
 

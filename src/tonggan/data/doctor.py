@@ -132,7 +132,7 @@ def examine(
         columns: the kind of each column.
         media: the scanned columns by part and name.
         target: the columns to predict; without one, only inputs are examined.
-        task: ``binary``, ``multiclass``, ``multilabel`` or ``regression``; needed with a target.
+        task: the kind of the task, such as ``binary`` or ``caption``; needed with a target.
         reasons: why each column is of its kind, to be told along.
 
     Raises:

@@ -18,6 +18,7 @@ from tonggan.modalities import ColumnConfig, MultilabelConfig
 _MAX_SHARE = 0.9  # of the largest class; above, a model that always says it looks good
 _MIN_ROWS = 10  # of a class; below, it can hardly be learned or measured
 _NUM_SHOWN = 5
+_LABEL_TASKS = ("binary", "multiclass", "multilabel")
 
 
 def check_target(
@@ -28,7 +29,7 @@ def check_target(
     Args:
         tables: the parts of the data, the training part first; the others may lack the target.
         name: the target column.
-        task: ``binary``, ``multiclass``, ``multilabel`` or ``regression``.
+        task: ``binary``, ``multiclass``, ``multilabel``, ``regression``, or one that writes text.
         config: the column's kind, which says how a multilabel value is split.
     """
     first, *others = [split for split, table in tables.items() if name in table.names]
@@ -39,6 +40,8 @@ def check_target(
             findings += found
             quarantine += bad
         return findings, quarantine
+    if task not in _LABEL_TASKS:
+        return _check_texts(tables, name)
     counts, quarantine = _read_labels(tables[first], name, split=first, config=config, known=None)
     findings = _unusable(name, first, quarantine, num_rows=len(tables[first]), is_train=True)
     if len(quarantine) < len(tables[first]):
@@ -49,6 +52,22 @@ def check_target(
         _, bad = _read_labels(tables[split], name, split=split, config=config, known=counts)
         findings += _unusable(name, split, bad, num_rows=len(tables[split]), is_train=False)
         quarantine += bad
+    return findings, quarantine
+
+
+def _check_texts(tables: Mapping[str, Table], name: str) -> tuple[list[Finding], list[Quarantined]]:
+    """Texts to be written may be new in every row; only those that are not there cannot be used."""
+    findings: list[Finding] = []
+    quarantine: list[Quarantined] = []
+    is_train = True
+    for split, table in tables.items():
+        if name in table.names:
+            numbers = table.row_numbers
+            empty = [(row, value) for row, value in _cells(table, name) if cell_text(value) is None]
+            bad = [_quarantined(split, row, numbers, name, value, "no value") for row, value in empty]
+            findings += _unusable(name, split, bad, num_rows=len(table), is_train=is_train)
+            quarantine += bad
+        is_train = False
     return findings, quarantine
 
 

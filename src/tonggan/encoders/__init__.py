@@ -12,6 +12,7 @@ from tonggan.encoders.audio_transformer import AudioTransformerConfig
 from tonggan.encoders.image_cnn import ImageCNNConfig
 from tonggan.encoders.image_resnet import ImageResNetConfig
 from tonggan.encoders.table import TableEncoderConfig
+from tonggan.encoders.text_language import TextLanguageConfig
 from tonggan.encoders.text_transformer import TextTransformerConfig
 from tonggan.errors import ConfigError
 
@@ -19,6 +20,7 @@ EncoderConfig = Annotated[
     ImageCNNConfig
     | ImageResNetConfig
     | TextTransformerConfig
+    | TextLanguageConfig
     | AudioCNNConfig
     | AudioTransformerConfig
     | TableEncoderConfig,
@@ -28,6 +30,7 @@ EncoderConfig = Annotated[
             ImageCNNConfig,
             ImageResNetConfig,
             TextTransformerConfig,
+            TextLanguageConfig,
             AudioCNNConfig,
             AudioTransformerConfig,
             TableEncoderConfig,
@@ -66,6 +69,7 @@ __all__ = [
     "ImageCNNConfig",
     "ImageResNetConfig",
     "TableEncoderConfig",
+    "TextLanguageConfig",
     "TextTransformerConfig",
     "default_encoder",
 ]

@@ -20,6 +20,7 @@ from tonggan.evaluation.calibration import reliability
 from tonggan.evaluation.content import Calibration, Cell, Confusion, Mistake, Scatter
 from tonggan.evaluation.predict import Outputs
 from tonggan.tasks.base import Task
+from tonggan.tasks.generate import TextTask
 
 _MAX_CHARACTERS = 600
 _MAX_SECONDS = 10
@@ -95,7 +96,11 @@ def find_mistakes(task: Task, outputs: Outputs, dataset: Dataset, *, limit: int 
 
 
 def _badness(task: Task, outputs: Tensor, target: Tensor) -> NDArray[np.float64]:
-    """[N]: how sure the model was of what is wrong, 0 where all is right; for numbers, the loss."""
+    """[N]: how sure the model was of what is wrong, 0 where all is right; for numbers and texts, the loss."""
+    if isinstance(task, TextTask):
+        texts = zip(task.decode(outputs), task.references(target), strict=True)
+        wrong = np.array([written.casefold() != truth.casefold() for written, truth in texts])
+        return wrong * task.outputs_loss(outputs, target).double().numpy()
     probabilities = task.probabilities(outputs.double())
     if probabilities is None:
         return task.outputs_loss(outputs, target).double().numpy()
@@ -109,6 +114,8 @@ def _badness(task: Task, outputs: Tensor, target: Tensor) -> NDArray[np.float64]
 def _truth(task: Task, target: Tensor) -> str:
     if task.kind == "regression":
         return task.describe(target)
+    if isinstance(task, TextTask):
+        return task.references(target.unsqueeze(0))[0]
     if task.kind == "multilabel":
         names = [name for name, there in zip(task.labels, target.tolist(), strict=True) if there > 0.5]
         return ", ".join(names) or "no label"

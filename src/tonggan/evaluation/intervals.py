@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tonggan.evaluation.calibration import confidence_and_right, negative_log_likelihood
 from tonggan.tasks.base import Task
+from tonggan.tasks.generate import TextTask, perplexity
 
 _Floats = NDArray[np.float64]
 _Statistic = Callable[[_Floats], dict[str, float]]
@@ -100,6 +101,9 @@ def _draw(num_rows: int, generator: np.random.Generator) -> _Floats:
 
 def _statistics(task: Task, outputs: Tensor, target: Tensor) -> tuple[list[_Statistic], _Statistic | None]:
     """What computes the metrics of ``task`` from the counts of the rows, and what does so by ranking."""
+    if isinstance(task, TextTask):
+        texts = task.text_metrics(outputs, target)
+        return [texts.compute, lambda counts: perplexity(outputs, counts)], None
     probabilities = task.probabilities(outputs.double())
     if probabilities is None:
         return [_regression(_values(task, outputs), _values(task, target))], None

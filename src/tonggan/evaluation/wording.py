@@ -29,12 +29,21 @@ _SHARES = {
     "average_precision": Words("average precision", "平均精确率"),
     "average_precision_micro": Words("average precision, micro", "平均精确率（微平均）"),
     "expected_calibration_error": Words("calibration error", "校准误差"),
+    "exact_match": Words("exact match", "完全匹配率"),
+    "token_f1": Words("token F1", "词元 F1"),
+    "rouge_l": Words("ROUGE-L", "ROUGE-L"),
+    "wer": Words("word error rate", "词错误率"),
+    "cer": Words("character error rate", "字错误率"),
 }
 _NUMBERS = {
     "log_loss": Words("log loss", "对数损失"),
     "mae": Words("mean absolute error", "平均绝对误差"),
     "rmse": Words("root mean squared error", "均方根误差"),
     "r2": Words("R²", "R²"),
+    "bleu": Words("BLEU", "BLEU"),
+    "chrf": Words("chrF", "chrF"),
+    "cider": Words("CIDEr", "CIDEr"),
+    "perplexity": Words("perplexity", "困惑度"),
 }
 
 

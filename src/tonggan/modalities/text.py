@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tonggan.config import Config
 from tonggan.modalities.base import Modality
@@ -19,6 +19,8 @@ from tonggan.tokens import Arrays
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from tonggan.language.tokenizer import Tokenizer as LanguageTokenizer
 
 PAD_ID = 0
 MASK_ID = 1
@@ -43,6 +45,15 @@ class TextConfig(Config):
     """How often a pair of tokens must occur to become a token of its own."""
     word_dropout: float = Field(default=0.0, ge=0, lt=1)
     """In training, the chance that a token is replaced by <mask>."""
+    language: str | None = None
+    """Use the tokens of this pretrained language model, which will read the text, instead of a vocabulary fitted to the
+    training part; the settings of the vocabulary then do not count."""
+
+    @model_validator(mode="after")
+    def _no_dropout_of_words_in_a_language(self) -> TextConfig:
+        if self.language is not None and self.word_dropout:
+            raise ValueError("a pretrained vocabulary has no <mask>: leave word_dropout or language out")
+        return self
 
     def build(self) -> Text:
         """The modality, to be fitted."""
@@ -57,12 +68,16 @@ class Text(Modality[TextConfig]):
     def __init__(self, config: TextConfig) -> None:
         super().__init__(config)
         self._tokenizer: Tokenizer | None = None
+        self._language = None if config.language is None else _load_language(config.language)
 
     def fit(self, texts: Iterable[str | None]) -> None:
         """Train the byte-level BPE (Sennrich et al. 2016, over bytes as in Radford et al. 2019) on ``texts``.
 
-        They are streamed, and reading stops after twenty million characters.
+        They are streamed, and reading stops after twenty million characters. In the tokens of a pretrained model there
+        is nothing to train.
         """
+        if self._language is not None:
+            return
         from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
         tokenizer = Tokenizer(models.BPE())
@@ -111,19 +126,24 @@ class Text(Modality[TextConfig]):
     @property
     def num_tokens(self) -> int:
         """The size of the vocabulary, special tokens included."""
-        return int(self.tokenizer.get_vocab_size())
+        return int(self.tokenizer.get_vocab_size()) if self._language is None else self._language.size
 
     def collate(self, items: Sequence[str | None]) -> Arrays:
         """int64 ``[B, L]``, L the longest of the batch (1 when all are absent), padded with ``PAD_ID`` at the end."""
         texts = [self._cut(item) for item in items]
-        encoded = iter(self.tokenizer.encode_batch_fast([text for text in texts if text is not None]))
-        ids: list[list[int]] = [[] if text is None else next(encoded).ids for text in texts]
+        encoded = iter(self._encode([text for text in texts if text is not None]))
+        ids: list[list[int]] = [[] if text is None else next(encoded) for text in texts]
         lengths = np.array([len(row) for row in ids])
         values = np.full((len(ids), max(1, lengths.max())), PAD_ID, dtype=np.int64)
         for row, tokens in enumerate(ids):
             values[row, : len(tokens)] = tokens
         mask = np.arange(values.shape[1]) < lengths[:, None]
         return Arrays(torch.from_numpy(values), torch.from_numpy(mask))
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        if self._language is not None:
+            return [self._language.encode(text)[: self.config.max_tokens] for text in texts]
+        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts)]
 
     def augment(self, arrays: Arrays, generator: torch.Generator) -> Arrays:
         """Real tokens replaced by ``MASK_ID`` with chance ``word_dropout``."""
@@ -133,7 +153,9 @@ class Text(Modality[TextConfig]):
         return replace(arrays, values=arrays.values.masked_fill(dropped & arrays.mask, MASK_ID))
 
     def state(self) -> dict[str, Any]:
-        """The tokenizer in its own JSON."""
+        """The tokenizer in its own JSON; a pretrained model's is not copied."""
+        if self._language is not None:
+            return {}
         return {"tokenizer": self.tokenizer.to_str()}
 
     @classmethod
@@ -142,5 +164,13 @@ class Text(Modality[TextConfig]):
         from tokenizers import Tokenizer
 
         text = cls(config)
+        if config.language is not None:
+            return text
         text._tokenizer = text._prepared(Tokenizer.from_str(state["tokenizer"]))
         return text
+
+
+def _load_language(name: str) -> LanguageTokenizer:
+    from tonggan.language.pretrained import load_tokenizer
+
+    return load_tokenizer(name)

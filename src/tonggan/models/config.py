@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
+from torch import nn
 
 from tonggan.config import Config
-from tonggan.decoders import LinearHeadConfig
+from tonggan.decoders import HeadConfig, LanguageHead, LinearHeadConfig, TextFormat
 from tonggan.encoders import EncoderConfig, default_encoder
+from tonggan.encoders.text_language import TextLanguage
 from tonggan.errors import ConfigError
 from tonggan.fusion import FusionConfig, default_fusion
 from tonggan.modalities.base import Modality
@@ -28,8 +30,8 @@ class ModelConfig(Config):
     """Encoder of each input by its name; 'table' reads all number and category columns."""
     fusion: FusionConfig = Field(default_factory=default_fusion)
     """How the inputs' Tokens become one."""
-    head: LinearHeadConfig = LinearHeadConfig()
-    """How the fused Tokens become a prediction."""
+    head: HeadConfig = LinearHeadConfig()
+    """How the fused Tokens become a prediction; a task that writes text has a language decoder by default."""
     modality_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Chance that a present input of a training row is hidden, so that the model works without it."""
 
@@ -54,19 +56,47 @@ class ModelConfig(Config):
             _check_reads(encoders[name].kind, name, modality.kind)
         return self.model_copy(update={"encoders": encoders})
 
-    def build(self, modalities: Mapping[str, Modality[Any]], *, num_outputs: int) -> FusedModel:
+    def build(
+        self, modalities: Mapping[str, Modality[Any]], *, num_outputs: int, text: TextFormat | None = None
+    ) -> FusedModel:
         """The model with new random weights (from torch's global generator).
 
+        Args:
+            modalities: by input name, fitted.
+            num_outputs: of the task.
+            text: of a task that writes text.
+
         Raises:
-            ConfigError: as ``resolve``.
+            ConfigError: as ``resolve``; or the head cannot do the task.
         """
-        encoders: Mapping[str, Any] = self.resolve(modalities).encoders
-        return FusedModel(
-            {name: encoders[name].build(modality, dim=self.dim) for name, modality in modalities.items()},
-            fusion=self.fusion.build(tuple(modalities), dim=self.dim),
-            head=self.head.build(self.dim, num_outputs=num_outputs),
-            modality_dropout=self.modality_dropout,
-        )
+        configs: Mapping[str, Any] = self.resolve(modalities).encoders
+        encoders = {name: configs[name].build(modality, dim=self.dim) for name, modality in modalities.items()}
+        fusion = self.fusion.build(tuple(modalities), dim=self.dim)
+        head = self._build_head(num_outputs, text)
+        for encoder in encoders.values():
+            if isinstance(encoder, TextLanguage):
+                if not isinstance(head, LanguageHead):
+                    raise ConfigError(
+                        "encoder text_language",
+                        got=f"a head of kind '{self.head.kind}'",
+                        expected="a language head, whose words the text is read in",
+                        remedy="Use the encoder text_transformer",
+                    )
+                encoder.read_as(head.model.embed)
+        return FusedModel(encoders, fusion=fusion, head=head, modality_dropout=self.modality_dropout)
+
+    def _build_head(self, num_outputs: int, text: TextFormat | None) -> nn.Module:
+        if isinstance(self.head, LinearHeadConfig) != (text is None):
+            raise ConfigError(
+                "model.head",
+                got=f"kind '{self.head.kind}'",
+                expected="'linear' for this task" if text is None else "'language' or 'ctc' for a task that writes text",
+                remedy="Leave model.head out to get the task's own",
+            )
+        if isinstance(self.head, LinearHeadConfig):
+            return self.head.build(self.dim, num_outputs=num_outputs)
+        assert text is not None, "checked above"
+        return self.head.build(self.dim, text=text)
 
 
 def _check_reads(encoder: str, name: str, modality: str) -> None:

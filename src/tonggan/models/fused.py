@@ -1,4 +1,4 @@
-"""The fused model: one encoder per input, modality dropout, a fusion, a head.
+"""The fused model: one encoder per input, modality dropout, a fusion, a head that decides or one that writes.
 
 It is composed of built modules and knows no kind of part by name.
 """
@@ -19,7 +19,7 @@ class FusedModel(nn.Module):
     Args:
         encoders: by input name; each maps Arrays to Tokens of one common width.
         fusion: maps ``{name: Tokens}`` to Tokens.
-        head: maps Tokens to outputs ``[B, num_outputs]``.
+        head: maps Tokens to outputs ``[B, num_outputs]``; one that writes text has ``losses(tokens, target)`` as well.
         modality_dropout: chance that a present input of a training row is hidden; a row never loses all of them
             (ModDrop, Neverova et al. 2016).
     """
@@ -59,15 +59,25 @@ class FusedModel(nn.Module):
         outputs: Tensor = self.head(fused)
         return outputs
 
-    def forward(self, inputs: Mapping[str, Arrays]) -> Tensor:
-        """[B, num_outputs] of a batch; in training mode inputs are dropped at random."""
-        return self.predict(self.encode(inputs))
+    def forward(self, inputs: Mapping[str, Arrays], target: Tensor | None = None) -> Tensor:
+        """[B, num_outputs] of a batch, or where a ``target`` is given its losses by a head that writes text.
+
+        In training mode inputs are dropped at random.
+        """
+        tokens = self.encode(inputs)
+        if target is None:
+            return self.predict(tokens)
+        losses: Tensor = self.head.losses(self.fuse(self._dropped(tokens)), target)
+        return losses
 
     def predict(self, tokens: Mapping[str, Tokens]) -> Tensor:
         """[B, num_outputs] of encoded inputs; in training mode inputs are dropped at random."""
+        return self.decode(self.fuse(self._dropped(tokens)))
+
+    def _dropped(self, tokens: Mapping[str, Tokens]) -> Mapping[str, Tokens]:
         if self.training and self.modality_dropout > 0 and len(tokens) > 1:
-            tokens = drop_modalities(tokens, self.modality_dropout)
-        return self.decode(self.fuse(tokens))
+            return drop_modalities(tokens, self.modality_dropout)
+        return tokens
 
     def embed(self, inputs: Mapping[str, Arrays]) -> Tensor:
         """[B, D]: the mean of the fused Tokens."""

@@ -21,6 +21,7 @@ from tonggan.progress import Progress
 from tonggan.tasks import Task
 
 MAX_AUDITED_ROWS = 20_000
+_MAX_WRITTEN_ROWS = 1_000  # To write a text takes many passes through a decoder, and the audit writes many for a row.
 
 
 def measure(
@@ -32,7 +33,12 @@ def measure(
     return metrics, bootstrap(task, outputs.outputs, outputs.target, seed=seed, repeats=draws)
 
 
-def audited_part(dataset: Dataset, *, seed: int, max_rows: int = MAX_AUDITED_ROWS) -> Dataset:
+def max_audited_rows(task: Task) -> int:
+    """On how many rows subsets table and audit are made at most."""
+    return MAX_AUDITED_ROWS if task.text is None else _MAX_WRITTEN_ROWS
+
+
+def audited_part(dataset: Dataset, *, seed: int, max_rows: int) -> Dataset:
     """``dataset``, or a random ``max_rows`` of it where it has more."""
     if len(dataset) <= max_rows:
         return dataset

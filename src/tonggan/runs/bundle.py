@@ -2,7 +2,7 @@
 
 ======================  =====================================================================
 recipe.yaml             the recipe with every choice filled in
-weights.safetensors     the model
+weights.safetensors     what the model has learned; a pretrained part that stayed as it was is not copied
 inputs.json             what was fitted: tokenizers, means, category names
 bundle.json             format, versions, task state, results, data fingerprint, SHA-256 of the rest
 ======================  =====================================================================
@@ -30,6 +30,7 @@ from tonggan.files import whole_file
 from tonggan.modalities import InputConfig, load_modality
 from tonggan.modalities.base import Modality
 from tonggan.models import FusedModel
+from tonggan.models.state import learned_state, load_learned_state
 from tonggan.runs.recipe import Recipe
 from tonggan.tasks import Task, load_task
 
@@ -78,7 +79,7 @@ class Bundle:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _write(folder / RECIPE, self.recipe.to_yaml().encode())
-            state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
+            state = {name: tensor.contiguous() for name, tensor in learned_state(self.model).items()}
             _write(folder / WEIGHTS, save(state))
             inputs = InputsFile(
                 inputs={
@@ -128,8 +129,8 @@ class Bundle:
             assert recipe.task is not None, "a saved recipe has every choice filled in"
             task = load_task(recipe.task, index["task"]["state"])
             with torch.random.fork_rng(devices=[]):
-                model = recipe.model.build(modalities, num_outputs=task.num_outputs)
-            model.load_state_dict(load_file(folder / WEIGHTS))
+                model = recipe.model.build(modalities, num_outputs=task.num_outputs, text=task.text)
+            load_learned_state(model, load_file(folder / WEIGHTS))
         except (KeyError, ValueError, RuntimeError) as error:
             raise BundleError(
                 f"bundle {folder}",

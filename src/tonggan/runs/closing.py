@@ -20,7 +20,7 @@ from tonggan.evaluation.predict import Outputs, collect
 from tonggan.evaluation.subsets import estimate_seconds
 from tonggan.models import FusedModel
 from tonggan.progress import Progress
-from tonggan.runs.assess import MAX_AUDITED_ROWS, audited_part, input_kinds
+from tonggan.runs.assess import audited_part, input_kinds, max_audited_rows
 from tonggan.tasks import Task
 from tonggan.training import Budget
 
@@ -43,7 +43,7 @@ def estimate_closing(model: FusedModel, task: Task, parts: Mapping[str, Dataset]
     Never so much that less than half of the time left would remain for training.
     """
     final = list(parts.values())[-1]
-    audited = audited_part(final, seed=0)
+    audited = audited_part(final, seed=0, max_rows=max_audited_rows(task))
     # The audit draws twice: for the full model and for the best part.
     drawn = sum(len(part) for part in parts.values()) + 2 * len(audited)
     first = _first_outputs(model, task, final)
@@ -93,11 +93,11 @@ def affordable_audit(
 ) -> Dataset:
     """The rows of ``dataset`` that subsets table and audit can take, at least 100."""
     if budget.seconds is None:
-        return audited_part(dataset, seed=seed)
+        return audited_part(dataset, seed=seed, max_rows=max_audited_rows(task))
     sample = audited_part(dataset, seed=seed, max_rows=_BATCH_SIZE)
     seconds = estimate_seconds(model, sample, kinds=input_kinds(dataset), batch_size=_BATCH_SIZE) / len(sample)
     seconds += 2 * REPEATS * _seconds_per_drawn_row(task, outputs)
-    rows = np.clip(_seconds_left(budget) / (_CAUTION * seconds), _FEWEST_AUDITED_ROWS, MAX_AUDITED_ROWS)
+    rows = np.clip(_seconds_left(budget) / (_CAUTION * seconds), _FEWEST_AUDITED_ROWS, max_audited_rows(task))
     return audited_part(dataset, seed=seed, max_rows=int(rows))
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from tonggan.data.dataset import Dataset, MediaSource
 from tonggan.data.places import cache_folder
+from tonggan.decoders import LinearHeadConfig
 from tonggan.errors import BundleError, ConfigError
 from tonggan.evaluation.audit import Audit
 from tonggan.evaluation.calibration import fit_temperature
@@ -210,7 +211,7 @@ def _new_model(prepared: Prepared, *, only: str | None = None) -> FusedModel:
     config = recipe.model.model_copy(update={"encoders": {name: recipe.model.encoders[name] for name in modalities}})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return config.build(modalities, num_outputs=prepared.task.num_outputs)
+        return config.build(modalities, num_outputs=prepared.task.num_outputs, text=prepared.task.text)
 
 
 def _time_for_closing(model: FusedModel, prepared: Prepared, *, budget: Budget, progress: Progress) -> float:
@@ -252,7 +253,7 @@ def _with_auxiliaries(model: FusedModel, prepared: Prepared, *, only: str | None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         heads = [
-            (each.input, recipe.model.head.build(recipe.model.dim, num_outputs=each.task.num_outputs))
+            (each.input, LinearHeadConfig().build(recipe.model.dim, num_outputs=each.task.num_outputs))
             for each in auxiliaries.values()
         ]
     return MultitaskModel(model, heads=heads), Multitask(prepared.task, auxiliaries=auxiliaries)

@@ -21,7 +21,7 @@ from tonggan.errors import BundleError, DataError
 from tonggan.evaluation.predict import collect, evaluating, iterate_batches
 from tonggan.modalities import Modality, TableRow
 from tonggan.progress import Progress
-from tonggan.runs.assess import audited_part, dissect, measure, results_of
+from tonggan.runs.assess import audited_part, dissect, max_audited_rows, measure, results_of
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.prepare import build_dataset, scan_tables, target_values
 
@@ -109,7 +109,7 @@ class Predictor:
         subsets, account = dissect(
             model,
             task,
-            audited_part(dataset, seed=seed),
+            audited_part(dataset, seed=seed, max_rows=max_audited_rows(task)),
             baseline=torch.tensor(self.bundle.info["baseline"]),
             seed=seed,
             progress=progress,

@@ -38,9 +38,20 @@ from tonggan.modalities import (
     Text,
 )
 from tonggan.progress import Progress
+from tonggan.runs.language import complete_for_text
 from tonggan.runs.recipe import Recipe
 from tonggan.runs.splits import open_splits
-from tonggan.tasks import Auxiliary, BinaryConfig, MulticlassConfig, RegressConfig, TagConfig, Task, TaskConfig
+from tonggan.tasks import (
+    Auxiliary,
+    BinaryConfig,
+    MulticlassConfig,
+    RegressConfig,
+    TagConfig,
+    Task,
+    TaskConfig,
+    TextTask,
+    TextTaskConfig,
+)
 
 
 @dataclass(frozen=True)
@@ -204,6 +215,9 @@ def prepare(
     guesses = resolve_columns(recipe, train)
     columns = {name: guess.config for name, guess in guesses.items()}
     task_config = recipe.task or task_for(train, recipe.target, columns=columns)
+    model = recipe.model
+    if isinstance(task_config, TextTaskConfig):
+        model, task_config, columns = complete_for_text(recipe, task_config, columns)
     task = task_config.build()
     modalities = build_modalities(columns, target=[*recipe.target, *recipe.auxiliary])
     auxiliaries = _auxiliaries(recipe, train, columns=columns, inputs=list(modalities))
@@ -222,7 +236,7 @@ def prepare(
     datasets = _learn_and_encode(recipe, tables, modalities, task, diagnosis, media, caches, progress=progress)
     datasets["train"] = _with_auxiliaries(datasets["train"], train, auxiliaries)
     resolved = recipe.model_copy(
-        update={"columns": columns, "task": task_config, "model": recipe.model.resolve(modalities)}
+        update={"columns": columns, "task": task_config, "model": model.resolve(modalities)}
     )
     return Prepared(
         recipe=resolved,

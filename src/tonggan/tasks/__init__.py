@@ -8,22 +8,47 @@ from pydantic import Field
 
 from tonggan.tasks.base import Objective, Task
 from tonggan.tasks.classify import Binary, BinaryConfig, Multiclass, MulticlassConfig
+from tonggan.tasks.generate import (
+    AnswerConfig,
+    CaptionConfig,
+    ChatConfig,
+    TextTask,
+    TextTaskConfig,
+    TranscribeConfig,
+    TranslateConfig,
+)
 from tonggan.tasks.multitask import Auxiliary, Multitask
 from tonggan.tasks.regress import Regress, RegressConfig
 from tonggan.tasks.tag import Tag, TagConfig
 
-TaskConfig = Annotated[BinaryConfig | MulticlassConfig | TagConfig | RegressConfig, Field(discriminator="kind")]
+TaskConfig = Annotated[
+    BinaryConfig
+    | MulticlassConfig
+    | TagConfig
+    | RegressConfig
+    | CaptionConfig
+    | AnswerConfig
+    | TranscribeConfig
+    | TranslateConfig
+    | ChatConfig,
+    Field(discriminator="kind"),
+]
 
 
-def load_task(config: BinaryConfig | MulticlassConfig | TagConfig | RegressConfig, state: dict[str, Any]) -> Task:
+def load_task(
+    config: BinaryConfig | MulticlassConfig | TagConfig | RegressConfig | TextTaskConfig, state: dict[str, Any]
+) -> Task:
     """The fitted task that was saved as ``config`` and ``state``."""
     return type(config.build()).load(config, state)
 
 
 __all__ = [
+    "AnswerConfig",
     "Auxiliary",
     "Binary",
     "BinaryConfig",
+    "CaptionConfig",
+    "ChatConfig",
     "Multiclass",
     "MulticlassConfig",
     "Multitask",
@@ -34,5 +59,9 @@ __all__ = [
     "TagConfig",
     "Task",
     "TaskConfig",
+    "TextTask",
+    "TextTaskConfig",
+    "TranscribeConfig",
+    "TranslateConfig",
     "load_task",
 ]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tonggan.config import Config
+from tonggan.decoders.text_format import TextFormat
 from tonggan.errors import DataError
 from tonggan.tokens import Batch
 
@@ -64,6 +65,11 @@ class Task(ABC):
     @abstractmethod
     def num_outputs(self) -> int:
         """Width of the head."""
+
+    @property
+    def text(self) -> TextFormat | None:
+        """What a head needs to know to write this task's texts; None for a task without."""
+        return None
 
     @abstractmethod
     def encode(self, values: Sequence[Any]) -> Tensor:

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from tonggan.errors import TrainingError
 from tonggan.files import whole_file
+from tonggan.models.state import learned_state, load_learned_state
 
 
 def save_checkpoint(path: Path, *, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -59,21 +60,13 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name, each shared one once."""
-    seen: set[int] = set()
-    tensors = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if id(tensor) not in seen:
-            seen.add(id(tensor))
-            tensors[f"model.{name}"] = tensor.detach()
-    return tensors
+    """What the model has learned, by name."""
+    return {f"model.{name}": tensor for name, tensor in learned_state(model).items()}
 
 
 def load_model_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """The inverse of ``model_tensors``, in place; ``tensors`` may hold more than the model's."""
-    with torch.no_grad():
-        for name, tensor in model_tensors(model).items():
-            tensor.copy_(tensors[name])
+    load_learned_state(model, {name.removeprefix("model."): tensor for name, tensor in tensors.items()})
 
 
 def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:

@@ -1,0 +1,200 @@
+"""The language head: whatever the fused Tokens hold is the prefix of a causal language model, which writes the text.
+
+The model is trained from scratch at the width of the Tokens, or is a pretrained one that stays as it is, learns through
+low-rank adapters, or learns in full. The text's tokenizer is the task's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from tonggan.config import Config
+from tonggan.decoders.text_format import PAD, TextFormat
+from tonggan.errors import ConfigError, MissingExtraError
+from tonggan.language.beam import beam_search
+from tonggan.language.generate import greedy
+from tonggan.language.llama import Llama, LlamaConfig
+from tonggan.language.torch_engine import TorchEngine
+from tonggan.tokens import Tokens
+
+_ADAPTED = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+_ROOM = 4_096  # tokens of prefix and text together that a decoder from scratch can tell apart
+
+
+class LanguageHeadConfig(Config):
+    """A causal decoder in the layout of Llama."""
+
+    kind: Literal["language"] = "language"
+    base: str | None = None
+    """Pretrained model: 'smollm2', a folder in Hugging Face's layout or a GGUF file; null trains one from scratch."""
+    train: Literal["frozen", "lora", "full"] = "lora"
+    """What of the base learns: nothing (only what leads to it), low-rank adapters, or everything."""
+    lora_rank: int = Field(default=16, ge=1)
+    """Rank of the adapters of every linear map (LoRA, Hu et al. 2021), which count by twice their rank."""
+    num_layers: int = Field(default=4, ge=1)
+    """Blocks of a decoder from scratch."""
+    num_heads: int = Field(default=4, ge=1)
+    """Attention heads of a decoder from scratch; they must divide the width."""
+    mlp_ratio: float = Field(default=3.0, gt=0)
+    """Hidden width of a block's gated perceptron from scratch, as a multiple of the width."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Chance that a number is dropped in training: of a block's output from scratch, of an adapter's input."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Probability that training gives to all tokens alike (Szegedy et al. 2016)."""
+    num_beams: int = Field(default=1, ge=1)
+    """Continuations that are followed side by side when it writes; 1 always takes the likeliest token."""
+    length_penalty: float = 1.0
+    """Beams are compared by their log-probability over their length to this power."""
+
+    def build(self, dim: int, *, text: TextFormat) -> LanguageHead:
+        """The head with new random weights where it has no base.
+
+        Raises:
+            ConfigError: the base is of another width than ``dim``.
+            MissingExtraError: adapters are wanted and peft is not installed.
+        """
+        if self.base is None:
+            assert text.start is not None, "a decoder from scratch wants a token that opens a text"
+            return LanguageHead(self, self._scratch(dim, text.vocab_size), text=text, closing=[text.start])
+        from tonggan.language.pretrained import load_pretrained
+
+        pretrained = load_pretrained(self.base)
+        if pretrained.config.hidden_size != dim:
+            raise ConfigError(
+                "model.dim",
+                got=str(dim),
+                expected=f"{pretrained.config.hidden_size}, the width of {self.base}",
+                remedy=f"Set model.dim={pretrained.config.hidden_size}, or leave it out",
+            )
+        model = pretrained.build()
+        if self.train != "full":
+            model.requires_grad_(False)
+        if self.train == "lora":
+            _add_adapters(model, rank=self.lora_rank, dropout=self.dropout)
+        opening, closing = _frame(pretrained.tokenizer.chat_template_object())
+        encode = pretrained.tokenizer.encode
+        return LanguageHead(
+            self, model, text=text, opening=encode(opening, special=True), closing=encode(closing, special=True)
+        )
+
+    def _scratch(self, dim: int, vocab_size: int) -> Llama:
+        unit = 2 * self.num_heads
+        if dim % unit:
+            raise ConfigError(
+                "model.head",
+                got=f"{self.num_heads} heads at width {dim}",
+                expected=f"a width that is a multiple of {unit}",
+                remedy="Change model.dim or model.head.num_heads",
+            )
+        return LlamaConfig(
+            vocab_size=vocab_size,
+            hidden_size=dim,
+            intermediate_size=32 * max(1, round(dim * self.mlp_ratio / 32)),
+            num_hidden_layers=self.num_layers,
+            num_attention_heads=self.num_heads,
+            num_key_value_heads=self.num_heads,
+            max_position_embeddings=_ROOM,
+            dropout=self.dropout,
+        ).build()
+
+
+class LanguageHead(nn.Module):
+    """Tokens ``[B, L, dim]`` to a text's tokens, in the outputs that ``TextFormat`` describes.
+
+    Args:
+        config: how it learns and writes.
+        model: the causal language model.
+        text: over which ids, and how long, it writes.
+        opening: ids in front of the prefix.
+        closing: ids between the prefix and the text, at least one.
+    """
+
+    def __init__(
+        self,
+        config: LanguageHeadConfig,
+        model: Llama,
+        *,
+        text: TextFormat,
+        opening: Sequence[int] = (),
+        closing: Sequence[int],
+    ) -> None:
+        super().__init__()
+        self.config, self.model, self.text = config, model, text
+        self.opening, self.closing = list(opening), list(closing)
+
+    def context(self, fused: Tokens) -> Tokens:
+        """All that the model reads before it writes, real tokens first; never empty."""
+        frame = [self._constant(ids, fused) for ids in (self.opening, self.closing)]
+        return Tokens.concat([frame[0], fused, frame[1]]).packed()
+
+    def _constant(self, ids: Sequence[int], like: Tokens) -> Tokens:
+        """The embeddings of ``ids`` in every row."""
+        embedded = self.model.embed(torch.tensor(ids, dtype=torch.int64, device=like.values.device))
+        values = embedded.to(like.values.dtype).expand(len(like), -1, -1)
+        return Tokens(values, torch.ones(values.shape[:2], dtype=torch.bool, device=values.device))
+
+    def losses(self, fused: Tokens, target: Tensor) -> Tensor:
+        """``[B, 2]``: of each row the negative log-likelihood of its target, summed, and the target's length.
+
+        Only the text's own tokens count: what the prefix holds is never predicted (teacher forcing, Williams & Zipser
+        1989).
+
+        Args:
+            fused: the prefix.
+            target: int64 ``[B, T]``, each row ended and then padded with ``PAD``.
+        """
+        context, real = self.context(fused), target != PAD
+        written = self.model.embed(target.clamp(min=0)[:, :-1]).to(context.values.dtype)
+        whole = Tokens.concat([context, Tokens(written, real[:, :-1] & real[:, 1:])]).packed()
+        hidden = self.model(whole.values, mask=whole.mask)
+        # The last token of the context predicts the first of the text.
+        places = context.mask.sum(dim=1, keepdim=True) - 1 + torch.arange(target.shape[1], device=target.device)
+        rows = torch.arange(len(target), device=target.device)[:, None].expand_as(target)
+        logits = self.model.logits(hidden[rows[real], places[real]]).float()
+        smoothing = self.config.label_smoothing if self.training else 0.0
+        each = F.cross_entropy(logits, target[real], reduction="none", label_smoothing=smoothing)
+        total = torch.zeros(len(target), device=each.device).index_add(0, rows[real], each)
+        return torch.stack([total, real.sum(dim=1).to(total.dtype)], dim=1)
+
+    @torch.no_grad()
+    def forward(self, fused: Tokens) -> Tensor:
+        """Outputs ``[B, 2 + T]`` of the texts it writes, greedily or by beam search."""
+        context = self.context(fused)
+        engine = TorchEngine(self.model)
+        options = {"ends": self.text.ends, "max_tokens": self.text.max_tokens}
+        if self.config.num_beams > 1:
+            ids = beam_search(
+                engine,
+                context.values,
+                context.mask,
+                num_beams=self.config.num_beams,
+                length_penalty=self.config.length_penalty,
+                **options,
+            )
+        else:
+            session = engine.session(len(context), capacity=context.mask.shape[1] + self.text.max_tokens)
+            ids = greedy(session, context.values, context.mask, **options)
+        return self.text.outputs(ids)
+
+
+def _frame(template) -> tuple[str, str]:
+    """What the chat template sets before and after what a user says in a first turn."""
+    from tonggan.language.chat import Message, TextPart
+
+    before, _, after = template.split([Message("user", (TextPart(""),))])
+    return before, after
+
+
+def _add_adapters(model: Llama, *, rank: int, dropout: float) -> None:
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise MissingExtraError.of("peft", extra="language", purpose="training low-rank adapters") from error
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=dropout, target_modules=_ADAPTED)
+    inject_adapter_in_model(config, model)

@@ -1,0 +1,277 @@
+"""Tasks whose prediction is a text: caption, answer, transcribe, translate and chat.
+
+They differ in what they are called and in the metric that chooses the weights. The task holds the tokenizer, which is
+trained on the training part's texts or is that of a pretrained language model; the head writes, ``TextMetrics``
+measures.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from tonggan.config import Config
+from tonggan.decoders.text_format import NUM_LEADING, PAD, TextFormat
+from tonggan.errors import DataError
+from tonggan.language.tokenizer import Tokenizer
+from tonggan.tasks.base import Task, is_missing
+from tonggan.tasks.text_metrics import ERROR_RATES, TextMetricName, TextMetrics
+from tonggan.tokens import Batch
+
+MetricName = Literal[TextMetricName, "perplexity"]
+
+
+class TextTaskConfig(Config):
+    """What all tasks that write a text have in common."""
+
+    vocab_size: int = Field(default=8_000, ge=300)
+    """The most tokens of the vocabulary that is trained on the texts; few texts yield fewer."""
+    max_tokens: int | None = Field(default=None, ge=2)
+    """The most tokens of a text; longer ones are cut in training. Null takes the longest of the training part."""
+    language: str | None = None
+    """Pretrained language model whose tokens are used; follows the head's 'base'."""
+    score: MetricName
+    """The metric that chooses the weights and that the audit compares."""
+
+    @abstractmethod
+    def build(self) -> TextTask:
+        """The task, to be fitted."""
+
+
+class CaptionConfig(TextTaskConfig):
+    """Say what is there."""
+
+    kind: Literal["caption"] = "caption"
+    score: MetricName = "chrf"
+
+    def build(self) -> TextTask:
+        return Caption(self)
+
+
+class AnswerConfig(TextTaskConfig):
+    """Answer a question about the other columns."""
+
+    kind: Literal["answer"] = "answer"
+    score: MetricName = "exact_match"
+
+    def build(self) -> TextTask:
+        return Answer(self)
+
+
+class TranscribeConfig(TextTaskConfig):
+    """Write down what is said."""
+
+    kind: Literal["transcribe"] = "transcribe"
+    score: MetricName = "wer"
+
+    def build(self) -> TextTask:
+        return Transcribe(self)
+
+
+class TranslateConfig(TextTaskConfig):
+    """Say the same in another language."""
+
+    kind: Literal["translate"] = "translate"
+    score: MetricName = "bleu"
+
+    def build(self) -> TextTask:
+        return Translate(self)
+
+
+class ChatConfig(TextTaskConfig):
+    """Reply to a message, with whatever is attached to it."""
+
+    kind: Literal["chat"] = "chat"
+    score: MetricName = "token_f1"
+
+    def build(self) -> TextTask:
+        return Chat(self)
+
+
+class TextTask(Task):
+    """A text for each row.
+
+    Targets are int64 ``[B, T]`` token ids, each row ended and then padded with -1; outputs are those of
+    ``decoders.TextFormat``.
+
+    Attributes:
+        tokenizer: between texts and ids.
+        max_tokens: T.
+    """
+
+    kind: ClassVar[str]
+    config: TextTaskConfig
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.score_name = self.config.score
+        self.greater_is_better = self.score_name not in {*ERROR_RATES, "perplexity"}
+        self._tokenizer = None
+        if self.config.language is not None:
+            from tonggan.language.pretrained import load_tokenizer
+
+            self._tokenizer = load_tokenizer(self.config.language)
+        self.max_tokens = self.config.max_tokens or 0
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        assert self._tokenizer is not None, "the task is used before fit"
+        return self._tokenizer
+
+    @property
+    def text(self) -> TextFormat:
+        """What the head needs to know."""
+        start = self.tokenizer.start if self.config.language is None else None
+        return TextFormat(self.tokenizer.size, self.tokenizer.ends, self.max_tokens, start)
+
+    @property
+    def num_outputs(self) -> int:
+        return NUM_LEADING + self.max_tokens
+
+    def fit(self, values: Iterable[Any]) -> None:
+        for_tokens, for_lengths = itertools.tee(values)
+        if self._tokenizer is None:
+            self._tokenizer = Tokenizer.train(
+                (str(value) for value in for_tokens if not is_missing(value)), vocab_size=self.config.vocab_size
+            )
+        longest = max((len(self._ids(value)) for value in for_lengths if not is_missing(value)), default=0)
+        if longest < 2:
+            raise DataError(
+                f"{self.kind} target",
+                got="no text in any row",
+                expected="texts to learn from",
+                remedy="Choose another target column",
+            )
+        self.max_tokens = self.config.max_tokens or longest
+
+    def _ids(self, value: Any) -> list[int]:
+        return [*self.tokenizer.encode(str(value).strip()), self.tokenizer.ends[0]]
+
+    def encode(self, values: Sequence[Any]) -> Tensor:
+        missing = [row for row, value in enumerate(values) if is_missing(value)]
+        self._reject_rows(
+            missing, problem="no text", expected="a text in every row", remedy="Fill in or remove these rows"
+        )
+        target = torch.full((len(values), self.max_tokens), PAD, dtype=torch.int64)
+        for row, value in enumerate(values):
+            ids = self._ids(value)[: self.max_tokens]
+            target[row, : len(ids)] = torch.tensor(ids)
+        return target
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The mean negative log-likelihood of the batch's target tokens."""
+        assert batch.target is not None, "a batch without target has no loss"
+        total, tokens = model(batch.inputs, batch.target).sum(dim=0)
+        loss: Tensor = total / tokens.clamp(min=1)
+        return loss
+
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
+        outputs: Tensor = model(batch.inputs).float()
+        if batch.target is not None:
+            outputs[:, :NUM_LEADING] = model(batch.inputs, batch.target)
+        return outputs
+
+    def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """[B]: the mean negative log-likelihood of each row's target tokens, NaN where outputs know no target."""
+        del target
+        return outputs[:, 0] / outputs[:, 1].clamp(min=1)
+
+    def probabilities(self, outputs: Tensor) -> None:
+        del outputs
+
+    def decode(self, outputs: Tensor) -> list[Any]:
+        return self._texts(outputs[:, NUM_LEADING:].long())
+
+    def _texts(self, ids: Tensor) -> list[Any]:
+        ends = set(self.tokenizer.ends)
+        rows = [list(itertools.takewhile(lambda token: token not in ends, row)) for row in ids.tolist()]
+        return [self.tokenizer.decode([token for token in row if token != PAD]).strip() for row in rows]
+
+    def references(self, target: Tensor) -> list[str]:
+        """Targets as texts."""
+        return self._texts(target)
+
+    def text_metrics(self, outputs: Tensor, target: Tensor) -> TextMetrics:
+        """Predictions beside targets, for all metrics but perplexity."""
+        return TextMetrics(self.decode(outputs), self.references(target))
+
+    def metrics(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
+        return self.text_metrics(outputs, target).compute() | perplexity(outputs)
+
+    def score(self, outputs: Tensor, target: Tensor) -> float:
+        if self.config.score == "perplexity":
+            return perplexity(outputs).get("perplexity", math.inf)
+        names = (self.config.score,)
+        return TextMetrics(self.decode(outputs), self.references(target), names=names).compute()[self.config.score]
+
+    def baseline(self, target: Tensor, num_rows: int) -> Tensor:
+        """The most frequent text of the training part."""
+        (ids, _), *_ = Counter(map(tuple, target.tolist())).most_common(1)
+        return self.text.outputs(torch.tensor([ids])).expand(num_rows, -1)
+
+    def describe(self, outputs_row: Tensor) -> str:
+        return str(self.decode(outputs_row.unsqueeze(0))[0])
+
+    def state(self) -> dict[str, Any]:
+        tokenizer = None if self.config.language is not None else self.tokenizer.state()
+        return super().state() | {"max_tokens": self.max_tokens, "tokenizer": tokenizer}
+
+    @classmethod
+    def load(cls, config: Config, state: dict[str, Any]) -> Self:
+        task = super().load(config, state)
+        task.max_tokens = int(state["max_tokens"])
+        if state["tokenizer"] is not None:
+            task._tokenizer = Tokenizer.load(state["tokenizer"])
+        return task
+
+
+class Caption(TextTask):
+    """Say what is there."""
+
+    kind: ClassVar[str] = "caption"
+
+
+class Answer(TextTask):
+    """Answer a question about the other columns."""
+
+    kind: ClassVar[str] = "answer"
+
+
+class Transcribe(TextTask):
+    """Write down what is said."""
+
+    kind: ClassVar[str] = "transcribe"
+
+
+class Translate(TextTask):
+    """Say the same in another language."""
+
+    kind: ClassVar[str] = "translate"
+
+
+class Chat(TextTask):
+    """Reply to a message."""
+
+    kind: ClassVar[str] = "chat"
+
+
+def perplexity(outputs: Tensor, counts: NDArray[np.float64] | None = None) -> dict[str, float]:
+    """The exponential of the mean negative log-likelihood of a target token; nothing where outputs know no target.
+
+    ``counts`` [B] says how often each row counts, once by default.
+    """
+    total, tokens = outputs[:, :NUM_LEADING].double().T.numpy()
+    if not np.isfinite(total).all() or not tokens.any():
+        return {}
+    weights = np.ones(len(outputs)) if counts is None else counts
+    return {"perplexity": float(np.exp(min(weights @ total / (weights @ tokens), 700.0)))}

@@ -1,0 +1,85 @@
+import math
+
+import jiwer
+import numpy as np
+import pytest
+import sacrebleu
+import torch
+
+from contracts import check_task
+from tonggan.errors import DataError
+from tonggan.tasks import AnswerConfig, CaptionConfig, ChatConfig, TranscribeConfig, TranslateConfig
+from tonggan.tasks.generate import perplexity
+
+TEXTS = ["three five seven", "nine", "三五七", "a cat on the mat", "three five seven"]
+CONFIGS = [AnswerConfig(), CaptionConfig(), ChatConfig(), TranscribeConfig(), TranslateConfig()]
+
+
+def fitted(config):
+    task = config.build()
+    task.fit(iter(TEXTS))
+    return task
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.kind)
+def test_contract(config):
+    check_task(config.build(), TEXTS)
+
+
+def test_targets_end_and_come_back_as_texts():
+    task = fitted(CaptionConfig())
+    target = task.encode([" three five seven ", "nine"])
+    lengths = (target >= 0).sum(dim=1)
+    assert [row[length - 1] for row, length in zip(target.tolist(), lengths.tolist(), strict=True)] == [
+        task.tokenizer.ends[0]
+    ] * 2
+    assert task.references(target) == ["three five seven", "nine"]
+    assert target.shape[1] == task.max_tokens == task.text.max_tokens
+
+
+def test_text_behind_the_end_is_not_read():
+    task = fitted(CaptionConfig())
+    nine, cat = task.tokenizer.encode("nine"), task.tokenizer.encode(" cat")
+    ids = torch.tensor([[*nine, task.tokenizer.ends[0], *cat]])[:, : task.max_tokens]
+    assert task.decode(task.text.outputs(ids)) == ["nine"]
+
+
+def test_long_texts_are_cut_in_training():
+    task = fitted(CaptionConfig(max_tokens=2))
+    assert task.encode(["a cat on the mat"]).shape == (1, 2)
+
+
+def test_numbers_of_the_reference_packages():
+    task = fitted(TranscribeConfig())
+    target = task.encode(TEXTS)
+    outputs = task.text.outputs(target.roll(1, dims=0))
+    hypotheses = task.decode(outputs)
+    assert hypotheses == TEXTS[-1:] + TEXTS[:-1]
+    metrics = task.metrics(outputs, target)
+    assert metrics["wer"] == pytest.approx(jiwer.wer(TEXTS, hypotheses))
+    assert metrics["chrf"] == pytest.approx(sacrebleu.corpus_chrf(hypotheses, [TEXTS]).score)
+    assert "perplexity" not in metrics, "without the model's probabilities there is none"
+
+
+def test_perplexity_by_hand():
+    outputs = torch.tensor([[2.0, 2.0, 5, -1], [4.0, 1.0, 5, -1]])
+    assert perplexity(outputs) == {"perplexity": pytest.approx(math.exp(6 / 3))}
+    assert perplexity(outputs, np.array([2.0, 0.0])) == {"perplexity": pytest.approx(math.exp(1))}
+
+
+def test_baseline_is_the_most_frequent_text():
+    task = fitted(AnswerConfig())
+    assert task.decode(task.baseline(task.encode(TEXTS), 2)) == ["three five seven"] * 2
+
+
+def test_lower_is_better_for_errors():
+    assert not TranscribeConfig().build().greater_is_better
+    assert CaptionConfig().build().greater_is_better
+
+
+def test_rows_without_a_text_are_named():
+    task = fitted(CaptionConfig())
+    with pytest.raises(DataError, match=r"no text in 1 rows \(counted from 1: 2\)"):
+        task.encode(["nine", None])
+    with pytest.raises(DataError, match="no text in any row"):
+        CaptionConfig().build().fit([None, None])
