@@ -1,26 +1,11 @@
-import csv
-import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from public_sets import get, needs_mirror, parts_of, rows_of
 from tonggan.data.catalogue import CATALOGUE, find_set
 from tonggan.errors import ConfigError
-from tonggan.progress import Progress
-
-needs_mirror = pytest.mark.skipif(
-    "TONGGAN_MIRROR" not in os.environ, reason="set TONGGAN_MIRROR to a folder with the public sets"
-)
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def get(name: str, cache: Path) -> dict[str, Path]:
-    return find_set(name).get(cache=cache, progress=Progress())
 
 
 def test_every_set_says_what_it_is_and_where_it_is_from() -> None:
@@ -64,7 +49,7 @@ def test_news_is_cut_by_class_without_overlap(tmp_path: Path) -> None:
 
 @needs_mirror
 def test_no_english_sentence_is_in_two_parts(tmp_path: Path) -> None:
-    parts = {split: {row["english"] for row in rows_of(path)} for split, path in get("tatoeba_zh_en", tmp_path).items()}
+    parts = {split: {row["english"] for row in rows} for split, rows in parts_of("tatoeba_zh_en", tmp_path).items()}
     assert not parts["train"] & parts["valid"]
     assert not parts["train"] & parts["test"]
     assert not parts["valid"] & parts["test"]
@@ -90,7 +75,7 @@ def test_cosqa_queries_point_at_functions(tmp_path: Path) -> None:
 
 @needs_mirror
 def test_pairs_are_balanced_and_share_nothing_between_parts(tmp_path: Path) -> None:
-    parts = {split: rows_of(path) for split, path in get("cifar10_spoken_digits", tmp_path).items()}
+    parts = parts_of("cifar10_spoken_digits", tmp_path)
     assert {split: len(rows) for split, rows in parts.items()} == {"train": 90_000, "valid": 10_000, "test": 20_000}
     for rows in parts.values():
         assert Counter(row["match"] for row in rows) == {"yes": len(rows) // 2, "no": len(rows) // 2}

@@ -79,6 +79,9 @@ _FSDD = (
     RemoteFile("fsdd/train.parquet", "8b0314df4be19e94aeb0b48f579e18571088389ce4e04dea8fd0f74fdbb893dc"),
     RemoteFile("fsdd/test.parquet", "d0aeb0c910c7a92e18fb194bba8c77b71b3b43411b63c6d5b651d4dc8aa528d3"),
 )
+_FSDD_SOURCE = "https://github.com/Jakobovski/free-spoken-digit-dataset"
+_TATOEBA = (RemoteFile("tatoeba_zh_en/cmn.txt", "d8719bfc39a689b8040652557e73a9117dae47691011c8e9a6b3038efe97dc97"),)
+_TATOEBA_SOURCE = "https://www.manythings.org/anki/"
 _RAW = "https://raw.githubusercontent.com"
 _THUCNEWS = f"{_RAW}/649453932/Chinese-Text-Classification-Pytorch"
 _COSQA = f"{_RAW}/Jun-jie-Huang/CoCLR/778daa8aa9ac1dbee8839775edfce191d356861e/data/search"
@@ -104,7 +107,7 @@ CATALOGUE: Mapping[str, PublicSet] = {
         PublicSet(
             "fsdd",
             "recordings of the spoken digits 0 to 9 by 6 speakers, 8 kHz (2,700 + 300)",
-            source="https://github.com/Jakobovski/free-spoken-digit-dataset",
+            source=_FSDD_SOURCE,
             license="CC BY-SA 4.0",
             module="ready_made",
             files=_FSDD,
@@ -116,6 +119,37 @@ CATALOGUE: Mapping[str, PublicSet] = {
             license="free for research; CC BY-SA 4.0",
             module="cifar10_spoken_digits",
             files=_CIFAR10 + _FSDD,
+        ),
+        PublicSet(
+            "connected_digits",
+            "strings of 1 to 7 spoken digits, recordings of one speaker joined, official split (8,000 + 500 + 1,000)",
+            source=_FSDD_SOURCE,
+            license="CC BY-SA 4.0",
+            module="connected_digits",
+            files=_FSDD,
+        ),
+        PublicSet(
+            "connected_digits_speakers",
+            "the same, with two speakers in the test that training never heard (8,000 + 500 + 1,000)",
+            source=_FSDD_SOURCE,
+            license="CC BY-SA 4.0",
+            module="connected_digits_speakers",
+            files=_FSDD,
+        ),
+        PublicSet(
+            "emoji_captions",
+            "drawings of emojis with English and Chinese names; new emojis and new skin tones in the test (6,932)",
+            source="https://github.com/hfg-gmuend/openmoji",
+            license="CC BY-SA 4.0",
+            module="emoji_captions",
+        ),
+        PublicSet(
+            "assistant",
+            "chat about a picture, a recording, both or neither, with what is missing told (10,200 + 600 + 1,100)",
+            source="https://github.com/vzhou842/easy-VQA and https://github.com/Jakobovski/free-spoken-digit-dataset",
+            license="MIT; CC BY-SA 4.0",
+            module="assistant",
+            files=_FSDD,
         ),
         PublicSet(
             "ag_news",
@@ -184,12 +218,18 @@ CATALOGUE: Mapping[str, PublicSet] = {
         PublicSet(
             "tatoeba_zh_en",
             "English-Chinese sentence pairs (32,028)",
-            source="https://www.manythings.org/anki/",
+            source=_TATOEBA_SOURCE,
             license="CC BY 2.0 FR",
             module="tatoeba",
-            files=(
-                RemoteFile("tatoeba_zh_en/cmn.txt", "d8719bfc39a689b8040652557e73a9117dae47691011c8e9a6b3038efe97dc97"),
-            ),
+            files=_TATOEBA,
+        ),
+        PublicSet(
+            "zh_en",
+            "English-Chinese sentence pairs in both directions: source, language to translate to, target (62,026)",
+            source=_TATOEBA_SOURCE,
+            license="CC BY 2.0 FR",
+            module="zh_en",
+            files=_TATOEBA,
         ),
     )
 }

