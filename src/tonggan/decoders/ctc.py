@@ -46,14 +46,13 @@ class CTCHead(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tensor:
         """Outputs ``[B, 2 + T]``: the text's ids, its end not written; a row without tokens has an empty text."""
-        log_probabilities, lengths = self.log_probabilities(tokens)
-        real = _up_to(lengths, log_probabilities.shape[1])
+        log_probabilities, mask = self.log_probabilities(tokens)
         if self.beam == 1:
             best = log_probabilities.argmax(dim=-1)
             before = F.pad(best, (1, 0), value=self.blank)[:, :-1]
-            ids = _compact(best, mask=real & (best != self.blank) & (best != before))
+            ids = _compact(best, mask=mask & (best != self.blank) & (best != before))
         else:
-            ids = self._search(log_probabilities, lengths)
+            ids = self._search(log_probabilities, mask)
         return self.text.outputs(ids[:, : self.text.max_tokens])
 
     def losses(self, tokens: Tokens, target: Tensor) -> Tensor:
@@ -66,7 +65,8 @@ class CTCHead(nn.Module):
             tokens: what the encoder gave.
             target: int64 ``[B, T]``, padded with ``PAD``; ids that end a text are left out.
         """
-        log_probabilities, lengths = self.log_probabilities(tokens)
+        log_probabilities, mask = self.log_probabilities(tokens)
+        lengths = mask.sum(dim=1)
         written = target != PAD
         for end in self.text.ends:
             written &= target != end
@@ -85,30 +85,18 @@ class CTCHead(nn.Module):
         return torch.stack([loss.where(possible, 0.0), (target != PAD).sum(dim=1).where(possible, 0)], dim=1)
 
     def log_probabilities(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
-        """``[B, L', V + 1]`` float32, each row's real tokens moved together to the left, and their numbers ``[B]``."""
-        lengths = tokens.mask.sum(dim=1)
-        longest = max(1, int(lengths.max()))
-        order = _order(tokens.mask)[:, :longest, None].expand(-1, -1, tokens.dim)
-        logits = self.linear(self.dropout(self.norm(tokens.values.gather(1, order))))
-        return logits.float().log_softmax(dim=-1), lengths
+        """``[B, L', V + 1]`` float32 of each row's real tokens, side by side from the left, and their mask."""
+        packed = tokens.packed()
+        logits = self.linear(self.dropout(self.norm(packed.values)))
+        return logits.float().log_softmax(dim=-1), packed.mask
 
-    def _search(self, log_probabilities: Tensor, lengths: Tensor) -> Tensor:
-        rows = zip(log_probabilities.detach().exp().cpu().numpy(), lengths.tolist(), strict=True)
+    def _search(self, log_probabilities: Tensor, mask: Tensor) -> Tensor:
+        rows = zip(log_probabilities.detach().exp().cpu().numpy(), mask.sum(dim=1).tolist(), strict=True)
         texts = [prefix_beam_search(row[:length], blank=self.blank, beam=self.beam) for row, length in rows]
         ids = [torch.tensor(text, dtype=torch.int64) for text in texts]
         return nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PAD).to(log_probabilities.device)
 
 
-def _order(mask: Tensor) -> Tensor:
-    """``[B, L]``: the places where ``mask`` is True first, in their order."""
-    return mask.logical_not().to(torch.uint8).argsort(dim=1, stable=True)
-
-
 def _compact(ids: Tensor, *, mask: Tensor) -> Tensor:
-    """``ids`` [B, L] where ``mask`` is True, moved together to the left; ``PAD`` after them."""
-    return ids.masked_fill(~mask, PAD).gather(1, _order(mask))
-
-
-def _up_to(lengths: Tensor, width: int) -> Tensor:
-    """``[B, width]``: True at the first ``lengths`` places of each row."""
-    return torch.arange(width, device=lengths.device) < lengths.unsqueeze(1)
+    """``ids`` [B, L] where ``mask`` is True, side by side from the left; ``PAD`` after them."""
+    return ids.masked_fill(~mask, PAD).gather(1, torch.argsort(~mask, dim=1, stable=True))
