@@ -49,7 +49,7 @@ class Continuation:
         self._generator = torch.Generator().manual_seed(settings.seed)
         constrained = settings.regex is not None or settings.json_schema is not None
         self._constraint = Constraint(settings, tokenizer) if constrained else None
-        self._text = _SafeText(settings.stop)
+        self._text = SafeText(settings.stop)
 
     def choose(self, logits: Tensor) -> int:
         """Append the next token, given the logits ``[V]`` that follow the last one."""
@@ -94,7 +94,7 @@ class Continuation:
         return self._text.take()
 
 
-class _SafeText:
+class SafeText:
     """Bytes in, text out, cut before the first of the stop strings."""
 
     def __init__(self, stops: Sequence[str]) -> None:

@@ -35,7 +35,7 @@ class GenerationConfig(Config):
     logprobs: int | None = Field(default=None, ge=0, le=20)
     """Report log-probabilities of the tokens, and of so many most probable ones at each place."""
     regex: str | None = None
-    """A regular expression that the whole text must match."""
+    """A regular expression that the whole text must match; look-around and back-references are not known."""
     json_schema: dict[str, Any] | None = None
     """A JSON schema that the text must obey."""
     lookup: int = Field(default=0, ge=0, le=15)
