@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tonggan.errors import DataError
-
-if TYPE_CHECKING:
-    import tokenizers
+from tonggan.language.tokenizer import Tokenizer
 
 _CONTROL, _USER_DEFINED = 3, 4
 """Values of ``tokenizer.ggml.token_type``."""
@@ -29,8 +27,8 @@ _END_NAMES = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<
 """Control tokens that end a turn or a text under whatever key the metadata name them."""
 
 
-def build(metadata: Mapping[str, Any]) -> tuple[tokenizers.Tokenizer, int | None, list[int]]:
-    """The tokenizer, the id that opens a sequence if any, and the ids that end one.
+def build(metadata: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer that ``metadata`` describe.
 
     Raises:
         DataError: a kind of vocabulary, or of splitting text into words, that is not known to the letter.
@@ -65,4 +63,12 @@ def build(metadata: Mapping[str, Any]) -> tuple[tokenizers.Tokenizer, int | None
     known = [vocabulary[name] for name in _END_NAMES if name in vocabulary and kinds[vocabulary[name]] == _CONTROL]
     ends = list(dict.fromkeys(id_ for id_ in (*named, *known) if id_ is not None))
     opens = metadata.get("tokenizer.ggml.add_bos_token", split == "llama-bpe")
-    return library, metadata.get("tokenizer.ggml.bos_token_id") if opens else None, ends
+    start = metadata.get("tokenizer.ggml.bos_token_id")
+    texts = {f"{key}_token": metadata.get(f"tokenizer.ggml.{key}_token_id") for key in ("bos", "eos")}
+    return Tokenizer(
+        library,
+        start=start if opens else None,
+        ends=ends,
+        chat_template=metadata.get("tokenizer.chat_template"),
+        names={key: names[id_] for key, id_ in texts.items() if id_ is not None},
+    )

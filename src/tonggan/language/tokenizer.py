@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Tokenizer:
         start: id that opens every sequence; None where the model wants none.
         ends: ids that end a turn or a text; the first is the one to train with.
         chat_template: Jinja source that writes a conversation as one text; None where the model has none.
+        names: texts of the control tokens that a chat template may mention, e.g. ``bos_token``.
     """
 
     def __init__(
@@ -33,12 +35,14 @@ class Tokenizer:
         start: int | None,
         ends: Sequence[int],
         chat_template: str | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         self._library = library
         self.size = 1 + max(library.get_vocab(with_added_tokens=True).values())
         self.start = start
         self.ends = tuple(ends)
         self.chat_template = chat_template
+        self.names = dict(names or {})
         self._special = {id_ for id_, token in library.get_added_tokens_decoder().items() if token.special}
         self._plain = _without_control(library)
 
@@ -85,6 +89,7 @@ class Tokenizer:
             "start": self.start,
             "ends": list(self.ends),
             "chat_template": self.chat_template,
+            "names": self.names,
         }
 
     @classmethod
@@ -93,7 +98,7 @@ class Tokenizer:
         import tokenizers
 
         library = tokenizers.Tokenizer.from_str(state["tokenizer"])
-        return cls(library, start=state["start"], ends=state["ends"], chat_template=state["chat_template"])
+        return cls(library, **{name: state[name] for name in ("start", "ends", "chat_template", "names")})
 
     @classmethod
     def train(cls, texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
@@ -116,7 +121,7 @@ class Tokenizer:
             show_progress=False,
         )
         library.train_from_iterator(texts, trainer)
-        return cls(library, start=1, ends=(2,))
+        return cls(library, start=1, ends=(2,), names={"bos_token": START, "eos_token": END})
 
     @classmethod
     def from_gguf(cls, metadata: Mapping[str, Any]) -> Tokenizer:
@@ -127,8 +132,18 @@ class Tokenizer:
         """
         from tonggan.language.gguf_tokenizer import build
 
-        library, start, ends = build(metadata)
-        return cls(library, start=start, ends=ends, chat_template=metadata.get("tokenizer.chat_template"))
+        return build(metadata)
+
+    @classmethod
+    def from_folder(cls, path: Path) -> Tokenizer:
+        """The tokenizer in a folder of Hugging Face's layout: ``tokenizer.json`` and what stands beside it.
+
+        Raises:
+            DataError: there is no ``tokenizer.json``, or one that cannot be read.
+        """
+        from tonggan.language.folder_tokenizer import build
+
+        return build(path)
 
 
 def _without_control(library: tokenizers.Tokenizer) -> tokenizers.Tokenizer:

@@ -1,0 +1,139 @@
+"""A GGUF file of the Llama kind, memory-mapped: its metadata, its config, and its weights under Hugging Face's names.
+
+It opens in a fraction of a second, because only the header is read; weights are read when they are asked for. It does
+not decode and does not write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonggan.errors import DataError, MissingExtraError
+from tonggan.language.gguf_header import StoredTensor, read_header
+from tonggan.language.gguf_names import row_order, to_hugging_face
+from tonggan.language.llama import LlamaConfig
+from tonggan.language.weight_shapes import check_shapes
+
+ARCHITECTURES = ("llama", "qwen2")
+"""Values of ``general.architecture`` that ``LlamaConfig`` describes; files of Mistral say ``llama``."""
+
+
+class UnsupportedGGUFError(DataError):
+    """The file is a sound GGUF file of a model that only llama.cpp runs."""
+
+
+@dataclass(frozen=True)
+class GGUFTensor:
+    """One weight.
+
+    Attributes:
+        name: in Hugging Face's layout.
+        shape: as in PyTorch, rows first.
+        kind: number format, e.g. ``Q4_1``.
+        stored: uint8 ``[rows, bytes of a row]``, a view of the file; a vector is one row.
+        order: which stored row each row is; None where they are in order.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    stored: NDArray[np.uint8]
+    order: NDArray[np.int64] | None
+
+    @property
+    def data(self) -> NDArray[np.uint8]:
+        """uint8 ``[rows, bytes of a row]``, rows in Hugging Face's order; not to be written to."""
+        return self.stored if self.order is None else self.stored[self.order]
+
+
+class GGUFFile:
+    """The model in the GGUF file at ``path``.
+
+    Attributes:
+        path: the file, which stays mapped as long as this object lives.
+        metadata: its keys and values.
+        config: the model's shape.
+        tensors: the model's weights, by Hugging Face's names.
+
+    Raises:
+        DataError: it is no GGUF file, damaged or cut short.
+        UnsupportedGGUFError: it holds another architecture than a Llama.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.metadata, stored = read_header(path)
+        self.config = self._config(stored)
+        self.tensors = {
+            tensor.name: tensor for gguf_name, entry in stored.items() for tensor in [self._tensor(gguf_name, entry)]
+        }
+        shapes = {name: tensor.shape for name, tensor in self.tensors.items()}
+        check_shapes(self.config, shapes, who=f"GGUF file {path}")
+
+    def dequantize(self, name: str) -> NDArray[np.float32]:
+        """The weight ``name``, of its shape.
+
+        Raises:
+            MissingExtraError: it is quantized and the package gguf is not installed.
+        """
+        tensor = self.tensors[name]
+        if tensor.kind in ("F32", "F16"):
+            values = tensor.data.view(np.float32 if tensor.kind == "F32" else np.float16)
+            return values.astype(np.float32).reshape(tensor.shape)
+        try:
+            from gguf import GGMLQuantizationType
+            from gguf.quants import dequantize
+        except ImportError as error:
+            raise MissingExtraError.of("gguf", extra="language", purpose=f"reading {self.path}") from error
+        return dequantize(tensor.data, GGMLQuantizationType[tensor.kind]).astype(np.float32).reshape(tensor.shape)
+
+    def _unsupported(self, got: str, *, expected: str) -> UnsupportedGGUFError:
+        return UnsupportedGGUFError(
+            f"GGUF file {self.path}",
+            got=got,
+            expected=expected,
+            remedy="Use the llamacpp engine: pip install 'tonggan[llamacpp]'",
+        )
+
+    def _config(self, stored: Mapping[str, StoredTensor]) -> LlamaConfig:
+        kind = self.metadata.get("general.architecture")
+        if kind not in ARCHITECTURES or "token_embd.weight" not in stored:
+            names = " or ".join(repr(name) for name in ARCHITECTURES)
+            raise self._unsupported(f"architecture {kind!r}", expected=f"a language model of architecture {names}")
+
+        def field(name: str, default: Any = None) -> Any:
+            return self.metadata.get(f"{kind}.{name}", default)
+
+        for name, plain in (("rope.scaling.type", "none"), ("expert_count", 0)):
+            if field(name, plain) != plain:
+                raise self._unsupported(f"{name} {field(name)!r}", expected=f"{plain!r} or none given")
+        heads = field("attention.head_count")
+        fields = {
+            "vocab_size": stored["token_embd.weight"].shape[0],
+            "hidden_size": field("embedding_length"),
+            "intermediate_size": field("feed_forward_length"),
+            "num_hidden_layers": field("block_count"),
+            "num_attention_heads": heads,
+            "num_key_value_heads": field("attention.head_count_kv", heads),
+            "head_dim": field("attention.key_length") or field("rope.dimension_count"),
+            "max_position_embeddings": field("attention.sliding_window") or field("context_length"),
+            "rope_theta": field("rope.freq_base", 10_000.0),
+            "rms_norm_eps": field("attention.layer_norm_rms_epsilon"),
+            "tie_word_embeddings": "output.weight" not in stored,
+            "attention_bias": "blk.0.attn_q.bias" in stored,
+        }
+        return LlamaConfig.parse(fields, who=f"GGUF file {self.path}")
+
+    def _tensor(self, gguf_name: str, stored: StoredTensor) -> GGUFTensor:
+        name = to_hugging_face(gguf_name)
+        if name is None:
+            raise self._unsupported(f"a weight {gguf_name}", expected="the weights of a Llama")
+        shuffled = self.metadata["general.architecture"] == "llama" and name.endswith(".weight")
+        order = row_order(name, self.config) if shuffled else None
+        return GGUFTensor(name, stored.shape, stored.kind, stored.data, order)

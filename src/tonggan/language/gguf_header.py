@@ -1,0 +1,161 @@
+"""The header of a GGUF file: metadata and the table of tensors, as they stand there. It knows no architecture."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonggan.errors import DataError
+
+# By its number in the file: name, numbers of a block, bytes of a block.
+KINDS = {
+    0: ("F32", 1, 4),
+    1: ("F16", 1, 2),
+    2: ("Q4_0", 32, 18),
+    3: ("Q4_1", 32, 20),
+    6: ("Q5_0", 32, 22),
+    7: ("Q5_1", 32, 24),
+    8: ("Q8_0", 32, 34),
+    10: ("Q2_K", 256, 84),
+    11: ("Q3_K", 256, 110),
+    12: ("Q4_K", 256, 144),
+    13: ("Q5_K", 256, 176),
+    14: ("Q6_K", 256, 210),
+    30: ("BF16", 1, 2),
+}
+"""Number formats of tensors."""
+_CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_NUMBERS = {number: struct.Struct(f"<{code}") for number, code in _CODES.items()}
+_STRING, _ARRAY = 8, 9
+_ALIGNMENT = 32
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor as it lies in the file.
+
+    Attributes:
+        shape: as in PyTorch, rows first.
+        kind: number format, one of ``KINDS``.
+        data: uint8 ``[rows, bytes of a row]``, a view of the file; one row where the shape is of one dimension.
+    """
+
+    shape: tuple[int, ...]
+    kind: str
+    data: NDArray[np.uint8]
+
+
+def read_header(path: Path) -> tuple[Mapping[str, Any], Mapping[str, StoredTensor]]:
+    """Metadata and tensors of the GGUF file at ``path``, which stays mapped as long as one of the tensors lives.
+
+    Raises:
+        DataError: it is no GGUF file, of an unknown version, damaged, or cut short.
+    """
+    return _Reader(path).read()
+
+
+class _Reader:
+    """Reads from the front to the back."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.position = 0
+        try:
+            with path.open("rb") as file:
+                self.content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except FileNotFoundError:
+            self.fail("no such file", expected="a GGUF file", remedy="Check the path")
+        except (OSError, ValueError) as error:  # a file without a byte cannot be mapped: ValueError
+            self.fail(str(error), expected="a readable GGUF file", remedy="Check the file")
+
+    def fail(self, got: str, *, expected: str, remedy: str = "Download or convert the file again") -> NoReturn:
+        raise DataError(f"GGUF file {self.path}", got=got, expected=expected, remedy=remedy)
+
+    def read(self) -> tuple[dict[str, Any], dict[str, StoredTensor]]:
+        magic = bytes(self.content[:4])
+        if magic != b"GGUF":
+            self.fail(f"a file that begins with {magic!r}", expected="b'GGUF'", remedy="Name a GGUF file")
+        self.position = 4
+        version = self.number(4)
+        if version not in (2, 3):
+            self.fail(
+                f"version {version}",
+                expected="version 2 or 3, little-endian",
+                remedy="Convert the model again with a current llama.cpp",
+            )
+        num_tensors, num_fields = self.number(10), self.number(10)
+        metadata = {}
+        for _ in range(num_fields):
+            key = self.text()
+            metadata[key] = self.value(self.number(4))
+        infos = [self.tensor_info() for _ in range(num_tensors)]
+        alignment = metadata.get("general.alignment", _ALIGNMENT)
+        start = math.ceil(self.position / alignment) * alignment
+        content = np.frombuffer(self.content, dtype=np.uint8)
+        return metadata, {name: self.tensor(content, name, shape, kind, start + at) for name, shape, kind, at in infos}
+
+    def take(self, count: int) -> bytes:
+        """The next ``count`` bytes."""
+        taken = self.content[self.position : self.position + count]
+        if len(taken) < count:
+            self.fail(
+                f"a file of {len(self.content):,} bytes that ends in its header",
+                expected=f"{count:,} bytes more at {self.position:,}",
+            )
+        self.position += count
+        return taken
+
+    def number(self, kind: int) -> Any:
+        layout = _NUMBERS[kind]
+        return layout.unpack(self.take(layout.size))[0]
+
+    def text(self) -> str:
+        # Chat templates and tokens may hold bytes that are no UTF-8; they must not make a file unusable.
+        return self.take(self.number(10)).decode("utf-8", errors="replace")
+
+    def value(self, kind: int) -> Any:
+        if kind == _STRING:
+            return self.text()
+        if kind == _ARRAY:
+            return self.array(self.number(4), self.number(10))
+        if kind not in _NUMBERS:
+            self.fail(f"metadata of the unknown type {kind}", expected="types 0 to 12")
+        return self.number(kind)
+
+    def array(self, kind: int, count: int) -> list[Any]:
+        if kind in _NUMBERS:
+            layout = _NUMBERS[kind]
+            return list(struct.unpack(f"<{count}{layout.format[1:]}", self.take(count * layout.size)))
+        return [self.value(kind) for _ in range(count)]
+
+    def tensor_info(self) -> tuple[str, tuple[int, ...], int, int]:
+        """Name, shape, kind, and offset from where the tensors begin."""
+        name = self.text()
+        shape = [self.number(10) for _ in range(self.number(4))]
+        return name, tuple(reversed(shape)), self.number(4), self.number(10)
+
+    def tensor(
+        self, content: NDArray[np.uint8], name: str, shape: tuple[int, ...], kind: int, start: int
+    ) -> StoredTensor:
+        if kind not in KINDS:
+            self.fail(
+                f"tensor {name} in the number format {kind}",
+                expected=f"one of {', '.join(known for known, _, _ in KINDS.values())}",
+                remedy="Use the llamacpp engine: pip install 'tonggan[llamacpp]'",
+            )
+        kind_name, numbers, size = KINDS[kind]
+        if not shape or shape[-1] % numbers:
+            self.fail(f"tensor {name} of shape {shape} in {kind_name}", expected=f"rows of a multiple of {numbers}")
+        row = shape[-1] // numbers * size
+        end = start + math.prod(shape[:-1]) * row
+        if end > len(content):
+            self.fail(f"a file of {len(content):,} bytes", expected=f"at least {end:,}, for tensor {name}")
+        return StoredTensor(shape, kind_name, content[start:end].reshape(-1, row))

