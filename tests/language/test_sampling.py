@@ -54,7 +54,7 @@ def test_order_is_that_of_transformers():
         transformers.LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
                                  num_attention_heads=1)
     )  # fmt: skip
-    processors = model._get_logits_processor(config)
+    processors = model._get_logits_processor(config, input_ids_seq_length=30)
     settings = GenerationConfig(temperature=0.7, top_k=50, top_p=0.8, min_p=0.05, repetition_penalty=1.2)
     logits = random_logits()
     ids = torch.randint(1000, (7, 30), generator=torch.Generator().manual_seed(1))
