@@ -1,0 +1,282 @@
+"""The engine in compiled code: weights of 8 or 4 bits on a CPU, for the same models as ``torch``.
+
+It trains nothing. Steps of few tokens, which reading the weights limits, run in ``native/``; long prompts through
+PyTorch's matrix products.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tonggan.language.engine import Engine, Session
+from tonggan.language.gguf_file import GGUFFile
+from tonggan.language.kv_cache import KeyValueCache
+from tonggan.language.llama import LlamaConfig
+from tonggan.language.native_prompt import PromptWeights, run_prompt
+from tonggan.layers.rotary import rotary_table
+from tonggan.native.decoder import Decoder, DecoderShape, Format, Matrix, Vector, quantize
+
+_SHORT_PROMPT = 16
+"""Up to so many tokens a prompt runs through the decoder's own kernels."""
+_MATRICES = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj") + (
+    "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
+)  # fmt: skip
+_NORMS = ("input_layernorm.weight", "post_attention_layernorm.weight")
+_BIASES = ("self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias")
+_EMBEDDINGS, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
+
+
+class _Source(Protocol):
+    """Where weights come from, by Hugging Face's names."""
+
+    def format_of(self, name: str) -> Format:
+        """How the matrix will be stored."""
+        ...
+
+    def blocks(self, name: str) -> NDArray[np.uint8]:
+        """The matrix in that format, as GGUF's blocks ``[rows, bytes of a row]``."""
+        ...
+
+    def vector(self, name: str) -> Tensor:
+        """A norm's weight or a bias, float32."""
+        ...
+
+
+class _State:
+    """Weights in floats, to be quantized: layers to ``bits``, embeddings and head to 8 bits, as llama.cpp does."""
+
+    def __init__(self, state: Mapping[str, Tensor], *, bits: int) -> None:
+        self.state = state
+        self.bits = bits
+
+    def format_of(self, name: str) -> Format:
+        return Format.Q4_1 if self.bits == 4 and name not in (_EMBEDDINGS, _HEAD) else Format.Q8_0
+
+    def blocks(self, name: str) -> NDArray[np.uint8]:
+        return quantize(self.state[name], kind=self.format_of(name))
+
+    def vector(self, name: str) -> Tensor:
+        return self.state[name].detach().float()
+
+
+class _File:
+    """Weights of a GGUF file: its own blocks where the kernels have their format, 8 bits of the nearest elsewhere."""
+
+    def __init__(self, file: GGUFFile) -> None:
+        self.file = file
+
+    def format_of(self, name: str) -> Format:
+        kind = self.file.tensors[name].kind
+        return Format[kind] if kind in Format.__members__ else Format.Q8_0
+
+    def blocks(self, name: str) -> NDArray[np.uint8]:
+        if self.file.tensors[name].kind in Format.__members__:
+            return self.file.tensors[name].data
+        return quantize(torch.from_numpy(self.file.dequantize(name)), kind=Format.Q8_0)
+
+    def vector(self, name: str) -> Tensor:
+        return torch.from_numpy(self.file.dequantize(name)).float()
+
+
+class NativeEngine(Engine):
+    """A Llama-kind model in quantized weights. Made by ``from_state`` or ``from_gguf``.
+
+    Several sessions may be used from several threads; their steps take turns.
+
+    Raises:
+        ConfigError: there are no compiled kernels here, or they do not do the model's sizes.
+    """
+
+    name: ClassVar[str] = "native"
+
+    def __init__(self, config: LlamaConfig, source: _Source, *, num_threads: int | None, kernels: str | None) -> None:
+        self.config = config
+        self.vocab_size = config.vocab_size
+        self.dim = config.hidden_size
+        self.max_length = config.max_position_embeddings
+        self.decoder = _decoder(config, source, num_threads=num_threads or available_cores(), kernels=kernels)
+        cosine, sine = rotary_table(self.max_length, config.head_width, base=config.rope_theta, device=torch.device("cpu"))
+        self.decoder.set_rotary(cosine, sine)
+        self._turns = cosine, sine
+        self._vectors = self._load(source)
+        self._prompt_weights: PromptWeights | None = None
+
+    @classmethod
+    def from_state(
+        cls,
+        config: LlamaConfig,
+        state: Mapping[str, Tensor],
+        *,
+        bits: int = 8,
+        num_threads: int | None = None,
+        kernels: str | None = None,
+    ) -> NativeEngine:
+        """Quantize weights under Hugging Face's names.
+
+        Args:
+            config: the model's shape.
+            state: its weights, in any float format.
+            bits: 8 or 4 of a layer's weight, in groups of 32 with a scale, and a minimum for 4.
+            num_threads: of a step; None for one a core.
+            kernels: ``portable``, ``avx2`` or ``avx512``; None for the fastest that the processor runs.
+        """
+        assert bits in (4, 8)
+        return cls(config, _State(state, bits=bits), num_threads=num_threads, kernels=kernels)
+
+    @classmethod
+    def from_gguf(cls, file: GGUFFile, *, num_threads: int | None = None, kernels: str | None = None) -> NativeEngine:
+        """The weights of a GGUF file: Q8_0, Q4_0 and Q4_1 as they are, other kinds as the nearest of 8 bits."""
+        return cls(file.config, _File(file), num_threads=num_threads, kernels=kernels)
+
+    def _load(self, source: _Source) -> dict[int, Tensor]:
+        decoder, config = self.decoder, self.config
+        orders = {
+            Matrix.QUERY: _pairs_together(config.num_attention_heads, config.head_width),
+            Matrix.KEY: _pairs_together(config.num_key_value_heads, config.head_width),
+        }
+        vectors = {decoder.last_norm: source.vector("model.norm.weight")}
+        for layer in range(config.num_hidden_layers):
+            for kind in Matrix:
+                blocks = source.blocks(_name(layer, _MATRICES[kind] + ".weight"))
+                decoder.set_matrix(layer * len(Matrix) + kind, blocks[orders[kind]] if kind in orders else blocks)
+            for vector, name in enumerate(_NORMS):
+                vectors[layer * len(Vector) + vector] = source.vector(_name(layer, name))
+            for bias, (name, kind) in enumerate(zip(_BIASES, (Matrix.QUERY, Matrix.KEY, Matrix.VALUE), strict=True)):
+                if config.attention_bias:
+                    values = source.vector(_name(layer, name))
+                    number = layer * len(Vector) + Vector.QUERY_BIAS + bias
+                    vectors[number] = values[orders[kind]] if kind in orders else values
+        decoder.set_matrix(decoder.embeddings if not config.tie_word_embeddings else decoder.head, source.blocks(_EMBEDDINGS))
+        if not config.tie_word_embeddings:
+            decoder.set_matrix(decoder.head, source.blocks(_HEAD))
+        for number, values in vectors.items():
+            decoder.set_vector(number, values)
+        return vectors
+
+    @property
+    def prompt_weights(self) -> PromptWeights:
+        """The weights for long prompts, made when they are first asked for."""
+        if self._prompt_weights is None:
+            cosine, sine = self._turns
+            self._prompt_weights = PromptWeights(self.decoder, vectors=self._vectors, cosine=cosine, sine=sine)
+        return self._prompt_weights
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self.decoder.read_rows(self.decoder.embeddings, ids.flatten().cpu()).view(*ids.shape, self.dim)
+
+    @torch.no_grad()
+    def hidden(self, values: Tensor, *, mask: Tensor) -> Tensor:
+        session = self.session(len(values), capacity=values.shape[1])
+        hidden = torch.zeros(values.shape)
+        hidden[mask] = session.append(values[mask], rows=torch.arange(len(values)), counts=mask.sum(dim=1))
+        return hidden
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return self.decoder.logits(hidden.reshape(-1, self.dim)).view(*hidden.shape[:-1], self.vocab_size)
+
+    def session(self, num_rows: int, *, capacity: int) -> NativeSession:
+        return NativeSession(self, num_rows, capacity=capacity)
+
+
+class NativeSession(Session):
+    """A key-value cache in half precision, which the decoder and PyTorch both write and read."""
+
+    def __init__(self, engine: NativeEngine, num_rows: int, *, capacity: int) -> None:
+        assert capacity <= engine.max_length
+        self.engine = engine
+        self.num_rows = num_rows
+        self.capacity = capacity
+        self._cache = KeyValueCache(
+            engine.config, num_rows, capacity=capacity, device=torch.device("cpu"), dtype=torch.float16
+        )
+        self.lengths = self._cache.lengths
+
+    @torch.no_grad()
+    def prefill(self, values: Tensor, *, mask: Tensor, rows: Tensor) -> Tensor:
+        counts = mask.sum(dim=1)
+        last = counts.cumsum(0) - 1
+        packed = values[mask].float()
+        if len(packed) <= _SHORT_PROMPT:
+            return self._step(packed, rows=rows, counts=counts, outputs=last)[0]
+        hidden = run_prompt(self.engine.prompt_weights, packed, cache=self._cache, rows=rows, counts=counts)
+        return self.engine.logits(hidden[last])
+
+    @torch.no_grad()
+    def append(self, values: Tensor, *, rows: Tensor, counts: Tensor) -> Tensor:
+        """Append embeddings ``[N, D]``, ``counts[r]`` for each row in turn; the last hidden states ``[N, D]`` of all."""
+        if len(values) <= _SHORT_PROMPT:
+            return self._step(values.float(), rows=rows, counts=counts, outputs=torch.arange(len(values)))[1]
+        return run_prompt(self.engine.prompt_weights, values, cache=self._cache, rows=rows, counts=counts)
+
+    def step(self, ids: Tensor, *, rows: Tensor) -> Tensor:
+        counts = torch.full((len(rows),), ids.shape[1])
+        logits, _ = self._step(ids.flatten(), rows=rows, counts=counts, outputs=torch.arange(ids.numel()))
+        return logits.view(*ids.shape, -1)
+
+    def _step(self, values: Tensor, *, rows: Tensor, counts: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        starts = self.lengths[rows]
+        assert int((starts + counts).max()) <= self.capacity
+        firsts = starts - (counts.cumsum(0) - counts)
+        logits, hidden = self.engine.decoder.step(
+            values,
+            keys=self._cache.keys,
+            cached=self._cache.values,
+            rows=rows.repeat_interleave(counts),
+            positions=firsts.repeat_interleave(counts) + torch.arange(len(values)),
+            outputs=outputs,
+        )
+        self.lengths[rows] = starts + counts
+        return logits, hidden
+
+    def truncate(self, lengths: Tensor, *, rows: Tensor) -> None:
+        self._cache.truncate(lengths, rows=rows)
+
+    def copy(self, sources: Tensor, *, rows: Tensor) -> None:
+        self._cache.copy(sources, rows=rows)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _decoder(config: LlamaConfig, source: _Source, *, num_threads: int, kernels: str | None) -> Decoder:
+    shape = DecoderShape(
+        vocab_size=config.vocab_size,
+        dim=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_layers=config.num_hidden_layers,
+        num_heads=config.num_attention_heads,
+        num_key_value_heads=config.num_key_value_heads,
+        head_dim=config.head_width,
+        max_length=config.max_position_embeddings,
+        num_threads=num_threads,
+        epsilon=config.rms_norm_eps,
+    )
+    tied = config.tie_word_embeddings
+    return Decoder(
+        shape,
+        layers=[
+            [source.format_of(_name(layer, matrix + ".weight")) for matrix in _MATRICES]
+            for layer in range(config.num_hidden_layers)
+        ],
+        head=source.format_of(_EMBEDDINGS if tied else _HEAD),
+        embeddings=None if tied else source.format_of(_EMBEDDINGS),
+        kernels=kernels,
+    )
+
+
+def _name(layer: int, part: str) -> str:
+    return f"model.layers.{layer}.{part}"
+
+
+def _pairs_together(num_heads: int, width: int) -> NDArray[np.int64]:
+    """The order of rows that brings each head's rotary pairs (i, i + E/2) side by side."""
+    return np.arange(num_heads * width).reshape(num_heads, 2, width // 2).swapaxes(1, 2).ravel()
