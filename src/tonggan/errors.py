@@ -40,6 +40,10 @@ class DataError(TongganError):
     """A table, a column or its content cannot be used."""
 
 
+class UnsupportedModelError(DataError):
+    """The files of a language model are sound, but only another engine can run what they hold."""
+
+
 class UnreadableError(DataError):
     """The bytes of one picture or recording cannot be decoded. The row stays, with that modality absent."""
 
@@ -58,6 +62,14 @@ class InterruptedRunError(TrainingError):
 
 class BundleError(TongganError):
     """A run folder cannot be loaded: damaged, incomplete, or written by a newer format."""
+
+
+class QueueFullError(TongganError):
+    """As much work waits as was allowed to; later there may be room."""
+
+
+class TimeLimitError(TongganError):
+    """Work was not done in the time that it was given."""
 
 
 class MissingExtraError(TongganError):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.errors import DataError, MissingExtraError
+from tonggan.errors import MissingExtraError, UnsupportedModelError
 from tonggan.language.gguf_header import StoredTensor, read_header
 from tonggan.language.gguf_names import row_order, to_hugging_face
 from tonggan.language.llama import LlamaConfig
@@ -22,10 +22,6 @@ from tonggan.language.weight_shapes import check_shapes
 
 ARCHITECTURES = ("llama", "qwen2")
 """Values of ``general.architecture`` that ``LlamaConfig`` describes; files of Mistral say ``llama``."""
-
-
-class UnsupportedGGUFError(DataError):
-    """The file is a sound GGUF file of a model that only llama.cpp runs."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class GGUFFile:
 
     Raises:
         DataError: it is no GGUF file, damaged or cut short.
-        UnsupportedGGUFError: it holds another architecture than a Llama.
+        UnsupportedModelError: it holds another architecture than a Llama.
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,8 +89,8 @@ class GGUFFile:
             raise MissingExtraError.of("gguf", extra="language", purpose=f"reading {self.path}") from error
         return dequantize(tensor.data, GGMLQuantizationType[tensor.kind]).astype(np.float32).reshape(tensor.shape)
 
-    def _unsupported(self, got: str, *, expected: str) -> UnsupportedGGUFError:
-        return UnsupportedGGUFError(
+    def _unsupported(self, got: str, *, expected: str) -> UnsupportedModelError:
+        return UnsupportedModelError(
             f"GGUF file {self.path}",
             got=got,
             expected=expected,

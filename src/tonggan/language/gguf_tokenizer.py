@@ -1,14 +1,21 @@
-"""The tokenizer that a GGUF file's metadata describes, built with the tokenizers library. It reads no file itself."""
+"""The tokenizer that a GGUF file's metadata describes, built with the tokenizers library, and the way back.
+
+It reads and writes no file itself.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tonggan.errors import DataError
+from tonggan.errors import DataError, UnsupportedModelError
 from tonggan.language.tokenizer import Tokenizer
 
-_CONTROL, _USER_DEFINED = 3, 4
+if TYPE_CHECKING:
+    from tokenizers.pre_tokenizers import PreTokenizer
+
+_NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
 """Values of ``tokenizer.ggml.token_type``."""
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _LLAMA3 = (
@@ -23,6 +30,8 @@ _SPLITS: dict[str, tuple[str, ...]] = {
     "qwen2": (_QWEN2,),
 }
 """How text is cut into words before merges, by ``tokenizer.ggml.pre``: each pattern cuts what the last one left."""
+_PROBE = "It's  I'LL 12345 ½٣ x²\t\n\n  你好,world !!\r\n\n a\u3000b😀_ "
+"""Splits that cut this text alike are taken for the same."""
 _END_NAMES = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "</s>")
 """Control tokens that end a turn or a text under whatever key the metadata name them."""
 
@@ -31,14 +40,14 @@ def build(metadata: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer that ``metadata`` describe.
 
     Raises:
-        DataError: a kind of vocabulary, or of splitting text into words, that is not known to the letter.
+        UnsupportedModelError: a kind of vocabulary, or of splitting text into words, that is not known to the letter.
     """
     import tokenizers
-    from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
+    from tokenizers import AddedToken, decoders, models
 
     kind, split = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre")
     if kind != "gpt2" or split not in _SPLITS:
-        raise DataError(
+        raise UnsupportedModelError(
             "tokenizer of the GGUF file",
             got=f"kind {kind!r}, split {split!r}",
             expected=f"kind 'gpt2', split one of {', '.join(_SPLITS)}",
@@ -48,10 +57,7 @@ def build(metadata: Mapping[str, Any]) -> Tokenizer:
     vocabulary = {name: id_ for id_, name in enumerate(names)}
     merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
     library = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=split == "llama-bpe"))
-    library.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in _SPLITS[split]]
-        + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
+    library.pre_tokenizer = _splitter(split)
     library.decoder = decoders.ByteLevel()
     kinds = metadata.get("tokenizer.ggml.token_type", [])
     for id_, token_kind in enumerate(kinds):
@@ -72,3 +78,50 @@ def build(metadata: Mapping[str, Any]) -> Tokenizer:
         chat_template=metadata.get("tokenizer.chat_template"),
         names={key: names[id_] for key, id_ in texts.items() if id_ is not None},
     )
+
+
+def describe(tokenizer: Tokenizer, *, size: int) -> dict[str, Any]:
+    """The metadata from which ``build`` makes ``tokenizer`` again.
+
+    Args:
+        tokenizer: of the byte-level kind.
+        size: rows of the model's embedding table; ids beyond the tokenizer's are called unused.
+
+    Raises:
+        DataError: another kind of vocabulary, or a split that GGUF has no name for.
+    """
+    library = tokenizer.library
+    model = json.loads(library.to_str())["model"]
+    pieces = None if library.pre_tokenizer is None else library.pre_tokenizer.pre_tokenize_str(_PROBE)
+    split = next((name for name in _SPLITS if _splitter(name).pre_tokenize_str(_PROBE) == pieces), None)
+    if model["type"] != "BPE" or split is None:
+        raise DataError(
+            "tokenizer to export",
+            got=f"kind {model['type']}, a split without a name",
+            expected=f"byte-level BPE, split as one of {', '.join(_SPLITS)}",
+            remedy="Convert the model's folder with llama.cpp's own convert_hf_to_gguf.py",
+        )
+    tokens, kinds = [f"[UNUSED{id_}]" for id_ in range(size)], [_UNUSED] * size
+    for token, id_ in model["vocab"].items():
+        tokens[id_], kinds[id_] = token, _NORMAL
+    for id_, added in library.get_added_tokens_decoder().items():
+        tokens[id_], kinds[id_] = added.content, _CONTROL if added.special else _USER_DEFINED
+    metadata = {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": split,
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": kinds,
+        "tokenizer.ggml.merges": [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]],
+        "tokenizer.ggml.bos_token_id": library.token_to_id(tokenizer.names.get("bos_token", "")),
+        "tokenizer.ggml.eos_token_id": tokenizer.ends[0] if tokenizer.ends else None,
+        "tokenizer.ggml.add_bos_token": tokenizer.start is not None,
+        "tokenizer.chat_template": tokenizer.chat_template,
+    }
+    return {key: value for key, value in metadata.items() if value is not None}
+
+
+def _splitter(split: str) -> PreTokenizer:
+    from tokenizers import Regex, pre_tokenizers
+
+    cuts = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in _SPLITS[split]]
+    return pre_tokenizers.Sequence([*cuts, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])

@@ -201,7 +201,9 @@ class LlamaBody(nn.Module):
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        # Llama draws the numbers; nn.Embedding would draw them before, in vain.
+        empty = torch.empty(config.vocab_size, config.hidden_size)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, _weight=empty)
         self.layers = nn.ModuleList(LlamaLayer(config, layer) for layer in range(config.num_hidden_layers))
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
 
@@ -225,6 +227,8 @@ class Llama(nn.Module):
         """Normal weights of 0.02, less for those that end a residual branch, whose sum grows with depth (GPT-2)."""
         narrow = 0.02 / math.sqrt(2 * self.config.num_hidden_layers)
         for name, parameter in self.named_parameters():
+            if parameter.is_meta:
+                continue  # only its shape is wanted, and PyTorch would import its compiler to draw nothing
             if parameter.dim() == 2:
                 nn.init.normal_(parameter, std=narrow if name.endswith(("o_proj.weight", "down_proj.weight")) else 0.02)
             elif name.endswith("bias"):

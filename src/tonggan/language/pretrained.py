@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from tonggan.errors import ConfigError, MissingExtraError
+from tonggan.errors import ConfigError, MissingExtraError, UnsupportedModelError
 from tonggan.language.checkpoint_folder import CheckpointFolder
 from tonggan.language.engine import Engine
-from tonggan.language.gguf_file import GGUFFile, UnsupportedGGUFError
+from tonggan.language.gguf_file import GGUFFile
 from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.model import LanguageModel
 from tonggan.language.tokenizer import Tokenizer
@@ -148,7 +148,8 @@ def open_model(
         return _open_llamacpp(path, bits=bits, max_length=max_length)
     try:
         pretrained = Pretrained(path)
-    except UnsupportedGGUFError as error:
+        tokenizer = pretrained.tokenizer
+    except UnsupportedModelError as error:
         if engine != "auto":
             raise
         (progress or Progress()).say(f"Engine llamacpp, because {path.name} has {error.got}.")
@@ -164,7 +165,31 @@ def open_model(
             remedy="Leave bits out, or use engine native",
         )
     chosen = _torch_engine(pretrained) if engine == "torch" else _native_engine(pretrained, bits)
-    return LanguageModel(chosen, pretrained.tokenizer, name=pretrained.name)
+    return LanguageModel(chosen, tokenizer, name=pretrained.name)
+
+
+def engine_for(
+    model: Llama,
+    *,
+    engine: Literal["auto", "torch", "native"] = "auto",
+    bits: Literal[4, 8] | None = None,
+    progress: Progress | None = None,
+) -> Engine:
+    """An engine that decodes with the weights of ``model``, which has no adapters.
+
+    Args:
+        model: in memory.
+        engine: as in ``open_model``.
+        bits: of the native engine's weights, 8 by default.
+        progress: told which engine auto takes where it is not the fastest.
+    """
+    if engine == "auto":
+        engine = _choose(progress or Progress())
+    if engine == "torch":
+        return TorchEngine(model.eval().requires_grad_(False))
+    from tonggan.language.native_engine import NativeEngine
+
+    return NativeEngine.from_state(model.config, model.state_dict(), bits=bits or 8)
 
 
 def _choose(progress: Progress) -> Literal["torch", "native"]:

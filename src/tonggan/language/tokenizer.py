@@ -5,6 +5,7 @@ It knows no model and no roles of a chat; it only carries the chat template that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ class Tokenizer:
     """A vocabulary and the rules that cut text into it.
 
     Attributes:
+        library: the tokenizers library's own, for parts that need it.
         size: token ids run from 0 to one less.
         start: id that opens every sequence; None where the model wants none.
         ends: ids that end a turn or a text; the first is the one to train with.
@@ -37,7 +39,7 @@ class Tokenizer:
         chat_template: str | None = None,
         names: Mapping[str, str] | None = None,
     ) -> None:
-        self._library = library
+        self.library = library
         self.size = 1 + max(library.get_vocab(with_added_tokens=True).values())
         self.start = start
         self.ends = tuple(ends)
@@ -54,13 +56,13 @@ class Tokenizer:
             special: read names of control tokens such as ``<|im_start|>`` as these tokens. Never so for text that a
                 user wrote: it must not be able to end its own turn.
         """
-        library = self._library if special else self._plain
+        library = self.library if special else self._plain
         ids: list[int] = library.encode(text, add_special_tokens=False).ids
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids``; control tokens leave nothing, and bytes that are no UTF-8 become U+FFFD."""
-        text: str = self._library.decode(list(ids), skip_special_tokens=True)
+        text: str = self.library.decode(list(ids), skip_special_tokens=True)
         return text
 
     def bytes_of(self, id_: int) -> bytes:
@@ -70,22 +72,14 @@ class Tokenizer:
     @cached_property
     def _bytes(self) -> list[bytes]:
         """The bytes of every token."""
-        byte_of = {char: byte for byte, char in enumerate(_byte_characters())}
-        found = []
-        for id_ in range(self.size):
-            token = None if id_ in self._special else self._library.id_to_token(id_)
-            if token is None:
-                found.append(b"")
-            elif all(char in byte_of for char in token):
-                found.append(bytes(byte_of[char] for char in token))
-            else:
-                found.append(token.encode())
-        return found
+        spell = _spell_byte_level if "ByteLevel" in repr(self.library.decoder) else _spell_sentence_piece
+        names = [None if id_ in self._special else self.library.id_to_token(id_) for id_ in range(self.size)]
+        return [b"" if name is None else spell(name) for name in names]
 
     def state(self) -> dict[str, Any]:
         """The tokenizer as JSON."""
         return {
-            "tokenizer": self._library.to_str(),
+            "tokenizer": self.library.to_str(),
             "start": self.start,
             "ends": list(self.ends),
             "chat_template": self.chat_template,
@@ -162,3 +156,17 @@ def _byte_characters() -> list[str]:
     visible = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
     spare = iter(range(256, 512))
     return [chr(byte if byte in visible else next(spare)) for byte in range(256)]
+
+
+_BYTE_OF = {character: byte for byte, character in enumerate(_byte_characters())}
+
+
+def _spell_byte_level(token: str) -> bytes:
+    """Bytes of a token; one that was added is written as it is."""
+    return bytes(_BYTE_OF[character] for character in token) if _BYTE_OF.keys() >= set(token) else token.encode()
+
+
+def _spell_sentence_piece(token: str) -> bytes:
+    """Bytes of a token of SentencePiece, which writes a space as ``▁`` and a lone byte as ``<0x0A>``."""
+    byte = re.fullmatch("<0x([0-9A-F]{2})>", token)
+    return token.replace("▁", " ").encode() if byte is None else bytes.fromhex(byte[1])

@@ -1,0 +1,106 @@
+"""A Llama and its tokenizer written as a GGUF file, for llama.cpp and all that builds on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonggan.errors import MissingExtraError
+from tonggan.files import whole_file
+from tonggan.language.gguf_names import row_order, to_gguf
+from tonggan.language.gguf_tokenizer import describe
+from tonggan.language.llama import Llama, LlamaConfig
+from tonggan.language.tokenizer import Tokenizer
+from tonggan.language.weight_shapes import check_shapes
+
+_FILE_TYPES = {"f32": 0, "f16": 1, "q8_0": 7}
+
+
+def export_gguf(
+    model: Llama, tokenizer: Tokenizer, path: Path, *, name: str, kind: Literal["f32", "f16", "q8_0"] = "f16"
+) -> None:
+    """Write ``model`` and ``tokenizer`` to ``path``, which appears whole or not at all.
+
+    Args:
+        model: without adapters; merge them first.
+        tokenizer: of the byte-level kind.
+        path: a file, replaced where it exists.
+        name: of the model, for its metadata.
+        kind: number format of the matrices. Vectors stay float32, and so do rows that 32 does not divide stay float16
+            in ``q8_0``.
+
+    Raises:
+        DataError: the model carries adapters, or the tokenizer cannot be written to the letter.
+        MissingExtraError: the package gguf is not installed.
+        OSError: the file cannot be written.
+    """
+    try:
+        from gguf import GGUFWriter
+    except ImportError as error:
+        raise MissingExtraError.of("gguf", extra="language", purpose="writing GGUF files") from error
+    shapes = {key: tuple(weight.shape) for key, weight in model.state_dict().items()}
+    check_shapes(model.config, shapes, who="model to export")
+    tokens = describe(tokenizer, size=model.config.vocab_size)
+    with whole_file(path) as partial:
+        # Rotary pairs lie in Hugging Face's order in files of Qwen2, and as neighbors in those of Llama.
+        writer = GGUFWriter(partial, "qwen2" if model.config.attention_bias else "llama")
+        _write_config(writer, model.config, name=name, kind=kind)
+        for key, value in tokens.items():
+            _write_value(writer, key, value)
+        for gguf_name, values, raw_kind in _tensors(model, kind):
+            writer.add_tensor(gguf_name, values, raw_dtype=raw_kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+
+
+def _write_config(writer: Any, config: LlamaConfig, *, name: str, kind: str) -> None:
+    writer.add_name(name)
+    writer.add_file_type(_FILE_TYPES[kind])
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(config.head_width)
+    writer.add_value_length(config.head_width)
+    writer.add_rope_dimension_count(config.head_width)
+    writer.add_rope_freq_base(config.rope_theta)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+
+
+def _write_value(writer: Any, key: str, value: Any) -> None:
+    """Metadata of the tokenizer: texts, lists, switches and ids."""
+    if isinstance(value, str):
+        writer.add_string(key, value)
+    elif isinstance(value, bool):
+        writer.add_bool(key, value)
+    elif isinstance(value, int):
+        writer.add_uint32(key, value)
+    else:
+        writer.add_array(key, value)
+
+
+def _tensors(model: Llama, kind: str) -> Iterator[tuple[str, NDArray[Any], Any]]:
+    """GGUF's name, numbers and number format of each weight."""
+    from gguf import GGMLQuantizationType
+    from gguf.quants import quantize
+
+    for key, weight in model.state_dict().items():
+        values = weight.detach().float().cpu().numpy()
+        order = None if model.config.attention_bias else row_order(key, model.config, exporting=True)
+        if order is not None:
+            values = np.ascontiguousarray(values[order])
+        if values.ndim == 1 or kind == "f32":
+            yield to_gguf(key), values, None
+        elif kind == "f16" or values.shape[-1] % 32:
+            yield to_gguf(key), values.astype(np.float16), None
+        else:
+            yield to_gguf(key), quantize(values, GGMLQuantizationType.Q8_0), GGMLQuantizationType.Q8_0
