@@ -1,0 +1,87 @@
+"""``tonggan serve``: runs and language models behind OpenAI's API shapes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+SERVE_EXAMPLES = """
+[bold]Examples[/]
+
+  tonggan serve smollm2
+
+  tonggan serve runs/first runs/captions --port 9000
+
+  tonggan serve model.gguf --host 0.0.0.0 --api-key-file keys.txt
+"""
+
+
+class EngineChoice(StrEnum):
+    """What decodes."""
+
+    auto = "auto"
+    torch = "torch"
+    native = "native"
+    llamacpp = "llamacpp"
+
+
+class BitsChoice(StrEnum):
+    """Bits of a weight."""
+
+    four = "4"
+    eight = "8"
+
+
+_BITS: dict[BitsChoice | None, Literal[4, 8] | None] = {None: None, BitsChoice.four: 4, BitsChoice.eight: 8}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file to ``app``."""
+    app.command(epilog=SERVE_EXAMPLES)(serve)
+
+
+def serve(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN|MODEL…", help="Folders of finished runs, 'smollm2', model folders, .gguf files."),
+    ],
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines come.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    api_key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File of keys, one a line; clients must show one of them.")
+    ] = None,
+    engine: Annotated[EngineChoice, typer.Option(help="What decodes texts.")] = EngineChoice.auto,
+    bits: Annotated[BitsChoice | None, typer.Option(help="Bits of each weight of the native engine.")] = None,
+    slots: Annotated[int | None, typer.Option(help="Texts written at the same time, for each model.")] = None,
+    queue: Annotated[int | None, typer.Option(help="Texts or rows that may wait; more are answered with 429.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Tokens that a text may take, its prompt included.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds that a request may take.")] = None,
+    max_bytes: Annotated[int | None, typer.Option(help="Bytes of a request.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="Pixels of an uploaded picture.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Seconds of an uploaded recording.")] = None,
+) -> None:
+    """Serve finished runs and language models over HTTP, in the shapes of OpenAI's API.
+
+    Ctrl-C finishes what was begun and stops; a second one stops at once.
+    """
+    from tonggan.cli.console import console_progress
+    from tonggan.serving.authentication import Keys
+    from tonggan.serving.config import ServerConfig
+    from tonggan.serving.open import open_services
+    from tonggan.serving.server import bind, require_packages, serve
+
+    require_packages()
+    limits: dict[str, Any] = {
+        "slots": slots, "queue": queue, "max_length": max_length, "timeout": timeout,
+        "max_bytes": max_bytes, "max_pixels": max_pixels, "max_seconds": max_seconds,
+    }  # fmt: skip
+    given = {name: value for name, value in limits.items() if value is not None}
+    config = ServerConfig.parse(given, who="tonggan serve")
+    keys = Keys() if api_key_file is None else Keys.from_file(api_key_file)
+    with bind(host, port) as listening, console_progress() as progress:
+        services = open_services(models, engine=engine.value, bits=_BITS[bits], config=config, progress=progress)
+        serve(services, listening=listening, config=config, keys=keys, progress=progress)

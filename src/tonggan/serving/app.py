@@ -1,0 +1,89 @@
+"""The application: guard, meter, routes, and errors in OpenAI's shape. It opens no model and no port."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from tonggan.errors import TongganError
+from tonggan.serving.authentication import Keys
+from tonggan.serving.config import ServerConfig
+from tonggan.serving.context import Context
+from tonggan.serving.failures import error_body, failure_of
+from tonggan.serving.guard import Guard
+from tonggan.serving.metrics import Meter, Metrics
+from tonggan.serving.routes import chat, completions, embeddings, predict, status
+from tonggan.serving.services import Service
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+_logger = logging.getLogger(__name__)
+_RETRY_AFTER = "1"
+
+
+def create_app(services: Sequence[Service], *, config: ServerConfig, keys: Keys, loopback_only: bool) -> FastAPI:
+    """The ASGI application that serves ``services``; when it shuts down it closes them.
+
+    Args:
+        services: with names that differ.
+        config: limits.
+        keys: of clients.
+        loopback_only: whether to take requests to this machine's own names only.
+    """
+    from importlib.metadata import version
+
+    from fastapi import FastAPI
+
+    named = {service.name: service for service in services}
+    context = Context(named, config, Metrics(named))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        for service in services:
+            service.close()
+
+    app = FastAPI(title="Tonggan", version=version("tonggan"), lifespan=lifespan)
+    for route in (status, chat, completions, embeddings, predict):
+        route.register(app, context)
+    _register_failures(app)
+    app.add_middleware(Guard, keys=keys, max_bytes=config.max_bytes, loopback_only=loopback_only)
+    app.add_middleware(Meter, metrics=context.metrics)  # the last one added is the first one reached
+    return app
+
+
+def _register_failures(app: FastAPI) -> None:
+    """Every error leaves in OpenAI's shape."""
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.responses import JSONResponse
+    from starlette.exceptions import HTTPException
+
+    async def named(_: Any, error: Exception) -> JSONResponse:
+        code, body = failure_of(error)
+        headers = {"Retry-After": _RETRY_AFTER} if code == 429 else None
+        return JSONResponse(body, status_code=code, headers=headers)
+
+    async def invalid(_: Any, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        problems = [
+            (".".join(str(part) for part in each["loc"] if part != "body"), each["msg"]) for each in error.errors()
+        ]
+        message = "; ".join(f"{where}: {what}" if where else what for where, what in problems)
+        return JSONResponse(error_body(message, status=400, param=problems[0][0] or None), status_code=400)
+
+    async def refused(_: Any, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        body = error_body(str(error.detail), status=error.status_code)
+        return JSONResponse(body, status_code=error.status_code, headers=error.headers)
+
+    async def unexpected(_: Any, error: Exception) -> JSONResponse:
+        _logger.error("a request failed", exc_info=error)
+        return JSONResponse(failure_of(error)[1], status_code=500)
+
+    app.add_exception_handler(TongganError, named)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(Exception, unexpected)

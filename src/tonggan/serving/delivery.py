@@ -1,0 +1,76 @@
+"""From the threads that write to the event loop that answers: the pieces of a request's texts, as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from tonggan.language.prompt import Generation, Piece
+from tonggan.language.settings import GenerationConfig
+from tonggan.serving.job import Job
+
+
+class Delivery:
+    """The texts of one request: one job for each of ``settings``, each with its prompt.
+
+    Args:
+        prompts: of the jobs, made by the model.
+        settings: of the jobs.
+        timeout: seconds that all of it may take.
+
+    Must be made in the event loop that will read it.
+    """
+
+    def __init__(self, prompts: Sequence[Any], *, settings: Sequence[GenerationConfig], timeout: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._arrived: asyncio.Queue[tuple[int, Piece | Exception]] = asyncio.Queue()
+        self.jobs = [
+            Job(prompt, each, self._receiver(index), timeout)
+            for index, (prompt, each) in enumerate(zip(prompts, settings, strict=True))
+        ]
+
+    def _receiver(self, index: int) -> Callable[[Piece | Exception], None]:
+        def receive(piece: Piece | Exception) -> None:
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._arrived.put_nowait, (index, piece))
+
+        return receive
+
+    async def pieces(self) -> AsyncIterator[tuple[int, Piece]]:
+        """The number of a job and its next piece, until all have ended.
+
+        Raises:
+            TongganError: one job failed; the others are cancelled.
+        """
+        going = len(self.jobs)
+        while going:
+            index, piece = await self._arrived.get()
+            if isinstance(piece, Exception):
+                self.cancel()
+                raise piece
+            going -= piece.finish is not None
+            yield index, piece
+
+    async def whole(self) -> list[Generation]:
+        """The texts, once all have ended."""
+        received: list[list[Piece]] = [[] for _ in self.jobs]
+        async for index, piece in self.pieces():
+            received[index].append(piece)
+        return [_join(pieces) for pieces in received]
+
+    def cancel(self) -> None:
+        """Nobody reads on; rows and places in the queue become free."""
+        for job in self.jobs:
+            job.cancel()
+
+
+def _join(pieces: Sequence[Piece]) -> Generation:
+    finish = pieces[-1].finish
+    assert finish is not None
+    return Generation(
+        "".join(piece.text for piece in pieces),
+        [id_ for piece in pieces for id_ in piece.token_ids],
+        [each for piece in pieces for each in piece.logprobs],
+        finish,
+    )

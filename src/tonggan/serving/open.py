@@ -1,0 +1,90 @@
+"""From the names on a command line to services: folders of finished runs, and language models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from tonggan.decoders import LanguageHead
+from tonggan.errors import ConfigError
+from tonggan.language.pretrained import engine_for, open_model
+from tonggan.progress import Progress
+from tonggan.runs.bundle import INDEX, RECIPE, Bundle
+from tonggan.runs.speaker import Speaker
+from tonggan.serving.config import ServerConfig
+from tonggan.serving.services import RowService, Service, TextService
+
+EngineName = Literal["auto", "torch", "native", "llamacpp"]
+
+
+def open_services(
+    names: Sequence[str],
+    *,
+    engine: EngineName = "auto",
+    bits: Literal[4, 8] | None = None,
+    config: ServerConfig,
+    progress: Progress,
+) -> list[Service]:
+    """A service for each of ``names``, called by the last part of its path.
+
+    Args:
+        names: folders of runs, or what ``open_model`` opens.
+        engine: of language models; a run that writes text takes no ``llamacpp``.
+        bits: of each weight.
+        config: limits.
+        progress: told what is opened.
+
+    Raises:
+        ConfigError: two of them have one name.
+        TongganError: one cannot be opened.
+    """
+    called = [Path(name).stem if Path(name).suffix == ".gguf" else Path(name).name for name in names]
+    twice = next((name for name in called if called.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(
+            "models to serve",
+            got=f"two that are called '{twice}'",
+            expected="names that differ",
+            remedy="Rename one of the folders or files",
+        )
+    services = []
+    for path, name in progress.track(list(zip(names, called, strict=True)), label="Opening models"):
+        if any((Path(path) / file).exists() for file in (INDEX, RECIPE)):
+            services.append(_open_run(Path(path), name, engine, bits, config, progress))
+        else:
+            model = open_model(
+                path,
+                engine=engine,
+                bits=bits,
+                max_length=config.max_length if engine == "llamacpp" else None,  # which reserves room for all at once
+                num_parallel=config.slots,
+                progress=progress,
+            )
+            services.append(Service(name, texts=TextService(model, config=config)))
+    return services
+
+
+def _open_run(
+    folder: Path,
+    name: str,
+    engine: EngineName,
+    bits: Literal[4, 8] | None,
+    config: ServerConfig,
+    progress: Progress,
+) -> Service:
+    bundle = Bundle.load(folder)
+    rows = RowService(bundle, config=config)
+    head = bundle.model.head
+    if not isinstance(head, LanguageHead):
+        return Service(name, rows=rows)
+    if engine == "llamacpp":
+        raise ConfigError(
+            f"run {folder}",
+            got="--engine llamacpp",
+            expected="an engine that reads what the run's encoders write: torch or native",
+            remedy="Leave --engine out",
+        )
+    chosen = engine_for(head.merged(), engine=engine, bits=bits, progress=progress)
+    speaker = Speaker(bundle, engine=chosen, name=name)
+    return Service(name, texts=TextService(speaker.model, config=config, conversation=speaker.prompt), rows=rows)

@@ -1,0 +1,154 @@
+"""Rows of a request to a trained run: checked, decoded and batched in memory. Nothing of them touches the disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tonggan.errors import UnreadableError
+from tonggan.evaluation.predict import evaluating
+from tonggan.modalities import Modality, NumberConfig, TableRow
+from tonggan.modalities.base import MediaModality
+from tonggan.runs.bundle import Bundle
+from tonggan.serving.config import ServerConfig
+from tonggan.serving.failures import RefusedError
+from tonggan.serving.media import bytes_of_url, check_media
+from tonggan.tokens import Arrays, Batch
+
+Row = Mapping[str, Any]
+"""A row by column: a decoded picture or recording, a text, a number or a category; what is absent is not in it."""
+
+
+class RowModel:
+    """A bundle that reads rows.
+
+    Args:
+        bundle: the trained run.
+        config: the limits of files.
+    """
+
+    def __init__(self, bundle: Bundle, *, config: ServerConfig) -> None:
+        self._bundle = bundle
+        self._config = config
+        self._modality_of: dict[str, Modality[Any]] = {}
+        for name, modality in bundle.modalities.items():
+            columns = modality.columns if isinstance(modality, TableRow) else [name]
+            self._modality_of.update(dict.fromkeys(columns, modality))
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The kind of each column that is read, by name."""
+        return {name: self._kind(name) for name in self._modality_of}
+
+    def read(self, cells: Mapping[str, Any], *, param: str) -> Row:
+        """A row of a request. Pictures and recordings are data URLs or bytes; null and "" are absent.
+
+        Raises:
+            RefusedError: an unknown column, a cell of the wrong kind, or nothing at all.
+        """
+        unknown = [name for name in cells if name not in self._modality_of]
+        if unknown:
+            raise self._refused(param, got=f"a column '{unknown[0]}'", remedy="Correct the name, or leave it out")
+        row = {
+            name: self._cell(name, cell, param=f"{param}.{name}")
+            for name, cell in cells.items()
+            if cell not in (None, "", b"")
+        }
+        if not row:
+            raise self._refused(param, got="an empty row", remedy="Give at least one of the columns")
+        return row
+
+    def read_content(self, content: str, *, param: str) -> Row:
+        """The row that has ``content`` alone: a text, or a picture or a recording as a data URL.
+
+        Raises:
+            RefusedError: the model reads no such thing, or several, so that it does not say which one this is.
+        """
+        kind: str = "text"
+        if content.startswith("data:"):
+            kind = check_media(bytes_of_url(content, param=param), config=self._config, param=param)
+        names = [name for name, own in self.columns.items() if own == kind]
+        if len(names) != 1:
+            remedy = 'Send an object that names the column, e.g. {"column": "…"}'
+            raise self._refused(param, got=f"one {kind}, of which the model reads {len(names)} columns", remedy=remedy)
+        return self.read({names[0]: content}, param=param)
+
+    def predict(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """``prediction`` of each row and, where the task has them, ``probabilities`` by class."""
+        task = self._bundle.task
+        with evaluating(self._bundle.model) as device:
+            outputs = task.predict(self._bundle.model, self._batch(rows).to(device)).float().cpu()
+            probabilities = task.probabilities(outputs)
+        answers: list[dict[str, Any]] = [{"prediction": prediction} for prediction in task.decode(outputs)]
+        if probabilities is not None:
+            for answer, numbers in zip(answers, probabilities.tolist(), strict=True):
+                answer["probabilities"] = dict(zip(task.labels, numbers, strict=True))
+        return answers
+
+    def embed(self, rows: Sequence[Row]) -> list[Tensor]:
+        """One vector ``[D]`` for each row."""
+        with evaluating(self._bundle.model) as device:
+            return list(self._bundle.model.embed(self._batch(rows).to(device).inputs).float().cpu())
+
+    def _batch(self, rows: Sequence[Row]) -> Batch:
+        inputs: dict[str, Arrays] = {}
+        for name, modality in self._bundle.modalities.items():
+            items = rows if isinstance(modality, TableRow) else [row.get(name) for row in rows]
+            inputs[name] = modality.collate(items)
+        return Batch(torch.arange(len(rows)), inputs)
+
+    def _kind(self, name: str) -> str:
+        modality = self._modality_of[name]
+        return modality.config.columns[name].kind if isinstance(modality, TableRow) else modality.kind
+
+    def _cell(self, name: str, cell: Any, *, param: str) -> Any:
+        modality = self._modality_of[name]
+        if isinstance(modality, MediaModality):
+            return self._medium(modality, cell, param=param)
+        kind = self._kind(name)
+        if isinstance(modality, TableRow) and isinstance(modality.config.columns[name], NumberConfig):
+            try:
+                number = float(cell)
+            except (TypeError, ValueError):
+                number = math.nan
+            if not math.isfinite(number):
+                raise _wrong_kind(cell, kind, param=param)
+            return number
+        if not isinstance(cell, str if kind == "text" else str | int | float | bool):
+            raise _wrong_kind(cell, kind, param=param)
+        return cell
+
+    def _medium(self, modality: MediaModality[Any], cell: Any, *, param: str) -> Any:
+        if not isinstance(cell, str | bytes):
+            raise _wrong_kind(cell, modality.kind, param=param)
+        raw = bytes_of_url(cell, param=param) if isinstance(cell, str) else cell
+        kind = check_media(raw, config=self._config, param=param)
+        if kind != modality.kind:
+            raise RefusedError(
+                param,
+                got=f"a file of kind {kind}",
+                expected=f"one of kind {modality.kind}",
+                remedy="Send it in the right column",
+                param=param,
+            )
+        try:
+            return modality.decode(raw)
+        except UnreadableError as error:
+            raise RefusedError(
+                param, got=error.got, expected=error.expected, remedy="Send the whole, undamaged file", param=param
+            ) from error
+
+    def _refused(self, param: str, *, got: str, remedy: str) -> RefusedError:
+        columns = ", ".join(f"{name} ({kind})" for name, kind in self.columns.items())
+        return RefusedError(param, got=got, expected=f"the columns {columns}", remedy=remedy, param=param)
+
+
+def _wrong_kind(cell: Any, kind: str, *, param: str) -> RefusedError:
+    shown = repr(cell)[:40]
+    return RefusedError(
+        param, got=shown, expected=f"a cell of kind {kind}", remedy="Correct the cell, or leave it out", param=param
+    )

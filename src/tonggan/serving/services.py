@@ -1,0 +1,144 @@
+"""What a server serves: models that write texts, trained runs that read rows, and runs that do both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tonggan.language.chat import Message
+from tonggan.language.model import LanguageModel
+from tonggan.language.prompt import Prompt
+from tonggan.runs.bundle import Bundle
+from tonggan.serving.batcher import Batcher
+from tonggan.serving.config import ServerConfig
+from tonggan.serving.failures import RefusedError
+from tonggan.serving.infill import infill_prompt
+from tonggan.serving.rows import Row, RowModel
+from tonggan.serving.scheduler import Scheduler
+from tonggan.serving.streams import Streams
+from tonggan.serving.writer import Writer
+
+
+class TextService:
+    """A model that writes texts, with what lets many requests share it.
+
+    Args:
+        model: a ``LanguageModel``, or another one with its methods that batches by itself.
+        config: how much at once.
+        conversation: makes the prompt of a conversation; the model's own by default.
+    """
+
+    def __init__(
+        self, model: Any, *, config: ServerConfig, conversation: Callable[[Sequence[Message]], Any] | None = None
+    ) -> None:
+        self.model = model
+        self.conversation = conversation or model.prompt
+        self.tokenizer = model.tokenizer if isinstance(model, LanguageModel) else None
+        self.writer: Writer
+        if isinstance(model, LanguageModel):
+            self.writer = Scheduler(model, slots=config.slots, queue=config.queue, max_length=config.max_length)
+        else:
+            self.writer = Streams(model, slots=config.slots, queue=config.queue)
+        self.embeddings = Batcher(self._embed, max_items=config.batch_rows, wait=config.batch_wait, queue=config.queue)
+
+    def completion(self, prompt: str | list[int], *, suffix: str | None) -> Any:
+        """The prompt of a text to continue, or of one to fill in before ``suffix``.
+
+        Raises:
+            RefusedError: token ids that are none, or a model that cannot do it.
+            DataError: nothing to continue.
+        """
+        if self.tokenizer is None and (suffix is not None or not isinstance(prompt, str)):
+            raise self._lacks_tokenizer("suffix" if suffix is not None else "prompt", got="a suffix or token ids")
+        if isinstance(prompt, str):
+            if suffix is None:
+                return self.model.prompt(prompt)
+            assert self.tokenizer is not None
+            return infill_prompt(self.tokenizer, prompt, suffix=suffix)
+        vocab_size = self.model.engine.vocab_size
+        if not prompt or suffix is not None or not all(0 <= id_ < vocab_size for id_ in prompt):
+            raise RefusedError(
+                "prompt",
+                got="token ids",
+                expected=f"one or more from 0 to {vocab_size - 1}, without a suffix",
+                remedy="Send the text itself",
+                param="prompt",
+            )
+        return Prompt((torch.tensor(prompt),))
+
+    def require_tokens(self, param: str) -> None:
+        """Nothing, where the model tells its tokens, which ``param`` needs.
+
+        Raises:
+            RefusedError: it does not.
+        """
+        if self.tokenizer is None:
+            raise self._lacks_tokenizer(param, got="a request for tokens")
+
+    def bytes_of(self, id_: int) -> bytes:
+        """The bytes that a token stands for, of a model that tells."""
+        assert self.tokenizer is not None
+        return self.tokenizer.bytes_of(id_)
+
+    def close(self) -> None:
+        """Finish what was begun, then free the threads."""
+        self.embeddings.close()
+        self.writer.close()
+
+    def _embed(self, texts: Sequence[str]) -> list[Tensor]:
+        vectors: Tensor = self.writer.call(partial(self.model.embed, texts)).result()
+        return list(vectors)
+
+    def _lacks_tokenizer(self, param: str, *, got: str) -> RefusedError:
+        return RefusedError(
+            param,
+            got=got,
+            expected="text only: the llamacpp engine keeps its tokens to itself",
+            remedy="Leave it out, or serve the model with another --engine",
+            param=param,
+        )
+
+
+class RowService:
+    """A trained run that reads rows.
+
+    Args:
+        bundle: the run.
+        config: limits of files and batches.
+    """
+
+    def __init__(self, bundle: Bundle, *, config: ServerConfig) -> None:
+        self.model = RowModel(bundle, config=config)
+        self.predictions: Batcher[Row, dict[str, Any]] = Batcher(
+            self.model.predict, max_items=config.batch_rows, wait=config.batch_wait, queue=config.queue
+        )
+        self.embeddings: Batcher[Row, Tensor] = Batcher(
+            self.model.embed, max_items=config.batch_rows, wait=config.batch_wait, queue=config.queue
+        )
+
+    def close(self) -> None:
+        """Finish what was begun, then free the threads."""
+        self.predictions.close()
+        self.embeddings.close()
+
+
+@dataclass(frozen=True)
+class Service:
+    """One entry of ``/v1/models``."""
+
+    name: str
+    texts: TextService | None = None
+    rows: RowService | None = None
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def close(self) -> None:
+        """Finish what was begun."""
+        for part in (self.texts, self.rows):
+            if part is not None:
+                part.close()
