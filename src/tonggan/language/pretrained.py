@@ -126,6 +126,7 @@ def open_model(
     engine: Literal["auto", "torch", "native", "llamacpp"] = "auto",
     bits: Literal[4, 8] | None = None,
     max_length: int | None = None,
+    num_parallel: int = 4,
     progress: Progress | None = None,
 ) -> LanguageModel | LlamaCppModel:
     """A model that is ready to write.
@@ -136,6 +137,7 @@ def open_model(
             they are not, and llamacpp for what is no Llama.
         bits: of the native engine's weights; by default those of a GGUF file as they are, and 8 for a folder.
         max_length: tokens that prompt and continuation may have together; by default what the model was trained for.
+        num_parallel: texts that the llamacpp engine has room for at the same time.
         progress: told which engine auto takes where it is not the fastest.
 
     Raises:
@@ -145,7 +147,7 @@ def open_model(
     """
     path = _locate(name)
     if engine == "llamacpp":
-        return _open_llamacpp(path, bits=bits, max_length=max_length)
+        return _open_llamacpp(path, bits=bits, max_length=max_length, num_parallel=num_parallel)
     try:
         pretrained = Pretrained(path)
         tokenizer = pretrained.tokenizer
@@ -153,7 +155,7 @@ def open_model(
         if engine != "auto":
             raise
         (progress or Progress()).say(f"Engine llamacpp, because {path.name} has {error.got}.")
-        return _open_llamacpp(path, bits=bits, max_length=max_length)
+        return _open_llamacpp(path, bits=bits, max_length=max_length, num_parallel=num_parallel)
     pretrained.limit(max_length)
     if engine == "auto":
         engine = _choose(progress or Progress())
@@ -219,7 +221,7 @@ def _native_engine(pretrained: Pretrained, bits: Literal[4, 8] | None) -> Engine
     return NativeEngine.from_state(pretrained.config, state, bits=bits or 8)
 
 
-def _open_llamacpp(path: Path, *, bits: int | None, max_length: int | None) -> LlamaCppModel:
+def _open_llamacpp(path: Path, *, bits: int | None, max_length: int | None, num_parallel: int) -> LlamaCppModel:
     from tonggan.language.llamacpp import LlamaCppModel
 
     if path.is_dir() or bits is not None:
@@ -229,7 +231,8 @@ def _open_llamacpp(path: Path, *, bits: int | None, max_length: int | None) -> L
             expected="a GGUF file as it is",
             remedy="Convert the model with export_gguf" if path.is_dir() else "Leave bits out",
         )
-    return LlamaCppModel(path) if max_length is None else LlamaCppModel(path, max_length=max_length)
+    length = {} if max_length is None else {"max_length": max_length}
+    return LlamaCppModel(path, **length, num_parallel=num_parallel)
 
 
 def _locate(name: str) -> Path:
