@@ -22,6 +22,8 @@ from tonggan.layers.rotary import rotary_table, turn
 MODEL_TYPES = ("llama", "mistral", "qwen2")
 """The ``model_type`` of Hugging Face's configs that are this architecture."""
 
+_SHORT = 512
+
 
 class LlamaConfig(Config):
     """The shape of a decoder, in the field names of Hugging Face's ``config.json``."""
@@ -294,10 +296,27 @@ class _CausalAttend:
         query, key = turn(query, self.cosine, self.sine), turn(key, self.cosine, self.sine)
         if self.places is not None:
             query, key, value = (_spread(part, self.places, self.shape) for part in (query, key, value))
-        found = F.scaled_dot_product_attention(
-            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), is_causal=True, enable_gqa=True
-        ).transpose(1, 2)
+        query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)  # [B, H or K, L, E]
+        if query.requires_grad and query.dtype == torch.bfloat16 and not query.is_cuda and key.shape[2] <= _SHORT:
+            found = _attend_by_products(query, key, value)
+        else:
+            found = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+        found = found.transpose(1, 2)
         return found if self.places is None else found.flatten(0, 1)[self.places]
+
+
+def _attend_by_products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Causal attention as two batched matrix products.
+
+    On a CPU in bf16, with the backward pass, it takes 4/5 of the time of PyTorch's fused kernel for rows of 512 tokens,
+    1/4 for 128, 1/10 for 16; beyond 1,024 the fused kernel is faster.
+    """
+    batch, heads, length, width = query.shape
+    shared = key.shape[1]
+    grouped = (query * width**-0.5).reshape(batch * shared, -1, width)  # queries of one key head side by side
+    future = query.new_full((length, length), -math.inf).triu(1).repeat(heads // shared, 1)
+    scores = torch.baddbmm(future, grouped, key.reshape(-1, length, width).transpose(1, 2))
+    return torch.bmm(scores.softmax(dim=-1), value.reshape(-1, length, width)).view(batch, heads, length, width)
 
 
 def _spread(packed: Tensor, places: Tensor, shape: torch.Size) -> Tensor:
