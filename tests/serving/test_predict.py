@@ -1,0 +1,150 @@
+import base64
+import json
+
+import httpx
+import numpy as np
+import openai
+import pytest
+
+import tonggan
+from command_line import make_rows
+from serving_scene import data_url, picture, recording, running
+from tonggan.serving.config import ServerConfig
+from tonggan.serving.services import RowService, Service
+
+SETTINGS = ["training.epochs=1", "training.batch_size=16", "model.dim=16", "audit_alone=false"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, shared_cache):
+    folder = tmp_path_factory.mktemp("data")
+    rows = make_rows(folder, 48)
+    table = folder / "train.jsonl"
+    table.write_text("\n".join(json.dumps(row) for row in rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TONGGAN_CACHE", str(shared_cache))
+        return tonggan.fit(table, target="label", out=folder / "run", settings=SETTINGS), folder
+
+
+@pytest.fixture(scope="module")
+def config():
+    return ServerConfig(max_pixels=10_000, max_seconds=2, max_bytes=100_000, timeout=20)
+
+
+@pytest.fixture(scope="module")
+def server(run, config):
+    predictor, _ = run
+    with running([Service("pets", rows=RowService(predictor.bundle, config=config))], config=config) as started:
+        yield started
+
+
+@pytest.fixture
+def predict(server):
+    return lambda *rows, **more: httpx.post(f"{server.url}/v1/predict", json={"rows": rows, **more}, timeout=20)
+
+
+def row(folder, number):
+    files = {"image": (folder / f"{number}.png", "image/png"), "sound": (folder / f"{number}.wav", "audio/wav")}
+    return {name: data_url(path.read_bytes(), kind) for name, (path, kind) in files.items()}
+
+
+def test_rows_as_json(run, predict, monkeypatch, shared_cache):
+    predictor, folder = run
+    monkeypatch.setenv("TONGGAN_CACHE", str(shared_cache))
+    texts = [{"text": f"a dark picture {number}", "age": 30 + number} for number in range(5)]
+    answer = predict(*({**row(folder, number), **texts[number]} for number in range(5)), model="pets").json()
+    raw = [
+        {"image": (folder / f"{n}.png").read_bytes(), "sound": (folder / f"{n}.wav").read_bytes(), **texts[n]}
+        for n in range(5)
+    ]
+    assert [each["prediction"] for each in answer["predictions"]] == predictor.predict(raw)
+    given = [[each["probabilities"][name] for name in predictor.labels] for each in answer["predictions"]]
+    np.testing.assert_allclose(given, predictor.predict_proba(raw), rtol=1e-4, atol=1e-5)
+    assert answer["model"] == "pets"
+
+
+def test_what_is_left_out_is_absent(predict):
+    same = [predict(cells).json()["predictions"] for cells in ({"age": 40}, {"age": "40", "image": None, "text": ""})]
+    assert same[0] == same[1]
+
+
+def test_a_form_with_files(run, server, predict):
+    _, folder = run
+    files = {"image": ("a.png", (folder / "0.png").read_bytes()), "sound": ("a.wav", (folder / "0.wav").read_bytes())}
+    answer = httpx.post(f"{server.url}/v1/predict", data={"age": "40", "model": "pets"}, files=files)
+    assert answer.json() == predict({**row(folder, 0), "age": 40}).json()
+
+
+def test_embeddings_of_rows_pictures_and_recordings(run, server, monkeypatch, shared_cache):
+    predictor, folder = run
+    monkeypatch.setenv("TONGGAN_CACHE", str(shared_cache))
+    client = server.client()
+    cells = row(folder, 0)
+    rows = [cells["image"], cells["sound"], "a dark picture", {"age": 40, "text": "a dark picture"}]
+    answer = client.embeddings.create(model="pets", input=rows)
+    empty = {"image": None, "sound": None, "text": None, "age": None}
+    raw = [
+        {**empty, "image": (folder / "0.png").read_bytes()},
+        {**empty, "sound": (folder / "0.wav").read_bytes()},
+        {**empty, "text": "a dark picture"},
+        {**empty, "text": "a dark picture", "age": 40},
+    ]
+    expected = [predictor.embed([each])[0] for each in raw]
+    np.testing.assert_allclose([each.embedding for each in answer.data], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_classifier_does_not_chat(server):
+    with pytest.raises(openai.BadRequestError, match="expected a model that writes texts"):
+        server.client().chat.completions.create(model="pets", messages=[{"role": "user", "content": "hello"}])
+    with pytest.raises(openai.BadRequestError, match="This model predicts: use /v1/predict"):
+        server.client().completions.create(model="pets", prompt="hello")
+
+
+def test_models_tell_their_columns(server):
+    (model,) = server.client().models.list()
+    assert model.id == server.client().models.retrieve("pets").id == "pets"
+    assert model.columns == {"image": "image", "sound": "audio", "text": "text", "age": "number"}
+
+
+def garbled(raw):
+    return raw[: len(raw) // 2]
+
+
+@pytest.mark.parametrize(
+    ("cells", "status", "message"),
+    [
+        ({"image": "https://example.com/cat.png"}, 400, "fetches no address and opens no path"),
+        ({"image": "0.png"}, 400, "fetches no address and opens no path"),
+        ({"image": data_url(garbled(picture()))}, 400, "rows[0].image: got damaged or truncated bytes"),
+        ({"image": data_url(picture(side=101))}, 413, "got 10,201 pixels, expected at most 10,000 pixels"),
+        ({"sound": data_url(recording(seconds=2.5))}, 413, "got 2.5 s, expected at most 2 s"),
+        ({"sound": data_url(picture())}, 400, "got a file of kind image, expected one of kind audio"),
+        ({"image": 3}, 400, "expected a cell of kind image"),
+        ({"age": "young"}, 400, "got 'young', expected a cell of kind number"),
+        ({"text": 3}, 400, "expected a cell of kind text"),
+        ({"agee": 3}, 400, "got a column 'agee', expected the columns image (image), sound (audio)"),
+        ({}, 400, "got an empty row"),
+        ({"text": "a" * 200_000}, 413, "larger than 100,000 bytes"),
+    ],
+)
+def test_bad_rows(predict, cells, status, message):
+    answer = predict(cells)
+    assert answer.status_code == status
+    assert message in answer.json()["error"]["message"]
+
+
+def test_bad_requests(server, predict):
+    assert predict().json()["error"]["param"] == "rows"
+    assert predict({"age": 3}, model="dogs").status_code == 404
+    wrong = httpx.post(f"{server.url}/v1/predict", content=b"a,b")
+    assert (wrong.status_code, "multipart/form-data" in wrong.text) == (415, True)
+    twice = httpx.post(f"{server.url}/v1/predict", files=[("age", (None, "3")), ("age", (None, "4"))])
+    assert "got the field 'age' twice" in twice.json()["error"]["message"]
+
+
+def test_nothing_of_a_request_stays_on_the_disk(predict, shared_cache):
+    before = sorted(shared_cache.rglob("*"))
+    secret = picture(color=(1, 2, 3))
+    assert predict({"image": data_url(secret)}).status_code == 200
+    assert sorted(shared_cache.rglob("*")) == before
+    assert base64.b64encode(secret) not in b"".join(path.read_bytes() for path in before if path.is_file())
