@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tonggan.cli import data, inspect, serve, train, use
+from tonggan.cli import chat, data, export, inspect, serve, train, use
 
 _INTERRUPTED = 130  # the exit code that typer gives to a Ctrl-C that no command answers
 
@@ -26,7 +26,9 @@ train.register(app)
 use.register(app)
 inspect.register(app)
 data.register(app)
+chat.register(app)
 serve.register(app)
+export.register(app)
 
 
 def _show_version(value: bool) -> None:
