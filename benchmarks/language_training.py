@@ -1,0 +1,280 @@
+"""Training throughput of a small language model on ragged texts: Hugging Face Trainer against Tonggan.
+
+Both train the same Llama from the same weights on the same token ids, by fused AdamW with the same weight decay,
+clipping and learning rates, in float32, the same rows a batch and the same steps, on the same number of threads.
+Counted are real tokens, never padding. Trainer pads each batch to its longest row; it is run a second time with its
+option to put rows of similar length together (group_by_length). Tonggan does that by itself (Dataset.lengths), and its
+Llama keeps padding out of the matrix products. Each repeat runs every contender in a fresh process, one after the
+other, in an order that turns; time is counted from the end of the first epoch. What Tonggan does besides (a look at 16
+rows and the best weights' checkpoint in each epoch, the check for losses that are not finite, the log) does count. The
+loss on held-out texts, computed alike for all, shows that they learn the same.
+
+The texts are AG News where TONGGAN_MIRROR names a folder that holds it, else the docstrings of Python's standard
+library. Needs a peer that Tonggan does not: pip install transformers. Run: python benchmarks/language_training.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tonggan.language.llama import Llama, LlamaConfig
+from tonggan.language.tokenizer import Tokenizer
+
+ROWS, HELD_OUT = 768, 64
+BATCH_SIZE = 16
+LONGEST = 256
+LEARNING_RATE, WEIGHT_DECAY, WARMUP, CLIP_NORM = 2e-3, 0.05, 0.05, 1.0
+SHAPE = LlamaConfig(
+    vocab_size=4096,
+    hidden_size=256,
+    intermediate_size=768,
+    num_hidden_layers=4,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=LONGEST,
+)
+IGNORED = -100
+
+
+def read_texts() -> list[str]:
+    """Title and description of each news item, or every docstring."""
+    mirror = os.environ.get("TONGGAN_MIRROR")
+    news = Path(mirror) / "ag_news" / "test.csv" if mirror else None
+    if news is not None and news.is_file():
+        with news.open(newline="", encoding="utf-8") as file:
+            return [f"{title}\n{description}" for _, title, description in csv.reader(file)]
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    return [
+        text
+        for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, documented) and (text := ast.get_docstring(node))
+    ]
+
+
+def read_rows() -> tuple[list[list[int]], list[list[int]]]:
+    """Token ids of the texts to train on, and of those held out."""
+    texts = read_texts()
+    chosen = [texts[index] for index in np.random.default_rng(0).permutation(len(texts))[: ROWS + HELD_OUT]]
+    tokenizer = Tokenizer.train(chosen[:ROWS], vocab_size=SHAPE.vocab_size)
+    rows = [[1, *tokenizer.encode(text)[: LONGEST - 2], 2] for text in chosen]
+    return rows[:ROWS], rows[ROWS:]
+
+
+def new_model() -> Llama:
+    torch.manual_seed(0)
+    return SHAPE.build()
+
+
+def token_losses(model: Llama, ids: Tensor, mask: Tensor) -> Tensor:
+    """[B, 2]: the summed negative log-likelihood of each row's tokens after its first, and how many these are."""
+    hidden = model(model.embed(ids), mask=mask)[:, :-1]
+    real = mask[:, 1:]
+    each = F.cross_entropy(model.logits(hidden[real]), ids[:, 1:][real], reduction="none")
+    total = torch.zeros(len(ids)).index_add(0, real.nonzero()[:, 0], each)
+    return torch.stack([total, real.sum(dim=1).float()], dim=1)
+
+
+def pad(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """Ids ``[B, L]``, right-padded with zeros, and the mask."""
+    ids = nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+    return ids, torch.arange(ids.shape[1]) < torch.tensor([[len(row)] for row in rows])
+
+
+@torch.no_grad()
+def held_out_loss(model: Llama, rows: list[list[int]]) -> float:
+    total, count = token_losses(model.eval(), *pad(rows)).sum(dim=0)
+    return float(total / count)
+
+
+def run_trainer(epochs: int, *, strategy: str = "random") -> dict[str, Any]:
+    """Hugging Face's Trainer on its own Llama, without checkpoints, evaluation or reports."""
+    from transformers import LlamaConfig as TheirConfig
+    from transformers import LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    rows, held_out = read_rows()
+    ours = new_model()
+    shape = SHAPE.model_dump(exclude={"dropout", "rope_theta"})
+    theirs = LlamaForCausalLM(
+        TheirConfig(**shape, rope_parameters={"rope_type": "default", "rope_theta": SHAPE.rope_theta})
+    )
+    theirs.load_state_dict(ours.state_dict() | {"lm_head.weight": ours.model.embed_tokens.weight})
+    ends: list[float] = []
+
+    class Ticks(TrainerCallback):
+        def on_epoch_end(self, *_args, **_options):
+            ends.append(time.perf_counter())
+
+    def collate(items: list[dict[str, list[int]]]) -> dict[str, Tensor]:
+        ids, mask = pad([item["input_ids"] for item in items])
+        return {"input_ids": ids, "attention_mask": mask.long(), "labels": ids.masked_fill(~mask, IGNORED)}
+
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            folder,
+            num_train_epochs=epochs,
+            per_device_train_batch_size=BATCH_SIZE,
+            learning_rate=LEARNING_RATE,
+            weight_decay=WEIGHT_DECAY,
+            max_grad_norm=CLIP_NORM,
+            lr_scheduler_type="cosine",
+            warmup_steps=round(WARMUP * epochs * ROWS / BATCH_SIZE),
+            optim="adamw_torch_fused",
+            train_sampling_strategy=strategy,
+            use_cpu=True,
+            disable_tqdm=True,
+            report_to=[],
+            save_strategy="no",
+            logging_strategy="no",
+        )
+        items = [{"input_ids": row} for row in rows]
+        trainer = Trainer(theirs, arguments, train_dataset=items, data_collator=collate, callbacks=[Ticks()])
+        trainer.train()
+    ours.load_state_dict({name: weight for name, weight in theirs.state_dict().items() if name != "lm_head.weight"})
+    return {"seconds": ends[-1] - ends[0], "tokens": count(rows), "loss": held_out_loss(ours, held_out)}
+
+
+def run_tonggan(epochs: int) -> dict[str, Any]:
+    """Tonggan's train, with its loader, its validation and its checkpoints."""
+    from tonggan.config import Config
+    from tonggan.data.dataset import Dataset, Source
+    from tonggan.modalities.base import Modality
+    from tonggan.tokens import Arrays
+    from tonggan.training import TrainingConfig, train
+
+    class Ids(Modality[Config]):
+        """Token ids as they are."""
+
+        kind = "ids"
+
+        def collate(self, items):
+            return Arrays(*pad(items))
+
+    class Memory(Source):
+        modality = Ids(Config())
+
+        def __init__(self, rows: list[list[int]]) -> None:
+            self.rows = rows
+
+        def items(self, rows):
+            return [self.rows[row] for row in rows]
+
+    class Network(nn.Module):
+        """A language model as ``train`` calls it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.language = new_model()
+
+        def forward(self, inputs):
+            return token_losses(self.language, inputs["text"].values, inputs["text"].mask)
+
+    class NextToken:
+        """The mean loss of a token."""
+
+        score_name, greater_is_better = "loss", False
+
+        def loss(self, model, batch):
+            total, count = self.predict(model, batch).sum(dim=0)
+            return total / count
+
+        def predict(self, model, batch):
+            return model(batch.inputs)
+
+        def outputs_loss(self, outputs, _target):
+            return outputs[:, 0] / outputs[:, 1]
+
+        def score(self, outputs, _target):
+            total, count = outputs.sum(dim=0)
+            return float(total / count)
+
+    rows, held_out = read_rows()
+    lengths = np.array([len(row) for row in rows])
+    data = Dataset({"text": Memory(rows)}, np.arange(ROWS), torch.zeros(ROWS), lengths=lengths)
+    config = TrainingConfig(
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        weight_decay=WEIGHT_DECAY,
+        warmup=WARMUP,
+        clip_norm=CLIP_NORM,
+        precision="fp32",
+    )
+    network = Network()
+    with tempfile.TemporaryDirectory() as folder:
+        valid = data.take(np.arange(BATCH_SIZE))
+        result = train(network, NextToken(), train=data, valid=valid, config=config, folder=Path(folder), seed=0)
+    seconds = result.history[-1]["seconds"] - result.history[0]["seconds"]
+    return {"seconds": seconds, "tokens": count(rows), "loss": held_out_loss(network.language, held_out)}
+
+
+def count(rows: list[list[int]]) -> int:
+    return sum(map(len, rows))
+
+
+CONTENDERS = {
+    "tonggan": run_tonggan,
+    "trainer": run_trainer,
+    "trainer, group_by_length": partial(run_trainer, strategy="group_by_length"),
+}
+
+
+def run_fresh(name: str, *, epochs: int, threads: int) -> dict[str, Any]:
+    """The contender's result from a process of its own."""
+    command = [sys.executable, __file__, "--only", name, "--epochs", str(epochs), "--threads", str(threads)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=3, help="the first is not counted")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--only", choices=CONTENDERS, help="run one contender here and print its result as JSON")
+    options = parser.parse_args()
+    if options.only:
+        torch.set_num_threads(options.threads)
+        print(json.dumps(CONTENDERS[options.only](options.epochs)))
+        return
+    names = list(CONTENDERS)
+    speeds: dict[str, list[float]] = {name: [] for name in names}
+    last: dict[str, dict[str, Any]] = {}
+    for repeat in range(options.repeats):
+        for place in range(len(names)):
+            name = names[(place + repeat) % len(names)]
+            last[name] = run_fresh(name, epochs=options.epochs, threads=options.threads)
+            speeds[name].append((options.epochs - 1) * last[name]["tokens"] / last[name]["seconds"])
+    for name, values in speeds.items():
+        spread = f"{min(values):,.0f} to {max(values):,.0f}"
+        print(f"{name}: {statistics.median(values):,.0f} tokens/s ({spread}), held-out loss {last[name]['loss']:.3f}")
+    for name, goal in {"trainer": "goal 1.2x", "trainer, group_by_length": "no goal"}.items():
+        ratios = [own / other for own, other in zip(speeds["tonggan"], speeds[name], strict=True)]
+        print(f"ratio to {name}: {statistics.median(ratios):.2f}x ({goal})")
+
+
+if __name__ == "__main__":
+    main()
