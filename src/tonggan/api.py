@@ -21,6 +21,7 @@ def fit(
     *,
     target: str | Sequence[str],
     out: str | Path,
+    task: str | None = None,
     valid: Any = None,
     test: Any = None,
     time_limit: str | float | None = None,
@@ -37,6 +38,7 @@ def fit(
             data frame; or a pyarrow table.
         target: column to predict; several number columns make one regression.
         out: the run's folder, which becomes the bundle.
+        task: what to do, such as ``"caption"``; guessed from the target when left out.
         valid: table to choose on; without it a part of ``data`` is cut off.
         test: table for the final number alone.
         time_limit: for everything, in seconds or as ``"5m"``.
@@ -58,7 +60,7 @@ def fit(
         valid=paths.get("valid"),
         test=paths.get("test"),
         base=recipe,
-        overrides=settings,
+        overrides=[*([] if task is None else [f"task.kind={task}"]), *settings],
         seed=seed,
     )
     seconds = None if time_limit is None else parse_duration(time_limit)

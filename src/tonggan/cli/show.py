@@ -25,6 +25,8 @@ def show_results(results: Mapping[str, Any], run: Path | None = None) -> None:
     """The metrics, the subsets table, the audit with its verdict, and, for a run, what to type next."""
     console = _console()
     _show_metrics(console, results)
+    if results.get("parts"):
+        _show_parts(console, results["parts"])
     if results["subsets"]:
         _show_subsets(console, results)
     if results["audit"]:
@@ -119,6 +121,15 @@ def _show_metrics(console: Console, results: Mapping[str, Any]) -> None:
             shown = "–".join(_number(value, decimals=3) for value in low_high) if low_high else ""
             cells += [_number(results["metrics"][split].get(name)), f"[dim]{shown}[/]"]
         table.add_row(name, *cells)
+    console.print(table)
+
+
+def _show_parts(console: Console, parts: Mapping[str, Mapping[str, float]]) -> None:
+    console.print("\nTold apart", style="bold")
+    table = _table("metric", *parts)
+    for name in dict.fromkeys(name for metrics in parts.values() for name in metrics):
+        decimals = 0 if name == "rows" else 4
+        table.add_row(name, *(_number(metrics.get(name), decimals=decimals) for metrics in parts.values()))
     console.print(table)
 
 

@@ -31,6 +31,8 @@ FIT_EXAMPLES = """
 
   tonggan fit train.parquet --target label --time-limit 10m --out runs/quick
 
+  tonggan fit photos.csv --target name --task caption --out runs/captions
+
   tonggan fit photos/ --target label --set training.epochs=5 --out runs/photos
 
   tonggan fit new.csv --target label --recipe my_recipe.yaml --out runs/mine
@@ -65,6 +67,15 @@ def fit(
         list[str], typer.Option("--target", metavar="COL", help="Column to predict; repeat it for several numbers.")
     ],
     out: Out,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            metavar="KIND",
+            help="What to do, e.g. caption, answer, transcribe, translate or chat to write COL as text; "
+            "otherwise guessed from COL.",
+        ),
+    ] = None,
     valid: Annotated[
         str | None, typer.Option(metavar="TABLE", help="Table to choose on; otherwise a part of TRAIN is cut off.")
     ] = None,
@@ -85,7 +96,7 @@ def fit(
     from tonggan.runs.fitting import run_recipe
     from tonggan.runs.recipe import recipe_for_table
 
-    overrides = _overrides(set_, max_bad)
+    overrides = [*([] if task is None else [f"task.kind={task}"]), *_overrides(set_, max_bad)]
     made = recipe_for_table(train, target=target, valid=valid, test=test, base=recipe, overrides=overrides)
     _run(run_recipe, made, out, time_limit, overwrite, json)
 

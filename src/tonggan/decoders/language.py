@@ -18,9 +18,13 @@ from tonggan.config import Config
 from tonggan.decoders.text_format import PAD, TextFormat
 from tonggan.errors import ConfigError, MissingExtraError
 from tonggan.language.beam import beam_search
+from tonggan.language.chat import ChatTemplate, Message, TextPart
 from tonggan.language.generate import greedy
 from tonggan.language.llama import Llama, LlamaConfig
+from tonggan.language.pretrained import load_pretrained
+from tonggan.language.tokenizer import Tokenizer
 from tonggan.language.torch_engine import TorchEngine
+from tonggan.layers.precision import multiplies_in_bf16
 from tonggan.tokens import Tokens
 
 _ADAPTED = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -37,6 +41,9 @@ class LanguageHeadConfig(Config):
     """What of the base learns: nothing (only what leads to it), low-rank adapters, or everything."""
     lora_rank: int = Field(default=16, ge=1)
     """Rank of the adapters of every linear map (LoRA, Hu et al. 2021), which count by twice their rank."""
+    template: Literal["chat", "none"] = "chat"
+    """What stands around the prefix of a pretrained model: its chat template, or nothing but a line break after it,
+    which is less to compute where no conversation is wanted."""
     num_layers: int = Field(default=4, ge=1)
     """Blocks of a decoder from scratch."""
     num_heads: int = Field(default=4, ge=1)
@@ -62,8 +69,6 @@ class LanguageHeadConfig(Config):
         if self.base is None:
             assert text.start is not None, "a decoder from scratch wants a token that opens a text"
             return LanguageHead(self, self._scratch(dim, text.vocab_size), text=text, closing=[text.start])
-        from tonggan.language.pretrained import load_pretrained
-
         pretrained = load_pretrained(self.base)
         if pretrained.config.hidden_size != dim:
             raise ConfigError(
@@ -77,11 +82,8 @@ class LanguageHeadConfig(Config):
             model.requires_grad_(False)
         if self.train == "lora":
             _add_adapters(model, rank=self.lora_rank, dropout=self.dropout)
-        opening, closing = _frame(pretrained.tokenizer.chat_template_object())
-        encode = pretrained.tokenizer.encode
-        return LanguageHead(
-            self, model, text=text, opening=encode(opening, special=True), closing=encode(closing, special=True)
-        )
+        opening, closing = _frame(pretrained.tokenizer, template=self.template)
+        return LanguageHead(self, model, text=text, opening=opening, closing=closing)
 
     def _scratch(self, dim: int, vocab_size: int) -> Llama:
         unit = 2 * self.num_heads
@@ -149,6 +151,16 @@ class LanguageHead(nn.Module):
             fused: the prefix.
             target: int64 ``[B, T]``, each row ended and then padded with ``PAD``.
         """
+        with self._precision(fused):
+            return self._losses(fused, target)
+
+    def _precision(self, fused: Tokens) -> torch.autocast:
+        """Outside of training a large model computes in bf16 where the hardware does; what the caller chose stands."""
+        kind = fused.values.device.type
+        wanted = self.config.base is not None and not self.training and multiplies_in_bf16(fused.values.device)
+        return torch.autocast(kind, torch.bfloat16, enabled=wanted or torch.is_autocast_enabled(kind))
+
+    def _losses(self, fused: Tokens, target: Tensor) -> Tensor:
         context, real = self.context(fused), target != PAD
         written = self.model.embed(target.clamp(min=0)[:, :-1]).to(context.values.dtype)
         whole = Tokens.concat([context, Tokens(written, real[:, :-1] & real[:, 1:])]).packed()
@@ -163,32 +175,50 @@ class LanguageHead(nn.Module):
         return torch.stack([total, real.sum(dim=1).to(total.dtype)], dim=1)
 
     @torch.no_grad()
+    def merged(self) -> Llama:
+        """The language model with its adapters, if it has any, merged into its weights; else the model itself."""
+        if self.config.base is None or self.config.train != "lora":
+            return self.model
+        state: dict[str, Tensor] = {}
+        for name, module in self.model.named_modules():
+            weight, is_adapted = getattr(module, "weight", None), hasattr(module, "get_delta_weight")
+            if is_adapted:
+                weight = module.base_layer.weight + module.get_delta_weight("default")
+            if weight is not None and ("base_layer" not in name and "lora_" not in name):
+                state[f"{name}.weight"] = weight
+            bias = getattr(module.base_layer if is_adapted else module, "bias", None)
+            if bias is not None and "base_layer" not in name:
+                state[f"{name}.bias"] = bias
+        merged = self.model.config.build()
+        merged.load_state_dict(state)
+        return merged.eval()
+
+    @torch.no_grad()
     def forward(self, fused: Tokens) -> Tensor:
         """Outputs ``[B, 2 + T]`` of the texts it writes, greedily or by beam search."""
+        with self._precision(fused):
+            return self.text.outputs(self._write(fused))
+
+    def _write(self, fused: Tokens) -> Tensor:
+        """int64 ``[B, L]``, L at most T."""
         context = self.context(fused)
-        engine = TorchEngine(self.model)
-        options = {"ends": self.text.ends, "max_tokens": self.text.max_tokens}
+        ends, max_tokens = self.text.ends, self.text.max_tokens
+        engine, values, mask = TorchEngine(self.model), context.values, context.mask
         if self.config.num_beams > 1:
-            ids = beam_search(
-                engine,
-                context.values,
-                context.mask,
-                num_beams=self.config.num_beams,
-                length_penalty=self.config.length_penalty,
-                **options,
+            beams, penalty = self.config.num_beams, self.config.length_penalty
+            return beam_search(
+                engine, values, mask, ends=ends, max_tokens=max_tokens, num_beams=beams, length_penalty=penalty
             )
-        else:
-            session = engine.session(len(context), capacity=context.mask.shape[1] + self.text.max_tokens)
-            ids = greedy(session, context.values, context.mask, **options)
-        return self.text.outputs(ids)
+        session = engine.session(len(values), capacity=mask.shape[1] + max_tokens)
+        return greedy(session, values, mask, ends=ends, max_tokens=max_tokens)
 
 
-def _frame(template) -> tuple[str, str]:
-    """What the chat template sets before and after what a user says in a first turn."""
-    from tonggan.language.chat import Message, TextPart
-
-    before, _, after = template.split([Message("user", (TextPart(""),))])
-    return before, after
+def _frame(tokenizer: Tokenizer, *, template: Literal["chat", "none"]) -> list[list[int]]:
+    """Ids before and after the prefix: what the chat template sets around what a user says in a first turn."""
+    if template == "none":
+        return [[] if tokenizer.start is None else [tokenizer.start], tokenizer.encode("\n")]
+    pieces = ChatTemplate.of(tokenizer).split([Message("user", (TextPart("?"),))])
+    return [tokenizer.encode(piece, special=True) for piece in pieces if isinstance(piece, str)]
 
 
 def _add_adapters(model: Llama, *, rank: int, dropout: float) -> None:

@@ -99,8 +99,9 @@ def _badness(task: Task, outputs: Tensor, target: Tensor) -> NDArray[np.float64]
     """[N]: how sure the model was of what is wrong, 0 where all is right; for numbers and texts, the loss."""
     if isinstance(task, TextTask):
         texts = zip(task.decode(outputs), task.references(target), strict=True)
-        wrong = np.array([written.casefold() != truth.casefold() for written, truth in texts])
-        return wrong * task.outputs_loss(outputs, target).double().numpy()
+        wrong = np.array([float(written.casefold() != truth.casefold()) for written, truth in texts])
+        losses: NDArray[np.float64] = task.outputs_loss(outputs, target).double().numpy()
+        return wrong * losses
     probabilities = task.probabilities(outputs.double())
     if probabilities is None:
         return task.outputs_loss(outputs, target).double().numpy()

@@ -181,14 +181,21 @@ class GatedMLP(nn.Module):
         return projected
 
 
+class RMSNorm(nn.RMSNorm):
+    """PyTorch's, in the number format of what it reads: mixed formats have no fused kernel."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.rms_norm(values, self.normalized_shape, self.weight.to(values.dtype), self.eps)
+
+
 class LlamaLayer(nn.Module):
     """Attention and feed-forward part, each on normalized values and added to what came in."""
 
     def __init__(self, config: LlamaConfig, layer: int) -> None:
         super().__init__()
-        self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.input_layernorm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.self_attn = SelfAttention(config, layer)
-        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.mlp = GatedMLP(config)
         self.dropout = nn.Dropout(config.dropout)
 
@@ -207,7 +214,7 @@ class LlamaBody(nn.Module):
         empty = torch.empty(config.vocab_size, config.hidden_size)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, _weight=empty)
         self.layers = nn.ModuleList(LlamaLayer(config, layer) for layer in range(config.num_hidden_layers))
-        self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.norm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
 
 
 class Llama(nn.Module):

@@ -90,7 +90,9 @@ class ModelConfig(Config):
             raise ConfigError(
                 "model.head",
                 got=f"kind '{self.head.kind}'",
-                expected="'linear' for this task" if text is None else "'language' or 'ctc' for a task that writes text",
+                expected="'linear' for this task"
+                if text is None
+                else "'language' or 'ctc' for a task that writes text",
                 remedy="Leave model.head out to get the task's own",
             )
         if isinstance(self.head, LinearHeadConfig):

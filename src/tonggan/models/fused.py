@@ -6,6 +6,7 @@ It is composed of built modules and knows no kind of part by name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,12 @@ class FusedModel(nn.Module):
         tokens = self.encode(inputs)
         if target is None:
             return self.predict(tokens)
-        losses: Tensor = self.head.losses(self.fuse(self._dropped(tokens)), target)
+        return self.losses(tokens, target)
+
+    def losses(self, tokens: Mapping[str, Tokens], target: Tensor) -> Tensor:
+        """[B, 2] of encoded inputs by a head that writes text: see ``decoders.TextFormat``."""
+        head: Any = self.head
+        losses: Tensor = head.losses(self.fuse(self._dropped(tokens)), target)
         return losses
 
     def predict(self, tokens: Mapping[str, Tokens]) -> Tensor:

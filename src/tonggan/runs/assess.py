@@ -5,10 +5,12 @@ It trains nothing and writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from tonggan.data.dataset import Dataset
@@ -21,6 +23,7 @@ from tonggan.progress import Progress
 from tonggan.tasks import Task
 
 MAX_AUDITED_ROWS = 20_000
+_MAX_PARTS = 20
 _MAX_WRITTEN_ROWS = 1_000  # To write a text takes many passes through a decoder, and the audit writes many for a row.
 
 
@@ -31,6 +34,23 @@ def measure(
     assert outputs.target is not None, "rows without a target cannot be measured"
     metrics = task.metrics(outputs.outputs, outputs.target)
     return metrics, bootstrap(task, outputs.outputs, outputs.target, seed=seed, repeats=draws)
+
+
+def measure_parts(task: Task, outputs: Outputs, values: Sequence[Any]) -> dict[str, dict[str, float]]:
+    """The metrics, and the number of rows, of the rows with each value; the largest parts first, at most 20.
+
+    Args:
+        task: that the outputs belong to.
+        outputs: with targets.
+        values: of a column, one for each row of ``outputs``.
+    """
+    assert outputs.target is not None, "rows without a target cannot be measured"
+    names = np.array([str(value) for value in values])
+    parts = {}
+    for name, _ in Counter(names.tolist()).most_common(_MAX_PARTS):
+        chosen = torch.from_numpy(np.flatnonzero(names == name))
+        parts[name] = {"rows": len(chosen), **task.metrics(outputs.outputs[chosen], outputs.target[chosen])}
+    return parts
 
 
 def max_audited_rows(task: Task) -> int:

@@ -27,7 +27,7 @@ from tonggan.evaluation.subsets import SubsetRow, group_inputs
 from tonggan.files import whole_file
 from tonggan.models import FusedModel, MultitaskModel
 from tonggan.progress import Progress
-from tonggan.runs.assess import dissect, input_kinds, measure, results_of
+from tonggan.runs.assess import dissect, input_kinds, measure, measure_parts, results_of
 from tonggan.runs.bundle import INDEX, RECIPE, Bundle, versions
 from tonggan.runs.closing import affordable_audit, affordable_draws, collect_parts, estimate_closing
 from tonggan.runs.deadline import Deadline
@@ -56,6 +56,7 @@ class Account:
     subsets: list[SubsetRow]
     audit: Audit
     baseline: Tensor
+    parts: Mapping[str, dict[str, float]]
 
 
 def run_recipe(
@@ -324,7 +325,16 @@ def _assess(
     )
     metrics = {split: values for split, (values, _) in measured.items()}
     intervals = {split: values for split, (_, values) in measured.items()}
-    return Account(training, outputs, metrics, intervals, subsets, audit, baseline)
+    return Account(training, outputs, metrics, intervals, subsets, audit, baseline, _parts(prepared, outputs[final]))
+
+
+def _parts(prepared: Prepared, outputs: Outputs) -> dict[str, dict[str, float]]:
+    """The metrics told apart by the column ``report_by``, if the recipe names one."""
+    column = prepared.recipe.report_by
+    if column is None:
+        return {}
+    table = list(prepared.tables.values())[-1]
+    return measure_parts(prepared.task, outputs, table.values(column, outputs.rows.numpy()))
 
 
 def _measured_parts(prepared: Prepared) -> dict[str, Dataset]:
@@ -345,6 +355,7 @@ def _bundle(model: FusedModel, prepared: Prepared, account: Account, *, seconds:
         task=prepared.task,
     )
     results |= {
+        "parts": account.parts,
         "measured": {split: len(outputs) for split, outputs in account.outputs.items()},
         "task": prepared.task.kind,
         "target": prepared.recipe.target,

@@ -6,20 +6,24 @@ What the user has set stands; only what was left open is filled in.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from tonggan.decoders import LanguageHeadConfig, LinearHeadConfig
 from tonggan.encoders.text_language import TextLanguageConfig
 from tonggan.errors import ConfigError
 from tonggan.fusion import PrefixConfig
+from tonggan.language.pretrained import load_pretrained
 from tonggan.modalities import ColumnConfig, TextConfig
 from tonggan.models import ModelConfig
 from tonggan.runs.recipe import Recipe
 from tonggan.tasks import TextTaskConfig
 
+_TextTaskConfigT = TypeVar("_TextTaskConfigT", bound=TextTaskConfig)
+
 
 def complete_for_text(
-    recipe: Recipe, task: TextTaskConfig, columns: Mapping[str, ColumnConfig]
-) -> tuple[ModelConfig, TextTaskConfig, dict[str, ColumnConfig]]:
+    recipe: Recipe, task: _TextTaskConfigT, columns: Mapping[str, ColumnConfig]
+) -> tuple[ModelConfig, _TextTaskConfigT, dict[str, ColumnConfig]]:
     """Model, task and columns of ``recipe``, whose task writes text, made to fit each other.
 
     Raises:
@@ -35,7 +39,7 @@ def complete_for_text(
     model = recipe.model
     head = LanguageHeadConfig() if isinstance(model.head, LinearHeadConfig) else model.head
     fusion = model.fusion if "fusion" in model.model_fields_set else PrefixConfig()
-    changed = {"head": head, "fusion": fusion}
+    changed: dict[str, Any] = {"head": head, "fusion": fusion}
     if not isinstance(head, LanguageHeadConfig) or head.base is None:
         return model.model_copy(update=changed), task, dict(columns)
     spoken = {
@@ -46,11 +50,9 @@ def complete_for_text(
         and isinstance(model.encoders.get(name, TextLanguageConfig()), TextLanguageConfig)
     }
     changed["encoders"] = {**model.encoders, **dict.fromkeys(spoken, TextLanguageConfig())}
-    from tonggan.language.pretrained import load_pretrained
-
     pretrained = load_pretrained(head.base)
     if isinstance(fusion, PrefixConfig):
-        settings = {"verbatim": list(spoken)}
+        settings: dict[str, Any] = {"verbatim": list(spoken)}
         if "scale" not in fusion.model_fields_set:
             settings["scale"] = pretrained.embedding_scale
         changed["fusion"] = fusion.model_copy(update=settings)

@@ -24,6 +24,7 @@ from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.data.scan import MediaColumn, scan_media
 from tonggan.data.table import Table
+from tonggan.decoders.text_format import PAD
 from tonggan.errors import ConfigError
 from tonggan.modalities import (
     CategoryConfig,
@@ -52,6 +53,8 @@ from tonggan.tasks import (
     TextTask,
     TextTaskConfig,
 )
+
+_CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True)
@@ -212,6 +215,8 @@ def prepare(
         recipe.data, target=recipe.target, sources=sources, seed=recipe.seed, cache=cache, progress=progress
     )
     train = tables["train"]
+    if recipe.report_by is not None:
+        list(tables.values())[-1].require(recipe.report_by)
     guesses = resolve_columns(recipe, train)
     columns = {name: guess.config for name, guess in guesses.items()}
     task_config = recipe.task or task_for(train, recipe.target, columns=columns)
@@ -235,9 +240,7 @@ def prepare(
     diagnosis.check(max_bad=recipe.max_bad)
     datasets = _learn_and_encode(recipe, tables, modalities, task, diagnosis, media, caches, progress=progress)
     datasets["train"] = _with_auxiliaries(datasets["train"], train, auxiliaries)
-    resolved = recipe.model_copy(
-        update={"columns": columns, "task": task_config, "model": model.resolve(modalities)}
-    )
+    resolved = recipe.model_copy(update={"columns": columns, "task": task_config, "model": model.resolve(modalities)})
     return Prepared(
         recipe=resolved,
         tables=tables,
@@ -277,6 +280,8 @@ def _learn_and_encode(
         datasets[split] = build_dataset(
             table, modalities, media=media[split], caches=caches, rows=usable[split], target=target
         )
+    if isinstance(task, TextTask):
+        datasets["train"] = _measured(datasets["train"])
     if recipe.data.batch_by is not None:
         datasets["train"] = _grouped(datasets["train"], train.values(recipe.data.batch_by, usable["train"]))
     return datasets
@@ -308,6 +313,16 @@ def _with_auxiliaries(dataset: Dataset, table: Table, auxiliaries: Mapping[str, 
         auxiliary.task.fit(values)
         encoded[name] = auxiliary.task.encode(values)
     return replace(dataset, auxiliary=encoded)
+
+
+def _measured(dataset: Dataset) -> Dataset:
+    """``dataset`` with how long each row's texts are, those it reads and the one it writes, about in tokens."""
+    assert dataset.target is not None, "the training part has targets"
+    lengths = (dataset.target != PAD).sum(dim=1).numpy()
+    for source in dataset.inputs.values():
+        if isinstance(source, TextSource):
+            lengths += [len(text or "") // _CHARACTERS_PER_TOKEN for text in source.items(dataset.rows)]
+    return replace(dataset, lengths=lengths)
 
 
 def _grouped(dataset: Dataset, values: Sequence[Any]) -> Dataset:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from tonggan.config import Config
 from tonggan.decoders.text_format import NUM_LEADING, PAD, TextFormat
 from tonggan.errors import DataError
+from tonggan.language.pretrained import load_tokenizer
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.tasks.base import Task, is_missing
 from tonggan.tasks.text_metrics import ERROR_RATES, TextMetricName, TextMetrics
@@ -34,6 +35,7 @@ MetricName = Literal[TextMetricName, "perplexity"]
 class TextTaskConfig(Config):
     """What all tasks that write a text have in common."""
 
+    kind: str
     vocab_size: int = Field(default=8_000, ge=300)
     """The most tokens of the vocabulary that is trained on the texts; few texts yield fewer."""
     max_tokens: int | None = Field(default=None, ge=2)
@@ -116,11 +118,7 @@ class TextTask(Task):
         super().__init__(config)
         self.score_name = self.config.score
         self.greater_is_better = self.score_name not in {*ERROR_RATES, "perplexity"}
-        self._tokenizer = None
-        if self.config.language is not None:
-            from tonggan.language.pretrained import load_tokenizer
-
-            self._tokenizer = load_tokenizer(self.config.language)
+        self._tokenizer = None if self.config.language is None else load_tokenizer(self.config.language)
         self.max_tokens = self.config.max_tokens or 0
 
     @property
@@ -217,7 +215,7 @@ class TextTask(Task):
     def baseline(self, target: Tensor, num_rows: int) -> Tensor:
         """The most frequent text of the training part."""
         (ids, _), *_ = Counter(map(tuple, target.tolist())).most_common(1)
-        return self.text.outputs(torch.tensor([ids])).expand(num_rows, -1)
+        return self.text.outputs(torch.tensor([ids]), losses=torch.zeros(1, NUM_LEADING)).expand(num_rows, -1)
 
     def describe(self, outputs_row: Tensor) -> str:
         return str(self.decode(outputs_row.unsqueeze(0))[0])

@@ -10,22 +10,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from tonggan.layers.precision import multiplies_in_bf16
+
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def choose_precision(wanted: Literal["auto", "fp32", "bf16", "fp16"], *, device: torch.device) -> Precision:
-    """``wanted``, or for auto bf16 where ``device`` multiplies in it and fp32 elsewhere.
-
-    A CPU without bf16 instructions emulates them at a small fraction of its speed in fp32.
-    """
+    """``wanted``, or for auto bf16 where ``device`` multiplies in it and fp32 elsewhere."""
     if wanted != "auto":
         return wanted
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if device.type == "cpu":
-        able = torch.cpu.get_capabilities()
-        return "bf16" if able.get("amx_bf16") or able.get("avx512_bf16") else "fp32"
-    return "fp32"
+    return "bf16" if multiplies_in_bf16(device) else "fp32"
 
 
 class Autocast(nn.Module):
