@@ -40,8 +40,8 @@ EXAMPLES = """
 
 [bold]In the terminal[/]
 
-  /image FILE and /audio FILE attach to the next message, /reset begins anew, /quit or Ctrl-D leaves, Ctrl-C stops an
-  answer.
+  /image FILE and /audio FILE attach to the next message, which may be empty; /reset begins anew; Ctrl-C stops an
+  answer; /quit or Ctrl-D leaves.
 """
 
 _COMMANDS = ("/image", "/audio", "/reset", "/quit")
@@ -158,7 +158,8 @@ class _Talk:
         files, self.files = self.files, {}
         kinds: dict[str, Callable[[bytes], Part]] = {"image": ImagePart, "audio": AudioPart}
         parts: list[Part] = [kinds[kind](path.read_bytes()) for kind, path in files.items()]
-        messages = [*self._messages, Message("user", (*parts, TextPart(text)))]
+        parts += [TextPart(text)] if text else []
+        messages = [*self._messages, Message("user", tuple(parts))]
         answer, tokens, finish = "", 0, None
         for piece in self._model.stream(self._prompt(messages), self._settings, cancelled=cancelled):
             show(piece.text)
@@ -217,9 +218,11 @@ def _read_script(path: Path) -> list[_Turn]:
             row = json_format.loads(line)
         except ValueError as error:
             raise wrong(f"line {number}, which is no JSON ({error})") from error
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str) or set(row) - {"text", "image", "audio"}:
+        is_turn = isinstance(row, dict) and set(row) <= {"text", "image", "audio"}
+        if not is_turn or not all(isinstance(value, str) for value in row.values()):
             raise wrong(f"line {number}: {line[:80]}")
-        turns.append(_Turn(row["text"], {kind: path.parent / row[kind] for kind in ("image", "audio") if kind in row}))
+        files = {kind: path.parent / row[kind] for kind in ("image", "audio") if kind in row}
+        turns.append(_Turn(row.get("text", ""), files))
     return turns
 
 
@@ -232,12 +235,14 @@ def _follow(talk: _Talk, turns: Iterable[_Turn], *, as_json: bool, is_transcript
         for turn in turns:
             text = turn.text.strip()
             talk.attach(turn.files)
-            if is_transcript and text and not as_json:
-                print_line(" ".join([">", *(f"[{kind} {path}]" for kind, path in talk.files.items()), text]))
+            if not text and not talk.files:
+                continue
+            if is_transcript and not as_json:
+                print_line(" ".join([">", *(f"[{kind} {path}]" for kind, path in talk.files.items()), text]).rstrip())
             done = _obey(talk, text)
             if done == "leave":
                 return
-            if text and done is None:
+            if done is None:
                 _answer(talk, text, as_json=as_json)
                 if is_transcript and not as_json:
                     print_line()
@@ -273,7 +278,7 @@ def _converse(talk: _Talk, *, as_json: bool) -> None:
             done = _obey(talk, text)
             if done == "leave":
                 return
-            if text and done is None:
+            if done is None and (text or talk.files):
                 with _ctrl_c() as stop:
                     _answer(talk, text, as_json=as_json, cancelled=stop.is_set)
         except TongganError as error:
