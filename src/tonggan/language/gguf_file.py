@@ -119,8 +119,8 @@ class GGUFFile:
             "num_key_value_heads": field("attention.head_count_kv", heads),
             "head_dim": field("attention.key_length") or field("rope.dimension_count"),
             "max_position_embeddings": field("attention.sliding_window") or field("context_length"),
-            "rope_theta": field("rope.freq_base", 10_000.0),
-            "rms_norm_eps": field("attention.layer_norm_rms_epsilon"),
+            "rope_theta": _shortest(field("rope.freq_base", 10_000.0)),
+            "rms_norm_eps": _shortest(field("attention.layer_norm_rms_epsilon")),
             "tie_word_embeddings": "output.weight" not in stored,
             "attention_bias": "blk.0.attn_q.bias" in stored,
         }
@@ -133,3 +133,8 @@ class GGUFFile:
         shuffled = self.metadata["general.architecture"] == "llama" and name.endswith(".weight")
         order = row_order(name, self.config) if shuffled else None
         return GGUFTensor(name, stored.shape, stored.kind, stored.data, order)
+
+
+def _shortest(value: float | None) -> float | None:
+    """The shortest decimal of a float32: 1e-5, where the file's bits read as float64 say 9.99999974e-06."""
+    return None if value is None else float(str(np.float32(value)))

@@ -1,0 +1,76 @@
+import pytest
+import torch
+
+from generation_scene import engine, language_model, tokenizer
+from tonggan.errors import DataError
+from tonggan.language.gguf_export import export_gguf
+from tonggan.language.gguf_file import GGUFFile
+from tonggan.language.llama import LlamaConfig
+from tonggan.language.settings import GenerationConfig
+from tonggan.language.tokenizer import Tokenizer
+
+
+def qwen2():
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=310,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        attention_bias=True,
+    )
+    model = config.build()
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter)
+    return model
+
+
+@pytest.mark.parametrize("kind", ["f32", "f16", "q8_0"])
+@pytest.mark.parametrize("build", [qwen2, lambda: engine().model])
+def test_own_round_trip(tmp_path, build, kind):
+    model = build()
+    export_gguf(model, tokenizer(), tmp_path / "x.gguf", name="x", kind=kind)
+    file = GGUFFile(tmp_path / "x.gguf")
+    assert file.config == model.config.model_copy(update={"head_dim": model.config.head_width})
+    assert Tokenizer.from_gguf(file.metadata).encode("the cat 你好") == tokenizer().encode("the cat 你好")
+    for name, weight in model.state_dict().items():
+        found = torch.from_numpy(file.dequantize(name))
+        if kind == "f32" or weight.dim() == 1:
+            assert torch.equal(found, weight)
+        elif kind == "f16" or weight.shape[1] % 32:
+            assert torch.equal(found, weight.half().float())
+        else:
+            # Eight bits for each 32 numbers: half a step of 1/127 of the largest, and float16's rounding of the step.
+            step = weight.unflatten(1, (-1, 32)).abs().amax(-1, keepdim=True) / 127
+            assert ((found - weight).unflatten(1, (-1, 32)).abs() <= step * 0.6).all()
+
+
+def test_llama_cpp_gives_the_same_probabilities(tmp_path):
+    pytest.importorskip("xllamacpp", reason="xllamacpp is not installed")
+    from tonggan.language.llamacpp import LlamaCppModel
+
+    export_gguf(engine().model, tokenizer(), tmp_path / "x.gguf", name="x", kind="f16")
+    other, own = LlamaCppModel(tmp_path / "x.gguf", max_length=128, num_threads=1, num_parallel=1), language_model()
+    settings = GenerationConfig(max_tokens=1, logprobs=5)
+    for text in ("the", "the dog sat on the cat", "你好，世界！今天天气很好。"):
+        prompt = own.prompt(text)
+        assert other.prompt(text).ids == prompt.ids
+        hidden = engine().hidden(prompt.embed(engine())[None], mask=torch.ones(1, prompt.length, dtype=torch.bool))
+        expected = engine().logits(hidden[0, -1]).log_softmax(dim=-1)
+        top = other.generate([prompt], settings)[0].logprobs[0].top
+        assert len(top) == 5
+        for id_, logprob in top:
+            assert logprob == pytest.approx(expected[id_].item(), abs=0.05)
+
+
+def test_adapters_must_be_merged_first(tmp_path):
+    model = qwen2()
+    attention = model.model.layers[0].self_attn
+    attention.q_proj = torch.nn.ModuleDict({"base_layer": attention.q_proj})  # as peft leaves it
+    with pytest.raises(DataError, match="model to export: got no weight"):
+        export_gguf(model, tokenizer(), tmp_path / "x.gguf", name="x")
+    assert not list(tmp_path.iterdir())
