@@ -91,6 +91,13 @@ def test_what_cannot_be_enforced_is_told(fields, problem):
         Constraint(GenerationConfig(**fields), tokenizer())
 
 
+def test_what_cannot_be_followed_is_told_later():
+    constraint = Constraint(GenerationConfig(regex="ab"), tokenizer())
+    (wrong,) = tokenizer().encode("c")
+    with pytest.raises(ConfigError, match="a regex that can be enforced"):
+        constraint.accept(wrong)
+
+
 def test_a_stream_tells_before_it_starts():
     model = language_model()
     with pytest.raises(ConfigError, match="regex: got '\\(a'"):

@@ -3,6 +3,8 @@ from tonggan.language.lookup import Lookup
 
 def test_a_draft_is_what_followed_the_last_occurrence():
     lookup = Lookup([1, 2, 3, 4, 5, 9, 1, 2, 3, 6, 7, 1, 2], max_tokens=3)
+    assert lookup.draft() == [3, 6]
+    lookup.learn(drafted=2, accepted=2)
     assert lookup.draft() == [3, 6, 7]
 
 
@@ -12,7 +14,10 @@ def test_the_longest_match_counts():
 
 
 def test_a_repetition_that_reaches_the_end_goes_on():
-    assert Lookup([5, 1, 2, 1, 2], max_tokens=5).draft() == [1, 2, 1, 2, 1]
+    lookup = Lookup([5, 1, 2, 1, 2], max_tokens=5)
+    for _ in range(2):
+        lookup.learn(drafted=len(lookup.draft()), accepted=len(lookup.draft()))
+    assert lookup.draft() == [1, 2, 1, 2, 1]
 
 
 def test_no_match_no_draft():

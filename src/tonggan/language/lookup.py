@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_LONGEST = 4  # tokens of context that a guess looks for, at most and at least
+_LONGEST = 5  # tokens of context that a guess looks for, at most and at least
 _SHORTEST = 2
-_MAX_PAUSE = 32
+_LONGEST_PAUSE = 31  # steps
 
 
 class Lookup:
@@ -27,9 +27,9 @@ class Lookup:
         self._ids: list[int] = []
         self._next: dict[tuple[int, ...], int] = {}  # where the token after the last occurrence of an n-gram stands
         self._max_tokens = max_tokens
-        self._length = max_tokens
-        self._pause = 0
-        self._wait = 0
+        self._length = min(2, max_tokens)
+        self._failures = 0  # drafts in a row of which nothing was right
+        self._wait = 0  # steps without a draft that are still to come
         for id_ in ids:
             self.append(id_)
 
@@ -56,12 +56,12 @@ class Lookup:
     def learn(self, *, drafted: int, accepted: int) -> None:
         """Of a draft of so many tokens, so many were right."""
         if accepted:
-            self._pause = 0
+            self._failures = 0
             self._length = min(self._max_tokens, 2 * self._length if accepted == drafted else accepted + 1)
         else:
-            self._pause = min(_MAX_PAUSE, 2 * self._pause + 1)
+            self._wait = min(_LONGEST_PAUSE, 2**self._failures - 1)
+            self._failures += 1
             self._length = max(1, self._length // 2)
-        self._wait = self._pause
 
     def _copy(self, start: int) -> list[int]:
         """What follows from ``start`` on; a repetition that reaches the end goes on repeating."""

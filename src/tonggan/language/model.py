@@ -33,7 +33,8 @@ class LanguageModel:
     """An engine and its tokenizer.
 
     Texts that are streamed one after another share what they have in common at their beginning, as the turns of a chat
-    do. Threads may use one model at the same time.
+    do; an engine whose long and short reads differ in rounding may then choose otherwise between near equals. Threads
+    may use one model at the same time.
 
     Attributes:
         engine: what computes.
@@ -88,9 +89,10 @@ class LanguageModel:
     def generate(
         self, prompts: Sequence[Prompt], settings: GenerationConfig, *, progress: Progress | None = None
     ) -> list[Generation]:
-        """The continuation of each prompt, the same as ``stream`` gives, many at a time.
+        """The continuation of each prompt, as ``stream`` gives it, many at a time.
 
-        Prompts of like length go together. With ``settings.lookup``, one at a time goes.
+        Prompts of like length go together; with ``settings.lookup`` each goes alone. Nothing is kept from one call to
+        the next, so that the same call gives the same texts on every engine.
 
         Raises:
             ConfigError: the settings' regular expression or JSON schema cannot be enforced.
@@ -194,9 +196,7 @@ class LanguageModel:
         context = self._contexts.pop() if self._contexts else Context(self.engine)
         try:
             known = 0
-            room = min(settings.max_tokens, self._room(prompt))
-            lookup = Lookup(prompt.ids, max_tokens=settings.lookup)
-            for _ in _grow(context, prompt, text, room=room, lookup=lookup):
+            for _ in self._grow(context, prompt, settings, text):
                 yield Piece(text.take_text(), text.tokens[known:], text.logprobs[known:], text.finished)
                 known = len(text.tokens)
                 if cancelled():
@@ -204,22 +204,40 @@ class LanguageModel:
         finally:
             self._contexts = [context]
 
+    def _grow(self, context: Context, prompt: Prompt, settings: GenerationConfig, text: Continuation) -> Iterator[None]:
+        """Let ``text`` grow to its end, at each step by one token and by those of a draft that prove right."""
+        room = min(settings.max_tokens, self._room(prompt))
+        lookup = Lookup(prompt.ids, max_tokens=settings.lookup)
+        token = text.choose(context.read(prompt, room=room))
+        yield
+        while text.finished is None:
+            lookup.append(token)
+            draft = lookup.draft()[: room - len(text.tokens) - 1]
+            length = context.length + 1
+            accepted = 0
+            for logits, guess in zip(context.step([token, *draft]), [*draft, None], strict=True):
+                token = text.choose(logits)
+                if text.finished is not None or token != guess:
+                    break
+                lookup.append(token)
+                accepted += 1
+            if draft:
+                context.forget(length + accepted)
+                lookup.learn(drafted=len(draft), accepted=accepted)
+            yield
+
     def _batch(self, prompts: Sequence[Prompt], settings: GenerationConfig) -> list[Generation]:
         if settings.num_beams > 1:
             return self._search(prompts, settings)
-        if len(prompts) > 1:
-            return self._together(prompts, settings)
-        pieces = list(self.stream(prompts[0], settings))
-        finish = pieces[-1].finish
-        assert finish is not None
-        return [
-            Generation(
-                "".join(piece.text for piece in pieces),
-                [id_ for piece in pieces for id_ in piece.token_ids],
-                [logprob for piece in pieces for logprob in piece.logprobs],
-                finish,
-            )
-        ]
+        if settings.lookup:
+            return [self._alone(prompt, settings) for prompt in prompts]
+        return self._together(prompts, settings)
+
+    def _alone(self, prompt: Prompt, settings: GenerationConfig) -> Generation:
+        text = self.continuation(prompt, settings)
+        for _ in self._grow(Context(self.engine), prompt, settings, text):
+            pass
+        return _whole(text)
 
     @torch.no_grad()
     def _together(self, prompts: Sequence[Prompt], settings: GenerationConfig) -> list[Generation]:
@@ -262,27 +280,6 @@ class LanguageModel:
         values = pad_sequence([prompt.embed(self.engine) for prompt in prompts], batch_first=True)
         lengths = torch.tensor([prompt.length for prompt in prompts])
         return values, (torch.arange(values.shape[1]) < lengths.unsqueeze(1)).to(values.device)
-
-
-def _grow(context: Context, prompt: Prompt, text: Continuation, *, room: int, lookup: Lookup) -> Iterator[None]:
-    """Let ``text`` grow to its end, at each step by one token and by those of a draft that prove right."""
-    token = text.choose(context.read(prompt, room=room))
-    yield
-    while text.finished is None:
-        lookup.append(token)
-        draft = lookup.draft()[: room - len(text.tokens) - 1]
-        accepted = 0
-        length = context.length + 1
-        for logits, guess in zip(context.step([token, *draft]), [*draft, None], strict=True):
-            token = text.choose(logits)
-            if text.finished is not None or token != guess:
-                break
-            lookup.append(token)
-            accepted += 1
-        if draft:
-            context.forget(length + accepted)
-            lookup.learn(drafted=len(draft), accepted=accepted)
-        yield
 
 
 def _whole(text: Continuation) -> Generation:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from tonggan.language.settings import GenerationConfig
 
-_FEW = 128  # Most nuclei are smaller, and sorting all of a large vocabulary takes longer than all else here.
+# Most nuclei are smaller than these: sorting all of a large vocabulary would take longer than all else here.
+_NUCLEUS_SIZES = (128, 4096)
 
 
 def penalize_repetition(logits: Tensor, seen: Tensor, *, penalty: float) -> Tensor:
@@ -28,8 +29,8 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     """Rule out all but the fewest most probable tokens that together hold ``p``, and what equals the least of them."""
     probabilities = logits.softmax(dim=-1)
     size = logits.shape[-1]
-    for count in (min(_FEW, size), size):
-        top = probabilities.topk(count).values
+    for count in (*_NUCLEUS_SIZES, size):
+        top = probabilities.topk(min(count, size)).values
         before = top.cumsum(dim=-1) - top
         if bool((before[..., -1] >= p).all()):
             break
