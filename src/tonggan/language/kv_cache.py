@@ -86,13 +86,8 @@ class Extension:
         self.real: tuple[Tensor, ...] | None = None
         if not self.level or not bool(real.all()):
             self.real = (rows[:, None].expand_as(places)[real].to(device), places[real].to(device), real.to(device))
-        if self.level:
-            picked = slice(self.start, self.start + length)
-            self.cosine, self.sine = (table[picked, None] for table in (cache.cosine, cache.sine))
-            if self.start + length > cache.capacity:
-                self.cosine, self.sine = (table[places[0].to(device), None] for table in (cache.cosine, cache.sine))
-        else:
-            self.cosine, self.sine = (table[places.to(device), None] for table in (cache.cosine, cache.sine))
+        turned = (places[:1] if self.level else places).to(device)
+        self.cosine, self.sine = cache.cosine[turned, None], cache.sine[turned, None]  # [1 or R, L, 1, E/2]
         cache.lengths[rows] = ends
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor, /) -> Tensor:
