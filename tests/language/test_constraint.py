@@ -67,6 +67,16 @@ def test_a_complete_text_ends_without_an_end_token():
     assert text.tokens[-1] not in tokenizer().ends
 
 
+def test_a_vocabulary_without_an_end_needs_none():
+    without = tokenizer().load({**tokenizer().state(), "ends": []})
+    for regex, finish in (("(yes|no)", "stop"), ("a+", "length")):
+        text = Continuation([], GenerationConfig(regex=regex), without, max_tokens=9)
+        while text.finished is None:
+            text.choose(torch.arange(without.size).float())
+        assert text.finished == finish
+        assert re.fullmatch(regex, text.take_text())
+
+
 def test_logits_wider_than_the_vocabulary_are_ruled_out():
     text = Continuation([], GenerationConfig(regex="ab"), tokenizer(), max_tokens=9)
     logits = torch.zeros(tokenizer().size + 5)

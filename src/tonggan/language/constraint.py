@@ -29,6 +29,7 @@ class Constraint:
     def __init__(self, settings: GenerationConfig, tokenizer: Tokenizer) -> None:
         library = _llguidance()
         vocabulary = _vocabulary(tokenizer)
+        self._size = tokenizer.size
         if settings.regex is not None:
             self._who, self._given = "regex", repr(settings.regex)
             grammar = library.LLMatcher.grammar_from_regex(settings.regex)
@@ -49,7 +50,7 @@ class Constraint:
         """Which tokens may come next, bool ``[tokenizer.size]``."""
         allowed = bytearray(self._matcher.compute_logit_bias())
         self._check()
-        return torch.frombuffer(allowed, dtype=torch.uint8).bool()
+        return torch.frombuffer(allowed, dtype=torch.uint8)[: self._size].bool()
 
     def accept(self, token: int) -> None:
         """``token``, one of the allowed, has been chosen."""
@@ -69,14 +70,15 @@ class Constraint:
 
 
 class _Bytes:
-    """A vocabulary as llguidance asks for it."""
+    """A vocabulary as llguidance asks for it, with an end behind it that serves where it has none of its own."""
 
     is_tokenizer_wrapper = True
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokens = [tokenizer.bytes_of(token) for token in range(tokenizer.size)]
+        self.tokens = [*(tokenizer.bytes_of(token) for token in range(tokenizer.size)), b""]
         self.special_token_ids = [token for token, content in enumerate(self.tokens) if not content]
-        self.eos_token_id = tokenizer.ends[0]
+        self.ends = list(tokenizer.ends) or [tokenizer.size]
+        self.eos_token_id = self.ends[0]
         self.bos_token_id = tokenizer.start
         self._tokenizer = tokenizer
 
@@ -86,7 +88,8 @@ class _Bytes:
 
 @lru_cache(maxsize=4)  # Building the tree of a vocabulary takes longer than many a text.
 def _vocabulary(tokenizer: Tokenizer) -> Any:
-    return _llguidance().LLTokenizer(_Bytes(tokenizer), n_vocab=tokenizer.size, eos_token=list(tokenizer.ends))
+    vocabulary = _Bytes(tokenizer)
+    return _llguidance().LLTokenizer(vocabulary, n_vocab=len(vocabulary.tokens), eos_token=vocabulary.ends)
 
 
 def _llguidance() -> Any:
