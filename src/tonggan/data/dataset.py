@@ -90,7 +90,8 @@ class Dataset:
         groups: int64 ``[N]``; rows with an equal number go into the same batch, so that what they share is encoded
             once. None mixes all rows.
         lengths: ``[N]``, how long each row is, in any one unit; rows of similar length then go into the same batch, so
-            that little of it is padding. ``groups``, where given, decide instead. None mixes all rows.
+            that little of it is padding, and batches differ in how much they hold. ``groups``, where given, decide
+            instead. None mixes all rows.
         auxiliary: further targets ``[N, ...]`` that training may learn from as well, by name.
         numbers: int64, for each row of the table its number in the user's own table, counted from 1; None where the
             two tables are the same.
