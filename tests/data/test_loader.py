@@ -1,7 +1,6 @@
 """Loaders: order and variation repeat from any batch on, and no thread outlives its epoch."""
 
 import gc
-import itertools
 import threading
 from dataclasses import replace
 
@@ -149,47 +148,3 @@ def test_rows_of_a_group_come_together_in_random_order(dataset):
         assert np.count_nonzero(np.diff(groups[order])) == 4
     assert groups[orders[0]].tolist() != groups[orders[1]].tolist()
     assert orders[0].tolist() == next(iter(loader.epoch(0))).rows.tolist()
-
-
-@pytest.fixture
-def ragged(dataset):
-    return replace(dataset, lengths=np.random.default_rng(0).integers(1, 100, size=NUM_ROWS))
-
-
-def test_rows_of_similar_length_go_in_the_same_batch(ragged):
-    loader = Loader(ragged, batch_size=4, seed=3, shuffle=True)
-    orders = []
-    for epoch in range(3):
-        batches = [batch.rows.numpy() for batch in loader.epoch(epoch)]
-        assert [len(batch) for batch in batches] == [4] * 5 + [3]
-        assert sorted(np.concatenate(batches)) == list(range(NUM_ROWS))
-        shortest = [ragged.lengths[batch].min() for batch in batches[:5]]
-        longest = [ragged.lengths[batch].max() for batch in batches[:5]]
-        by_length = np.argsort(shortest, kind="stable")
-        for one, other in itertools.pairwise(by_length):
-            assert longest[one] <= shortest[other], "batches of one pool do not overlap in length"
-        assert by_length.tolist() != [0, 1, 2, 3, 4], "batches do not come in the order of their lengths"
-        orders.append(np.concatenate(batches).tolist())
-    assert orders[0] != orders[1] != orders[2]
-    assert orders[0] == torch.cat([batch.rows for batch in loader.epoch(0)]).tolist()
-
-
-def test_pools_of_rows_change_with_the_epoch(dataset, monkeypatch):
-    monkeypatch.setattr("tonggan.data.loader._POOL", 2)
-    ragged = replace(dataset, lengths=np.arange(NUM_ROWS))
-    loader = Loader(ragged, batch_size=2, seed=0, shuffle=True)
-    met = [{frozenset(batch.rows.tolist()) for batch in loader.epoch(epoch)} for epoch in range(2)]
-    assert len(met[0] & met[1]) < 4
-
-
-def test_bucketed_rows_are_the_same_from_any_batch_on(ragged):
-    whole = list(Loader(ragged, batch_size=4, seed=3, shuffle=True).epoch(2))
-    assert_same_batches(list(Loader(ragged, batch_size=4, seed=3, shuffle=True).epoch(2, start=3)), whole[3:])
-
-
-def test_lengths_follow_their_rows_and_leave_the_own_order_alone(ragged):
-    part = ragged.take(np.array([5, 2, 9]))
-    assert part.lengths.tolist() == ragged.lengths[[5, 2, 9]].tolist()
-    assert next(Loader(ragged, batch_size=NUM_ROWS).epoch(0)).rows.tolist() == list(range(NUM_ROWS))
-    assert len(Loader(part, batch_size=8, shuffle=True)) == 1
-    assert sorted(next(Loader(part, batch_size=8, shuffle=True).epoch(0)).rows.tolist()) == [2, 5, 9]

@@ -93,3 +93,12 @@ def test_label_smoothing_is_for_training_alone():
 def test_heads_must_divide_the_width():
     with pytest.raises(ConfigError, match="3 heads at width 16"):
         LanguageHeadConfig(num_heads=3).build(16, text=TEXT)
+
+
+def test_ctc_on_the_prefix_is_for_training_alone():
+    plain, joint = build(), build(ctc_weight=0.5)
+    fused, short = prefix(), torch.tensor([[5, 2, PAD], [7, 2, PAD], [9, 2, PAD]])
+    torch.testing.assert_close(plain.losses(fused, short), joint.losses(fused, short))
+    expected = joint.losses(fused, short)[:, 0] + 0.5 * joint.alignment.losses(fused, short)[:, 0]
+    torch.testing.assert_close(joint.train().losses(fused, short)[:, 0], expected)
+    check_gradients(joint, lambda: joint.losses(fused, short)[:, 0])

@@ -89,9 +89,6 @@ class Dataset:
         target: ``[N, ...]``, encoded by the task; None where there is none to compare with.
         groups: int64 ``[N]``; rows with an equal number go into the same batch, so that what they share is encoded
             once. None mixes all rows.
-        lengths: ``[N]``, how long each row is, in any one unit; rows of similar length then go into the same batch, so
-            that little of it is padding, and batches differ in how much they hold. ``groups``, where given, decide
-            instead. None mixes all rows.
         auxiliary: further targets ``[N, ...]`` that training may learn from as well, by name.
         numbers: int64, for each row of the table its number in the user's own table, counted from 1; None where the
             two tables are the same.
@@ -101,13 +98,11 @@ class Dataset:
     rows: NDArray[np.int64]
     target: Tensor | None = None
     groups: NDArray[np.int64] | None = None
-    lengths: NDArray[np.int64] | None = None
     auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
     numbers: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         assert self.target is None or len(self.target) == len(self.rows), "target and rows differ in length"
-        assert self.lengths is None or len(self.lengths) == len(self.rows), "lengths and rows differ in length"
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -135,7 +130,5 @@ class Dataset:
         """The data set of the rows at ``positions`` only."""
         target = None if self.target is None else self.target[torch.from_numpy(positions)]
         groups = None if self.groups is None else self.groups[positions]
-        lengths = None if self.lengths is None else self.lengths[positions]
         auxiliary = {name: values[torch.from_numpy(positions)] for name, values in self.auxiliary.items()}
-        rows = self.rows[positions]
-        return replace(self, rows=rows, target=target, groups=groups, lengths=lengths, auxiliary=auxiliary)
+        return replace(self, rows=self.rows[positions], target=target, groups=groups, auxiliary=auxiliary)

@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from tonggan.data.dataset import Dataset
 from tonggan.tokens import Batch
 
-_POOL = 50  # batches; of more, padding is hardly less, of fewer, the rows that meet are more often the same
-
 
 class Loader:
     """Batches of ``dataset``, epoch by epoch.
@@ -77,27 +75,13 @@ class Loader:
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if not self.shuffle:
             return np.arange(len(self.dataset))
-        generator = np.random.default_rng([self.seed, epoch])
-        order = generator.permutation(len(self.dataset))
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset))
         if self.dataset.groups is None:
-            return order if self.dataset.lengths is None else self._bucketed(order, self.dataset.lengths, generator)
+            return order
         # Groups in the order in which their first row was drawn, each with its rows side by side.
         drawn = self.dataset.groups[order]
         _, first, group = np.unique(drawn, return_index=True, return_inverse=True)
         return order[np.argsort(first[group], kind="stable")]
-
-    def _bucketed(
-        self, order: NDArray[np.int64], lengths: NDArray[np.int64], generator: np.random.Generator
-    ) -> NDArray[np.int64]:
-        """The rows of ``order`` so that those of one batch, out of a random pool of some batches, are alike in length.
-
-        Batches come in random order; the rows of a smaller last one stay those that the draw left over.
-        """
-        whole = len(order) // self.batch_size * self.batch_size
-        pool = np.arange(whole) // (_POOL * self.batch_size)
-        alike = order[np.lexsort((lengths[order[:whole]], pool))]
-        batches = generator.permutation(alike.reshape(-1, self.batch_size))
-        return np.concatenate([batches.ravel(), order[whole:]])
 
     def _batch(self, order: NDArray[np.int64], epoch: int, index: int) -> Batch:
         positions = order[index * self.batch_size : (index + 1) * self.batch_size]

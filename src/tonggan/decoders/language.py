@@ -7,6 +7,7 @@ low-rank adapters, or learns in full. The text's tokenizer is the task's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -15,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tonggan.config import Config
+from tonggan.decoders.ctc import CTCHead, CTCHeadConfig
 from tonggan.decoders.text_format import PAD, TextFormat
 from tonggan.errors import ConfigError, MissingExtraError
 from tonggan.language.beam import beam_search
@@ -54,6 +56,9 @@ class LanguageHeadConfig(Config):
     """Chance that a number is dropped in training: of a block's output from scratch, of an adapter's input."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Probability that training gives to all tokens alike (Szegedy et al. 2016)."""
+    ctc_weight: float = Field(default=0.0, ge=0)
+    """How much the loss of a CTC head on the prefix counts in training, which teaches speech its order (Watanabe et al.
+    2017); 0 is none."""
     num_beams: int = Field(default=1, ge=1)
     """Continuations that are followed side by side when it writes; 1 always takes the likeliest token."""
     length_penalty: float = 1.0
@@ -77,7 +82,9 @@ class LanguageHeadConfig(Config):
                 expected=f"{pretrained.config.hidden_size}, the width of {self.base}",
                 remedy=f"Set model.dim={pretrained.config.hidden_size}, or leave it out",
             )
-        model = pretrained.build()
+        # What stays as it is need not be converted at each use where bf16 is what it is computed in.
+        is_half = self.train != "full" and multiplies_in_bf16(torch.device("cpu"))
+        model = pretrained.build(dtype=torch.bfloat16 if is_half else torch.float32)
         if self.train != "full":
             model.requires_grad_(False)
         if self.train == "lora":
@@ -129,6 +136,9 @@ class LanguageHead(nn.Module):
         super().__init__()
         self.config, self.model, self.text = config, model, text
         self.opening, self.closing = list(opening), list(closing)
+        self.alignment: CTCHead | None = None
+        if config.ctc_weight:
+            self.alignment = CTCHeadConfig().build(model.config.hidden_size, text=text)
 
     def context(self, fused: Tokens) -> Tokens:
         """All that the model reads before it writes, real tokens first; never empty."""
@@ -152,13 +162,16 @@ class LanguageHead(nn.Module):
             target: int64 ``[B, T]``, each row ended and then padded with ``PAD``.
         """
         with self._precision(fused):
-            return self._losses(fused, target)
+            losses = self._losses(fused, target)
+        if self.training and self.alignment is not None:
+            losses = losses + losses.new_tensor([self.config.ctc_weight, 0]) * self.alignment.losses(fused, target)
+        return losses
 
-    def _precision(self, fused: Tokens) -> torch.autocast:
-        """Outside of training a large model computes in bf16 where the hardware does; what the caller chose stands."""
-        kind = fused.values.device.type
-        wanted = self.config.base is not None and not self.training and multiplies_in_bf16(fused.values.device)
-        return torch.autocast(kind, torch.bfloat16, enabled=wanted or torch.is_autocast_enabled(kind))
+    def _precision(self, fused: Tokens) -> AbstractContextManager[object]:
+        """A pretrained model that is kept in bf16 computes in it; else the caller's choice stands."""
+        if self.model.model.embed_tokens.weight.dtype == torch.bfloat16:
+            return torch.autocast(fused.values.device.type, torch.bfloat16)
+        return nullcontext()
 
     def _losses(self, fused: Tokens, target: Tensor) -> Tensor:
         context, real = self.context(fused), target != PAD
@@ -183,7 +196,7 @@ class LanguageHead(nn.Module):
         for name, module in self.model.named_modules():
             weight, is_adapted = getattr(module, "weight", None), hasattr(module, "get_delta_weight")
             if is_adapted:
-                weight = module.base_layer.weight + module.get_delta_weight("default")
+                weight = module.base_layer.weight.float() + module.get_delta_weight("default")
             if weight is not None and ("base_layer" not in name and "lora_" not in name):
                 state[f"{name}.weight"] = weight
             bias = getattr(module.base_layer if is_adapted else module, "bias", None)
@@ -228,3 +241,6 @@ def _add_adapters(model: Llama, *, rank: int, dropout: float) -> None:
         raise MissingExtraError.of("peft", extra="language", purpose="training low-rank adapters") from error
     config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=dropout, target_modules=_ADAPTED)
     inject_adapter_in_model(config, model)
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.data = parameter.data.float()

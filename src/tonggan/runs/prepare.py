@@ -24,7 +24,6 @@ from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.data.scan import MediaColumn, scan_media
 from tonggan.data.table import Table
-from tonggan.decoders.text_format import PAD
 from tonggan.errors import ConfigError
 from tonggan.modalities import (
     CategoryConfig,
@@ -50,11 +49,8 @@ from tonggan.tasks import (
     TagConfig,
     Task,
     TaskConfig,
-    TextTask,
     TextTaskConfig,
 )
-
-_CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True)
@@ -280,8 +276,6 @@ def _learn_and_encode(
         datasets[split] = build_dataset(
             table, modalities, media=media[split], caches=caches, rows=usable[split], target=target
         )
-    if isinstance(task, TextTask):
-        datasets["train"] = _measured(datasets["train"])
     if recipe.data.batch_by is not None:
         datasets["train"] = _grouped(datasets["train"], train.values(recipe.data.batch_by, usable["train"]))
     return datasets
@@ -313,16 +307,6 @@ def _with_auxiliaries(dataset: Dataset, table: Table, auxiliaries: Mapping[str, 
         auxiliary.task.fit(values)
         encoded[name] = auxiliary.task.encode(values)
     return replace(dataset, auxiliary=encoded)
-
-
-def _measured(dataset: Dataset) -> Dataset:
-    """``dataset`` with how long each row's texts are, those it reads and the one it writes, about in tokens."""
-    assert dataset.target is not None, "the training part has targets"
-    lengths = (dataset.target != PAD).sum(dim=1).numpy()
-    for source in dataset.inputs.values():
-        if isinstance(source, TextSource):
-            lengths += [len(text or "") // _CHARACTERS_PER_TOKEN for text in source.items(dataset.rows)]
-    return replace(dataset, lengths=lengths)
 
 
 def _grouped(dataset: Dataset, values: Sequence[Any]) -> Dataset:
