@@ -31,9 +31,17 @@ class PromptWeights:
         self.outputs = [self._joined(layer, Matrix.OUTPUT) for layer in layers]
         self.gates = [self._joined(layer, Matrix.GATE, Matrix.UP) for layer in layers]
         self.downs = [self._joined(layer, Matrix.DOWN) for layer in layers]
+        self.biases = [self._bias(layer) for layer in layers]
 
     def _joined(self, layer: int, *kinds: Matrix) -> Tensor:
         return torch.cat([self.decoder.read_rows(layer * len(Matrix) + kind).to(self.dtype) for kind in kinds])
+
+    def _bias(self, layer: int) -> Tensor | None:
+        kinds = (Vector.QUERY_BIAS, Vector.KEY_BIAS, Vector.VALUE_BIAS)
+        present = [
+            self.vectors[number] for number in (layer * len(Vector) + kind for kind in kinds) if number in self.vectors
+        ]
+        return torch.cat(present) if present else None
 
     def vector(self, layer: int, kind: Vector) -> Tensor:
         return self.vectors[layer * len(Vector) + kind]
@@ -58,11 +66,16 @@ def run_prompt(weights: PromptWeights, values: Tensor, *, cache: KeyValueCache, 
     for layer in range(shape.num_layers):
         normalized = _normalize(hidden, weights.vector(layer, Vector.ATTENTION_NORM), shape.epsilon, weights.dtype)
         projected = F.linear(normalized, weights.inputs[layer]).float()
-        projected += torch.cat([weights.vector(layer, kind) for kind in (Vector.QUERY_BIAS, Vector.KEY_BIAS, Vector.VALUE_BIAS)])
+        bias = weights.biases[layer]
+        if bias is not None:
+            projected += bias
         mixed = projected.view(len(hidden), heads + 2 * groups, width)
-        turned = torch.view_as_real(torch.view_as_complex(mixed[:, : heads + groups].unflatten(2, (-1, 2))) * turns)
-        query, key = turned.flatten(2).split([heads, groups], dim=1)
-        found = _attend(query, key, mixed[:, heads + groups :], layer=layer, cache=cache, spans=spans, dtype=weights.dtype)
+        pairs = torch.view_as_complex(mixed[:, : heads + groups].reshape(len(hidden), heads + groups, width // 2, 2))
+        turned = torch.view_as_real(pairs * turns).flatten(2)
+        query, key = turned[:, :heads], turned[:, heads:]
+        found = _attend(
+            query, key, mixed[:, heads + groups :], layer=layer, cache=cache, spans=spans, dtype=weights.dtype
+        )
         hidden += F.linear(found.flatten(1), weights.outputs[layer])
         normalized = _normalize(hidden, weights.vector(layer, Vector.MLP_NORM), shape.epsilon, weights.dtype)
         gate, up = F.linear(normalized, weights.gates[layer]).chunk(2, dim=1)

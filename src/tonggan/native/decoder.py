@@ -127,7 +127,11 @@ class Decoder:
         self.embeddings = self.head + 1
         self.last_norm = len(layers) * len(Vector)
         self.kernels = _choose(kernels)
-        self._formats = [*(kind for layer in layers for kind in layer), head, head if embeddings is None else embeddings]
+        self._formats = [
+            *(kind for layer in layers for kind in layer),
+            head,
+            head if embeddings is None else embeddings,
+        ]
         codes = np.array([*self._formats[:-1], -1 if embeddings is None else embeddings], dtype=np.int32)
         handle = self._library.tonggan_create(
             ctypes.byref(Shape(**vars(shape))), codes.ctypes.data, KERNELS.index(self.kernels)
@@ -164,7 +168,7 @@ class Decoder:
         """The matrix ``number`` as float32 ``[rows, columns]``, or those of its rows, int64 ``[R]``."""
         size, columns = self._matrix_shape(number)
         rows = torch.arange(size) if rows is None else rows.contiguous()
-        assert not len(rows) or (0 <= int(rows.min()) and int(rows.max()) < size)
+        assert not len(rows) or (int(rows.min()) >= 0 and int(rows.max()) < size)
         result = torch.empty(len(rows), columns)
         self._library.tonggan_read_rows(self._handle, number, len(rows), rows.data_ptr(), result.data_ptr())
         return result
@@ -193,7 +197,8 @@ class Decoder:
         """
         shape = self.shape
         assert keys.dtype == cached.dtype == torch.float16
-        assert keys.is_contiguous() and cached.is_contiguous()
+        assert keys.is_contiguous()
+        assert cached.is_contiguous()
         cache = Cache(keys.data_ptr(), cached.data_ptr(), keys.shape[1], keys.shape[3])
         values, rows, positions = values.contiguous(), rows.contiguous(), positions.contiguous()
         is_ids = values.dtype == torch.int64

@@ -1,4 +1,4 @@
-"""The compiled library, loaded through ctypes so that its calls run without the interpreter's lock. No arithmetic here."""
+"""The compiled library, loaded through ctypes: its calls run without the interpreter's lock. No arithmetic here."""
 
 from __future__ import annotations
 

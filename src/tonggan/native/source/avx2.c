@@ -14,6 +14,7 @@
 
 #define LANES 8
 #define SIGNED_OFFSET 0
+#define NUM_REGISTERS 16
 #define KERNELS avx2_kernels
 #define KERNELS_NAME "avx2"
 

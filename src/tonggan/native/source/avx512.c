@@ -14,6 +14,7 @@
 
 #define LANES 16
 #define SIGNED_OFFSET 128
+#define NUM_REGISTERS 32
 #define KERNELS avx512_kernels
 #define KERNELS_NAME "avx512"
 

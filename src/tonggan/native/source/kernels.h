@@ -19,12 +19,13 @@ enum {
 /* Weights of a group: scale * byte, scale * (nibble - 8), scale * nibble + minimum (GGUF's Q8_0, Q4_0, Q4_1). */
 enum format { FORMAT_INT8, FORMAT_INT4, FORMAT_INT4_MINIMUM, NUM_FORMATS };
 
-/* Tokens quantized to 8 bits by groups: values[token][width], scales and sums [token][width / GROUP]. The sum of a
- * group's bytes makes good for weights that are stored with an offset. */
+/* Tokens quantized to 8 bits by groups: values[token][width], the rest [token][width / GROUP]. */
 struct activations {
     int8_t *values;
     float *scales;
-    int32_t *sums;
+    float *sums;          /* of a group's values, times its scale: what a minimum is multiplied with */
+    int32_t *int8_starts; /* where the sum of products starts, to make good for weights stored with an offset */
+    int32_t *int4_starts;
     int64_t width; /* a multiple of BLOCK; what lies beyond the real width is zero */
 };
 

@@ -5,6 +5,7 @@
  *   load_bytes, low_nibbles, high_nibbles
  *   dot_signed, dot_unsigned         add to each lane the product of its 4 weights with 4 activations
  *   SIGNED_OFFSET                    what dot_signed adds to each weight
+ *   NUM_REGISTERS                    vectors that the processor holds
  *   load_halves, store_halves, sum_lanes
  *   KERNELS, KERNELS_NAME            the table to define
  *
@@ -18,8 +19,9 @@
 
 enum {
     PARTS = TILE_ROWS / LANES,
-    COLUMNS = 4,           /* tokens whose sums stay in registers */
-    PREFETCH_BYTES = 4096, /* a thread's weights lie in the order in which it reads them, across layers too */
+    COLUMNS = NUM_REGISTERS / 4, /* tokens whose sums stay in registers */
+    QUERIES = 4,                 /* likewise of attention */
+    PREFETCH_BYTES = 4096,       /* a thread's weights lie in the order in which it reads them, across layers too */
 };
 
 INLINE floats splat(float value) { return (floats){0} + value; }
@@ -43,8 +45,9 @@ static const float ROUNDING = 12582912.0f;
 
 INLINE integers nearest(floats value) { return (integers)(value + ROUNDING) - (integers)splat(ROUNDING); }
 
-/* Cephes' polynomial on [-ln 2 / 2, ln 2 / 2], relative error 2e-7; what would be below 2^-126 becomes that. */
+/* Cephes' polynomial on [-ln 2 / 2, ln 2 / 2], relative error 2e-7; zero where the result would be below 2^-126. */
 INLINE floats exponential(floats x) {
+    const integers vanishes = x < -87.3f;
     x = maximum(x, splat(-87.3f));
     x = -maximum(-x, splat(-88.3f));
     const integers exponent = nearest(x * 1.44269504f);
@@ -58,7 +61,7 @@ INLINE floats exponential(floats x) {
     result = result * x + 1.6666665459e-1f;
     result = result * x + 5.0000001201e-1f;
     result = result * x * x + x + 1.0f;
-    return result * (floats)((exponent + 127) << 23);
+    return choose(vanishes, splat(0.0f), result * (floats)((exponent + 127) << 23));
 }
 
 INLINE int32_t four_values(const struct activations *inputs, int token, int64_t place) {
@@ -72,7 +75,7 @@ INLINE void multiply_tokens(enum format format, const uint8_t *tile, const struc
                             int count, float *output) {
     const int64_t num_groups = inputs->width / GROUP;
     const int chunks = format == FORMAT_INT8 ? GROUP / 4 : GROUP / 8;
-    const int32_t offset = format == FORMAT_INT8 ? SIGNED_OFFSET : format == FORMAT_INT4 ? 8 : 0;
+    const int32_t *starts = format == FORMAT_INT8 ? inputs->int8_starts : inputs->int4_starts;
     floats totals[COLUMNS][PARTS];
     for (int token = 0; token < count; token++)
         for (int part = 0; part < PARTS; part++) totals[token][part] = splat(0.0f);
@@ -85,8 +88,10 @@ INLINE void multiply_tokens(enum format format, const uint8_t *tile, const struc
             __builtin_prefetch(tile + PREFETCH_BYTES + line, 0, 2);
         for (int part = 0; part < PARTS; part++) {
             integers sums[COLUMNS];
-            for (int token = 0; token < count; token++)
-                sums[token] = (integers){0} - offset * inputs->sums[(first + token) * num_groups + group];
+            for (int token = 0; token < count; token++) {
+                sums[token] = (integers){0};
+                if (format != FORMAT_INT4_MINIMUM) sums[token] += starts[(first + token) * num_groups + group];
+            }
             for (int chunk = 0; chunk < chunks; chunk++) {
                 const bytes weights = load_bytes(quants + (chunk * TILE_ROWS + part * LANES) * 4);
                 for (int token = 0; token < count; token++) {
@@ -104,10 +109,9 @@ INLINE void multiply_tokens(enum format format, const uint8_t *tile, const struc
             const floats scale = load_halves(scales + part * LANES);
             for (int token = 0; token < count; token++) {
                 const int64_t place = (first + token) * num_groups + group;
-                const float input_scale = inputs->scales[place];
-                totals[token][part] += __builtin_convertvector(sums[token], floats) * (scale * input_scale);
+                totals[token][part] += __builtin_convertvector(sums[token], floats) * (scale * inputs->scales[place]);
                 if (format == FORMAT_INT4_MINIMUM)
-                    totals[token][part] += load_halves(minimums + part * LANES) * (input_scale * inputs->sums[place]);
+                    totals[token][part] += load_halves(minimums + part * LANES) * inputs->sums[place];
             }
         }
         tile += odd ? block_bytes(format) : 0;
@@ -122,6 +126,10 @@ INLINE void multiply(enum format format, const uint8_t *tile, const struct activ
     int token = 0;
     for (; token + COLUMNS <= num_tokens; token += COLUMNS)
         multiply_tokens(format, tile, inputs, token, COLUMNS, output);
+    if (num_tokens - token >= 4) {
+        multiply_tokens(format, tile, inputs, token, 4, output);
+        token += 4;
+    }
     switch (num_tokens - token) {
     case 1: multiply_tokens(format, tile, inputs, token, 1, output); break;
     case 2: multiply_tokens(format, tile, inputs, token, 2, output); break;
@@ -164,8 +172,11 @@ static void quantize(const float *values, int64_t width, struct activations *res
         }
         int32_t total = 0;
         for (int lane = 0; lane < LANES; lane++) total += sum[lane];
-        result->sums[token * num_groups + group] = total;
-        result->scales[token * num_groups + group] = peak / 127.0f;
+        const int64_t place = token * num_groups + group;
+        result->scales[place] = peak / 127.0f;
+        result->sums[place] = peak / 127.0f * (float)total;
+        result->int8_starts[place] = -SIGNED_OFFSET * total;
+        result->int4_starts[place] = -8 * total;
     }
 }
 
@@ -193,10 +204,10 @@ static void to_half(const float *values, int64_t count, uint16_t *result) {
 
 INLINE void attend_queries(const float *queries, int num_queries, const uint16_t *keys, const uint16_t *values,
                            int count, int head_dim, float *partials) {
-    float weights[COLUMNS][CHUNK];
+    float weights[QUERIES][CHUNK];
     const int64_t stride = head_dim + PARTIAL_EXTRA;
     for (int position = 0; position < count; position++) {
-        floats sums[COLUMNS];
+        floats sums[QUERIES];
         for (int query = 0; query < num_queries; query++) sums[query] = splat(0.0f);
         for (int place = 0; place < head_dim; place += LANES) {
             const floats key = load_halves(keys + (int64_t)position * head_dim + place);
@@ -207,38 +218,45 @@ INLINE void attend_queries(const float *queries, int num_queries, const uint16_t
     }
     for (int query = 0; query < num_queries; query++) {
         float *scores = weights[query];
-        float largest = -INFINITY;
-        for (int position = 0; position < count; position++)
-            largest = scores[position] > largest ? scores[position] : largest;
-        for (int position = count; position < (count + LANES - 1) / LANES * LANES; position++)
-            scores[position] = -INFINITY; /* the padding of the last vector weighs nothing */
+        for (int position = count; position % LANES != 0; position++) scores[position] = -INFINITY;
+        floats highest = splat(-INFINITY);
         for (int position = 0; position < count; position += LANES)
-            store(scores + position, exponential(load(scores + position) - largest));
-        float sum = 0.0f;
-        for (int position = 0; position < count; position++) sum += scores[position];
+            highest = maximum(highest, load(scores + position));
+        float largest = highest[0];
+        for (int lane = 1; lane < LANES; lane++) largest = highest[lane] > largest ? highest[lane] : largest;
+        floats sum = {0};
+        for (int position = 0; position < count; position += LANES) {
+            const floats weight = exponential(load(scores + position) - largest);
+            store(scores + position, weight);
+            sum += weight;
+        }
         partials[query * stride + head_dim] = largest;
-        partials[query * stride + head_dim + 1] = sum;
+        partials[query * stride + head_dim + 1] = sum_lanes(sum);
     }
     for (int place = 0; place < head_dim; place += LANES) {
-        floats sums[COLUMNS];
-        for (int query = 0; query < num_queries; query++) sums[query] = splat(0.0f);
+        floats sums[QUERIES][2]; /* even and odd positions, so that one addition need not wait for the last */
+        for (int query = 0; query < num_queries; query++) sums[query][0] = sums[query][1] = splat(0.0f);
         for (int position = 0; position < count; position++) {
             const floats value = load_halves(values + (int64_t)position * head_dim + place);
-            for (int query = 0; query < num_queries; query++) sums[query] += value * weights[query][position];
+            for (int query = 0; query < num_queries; query++) sums[query][0] += value * weights[query][position];
+            if (++position == count) break;
+            const floats next = load_halves(values + (int64_t)position * head_dim + place);
+            for (int query = 0; query < num_queries; query++) sums[query][1] += next * weights[query][position];
         }
-        for (int query = 0; query < num_queries; query++) store(partials + query * stride + place, sums[query]);
+        for (int query = 0; query < num_queries; query++)
+            store(partials + query * stride + place, sums[query][0] + sums[query][1]);
     }
 }
 
 static void attend(const float *queries, int num_queries, const uint16_t *keys, const uint16_t *values, int count,
                    int head_dim, float *partials) {
     while (num_queries > 0) {
-        const int now = num_queries < COLUMNS ? num_queries : COLUMNS;
+        const int now = num_queries < QUERIES ? num_queries : QUERIES;
         switch (now) {
         case 1: attend_queries(queries, 1, keys, values, count, head_dim, partials); break;
         case 2: attend_queries(queries, 2, keys, values, count, head_dim, partials); break;
         case 3: attend_queries(queries, 3, keys, values, count, head_dim, partials); break;
-        default: attend_queries(queries, COLUMNS, keys, values, count, head_dim, partials);
+        default: attend_queries(queries, QUERIES, keys, values, count, head_dim, partials);
         }
         queries += now * head_dim;
         partials += now * (head_dim + PARTIAL_EXTRA);

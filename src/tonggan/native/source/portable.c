@@ -4,6 +4,7 @@
 
 #define LANES 4
 #define SIGNED_OFFSET 0
+#define NUM_REGISTERS 16
 #define KERNELS portable_kernels
 #define KERNELS_NAME "portable"
 

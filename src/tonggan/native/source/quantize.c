@@ -19,14 +19,21 @@ static void quantize_int8(const float *values, uint8_t *block) {
     }
 }
 
-static float level_of(float value, float scale, float minimum) {
-    return scale == 0.0f ? 0.0f : fminf(15.0f, fmaxf(0.0f, rintf((value - minimum) / scale)));
+/* Nearest of the levels 0 to 15; adding 1.5 * 2^23 rounds. */
+static inline float level_of(float value, float inverse, float minimum) {
+    float level = (value - minimum) * inverse;
+    level = level > 0.0f ? level : 0.0f;
+    level = level < 15.0f ? level : 15.0f;
+    return level + 12582912.0f - 12582912.0f;
 }
 
+static float inverse_of(float scale) { return scale == 0.0f ? 0.0f : 1.0f / scale; }
+
 static float squared_error(const float *values, float scale, float minimum) {
+    const float inverse = inverse_of(scale);
     float error = 0.0f;
     for (int place = 0; place < GROUP; place++) {
-        const float difference = scale * level_of(values[place], scale, minimum) + minimum - values[place];
+        const float difference = scale * level_of(values[place], inverse, minimum) + minimum - values[place];
         error += difference * difference;
     }
     return error;
@@ -58,7 +65,7 @@ static void search_minimum(const float *values, uint16_t *best) {
         const float minimum = (low + high) / 2.0f - 7.5f * scale;
         float sum = 0.0f, squares = 0.0f, values_sum = 0.0f, products = 0.0f;
         for (int place = 0; place < GROUP; place++) {
-            const float level = level_of(values[place], scale, minimum);
+            const float level = level_of(values[place], inverse_of(scale), minimum);
             sum += level;
             squares += level * level;
             values_sum += values[place];
@@ -80,7 +87,7 @@ static void search_symmetric(const float *values, uint16_t *best) {
         const float scale = peak / -(8.0f + 0.15f * (float)(trial - NUM_TRIALS / 2));
         float squares = 0.0f, products = 0.0f;
         for (int place = 0; place < GROUP; place++) {
-            const float level = level_of(values[place], scale, -8.0f * scale) - 8.0f;
+            const float level = level_of(values[place], inverse_of(scale), -8.0f * scale) - 8.0f;
             squares += level * level;
             products += level * values[place];
         }
@@ -96,11 +103,12 @@ static void quantize_int4(const float *values, int symmetric, uint8_t *block) {
         search_minimum(values, best);
     const float scale = half_to_float(best[0]);
     const float minimum = symmetric ? -8.0f * scale : half_to_float(best[1]);
+    const float inverse = inverse_of(scale);
     const int header = symmetric ? 2 : 4;
     memcpy(block, best, (size_t)header);
     for (int place = 0; place < GROUP / 2; place++) {
-        const uint8_t low = (uint8_t)level_of(values[place], scale, minimum);
-        const uint8_t high = (uint8_t)level_of(values[place + GROUP / 2], scale, minimum);
+        const uint8_t low = (uint8_t)level_of(values[place], inverse, minimum);
+        const uint8_t high = (uint8_t)level_of(values[place + GROUP / 2], inverse, minimum);
         block[header + place] = low | (uint8_t)(high << 4);
     }
 }

@@ -199,6 +199,8 @@ static void quantize_inner(const struct step *step, int layer, int thread) {
     share.values += first;
     share.scales += first / GROUP;
     share.sums += first / GROUP;
+    share.int8_starts += first / GROUP;
+    share.int4_starts += first / GROUP;
     for (int token = 0; token < step->num_tokens; token++)
         decoder->kernels->quantize(decoder->gates + (int64_t)token * decoder->shape.intermediate_size + first, width,
                                    &share, token);

@@ -119,16 +119,22 @@ int64_t tonggan_weight_bytes(const struct decoder *decoder) {
 
 static bool create_activations(struct activations *activations, int64_t width) {
     activations->width = padded(width);
+    const int64_t group_bytes = MAX_TOKENS * activations->width / GROUP * 4;
     activations->values = zeroed(MAX_TOKENS * activations->width, 64);
-    activations->scales = zeroed(MAX_TOKENS * activations->width / GROUP * 4, 64);
-    activations->sums = zeroed(MAX_TOKENS * activations->width / GROUP * 4, 64);
-    return activations->values != NULL && activations->scales != NULL && activations->sums != NULL;
+    activations->scales = zeroed(group_bytes, 64);
+    activations->sums = zeroed(group_bytes, 64);
+    activations->int8_starts = zeroed(group_bytes, 64);
+    activations->int4_starts = zeroed(group_bytes, 64);
+    return activations->values != NULL && activations->scales != NULL && activations->sums != NULL &&
+           activations->int8_starts != NULL && activations->int4_starts != NULL;
 }
 
 static void free_activations(struct activations *activations) {
     free(activations->values);
     free(activations->scales);
     free(activations->sums);
+    free(activations->int8_starts);
+    free(activations->int4_starts);
 }
 
 static bool create_buffers(struct decoder *decoder) {
