@@ -202,6 +202,19 @@ def test_quantizes_to_blocks_that_gguf_reads(kind: Format) -> None:
     assert np.allclose(got[4, :32], 1.5, rtol=1e-3)
 
 
+def test_errors_of_important_columns_count_more() -> None:
+    gguf = pytest.importorskip("gguf", reason="the reference for GGUF's blocks")
+    weights = torch.randn(40, 96, generator=torch.Generator().manual_seed(1))
+    importance = torch.ones(96)
+    importance[::8] = 100.0
+    blocks = [quantize(weights, kind=Format.Q4_1, importance=weight) for weight in (importance, None)]
+    minded, plain = (
+        np.square(gguf.quants.dequantize(block, gguf.GGMLQuantizationType.Q4_1) - weights.numpy()) for block in blocks
+    )
+    assert minded[:, ::8].mean() < 0.5 * plain[:, ::8].mean()
+    assert minded.mean() > plain.mean()
+
+
 @pytest.mark.parametrize("kind", list(Format))
 def test_reads_gguf_blocks_as_gguf_does(kind: Format) -> None:
     gguf = pytest.importorskip("gguf", reason="the reference for GGUF's blocks")

@@ -23,8 +23,8 @@ from tonggan.language.native_prompt import PromptWeights, run_prompt
 from tonggan.layers.rotary import rotary_table
 from tonggan.native.decoder import Decoder, DecoderShape, Format, Matrix, Vector, quantize
 
-_SHORT_PROMPT = 16
-"""Up to so many tokens a prompt runs through the decoder's own kernels."""
+_SHORT_PROMPT = 64
+"""Up to so many tokens a prompt runs through the decoder's own kernels; from about 100 PyTorch is faster."""
 _MATRICES = (
     "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
     "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
@@ -67,7 +67,14 @@ class _State:
         return Format.Q4_1 if self.bits == 4 and name.endswith(_ROBUST) else Format.Q8_0
 
     def blocks(self, name: str) -> NDArray[np.uint8]:
-        return quantize(self.state[name], kind=self.format_of(name))
+        return quantize(self.state[name], kind=self.format_of(name), importance=self._importance(name))
+
+    def _importance(self, name: str) -> Tensor | None:
+        """What a column's errors weigh: normalized inputs have the squares of their norm's weights as mean squares."""
+        for part, norm in (("self_attn.q_proj", _NORMS[0]), ("mlp.gate_proj", _NORMS[1]), ("mlp.up_proj", _NORMS[1])):
+            if name.endswith(f"{part}.weight"):
+                return self.vector(name.replace(f"{part}.weight", norm)).square()
+        return None
 
     def vector(self, name: str) -> Tensor:
         return self.state[name].detach().float()
@@ -180,7 +187,7 @@ class NativeEngine(Engine):
         return self._prompt_weights
 
     def embed(self, ids: Tensor) -> Tensor:
-        return self.decoder.read_rows(self.decoder.embeddings, ids.flatten().cpu()).view(*ids.shape, self.dim)
+        return self.decoder.read_rows(self.decoder.embeddings, ids.flatten().long()).view(*ids.shape, self.dim)
 
     @torch.no_grad()
     def hidden(self, values: Tensor, *, mask: Tensor) -> Tensor:

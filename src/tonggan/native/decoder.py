@@ -202,6 +202,7 @@ class Decoder:
         cache = Cache(keys.data_ptr(), cached.data_ptr(), keys.shape[1], keys.shape[3])
         values, rows, positions = values.contiguous(), rows.contiguous(), positions.contiguous()
         is_ids = values.dtype == torch.int64
+        assert is_ids or values.dtype == torch.float32
         logits = torch.empty(len(outputs), shape.vocab_size)
         hidden = torch.empty(len(outputs), shape.dim)
         error = self._library.tonggan_step(
@@ -228,17 +229,19 @@ class Decoder:
         return logits
 
 
-def quantize(values: Tensor, *, kind: Format) -> NDArray[np.uint8]:
+def quantize(values: Tensor, *, kind: Format, importance: Tensor | None = None) -> NDArray[np.uint8]:
     """GGUF's blocks uint8 ``[rows, bytes of a row]`` of a matrix ``[rows, columns]``, columns a multiple of 32.
 
     8 bits: the largest weight of a group becomes 127. 4 bits: the scale (and minimum) of least squared error among
-    ranges near the group's own, each refitted to the levels that it gives.
+    some near the group's own range, each refitted to the levels that it gives; errors count by their column's
+    ``importance [columns]``, e.g. its inputs' mean square, and alike without it.
     """
     rows, columns = values.shape
     assert columns % GROUP == 0
     values = _floats(values)
+    weight = torch.ones(columns) if importance is None else _floats(importance)
     blocks = np.empty((rows, columns // GROUP * kind.block_bytes), dtype=np.uint8)
-    load().tonggan_quantize(kind, values.data_ptr(), rows, columns, blocks.ctypes.data)
+    load().tonggan_quantize(kind, values.data_ptr(), weight.data_ptr(), rows, columns, blocks.ctypes.data)
     return blocks
 
 

@@ -48,7 +48,7 @@ _SIGNATURES = {
     "tonggan_set_vector": (None, [c_void_p, c_int, c_void_p]),
     "tonggan_set_rotary": (None, [c_void_p, c_void_p]),
     "tonggan_read_rows": (None, [c_void_p, c_int, c_int64, c_void_p, c_void_p]),
-    "tonggan_quantize": (None, [c_int, c_void_p, c_int64, c_int64, c_void_p]),
+    "tonggan_quantize": (None, [c_int, c_void_p, c_void_p, c_int64, c_int64, c_void_p]),
     "tonggan_step": (
         c_int,
         [c_void_p, POINTER(Cache), c_int64, *[c_void_p] * 4, c_int64, c_void_p, c_void_p, c_void_p],

@@ -99,8 +99,11 @@ void tonggan_set_rotary(struct decoder *decoder, const float *values);
 /* Rows of a matrix as floats [num_rows][num_columns]. */
 void tonggan_read_rows(const struct decoder *decoder, int number, int64_t num_rows, const int64_t *rows, float *result);
 
-/* GGUF's blocks of the format nearest to floats [num_rows][num_columns]. */
-void tonggan_quantize(int format, const float *values, int64_t num_rows, int64_t num_columns, uint8_t *blocks);
+/* ---- quantize.c ---- */
+
+/* GGUF's blocks nearest to floats [num_rows][num_columns], the columns of which are of the given `importance`. */
+void tonggan_quantize(int format, const float *values, const float *importance, int64_t num_rows, int64_t num_columns,
+                      uint8_t *blocks);
 
 /* ---- step.c ---- */
 

@@ -55,6 +55,11 @@ extern const struct kernels avx2_kernels;
 extern const struct kernels avx512_kernels;
 #endif
 
+/* Bytes of a group in a GGUF file. */
+static inline int64_t gguf_block_bytes(enum format format) {
+    return format == FORMAT_INT8 ? 2 + GROUP : (format == FORMAT_INT4 ? 2 : 4) + GROUP / 2;
+}
+
 /* Bytes of scales and minimums at the head of a block of a tile, and of the whole block. */
 static inline int64_t header_bytes(enum format format) {
     return format == FORMAT_INT4_MINIMUM ? 4 * BLOCK / GROUP * TILE_ROWS : 2 * BLOCK / GROUP * TILE_ROWS;

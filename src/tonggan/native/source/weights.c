@@ -10,8 +10,6 @@
 
 enum { HUGE_PAGE = 2 << 20 };
 
-static const int gguf_block_bytes[NUM_FORMATS] = {2 + GROUP, 2 + GROUP / 2, 4 + GROUP / 2};
-
 int tonggan_best_kernels(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
@@ -242,7 +240,7 @@ void tonggan_set_matrix(struct decoder *decoder, int number, const uint8_t *bloc
             }
             for (int word = 0; word < place.num_words; word++)
                 memcpy(place.words + word * TILE_ROWS * 4, quants + word * 4, 4);
-            blocks += gguf_block_bytes[matrix->format];
+            blocks += gguf_block_bytes(matrix->format);
         }
     }
 }
