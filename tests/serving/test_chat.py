@@ -1,15 +1,21 @@
 import json
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import openai
 import pytest
+import torch
 
+from doc_examples import blocks_of
 from generation_scene import language_model
-from serving_scene import data_url, endless_model, picture, recording, serving, until
-from tonggan.language.chat import Message
+from serving_scene import data_url, endless_model, picture, recording, running, serving, until
+from tonggan.language.chat import AudioPart, ImagePart, Message, TextPart
+from tonggan.language.prompt import Prompt
 from tonggan.language.settings import GenerationConfig
+from tonggan.serving.config import ServerConfig
+from tonggan.serving.services import Service, TextService
 
 HELLO = [{"role": "user", "content": "the cat sat"}]
 
@@ -316,3 +322,41 @@ def test_a_stop_finishes_what_was_begun():
         assert not server.thread.is_alive()
     assert finishes[-1] == "length"
     assert counts == {"waiting": 10}
+
+
+def test_pictures_and_recordings_are_part_of_a_conversation():
+    """A run that reads them turns each into embeddings; here, the brightness of a picture's bytes."""
+    model = language_model()
+
+    def conversation(messages):
+        (message,) = messages
+        parts = [
+            torch.tensor(model.tokenizer.encode(part.text))
+            if isinstance(part, TextPart)
+            else torch.full((2, model.engine.dim), len(part.content) / 1000)
+            for part in message.parts
+        ]
+        return Prompt(tuple(parts))
+
+    config = ServerConfig(timeout=20)
+    content = [{"type": "text", "text": "a cat "}, *image(data_url(picture()))[0]["content"]]
+    content += sound(data_url(recording()).partition(",")[2])[0]["content"]
+    service = TextService(model, config=config, conversation=conversation)
+    with running([Service("tiny", texts=service)], config=config) as server:
+        answer = server.client().chat.completions.create(
+            model="tiny", messages=[{"role": "user", "content": content}], temperature=0, max_tokens=9
+        )
+    parts = (TextPart("a cat "), ImagePart(picture()), AudioPart(recording()))
+    (wanted,) = model.generate([conversation([Message("user", parts)])], GenerationConfig(max_tokens=9))
+    assert answer.choices[0].message.content == wanted.text
+
+
+def test_the_page_on_serving_works_as_it_stands(capsys):
+    page = Path(__file__).parents[2] / "docs" / "serve.md"
+    (block,) = (each for each in blocks_of(page) if each.note == "file: chat.py")
+    config = ServerConfig(timeout=20)
+    with running(
+        [Service("smollm2", texts=TextService(language_model(max_length=256), config=config))], config=config
+    ) as server:
+        exec(compile(block.text.replace("http://127.0.0.1:8000", server.url), str(page), "exec"), {})
+    assert capsys.readouterr().out

@@ -1,5 +1,6 @@
 import base64
 import json
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -8,17 +9,20 @@ import pytest
 
 import tonggan
 from command_line import make_rows
+from doc_examples import blocks_of
 from serving_scene import data_url, picture, recording, running
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.services import RowService, Service
 
+PAGE = Path(__file__).parents[2] / "docs" / "serve.md"
 SETTINGS = ["training.epochs=1", "training.batch_size=16", "model.dim=16", "audit_alone=false"]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, shared_cache):
     folder = tmp_path_factory.mktemp("data")
-    rows = make_rows(folder, 48)
+    names = {"image": "photo", "sound": "sound", "text": "title", "age": "price", "label": "label"}
+    rows = [{names[name]: cell for name, cell in row.items()} for row in make_rows(folder, 48)]
     table = folder / "train.jsonl"
     table.write_text("\n".join(json.dumps(row) for row in rows))
     with pytest.MonkeyPatch.context() as patch:
@@ -34,7 +38,7 @@ def config():
 @pytest.fixture(scope="module")
 def server(run, config):
     predictor, _ = run
-    with running([Service("pets", rows=RowService(predictor.bundle, config=config))], config=config) as started:
+    with running([Service("first", rows=RowService(predictor.bundle, config=config))], config=config) as started:
         yield started
 
 
@@ -44,35 +48,37 @@ def predict(server):
 
 
 def row(folder, number):
-    files = {"image": (folder / f"{number}.png", "image/png"), "sound": (folder / f"{number}.wav", "audio/wav")}
+    files = {"photo": (folder / f"{number}.png", "image/png"), "sound": (folder / f"{number}.wav", "audio/wav")}
     return {name: data_url(path.read_bytes(), kind) for name, (path, kind) in files.items()}
 
 
 def test_rows_as_json(run, predict, monkeypatch, shared_cache):
     predictor, folder = run
     monkeypatch.setenv("TONGGAN_CACHE", str(shared_cache))
-    texts = [{"text": f"a dark picture {number}", "age": 30 + number} for number in range(5)]
-    answer = predict(*({**row(folder, number), **texts[number]} for number in range(5)), model="pets").json()
+    texts = [{"title": f"a dark picture {number}", "price": 30 + number} for number in range(5)]
+    answer = predict(*({**row(folder, number), **texts[number]} for number in range(5)), model="first").json()
     raw = [
-        {"image": (folder / f"{n}.png").read_bytes(), "sound": (folder / f"{n}.wav").read_bytes(), **texts[n]}
+        {"photo": (folder / f"{n}.png").read_bytes(), "sound": (folder / f"{n}.wav").read_bytes(), **texts[n]}
         for n in range(5)
     ]
     assert [each["prediction"] for each in answer["predictions"]] == predictor.predict(raw)
     given = [[each["probabilities"][name] for name in predictor.labels] for each in answer["predictions"]]
     np.testing.assert_allclose(given, predictor.predict_proba(raw), rtol=1e-4, atol=1e-5)
-    assert answer["model"] == "pets"
+    assert answer["model"] == "first"
 
 
 def test_what_is_left_out_is_absent(predict):
-    same = [predict(cells).json()["predictions"] for cells in ({"age": 40}, {"age": "40", "image": None, "text": ""})]
+    same = [
+        predict(cells).json()["predictions"] for cells in ({"price": 40}, {"price": "40", "photo": None, "title": ""})
+    ]
     assert same[0] == same[1]
 
 
 def test_a_form_with_files(run, server, predict):
     _, folder = run
-    files = {"image": ("a.png", (folder / "0.png").read_bytes()), "sound": ("a.wav", (folder / "0.wav").read_bytes())}
-    answer = httpx.post(f"{server.url}/v1/predict", data={"age": "40", "model": "pets"}, files=files)
-    assert answer.json() == predict({**row(folder, 0), "age": 40}).json()
+    files = {"photo": ("a.png", (folder / "0.png").read_bytes()), "sound": ("a.wav", (folder / "0.wav").read_bytes())}
+    answer = httpx.post(f"{server.url}/v1/predict", data={"price": "40", "model": "first"}, files=files)
+    assert answer.json() == predict({**row(folder, 0), "price": 40}).json()
 
 
 def test_embeddings_of_rows_pictures_and_recordings(run, server, monkeypatch, shared_cache):
@@ -80,14 +86,14 @@ def test_embeddings_of_rows_pictures_and_recordings(run, server, monkeypatch, sh
     monkeypatch.setenv("TONGGAN_CACHE", str(shared_cache))
     client = server.client()
     cells = row(folder, 0)
-    rows = [cells["image"], cells["sound"], "a dark picture", {"age": 40, "text": "a dark picture"}]
-    answer = client.embeddings.create(model="pets", input=rows)
-    empty = {"image": None, "sound": None, "text": None, "age": None}
+    rows = [cells["photo"], cells["sound"], "a dark picture", {"price": 40, "title": "a dark picture"}]
+    answer = client.embeddings.create(model="first", input=rows)
+    empty = {"photo": None, "sound": None, "title": None, "price": None}
     raw = [
-        {**empty, "image": (folder / "0.png").read_bytes()},
+        {**empty, "photo": (folder / "0.png").read_bytes()},
         {**empty, "sound": (folder / "0.wav").read_bytes()},
-        {**empty, "text": "a dark picture"},
-        {**empty, "text": "a dark picture", "age": 40},
+        {**empty, "title": "a dark picture"},
+        {**empty, "title": "a dark picture", "price": 40},
     ]
     expected = [predictor.embed([each])[0] for each in raw]
     np.testing.assert_allclose([each.embedding for each in answer.data], expected, rtol=1e-4, atol=1e-5)
@@ -95,15 +101,15 @@ def test_embeddings_of_rows_pictures_and_recordings(run, server, monkeypatch, sh
 
 def test_a_classifier_does_not_chat(server):
     with pytest.raises(openai.BadRequestError, match="expected a model that writes texts"):
-        server.client().chat.completions.create(model="pets", messages=[{"role": "user", "content": "hello"}])
+        server.client().chat.completions.create(model="first", messages=[{"role": "user", "content": "hello"}])
     with pytest.raises(openai.BadRequestError, match="This model predicts: use /v1/predict"):
-        server.client().completions.create(model="pets", prompt="hello")
+        server.client().completions.create(model="first", prompt="hello")
 
 
 def test_models_tell_their_columns(server):
     (model,) = server.client().models.list()
-    assert model.id == server.client().models.retrieve("pets").id == "pets"
-    assert model.columns == {"image": "image", "sound": "audio", "text": "text", "age": "number"}
+    assert model.id == server.client().models.retrieve("first").id == "first"
+    assert model.columns == {"photo": "image", "sound": "audio", "title": "text", "price": "number"}
 
 
 def garbled(raw):
@@ -113,18 +119,18 @@ def garbled(raw):
 @pytest.mark.parametrize(
     ("cells", "status", "message"),
     [
-        ({"image": "https://example.com/cat.png"}, 400, "fetches no address and opens no path"),
-        ({"image": "0.png"}, 400, "fetches no address and opens no path"),
-        ({"image": data_url(garbled(picture()))}, 400, "rows[0].image: got damaged or truncated bytes"),
-        ({"image": data_url(picture(side=101))}, 413, "got 10,201 pixels, expected at most 10,000 pixels"),
+        ({"photo": "https://example.com/cat.png"}, 400, "fetches no address and opens no path"),
+        ({"photo": "0.png"}, 400, "fetches no address and opens no path"),
+        ({"photo": data_url(garbled(picture()))}, 400, "rows[0].photo: got damaged or truncated bytes"),
+        ({"photo": data_url(picture(side=101))}, 413, "got 10,201 pixels, expected at most 10,000 pixels"),
         ({"sound": data_url(recording(seconds=2.5))}, 413, "got 2.5 s, expected at most 2 s"),
         ({"sound": data_url(picture())}, 400, "got a file of kind image, expected one of kind audio"),
-        ({"image": 3}, 400, "expected a cell of kind image"),
-        ({"age": "young"}, 400, "got 'young', expected a cell of kind number"),
-        ({"text": 3}, 400, "expected a cell of kind text"),
-        ({"agee": 3}, 400, "got a column 'agee', expected the columns image (image), sound (audio)"),
+        ({"photo": 3}, 400, "expected a cell of kind image"),
+        ({"price": "young"}, 400, "got 'young', expected a cell of kind number"),
+        ({"title": 3}, 400, "expected a cell of kind text"),
+        ({"prise": 3}, 400, "got a column 'prise', expected the columns photo (image), sound (audio)"),
         ({}, 400, "got an empty row"),
-        ({"text": "a" * 200_000}, 413, "larger than 100,000 bytes"),
+        ({"title": "a" * 200_000}, 413, "larger than 100,000 bytes"),
     ],
 )
 def test_bad_rows(predict, cells, status, message):
@@ -135,16 +141,26 @@ def test_bad_rows(predict, cells, status, message):
 
 def test_bad_requests(server, predict):
     assert predict().json()["error"]["param"] == "rows"
-    assert predict({"age": 3}, model="dogs").status_code == 404
+    assert predict({"price": 3}, model="dogs").status_code == 404
     wrong = httpx.post(f"{server.url}/v1/predict", content=b"a,b")
     assert (wrong.status_code, "multipart/form-data" in wrong.text) == (415, True)
-    twice = httpx.post(f"{server.url}/v1/predict", files=[("age", (None, "3")), ("age", (None, "4"))])
-    assert "got the field 'age' twice" in twice.json()["error"]["message"]
+    twice = httpx.post(f"{server.url}/v1/predict", files=[("price", (None, "3")), ("price", (None, "4"))])
+    assert "got the field 'price' twice" in twice.json()["error"]["message"]
 
 
 def test_nothing_of_a_request_stays_on_the_disk(predict, shared_cache):
     before = sorted(shared_cache.rglob("*"))
     secret = picture(color=(1, 2, 3))
-    assert predict({"image": data_url(secret)}).status_code == 200
+    assert predict({"photo": data_url(secret)}).status_code == 200
     assert sorted(shared_cache.rglob("*")) == before
     assert base64.b64encode(secret) not in b"".join(path.read_bytes() for path in before if path.is_file())
+
+
+def test_the_page_on_serving_works_as_it_stands(run, server, monkeypatch, tmp_path, capsys):
+    block = next(each for each in blocks_of(PAGE) if each.note == "file: predict.py")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "0000.jpg").write_bytes(picture())
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block.text.replace("http://127.0.0.1:8000", server.url), str(PAGE), "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] in ("cat", "dog") for line in lines] == [True] * 3

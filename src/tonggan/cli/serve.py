@@ -72,9 +72,10 @@ def serve(
     from tonggan.serving.authentication import Keys
     from tonggan.serving.config import ServerConfig
     from tonggan.serving.open import open_services
-    from tonggan.serving.server import bind, require_packages, serve
+    from tonggan.serving.server import bind, bound_memory, require_packages, serve
 
     require_packages()
+    bound_memory()
     limits: dict[str, Any] = {
         "slots": slots, "queue": queue, "max_length": max_length, "timeout": timeout,
         "max_bytes": max_bytes, "max_pixels": max_pixels, "max_seconds": max_seconds,

@@ -23,19 +23,11 @@ class Delivery:
     """
 
     def __init__(self, prompts: Sequence[Any], *, settings: Sequence[GenerationConfig], timeout: float) -> None:
-        self._loop = asyncio.get_running_loop()
         self._arrived: asyncio.Queue[tuple[int, Piece | Exception]] = asyncio.Queue()
         self.jobs = [
-            Job(prompt, each, self._receiver(index), timeout)
+            Job(prompt, each, _receiver(index, self._arrived), timeout)
             for index, (prompt, each) in enumerate(zip(prompts, settings, strict=True))
         ]
-
-    def _receiver(self, index: int) -> Callable[[Piece | Exception], None]:
-        def receive(piece: Piece | Exception) -> None:
-            if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._arrived.put_nowait, (index, piece))
-
-        return receive
 
     async def pieces(self) -> AsyncIterator[tuple[int, Piece]]:
         """The number of a job and its next piece, until all have ended.
@@ -63,6 +55,17 @@ class Delivery:
         """Nobody reads on; rows and places in the queue become free."""
         for job in self.jobs:
             job.cancel()
+
+
+def _receiver(index: int, arrived: asyncio.Queue[tuple[int, Piece | Exception]]) -> Callable[[Piece | Exception], None]:
+    """What puts the pieces of a job into the queue, from any thread; after the loop's end there is no one to tell."""
+    loop = asyncio.get_running_loop()
+
+    def receive(piece: Piece | Exception) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(arrived.put_nowait, (index, piece))
+
+    return receive
 
 
 def _join(pieces: Sequence[Piece]) -> Generation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import secrets
@@ -121,6 +122,7 @@ async def events(
                 for body in chunks(*first):
                     yield _event(body)
                 async for piece in pieces:
+                    await asyncio.sleep(0)  # lets others have their turn, and this client's leaving be noticed
                     for body in chunks(*piece):
                         yield _event(body)
             for body in closing():
