@@ -2,6 +2,7 @@
 
     python benchmarks/recipes.py --out runs/recipes            # all
     python benchmarks/recipes.py --out runs/recipes fsdd       # one; the others keep their stored result
+    python benchmarks/recipes.py --finished                    # take runs in that folder that are finished as they are
     python benchmarks/recipes.py --table                       # rewrite the tables from the stored results alone
 
 The test part of each recipe is measured once, at the end of its run.
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tonggan.cli.console import console_progress
+from tonggan.runs.bundle import read_index
 from tonggan.runs.fitting import run_recipe
 from tonggan.runs.recipe import load_recipe, measured_results, recipe_names
 
@@ -33,13 +35,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="recipes to run; all by default")
     parser.add_argument("--out", type=Path, default=Path("runs/recipes"), help="folder of the runs")
+    parser.add_argument("--finished", action="store_true", help="run nothing; read the finished runs in the folder")
     parser.add_argument("--table", action="store_true", help="run nothing")
     arguments = parser.parse_args()
     results = measured_results()
-    for name in [] if arguments.table else arguments.names or recipe_names():
-        with console_progress() as progress:
-            predictor = run_recipe(load_recipe(name), out=arguments.out / name, overwrite=True, progress=progress)
-        results[name] = summary(predictor.results)
+    names = arguments.names or recipe_names()
+    if arguments.finished:
+        names = [name for name in names if (arguments.out / name / "bundle.json").exists()]
+    for name in [] if arguments.table else names:
+        if arguments.finished:
+            found = read_index(arguments.out / name)["results"]
+        else:
+            with console_progress() as progress:
+                recipe = load_recipe(name)
+                found = run_recipe(recipe, out=arguments.out / name, overwrite=True, progress=progress).results
+        results[name] = summary(found)
         RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for readme, heading in HEADINGS.items():
         write_table(ROOT / readme, heading, results)
@@ -59,6 +69,8 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
         "training_seconds": round(results["training"]["seconds"], 1),
         "seconds": round(results["seconds"], 1),
         "precision": results["training"]["precision"],
+        "metrics": results["metrics"]["test"],
+        "parts": results.get("parts", {}),
         "machine": machine(),
     }
 
