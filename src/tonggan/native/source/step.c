@@ -283,7 +283,7 @@ static bool legal(const struct decoder *decoder, const struct cache *cache, int6
     return true;
 }
 
-/* Tokens [first, first + count) of a call; `done` outputs came before. Returns an errno. */
+/* One block of a call's tokens, given as ids or else as embeddings. Returns 0, or an errno. */
 static int run_tokens(struct step *step, const int64_t *ids, const float *embeddings) {
     struct decoder *decoder = step->decoder;
     const int64_t dim = decoder->shape.dim;
