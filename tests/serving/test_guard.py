@@ -37,7 +37,7 @@ def test_another_does_not(server, key):
 
 def test_only_health_needs_no_key(server):
     assert httpx.get(f"{server.url}/health").json() == {"status": "ok"}
-    for path in ("/v1/models", "/metrics", "/docs", "/openapi.json"):
+    for path in ("/v1/models", "/metrics", "/openapi.json", "/none"):
         assert httpx.get(server.url + path).status_code == 401
     assert httpx.get(f"{server.url}/v1/models", headers={"Authorization": "first-key"}).status_code == 401
     assert httpx.get(f"{server.url}/metrics", headers={"Authorization": "bearer second-key"}).status_code == 200

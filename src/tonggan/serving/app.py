@@ -46,7 +46,8 @@ def create_app(services: Sequence[Service], *, config: ServerConfig, keys: Keys,
         for service in services:
             service.close()
 
-    app = FastAPI(title="Tonggan", version=version("tonggan"), lifespan=lifespan)
+    # The pages that describe the API would load their scripts from elsewhere; /openapi.json holds the same.
+    app = FastAPI(title="Tonggan", version=version("tonggan"), lifespan=lifespan, docs_url=None, redoc_url=None)
     for route in (status, chat, completions, embeddings, predict):
         route.register(app, context)
     _register_failures(app)

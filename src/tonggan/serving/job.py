@@ -40,11 +40,6 @@ class Job:
         """Whether its time is over."""
         return time.monotonic() - self._start > self.timeout
 
-    @property
-    def seconds(self) -> float:
-        """How long ago it was made."""
-        return time.monotonic() - self._start
-
     def too_late(self) -> TimeLimitError:
         """What to tell ``receive`` of a job that is late."""
         return TimeLimitError(
