@@ -106,6 +106,7 @@ def prepare(files: Mapping[str, Path], folder: Path, progress: Progress) -> dict
             counts["recording"],
             folder=folder,
             group=split,
+            mostly_short=split == "train",
             generator=generator,
             progress=progress,
         )

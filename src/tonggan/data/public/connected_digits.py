@@ -2,7 +2,8 @@
 
 The official split is kept: test strings are made of the official test recordings alone. Validation strings are made of
 training recordings that no training string has. Digits and recordings are drawn at random, so nothing but the sound
-tells the next digit.
+tells the next digit. Lengths are equally frequent, but for training strings: a length is the rarer the longer it is,
+because a decoder learns from short strings which sound is which digit, and only then where in a long one to listen.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 COLUMNS = ("audio", "digits", "speaker", "length")
 NUM_STRINGS = {"train": 8_000, "valid": 500, "test": 1_000}
 SAMPLE_RATE = 8_000
-MAX_LENGTH = 7
+LENGTHS = np.arange(1, 8)
 SILENCE_SECONDS = (0.05, 0.4)
 # Standard deviation of the noise over a whole string, in steps of 16-bit samples: quieter than the recordings' own.
 NOISE = (1.0, 8.0)
@@ -80,7 +81,13 @@ def write_tables(tables: Mapping[str, Path], parts: Mapping[str, Sequence[Record
     generator = np.random.default_rng(SEED)
     for split, path in tables.items():
         rows = write_strings(
-            parts[split], NUM_STRINGS[split], folder=path.parent, group=split, generator=generator, progress=progress
+            parts[split],
+            NUM_STRINGS[split],
+            folder=path.parent,
+            group=split,
+            mostly_short=split == "train",
+            generator=generator,
+            progress=progress,
         )
         write_csv(path, rows, columns=COLUMNS)
 
@@ -91,20 +98,26 @@ def write_strings(
     *,
     folder: Path,
     group: str,
+    mostly_short: bool,
     generator: np.random.Generator,
     progress: Progress,
 ) -> list[dict[str, object]]:
-    """Write ``count`` strings of digits as FLAC files below ``folder / group``; their rows, with relative paths."""
+    """Write ``count`` strings of digits as FLAC files below ``folder / group``; their rows, with relative paths.
+
+    The frequency of a length is in inverse proportion to it with ``mostly_short``, and the same for all without.
+    """
     import soundfile
 
     choices: dict[str, dict[int, list[Recording]]] = {}
     for recording in recordings:
         choices.setdefault(recording.speaker, {}).setdefault(recording.digit, []).append(recording)
     speakers = sorted(choices)
+    weights = 1 / LENGTHS if mostly_short else np.ones(len(LENGTHS))
+    lengths = generator.choice(LENGTHS, size=count, p=weights / weights.sum())
     rows: list[dict[str, object]] = []
-    for number in progress.track(range(count), label=f"Joining digits, {group}", total=count):
+    for number, length in enumerate(progress.track(lengths, label=f"Joining digits, {group}", total=count)):
         speaker = speakers[generator.integers(len(speakers))]
-        digits = [int(digit) for digit in generator.integers(len(WORDS), size=generator.integers(1, MAX_LENGTH + 1))]
+        digits = [int(digit) for digit in generator.integers(len(WORDS), size=length)]
         chosen = [choices[speaker][digit] for digit in digits]
         samples = join([each[generator.integers(len(each))].samples for each in chosen], generator=generator)
         content = io.BytesIO()
