@@ -10,7 +10,8 @@ from tonggan.errors import ConfigError, DataError, MissingExtraError, Unsupporte
 from tonggan.language import pretrained
 from tonggan.language.chat import Message
 from tonggan.language.gguf_export import export_gguf
-from tonggan.language.pretrained import load_pretrained, load_tokenizer, open_model
+from tonggan.language.llama import LlamaConfig
+from tonggan.language.pretrained import engine_for, load_pretrained, load_tokenizer, open_model
 from tonggan.language.settings import GenerationConfig
 from tonggan.progress import Progress
 
@@ -150,3 +151,11 @@ def test_smollm2_answers():
     assert model.generate([prompt], GenerationConfig(max_tokens=12))[0].text == "The capital of France is Paris."
     each = model.log_probabilities(model.prompt(PLAIN_ENGLISH))
     assert math.exp(-sum(each) / len(each)) == pytest.approx(9.6, abs=0.1)
+
+
+def test_sizes_that_the_kernels_do_not_do_go_to_torch():
+    said = Said()
+    shape = {"hidden_size": 20, "intermediate_size": 30, "num_hidden_layers": 1}
+    model = LlamaConfig(vocab_size=50, num_attention_heads=2, num_key_value_heads=2, **shape).build()
+    assert engine_for(model, progress=said).name == "torch"
+    assert any("native kernels" in line for line in said.lines)

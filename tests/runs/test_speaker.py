@@ -132,7 +132,7 @@ def test_a_classifier_does_not_speak(tmp_path, shared_cache):
 
 
 def test_another_width_than_the_bases_is_refused(tmp_path, base, shared_cache):
-    with pytest.raises(ConfigError, match="Set model.dim=32, or leave it out"):
+    with pytest.raises(ConfigError, match=r"Set model\.dim=32, or leave it out"):
         tonggan.fit(
             table(),
             target="answer",

@@ -185,13 +185,18 @@ def engine_for(
         bits: of the native engine's weights, 8 by default.
         progress: told which engine auto takes where it is not the fastest.
     """
-    if engine == "auto":
-        engine = _choose(progress or Progress())
-    if engine == "torch":
-        return TorchEngine(model.eval().requires_grad_(False))
-    from tonggan.language.native_engine import NativeEngine
+    progress = progress or Progress()
+    wanted = _choose(progress) if engine == "auto" else engine
+    if wanted == "native":
+        from tonggan.language.native_engine import NativeEngine
 
-    return NativeEngine.from_state(model.config, model.state_dict(), bits=bits or 8)
+        try:
+            return NativeEngine.from_state(model.config, model.state_dict(), bits=bits or 8)
+        except ConfigError as error:
+            if engine == "native":
+                raise
+            progress.say(f"Engine torch, because the native kernels cannot take this model: {error.got}.")
+    return TorchEngine(model.eval().requires_grad_(False))
 
 
 def _choose(progress: Progress) -> Literal["torch", "native"]:
