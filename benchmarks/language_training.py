@@ -4,9 +4,9 @@ Both train the same Llama from the same weights on the same token ids, by fused 
 clipping and learning rates, in float32, the same rows a batch and the same steps, on the same number of threads.
 Counted are real tokens, never padding. Trainer pads each batch to its longest row, and so does Tonggan, but its Llama
 keeps padding out of the matrix products. Trainer is run a second time with rows of similar length in one batch
-(group_by_length); the loss on held-out texts, computed alike for all, shows what that does to learning. Each repeat runs
-every contender in a fresh process, one after the other, in an order that turns; time is counted from the end of the
-first epoch. What
+(group_by_length); the loss on held-out texts, computed alike for all, shows what that does to learning. Each repeat
+runs every contender in a fresh process, one after the other, in an order that turns; time is counted from the end of
+the first epoch. What
 Tonggan does besides (a look at 16 rows and the best weights' checkpoint in each epoch, the check for losses that are
 not finite, the log) does count.
 
