@@ -128,8 +128,10 @@ def _show_parts(console: Console, parts: Mapping[str, Mapping[str, float]]) -> N
     console.print("\nTold apart", style="bold")
     table = _table("metric", *parts)
     for name in dict.fromkeys(name for metrics in parts.values() for name in metrics):
-        decimals = 0 if name == "rows" else 4
-        table.add_row(name, *(_number(metrics.get(name), decimals=decimals) for metrics in parts.values()))
+        if name == "rows":
+            table.add_row(name, *(f"{metrics[name]:,.0f}" for metrics in parts.values()))
+        else:
+            table.add_row(name, *(_number(metrics.get(name)) for metrics in parts.values()))
     console.print(table)
 
 
