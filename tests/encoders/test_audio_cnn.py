@@ -27,6 +27,7 @@ def build(config: AudioCNNConfig) -> nn.Module:
     [
         {},
         {"pool": "mean", "activation": "gelu", "dropout": 0.0},
+        {"blocks": 1, "num_heads": 2, "convolutions": 1},
         {"front_end": MFCCConfig(num_fft=128, hop=64, num_mels=10, num_coefficients=7), "convolutions": 1},
     ],
 )

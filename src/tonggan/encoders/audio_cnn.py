@@ -1,4 +1,4 @@
-"""A convolutional network over the spectrum of a recording, frames by frequency bands."""
+"""A convolutional network over the spectrum of a recording, frames by frequency bands; optionally a transformer on it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tonggan.layers.activation import Activation, build_activation
 from tonggan.layers.batch_norm import BatchNorm
 from tonggan.layers.pooling import mean_pool
 from tonggan.layers.positions import sinusoidal_positions
+from tonggan.layers.transformer import Transformer, TransformerConfig
 from tonggan.modalities.audio import Audio
 from tonggan.tokens import Arrays, Tokens
 
@@ -35,6 +36,10 @@ class AudioCNNConfig(Config):
     """Chance that a feature is dropped before the projection, in training."""
     pool: Literal["frames", "mean"] = "frames"
     """Tokens of a recording: one for each frame that is left, or their mean alone."""
+    blocks: int = Field(default=0, ge=0)
+    """Transformer blocks in which the frames that are left see one another (after Conformer, Gulati et al. 2020)."""
+    num_heads: int = Field(default=4, ge=1)
+    """Attention heads of each block; they must divide the width."""
 
     def build(self, modality: Audio, *, dim: int) -> nn.Module:
         """An encoder of that modality's recordings."""
@@ -62,6 +67,12 @@ class AudioCNN(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.projection = nn.Linear(before * bands, dim)
         self.pooled = config.pool == "mean"
+        self.transformer: Transformer | None = None
+        if config.blocks:
+            layers_config = TransformerConfig(
+                num_layers=config.blocks, num_heads=config.num_heads, dropout=config.dropout
+            )
+            self.transformer = Transformer(dim, config=layers_config)
 
     def forward(self, arrays: Arrays) -> Tokens:
         """Tokens of a batch; only recordings that are there pass through the layers."""
@@ -77,6 +88,8 @@ class AudioCNN(nn.Module):
         projected = self.projection(self.dropout(tokens.values))
         if not self.pooled:
             projected = projected + sinusoidal_positions(mask.shape[1], projected.shape[2], device=projected.device)
+        if self.transformer is not None:
+            projected = self.transformer(projected, tokens.mask)
         return Tokens(projected, tokens.mask)
 
 
