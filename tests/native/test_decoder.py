@@ -3,6 +3,8 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -289,6 +291,43 @@ def test_an_idle_model_sleeps_and_wakes() -> None:
     assert time.process_time() - start < 0.1
     run.lengths.zero_()
     assert torch.equal(run(ids), first)
+
+
+def tokens_per_second(decoder: Decoder, *, count: int = 100) -> float:
+    run = Run(decoder)
+    start = time.perf_counter()
+    for _ in range(count):
+        run(torch.tensor([1]))
+    return count / (time.perf_counter() - start)
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="gives threads the lowest priority as Linux does")
+def test_threads_that_get_no_core_are_not_waited_for() -> None:
+    """Its other threads run only when a busy process leaves them that process's core, which it never does for long."""
+    cores = sorted(os.sched_getaffinity(0))
+    before = set(Path("/proc/self/task").iterdir())
+    decoder, _ = build(num_threads=4, num_layers=30)
+    crowd = subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert crowd.stdout is not None
+        crowd.stdout.readline()
+        os.sched_setaffinity(crowd.pid, cores[:1])
+        for thread in set(Path("/proc/self/task").iterdir()) - before:
+            os.sched_setaffinity(int(thread.name), cores[:1])
+            os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
+        assert tokens_per_second(decoder) > 5  # waiting for all threads in each phase: one in some seconds
+    finally:
+        crowd.kill()
+        crowd.communicate()
+
+
+def test_more_threads_than_cores() -> None:
+    values = torch.randn(40, 64, generator=torch.Generator().manual_seed(1))
+    run, alone = Run(build(num_threads=8)[0]), Run(build(num_threads=1)[0])
+    for part in values.split(1):
+        assert torch.equal(run(part), alone(part))
 
 
 def test_several_callers_take_turns() -> None:

@@ -30,21 +30,24 @@ enum matrix_kind { QUERY, KEY, VALUE, OUTPUT, GATE, UP, DOWN, LAYER_MATRICES };
 /* Vectors by number, like matrices; after the last layer comes the norm before the head. */
 enum vector_kind { ATTENTION_NORM, MLP_NORM, QUERY_BIAS, KEY_BIAS, VALUE_BIAS, LAYER_VECTORS };
 
-/* Rows [first_row of the thread, first_row of the next) of a matrix lie at `shares[thread]`, tile by tile. */
+/* Rows [first_row of the thread, first_row of the next) of a matrix lie at `shares[thread]`, unit by unit. */
 struct matrix {
     enum format format;
     int64_t num_rows;
     int64_t num_columns;
     int64_t tile_bytes;
-    int64_t unit; /* tiles that stay together on one thread */
+    int64_t num_bytes;
+    int64_t unit;       /* tiles that stay together on one thread */
+    int64_t unit_bytes; /* from one unit to the next */
     uint8_t **shares;
 };
 
 /* What one thread needs for itself. */
 struct scratch {
+    uint64_t phase;                /* of `decoder.num_phases`, whose inputs these are */
     struct activations normalized; /* [dim] */
     struct activations attended;   /* [num_heads * head_dim] */
-    float *wide; /* [max(dim, num_heads * head_dim)] */
+    float *wide;                   /* [max(dim, num_heads * head_dim)] */
 };
 
 struct decoder {
@@ -63,6 +66,7 @@ struct decoder {
     float *partials; /* grows with the longest context */
     int64_t partials_size;
     struct scratch *scratch;
+    uint64_t num_phases; /* of all steps so far */
 };
 
 /* The key-value cache, [layer][row][key_value_head][capacity][head_dim] in half precision; keys are rotated. */
@@ -73,10 +77,10 @@ struct cache {
     int64_t capacity;
 };
 
-/* The tiles [first, last) of a matrix that are a thread's. */
-static inline int64_t first_tile(const struct matrix *matrix, int thread, int num_threads) {
-    const int64_t units = ((matrix->num_rows + TILE_ROWS - 1) / TILE_ROWS + matrix->unit - 1) / matrix->unit;
-    return units * thread / num_threads * matrix->unit;
+/* The units [first of the thread, first of the next) of a matrix are a thread's. */
+static inline int64_t first_unit(const struct matrix *matrix, int thread, int num_threads) {
+    const int64_t rows = matrix->unit * TILE_ROWS;
+    return (matrix->num_rows + rows - 1) / rows * thread / num_threads;
 }
 
 /* ---- weights.c ---- */

@@ -1,7 +1,8 @@
 /* One step of a model: the phases that its threads go through together, for up to MAX_TOKENS tokens at once.
  *
- * Between two barriers each thread makes the rows of outputs whose weights are its own. What is small (norms, merging
- * attention, quantizing) every thread computes for itself, because that is cheaper than one barrier more.
+ * In a phase each thread makes the rows of outputs whose weights are its own, and then those that another thread has
+ * not begun. What is small (norms, merging attention, quantizing) every thread that takes part computes for itself,
+ * because that is cheaper than one phase more. No result depends on who computes it.
  */
 #include <errno.h>
 #include <math.h>
@@ -10,8 +11,20 @@
 
 #include "decoder.h"
 
+/* The phases of a layer; after the last layer come two more. */
+enum phase_kind { PROJECT, ATTEND, ADD_ATTENTION, ACTIVATE, ADD_MLP, LAYER_PHASES };
+enum { LAST_PHASES = 2 };
+
+/* A thread's share of a phase is cut into parts, so that one that comes late finds something left. */
+enum {
+    PART_BYTES = 1 << 18, /* of weights: some 30 microseconds */
+    MAX_PARTS = 64,
+    PART_UNITS = 8,       /* of attention */
+};
+
 struct step {
     struct decoder *decoder;
+    uint64_t first_phase; /* of `decoder.num_phases` */
     const struct cache *cache;
     int num_tokens;
     const int64_t *rows;
@@ -34,17 +47,53 @@ static const float *vector_of(const struct decoder *decoder, int layer, enum vec
     return decoder->vectors[layer * LAYER_VECTORS + (int)kind];
 }
 
-static void multiply(const struct step *step, int number, const struct activations *inputs, int num_tokens, int thread,
-                     finish *finish) {
+struct range {
+    int64_t first;
+    int64_t last;
+};
+
+static struct range share_of(const struct step *step, const struct matrix *matrix, int share) {
+    const int num_threads = step->decoder->shape.num_threads;
+    return (struct range){first_unit(matrix, share, num_threads), first_unit(matrix, share + 1, num_threads)};
+}
+
+static struct range part_of(struct range whole, struct part part) {
+    const int64_t size = whole.last - whole.first;
+    return (struct range){whole.first + size * part.number / part.count,
+                          whole.first + size * (part.number + 1) / part.count};
+}
+
+static void multiply_unit(const struct step *step, int number, const uint8_t *weights, int64_t unit,
+                          const struct activations *inputs, int num_tokens, finish *finish) {
     const struct decoder *decoder = step->decoder;
     const struct matrix *matrix = &decoder->matrices[number];
-    const int64_t first = first_tile(matrix, thread, decoder->shape.num_threads);
-    const int64_t last = first_tile(matrix, thread + 1, decoder->shape.num_threads);
     float products[MAX_TOKENS * TILE_ROWS] __attribute__((aligned(64)));
-    for (int64_t tile = first; tile < last; tile++) {
-        const uint8_t *weights = matrix->shares[thread] + (tile - first) * matrix->tile_bytes;
-        decoder->kernels->multiply[matrix->format](weights, inputs, num_tokens, products);
-        finish(step, number / LAYER_MATRICES, tile * TILE_ROWS, products);
+    for (int64_t tile = 0; tile < matrix->unit; tile++) {
+        decoder->kernels->multiply[matrix->format](weights + tile * matrix->tile_bytes, inputs, num_tokens, products);
+        finish(step, number / LAYER_MATRICES, (unit * matrix->unit + tile) * TILE_ROWS, products);
+    }
+}
+
+/* Matrices from `number` on whose inputs are the same, each with its own `finishes`, as if they were one. */
+static void multiply(const struct step *step, int number, int num_matrices, finish *const *finishes,
+                     const struct activations *inputs, int num_tokens, struct part part) {
+    const struct matrix *matrices = &step->decoder->matrices[number];
+    struct range all = {0, 0};
+    for (int index = 0; index < num_matrices; index++) {
+        const struct range share = share_of(step, &matrices[index], part.share);
+        all.last += share.last - share.first;
+    }
+    const struct range wanted = part_of(all, part);
+    int64_t before = 0; /* units of earlier matrices */
+    for (int index = 0; index < num_matrices && before < wanted.last; index++) {
+        const struct matrix *matrix = &matrices[index];
+        const struct range share = share_of(step, matrix, part.share);
+        const int64_t size = share.last - share.first;
+        const int64_t last = wanted.last - before < size ? wanted.last - before : size;
+        for (int64_t unit = wanted.first > before ? wanted.first - before : 0; unit < last; unit++)
+            multiply_unit(step, number + index, matrix->shares[part.share] + unit * matrix->unit_bytes,
+                          share.first + unit, inputs, num_tokens, finishes[index]);
+        before += size;
     }
 }
 
@@ -132,6 +181,14 @@ static void finish_logits(const struct step *step, int layer, int64_t row, const
                (size_t)count * sizeof *products);
 }
 
+/* Whether a thread has yet to make its inputs of this phase. */
+static bool enters(const struct step *step, int phase, struct scratch *scratch) {
+    const uint64_t current = step->first_phase + (uint64_t)phase;
+    const bool result = scratch->phase != current;
+    scratch->phase = current;
+    return result;
+}
+
 static void quantize_normalized(const struct step *step, const float *weight, struct scratch *scratch) {
     const struct decoder *decoder = step->decoder;
     const int64_t dim = decoder->shape.dim;
@@ -141,17 +198,25 @@ static void quantize_normalized(const struct step *step, const float *weight, st
     }
 }
 
-/* Units of attention are (token, key-value head, chunk of positions), in this order; a thread takes a run of them. */
-static void attend(const struct step *step, int layer, int thread) {
+/* Units of attention are (token, key-value head, chunk of positions), in this order; a part is a run of them. */
+static int64_t num_attention_units(const struct step *step) {
+    int64_t result = 0;
+    for (int token = 0; token < step->num_tokens; token++)
+        result += step->decoder->shape.num_key_value_heads * num_chunks(step->positions[token]);
+    return result;
+}
+
+static void attend(const struct step *step, int layer, struct part part) {
     const struct decoder *decoder = step->decoder;
     const struct shape *shape = &decoder->shape;
     const int group_size = shape->num_heads / shape->num_key_value_heads;
     const int64_t partial_size = shape->head_dim + PARTIAL_EXTRA;
-    int64_t num_units = 0;
-    for (int token = 0; token < step->num_tokens; token++)
-        num_units += shape->num_key_value_heads * num_chunks(step->positions[token]);
-    int64_t unit = num_units * thread / shape->num_threads;
-    const int64_t last = num_units * (thread + 1) / shape->num_threads;
+    const int64_t num_units = num_attention_units(step);
+    const struct range share = {num_units * part.share / shape->num_threads,
+                                num_units * (part.share + 1) / shape->num_threads};
+    const struct range units = part_of(share, part);
+    const int64_t last = units.last;
+    int64_t unit = units.first;
     int64_t before = 0; /* units of earlier tokens */
     for (int token = 0; token < step->num_tokens && unit < last; token++) {
         const int64_t chunks = num_chunks(step->positions[token]);
@@ -189,73 +254,135 @@ static void quantize_attention(const struct step *step, struct scratch *scratch)
     }
 }
 
-/* The thread's own share of silu(gate) * up; its groups are whole (see `describe` in weights.c). */
-static void quantize_inner(const struct step *step, int layer, int thread) {
+/* Quantizes a range of silu(gate) * up; its groups are whole (see `describe` in weights.c). */
+static void quantize_inner(const struct step *step, int64_t first, int64_t width) {
     struct decoder *decoder = step->decoder;
-    const struct matrix *up = &decoder->matrices[layer * LAYER_MATRICES + UP];
-    const int64_t first = first_tile(up, thread, decoder->shape.num_threads) * TILE_ROWS;
-    const int64_t width = first_tile(up, thread + 1, decoder->shape.num_threads) * TILE_ROWS - first;
-    struct activations share = decoder->inner;
-    share.values += first;
-    share.scales += first / GROUP;
-    share.sums += first / GROUP;
-    share.int8_starts += first / GROUP;
-    share.int4_starts += first / GROUP;
+    struct activations range = decoder->inner;
+    range.values += first;
+    range.scales += first / GROUP;
+    range.sums += first / GROUP;
+    range.int8_starts += first / GROUP;
+    range.int4_starts += first / GROUP;
     for (int token = 0; token < step->num_tokens; token++)
         decoder->kernels->quantize(decoder->gates + (int64_t)token * decoder->shape.intermediate_size + first, width,
-                                   &share, token);
+                                   &range, token);
 }
 
-static void run_layer(const struct step *step, int layer, int thread) {
-    struct decoder *decoder = step->decoder;
-    struct scratch *scratch = &decoder->scratch[thread];
-    const int number = layer * LAYER_MATRICES;
-    const int count = step->num_tokens;
-    quantize_normalized(step, vector_of(decoder, layer, ATTENTION_NORM), scratch);
-    multiply(step, number + QUERY, &scratch->normalized, count, thread, finish_query);
-    multiply(step, number + KEY, &scratch->normalized, count, thread, finish_key);
-    multiply(step, number + VALUE, &scratch->normalized, count, thread, finish_value);
-    threads_barrier(decoder->threads);
-    attend(step, layer, thread);
-    threads_barrier(decoder->threads);
-    quantize_attention(step, scratch);
-    multiply(step, number + OUTPUT, &scratch->attended, count, thread, finish_residual);
-    threads_barrier(decoder->threads);
-    quantize_normalized(step, vector_of(decoder, layer, MLP_NORM), scratch);
-    multiply(step, number + GATE, &scratch->normalized, count, thread, finish_gate);
-    multiply(step, number + UP, &scratch->normalized, count, thread, finish_up);
-    quantize_inner(step, layer, thread);
-    threads_barrier(decoder->threads);
-    multiply(step, number + DOWN, &decoder->inner, count, thread, finish_residual);
-    threads_barrier(decoder->threads);
+static void activate(const struct step *step, int number, const struct activations *inputs, struct part part) {
+    const struct matrix *gate = &step->decoder->matrices[number + GATE], *up = &step->decoder->matrices[number + UP];
+    const struct range share = share_of(step, gate, part.share), units = part_of(share, part);
+    for (int64_t unit = units.first; unit < units.last; unit++) {
+        const int64_t place = (unit - share.first) * gate->unit_bytes;
+        multiply_unit(step, number + GATE, gate->shares[part.share] + place, unit, inputs, step->num_tokens,
+                      finish_gate);
+        multiply_unit(step, number + UP, up->shares[part.share] + place, unit, inputs, step->num_tokens, finish_up);
+    }
+    quantize_inner(step, units.first * GROUP, (units.last - units.first) * GROUP);
 }
 
-static void run_head(const struct step *step, int thread) {
+static void run_layer(const struct step *step, int phase, struct part part, struct scratch *scratch) {
+    static finish *const projections[] = {finish_query, finish_key, finish_value};
+    static finish *const residual[] = {finish_residual};
     const struct decoder *decoder = step->decoder;
-    if (step->num_outputs == 0 || step->logits == NULL) return;
-    struct scratch *scratch = &decoder->scratch[thread];
+    const int layer = phase / LAYER_PHASES, number = layer * LAYER_MATRICES, count = step->num_tokens;
+    switch ((enum phase_kind)(phase % LAYER_PHASES)) {
+    case PROJECT:
+        if (enters(step, phase, scratch)) quantize_normalized(step, vector_of(decoder, layer, ATTENTION_NORM), scratch);
+        multiply(step, number + QUERY, 3, projections, &scratch->normalized, count, part);
+        break;
+    case ATTEND: attend(step, layer, part); break;
+    case ADD_ATTENTION:
+        if (enters(step, phase, scratch)) quantize_attention(step, scratch);
+        multiply(step, number + OUTPUT, 1, residual, &scratch->attended, count, part);
+        break;
+    case ACTIVATE:
+        if (enters(step, phase, scratch)) quantize_normalized(step, vector_of(decoder, layer, MLP_NORM), scratch);
+        activate(step, number, &scratch->normalized, part);
+        break;
+    default: multiply(step, number + DOWN, 1, residual, &decoder->inner, count, part);
+    }
+}
+
+static void normalize_outputs(const struct step *step) {
+    const struct decoder *decoder = step->decoder;
+    const int64_t dim = decoder->shape.dim;
     for (int output = 0; output < step->num_outputs; output++)
+        decoder->kernels->normalize(decoder->hidden + step->outputs[output] * dim,
+                                    vector_of(decoder, decoder->shape.num_layers, ATTENTION_NORM),
+                                    decoder->shape.epsilon, dim, step->last_hidden + output * dim);
+}
+
+static void run_head(const struct step *step, int phase, struct part part, struct scratch *scratch) {
+    static finish *const logits[] = {finish_logits};
+    const struct decoder *decoder = step->decoder;
+    if (step->logits == NULL) return;
+    const int num_inputs = enters(step, phase, scratch) ? step->num_outputs : 0;
+    for (int output = 0; output < num_inputs; output++)
         decoder->kernels->quantize(step->last_hidden + (int64_t)output * decoder->shape.dim, decoder->shape.dim,
                                    &scratch->normalized, output);
-    multiply(step, decoder->shape.num_layers * LAYER_MATRICES, &scratch->normalized, step->num_outputs, thread,
-             finish_logits);
+    multiply(step, decoder->shape.num_layers * LAYER_MATRICES, 1, logits, &scratch->normalized, step->num_outputs,
+             part);
 }
 
-static void run_step(void *argument, int thread) {
+/* How many parts a share is cut into, given the `size` of all shares and what is enough for a part. */
+static int num_parts(const struct step *step, int64_t size, int64_t part_size) {
+    const int64_t parts = size / (part_size * step->decoder->shape.num_threads) + 1;
+    return (int)(parts < MAX_PARTS ? parts : MAX_PARTS);
+}
+
+static int num_matrix_parts(const struct step *step, int number, int num_matrices) {
+    int64_t num_bytes = 0;
+    for (int index = 0; index < num_matrices; index++) num_bytes += step->decoder->matrices[number + index].num_bytes;
+    return num_parts(step, num_bytes, PART_BYTES);
+}
+
+static int num_layer_parts(const struct step *step, int phase) {
+    const int number = phase / LAYER_PHASES * LAYER_MATRICES;
+    switch ((enum phase_kind)(phase % LAYER_PHASES)) {
+    case PROJECT: return num_matrix_parts(step, number + QUERY, 3);
+    case ATTEND: return num_parts(step, num_attention_units(step), PART_UNITS);
+    case ADD_ATTENTION: return num_matrix_parts(step, number + OUTPUT, 1);
+    case ACTIVATE: return num_matrix_parts(step, number + GATE, 2);
+    default: return num_matrix_parts(step, number + DOWN, 1);
+    }
+}
+
+static int num_step_parts(void *argument, int phase) {
     const struct step *step = argument;
-    struct decoder *decoder = step->decoder;
-    const int64_t dim = decoder->shape.dim;
-    for (int layer = 0; layer < decoder->shape.num_layers; layer++) run_layer(step, layer, thread);
-    if (thread == 0)
-        for (int output = 0; output < step->num_outputs; output++)
-            decoder->kernels->normalize(decoder->hidden + step->outputs[output] * dim,
-                                        vector_of(decoder, decoder->shape.num_layers, ATTENTION_NORM),
-                                        decoder->shape.epsilon, dim, step->last_hidden + output * dim);
-    threads_barrier(decoder->threads);
-    run_head(step, thread);
+    const int after_layers = phase - step->decoder->shape.num_layers * LAYER_PHASES;
+    if (after_layers < 0) return num_layer_parts(step, phase);
+    return after_layers == 0 ? 1 : num_matrix_parts(step, step->decoder->shape.num_layers * LAYER_MATRICES, 1);
 }
 
-static void run_logits(void *argument, int thread) { run_head(argument, thread); }
+static void run_step(void *argument, int phase, struct part part, int thread) {
+    const struct step *step = argument;
+    const int after_layers = phase - step->decoder->shape.num_layers * LAYER_PHASES;
+    if (after_layers < 0)
+        run_layer(step, phase, part, &step->decoder->scratch[thread]);
+    else if (after_layers > 0)
+        run_head(step, phase, part, &step->decoder->scratch[thread]);
+    else if (part.share == 0)
+        normalize_outputs(step);
+}
+
+static int num_logits_parts(void *argument, int phase) {
+    (void)phase;
+    const struct step *step = argument;
+    return num_matrix_parts(step, step->decoder->shape.num_layers * LAYER_MATRICES, 1);
+}
+
+static void run_logits(void *argument, int phase, struct part part, int thread) {
+    const struct step *step = argument;
+    run_head(step, phase, part, &step->decoder->scratch[thread]);
+}
+
+static void run(struct step *step, struct job job) {
+    struct decoder *decoder = step->decoder;
+    step->first_phase = decoder->num_phases + 1; /* zero is nobody's */
+    decoder->num_phases += (uint64_t)job.num_phases;
+    job.argument = step;
+    threads_run(decoder->threads, &job);
+}
 
 static bool reserve_partials(struct step *step) {
     struct decoder *decoder = step->decoder;
@@ -293,7 +420,8 @@ static int run_tokens(struct step *step, const int64_t *ids, const float *embedd
                           decoder->hidden);
     else
         memcpy(decoder->hidden, embeddings, (size_t)(step->num_tokens * dim) * sizeof *embeddings);
-    threads_run(decoder->threads, run_step, step);
+    const int num_phases = decoder->shape.num_layers * LAYER_PHASES + (step->num_outputs > 0 ? LAST_PHASES : 0);
+    run(step, (struct job){.num_phases = num_phases, .num_parts = num_step_parts, .run = run_step});
     return 0;
 }
 
@@ -333,7 +461,7 @@ int tonggan_logits(struct decoder *decoder, int64_t num_tokens, const float *hid
             .logits = logits + first * decoder->shape.vocab_size,
             .last_hidden = (float *)hidden + first * decoder->shape.dim,
         };
-        threads_run(decoder->threads, run_logits, &step);
+        run(&step, (struct job){.num_phases = 1, .num_parts = num_logits_parts, .run = run_logits});
     }
     threads_release(decoder->threads);
     return 0;

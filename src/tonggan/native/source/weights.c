@@ -70,11 +70,23 @@ static struct matrix describe(const struct shape *shape, int number, enum format
         const int kind = number % LAYER_MATRICES;
         matrix.num_rows = rows[kind];
         matrix.num_columns = kind == OUTPUT ? query_size : kind == DOWN ? shape->intermediate_size : shape->dim;
-        /* A thread quantizes what it makes of gate and up, by whole groups. */
+        /* What comes of gate and up together is quantized by whole groups. */
         if (kind == GATE || kind == UP) matrix.unit = GROUP / TILE_ROWS;
     }
     matrix.tile_bytes = padded(matrix.num_columns) / BLOCK * block_bytes(format);
+    matrix.unit_bytes = matrix.unit * matrix.tile_bytes;
+    matrix.num_bytes = first_unit(&matrix, 1, 1) * matrix.unit_bytes;
     return matrix;
+}
+
+static int64_t units_of(const struct matrix *matrix, int thread, int num_threads) {
+    return first_unit(matrix, thread + 1, num_threads) - first_unit(matrix, thread, num_threads);
+}
+
+/* Units of gate and up, side by side, are read in turns. */
+static void interleave(struct matrix *gate, struct matrix *up, int num_threads) {
+    for (int thread = 0; thread < num_threads; thread++) up->shares[thread] = gate->shares[thread] + gate->unit_bytes;
+    gate->unit_bytes = up->unit_bytes = gate->unit_bytes + up->unit_bytes;
 }
 
 /* A format below zero is that of a matrix that is another's twin: embeddings that are tied to the head. */
@@ -97,10 +109,12 @@ static bool place_weights(struct decoder *decoder, const int32_t *formats) {
     for (int thread = 0; thread < shape->num_threads; thread++)
         for (int number = 0; number < count - tied; number++) {
             const struct matrix *matrix = &decoder->matrices[number];
-            const int64_t first = first_tile(matrix, thread, shape->num_threads);
             matrix->shares[thread] = place;
-            place += (first_tile(matrix, thread + 1, shape->num_threads) - first) * matrix->tile_bytes;
+            place += units_of(matrix, thread, shape->num_threads) * matrix->unit_bytes;
         }
+    for (int layer = 0; layer < shape->num_layers; layer++)
+        interleave(&decoder->matrices[layer * LAYER_MATRICES + GATE], &decoder->matrices[layer * LAYER_MATRICES + UP],
+                   shape->num_threads);
     return true;
 }
 
@@ -110,7 +124,7 @@ int64_t tonggan_weight_bytes(const struct decoder *decoder) {
     for (int number = 0; number < count; number++) {
         const struct matrix *matrix = &decoder->matrices[number];
         const bool twin = number == count - 1 && matrix->shares == decoder->matrices[number - 1].shares;
-        if (!twin) size += first_tile(matrix, 1, 1) * matrix->tile_bytes;
+        if (!twin) size += matrix->num_bytes;
     }
     return size;
 }
@@ -200,10 +214,11 @@ void tonggan_free(struct decoder *decoder) {
 }
 
 static uint8_t *tile_at(const struct decoder *decoder, const struct matrix *matrix, int64_t tile) {
+    const int64_t unit = tile / matrix->unit;
     int thread = 0;
-    while (tile >= first_tile(matrix, thread + 1, decoder->shape.num_threads)) thread++;
-    return matrix->shares[thread] +
-           (tile - first_tile(matrix, thread, decoder->shape.num_threads)) * matrix->tile_bytes;
+    while (unit >= first_unit(matrix, thread + 1, decoder->shape.num_threads)) thread++;
+    const int64_t before = first_unit(matrix, thread, decoder->shape.num_threads);
+    return matrix->shares[thread] + (unit - before) * matrix->unit_bytes + tile % matrix->unit * matrix->tile_bytes;
 }
 
 /* The places of one row's group in a tile: its scale, its minimum, and its words of four bytes, 64 bytes apart. */
