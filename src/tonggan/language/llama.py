@@ -233,13 +233,17 @@ class Llama(nn.Module):
         self._initialize()
 
     def _initialize(self) -> None:
-        """Normal weights of 0.02, less for those that end a residual branch, whose sum grows with depth (GPT-2)."""
-        narrow = 0.02 / math.sqrt(2 * self.config.num_hidden_layers)
+        """Normal weights that keep the size of what passes through, which GPT-2's 0.02 does at its width alone.
+
+        Those that end a residual branch are smaller, for the sum of the branches grows with depth (GPT-2).
+        """
+        wide = self.config.hidden_size**-0.5
+        narrow = wide / math.sqrt(2 * self.config.num_hidden_layers)
         for name, parameter in self.named_parameters():
             if parameter.is_meta:
                 continue  # only its shape is wanted, and PyTorch would import its compiler to draw nothing
             if parameter.dim() == 2:
-                nn.init.normal_(parameter, std=narrow if name.endswith(("o_proj.weight", "down_proj.weight")) else 0.02)
+                nn.init.normal_(parameter, std=narrow if name.endswith(("o_proj.weight", "down_proj.weight")) else wide)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
