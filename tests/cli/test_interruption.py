@@ -39,11 +39,12 @@ def test_interrupted_training_resumes(source, tmp_path):
     assert json.loads(resumed.out)["metrics"]["valid"]
 
 
-def test_interrupted_scan_is_repeated(folder, table, shared_cache, tmp_path, monkeypatch):
+def test_interrupted_scan_is_repeated(folder, table, tmp_path, monkeypatch):
     # A scan waits for ever while another process holds the lock of its cache.
+    first, cache = tmp_path / "first", tmp_path / "cache"
+    monkeypatch.setenv("TONGGAN_CACHE", str(first))
     assert tonggan("doctor", table).code == 0
-    (known,) = (shared_cache / "decoded").glob("image-*")
-    cache = tmp_path / "cache"
+    (known,) = (first / "decoded").glob("image-*")
     monkeypatch.setenv("TONGGAN_CACHE", str(cache))
     locked = cache / "decoded" / known.name / "lock"
     locked.parent.mkdir(parents=True)
