@@ -1,4 +1,4 @@
-"""A convolutional network over the spectrum of a recording, frames by frequency bands; optionally a transformer on it."""
+"""A convolutional network over the spectrum of a recording, and a transformer, if wanted, over the frames left of it."""
 
 from __future__ import annotations
 
