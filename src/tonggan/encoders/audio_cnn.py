@@ -1,4 +1,4 @@
-"""A convolutional network over the spectrum of a recording, and a transformer, if wanted, over the frames left of it."""
+"""A convolutional network over the spectrum of a recording; if wanted, a transformer over the frames left of it."""
 
 from __future__ import annotations
 
