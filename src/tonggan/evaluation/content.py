@@ -127,6 +127,7 @@ class ReportContent:
         calibration: for tasks with probabilities.
         scatters: for regression, one for each target.
         mistakes: the worst first.
+        writes: whether the task writes text.
         recipe: as YAML.
         facts: by name, e.g. seed, seconds, machine, versions, the fingerprint of the data.
     """
@@ -146,5 +147,6 @@ class ReportContent:
     calibration: Calibration | None = None
     scatters: Sequence[Scatter] = ()
     mistakes: Sequence[Mistake] = ()
+    writes: bool = False
     recipe: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)

@@ -46,6 +46,7 @@ def report_content(bundle: Bundle, prepared: Prepared, account: Account) -> Repo
         calibration=calibration(task, outputs.outputs, outputs.target),
         scatters=scatters(task, outputs.outputs, outputs.target),
         mistakes=find_mistakes(task, outputs, prepared.datasets[split]),
+        writes=task.text is not None,
         recipe=bundle.recipe.to_yaml(),
         facts=_facts(bundle, account),
     )
