@@ -42,7 +42,10 @@ def test_a_second_copy_of_tied_embeddings_is_left_out(tmp_path):
     file = tmp_path / "model.safetensors"
     state = load_file(file)
     save_file(state | {"lm_head.weight": state["model.embed_tokens.weight"].clone()}, file)
-    CheckpointFolder(tmp_path)
+    folder = CheckpointFolder(tmp_path)
+    assert folder.config.tie_word_embeddings
+    with pytest.raises(KeyError):
+        folder.read("lm_head.weight")
 
 
 def test_a_folder_of_something_else(tmp_path):

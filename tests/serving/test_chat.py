@@ -211,7 +211,11 @@ def test_wrong_parameters_are_named(chat, options, param):
 
 
 def test_harmless_parameters_are_ignored(chat):
-    chat(user="me", presence_penalty=0, logit_bias={}, tools=[], parallel_tool_calls=False, metadata={"a": "b"})
+    plain = chat(seed=1)
+    same = chat(
+        seed=1, user="me", presence_penalty=0, logit_bias={}, tools=[], parallel_tool_calls=False, metadata={"a": "b"}
+    )
+    assert same.choices[0].message.content == plain.choices[0].message.content
 
 
 def test_an_unknown_model_and_an_unknown_path(server, chat):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -27,12 +27,13 @@ from tonggan.config import Config, read_yaml
 from tonggan.data.fetch import sha256_of
 from tonggan.errors import BundleError
 from tonggan.files import whole_file
-from tonggan.modalities import InputConfig, load_modality
+from tonggan.modalities import InputConfig, TableRow, load_modality
 from tonggan.modalities.base import Modality
 from tonggan.models import FusedModel
 from tonggan.models.state import learned_state, load_learned_state
 from tonggan.runs.recipe import Recipe
 from tonggan.tasks import Task, load_task
+from tonggan.tokens import Arrays
 
 FORMAT = 1
 INDEX = "bundle.json"
@@ -103,6 +104,13 @@ class Bundle:
                 expected="a folder that can be written",
                 remedy="Free space or choose another folder with --out, and run the same command again",
             ) from error
+
+    def collate(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Arrays]:
+        """What the model reads of ``rows``, each with its decoded cells by column; what is not in one is absent."""
+        return {
+            name: modality.collate(rows if isinstance(modality, TableRow) else [row.get(name) for row in rows])
+            for name, modality in self.modalities.items()
+        }
 
     @classmethod
     def load(cls, folder: Path) -> Bundle:

@@ -26,7 +26,7 @@ from tonggan.modalities import MediaModality
 from tonggan.progress import Progress
 from tonggan.runs.bundle import Bundle
 from tonggan.tasks import TextTask
-from tonggan.tokens import Arrays, Tokens
+from tonggan.tokens import Tokens
 
 _KINDS = {TextPart: "text", ImagePart: "image", AudioPart: "audio"}
 
@@ -84,7 +84,7 @@ class Speaker:
         given: dict[str, list[Any]] = {}
         for part in parts:
             given.setdefault(_KINDS[type(part)], []).append(part.text if isinstance(part, TextPart) else part.content)
-        inputs: dict[str, Arrays] = {}
+        row: dict[str, Any] = {}
         for name, modality in self.bundle.modalities.items():
             values = given.pop(modality.kind, [])
             if modality.kind == "text":
@@ -96,7 +96,8 @@ class Speaker:
                     expected="at most one in a message",
                     remedy="Send them in messages of their own",
                 )
-            inputs[name] = _collate(modality, values[0] if values else None)
+            if values:
+                row[name] = modality.decode(values[0]) if isinstance(modality, MediaModality) else values[0]
         if given:
             raise DataError(
                 f"message to {self.model.name}",
@@ -106,16 +107,7 @@ class Speaker:
             )
         model = self.bundle.model
         with evaluating(model):
-            return model.fuse(model.encode(inputs))
-
-
-def _collate(modality: Any, value: Any) -> Arrays:
-    if isinstance(modality, MediaModality):
-        value = None if value is None else modality.decode(value)
-    elif modality.kind == "table":
-        value = {}
-    arrays: Arrays = modality.collate([value])
-    return arrays
+            return model.fuse(model.encode(self.bundle.collate([row])))
 
 
 def open_speaker(

@@ -17,7 +17,7 @@ from tonggan.runs.bundle import Bundle
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.failures import RefusedError
 from tonggan.serving.media import bytes_of_url, check_media
-from tonggan.tokens import Arrays, Batch
+from tonggan.tokens import Batch
 
 Row = Mapping[str, Any]
 """A row by column: a decoded picture or recording, a text, a number or a category; what is absent is not in it."""
@@ -95,11 +95,7 @@ class RowModel:
             return list(self._bundle.model.embed(self._batch(rows).to(device).inputs).float().cpu())
 
     def _batch(self, rows: Sequence[Row]) -> Batch:
-        inputs: dict[str, Arrays] = {}
-        for name, modality in self._bundle.modalities.items():
-            items = rows if isinstance(modality, TableRow) else [row.get(name) for row in rows]
-            inputs[name] = modality.collate(items)
-        return Batch(torch.arange(len(rows)), inputs)
+        return Batch(torch.arange(len(rows)), self._bundle.collate(rows))
 
     def _kind(self, name: str) -> str:
         modality = self._modality_of[name]
