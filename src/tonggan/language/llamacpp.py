@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from tonggan.errors import ConfigError, DataError, MissingExtraError
-from tonggan.language.chat import ChatTemplate, Message, TextPart
+from tonggan.language.chat import ChatTemplate
 from tonggan.language.continuation import SafeText
 from tonggan.language.prompt import Finish, Generation, Piece, Prompt, TokenLogprob
 from tonggan.language.settings import GenerationConfig
+from tonggan.language.text_model import TextModel
 from tonggan.progress import Progress
 
 _QUIET = -1
@@ -31,7 +32,7 @@ _TOKENS_AT_ONCE = 512  # of a prompt; between two such parts a text can be cance
 _LARGEST_SEED = 2**32 - 1  # which llama.cpp takes for "any"
 
 
-class LlamaCppModel:
+class LlamaCppModel(TextModel):
     """A GGUF file in llama.cpp, with the methods of LanguageModel.
 
     Texts that go on at the same time, from several threads or from ``generate``, share each step (continuous batching).
@@ -52,6 +53,8 @@ class LlamaCppModel:
         MissingExtraError: xllamacpp is not installed.
     """
 
+    reads = "the llamacpp engine"
+
     def __init__(
         self, path: str | Path, *, max_length: int = 4096, num_parallel: int = 4, num_threads: int | None = None
     ) -> None:
@@ -69,19 +72,6 @@ class LlamaCppModel:
         self._workers = ThreadPoolExecutor(num_parallel, thread_name_prefix="llamacpp")
         self._embedder: _Server | None = None
         self._embedder_lock = Lock()
-
-    def prompt(self, text: str | Sequence[Message]) -> Prompt:
-        """A text to continue, or a conversation to answer, in the model's own form.
-
-        Raises:
-            DataError: nothing to continue, or a message with more than text.
-        """
-        ids = self._server.tokenize(text, start=True) if isinstance(text, str) else self._conversation(text)
-        if not ids:
-            raise DataError(
-                f"prompt for {self.name}", got="no text", expected="at least one token", remedy="Write something"
-            )
-        return Prompt((torch.tensor(ids),))
 
     def stream(
         self, prompt: Prompt, settings: GenerationConfig, *, cancelled: Callable[[], bool] = lambda: False
@@ -161,21 +151,11 @@ class LlamaCppModel:
             parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = self._num_threads
         return parameters
 
-    def _conversation(self, messages: Sequence[Message]) -> list[int]:
-        ids: list[int] = []
-        for piece in self._template.split(messages):
-            if isinstance(piece, str):
-                ids += self._server.tokenize(piece, special=True)
-            elif isinstance(piece, TextPart):
-                ids += self._server.tokenize(piece.text)
-            else:
-                raise DataError(
-                    f"message for {self.name}",
-                    got=type(piece).__name__,
-                    expected="text only, which is all that the llamacpp engine reads",
-                    remedy="Leave pictures and sounds out, or use a model that was trained with them",
-                )
-        return ids
+    def _encode(self, text: str, *, start: bool = False, special: bool = False) -> list[int]:
+        return self._server.tokenize(text, start=start, special=special)
+
+    def _chat_template(self) -> ChatTemplate:
+        return self._template
 
     def _request(self, prompt: Prompt, settings: GenerationConfig) -> dict[str, Any]:
         for name, is_asked in {"num_beams": settings.num_beams > 1, "lookup": settings.lookup > 0}.items():
@@ -212,15 +192,6 @@ class LlamaCppModel:
         }
         grammar = _grammar(settings)
         return request if grammar is None else {**request, "grammar": grammar}
-
-    def _check_length(self, length: int, *, limit: int) -> None:
-        if length > limit:
-            raise DataError(
-                f"prompt for {self.name}",
-                got=f"{length} tokens",
-                expected=f"at most {limit} of the {self.max_length} that the context holds",
-                remedy="Shorten the text or drop early turns of the conversation",
-            )
 
     def _stream(
         self, request: Mapping[str, Any], settings: GenerationConfig, cancelled: Callable[[], bool]

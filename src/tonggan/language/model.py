@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from tonggan.errors import DataError
 from tonggan.language.beam import beam_search
-from tonggan.language.chat import ChatTemplate, Message, TextPart
+from tonggan.language.chat import ChatTemplate
 from tonggan.language.context import Context
 from tonggan.language.continuation import Continuation
 from tonggan.language.engine import Engine
 from tonggan.language.lookup import Lookup
 from tonggan.language.prompt import Generation, Piece, Prompt
 from tonggan.language.settings import GenerationConfig
+from tonggan.language.text_model import TextModel
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.progress import Progress
 from tonggan.tokens import Tokens
@@ -29,7 +29,7 @@ _BATCH_ROWS = 16
 _LOGITS_AT_ONCE = 256  # positions; all of a long text would take gigabytes
 
 
-class LanguageModel:
+class LanguageModel(TextModel):
     """An engine and its tokenizer.
 
     Texts that are streamed one after another share what they have in common at their beginning, as the turns of a chat
@@ -46,29 +46,8 @@ class LanguageModel:
         self.engine = engine
         self.tokenizer = tokenizer
         self.name = name
+        self.max_length = engine.max_length
         self._contexts: list[Context] = []  # at most one that no stream uses
-
-    @property
-    def max_length(self) -> int:
-        """Tokens that prompt and continuation may have together."""
-        return self.engine.max_length
-
-    def prompt(self, text: str | Sequence[Message]) -> Prompt:
-        """A text to continue, or a conversation to answer, in the model's own form.
-
-        Raises:
-            DataError: nothing to continue, or a message with more than text.
-        """
-        if isinstance(text, str):
-            ids = [] if self.tokenizer.start is None else [self.tokenizer.start]
-            ids += self.tokenizer.encode(text)
-        else:
-            ids = self._conversation(text)
-        if not ids:
-            raise DataError(
-                f"prompt for {self.name}", got="no text", expected="at least one token", remedy="Write something"
-            )
-        return Prompt((torch.tensor(ids),))
 
     def stream(
         self, prompt: Prompt, settings: GenerationConfig, *, cancelled: Callable[[], bool] = lambda: False
@@ -127,7 +106,7 @@ class LanguageModel:
         Raises:
             DataError: the prompt is longer than the context.
         """
-        self._check_length(prompt, limit=self.max_length)
+        self._check_length(prompt.length, limit=self.max_length)
         values = prompt.embed(self.engine).unsqueeze(0)
         hidden = self.engine.hidden(values, mask=torch.ones(values.shape[:2], dtype=torch.bool, device=values.device))[
             0, :-1
@@ -150,7 +129,7 @@ class LanguageModel:
         """
         prompts = [self.prompt(text) for text in texts]
         for prompt in prompts:
-            self._check_length(prompt, limit=self.max_length)
+            self._check_length(prompt.length, limit=self.max_length)
         result = torch.empty(len(texts), self.engine.dim)
         order = sorted(range(len(texts)), key=lambda index: prompts[index].length)
         for first in range(0, len(order), _BATCH_ROWS):
@@ -160,35 +139,17 @@ class LanguageModel:
             result[batch] = Tokens(hidden, mask.to(hidden.device)).mean().cpu()
         return result
 
-    def _conversation(self, messages: Sequence[Message]) -> list[int]:
-        ids: list[int] = []
-        for piece in ChatTemplate.of(self.tokenizer).split(messages):
-            if isinstance(piece, str):
-                ids += self.tokenizer.encode(piece, special=True)
-            elif isinstance(piece, TextPart):
-                ids += self.tokenizer.encode(piece.text)
-            else:
-                raise DataError(
-                    f"message for {self.name}",
-                    got=type(piece).__name__,
-                    expected="text only, which is all that this model reads",
-                    remedy="Leave pictures and sounds out, or use a model that was trained with them",
-                )
-        return ids
+    def _encode(self, text: str, *, start: bool = False, special: bool = False) -> list[int]:
+        opening = [self.tokenizer.start] if start and self.tokenizer.start is not None else []
+        return opening + self.tokenizer.encode(text, special=special)
+
+    def _chat_template(self) -> ChatTemplate:
+        return ChatTemplate.of(self.tokenizer)
 
     def _room(self, prompt: Prompt) -> int:
         """How many tokens may follow."""
-        self._check_length(prompt, limit=self.max_length - 1)
+        self._check_length(prompt.length, limit=self.max_length - 1)
         return self.max_length - prompt.length
-
-    def _check_length(self, prompt: Prompt, *, limit: int) -> None:
-        if prompt.length > limit:
-            raise DataError(
-                f"prompt for {self.name}",
-                got=f"{prompt.length} tokens",
-                expected=f"at most {limit} of the {self.max_length} that the context holds",
-                remedy="Shorten the text or drop early turns of the conversation",
-            )
 
     def _stream(
         self, prompt: Prompt, settings: GenerationConfig, text: Continuation, cancelled: Callable[[], bool]
