@@ -30,13 +30,16 @@ LAYERS = [
     ("modalities",),
     ("data",),
     ("encoders",),
+    ("alignment",),
     ("fusion",),
     ("decoders",),
     ("models",),
     ("tasks",),
     ("training",),
     ("evaluation",),
+    ("retrieval",),
     ("runs", "recipes"),
+    ("codelm",),
     ("api",),
     ("serving",),
     ("cli",),
@@ -46,9 +49,10 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # Slow to import or optional: never at import time, so that ``tonggan --help`` and a missing extra both answer at once.
 LAZY = {
-    "accelerate", "cv2", "easy_vqa", "emoji", "fastapi", "gguf", "jinja2", "jiwer", "librosa", "llguidance",
-    "matplotlib", "pandas", "peft", "prometheus_client", "sacrebleu", "sklearn", "soundfile", "soxr",
-    "tensorboard", "tokenizers", "transformers", "uvicorn", "xllamacpp",
+    "accelerate", "ctranslate2", "cv2", "datasketch", "detect_secrets", "easy_vqa", "emoji", "faiss", "fastapi", "gguf",
+    "jedi", "jieba", "jinja2", "jiwer", "librosa", "llguidance", "lsprotocol", "matplotlib", "mcp", "pandas", "pathspec",
+    "peft", "prometheus_client", "pygls", "sacrebleu", "sklearn", "soundfile", "soxr", "tantivy", "tensorboard",
+    "tokenizers", "transformers", "tree_sitter", "tree_sitter_language_pack", "uvicorn", "xllamacpp",
 }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""What draws modalities together in one space."""

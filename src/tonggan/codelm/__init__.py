@@ -1,0 +1,1 @@
+"""A language model for software: corpus, training, completion, search, and the editor."""
