@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from tonggan.language.chat import Message
+from tonggan.language.infill import InfillTokens
 from tonggan.language.model import LanguageModel
 from tonggan.language.prompt import Prompt
 from tonggan.runs.bundle import Bundle
 from tonggan.serving.batcher import Batcher
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.failures import RefusedError
-from tonggan.serving.infill import infill_prompt
 from tonggan.serving.rows import Row, RowModel
 from tonggan.serving.scheduler import Scheduler
 from tonggan.serving.streams import Streams
@@ -60,7 +60,17 @@ class TextService:
             if suffix is None:
                 return self.model.prompt(prompt)
             assert self.tokenizer is not None
-            return infill_prompt(self.tokenizer, prompt, suffix=suffix)
+            infill = InfillTokens.of(self.tokenizer)
+            if infill is None:
+                raise RefusedError(
+                    "suffix",
+                    got="a text that comes after",
+                    expected="none: this model has no fill-in-the-middle tokens",
+                    remedy="Leave suffix out, or serve a model that was trained to fill in",
+                    param="suffix",
+                )
+            parts = infill.psm(self.tokenizer.encode(prompt), self.tokenizer.encode(suffix))
+            return Prompt((torch.tensor(parts),))
         vocab_size = self.model.engine.vocab_size
         if not prompt or suffix is not None or not all(0 <= id_ < vocab_size for id_ in prompt):
             raise RefusedError(

@@ -1,0 +1,1 @@
+"""Completion of code at a cursor: context, candidates, checks, repairs, and silence where nothing is sure."""
