@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tonggan.cli import chat, data, export, inspect, serve, train, use
+from tonggan.cli import chat, code, data, export, inspect, serve, train, use
 
 _INTERRUPTED = 130  # the exit code that typer gives to a Ctrl-C that no command answers
 
@@ -29,6 +29,7 @@ data.register(app)
 chat.register(app)
 serve.register(app)
 export.register(app)
+code.register(app)
 
 
 def _show_version(value: bool) -> None:

@@ -1,0 +1,16 @@
+"""``tonggan code``: the group of the commands about code; each of them lives in a file of its own."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group of this file to ``app``."""
+    group = typer.Typer(
+        name="code",
+        help="Collect, train on, complete and search code, all on this machine.",
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+    )
+    app.add_typer(group)

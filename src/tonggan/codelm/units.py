@@ -1,0 +1,321 @@
+"""What a repository is searched by: its functions, classes, files, sections of documents, comments and commits.
+
+Units are cut by tree-sitter, so that code that is broken or half written has them too. It ranks and stores nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from tonggan.codelm.languages import grammar, has_grammar, parse
+from tonggan.codelm.source_file import SourceFile
+
+if TYPE_CHECKING:
+    import tree_sitter
+
+UnitKind = Literal["function", "class", "file", "doc", "comment", "commit"]
+UNIT_KINDS: tuple[UnitKind, ...] = get_args(UnitKind)
+
+# Node types over all grammars; each language's query keeps those that its grammar has.
+_FUNCTIONS = {
+    "function_definition", "function_declaration", "function_item", "method_definition", "method_declaration",
+    "method", "generator_function_declaration", "constructor_declaration", "singleton_method", "create_function",
+    "macro_definition",
+}  # fmt: skip
+_CLASSES = {
+    "class_definition", "class_declaration", "class_specifier", "class", "struct_specifier", "struct_item",
+    "struct_definition", "struct_declaration", "enum_declaration", "enum_item", "enum_specifier",
+    "interface_declaration", "trait_item", "trait_definition", "trait_declaration", "record_declaration",
+    "object_declaration", "object_definition", "protocol_declaration", "impl_item", "type_spec",
+    "type_alias_declaration", "abstract_class_declaration", "create_table", "create_view",
+}  # fmt: skip
+_COMMENTS = {
+    "comment", "line_comment", "block_comment", "multiline_comment",
+}  # fmt: skip
+_NAME_NODES = ("identifier", "object_reference")
+# What stands around a definition and belongs to it.
+_WRAPPERS = {
+    "decorated_definition", "export_statement", "template_declaration", "type_declaration", "lexical_declaration",
+    "variable_declaration",
+}  # fmt: skip
+# Functions that get their name from the variable they are bound to: const f = () => ..., f <- function(x) ...
+_BOUND = {"variable_declarator": "value", "binary_operator": "rhs"}
+_BOUND_VALUES = {"arrow_function", "function_expression", "function_definition", "function"}
+_MIN_COMMENT_WORDS = 5
+_MAX_FILE_LINES = 120
+_HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$|^(\S.*)\n(?:=+|-+|~+|\^+)$", re.MULTILINE)
+_COMMENT_MARKS = re.compile(r"^\s*(?:#+!?|//+!?|/\*+!?|\*+/?|--+|%+|;+)\s?|\s*\*+/\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One thing that can be found.
+
+    Attributes:
+        kind: of what it is.
+        name: the function's or class's own name, the file's, a section's heading, a commit's subject.
+        qualified_name: with what encloses it in the file, e.g. ``Cache.get``; a commit's hash.
+        path: of the file, relative to the root, with ``/``; empty for a commit.
+        start_line: the first line, from 1; 0 for a commit.
+        end_line: the last line, that one included.
+        text: the code or the words; of a file its outline, that is, what stands outside of functions' bodies.
+        docstring: what the author says of it, comment marks left out; empty if nothing.
+        signature: its head up to the body, on one line; empty if it has none.
+        language: as ``language_of`` names it; None for a commit.
+    """
+
+    kind: UnitKind
+    name: str
+    qualified_name: str
+    path: str
+    start_line: int
+    end_line: int
+    text: str
+    docstring: str
+    signature: str
+    language: str | None
+
+
+def units_of(source: SourceFile) -> list[Unit]:
+    """The units of one file, in the order of their first lines; the file itself comes first.
+
+    Raises:
+        MissingExtraError: the file is code and tree-sitter is not installed.
+    """
+    if source.language in ("markdown", "rst", "text"):
+        return [_plain_file(source), *_sections(source)]
+    if not has_grammar(source.language):
+        return [_plain_file(source)]
+    return _CodeFile(source).units()
+
+
+def commits_of(root: Path, *, limit: int = 2000, after: str | None = None) -> list[Unit]:
+    """The newest commits of the git work tree at ``root``, newest first; none where there is no git.
+
+    Args:
+        root: of the work tree.
+        limit: how many at most.
+        after: a commit; only those that it does not contain.
+    """
+    reach = f"{after}..HEAD" if after else "HEAD"
+    command = ["git", "-C", str(root), "log", f"--max-count={limit}", "--format=%H%x00%B%x01", reach, "--"]
+    try:
+        done = subprocess.run(command, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return list(_commits(done.stdout.decode("utf-8", "replace")))
+
+
+def _commits(log: str) -> Iterator[Unit]:
+    for record in log.split("\x01"):
+        digest, _, message = record.strip().partition("\x00")
+        subject, _, rest = message.strip().partition("\n")
+        if subject:
+            yield Unit("commit", subject, digest, "", 0, 0, message.strip(), rest.strip(), "", None)
+
+
+def _plain_file(source: SourceFile) -> Unit:
+    lines = source.text.splitlines()
+    text = "\n".join(lines[:_MAX_FILE_LINES])
+    return Unit("file", _stem(source), source.name, source.name, 1, max(len(lines), 1), text, "", "", source.language)
+
+
+def _sections(source: SourceFile) -> Iterator[Unit]:
+    text = source.text.replace("\r\n", "\n")
+    heads = list(_HEADING.finditer(text))
+    for head, following in zip(heads, [*heads[1:], None], strict=True):
+        end = following.start() if following else len(text)
+        body = text[head.end() : end].strip()
+        if not body:
+            continue
+        name = head[1] or head[2]
+        start_line = text.count("\n", 0, head.start()) + 1
+        whole = text[head.start() : end].rstrip()
+        end_line = start_line + whole.count("\n")
+        yield Unit("doc", name, name, source.name, start_line, end_line, whole, body, "", source.language)
+
+
+class _CodeFile:
+    """One file's syntax tree on its way to units."""
+
+    def __init__(self, source: SourceFile) -> None:
+        assert source.language is not None
+        self._source = source
+        self._language = source.language
+        self._bytes = source.text.encode("utf-8", "replace")
+        self._root = parse(source.text, self._language).root_node
+
+    def units(self) -> list[Unit]:
+        definitions, comments = self._captures()
+        units = list(self._definitions(definitions))
+        documented = {unit.docstring for unit in units if unit.docstring}
+        units += [unit for unit in self._comment_blocks(comments) if unit.docstring not in documented]
+        units.sort(key=lambda unit: (unit.start_line, -unit.end_line))
+        return [self._outline(definitions), *units]
+
+    def _captures(self) -> tuple[list[tree_sitter.Node], list[tree_sitter.Node]]:
+        import tree_sitter
+
+        query = _query(self._language)
+        if query is None:
+            return [], []
+        found = tree_sitter.QueryCursor(query).captures(self._root)
+        definitions = [node for node in found.get("definition", ()) if self._is_definition(node)]
+        definitions.sort(key=lambda node: (node.start_byte, -node.end_byte))
+        return definitions, sorted(found.get("comment", ()), key=lambda node: node.start_byte)
+
+    @staticmethod
+    def _is_definition(node: tree_sitter.Node) -> bool:
+        if node.type in _BOUND:
+            value = node.child_by_field_name(_BOUND[node.type])
+            return value is not None and value.type in _BOUND_VALUES
+        if node.type in ("struct_specifier", "enum_specifier", "class_specifier"):
+            return node.child_by_field_name("body") is not None  # else only a type that is named in passing
+        return node.parent is None or node.parent.type not in _BOUND
+
+    def _definitions(self, nodes: list[tree_sitter.Node]) -> Iterator[Unit]:
+        enclosing: list[tuple[int, str]] = []
+        for node in nodes:
+            path = self._name(node).replace("::", ".")
+            if not path:
+                continue
+            while enclosing and enclosing[-1][0] <= node.start_byte:
+                enclosing.pop()
+            qualified = ".".join([*(outer for _, outer in enclosing), path])
+            enclosing.append((node.end_byte, path))
+            name = path.rsplit(".", 1)[-1]
+            whole = node
+            while whole.parent is not None and whole.parent.type in _WRAPPERS:
+                whole = whole.parent
+            kind: UnitKind = "class" if node.type in _CLASSES else "function"
+            yield self._unit(kind, name, qualified, node=node, whole=whole)
+
+    def _unit(
+        self, kind: UnitKind, name: str, qualified: str, *, node: tree_sitter.Node, whole: tree_sitter.Node
+    ) -> Unit:
+        body = _body(node)
+        head = self._bytes[node.start_byte : body.start_byte if body else node.end_byte]
+        signature = " ".join(head.decode("utf-8", "replace").split()).rstrip("{=: ")
+        start, end = whole.start_point[0] + 1, whole.end_point[0] + 1
+        text = self._text(whole)
+        docstring = self._docstring(whole, body)
+        return Unit(
+            kind, name, qualified, self._source.name, start, end, text, docstring, signature[:400], self._language
+        )
+
+    def _name(self, node: tree_sitter.Node) -> str:
+        """The name that a definition binds; C and C++ hide it in declarators."""
+        found = node.child_by_field_name("name") or node.child_by_field_name("lhs")
+        if found is None and node.type == "impl_item":
+            found = node.child_by_field_name("type")
+        inner = node.child_by_field_name("declarator")
+        while found is None and inner is not None:
+            deeper = inner.child_by_field_name("declarator")
+            found = inner if deeper is None else None
+            inner = deeper
+        if found is None:
+            found = next((child for child in node.named_children if child.type.endswith(_NAME_NODES)), None)
+        return self._text(found) if found is not None else ""
+
+    def _text(self, node: tree_sitter.Node) -> str:
+        return self._bytes[node.start_byte : node.end_byte].decode("utf-8", "replace")
+
+    def _docstring(self, whole: tree_sitter.Node, body: tree_sitter.Node | None) -> str:
+        """The string that opens a Python body; elsewhere the comments right above the definition."""
+        if self._language == "python":
+            first = body.named_children[0] if body is not None and body.named_children else None
+            return self._string_statement(first)
+        blocks: list[str] = []
+        line, node = whole.start_point[0], whole.prev_sibling
+        while node is not None and node.type in _COMMENTS and node.end_point[0] >= line - 1:
+            blocks.append(self._text(node))
+            line, node = node.start_point[0], node.prev_sibling
+        return _bare("\n".join(reversed(blocks)))
+
+    def _string_statement(self, node: tree_sitter.Node | None) -> str:
+        if node is not None and node.type == "expression_statement" and node.named_child_count:
+            node = node.named_children[0]
+        if node is None or node.type != "string":
+            return ""
+        content = "".join(self._text(part) for part in node.named_children if part.type == "string_content")
+        return _dedent(content)
+
+    def _comment_blocks(self, nodes: list[tree_sitter.Node]) -> Iterator[Unit]:
+        """Comments of neighboring lines as one unit, where they say something."""
+        block: list[tree_sitter.Node] = []
+        for node in [*nodes, None]:
+            if block and (node is None or node.start_point[0] > block[-1].end_point[0] + 1):
+                yield from self._comment(block)
+                block = []
+            if node is not None:
+                block.append(node)
+
+    def _comment(self, block: list[tree_sitter.Node]) -> Iterator[Unit]:
+        text = "\n".join(self._text(node) for node in block)
+        words = _bare(text)
+        wide = any(ord(character) > 0x2E80 for character in words)  # Chinese has no spaces to count words by
+        if len(words.split()) < _MIN_COMMENT_WORDS and not wide:
+            return
+        name = words.split("\n", 1)[0][:80]
+        start, end = block[0].start_point[0] + 1, block[-1].end_point[0] + 1
+        yield Unit("comment", name, name, self._source.name, start, end, text, words, "", self._language)
+
+    def _outline(self, definitions: list[tree_sitter.Node]) -> Unit:
+        """The file with the bodies of its outermost functions left out."""
+        lines = self._source.text.splitlines()
+        hidden: set[int] = set()
+        for node in definitions:
+            body = _body(node)
+            if node.type not in _CLASSES and body is not None:
+                hidden.update(range(max(body.start_point[0], node.start_point[0] + 1), body.end_point[0] + 1))
+        kept = [line for number, line in enumerate(lines) if number not in hidden and line.strip()]
+        first = self._root.named_children[0] if self._root.named_children else None
+        docstring = ""
+        if self._language == "python":
+            docstring = self._string_statement(first)
+        elif first is not None and first.type in _COMMENTS:
+            docstring = _bare(self._text(first))
+        name, path = _stem(self._source), self._source.name
+        text = "\n".join(kept[:_MAX_FILE_LINES])
+        return Unit("file", name, path, path, 1, max(len(lines), 1), text, docstring, "", self._language)
+
+
+@cache
+def _query(language: str) -> tree_sitter.Query | None:
+    """All definitions and comments of a language, found in one pass; None where it has neither."""
+    import tree_sitter
+
+    known = grammar(language)
+    wanted = [(kind, "definition") for kind in sorted({*_FUNCTIONS, *_CLASSES, *_BOUND})]
+    wanted += [(kind, "comment") for kind in sorted(_COMMENTS)]
+    lines = [f"({kind}) @{label}" for kind, label in wanted if known.id_for_node_kind(kind, True)]
+    return tree_sitter.Query(known, "\n".join(lines)) if lines else None
+
+
+def _body(node: tree_sitter.Node) -> tree_sitter.Node | None:
+    if node.type in _BOUND:
+        value = node.child_by_field_name(_BOUND[node.type])
+        return value.child_by_field_name("body") if value is not None else None
+    body = node.child_by_field_name("body")
+    if body is not None:
+        return body
+    return next((child for child in node.named_children if child.type.endswith(("_body", "block"))), None)
+
+
+def _stem(source: SourceFile) -> str:
+    return source.name.rsplit("/", 1)[-1]
+
+
+def _bare(comment: str) -> str:
+    """A comment without its marks."""
+    return _COMMENT_MARKS.sub("", comment.replace("\r\n", "\n")).strip()
+
+
+def _dedent(docstring: str) -> str:
+    return "\n".join(line.strip() for line in docstring.strip().splitlines())
