@@ -1,0 +1,148 @@
+"""One source file read from disk: its text whatever its encoding and line ends, or why it is not read.
+
+It judges no quality and runs no parser; the cells of a notebook are read in ``tonggan.codelm.notebook``.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+MAX_BYTES = 2_000_000
+"""Files beyond are data, not written code."""
+
+_HEAD_BYTES = 8000  # in which a NUL byte tells binary files, as git does it
+_MAX_INVALID_SHARE = 0.1  # of characters; beyond, it is no text
+_BYTE_ORDER_MARKS = (  # the longer ones first: that of UTF-32 begins with that of UTF-16
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_DECLARED = re.compile(rb"^\s*(?:#|//|/\*|;|--|<!--|<\?).*?coding[:=]\W*([-\w.]+)")  # PEP 263, in any comment
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    r"""The text of one file.
+
+    Attributes:
+        path: absolute.
+        name: relative to the root it was found under, with ``/``; bytes of a file name that are no UTF-8 are escaped.
+        language: as ``language_of`` names it; of a notebook the language of its cells; None where it is not known.
+        text: with ``\n`` at every line end, without a byte order mark.
+        sha256: of the file's bytes, hexadecimal.
+        newline: what ends the file's lines, where they differ most of them.
+        num_replaced: bytes that were not valid in the file's encoding, each U+FFFD in ``text``.
+    """
+
+    path: Path
+    name: str
+    language: str | None
+    text: str
+    sha256: str
+    newline: Literal["\n", "\r\n"]
+    num_replaced: int = 0
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that was not read.
+
+    Attributes:
+        name: as in ``SourceFile``.
+        reason: ``vanished``, ``unreadable``, ``not a regular file``, ``too large``, ``binary`` or ``damaged notebook``.
+        detail: more for a person, e.g. its size; may be empty.
+    """
+
+    name: str
+    reason: str
+    detail: str = ""
+
+
+def read_source(path: Path, *, root: Path, max_bytes: int = MAX_BYTES) -> SourceFile | Skipped:
+    """The file at ``path``, which lies below ``root`` or is it.
+
+    Its encoding is that of its byte order mark, else the one it declares in a comment in its first two lines (PEP 263),
+    else UTF-8. What is invalid there becomes U+FFFD and is counted; where that is a tenth of all, the file is binary.
+    Of a notebook the code cells are joined, and its prose becomes comments. No file is read beyond ``max_bytes``.
+    """
+    from tonggan.codelm.languages import language_of
+    from tonggan.codelm.notebook import read_notebook
+
+    path = path.absolute()
+    name = _relative_name(path, root)
+    content = _read(path, max_bytes)
+    if not isinstance(content, bytes):
+        reason, detail = content
+        return Skipped(name, reason, detail)
+    encoding = _encoding_of(content)
+    if b"\0" in content[:_HEAD_BYTES] and not encoding.startswith(("utf-16", "utf-32")):
+        return Skipped(name, "binary", "it holds NUL bytes")
+    text, num_replaced = _decode(content, encoding)
+    if num_replaced > _MAX_INVALID_SHARE * len(text):
+        return Skipped(name, "binary", f"{num_replaced:,} bytes are invalid in {encoding}")
+    newline: Literal["\n", "\r\n"] = "\r\n" if 2 * text.count("\r\n") > text.count("\n") else "\n"
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    language = language_of(path)
+    if path.suffix.lower() == ".ipynb":
+        notebook = read_notebook(text)
+        if notebook is None:
+            return Skipped(name, "damaged notebook", "it is no JSON with cells")
+        language, text = notebook
+    return SourceFile(path, name, language, text, hashlib.sha256(content).hexdigest(), newline, num_replaced)
+
+
+def _relative_name(path: Path, root: Path) -> str:
+    root = root.absolute()
+    relative = Path(path.name) if path == root else path.relative_to(root)
+    return os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
+
+
+def _read(path: Path, max_bytes: int) -> bytes | tuple[str, str]:
+    """The bytes of a regular file; else the reason and the detail of its being skipped."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # Opening a pipe would wait for ever.
+            return "not a regular file", ""
+        if status.st_size > max_bytes:
+            return "too large", f"{status.st_size:,} bytes"
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return "vanished", ""
+    except OSError as error:  # No permission, a loop of symbolic links, a damaged disk.
+        return "unreadable", error.strerror or str(error)
+    return content if len(content) <= max_bytes else ("too large", f"more than {max_bytes:,} bytes")
+
+
+def _encoding_of(content: bytes) -> str:
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if content.startswith(mark):
+            return encoding
+    for line in content[:_HEAD_BYTES].split(b"\n", 2)[:2]:
+        declared = _DECLARED.match(line)
+        if declared:
+            try:
+                codec = codecs.lookup(declared[1].decode("ascii", "replace"))
+                "".encode(codec.name)  # Codecs such as rot13 and base64 do not turn text into bytes.
+            except (LookupError, UnicodeError):
+                return "utf-8"
+            return codec.name
+    return "utf-8"
+
+
+def _decode(content: bytes, encoding: str) -> tuple[str, int]:
+    """The text, and how many characters of it stand for invalid bytes."""
+    try:
+        return content.decode(encoding), 0
+    except UnicodeError:
+        text = content.decode(encoding, "replace")
+        return text, text.count("\N{REPLACEMENT CHARACTER}")
