@@ -1,0 +1,218 @@
+"""The BERT architecture (Devlin et al. 2019): embeddings and post-norm transformer layers that see both ways.
+
+It holds weights and knows no tokenizer, no pooling and no loss. Parameters have the names of Hugging Face's
+checkpoints, so that these load as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from tonggan.config import Config
+from tonggan.errors import ConfigError
+from tonggan.tokens import Arrays, Tokens
+
+_INITIAL_DEVIATION = 0.02
+
+
+class BertConfig(Config):
+    """The shape of an encoder, in the field names of Hugging Face's ``config.json``; the defaults are MiniLM-L6."""
+
+    vocab_size: int = Field(default=30_522, ge=1)
+    """Rows of the embedding table."""
+    hidden_size: int = Field(default=384, ge=1)
+    """Width of embeddings and hidden states."""
+    intermediate_size: int = Field(default=1536, ge=1)
+    """Width inside the feed-forward part."""
+    num_hidden_layers: int = Field(default=6, ge=0)
+    """Layers."""
+    num_attention_heads: int = Field(default=12, ge=1)
+    """Heads of attention."""
+    max_position_embeddings: int = Field(default=512, ge=1)
+    """Tokens a sequence can hold."""
+    type_vocab_size: int = Field(default=2, ge=1)
+    """Rows of the table of segments; all tokens are of the first."""
+    layer_norm_eps: float = Field(default=1e-12, gt=0)
+    """Added to the variance before its root."""
+    hidden_act: Literal["gelu"] = "gelu"
+    """Activation of the feed-forward part."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(f"hidden_size {self.hidden_size} is no multiple of {self.num_attention_heads} heads")
+        return self
+
+    def build(self) -> Bert:
+        return Bert(self)
+
+    @classmethod
+    def from_hugging_face(cls, data: Mapping[str, Any], *, who: str = "config.json") -> BertConfig:
+        """The config in the fields of a ``config.json``; what does not bear on the encoder's shape is left out.
+
+        Raises:
+            ConfigError: another architecture, positions that are not learned ones, another activation, or bad sizes.
+        """
+        positions = data.get("position_embedding_type", "absolute")
+        if data.get("model_type") != "bert" or positions != "absolute":
+            raise ConfigError(
+                who,
+                got=f"model_type={data.get('model_type')!r} with {positions} positions",
+                expected="model_type='bert' with absolute positions",
+                remedy="Name the folder of a BERT model",
+            )
+        return cls.parse({name: data[name] for name in cls.model_fields if name in data}, who=who)
+
+
+class Bert(nn.Module):
+    """Ids ``int64 [B, L]`` to Tokens ``[B, L, hidden_size]``, L at most ``max_position_embeddings``."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = _Embeddings(config)
+        self.encoder = _Layers(config)
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=_INITIAL_DEVIATION)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+
+    @property
+    def dim(self) -> int:
+        """Width of the hidden states."""
+        return self.config.hidden_size
+
+    def forward(self, arrays: Arrays) -> Tokens:
+        """Last hidden states. Padding is computed nowhere but in the scores of attention."""
+        ids, mask = arrays.values, arrays.mask
+        if bool(mask.all()):
+            return Tokens(self.encoder(self.embeddings(ids), _Attend(self.config)), mask)
+        places = mask.flatten().nonzero()[:, 0]
+        values = self.embeddings(ids).flatten(0, 1)[places]
+        hidden = self.encoder(values, _Attend(self.config, mask=mask, places=places))
+        return Tokens(_spread(hidden, places, mask.shape), mask)
+
+
+class _Embeddings(nn.Module):
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.word_embeddings = nn.Embedding(config.vocab_size, width)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, width)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width)
+        self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        places = self.position_embeddings.weight[: ids.shape[1]] + self.token_type_embeddings.weight[0]
+        values: Tensor = self.LayerNorm(self.word_embeddings(ids) + places)
+        return values
+
+
+class _Layers(nn.Module):
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))
+
+    def forward(self, values: Tensor, attend: _Attend) -> Tensor:
+        for layer in self.layer:
+            values = layer(values, attend)
+        return values
+
+
+class _Layer(nn.Module):
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.attention = _Attention(config)
+        self.intermediate = _Intermediate(config)
+        self.output = _Residual(config.intermediate_size, config)
+
+    def forward(self, values: Tensor, attend: _Attend) -> Tensor:
+        values = self.attention(values, attend)
+        result: Tensor = self.output(self.intermediate(values), values)
+        return result
+
+
+class _Attention(nn.Module):
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.self = _SelfAttention(config)
+        self.output = _Residual(config.hidden_size, config)
+
+    def forward(self, values: Tensor, attend: _Attend) -> Tensor:
+        result: Tensor = self.output(self.self(values, attend), values)
+        return result
+
+
+class _SelfAttention(nn.Module):
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.query = nn.Linear(config.hidden_size, config.hidden_size)
+        self.key = nn.Linear(config.hidden_size, config.hidden_size)
+        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, values: Tensor, attend: _Attend) -> Tensor:
+        return attend(self.query(values), self.key(values), self.value(values))
+
+
+class _Intermediate(nn.Module):
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.gelu(self.dense(values))
+
+
+class _Residual(nn.Module):
+    """A projection that is added to what went before, and the norm of the sum."""
+
+    def __init__(self, width: int, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, branch: Tensor, before: Tensor) -> Tensor:
+        values: Tensor = self.LayerNorm(self.dense(branch) + before)
+        return values
+
+
+class _Attend:
+    """Each token of a row sees all real ones of the row.
+
+    Args:
+        config: of the model.
+        mask: bool ``[B, L]``, True where real; without it all are real and tokens come as ``[B, L, D]``.
+        places: int64 ``[N]``, where of the B * L places the real tokens are, which come as ``[N, D]``.
+    """
+
+    def __init__(self, config: BertConfig, *, mask: Tensor | None = None, places: Tensor | None = None) -> None:
+        self.num_heads = config.num_attention_heads
+        self.places = places
+        self.mask = mask
+        # An absent row sees something too: attention to nothing is not a number.
+        self.visible = None if mask is None else (mask | ~mask.any(dim=1, keepdim=True))[:, None, None]
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        query, key, value = self._heads(query), self._heads(key), self._heads(value)
+        found = F.scaled_dot_product_attention(query, key, value, attn_mask=self.visible)
+        found = found.transpose(1, 2).flatten(2)
+        return found if self.places is None else found.flatten(0, 1)[self.places]
+
+    def _heads(self, values: Tensor) -> Tensor:
+        """``[B, H, L, D / H]``."""
+        if self.places is not None and self.mask is not None:
+            values = _spread(values, self.places, self.mask.shape)
+        return values.view(*values.shape[:2], self.num_heads, -1).transpose(1, 2)
+
+
+def _spread(packed: Tensor, places: Tensor, shape: torch.Size) -> Tensor:
+    """``packed [N, ...]`` at ``places`` of ``[B, L, ...]``, zeros elsewhere."""
+    spread = packed.new_zeros(shape.numel(), *packed.shape[1:]).index_copy(0, places, packed)
+    return spread.view(*shape, *packed.shape[1:])

