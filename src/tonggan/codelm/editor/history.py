@@ -1,0 +1,183 @@
+"""What became of suggestions: offered, accepted, and how much of them is still there later. Kept on this machine only.
+
+The text of a suggestion is kept no longer than its last look takes (five minutes); what stays are numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tonggan.codelm.editor.survival import surviving_share
+from tonggan.errors import CacheError
+
+LOOKS = (30, 120, 300)
+"""Seconds after an acceptance at which the buffer is looked at."""
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS suggestions (
+    id INTEGER PRIMARY KEY,
+    time REAL NOT NULL,
+    file TEXT NOT NULL,
+    language TEXT NOT NULL,
+    invoked INTEGER NOT NULL,
+    confidence REAL NOT NULL,
+    characters INTEGER NOT NULL,
+    milliseconds REAL NOT NULL,
+    accepted REAL
+);
+CREATE TABLE IF NOT EXISTS looks (
+    suggestion INTEGER NOT NULL REFERENCES suggestions (id),
+    seconds INTEGER NOT NULL,
+    share REAL NOT NULL,
+    PRIMARY KEY (suggestion, seconds)
+);
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one suggestion.
+
+    Attributes:
+        confidence: of the model, from 0 to 1.
+        accepted: whether the user took it.
+        survived: share of its characters that were still there at each look so far, by seconds.
+    """
+
+    confidence: float
+    accepted: bool
+    survived: dict[int, float]
+
+
+@dataclass(frozen=True)
+class _Watched:
+    suggestion: int
+    path: Path
+    text: str
+    accepted: float
+
+
+class History:
+    """Suggestions and their fates in one SQLite file. Threads may use it at the same time.
+
+    Args:
+        file: where; ``":memory:"`` keeps nothing.
+        text_of: the text of a file as the editor shows it, None where it is gone.
+        clock: seconds since the epoch.
+
+    Raises:
+        CacheError: the file cannot be used.
+    """
+
+    def __init__(
+        self,
+        file: Path | str,
+        *,
+        text_of: Callable[[Path], str | None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._text_of = text_of
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._watched: list[_Watched] = []
+        try:
+            if isinstance(file, Path):
+                file.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None, timeout=5)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise CacheError(
+                f"history of suggestions {file}",
+                got=str(error),
+                expected="a file that SQLite can read and write",
+                remedy="Remove the file, or name another cache folder in TONGGAN_CACHE",
+            ) from error
+
+    def offer(
+        self, path: Path, *, language: str, invoked: bool, confidence: float, characters: int, milliseconds: float
+    ) -> int:
+        """A suggestion reaches the editor; its number.
+
+        Args:
+            path: of the document; only a hash of it is kept.
+            language: of the document.
+            invoked: whether the user asked for it; otherwise it came by itself.
+            confidence: of the model, from 0 to 1.
+            characters: of its text.
+            milliseconds: that it took.
+        """
+        file = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        row = (self._clock(), file, language, invoked, confidence, characters, milliseconds)
+        with self._lock:
+            cursor = self._connection.execute(
+                "INSERT INTO suggestions (time, file, language, invoked, confidence, characters, milliseconds)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+        number = cursor.lastrowid
+        assert number is not None
+        return number
+
+    def accept(self, suggestion: int, *, path: Path, text: str) -> None:
+        """The user took a suggestion; from now on its ``text`` is watched. To take it twice counts once."""
+        now = self._clock()
+        with self._lock:
+            taken = self._connection.execute(
+                "UPDATE suggestions SET accepted = ? WHERE id = ? AND accepted IS NULL", (now, suggestion)
+            )
+            if taken.rowcount:
+                self._watched.append(_Watched(suggestion, path, text, now))
+
+    def look(self) -> None:
+        """Look at the buffers of accepted suggestions whose time has come; call it every few seconds.
+
+        A look that comes late, as after the machine slept, is not taken: the time would not be the one it is kept for.
+        """
+        now = self._clock()
+        with self._lock:
+            watched, self._watched = self._watched, []
+        going = []
+        for each in watched:
+            done = self._done(each.suggestion)
+            left = [seconds for seconds in LOOKS if seconds not in done and now < each.accepted + 2 * seconds]
+            due = [seconds for seconds in left if now >= each.accepted + seconds]
+            if due:
+                text = self._text_of(each.path)
+                share = 0.0 if text is None else surviving_share(each.text, text)
+                with self._lock:
+                    self._connection.execute(
+                        "INSERT OR IGNORE INTO looks VALUES (?, ?, ?)", (each.suggestion, max(due), share)
+                    )
+            if any(now < each.accepted + seconds for seconds in left):
+                going.append(each)
+        with self._lock:
+            self._watched += going
+
+    def outcomes(self, *, limit: int = 1000) -> list[Outcome]:
+        """The last suggestions, the newest first."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT id, confidence, accepted IS NOT NULL FROM suggestions ORDER BY id DESC LIMIT ?", (limit,)
+            ).fetchall()
+            oldest = rows[-1][0] if rows else 0
+            looks = self._connection.execute("SELECT * FROM looks WHERE suggestion >= ?", (oldest,)).fetchall()
+        survived: dict[int, dict[int, float]] = {}
+        for suggestion, seconds, share in looks:
+            survived.setdefault(suggestion, {})[seconds] = share
+        return [Outcome(confidence, bool(accepted), survived.get(number, {})) for number, confidence, accepted in rows]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def _done(self, suggestion: int) -> set[int]:
+        with self._lock:
+            rows = self._connection.execute("SELECT seconds FROM looks WHERE suggestion = ?", (suggestion,)).fetchall()
+        return {seconds for (seconds,) in rows}

@@ -1,0 +1,94 @@
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from tonggan.codelm.editor.history import History
+from tonggan.errors import CacheError
+
+PATH = Path("/repository/源 码/a.py")
+
+
+class Desk:
+    """A history with a clock and a buffer that a test moves on."""
+
+    def __init__(self, file=":memory:"):
+        self.now = 1000.0
+        self.buffers = {}
+        self.history = History(file, text_of=self.buffers.get, clock=lambda: self.now)
+
+    def offer(self, confidence=0.5):
+        return self.history.offer(
+            PATH, language="python", invoked=False, confidence=confidence, characters=12, milliseconds=80.0
+        )
+
+    def look_after(self, seconds):
+        self.now += seconds
+        self.history.look()
+        return self.history.outcomes()[0]
+
+
+def test_acceptance_and_survival_at_each_look():
+    desk = Desk()
+    first, second = desk.offer(0.4), desk.offer(0.9)
+    desk.history.accept(second, path=PATH, text="return a + b")
+    assert [(each.confidence, each.accepted) for each in desk.history.outcomes()] == [(0.9, True), (0.4, False)]
+    desk.buffers[PATH] = "    return a + b\n"
+    assert desk.look_after(29).survived == {}
+    assert desk.look_after(1).survived == {30: 1.0}
+    desk.buffers[PATH] = "    return a - b\n"
+    assert desk.look_after(90).survived == {30: 1.0, 120: pytest.approx(11 / 12)}
+    del desk.buffers[PATH]  # the file is gone, and the text with it
+    assert desk.look_after(180).survived == {30: 1.0, 120: pytest.approx(11 / 12), 300: 0.0}
+    assert first != second
+
+
+def test_a_late_look_is_not_taken_for_an_early_one():
+    desk = Desk()
+    desk.history.accept(desk.offer(), path=PATH, text="x")
+    desk.buffers[PATH] = "x"
+    assert desk.look_after(400).survived == {300: 1.0}  # as after the machine slept
+    assert desk.look_after(1000).survived == {300: 1.0}
+
+
+def test_accepted_twice_counts_once():
+    desk = Desk()
+    number = desk.offer()
+    desk.history.accept(number, path=PATH, text="x")
+    desk.history.accept(number, path=PATH, text="other")
+    desk.history.accept(number + 7, path=PATH, text="never offered")
+    desk.buffers[PATH] = "x"
+    assert desk.look_after(30).survived == {30: 1.0}
+
+
+def test_it_outlives_the_process_and_holds_no_text(tmp_path):
+    file = tmp_path / "new folder" / "history.sqlite"
+    desk = Desk(file)
+    desk.history.accept(desk.offer(), path=PATH, text="secret_token = 1")
+    desk.buffers[PATH] = "secret_token = 1"
+    desk.look_after(30)
+    desk.history.close()
+    assert Desk(file).history.outcomes()[0].survived == {30: 1.0}
+    assert b"secret" not in b"".join(each.read_bytes() for each in file.parent.iterdir())
+    columns = [row[1] for row in sqlite3.connect(file).execute("PRAGMA table_info(suggestions)")]
+    assert columns == [
+        "id", "time", "file", "language", "invoked", "confidence", "characters", "milliseconds", "accepted"
+    ]  # fmt: skip
+
+
+def test_many_threads():
+    desk = Desk()
+    threads = [threading.Thread(target=lambda: [desk.offer() for _ in range(50)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(desk.history.outcomes()) == 200
+
+
+def test_a_file_that_is_no_history(tmp_path):
+    file = tmp_path / "history.sqlite"
+    file.write_bytes(b"no database at all, but long enough to be looked at" * 40)
+    with pytest.raises(CacheError, match="expected a file that SQLite can read and write"):
+        History(file, text_of=lambda _: None)
