@@ -18,18 +18,18 @@ from torch import Tensor, nn
 from tonggan.config import Config
 from tonggan.decoders.ctc import CTCHead, CTCHeadConfig
 from tonggan.decoders.text_format import PAD, TextFormat
-from tonggan.errors import ConfigError, MissingExtraError
+from tonggan.errors import ConfigError
 from tonggan.language.beam import beam_search
 from tonggan.language.chat import ChatTemplate, Message, TextPart
 from tonggan.language.generate import greedy
 from tonggan.language.llama import Llama, LlamaConfig
+from tonggan.language.low_rank import add_adapters, merge_adapters
 from tonggan.language.pretrained import load_pretrained
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.language.torch_engine import TorchEngine
 from tonggan.layers.precision import multiplies_in_bf16
 from tonggan.tokens import Tokens
 
-_ADAPTED = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 _ROOM = 4_096  # tokens of prefix and text together that a decoder from scratch can tell apart
 
 
@@ -88,7 +88,7 @@ class LanguageHeadConfig(Config):
         if self.train != "full":
             model.requires_grad_(False)
         if self.train == "lora":
-            _add_adapters(model, rank=self.lora_rank, dropout=self.dropout)
+            add_adapters(model, rank=self.lora_rank, dropout=self.dropout)
         opening, closing = _frame(pretrained.tokenizer, template=self.template)
         return LanguageHead(self, model, text=text, opening=opening, closing=closing)
 
@@ -187,24 +187,11 @@ class LanguageHead(nn.Module):
         total = torch.zeros(len(target), device=each.device).index_add(0, rows[real], each)
         return torch.stack([total, real.sum(dim=1).to(total.dtype)], dim=1)
 
-    @torch.no_grad()
     def merged(self) -> Llama:
         """The language model with its adapters, if it has any, merged into its weights; else the model itself."""
         if self.config.base is None or self.config.train != "lora":
             return self.model
-        state: dict[str, Tensor] = {}
-        for name, module in self.model.named_modules():
-            weight, is_adapted = getattr(module, "weight", None), hasattr(module, "get_delta_weight")
-            if is_adapted:
-                weight = module.base_layer.weight.float() + module.get_delta_weight("default")
-            if weight is not None and ("base_layer" not in name and "lora_" not in name):
-                state[f"{name}.weight"] = weight
-            bias = getattr(module.base_layer if is_adapted else module, "bias", None)
-            if bias is not None and "base_layer" not in name:
-                state[f"{name}.bias"] = bias
-        merged = self.model.config.build()
-        merged.load_state_dict(state)
-        return merged.eval()
+        return merge_adapters(self.model)
 
     @torch.no_grad()
     def forward(self, fused: Tokens) -> Tensor:
@@ -232,15 +219,3 @@ def _frame(tokenizer: Tokenizer, *, template: Literal["chat", "none"]) -> list[l
         return [[] if tokenizer.start is None else [tokenizer.start], tokenizer.encode("\n")]
     pieces = ChatTemplate.of(tokenizer).split([Message("user", (TextPart("?"),))])
     return [tokenizer.encode(piece, special=True) for piece in pieces if isinstance(piece, str)]
-
-
-def _add_adapters(model: Llama, *, rank: int, dropout: float) -> None:
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise MissingExtraError.of("peft", extra="language", purpose="training low-rank adapters") from error
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=dropout, target_modules=_ADAPTED)
-    inject_adapter_in_model(config, model)
-    for name, parameter in model.named_parameters():
-        if "lora_" in name:
-            parameter.data = parameter.data.float()
