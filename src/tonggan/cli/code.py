@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from tonggan.cli import code_lsp
+
 
 def register(app: typer.Typer) -> None:
     """Add the group of this file to ``app``."""
@@ -13,4 +15,5 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
         rich_markup_mode="rich",
     )
+    code_lsp.register(group)
     app.add_typer(group)

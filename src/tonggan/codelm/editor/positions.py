@@ -1,7 +1,7 @@
 """Where something is in a text, as editors say it: a line and UTF-16 code units in it. It holds no text.
 
-Lines end with ``\\n``, ``\\r\\n`` or ``\\r`` and with nothing else, as the Language Server Protocol has it; ``str.splitlines``
-would also break at a form feed, which sources have, and from there on every edit would land in a wrong place.
+Lines end with a line feed, a carriage return or both and with nothing else, as the Language Server Protocol has it:
+``str.splitlines`` would also break at a form feed, which sources have, and every edit after it would land elsewhere.
 """
 
 from __future__ import annotations

@@ -1,0 +1,43 @@
+"""``tonggan code lsp``: the language server that editors start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+LSP_EXAMPLES = """
+[bold]Examples[/]
+
+  tonggan code lsp
+
+  tonggan code lsp --model runs/code --no-index
+
+Editors start it; see the page on editors for what to write where.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file to ``app``."""
+    app.command(epilog=LSP_EXAMPLES)(lsp)
+
+
+def lsp(
+    *,
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="'smollm2', a model folder, a .gguf file, or a run of 'code train'.")
+    ] = "smollm2",
+    index: Annotated[bool, typer.Option("--index/--no-index", help="Keep an index of the repository.")] = True,
+    history: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where it is kept what became of suggestions.")
+    ] = None,
+) -> None:
+    """Complete and search in an editor: a language server on standard input and output.
+
+    Model and index load in the background. What becomes of suggestions is kept on this machine only.
+    """
+    from tonggan.codelm.editor.open import open_server
+    from tonggan.codelm.editor.server import serve
+
+    serve(open_server(model, with_index=index, history=history))

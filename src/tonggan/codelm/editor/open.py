@@ -1,0 +1,68 @@
+"""From the words on a command line to a language server: which model, which index, which history."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tonggan.codelm.editor.assistant import Assistant
+from tonggan.codelm.editor.history import History
+from tonggan.codelm.editor.indexing import Indexing
+from tonggan.codelm.editor.server import LogProgress, make_server
+from tonggan.codelm.workspace import Workspace
+from tonggan.data.places import cache_folder
+
+if TYPE_CHECKING:
+    from pygls.lsp.server import LanguageServer
+
+    from tonggan.codelm.completion.completer import Completer
+    from tonggan.codelm.search.code_index import CodeIndex
+    from tonggan.progress import Progress
+
+
+def open_server(model: str, *, with_index: bool, history: Path | None) -> LanguageServer:
+    """A server that loads nothing yet.
+
+    Args:
+        model: what ``open_model`` opens, or a run of code training.
+        with_index: whether to keep an index of the repository.
+        history: file of what becomes of suggestions; by default one for each repository in the cache folder.
+
+    Raises:
+        MissingExtraError: pygls is not installed.
+    """
+    progress = LogProgress()
+
+    def make_assistant(root: Path) -> Assistant:
+        workspace = Workspace(root)
+        return Assistant(
+            workspace,
+            history=History(history or history_file(workspace.root), text_of=workspace.text_of),
+            open_completer=lambda: _open_completer(model, workspace, progress),
+            indexing=Indexing(workspace.root, open_index=_open_index, progress=progress) if with_index else None,
+            progress=progress,
+        )
+
+    return make_server(make_assistant, progress=progress)
+
+
+def history_file(root: Path) -> Path:
+    """Where the history of the repository at ``root`` is kept."""
+    name = hashlib.sha256(str(root.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return cache_folder() / "code" / "history" / f"{name}.sqlite"
+
+
+def _open_completer(model: str, workspace: Workspace, progress: Progress) -> Completer:
+    from tonggan.codelm.completion.completer import Completer
+    from tonggan.language.infill import InfillTokens
+    from tonggan.language.pretrained import open_model
+
+    opened = open_model(model, progress=progress)
+    return Completer(opened, workspace=workspace, infill=InfillTokens.of(opened.tokenizer))
+
+
+def _open_index(root: Path) -> CodeIndex:
+    from tonggan.codelm.search.code_index import CodeIndex
+
+    return CodeIndex.open(root)
