@@ -52,6 +52,10 @@ class CacheError(TongganError):
     """The cache folder cannot be read or written."""
 
 
+class StoreBusyError(CacheError):
+    """Another process writes to the store; it can still be read."""
+
+
 class TrainingError(TongganError):
     """Training cannot go on, e.g. the loss is not finite."""
 

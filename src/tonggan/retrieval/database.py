@@ -1,0 +1,142 @@
+"""The SQLite file that holds all that a store knows, and the lock that lets one process write to it.
+
+It knows tables and transactions; what the derived indexes hold it does not know.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tonggan.errors import CacheError, StoreBusyError
+
+FORMAT = 1  # also in the schema
+
+# Ids are never used twice, so that an index that lags behind cannot mistake one row for another. `generation` counts
+# commits: what an index lacks since its own generation are the rows of later ones and the ids in `deleted`.
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+INSERT OR IGNORE INTO meta VALUES ('generation', '0'), ('log_starts', '0');
+CREATE TABLE IF NOT EXISTS groups (name TEXT PRIMARY KEY, content_hash TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rows (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, "group" TEXT NOT NULL, text TEXT NOT NULL,
+    text_hash BLOB, fields TEXT NOT NULL, generation INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS rows_group ON rows ("group");
+CREATE INDEX IF NOT EXISTS rows_text_hash ON rows (text_hash);
+CREATE INDEX IF NOT EXISTS rows_generation ON rows (generation);
+CREATE TABLE IF NOT EXISTS vectors (id INTEGER PRIMARY KEY, generation INTEGER NOT NULL, vector BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS vectors_generation ON vectors (generation);
+CREATE TABLE IF NOT EXISTS deleted (id INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
+PRAGMA user_version = 1;
+COMMIT;
+"""
+
+
+def connect(folder: Path) -> sqlite3.Connection:
+    """A connection to the database in ``folder``, which is created where it is missing.
+
+    Transactions are explicit. A commit survives the death of the process; a power failure may take the last commits
+    with it but leaves the database whole.
+
+    Raises:
+        CacheError: the folder cannot be written, or holds no such database, or one of a newer format.
+    """
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            folder / "store.sqlite", timeout=60, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                connection.executescript(_SCHEMA)
+            elif version != FORMAT:
+                raise CacheError(
+                    f"store {folder}",
+                    got=f"format {version}",
+                    expected=f"format {FORMAT}",
+                    remedy="Update Tonggan, or delete the folder and index again",
+                )
+            connection.executescript("PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turns what SQLite and the file system raise into a CacheError."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise CacheError(
+            f"store {folder}",
+            got=str(error),
+            expected="a folder that can be written, with a sound database",
+            remedy="Check the disk's space and rights; if the database is damaged, delete the folder and index again",
+        ) from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, *, writes: bool = True) -> Iterator[None]:
+    """All statements of the block see one state of the database, and take effect together or not at all."""
+    connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def read_meta(connection: sqlite3.Connection, name: str) -> Any:
+    """The value kept under ``name``, or None."""
+    found = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return json.loads(found[0]) if found else None
+
+
+def write_meta(connection: sqlite3.Connection, name: str, value: Any) -> None:
+    """Keep ``value``, which JSON can hold, under ``name``."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+
+
+@contextmanager
+def writer_lock(folder: Path) -> Iterator[None]:
+    """Only one process, and in it one thread, is in the block; the system frees the lock when its holder dies.
+
+    Raises:
+        StoreBusyError: another holds it; the error names its process.
+    """
+    with explained(folder):
+        descriptor = os.open(folder / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+            raise StoreBusyError(
+                f"store {folder}",
+                got=f"process {holder} writing to it",
+                expected="no other writer",
+                remedy=f"Wait until process {holder} is done, or end it",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def next_name(folder: Path, stem: str, *, suffix: str = "") -> str:
+    """A name ``stem-NUMBER`` that no file of ``folder`` has had since the last one that is there."""
+    numbers = [path.name.removeprefix(f"{stem}-").split(".")[0] for path in folder.glob(f"{stem}-*")]
+    return f"{stem}-{1 + max((int(number) for number in numbers if number.isdigit()), default=0)}{suffix}"

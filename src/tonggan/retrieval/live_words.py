@@ -1,0 +1,137 @@
+"""The index of words as it follows the database: opened where it is sound, caught up or rebuilt where it is not.
+
+It holds no truth: the database says which folder is the index, up to which commit, and which files it then had.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tonggan.errors import CacheError
+from tonggan.retrieval.database import next_name, read_meta, transaction, write_meta
+from tonggan.retrieval.row import Value
+from tonggan.retrieval.settings import StoreSettings
+from tonggan.retrieval.word_index import WordDocument, WordIndex
+
+
+def words_are_current(connection: sqlite3.Connection, settings: StoreSettings) -> bool:
+    """Whether nothing need be done before a search."""
+    state = read_meta(connection, "words")
+    generation = read_meta(connection, "generation")
+    return bool(state) and state["generation"] == generation and _is_sound(state, connection, settings)
+
+
+def open_words(connection: sqlite3.Connection, settings: StoreSettings) -> WordIndex | None:
+    """The index for searches; None where none has been made yet.
+
+    Raises:
+        CacheError: it was made for another version, or cannot be opened.
+    """
+    state = read_meta(connection, "words")
+    if state is None:
+        return None
+    if state["stamp"] != settings.words_stamp:
+        raise CacheError(
+            f"store {settings.folder}",
+            got=f"words indexed as '{state['stamp']}'",
+            expected=f"'{settings.words_stamp}'",
+            remedy="Open the store again, when nobody else writes to it",
+        )
+    try:
+        return WordIndex(settings.folder / state["name"], parts=settings.parts)
+    except (ValueError, OSError) as error:
+        raise _unusable(settings, error) from error
+
+
+def update_words(connection: sqlite3.Connection, settings: StoreSettings) -> None:
+    """Bring the index to the last commit. The caller holds the writer's lock.
+
+    The files are changed first and recorded afterwards: a crash between the two lets the next update do the same
+    again, which changes nothing.
+    """
+    state = read_meta(connection, "words")
+    generation = read_meta(connection, "generation")
+    index = _reopened(state, connection, settings)
+    since = state["generation"] if index else 0
+    if index and since == generation:
+        return
+    try:
+        if index is None:
+            index = WordIndex(settings.folder / next_name(settings.folder, "words"), parts=settings.parts)
+        removed = connection.execute("SELECT id FROM deleted WHERE generation > ?", (since,))
+        index.update(removed=(row for (row,) in removed), added=_documents(connection, settings, since=since))
+        files = {path.name: _look(path) for path in index.folder.iterdir() if path.suffix != ".lock"}
+    except (ValueError, OSError) as error:
+        raise _unusable(settings, error) from error
+    with transaction(connection):
+        record = {"name": index.folder.name, "stamp": settings.words_stamp, "generation": generation, "files": files}
+        write_meta(connection, "words", record)
+    for folder in settings.folder.glob("words-*"):
+        if folder != index.folder:
+            shutil.rmtree(folder, ignore_errors=True)  # A reader may still have it open; what is open stays readable.
+
+
+def _reopened(
+    state: Mapping[str, Any] | None, connection: sqlite3.Connection, settings: StoreSettings
+) -> WordIndex | None:
+    if state is None or not _is_sound(state, connection, settings):
+        return None
+    try:
+        return WordIndex(settings.folder / state["name"], parts=settings.parts)
+    except (ValueError, OSError):  # Damaged: it is made anew.
+        return None
+
+
+def _is_sound(state: Mapping[str, Any], connection: sqlite3.Connection, settings: StoreSettings) -> bool:
+    """Whether the index is of this version, not too old to catch up, and its files are as they were left.
+
+    After a crash there may be newer files than the recorded ones; those that were recorded must not have changed as
+    long as the index refers to them.
+    """
+    folder = settings.folder / state["name"]
+    if state["stamp"] != settings.words_stamp or state["generation"] < read_meta(connection, "log_starts"):
+        return False
+    try:
+        segments = {
+            item["segment_id"].replace("-", "") for item in json.loads((folder / "meta.json").read_text())["segments"]
+        }
+    except (OSError, ValueError, KeyError):
+        return False
+    for name, look in state["files"].items():
+        path = folder / name
+        superseded = path.suffix in (".del", ".json") and not (path.suffix == ".del" and path.exists())
+        if name.split(".")[0] in segments and not superseded and (not path.exists() or _look(path) != look):
+            return False
+    return True
+
+
+def _look(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _documents(connection: sqlite3.Connection, settings: StoreSettings, *, since: int) -> Iterator[WordDocument]:
+    analyze = settings.analyze
+    assert analyze is not None
+    (total,) = connection.execute("SELECT count(*) FROM rows WHERE generation > ?", (since,)).fetchone()
+    found = connection.execute('SELECT id, "group", text, fields FROM rows WHERE generation > ?', (since,))
+    for row, group, text, encoded in settings.progress.track(found, label="words", total=total):
+        fields: dict[str, Value] = json.loads(encoded)
+        tokens = {"text": analyze(text)}
+        for name in settings.word_fields:
+            tokens[name] = analyze(str(fields.pop(name, "")))
+        yield WordDocument(row, tokens, {**fields, "group": group})
+
+
+def _unusable(settings: StoreSettings, error: Exception) -> CacheError:
+    return CacheError(
+        f"store {settings.folder}, index of words",
+        got=str(error),
+        expected="an index that can be read and written",
+        remedy="Check the disk's space and rights, then open the store again",
+    )

@@ -1,0 +1,96 @@
+"""Rows of a store and the conditions that choose among them.
+
+It neither stores nor searches; it says what a row is and how a condition reads in SQL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonggan.errors import DataError
+
+Value = str | int | float
+Where = Mapping[str, Value | Collection[Value]]  # each field equals the value, or is one of the values
+
+RESERVED = ("key", "group", "text")
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One thing that can be found.
+
+    Args:
+        key: names the row; a row that is put under the same key takes its place.
+        group: the file or record that the row came from; all rows of a group are deleted together.
+        content_hash: of the whole group's content, the same for all its rows: an increment reads it to skip the group.
+        text: what is searched by words; empty for a row that has none.
+        fields: plain values to filter by and to give back; none may be named ``key``, ``group`` or ``text``.
+        vector: ``[D]``, kept in half precision; None where it is not known (yet).
+    """
+
+    key: str
+    group: str
+    content_hash: str
+    text: str = ""
+    fields: Mapping[str, Value] = field(default_factory=dict)
+    vector: NDArray[np.float32] | None = None
+
+    def check(self, *, dim: int | None) -> None:
+        """Raises DataError where the row cannot be stored in a store of ``dim``."""
+        for name, value in self.fields.items():
+            if name in RESERVED or not isinstance(value, str | int | float):
+                raise DataError(
+                    f"row '{self.key}', field '{name}'",
+                    got=f"{type(value).__name__} {value!r}",
+                    expected=f"text or a number, under a name other than {', '.join(RESERVED)}",
+                    remedy="Rename the field or store it as text",
+                )
+        if self.vector is not None:
+            check_vector(self.vector, who=f"row '{self.key}'", dim=dim)
+
+
+def check_vector(vector: NDArray[Any], *, who: str, dim: int | None) -> None:
+    """Raises DataError unless ``vector`` is finite in half precision and ``[dim]``."""
+    if vector.shape != (dim,):
+        raise DataError(
+            who,
+            got=f"a vector of shape {vector.shape}",
+            expected=f"shape ({dim},)" if dim else "no vector, because the store was opened without 'dim'",
+            remedy="Open the store with the number of dimensions that the vectors have",
+        )
+    if not np.isfinite(vector).all() or np.abs(vector).max(initial=0.0) > np.finfo(np.float16).max:
+        raise DataError(
+            who,
+            got="a vector with a value that is not finite in half precision",
+            expected="finite numbers",
+            remedy="Normalize the vector",
+        )
+
+
+def selection(columns: str, where: Where | None, *, since: int = 0) -> tuple[str, list[Any]]:
+    """The SQL that reads ``columns`` of the rows that ``where`` chooses and that are younger than commit ``since``.
+
+    A field is compared as ``json_extract`` reads it; a row without the field is not chosen.
+    """
+    # Statements are put together from constants only; what a caller gives is bound as parameters.
+    terms: list[str] = ["generation > ?"]
+    parameters: list[Value] = [since]
+    for name, wanted in (where or {}).items():
+        if name in ("key", "group"):
+            column = f'"{name}"'
+        else:
+            column = "json_extract(fields, ?)"
+            parameters.append("$." + json.dumps(name, ensure_ascii=False))
+        if isinstance(wanted, str | int | float):
+            terms.append(f"{column} = ?")
+            parameters.append(wanted)
+        else:
+            terms.append(f"{column} IN (SELECT value FROM json_each(?))")  # noqa: S608
+            parameters.append(json.dumps(list(wanted)))
+    return f"SELECT {columns} FROM rows WHERE {' AND '.join(terms)}", parameters  # noqa: S608

@@ -1,0 +1,265 @@
+"""An embedded store that finds rows by words, by vectors and by fields.
+
+A SQLite database (WAL) in a folder is the only truth. What speeds up searches is derived from it and made again
+whenever it is missing, damaged or of another version, so that a process may be killed at any moment. There is one
+writer at a time and any number of readers, in this process or others; readers see the last commit and never wait for
+the writer. It knows nothing of what the rows are, makes no vectors, merges no rankings (``fusion`` does), and is not
+meant for folders on a network.
+
+    store = Store.open(folder, analyze=analyze, dim=384, version="words-1 minilm")
+    with store.writing() as writer:
+        writer.put([Row("notes.txt:1", "notes.txt", "9f86d08", "the text", {"kind": "note"}, vector)])
+    store.search_words("text", where={"kind": "note"})
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonggan.errors import DataError, StoreBusyError
+from tonggan.progress import Progress
+from tonggan.retrieval.database import connect, explained, transaction, writer_lock
+from tonggan.retrieval.live_vectors import LiveVectors, vectors_are_current
+from tonggan.retrieval.live_words import open_words, words_are_current
+from tonggan.retrieval.row import Row, Where, check_vector, selection
+from tonggan.retrieval.settings import StoreSettings
+from tonggan.retrieval.vector_index import Ids, load_faiss
+from tonggan.retrieval.word_index import WordIndex, load_tantivy
+from tonggan.retrieval.writer import Writer
+
+__all__ = ["Row", "Store", "Where"]
+
+_FILTERS_KEPT = 32
+
+
+class Store:
+    """A store that is open for reading; ``writing`` hands out its writer. Several threads may use it."""
+
+    def __init__(self, settings: StoreSettings, connection: sqlite3.Connection) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._lock = threading.RLock()
+        self._words: WordIndex | None = None
+        self._words_seen = self._vectors_seen = -1
+        self._vectors = LiveVectors(settings)
+        self._filters: dict[str, tuple[int, Ids]] = {}
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        analyze: Callable[[str], list[str]] | None,
+        dim: int | None,
+        version: str,
+        vector_version: str | None = None,
+        word_fields: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> Store:
+        """The store in ``folder``, which is created where it is missing. It takes milliseconds unless an index is made.
+
+        Args:
+            folder: on a local disk.
+            analyze: text to tokens, for rows and queries alike; None for a store without words.
+            dim: the length of vectors; None for a store that is used without them (those it holds are kept).
+            version: names ``analyze`` and what makes the vectors. When it differs from the last one's, words are
+                indexed again and all vectors are forgotten: ``keys_without_vector`` asks for them anew.
+            vector_version: names what makes the vectors, so that ``version`` names ``analyze`` alone.
+            word_fields: fields that are searched by words too, each with a weight of its own; not to filter by.
+            progress: is told when an index is made.
+
+        Raises:
+            CacheError: the folder cannot be used, or its database is damaged or of a newer format.
+            MissingExtraError: tantivy (for words) or faiss (for vectors) is not installed.
+        """
+        if analyze is not None:
+            load_tantivy()
+        if dim is not None:
+            load_faiss()
+        settings = StoreSettings(
+            folder=folder,
+            analyze=analyze,
+            dim=dim,
+            version=version,
+            vector_version=version if vector_version is None else vector_version,
+            word_fields=tuple(word_fields),
+            progress=progress or Progress(),
+        )
+        store = cls(settings, connect(folder))
+        try:
+            store._repair()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _repair(self) -> None:
+        with explained(self._settings.folder):
+            current = self._settings.analyze is None or words_are_current(self._connection, self._settings)
+            if self._settings.dim is not None:
+                current = current and vectors_are_current(self._connection, self._settings)
+        if current:
+            return
+        try:
+            with writer_lock(self._settings.folder):
+                Writer(self._connection, self._settings).finish()
+        except StoreBusyError:
+            return  # The other will bring the indexes up to date.
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """The one writer. Leaving the block commits; an exception takes back what was changed since the last commit.
+
+        Raises:
+            StoreBusyError: another process or thread is writing; it names the process.
+            CacheError: the disk is full, or the database is damaged.
+        """
+        with writer_lock(self._settings.folder), closing(connect(self._settings.folder)) as connection:
+            writer = Writer(connection, self._settings)
+            yield writer
+            writer.finish()
+
+    def groups(self) -> dict[str, str]:
+        """All groups and their content hashes."""
+        return dict(self._query("SELECT name, content_hash FROM groups ORDER BY name"))
+
+    def count(self, where: Where | None = None) -> int:
+        """The number of rows whose fields (or ``group``, or ``key``) have the value, or one of the values, in ``where``."""
+        return int(self._query(*selection("count(*)", where))[0][0])
+
+    def keys(self, where: Where | None = None) -> list[str]:
+        """The keys of the rows that ``where`` chooses, in the order in which they were put."""
+        return [key for _, key in sorted(self._query(*selection("id, key", where)))]
+
+    def keys_without_vector(self) -> list[str]:
+        """The keys of the rows that still lack a vector, in the order in which they were put."""
+        found = self._query("SELECT key FROM rows WHERE id NOT IN (SELECT id FROM vectors) ORDER BY id")
+        return [key for (key,) in found]
+
+    def rows(self, keys: Iterable[str]) -> list[Row]:
+        """The rows of ``keys`` in their order; a key that is not stored is left out."""
+        wanted = list(keys)
+        found = self._query(
+            """SELECT key, "group", content_hash, text, fields, vector FROM rows
+            JOIN groups ON groups.name = rows."group" LEFT JOIN vectors USING (id)
+            WHERE key IN (SELECT value FROM json_each(?))""",
+            [json.dumps(wanted)],
+        )
+        rows = {
+            key: Row(key, group, content_hash, text, json.loads(fields), None if vector is None else _decoded(vector))
+            for key, group, content_hash, text, fields, vector in found
+        }
+        return [rows[key] for key in wanted if key in rows]
+
+    def vectors_of(self, keys: Iterable[str] | None = None) -> tuple[list[str], NDArray[np.float32]]:
+        """The keys that have a vector, of ``keys`` or of all, and their vectors ``[N, D]``; in no particular order."""
+        if keys is None:
+            found = self._query("SELECT key, vector FROM vectors JOIN rows USING (id)")
+        else:
+            found = self._query(
+                "SELECT key, vector FROM rows JOIN vectors USING (id) WHERE key IN (SELECT value FROM json_each(?))",
+                [json.dumps(list(keys))],
+            )
+        vectors = _decoded(b"".join(vector for _, vector in found)).reshape(len(found), self._settings.dim or 0)
+        return [key for key, _ in found], vectors
+
+    def search_words(
+        self,
+        query: str | Sequence[str],
+        *,
+        limit: int = 10,
+        weights: dict[str, float] | None = None,
+        where: Where | None = None,
+    ) -> dict[str, float]:
+        """Keys and scores (BM25) of the best rows that hold at least one word of ``query``, best first.
+
+        Args:
+            query: a text, which is analyzed, or tokens.
+            limit: the number of rows at most.
+            weights: of ``"text"`` and of each of the ``word_fields`` (see ``open``); all 1 where None.
+            where: only rows that it chooses.
+
+        Raises:
+            DataError: the store was opened without ``analyze``, or ``weights`` names something else.
+        """
+        analyze = self._settings.analyze
+        if analyze is None:
+            raise DataError("a search by words", got="no 'analyze'", expected="one", remedy="Open the store with it")
+        tokens = analyze(query) if isinstance(query, str) else query
+        with self._lock:
+            (seen,) = self._query("PRAGMA data_version")[0]
+            if seen != self._words_seen or self._words is None:
+                self._words = open_words(self._connection, self._settings)
+                self._words_seen = seen
+            if self._words is None:
+                return {}
+            return self._keyed(*self._words.search(tokens, limit=limit, weights=weights, where=where))
+
+    def search_vectors(
+        self, vector: NDArray[np.float32], *, limit: int = 10, where: Where | None = None
+    ) -> dict[str, float]:
+        """Keys and inner products of the rows nearest to ``vector [D]``, best first; exact with ``where``.
+
+        Raises:
+            DataError: the store was opened without ``dim``, or the vector has another shape or is not finite.
+        """
+        check_vector(vector, who="a search by vector", dim=self._settings.dim)
+        with self._lock:
+            (seen,) = self._query("PRAGMA data_version")[0]
+            if seen != self._vectors_seen:
+                with explained(self._settings.folder), transaction(self._connection, writes=False):
+                    self._vectors.refresh(self._connection)
+                self._vectors_seen = seen
+            allowed = self._allowed(where) if where else None
+            ids, scores = self._vectors.search(vector, limit=limit, allowed=allowed)
+            return self._keyed(ids.tolist(), scores.tolist())
+
+    def _allowed(self, where: Where) -> Ids:
+        """Ids that ``where`` chooses; rows never change, so an earlier answer only lacks the later rows."""
+        name = json.dumps({field: w if isinstance(w, str | int | float) else list(w) for field, w in where.items()})
+        since, ids = self._filters.pop(name, (0, np.empty(0, np.int64)))
+        found = self._query(*selection("id, generation", where, since=since))
+        if found:
+            new = np.array(found, np.int64)
+            ids, since = np.concatenate([ids, new[:, 0]]), int(new[:, 1].max())
+        self._filters[name] = (since, ids)
+        if len(self._filters) > _FILTERS_KEPT:
+            del self._filters[next(iter(self._filters))]
+        return ids
+
+    def _keyed(self, ids: Sequence[int], scores: Sequence[float]) -> dict[str, float]:
+        """Ids as keys; those of rows deleted meanwhile are left out."""
+        found = self._query("SELECT id, key FROM rows WHERE id IN (SELECT value FROM json_each(?))", [json.dumps(ids)])
+        keys = dict(found)
+        return {keys[row]: score for row, score in zip(ids, scores, strict=True) if row in keys}
+
+    def _query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._lock, explained(self._settings.folder):
+            return self._connection.execute(statement, parameters).fetchall()
+
+    def close(self) -> None:
+        """Free the database; the store cannot be used any more."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _decoded(vector: bytes) -> NDArray[np.float32]:
+    return np.frombuffer(vector, np.float16).astype(np.float32)
