@@ -26,7 +26,8 @@ def read_notebook(text: str) -> tuple[str, str] | None:
         parts = [part for cell in _cells_of(notebook) if (part := _source_of(cell, language))]
     except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
         return None
-    return language, "\n\n".join(parts) + "\n" if parts else ""
+    code = "\n\n".join(parts) + "\n" if parts else ""
+    return language, code.encode("utf-8", "replace").decode("utf-8")  # JSON can hold halves of surrogate pairs.
 
 
 def _cells_of(notebook: dict[str, Any]) -> Iterator[dict[str, Any]]:
