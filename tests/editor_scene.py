@@ -29,6 +29,7 @@ class Editor:
         self.capabilities: types.ServerCapabilities | None = None
         self._loop = asyncio.new_event_loop()
         self.client = LanguageClient("editor", "1")
+        self.last_request = 0
         self._versions: dict[str, int] = {}
 
         @self.client.feature(types.WINDOW_LOG_MESSAGE)
@@ -77,15 +78,24 @@ class Editor:
 
     def ask(
         self, name: str, position: tuple[int, int], *, invoked: bool = False, selected: Any = None
-    ) -> Awaitable[types.InlineCompletionList]:
+    ) -> asyncio.Future[types.InlineCompletionList]:
+        """Sent at once; the answer comes later. Its number is in ``last_request``."""
         kind = types.InlineCompletionTriggerKind.Invoked if invoked else types.InlineCompletionTriggerKind.Automatic
-        return self.client.text_document_inline_completion_async(
-            types.InlineCompletionParams(
-                context=types.InlineCompletionContext(trigger_kind=kind, selected_completion_info=selected),
-                text_document=types.TextDocumentIdentifier(self.uri(name)),
-                position=types.Position(*position),
-            )
+        params = types.InlineCompletionParams(
+            context=types.InlineCompletionContext(trigger_kind=kind, selected_completion_info=selected),
+            text_document=types.TextDocumentIdentifier(self.uri(name)),
+            position=types.Position(*position),
         )
+        self.last_request += 1
+        name = types.TEXT_DOCUMENT_INLINE_COMPLETION
+        answer = self.client.protocol.send_request(name, params, msg_id=self.last_request)
+        return asyncio.wrap_future(answer, loop=self._loop)
+
+    def together(self, asks: list[Awaitable[_ResultT]]) -> list[_ResultT]:
+        async def gather() -> list[_ResultT]:
+            return await asyncio.gather(*asks)
+
+        return self.wait(gather())
 
     def items(self, name: str, position: tuple[int, int], **options: Any) -> list[types.InlineCompletionItem]:
         return list(self.wait(self.ask(name, position, **options)).items)

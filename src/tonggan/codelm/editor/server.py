@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -111,7 +112,7 @@ class _Handlers:
     def register(self) -> None:
         from lsprotocol import types
 
-        feature = self._server.feature
+        feature = self._add
         # The library's own buffers break lines at form feeds and take a client's wish for other units than UTF-16.
         builtin = self._server.protocol.fm.builtin_features
         for name in (
@@ -121,19 +122,22 @@ class _Handlers:
         ):
             builtin.pop(name)
         builtin[types.INITIALIZE] = self._with_utf16(builtin[types.INITIALIZE])
-        feature(types.INITIALIZE)(self.initialize)
-        feature(types.INITIALIZED)(self.initialized)
-        feature(types.SHUTDOWN)(self.shutdown)
-        feature(types.TEXT_DOCUMENT_DID_OPEN)(self.did_open)
-        feature(types.TEXT_DOCUMENT_DID_CHANGE)(self.did_change)
-        feature(types.TEXT_DOCUMENT_DID_CLOSE)(self.did_close)
-        feature(types.TEXT_DOCUMENT_DID_SAVE)(self.did_save)
-        feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)(self.did_change_watched_files)
-        feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())(self.inline_completion)
-        feature(types.TEXT_DOCUMENT_HOVER)(self.hover)
-        feature(types.WORKSPACE_SYMBOL)(self.workspace_symbol)
-        feature(SEARCH)(self.search)
-        self._server.command(ACCEPTED)(self.accepted)
+        feature(types.INITIALIZE, self.initialize)
+        feature(types.INITIALIZED, self.initialized)
+        feature(types.SHUTDOWN, self.shutdown)
+        feature(types.TEXT_DOCUMENT_DID_OPEN, self.did_open)
+        feature(types.TEXT_DOCUMENT_DID_CHANGE, self.did_change)
+        feature(types.TEXT_DOCUMENT_DID_CLOSE, self.did_close)
+        feature(types.TEXT_DOCUMENT_DID_SAVE, self.did_save)
+        feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES, self.did_change_watched_files)
+        feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, self.inline_completion, types.InlineCompletionOptions())
+        feature(types.TEXT_DOCUMENT_HOVER, self.hover)
+        feature(types.WORKSPACE_SYMBOL, self.workspace_symbol)
+        feature(SEARCH, self.search)
+        self._server.command(ACCEPTED)(partial(self.accepted))
+
+    def _add(self, name: str, handler: Callable[[Any], Any], options: Any = None) -> None:
+        self._server.feature(name, options)(partial(handler))  # the library marks what it is given; methods refuse that
 
     @staticmethod
     def _with_utf16(initialize: Callable[..., Any]) -> Callable[..., Any]:
@@ -156,7 +160,7 @@ class _Handlers:
         text_document = params.capabilities.text_document
         if text_document is None or text_document.inline_completion is None:
             # An editor that knows no inline completion gets the same suggestions among its ordinary ones.
-            self._server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())(self.completion)
+            self._add(types.TEXT_DOCUMENT_COMPLETION, self.completion, types.CompletionOptions())
 
     def initialized(self, _: types.InitializedParams) -> None:
         from lsprotocol import types
