@@ -27,16 +27,19 @@ class FillInTheMiddle:
         self.infill = infill
         self.rate = rate
 
-    def encode(self, text: str, *, generator: np.random.Generator) -> list[int] | None:
-        """Ids of ``text`` cut at two random places, the end token last; None where it is to stay as it is."""
+    def encode(self, text: str, *, opening: str, generator: np.random.Generator) -> list[int] | None:
+        """Ids of ``text`` cut at two random places, the end token last; None where it is to stay as it is.
+
+        Args:
+            text: a file, or a piece of one.
+            opening: what stands before it and is not cut, such as its name.
+            generator: of the cuts.
+        """
         if generator.random() >= self.rate:
             return None
         first, second = sorted(generator.integers(len(text) + 1, size=2).tolist())
-        is_psm = generator.random() < 0.5
-        return self.arrange(text[:first], text[first:second], text[second:], is_psm=is_psm)
-
-    def arrange(self, prefix: str, middle: str, suffix: str, *, is_psm: bool) -> list[int]:
-        """Ids in the order prefix, suffix, middle, or suffix, prefix, middle; the end token last."""
-        before, between, after = (self.tokenizer.encode(part) for part in (prefix, middle, suffix))
-        order = self.infill.psm if is_psm else self.infill.spm
+        order = self.infill.psm if generator.random() < 0.5 else self.infill.spm
+        before, between, after = (
+            self.tokenizer.encode(part) for part in (opening + text[:first], text[first:second], text[second:])
+        )
         return [*order(before, after), *between, self.tokenizer.ends[0]]

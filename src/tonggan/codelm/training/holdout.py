@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from tonggan.errors import DataError
 
 if TYPE_CHECKING:
-    from tonggan.codelm.corpus import Document
+    from tonggan.codelm.corpus.shards import Document
 
 _LEAST_SPAN = 7 * 24 * 3600  # seconds; times that are nearer to one another say when files were copied, not written
 

@@ -44,7 +44,7 @@ class Learner(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.model, self.method, self.precision = model, method, precision
+        self.model, self.method, self.rank, self.precision = model, method, rank, precision
         self.sentinels: SentinelRows | None = None
         ids = [] if infill is None else [infill.prefix, infill.suffix, infill.middle]
         self.never_predicted = torch.tensor(ids, dtype=torch.int64)

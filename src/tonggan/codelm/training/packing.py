@@ -7,7 +7,7 @@ which costs nothing where padding is left out of the products. It draws the orde
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,28 +15,14 @@ from tonggan.codelm.languages import comment_of
 from tonggan.codelm.training.fill_in_the_middle import FillInTheMiddle
 from tonggan.language.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from tonggan.codelm.corpus.corpus import Corpus
+
 _SHELF_ROWS = 8  # of tokens in neighboring files that stay together; shelves come in random order
 _SHUFFLED_ROWS = 64
 _LEAST_SHARE = 0.25  # of a row that must be left for a file to begin in it that does not fit
 _CHARACTERS_OF_A_TOKEN = 3.5  # a first guess
 _MARKS = 12  # three sentinels, the end of a text, and what two cuts inside of tokens cost
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of a corpus.
-
-    Attributes:
-        repository: what it belongs to.
-        name: its path there.
-        language: as ``languages.language_of`` names it; None if unknown.
-        text: all of it.
-    """
-
-    repository: str
-    name: str
-    language: str | None
-    text: str
 
 
 def header(name: str, language: str | None) -> str:
@@ -58,55 +44,55 @@ class Packer:
         self.length = length
         self.fill = fill
 
-    def rows(self, files: Sequence[File], *, generator: np.random.Generator) -> Iterator[list[int]]:
-        """All of ``files`` once; files of one repository stand side by side in it."""
+    def rows(self, corpus: Corpus, numbers: Sequence[int], *, generator: np.random.Generator) -> Iterator[list[int]]:
+        """The documents ``numbers`` of ``corpus`` once, in random order but for neighbors in a repository."""
         waiting: list[list[int]] = []
-        shelves = self._shelves(files)
-        for number in generator.permutation(len(shelves)):
-            for row in self._pack(shelves[number], generator=generator):
+        shelves = self._shelves(corpus, numbers)
+        for place in generator.permutation(len(shelves)):
+            for row in self._pack(corpus, shelves[place], generator=generator):
                 waiting.append(row)
                 if len(waiting) == _SHUFFLED_ROWS:
                     yield waiting.pop(int(generator.integers(_SHUFFLED_ROWS)))
-        for number in generator.permutation(len(waiting)):
-            yield waiting[number]
+        for place in generator.permutation(len(waiting)):
+            yield waiting[place]
 
-    def _shelves(self, files: Sequence[File]) -> list[list[File]]:
+    def _shelves(self, corpus: Corpus, numbers: Sequence[int]) -> list[list[int]]:
         """Neighbors in one repository, about as much as fills some rows."""
-        room = _SHELF_ROWS * self.length * _CHARACTERS_OF_A_TOKEN
-        shelves: list[list[File]] = []
+        shelves: list[list[int]] = []
         size = 0
-        for file in files:
-            if not shelves or shelves[-1][-1].repository != file.repository or size + len(file.text) > room:
+        for number in numbers:
+            document = corpus.documents[number]
+            is_other = not shelves or corpus.documents[shelves[-1][-1]].repository != document.repository
+            if is_other or size + document.length > _SHELF_ROWS * self.length:
                 shelves.append([])
                 size = 0
-            shelves[-1].append(file)
-            size += len(file.text)
+            shelves[-1].append(number)
+            size += document.length
         return shelves
 
-    def _pack(self, files: Sequence[File], *, generator: np.random.Generator) -> Iterator[list[int]]:
+    def _pack(self, corpus: Corpus, numbers: Sequence[int], *, generator: np.random.Generator) -> Iterator[list[int]]:
         row: list[int] = []
-        for file in files:
-            rest = file.text
+        for number in numbers:
+            document = corpus.documents[number]
+            opening, rest = header(document.name, document.language), corpus.text(number)
             while rest:
-                opening = self.tokenizer.encode(header(file.name, file.language))[: self.length // 2]
-                room = self.length - len(row) - len(opening) - _MARKS
+                room = self.length - len(row) - len(self.tokenizer.encode(opening)) - _MARKS
                 count = self._fitting(rest, room=room)
                 if row and (room < 1 or (count < len(rest) and room < _LEAST_SHARE * self.length)):
                     yield row
                     row = []
                     continue
-                row += [*opening, *self._encode(rest[:count], is_last=count == len(rest), generator=generator)]
-                rest = rest[count:]
-                if len(row) > self.length:
-                    row = row[: self.length]  # the cuts have cost more tokens than was thought
+                piece, rest = rest[:count], rest[count:]
+                row += self._encode(piece, opening=opening, is_last=not rest, generator=generator)
+                row = row[: self.length]  # the cuts may have cost more tokens than was thought
         if row:
             yield row
 
-    def _encode(self, text: str, *, is_last: bool, generator: np.random.Generator) -> list[int]:
-        cut = None if self.fill is None else self.fill.encode(text, generator=generator)
+    def _encode(self, text: str, *, opening: str, is_last: bool, generator: np.random.Generator) -> list[int]:
+        cut = None if self.fill is None else self.fill.encode(text, opening=opening, generator=generator)
         if cut is not None:
             return cut
-        return self.tokenizer.encode(text) + ([self.tokenizer.ends[0]] if is_last else [])
+        return self.tokenizer.encode(opening + text) + ([self.tokenizer.ends[0]] if is_last else [])
 
     def _fitting(self, text: str, *, room: int) -> int:
         """How many characters of ``text`` take at most ``room`` tokens, whole lines where one fits; at least one."""

@@ -1,0 +1,58 @@
+"""How a code model is trained, as data. It holds no code of the training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tonggan.config import Config
+from tonggan.training.config import TrainingConfig
+
+_LEARNING_RATES = {"lora": 5e-4, "full": 1e-4, "scratch": 1e-3}
+
+
+class CodeTrainingConfig(Config):
+    """AdamW over packed rows of code, with a linear warmup and a cosine decay to zero."""
+
+    method: Literal["lora", "full"] = "lora"
+    """What of a base learns: low-rank adapters, or everything. From scratch everything does."""
+    rank: int = Field(default=16, ge=1)
+    """Rank of the adapters of every linear map (LoRA, Hu et al. 2021)."""
+    fim_rate: float = Field(default=0.5, ge=0, le=1)
+    """Share of the pieces of files that are cut for fill-in-the-middle (Bavarian et al. 2022)."""
+    length: int = Field(default=1024, ge=64)
+    """Tokens of a row."""
+    batch_tokens: int = Field(default=8192, ge=64)
+    """Tokens whose gradients are averaged for one step of the optimizer."""
+    epochs: int = Field(default=1, ge=1)
+    """Passes over the corpus; with a time limit, the most that are made."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """The highest learning rate; null is 5e-4 for adapters, 1e-4 for a whole base, 1e-3 from scratch."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Decoupled weight decay."""
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    """The part of the training in which the learning rate rises."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    """The largest norm of all gradients together."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of the arithmetic; auto is bf16 where the hardware computes in it."""
+    holdout: Literal["auto", "time", "file"] = "auto"
+    """Files to measure on: those changed last, or some drawn by name; auto asks whether there is a history."""
+    holdout_share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the files that are held out."""
+    lines: int = Field(default=200, ge=1)
+    """Lines of held-out files on which the model is compared with what is in use; a time limit may leave fewer."""
+    checkpoint_every: float = Field(default=60.0, ge=0)
+    """Seconds between two checkpoints, from which an interrupted run resumes."""
+    seed: int = Field(default=0, ge=0)
+    """Of everything that is drawn."""
+    hidden_size: int = Field(default=256, ge=32, multiple_of=32)
+    """Width of a model from scratch."""
+    num_layers: int = Field(default=6, ge=1)
+    """Layers of a model from scratch."""
+
+    def optimizer(self, *, is_scratch: bool) -> TrainingConfig:
+        """The part that the optimizer and its schedule read."""
+        rate = self.learning_rate or _LEARNING_RATES["scratch" if is_scratch else self.method]
+        return TrainingConfig(learning_rate=rate, weight_decay=self.weight_decay, warmup=self.warmup)

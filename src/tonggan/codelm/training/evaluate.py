@@ -1,0 +1,213 @@
+"""Is a trained model worth using? It and what is in use now complete the same lines of files that neither has seen.
+
+Both read what retrieval finds in the rest of the repositories, for that is what they compete with. It promotes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tonggan.codelm.completion.completer import Completer
+from tonggan.codelm.completion.config import CompletionConfig
+from tonggan.codelm.completion.document import Document as OpenDocument
+from tonggan.codelm.training.lines import Line, completed, draw_lines, edit_similarity
+from tonggan.codelm.training.packing import header
+from tonggan.codelm.workspace import Workspace
+from tonggan.errors import DataError
+from tonggan.language.infill import InfillTokens
+from tonggan.language.model import LanguageModel
+from tonggan.language.prompt import Prompt
+from tonggan.progress import Progress
+from tonggan.training.budget import Budget
+
+if TYPE_CHECKING:
+    from tonggan.codelm.corpus.corpus import Corpus
+
+_READ_BEFORE, _READ_AFTER = 512, 128  # tokens around a line for its perplexity
+_LEAST_LINES = 10
+_REPEATS = 1000
+_FILES_PER_LINE = 2
+
+Contender = tuple[LanguageModel, InfillTokens | None]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How a model did on some lines.
+
+    Attributes:
+        exact_match: share of lines completed as they were.
+        edit_similarity: mean, 1 where they were.
+        perplexity: of the lines' tokens.
+    """
+
+    exact_match: float
+    edit_similarity: float
+    perplexity: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A trained model beside what is in use.
+
+    Attributes:
+        in_use: name of what is in use.
+        before: its scores.
+        after: those of the trained model.
+        lines: on how many lines.
+        gain: 95 % interval of the gain in edit similarity, by bootstrap over the lines.
+    """
+
+    in_use: str
+    before: Scores
+    after: Scores
+    lines: int
+    gain: tuple[float, float]
+
+    @property
+    def is_better(self) -> bool:
+        """Better in edit similarity and perplexity, and in exact match no worse."""
+        return (
+            self.after.edit_similarity > self.before.edit_similarity
+            and self.after.perplexity < self.before.perplexity
+            and self.after.exact_match >= self.before.exact_match
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**asdict(self), "is_better": self.is_better}
+
+    def describe(self) -> str:
+        """For a person."""
+        rows = (
+            ("exact match", f"{self.before.exact_match:.1%}", f"{self.after.exact_match:.1%}"),
+            ("edit similarity", f"{self.before.edit_similarity:.3f}", f"{self.after.edit_similarity:.3f}"),
+            ("perplexity", f"{self.before.perplexity:.2f}", f"{self.after.perplexity:.2f}"),
+        )
+        told = "; ".join(f"{name} {before} -> {after}" for name, before, after in rows)
+        return (
+            f"{self.lines} held-out lines, {self.in_use} with retrieval -> trained with retrieval: {told} "
+            f"(gain in edit similarity {self.gain[0]:+.3f} to {self.gain[1]:+.3f})."
+        )
+
+
+def compare(
+    in_use: Contender,
+    trained: Contender,
+    *,
+    corpus: Corpus,
+    train: Sequence[int],
+    held_out: Sequence[int],
+    count: int,
+    seed: int,
+    budget: Budget,
+    progress: Progress,
+) -> Verdict:
+    """Let both complete up to ``count`` lines of the documents ``held_out``, with the documents ``train`` to look up.
+
+    Both answer each line before the next, so that a time limit leaves both with the same lines.
+
+    Raises:
+        DataError: the held-out files hold no line of code.
+    """
+    generator = np.random.default_rng(seed)
+    lines = _draw(corpus, held_out, count=count, generator=generator)
+    results: list[list[tuple[float, float, float, int]]] = [[], []]
+    with _written(corpus, train) as root:
+        workspace = _workspace(root, progress=progress)
+        config = CompletionConfig(multiline="never")
+        completers = [
+            Completer(model, workspace=workspace, config=config, infill=infill) for model, infill in (in_use, trained)
+        ]
+        for number, line in enumerate(lines):
+            if number >= _LEAST_LINES and budget.left <= 0:
+                break
+            for each, completer in zip(results, completers, strict=True):
+                each.append(_measure(completer, line, root=root))
+            progress.update("compare", done=number + 1, total=len(lines))
+    before, after = (np.array(each) for each in results)
+    return Verdict(in_use[0].name, _scores(before), _scores(after), len(before), _interval(before, after, generator))
+
+
+def _draw(corpus: Corpus, held_out: Sequence[int], *, count: int, generator: np.random.Generator) -> list[Line]:
+    chosen = generator.permutation(held_out)[: _FILES_PER_LINE * count]
+    documents = [(corpus.documents[number], int(number)) for number in chosen]
+    files = [
+        (f"{document.repository}/{document.name}", document.language, corpus.text(number).replace("\r\n", "\n"))
+        for document, number in documents
+        if document.language is not None
+    ]
+    lines = draw_lines(files, count=count, generator=generator, per_file=max(4, math.ceil(count / max(1, len(files)))))
+    if not lines:
+        raise DataError(
+            "holdout of the corpus",
+            got=f"{len(held_out)} files without a line of code",
+            expected="lines to complete",
+            remedy="Hold out more files with --set holdout_share=0.2",
+        )
+    return lines
+
+
+@contextmanager
+def _written(corpus: Corpus, numbers: Sequence[int]) -> Iterator[Path]:
+    """A folder with these documents as files."""
+    with tempfile.TemporaryDirectory(prefix="tonggan-holdout-") as folder:
+        root = Path(folder).resolve()
+        for number in numbers:
+            document = corpus.documents[number]
+            path = (root / document.repository / document.name).resolve()
+            if path.is_relative_to(root):  # a corpus may come from elsewhere
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(corpus.text(number), encoding="utf-8")
+        yield root
+
+
+def _workspace(root: Path, *, progress: Progress) -> Workspace:
+    from tonggan.codelm.search.code_index import CodeIndex
+
+    index = CodeIndex.open(root, folder=root / ".index")
+    index.refresh(progress=progress)
+    return Workspace(root, index=index)
+
+
+def _measure(completer: Completer, line: Line, *, root: Path) -> tuple[float, float, float, int]:
+    """Exact match, edit similarity, negative log-likelihood of the line's tokens, and how many these are."""
+    found = completer.complete(OpenDocument(root / line.name, line.text, line.language), line.offset)
+    answer = completed(line, text=found[0].text, start=found[0].start, end=found[0].end) if found else ""
+    loss, count = _surprise(completer.model, completer.infill, line)
+    return float(answer == line.target), edit_similarity(answer, line.target), loss, count
+
+
+def _surprise(model: LanguageModel, infill: InfillTokens | None, line: Line) -> tuple[float, int]:
+    """Negative log-likelihood of the line, given what surrounds it, and its number of tokens."""
+    tokenizer = model.tokenizer
+    before = tokenizer.encode(header(line.name, line.language))
+    before += tokenizer.encode(line.text[: line.offset])[-_READ_BEFORE:]
+    target = tokenizer.encode(line.target + "\n")
+    if infill is not None:
+        before = infill.spm(before, tokenizer.encode(line.text[line.offset :])[:_READ_AFTER])
+    logprobs = model.log_probabilities(Prompt((torch.tensor([*before, *target]),)))
+    return -sum(logprobs[-len(target) :]), len(target)
+
+
+def _scores(measured: np.ndarray[Any, Any]) -> Scores:
+    matches, similarities, losses, counts = measured.T
+    return Scores(float(matches.mean()), float(similarities.mean()), float(np.exp(losses.sum() / counts.sum())))
+
+
+def _interval(
+    before: np.ndarray[Any, Any], after: np.ndarray[Any, Any], generator: np.random.Generator
+) -> tuple[float, float]:
+    gains = after[:, 1] - before[:, 1]
+    drawn = gains[generator.integers(len(gains), size=(_REPEATS, len(gains)))].mean(axis=1)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(low), float(high)

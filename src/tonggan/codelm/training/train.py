@@ -1,0 +1,275 @@
+"""From a corpus to a code model that is used only if it is better than what was: train, measure, promote or not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from tonggan.codelm.training.adapters import (
+    AdapterManifest,
+    AdapterRegistry,
+    check_name,
+    open_adapter,
+    open_code_model,
+)
+from tonggan.codelm.training.config import CodeTrainingConfig
+from tonggan.codelm.training.evaluate import Contender, Verdict, compare
+from tonggan.codelm.training.fill_in_the_middle import FillInTheMiddle
+from tonggan.codelm.training.holdout import Holdout, hold_out
+from tonggan.codelm.training.learner import Learner
+from tonggan.codelm.training.packing import Packer
+from tonggan.codelm.training.sentinels import choose_sentinels
+from tonggan.codelm.training.trainer import Trainer, TrainingState, default_device
+from tonggan.errors import ConfigError
+from tonggan.language.infill import InfillTokens
+from tonggan.language.llama import Llama, LlamaConfig
+from tonggan.language.pretrained import Pretrained, load_pretrained
+from tonggan.language.tokenizer import Tokenizer
+from tonggan.progress import Progress
+from tonggan.training.budget import Budget
+from tonggan.training.precision import choose_precision
+
+if TYPE_CHECKING:
+    from tonggan.codelm.corpus.corpus import Corpus
+
+SCRATCH = "scratch"
+"""The base of a model that has none."""
+
+_SHARE_OF_MEASURING = 0.25  # of a time limit, at least
+_HEAD_WIDTH = 32
+
+
+@dataclass(frozen=True)
+class CodeTraining:
+    """What became of a training.
+
+    Attributes:
+        manifest: of the adapter.
+        verdict: how it did beside what was in use; None where nothing was.
+        is_promoted: whether it is in use now.
+        seconds: of all.
+    """
+
+    manifest: AdapterManifest
+    verdict: Verdict | None
+    is_promoted: bool
+    seconds: float
+
+
+def train_code_model(
+    corpus: Corpus,
+    *,
+    base: str,
+    run: Path,
+    name: str = "first",
+    config: CodeTrainingConfig | None = None,
+    time_limit: float | None = None,
+    max_memory: int | None = None,
+    progress: Progress | None = None,
+) -> CodeTraining:
+    """Train on ``corpus``, keep the result as adapter ``name`` of ``run``, and promote it only if it is better.
+
+    Better is measured on held-out files, against what the run uses now: the promoted adapter, else the base, both with
+    retrieval. Called again after an interruption it goes on where it was.
+
+    Args:
+        corpus: to learn from.
+        base: model as ``load_pretrained`` takes it, or ``scratch``.
+        run: folder.
+        name: of the adapter.
+        config: how.
+        time_limit: seconds for all, the measuring included.
+        max_memory: bytes at the peak of the training.
+        progress: told of it.
+
+    Raises:
+        ConfigError: the run has another base or an adapter of this name, or memory is too little.
+        DataError: the corpus is too small.
+        InterruptedRunError: the user asked to stop; what was reached is saved.
+        TrainingError: the loss is not finite, or memory was passed.
+    """
+    config, progress, budget = config or CodeTrainingConfig(), progress or Progress(), Budget(time_limit)
+    if time_limit is not None:
+        budget.reserve(_SHARE_OF_MEASURING * time_limit)
+    registry, checkpoint = AdapterRegistry(run), run / f"{name}.checkpoint.safetensors"
+    _check(registry, name, base=base, is_resumed=checkpoint.is_file())
+    holdout = hold_out(corpus.documents, kind=config.holdout, share=config.holdout_share, seed=config.seed)
+    progress.say(f"Held out {len(holdout.held_out):,} of {len(corpus.documents):,} files by {holdout.kind}.")
+    student = _Student(base, corpus, config, progress)
+    trainer = Trainer(
+        student.learner,
+        student.packer,
+        corpus,
+        holdout.train,
+        config=config,
+        is_scratch=student.pretrained is None,
+        checkpoint=checkpoint,
+        budget=budget,
+        max_memory=max_memory,
+        progress=progress,
+    )
+    told = _told(config, trainer.run(), holdout)
+    manifest = student.save(registry, name, base=base, corpus=corpus, training=told)
+    del student, trainer  # the measuring wants the memory
+    verdict = _judge(registry, manifest, base, corpus, holdout, config, budget, progress)
+    checkpoint.unlink()
+    is_promoted = verdict is None or verdict.is_better
+    if is_promoted:
+        registry.promote(name)
+    return CodeTraining(manifest, verdict, is_promoted, round(budget.elapsed, 1))
+
+
+class _Student:
+    """What learns, and what it reads.
+
+    Args:
+        base: model, or ``scratch``.
+        corpus: gives its vocabulary to a model from scratch.
+        config: how it learns.
+        progress: told where it cannot learn to fill in.
+    """
+
+    def __init__(self, base: str, corpus: Corpus, config: CodeTrainingConfig, progress: Progress) -> None:
+        self.pretrained = None if base == SCRATCH else load_pretrained(base)
+        self.tokenizer = corpus.tokenizer if self.pretrained is None else self.pretrained.tokenizer
+        self.sentinels = choose_sentinels(self.tokenizer) if config.fim_rate else None
+        self.infill = None if self.sentinels is None else InfillTokens.of(self.tokenizer, names=self.sentinels)
+        fill = None
+        if self.infill is not None:
+            fill = FillInTheMiddle(self.tokenizer, self.infill, rate=config.fim_rate)
+        elif config.fim_rate:
+            progress.say("No fill-in-the-middle: the vocabulary has no three control tokens that are unused.")
+        self.packer = Packer(self.tokenizer, length=config.length, fill=fill)
+        self.learner = _learner(self.pretrained, self.tokenizer, self.infill, config)
+
+    def save(
+        self, registry: AdapterRegistry, name: str, *, base: str, corpus: Corpus, training: dict[str, object]
+    ) -> AdapterManifest:
+        """Keep what was learned as adapter ``name``."""
+        is_scratch, infill = self.pretrained is None, self.infill
+        manifest = AdapterManifest(
+            name=name,
+            method=self.learner.method,
+            base=None if is_scratch else _lasting(base),
+            base_sha256=None if self.pretrained is None else self.pretrained.sha256,
+            shape=self.learner.model.config.to_dict() if is_scratch else None,
+            rank=self.learner.rank,
+            sentinels=self.sentinels,
+            sentinel_ids=None if infill is None else (infill.prefix, infill.suffix, infill.middle),
+            corpus_sha256=hashlib.sha256(json.dumps(corpus.manifest, sort_keys=True, default=str).encode()).hexdigest(),
+            training=training,
+        )
+        registry.save(manifest, self.learner.learned(), tokenizer=self.tokenizer if is_scratch else None)
+        return manifest
+
+
+def _learner(
+    pretrained: Pretrained | None, tokenizer: Tokenizer, infill: InfillTokens | None, config: CodeTrainingConfig
+) -> Learner:
+    device = default_device()
+    precision: Literal["fp32", "bf16"] = (
+        "bf16" if choose_precision(config.precision, device=device) == "bf16" else "fp32"
+    )
+    generator = torch.Generator().manual_seed(config.seed)
+    if pretrained is None:
+        model = _new_model(tokenizer, config)
+    else:
+        # What stays as it is need not be converted at each use.
+        is_half = precision == "bf16" and config.method == "lora"
+        model = pretrained.build(dtype=torch.bfloat16 if is_half else torch.float32)
+    method = "full" if pretrained is None else config.method
+    learner = Learner(model, method=method, rank=config.rank, infill=infill, precision=precision, generator=generator)
+    return learner.to(device)
+
+
+def _new_model(tokenizer: Tokenizer, config: CodeTrainingConfig) -> Llama:
+    shape = LlamaConfig(
+        vocab_size=tokenizer.size,
+        hidden_size=config.hidden_size,
+        intermediate_size=3 * config.hidden_size,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.hidden_size // _HEAD_WIDTH,
+        num_key_value_heads=config.hidden_size // _HEAD_WIDTH,
+        max_position_embeddings=max(2048, config.length),
+    )
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(config.seed)
+        return shape.build()
+
+
+def _judge(
+    registry: AdapterRegistry,
+    manifest: AdapterManifest,
+    base: str,
+    corpus: Corpus,
+    holdout: Holdout,
+    config: CodeTrainingConfig,
+    budget: Budget,
+    progress: Progress,
+) -> Verdict | None:
+    """How it does beside what is in use, written to its manifest; None where nothing is in use."""
+    in_use = _in_use(registry, base, progress)
+    if in_use is None:
+        progress.say("Promoted: a first model from scratch has nothing to beat.")
+        return None
+    verdict = compare(
+        in_use,
+        open_adapter(registry, manifest.name, progress=progress),
+        corpus=corpus,
+        train=holdout.train,
+        held_out=holdout.held_out,
+        count=config.lines,
+        seed=config.seed,
+        budget=budget,
+        progress=progress,
+    )
+    registry.describe(manifest.model_copy(update={"verdict": verdict.to_dict()}))
+    progress.say(verdict.describe())
+    kept = "it is in use now" if verdict.is_better else f"it is not better on all counts, so {verdict.in_use} stays"
+    progress.say(f"{'Promoted' if verdict.is_better else 'Not promoted'}: {kept}.")
+    return verdict
+
+
+def _in_use(registry: AdapterRegistry, base: str, progress: Progress) -> Contender | None:
+    if registry.promoted is not None:
+        return open_adapter(registry, registry.promoted, progress=progress)
+    return None if base == SCRATCH else open_code_model(base, progress=progress)
+
+
+def _check(registry: AdapterRegistry, name: str, *, base: str, is_resumed: bool) -> None:
+    """Refuse before anything is loaded."""
+    check_name(name)
+    if name in registry.names() and not is_resumed:
+        raise ConfigError(
+            f"run {registry.run}",
+            got=f"adapter '{name}', which is there already",
+            expected="a new name",
+            remedy="Choose another --name",
+        )
+    wanted = None if base == SCRATCH else _lasting(base)
+    for each in registry.names():
+        other = registry.manifest(each).base
+        if other != wanted:
+            raise ConfigError(
+                f"run {registry.run}",
+                got=f"base '{base}'",
+                expected=f"'{other or SCRATCH}', as of its adapter '{each}'",
+                remedy="Choose another --out for another base",
+            )
+
+
+def _lasting(base: str) -> str:
+    """A name or path that also holds from another folder."""
+    path = Path(base).expanduser()
+    return str(path.resolve()) if path.exists() else base
+
+
+def _told(config: CodeTrainingConfig, state: TrainingState, holdout: Holdout) -> dict[str, object]:
+    done = {"steps": state.step, "tokens": state.tokens, "loss": round(state.loss, 4), "seconds": round(state.elapsed)}
+    files = {"files": len(holdout.train), "held_out": len(holdout.held_out), "held_out_by": holdout.kind}
+    return {**config.to_dict(), **done, **files}
