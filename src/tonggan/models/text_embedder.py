@@ -24,7 +24,7 @@ from tonggan.errors import ConfigError, DataError, MissingExtraError
 from tonggan.files import whole_file
 from tonggan.layers.precision import multiplies_in_bf16
 from tonggan.progress import Progress
-from tonggan.tokens import Arrays
+from tonggan.tokens import Arrays, Tokens
 
 if TYPE_CHECKING:
     import tokenizers
@@ -122,11 +122,26 @@ class TextEmbedder:
                 progress.update("embed", done=done, total=len(texts))
         return result
 
+    @torch.no_grad()
+    def embed_tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """For each text ``[T, D]``: the vectors of its tokens, each of length 1, without what opens and closes it."""
+        ids = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))]
+        result: list[NDArray[np.float32]] = [np.empty((0, self.dim), dtype=np.float32)] * len(ids)
+        for rows in _alike(ids):
+            hidden = self._hidden(_pad([ids[row] for row in rows])).values.float()
+            vectors = torch.nn.functional.normalize(hidden, dim=-1).cpu().numpy()
+            for row, found in zip(rows, vectors, strict=True):
+                result[row] = found[1 : len(ids[row]) - 1]
+        return result
+
     def vectors(self, arrays: Arrays) -> Tensor:
         """Vectors ``[B, D]`` of token ids, through which gradients pass."""
+        return torch.nn.functional.normalize(self._hidden(arrays).mean().float(), dim=-1)
+
+    def _hidden(self, arrays: Arrays) -> Tokens:
         with torch.autocast(arrays.values.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            tokens = self.encoder(arrays)
-        return torch.nn.functional.normalize(tokens.mean().float(), dim=-1)
+            tokens: Tokens = self.encoder(arrays)
+        return tokens
 
     def save(self, folder: Path) -> None:
         """Write what ``load`` and sentence-transformers read.

@@ -1,0 +1,277 @@
+"""The index of one repository: what it holds is refreshed file by file, and found by words, meaning and symbols.
+
+It works without an embedder too, then by words and symbols alone. Questions in Chinese find what comments, documents
+and commits say in Chinese, and names that they quote; the embedder shipped by default reads English only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tonggan.codelm.search.ranking import RERANKED, expanded, fused, reranked
+from tonggan.codelm.search.reasons import Reason, reasons_for
+from tonggan.codelm.search.refreshing import Refreshed, Refreshing
+from tonggan.codelm.search.unit_rows import name_in, text_to_embed, unit_of
+from tonggan.codelm.units import Unit, UnitKind
+from tonggan.codelm.words import code_words, question_words, symbol_of, symbols_in, written_as
+from tonggan.data.places import cache_folder
+from tonggan.errors import DataError
+from tonggan.models.text_embedder import TextEmbedder
+from tonggan.progress import Progress
+from tonggan.retrieval.row import Row, Where
+from tonggan.retrieval.store import Store
+
+_CANDIDATES = 100  # that words and meaning each propose
+_WORDS_VERSION = "code-words-1"
+_MOST_WORDS = 64  # of a text that others are compared with
+_DEFINITIONS: tuple[UnitKind, ...] = ("function", "class")
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A unit that was found.
+
+    Attributes:
+        unit: what was found, as it was when it was indexed.
+        score: comparable within one answer only.
+        reasons: why, the weightiest first.
+    """
+
+    unit: Unit
+    score: float
+    reasons: tuple[Reason, ...]
+
+
+class CodeIndex:
+    """The index of the repository at ``root``; any number of processes may read it while one refreshes it."""
+
+    def __init__(self, root: Path, store: Store, *, embedder: TextEmbedder | None) -> None:
+        self.root = root
+        self._store = store
+        self._embedder = embedder
+
+    @classmethod
+    def open(cls, root: Path, *, folder: Path | None = None, embedder: TextEmbedder | None = None) -> CodeIndex:
+        """The index as it was last refreshed; an empty one if it never was.
+
+        Args:
+            root: of the repository, or any folder with code.
+            folder: where the index is kept; by default a folder of its own in the cache.
+            embedder: makes vectors of units and questions. Another one than last time makes all vectors anew.
+
+        Raises:
+            CacheError: the folder cannot be used.
+            DataError: there is no folder at ``root``.
+            MissingExtraError: tantivy, or with an embedder faiss, is not installed.
+        """
+        root = root.expanduser().resolve()
+        if not root.is_dir():
+            raise DataError(f"folder {root}", got="no such folder", expected="a repository", remedy="Check the path")
+        store = Store.open(
+            folder or index_folder(root),
+            analyze=code_words,
+            dim=embedder.dim if embedder else None,
+            version=_WORDS_VERSION,
+            vector_version=embedder.version if embedder else "",
+        )
+        return cls(root, store, embedder=embedder)
+
+    def close(self) -> None:
+        """Free the files."""
+        self._store.close()
+
+    def refresh(self, *, overlays: Mapping[str, str] | None = None, progress: Progress | None = None) -> Refreshed:
+        """Bring the index to what the files are now. Only what changed is read; killed, it goes on where it was.
+
+        Words and symbols of all files come first and can be searched at once; vectors follow.
+
+        Args:
+            overlays: texts that are not saved yet, by the file's path relative to the root. They are searched instead
+                of what is on disk until a refresh does not name them any more.
+            progress: told how far it is.
+
+        Raises:
+            DataError: the root is gone.
+            MissingExtraError: tree-sitter, or jieba for Chinese comments, is not installed.
+            StoreBusyError: another process refreshes this index.
+        """
+        work = Refreshing(self.root, self._store, embedder=self._embedder, progress=progress or Progress())
+        return work.run(overlays or {})
+
+    def count(self) -> dict[str, int]:
+        """How many units of each kind there are."""
+        from tonggan.codelm.units import UNIT_KINDS
+
+        return {kind: self._store.count({"kind": kind}) for kind in UNIT_KINDS}
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        language: str | None = None,
+        kinds: Collection[UnitKind] | None = None,
+        ranking: Literal["words", "vectors", "hybrid", "reranked"] = "reranked",
+    ) -> list[Hit]:
+        """The units that answer ``query`` best.
+
+        Args:
+            query: words in plain language, names, or both.
+            limit: how many at most.
+            language: only units of this language, as ``language_of`` names it.
+            kinds: only units of these kinds.
+            ranking: by words alone, by vectors alone, by both and symbols, or by these with the best compared word by
+                word. Without an embedder it is by words and symbols in any case.
+
+        Raises:
+            DataError: the query is empty.
+        """
+        if not query.strip():
+            raise DataError("a search", got="an empty query", expected="words", remedy="Say what is sought")
+        where = _where(language, kinds)
+        words = question_words(query)
+        others = written_as(words)
+        scores = self._scores(query, words=words, others=others, where=where, ranking=ranking)
+        if ranking == "reranked" and self._embedder is not None and scores:
+            texts = {row.key: text_to_embed(row) for row in self._store.rows(list(scores)[:RERANKED])}
+            scores = reranked(scores, texts, question=query, embedder=self._embedder)
+        return self._hits(scores, limit=limit, words={*words, *others}, question=query)
+
+    def similar(self, path: str, line: int, *, limit: int = 10) -> list[Hit]:
+        """Units like the function, class or section around a line; that unit, and what it holds or is in, left out.
+
+        Args:
+            path: of the file, relative to the root, with ``/``.
+            line: from 1.
+            limit: how many at most.
+
+        Raises:
+            DataError: the index has no such file, or the file no such line.
+        """
+        rows = self._store.rows(self._store.keys({"group": path}))
+        around = [row for row in rows if _holds(row, line)]
+        if not around:
+            raise DataError(
+                f"line {line} of {path}",
+                got="no unit of the index there",
+                expected="a line of an indexed file, given relative to the root",
+                remedy="Check path and line, or refresh the index",
+            )
+        innermost = min(around, key=lambda row: unit_of(row).end_line - unit_of(row).start_line)
+        unit = unit_of(innermost)
+        related = {row.key for row in rows if _overlap(unit_of(row), unit)}
+        return self._similar(unit.text, limit=limit, excluded=related, kinds=(unit.kind,))
+
+    def similar_text(self, text: str, *, limit: int = 10, exclude: str | None = None) -> list[Hit]:
+        """Functions and classes like ``text``, a piece of code.
+
+        Args:
+            text: to compare with.
+            limit: how many at most.
+            exclude: a file, relative to the root, whose units are left out.
+        """
+        excluded = set(self._store.keys({"group": exclude})) if exclude else set()
+        return self._similar(text, limit=limit, excluded=excluded, kinds=_DEFINITIONS)
+
+    def symbols(self, query: str, *, limit: int = 50) -> list[Unit]:
+        """Functions and classes whose names are ``query``, begin with it or hold it, however they are spelled."""
+        wanted = symbol_of(query)
+        likenesses = {
+            key: _likeness(symbol_of(name_in(key)), wanted) for key in self._store.keys({"kind": _DEFINITIONS})
+        }
+        found = sorted((likeness, key) for key, likeness in likenesses.items() if likeness is not None)
+        return [unit_of(row) for row in self._store.rows(key for _, key in found[:limit])]
+
+    def definitions(self, name: str) -> list[Unit]:
+        """The functions and classes of exactly this name; with dots, of this end of their qualified name."""
+        last = name.rpartition(".")[2]
+        found = self._store.search_words(
+            code_words(last), limit=_CANDIDATES, where={"kind": _DEFINITIONS, "name": last}
+        )
+        units = [unit_of(row) for row in self._store.rows(found)]
+        exact = [unit for unit in units if f".{unit.qualified_name}".endswith(f".{name}")]
+        return sorted(exact, key=lambda unit: (unit.path, unit.start_line))
+
+    def units_in(self, path: str) -> list[Unit]:
+        """The units of one file, in the order of their lines."""
+        units = [unit_of(row) for row in self._store.rows(self._store.keys({"group": path}))]
+        return sorted(units, key=lambda unit: (unit.start_line, -unit.end_line))
+
+    def _scores(
+        self, query: str, *, words: Sequence[str], others: Sequence[str], where: Where, ranking: str
+    ) -> dict[str, float]:
+        by_words: dict[str, float] = {}
+        symbols: dict[str, float] = {}
+        if ranking != "vectors" or self._embedder is None:
+            by_words = self._store.search_words(expanded(words, others), limit=_CANDIDATES, where=where)
+            named: Where = {**where, "kind": where.get("kind", _DEFINITIONS), "symbol": symbols_in(query)}
+            symbols = self._store.search_words(code_words(query), limit=_CANDIDATES, where=named)
+            symbols = {key: score for key, score in symbols.items() if ranking != "words"}
+        if self._embedder is None or ranking == "words":
+            return fused(words=by_words, meaning=None, symbols=symbols)
+        (vector,) = self._embedder.embed([query])
+        meaning = self._store.search_vectors(vector, limit=_CANDIDATES, where=where or None)
+        keys, vectors = self._store.vectors_of({*by_words, *symbols} - meaning.keys())
+        meaning |= dict(zip(keys, (vectors @ vector).tolist(), strict=True))
+        return fused(words=by_words, meaning=meaning, symbols=symbols)
+
+    def _similar(self, text: str, *, limit: int, excluded: Collection[str], kinds: Collection[UnitKind]) -> list[Hit]:
+        where: Where = {"kind": kinds}
+        wanted = limit + len(excluded)
+        words = list(dict.fromkeys(code_words(text)))[-_MOST_WORDS:]
+        by_words = self._store.search_words(words, limit=max(wanted, _CANDIDATES), where=where) if words else {}
+        meaning = None
+        if self._embedder is not None:
+            (vector,) = self._embedder.embed([text])
+            meaning = self._store.search_vectors(vector, limit=max(wanted, _CANDIDATES), where=where)
+            keys, vectors = self._store.vectors_of(by_words.keys() - meaning.keys())
+            meaning |= dict(zip(keys, (vectors @ vector).tolist(), strict=True))
+        scores = fused(words=by_words, meaning=meaning, symbols={})
+        kept = {key: score for key, score in scores.items() if key not in excluded}
+        return self._hits(kept, limit=limit, words=set(words), question=None)
+
+    def _hits(
+        self, scores: Mapping[str, float], *, limit: int, words: Collection[str], question: str | None
+    ) -> list[Hit]:
+        rows = self._store.rows(list(scores)[: max(limit, 0)])
+        symbols = set(symbols_in(question)) if question else set()
+        return [
+            Hit(unit, scores[row.key], reasons_for(unit, words=words, symbols=symbols)) for row, unit in _units(rows)
+        ]
+
+
+def index_folder(root: Path) -> Path:
+    """Where the index of ``root`` is kept by default."""
+    return cache_folder() / "code" / hashlib.sha256(str(root).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _units(rows: Iterable[Row]) -> Iterable[tuple[Row, Unit]]:
+    return ((row, unit_of(row)) for row in rows)
+
+
+def _where(language: str | None, kinds: Collection[UnitKind] | None) -> Where:
+    where: dict[str, str | list[str]] = {}
+    if language is not None:
+        where["language"] = language
+    if kinds is not None:
+        where["kind"] = list(kinds)
+    return where
+
+
+def _holds(row: Row, line: int) -> bool:
+    unit = unit_of(row)
+    return unit.start_line <= line <= unit.end_line
+
+
+def _overlap(one: Unit, other: Unit) -> bool:
+    return one.start_line <= other.end_line and other.start_line <= one.end_line
+
+
+def _likeness(symbol: str, wanted: str) -> tuple[int, int] | None:
+    """Sorts names: the same one first, then such that begin with what is wanted, then such that hold it, else None."""
+    place = symbol.find(wanted) if wanted else -1
+    return None if place < 0 else (0 if symbol == wanted else 1 if place == 0 else 2, len(symbol))

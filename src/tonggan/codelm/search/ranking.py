@@ -1,0 +1,73 @@
+"""How the evidence for a unit becomes one score. It searches nothing; the weights were chosen by measurement.
+
+Chosen on CoSQA dev and on docstrings of installed packages, of which nothing was trained on: see
+benchmarks/code_search.py for what each part brings, and for what was tried and left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonggan.models.text_embedder import TextEmbedder
+
+RERANKED = 30
+"""The units at the top that are compared with the question word by word."""
+
+_WORDS, _SYMBOL, _WORD_BY_WORD = 0.1, 0.15, 0.5  # beside the cosine of the vectors
+_WORD_COPIES = 5  # so that a word that was asked for weighs five times what another way to write it does
+
+
+def expanded(words: Sequence[str], others: Sequence[str]) -> list[str]:
+    """The tokens to search by: what was asked for, and more softly how else it is written."""
+    return [*list(words) * _WORD_COPIES, *others]
+
+
+def fused(
+    *, words: Mapping[str, float], meaning: Mapping[str, float] | None, symbols: Mapping[str, float]
+) -> dict[str, float]:
+    """Units by their score, best first.
+
+    Args:
+        words: BM25 of the units that share words with the question.
+        meaning: cosines of all units that are in any of the three; None where there is no embedder.
+        symbols: units that the question names.
+    """
+    best = max(words.values(), default=1.0)
+    total: dict[str, float] = {}
+    for key in {**(meaning or {}), **words, **symbols}:
+        said = words.get(key, 0.0) / best
+        named = _SYMBOL * (key in symbols)
+        total[key] = said + named if meaning is None else meaning.get(key, 0.0) + _WORDS * said + named
+    return dict(sorted(total.items(), key=lambda item: -item[1]))
+
+
+def reranked(
+    scores: Mapping[str, float], texts: Mapping[str, str], *, question: str, embedder: TextEmbedder
+) -> dict[str, float]:
+    """The top of ``scores`` in a new order: each token of the question looks for its like in the unit.
+
+    The mean over the question's tokens of the best cosine with a token of the unit, as ColBERT compares (Khattab &
+    Zaharia 2020), here with the token vectors of the bi-encoder itself.
+
+    Args:
+        scores: as ``fused`` gives them.
+        texts: of the units to compare, the first ``RERANKED`` of ``scores``.
+        question: as it was asked.
+        embedder: that made the cosines in ``scores``.
+    """
+    asked, *compared = embedder.embed_tokens([question, *texts.values()])
+    total = {
+        key: scores[key] + _WORD_BY_WORD * _max_similarity(asked, found)
+        for key, found in zip(texts, compared, strict=True)
+    }
+    top = dict(sorted(total.items(), key=lambda item: -item[1]))
+    return top | {key: score for key, score in scores.items() if key not in top}
+
+
+def _max_similarity(asked: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    if not len(asked) or not len(found):
+        return 0.0
+    return float((asked @ found.T).max(axis=1).mean())

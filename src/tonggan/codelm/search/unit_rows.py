@@ -1,0 +1,68 @@
+"""Units as rows of the store, and back. It decides what of a unit is searched by words and by meaning."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+from tonggan.codelm.units import Unit, UnitKind
+from tonggan.codelm.words import symbol_of
+from tonggan.retrieval.row import Row, Value
+
+_END_OF_TEXT = "\x00"  # between what is shown of a unit and what is only searched
+_NAME_WEIGHT, _DOCSTRING_WEIGHT = 2, 1  # how often they are said besides once in the text
+
+
+def rows_of(units: Iterable[Unit], *, group: str, content_hash: str) -> Iterator[Row]:
+    """The rows of one file or commit. Equal names in it are told apart by their number."""
+    seen: Counter[str] = Counter()
+    for unit in units:
+        name = f"{group}#{unit.kind}#{unit.qualified_name}"
+        seen[name] += 1
+        names = " ".join([unit.name] * _NAME_WEIGHT)
+        docstrings = "\n".join([unit.docstring] * _DOCSTRING_WEIGHT)
+        text = f"{unit.text}{_END_OF_TEXT}{names}\n{unit.path}\n{docstrings}"
+        fields: dict[str, Value] = {
+            "kind": unit.kind,
+            "name": unit.name,
+            "symbol": symbol_of(unit.name),
+            "qualified_name": unit.qualified_name,
+            "path": unit.path,
+            "start_line": unit.start_line,
+            "end_line": unit.end_line,
+            "docstring": unit.docstring,
+            "signature": unit.signature,
+            "language": unit.language or "",
+        }
+        yield Row(f"{name}#{seen[name]}", group, content_hash, text, fields)
+
+
+def unit_of(row: Row) -> Unit:
+    """The unit that ``rows_of`` made ``row`` of."""
+    fields = cast("dict[str, Any]", row.fields)
+    return Unit(
+        kind=cast("UnitKind", fields["kind"]),
+        name=fields["name"],
+        qualified_name=fields["qualified_name"],
+        path=fields["path"],
+        start_line=fields["start_line"],
+        end_line=fields["end_line"],
+        text=row.text.partition(_END_OF_TEXT)[0],
+        docstring=fields["docstring"],
+        signature=fields["signature"],
+        language=fields["language"] or None,
+    )
+
+
+def name_in(key: str) -> str:
+    """The name of the unit whose row has this key."""
+    return key.rsplit("#", 2)[1].rpartition(".")[2]
+
+
+def text_to_embed(row: Row) -> str:
+    """What the vector of ``row`` is made of: the whole unit, as it stands in the file.
+
+    A name and a docstring alone, the code without its docstring, and means over such views were all worse.
+    """
+    return row.text.partition(_END_OF_TEXT)[0]

@@ -1,0 +1,119 @@
+"""The words of code and of questions about it: identifiers taken apart, stemmed, and kept whole beside.
+
+``readJSONFile`` gives read, json, file and readjsonfile. Chinese is cut into words where it stands in comments, strings
+and questions. Nothing here is learned from the code that is read; the abbreviations are those that programmers share.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterator
+from functools import cache, lru_cache
+
+from tonggan.retrieval.analyze import analyze
+
+_RUN = re.compile(r"\w+")
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_MAX_IDENTIFIER = 80  # longer ones are data
+
+# Words of questions that say nothing of the code that is sought.
+_EMPTY = """
+    a an and are as at be by can code do does for from function get given how i if in into is it its me method my
+    of on or our should that the then there this to use used using want was way we what when where which who why
+    will with you your
+"""
+# How a word of a question is written in code.
+_WRITTEN = """
+    absolute abs | argument arg param | array arr list | average mean | boolean bool | calculate compute
+    | character char | check is has | combine merge join concat | compare cmp eq | concatenate concat join
+    | configuration config cfg | connection conn connect | convert cast | count num | create make new
+    | current cur | database db | dataframe df pandas | delete remove del | dictionary dict | directory dir folder
+    | display show print | distinct unique | duplicate unique | environment env | error exception | execute exec run
+    | exist exists | folder dir | function func fn | image img | index idx | initialize init | integer int
+    | key dict | length len size | load read | lowercase lower | matrix mat | maximum max | mean average | merge join
+    | message msg | minimum min | number num count | numpy np | object obj | parameter param arg | password passwd
+    | plot figure | previous prev | print show | random rand | read load | regex re pattern | remove delete strip
+    | request http url | save write dump | sorted sort order | string str text | temporary tmp temp | text str
+    | timestamp time | total sum | uppercase upper | validate check | value val | variable var | vector vec
+    | whitespace space strip | write save dump
+"""
+
+
+def code_words(text: str) -> list[str]:
+    """The words of code or of prose, in order, as the index of words takes them.
+
+    Raises:
+        MissingExtraError: tantivy, or jieba for Chinese text, is not installed.
+    """
+    return list(_words(text))
+
+
+def question_words(text: str) -> list[str]:
+    """The words of a question without those that say nothing; all of them where none would be left."""
+    empty = _EMPTY.split()
+    said = " ".join(word for word in re.split(r"\s+", text) if word.lower().strip("?!.,") not in empty)
+    return code_words(said) or code_words(text)
+
+
+def written_as(words: list[str]) -> list[str]:
+    """How else programmers write ``words``: dict for dictionary, idx for index. Those given are not among them."""
+    known = _written()
+    return list(dict.fromkeys(other for word in words for other in known.get(word, ()) if other not in words))
+
+
+def split_identifier(name: str) -> list[str]:
+    """The parts of an identifier, lower case: ``parseHTTPDate2`` gives parse, http, date, 2."""
+    return [part.lower() for part in _PART.findall(name)]
+
+
+def symbol_of(name: str) -> str:
+    """What spellings of one name have in common: ``parse_date``, ``parseDate`` and ``ParseDate`` are parsedate."""
+    return "".join(split_identifier(name)) or name.lower()
+
+
+def symbols_in(question: str, *, longest: int = 5) -> list[str]:
+    """The symbols that a question may name: each run of its words joined, the longest first."""
+    parts = [part for run in _RUN.findall(question) for part in split_identifier(run)]
+    runs = {
+        (length, "".join(parts[start : start + length]))
+        for length in range(1, longest + 1)
+        for start in range(len(parts) - length + 1)
+    }
+    return [symbol for _, symbol in sorted(runs, key=lambda run: (-run[0], run[1]))]
+
+
+def places_of(words: Collection[str], text: str) -> Iterator[tuple[int, int, str]]:
+    """Where ``text`` holds one of ``words`` (as ``code_words`` gives them): start, end and the word."""
+    for run in _RUN.finditer(text):
+        for part in _PART.finditer(run[0]) if run[0].isascii() else [re.match(".*", run[0])]:
+            assert part is not None
+            for word in code_words(part[0]):
+                if word in words:
+                    yield run.start() + part.start(), run.start() + part.end(), word
+                    break
+
+
+def _words(text: str) -> Iterator[str]:
+    for run in _RUN.findall(unicodedata.normalize("NFKC", text)):
+        if not run.isascii():
+            yield from analyze(run)
+            continue
+        if len(run) > _MAX_IDENTIFIER:
+            continue
+        parts = split_identifier(run)
+        for part in parts:
+            yield from _stem(part)
+        if len(parts) > 1:
+            yield "".join(parts)
+
+
+@lru_cache(100_000)
+def _stem(word: str) -> tuple[str, ...]:
+    return tuple(analyze(word))
+
+
+@cache
+def _written() -> dict[str, tuple[str, ...]]:
+    rows = (row.split() for row in _WRITTEN.split("|"))
+    return {_stem(word)[0]: tuple(other for form in forms for other in _stem(form)) for word, *forms in rows}
