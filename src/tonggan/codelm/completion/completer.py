@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-import math
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 
-import torch
-
+from tonggan.codelm.completion.cache import SuggestionCache
+from tonggan.codelm.completion.candidates import CandidateWriter, Place
 from tonggan.codelm.completion.config import CompletionConfig
-from tonggan.codelm.completion.document import Document, Suggestion
+from tonggan.codelm.completion.context import ContextFinder
+from tonggan.codelm.completion.document import Document, Snippet, Suggestion
+from tonggan.codelm.completion.modules import Modules
+from tonggan.codelm.completion.prompt import PromptWriter
+from tonggan.codelm.completion.stops import extent_of
+from tonggan.codelm.completion.syntax import Syntax
+from tonggan.codelm.languages import has_grammar
 from tonggan.codelm.workspace import Workspace
 from tonggan.language.infill import InfillTokens
 from tonggan.language.model import LanguageModel
-from tonggan.language.prompt import Prompt
-from tonggan.language.settings import GenerationConfig
 
-_CHARACTERS_OF_A_TOKEN = 3
+_SAME_PLACE = 6  # lines that the cursor may move until other snippets are looked for
 
 
 class Completer:
-    """Suggests what comes at a cursor.
+    """Suggests what comes at a cursor. Threads may use it at the same time; they take turns.
 
     Args:
         model: writes code.
         workspace: the files around.
         config: how.
         infill: control tokens of a model that was trained to fill in; None for one that only continues.
+
+    Attributes:
+        threshold: suggestions of less confidence are not shown; the config's until it is set.
     """
 
     def __init__(
@@ -39,7 +47,15 @@ class Completer:
         self.model = model
         self.workspace = workspace
         self.config = config or CompletionConfig()
-        self.infill = infill
+        self.threshold = self.config.threshold
+        modules = Modules(workspace)
+        self._context = ContextFinder(workspace, modules)
+        self._prompts = PromptWriter(model.tokenizer, infill=infill, budget=self._budget())
+        self._candidates = CandidateWriter(model, config=self.config, modules=modules, can_infill=infill is not None)
+        self._cache = SuggestionCache()
+        self._syntax: Syntax | None = None
+        self._found: tuple[Document, int, list[Snippet]] | None = None  # snippets, and the line they are for
+        self._turn = threading.Lock()
 
     def complete(
         self,
@@ -54,19 +70,84 @@ class Completer:
         Args:
             document: what is edited.
             offset: of the cursor, in characters.
-            cancelled: asked after every token.
+            cancelled: asked before every token.
             selected: what an open list of proposals would write at the cursor; a suggestion begins with it.
+
+        Raises:
+            MissingExtraError: tree-sitter is not installed.
         """
-        before = document.text[:offset] + (selected or "")
-        ids = self.model.tokenizer.encode(before[-self.config.context_tokens * _CHARACTERS_OF_A_TOKEN :])
-        settings = GenerationConfig(max_tokens=self.config.max_line_tokens, stop=["\n"], logprobs=0, lookup=4)
-        text, logprobs = "", []
-        for piece in self.model.stream(Prompt((torch.tensor(ids),)), settings, cancelled=cancelled):
-            text += piece.text
-            logprobs += [each.logprob for each in piece.logprobs]
-            if cancelled():
+        selected = selected or ""
+        before, after = document.text[:offset] + selected, document.text[offset:]
+        known = self._cache.get(document.path, before=before, after=after)
+        if known is None:
+            with self._turn:
+                if cancelled():
+                    return []
+                known = self._suggest(document, before, after, cancelled)
+            if known is None:
                 return []
-        if not text.strip():
+            self._cache.put(document.path, before=before, after=after, suggestions=known)
+        shown = [each for each in known if each.confidence >= self.threshold]
+        if not selected:
+            return shown
+        moved = len(selected)
+        return [
+            replace(each, text=selected + each.text, start=each.start - moved, end=each.end - moved) for each in shown
+        ]
+
+    def _suggest(
+        self, document: Document, before: str, after: str, cancelled: Callable[[], bool]
+    ) -> list[Suggestion] | None:
+        """All that was written and passed, whatever its confidence; None once ``cancelled`` answers True."""
+        newline = "\r\n" if "\r\n" in document.text else "\n"
+        plain_before, plain_after = before.replace("\r\n", "\n"), after.replace("\r\n", "\n")
+        text, offset = plain_before + plain_after, len(plain_before)
+        plain = replace(document, text=text)
+        if has_grammar(document.language):
+            self._syntax = Syntax.of(text, document.language, former=self._syntax)
+        else:
+            self._syntax = None
+        extent = extent_of(
+            text, offset, language=document.language, multiline=self.config.multiline, syntax=self._syntax
+        )
+        snippets = self._snippets(plain, offset)
+        prompt = self._prompts.write(
+            plain,
+            offset,
+            name=self.workspace.name_of(document.path),
+            snippets=snippets,
+            names=[self.workspace.name_of(snippet.path) for snippet in snippets],
+        )
+        place = Place(plain, plain_before, plain_after, extent, self._syntax)
+        candidates = self._candidates.write(prompt, place, cancelled=cancelled)
+        if candidates is None:
+            return None
+        return [
+            Suggestion(
+                candidate.text.replace("\n", newline),
+                len(before),
+                len(before) + candidate.eaten,
+                candidate.confidence,
+                prompt.snippets,
+                candidate.notes,
+            )
+            for candidate in candidates
+        ]
+
+    def _snippets(self, document: Document, offset: int) -> list[Snippet]:
+        """Those found before while the cursor stays near: what the model has read of them is read."""
+        if not self.config.use_retrieval:
             return []
-        confidence = math.exp(sum(logprobs) / len(logprobs))
-        return [Suggestion((selected or "") + text, offset, offset, confidence)]
+        line = document.text.count("\n", 0, offset)
+        if self._found is not None:
+            known, known_line, snippets = self._found
+            if known.path == document.path and abs(known_line - line) < _SAME_PLACE:
+                return snippets
+        snippets = self._context.find(document, offset, syntax=self._syntax)
+        self._found = (document, line, snippets)
+        return snippets
+
+    def _budget(self) -> int:
+        """Tokens to read; the context has to have room for what is written."""
+        room = max(self.config.max_line_tokens, self.config.max_block_tokens) + 32
+        return max(16, min(self.config.context_tokens, self.model.max_length - room))
