@@ -107,11 +107,6 @@ def test_echo_before_what_follows(complete):
     assert complete(language_model().prompt(TEXT).ids, echo=True).choices[0].text == choice.text
 
 
-def test_a_suffix_needs_a_model_that_fills_in(complete):
-    with pytest.raises(openai.BadRequestError, match="this model has no fill-in-the-middle tokens"):
-        complete(suffix=" the mat")
-
-
 def test_fill_in_the_middle():
     plain = Tokenizer.train(SENTENCES, vocab_size=290)
     library = tokenizers.Tokenizer.from_str(plain.state()["tokenizer"])

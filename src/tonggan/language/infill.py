@@ -6,14 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from tonggan.language.tokenizer import Tokenizer
+from typing import Protocol
 
 # Names of the three control tokens: Qwen's, and StarCoder's, which most others took over.
 _NAMES = (
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
     ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
 )
+
+
+class _Encoder(Protocol):
+    """A tokenizer, or a model of any engine."""
+
+    def encode(self, text: str, *, special: bool = ...) -> list[int]: ...
 
 
 @dataclass(frozen=True)
@@ -31,16 +36,16 @@ class InfillTokens:
     middle: int
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, *, names: Sequence[str] | None = None) -> InfillTokens | None:
+    def of(cls, tokenizer: _Encoder, *, names: Sequence[str] | None = None) -> InfillTokens | None:
         """Those of a vocabulary; None where it has none.
 
         Args:
-            tokenizer: of a model that was trained to fill in.
+            tokenizer: of a model that was trained to fill in, or the model itself.
             names: of the tokens for prefix, suffix and middle; by default those that are known.
         """
         for three in _NAMES if names is None else (names,):
             ids = [tokenizer.encode(name, special=True) for name in three]
-            if all(len(each) == 1 and not tokenizer.bytes_of(each[0]) for each in ids):
+            if all(len(each) == 1 and each != tokenizer.encode(name) for each, name in zip(ids, three, strict=True)):
                 return cls(*(each[0] for each in ids))
         return None
 

@@ -151,7 +151,7 @@ class LlamaCppModel(TextModel):
             parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = self._num_threads
         return parameters
 
-    def _encode(self, text: str, *, start: bool = False, special: bool = False) -> list[int]:
+    def encode(self, text: str, *, start: bool = False, special: bool = False) -> list[int]:
         return self._server.tokenize(text, start=start, special=special)
 
     def _chat_template(self) -> ChatTemplate:

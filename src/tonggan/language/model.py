@@ -139,7 +139,7 @@ class LanguageModel(TextModel):
             result[batch] = Tokens(hidden, mask.to(hidden.device)).mean().cpu()
         return result
 
-    def _encode(self, text: str, *, start: bool = False, special: bool = False) -> list[int]:
+    def encode(self, text: str, *, start: bool = False, special: bool = False) -> list[int]:
         opening = [self.tokenizer.start] if start and self.tokenizer.start is not None else []
         return opening + self.tokenizer.encode(text, special=special)
 

@@ -26,7 +26,7 @@ class TextModel(ABC):
     reads = "this model"
 
     @abstractmethod
-    def _encode(self, text: str, *, start: bool = False, special: bool = False) -> list[int]:
+    def encode(self, text: str, *, start: bool = False, special: bool = False) -> list[int]:
         """Token ids; ``start`` adds what a text begins with, ``special`` reads control tokens where they are named."""
 
     @abstractmethod
@@ -39,7 +39,7 @@ class TextModel(ABC):
         Raises:
             DataError: nothing to continue, or a message with more than text.
         """
-        ids = self._encode(text, start=True) if isinstance(text, str) else self._conversation(text)
+        ids = self.encode(text, start=True) if isinstance(text, str) else self._conversation(text)
         if not ids:
             raise DataError(
                 f"prompt for {self.name}", got="no text", expected="at least one token", remedy="Write something"
@@ -50,9 +50,9 @@ class TextModel(ABC):
         ids: list[int] = []
         for piece in self._chat_template().split(messages):
             if isinstance(piece, str):
-                ids += self._encode(piece, special=True)
+                ids += self.encode(piece, special=True)
             elif isinstance(piece, TextPart):
-                ids += self._encode(piece.text)
+                ids += self.encode(piece.text)
             else:
                 raise DataError(
                     f"message for {self.name}",

@@ -14,7 +14,7 @@ from tonggan.serving.context import Context
 from tonggan.serving.failures import error_body, failure_of
 from tonggan.serving.guard import Guard
 from tonggan.serving.metrics import Meter, Metrics
-from tonggan.serving.routes import chat, completions, embeddings, predict, status
+from tonggan.serving.routes import chat, completions, embeddings, infill, predict, status
 from tonggan.serving.services import Service
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def create_app(services: Sequence[Service], *, config: ServerConfig, keys: Keys,
 
     # The pages that describe the API would load their scripts from elsewhere; /openapi.json holds the same.
     app = FastAPI(title="Tonggan", version=version("tonggan"), lifespan=lifespan, docs_url=None, redoc_url=None)
-    for route in (status, chat, completions, embeddings, predict):
+    for route in (status, chat, completions, infill, embeddings, predict):
         route.register(app, context)
     _register_failures(app)
     app.add_middleware(Guard, keys=keys, max_bytes=config.max_bytes, loopback_only=loopback_only)

@@ -45,12 +45,14 @@ class Context:
             )
         return self.services[name]
 
-    def texts(self, name: str) -> TextService:
-        """The model called ``name`` that writes texts.
+    def texts(self, name: str | None) -> TextService:
+        """The model called ``name`` that writes texts; the first one where no name is given.
 
         Raises:
             RefusedError: there is no such model, or it writes none.
         """
+        if name is None:
+            name = next((each for each, service in self.services.items() if service.texts is not None), "")
         texts = self.service(name).texts
         if texts is None:
             raise _cannot(name, "writes texts", remedy="This model predicts: use /v1/predict or /v1/embeddings")

@@ -8,6 +8,7 @@ from typing import Any
 
 from tonggan.language.prompt import Generation, Piece
 from tonggan.language.settings import GenerationConfig
+from tonggan.serving.cut import Cut
 from tonggan.serving.job import Job
 
 
@@ -18,12 +19,21 @@ class Delivery:
         prompts: of the jobs, made by the model.
         settings: of the jobs.
         timeout: seconds that all of it may take.
+        cuts: of the jobs' texts, which may end them sooner than the model does; None for texts that need none.
 
     Must be made in the event loop that will read it.
     """
 
-    def __init__(self, prompts: Sequence[Any], *, settings: Sequence[GenerationConfig], timeout: float) -> None:
+    def __init__(
+        self,
+        prompts: Sequence[Any],
+        *,
+        settings: Sequence[GenerationConfig],
+        timeout: float,
+        cuts: Sequence[Cut] | None = None,
+    ) -> None:
         self._arrived: asyncio.Queue[tuple[int, Piece | Exception]] = asyncio.Queue()
+        self._cuts = cuts
         self.jobs = [
             Job(prompt, each, _receiver(index, self._arrived), timeout)
             for index, (prompt, each) in enumerate(zip(prompts, settings, strict=True))
@@ -35,13 +45,19 @@ class Delivery:
         Raises:
             TongganError: one job failed; the others are cancelled.
         """
-        going = len(self.jobs)
+        going = set(range(len(self.jobs)))
         while going:
             index, piece = await self._arrived.get()
+            if index not in going:
+                continue  # written before its writer heard that the text is over
             if isinstance(piece, Exception):
                 self.cancel()
                 raise piece
-            going -= piece.finish is not None
+            if self._cuts is not None:
+                piece = self._cuts[index](piece)
+            if piece.finish is not None:
+                going.remove(index)
+                self.jobs[index].cancel()
             yield index, piece
 
     async def whole(self) -> list[Generation]:

@@ -85,6 +85,44 @@ class CompletionRequest(_TextRequest):
     echo: bool = False
 
 
+class ExtraContext(BaseModel):
+    """A piece of another file, as plugins for llama.cpp send it."""
+
+    filename: str = ""
+    text: str
+
+
+class InfillRequest(BaseModel):
+    """``POST /infill`` and ``POST /completion`` as llama.cpp has them: names that this server has not are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    model: str | None = None
+    input_prefix: str = ""
+    input_suffix: str = ""
+    input_extra: list[ExtraContext] = Field(default_factory=list)
+    prompt: str = ""
+    n_predict: int = Field(default=-1, ge=-1)
+    n_indent: int = Field(default=0, ge=0)
+    t_max_predict_ms: int = Field(default=-1, ge=-1)
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    top_k: int = 0
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    repeat_penalty: float = Field(default=1.0, gt=0)
+    seed: int = -1
+    stop: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+    stream: bool = False
+    response_fields: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        return {name: value for name, value in data.items() if value is not None}
+
+
 class TextContent(_Request):
     """A text in a message."""
 

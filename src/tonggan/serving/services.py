@@ -19,6 +19,7 @@ from tonggan.runs.bundle import Bundle
 from tonggan.serving.batcher import Batcher
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.failures import RefusedError
+from tonggan.serving.infill import infill_prompt
 from tonggan.serving.rows import Row, RowModel
 from tonggan.serving.scheduler import Scheduler
 from tonggan.serving.streams import Streams
@@ -40,6 +41,7 @@ class TextService:
         self.model = model
         self.conversation = conversation or model.prompt
         self.tokenizer = model.tokenizer if isinstance(model, LanguageModel) else None
+        self.infill = InfillTokens.of(model)
         self.writer: Writer
         if isinstance(model, LanguageModel):
             self.writer = Scheduler(model, slots=config.slots, queue=config.queue, max_length=config.max_length)
@@ -54,23 +56,12 @@ class TextService:
             RefusedError: token ids that are none, or a model that cannot do it.
             DataError: nothing to continue.
         """
-        if self.tokenizer is None and (suffix is not None or not isinstance(prompt, str)):
-            raise self._lacks_tokenizer("suffix" if suffix is not None else "prompt", got="a suffix or token ids")
         if isinstance(prompt, str):
             if suffix is None:
                 return self.model.prompt(prompt)
-            assert self.tokenizer is not None
-            infill = InfillTokens.of(self.tokenizer)
-            if infill is None:
-                raise RefusedError(
-                    "suffix",
-                    got="a text that comes after",
-                    expected="none: this model has no fill-in-the-middle tokens",
-                    remedy="Leave suffix out, or serve a model that was trained to fill in",
-                    param="suffix",
-                )
-            parts = infill.psm(self.tokenizer.encode(prompt), self.tokenizer.encode(suffix))
-            return Prompt((torch.tensor(parts),))
+            return infill_prompt(self.model, prompt, suffix=suffix, infill=self.infill)
+        if self.tokenizer is None:
+            raise self._lacks_tokenizer("prompt", got="token ids")
         vocab_size = self.model.engine.vocab_size
         if not prompt or suffix is not None or not all(0 <= id_ < vocab_size for id_ in prompt):
             raise RefusedError(

@@ -13,6 +13,7 @@ from tonggan.errors import TongganError
 from tonggan.language.prompt import Piece
 from tonggan.language.settings import GenerationConfig
 from tonggan.serving.context import Context, unless_left
+from tonggan.serving.cut import Cut
 from tonggan.serving.delivery import Delivery
 from tonggan.serving.failures import failure_of
 from tonggan.serving.replies import usage
@@ -48,9 +49,17 @@ def settings_of(body: CompletionRequest | ChatRequest, **more: Any) -> list[Gene
 
 
 async def begin(
-    context: Context, texts: TextService, request: Any, *, prompts: Sequence[Any], settings: Sequence[GenerationConfig]
+    context: Context,
+    texts: TextService,
+    request: Any,
+    *,
+    prompts: Sequence[Any],
+    settings: Sequence[GenerationConfig],
+    cuts: Sequence[Cut] | None = None,
 ) -> Delivery:
     """Jobs for each prompt with each of ``settings``; their number is that of the prompt times their count, and on.
+
+    ``cuts`` are those of the jobs, where their texts need any.
 
     Raises:
         TongganError: they cannot be taken.
@@ -59,6 +68,7 @@ async def begin(
         [prompt for prompt in prompts for _ in settings],
         settings=[each for _ in prompts for each in settings],
         timeout=context.config.timeout,
+        cuts=cuts,
     )
     await context.begin(texts.writer, delivery, request)
     return delivery
@@ -96,6 +106,7 @@ async def events(
     opening: Sequence[dict[str, Any]],
     chunks: Callable[[int, Piece], Iterator[dict[str, Any]]],
     closing: Callable[[], Sequence[dict[str, Any]]],
+    end: str = "data: [DONE]\n\n",
 ) -> AsyncIterator[str]:
     """Server-sent events of an answer; ``delivery`` is None for one without a text to write.
 
@@ -107,6 +118,7 @@ async def events(
         opening: bodies that come first.
         chunks: bodies of the next piece of a job.
         closing: bodies that come when all jobs have ended.
+        end: the last line; OpenAI's by default.
 
     Raises:
         TongganError: what went wrong until then.
@@ -127,7 +139,7 @@ async def events(
                         yield _event(body)
             for body in closing():
                 yield _event(body)
-            yield "data: [DONE]\n\n"
+            yield end
         except TongganError as error:
             yield _event(failure_of(error)[1])
         except Exception as error:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tonggan.language.prompt import Generation, Piece
 from tonggan.serving.context import Context, unless_left
+from tonggan.serving.cut import Cut
+from tonggan.serving.failures import RefusedError
 from tonggan.serving.replies import Envelope, completion_logprobs
 from tonggan.serving.requests import CompletionRequest
 from tonggan.serving.services import TextService
@@ -30,13 +32,14 @@ def register(app: "FastAPI", context: Context) -> None:
         texts.writer.require_room(len(given) * body.n)
         if body.logprobs is not None:
             texts.require_tokens("logprobs")
+        cuts = _cuts(texts, body, given)
         settings = settings_of(body, max_tokens=max(1, body.max_tokens), logprobs=body.logprobs)
         prompts = await asyncio.to_thread(lambda: [texts.completion(each, suffix=body.suffix) for each in given])
         echoes = await _echoes(texts, body, given, prompts)
         tally = Tally(context, model=body.model, prompt_tokens=sum(prompt.length for prompt in prompts))
         delivery = None
         if body.max_tokens:
-            delivery = await begin(context, texts, request, prompts=prompts, settings=settings)
+            delivery = await begin(context, texts, request, prompts=prompts, settings=settings, cuts=cuts)
         answer = _Answer(body, texts, echoes, tally)
         if body.stream:
             stream = await events(
@@ -55,6 +58,22 @@ def _prompts(body: CompletionRequest) -> list[str | list[int]]:
     if all(isinstance(each, int) for each in body.prompt):
         return [[each for each in body.prompt if isinstance(each, int)]]
     return [each for each in body.prompt if not isinstance(each, int)]
+
+
+def _cuts(texts: TextService, body: CompletionRequest, given: Sequence[str | list[int]]) -> list[Cut] | None:
+    """Of each text to write, where a model that was not trained to fill in must not write on through the suffix."""
+    if not body.suffix or texts.infill is not None:
+        return None
+    if body.logprobs is not None:
+        raise RefusedError(
+            "logprobs",
+            got="together with suffix",
+            expected="one of the two: this model has no fill-in-the-middle tokens, so its text is cut by lines",
+            remedy="Leave one of them out",
+            param="logprobs",
+        )
+    lines = [each.rpartition("\n")[2] if isinstance(each, str) else "" for each in given]
+    return [Cut(line=line, suffix=body.suffix) for line in lines for _ in range(body.n)]
 
 
 async def _echoes(

@@ -1,0 +1,147 @@
+import json
+
+import httpx
+import openai
+import pytest
+import tokenizers
+
+from generation_scene import SENTENCES, engine, language_model
+from serving_scene import endless_model, serving
+from tonggan.language.infill import InfillTokens
+from tonggan.language.model import LanguageModel
+from tonggan.language.settings import GenerationConfig
+from tonggan.language.tokenizer import Tokenizer
+from tonggan.serving.infill import Extra, infill_prompt
+
+# What llama.vim sends for a cursor in the middle of a file.
+LLAMA_VIM = {
+    "input_prefix": "the cat\n",
+    "input_suffix": "the mat\nand the dog\n",
+    "input_extra": [{"text": "the dog sat", "time": 12.5, "filename": "dog.py"}],
+    "prompt": "sat on ",
+    "n_predict": 12,
+    "n_indent": 0,
+    "top_k": 40,
+    "top_p": 0.99,
+    "stream": False,
+    "samplers": ["top_k", "top_p", "infill"],
+    "cache_prompt": True,
+    "t_max_prompt_ms": 500,
+    "t_max_predict_ms": 1000,
+    "response_fields": ["content", "timings/prompt_n", "timings/predicted_ms", "truncated", "tokens_cached"],
+}
+
+
+def filling_model() -> LanguageModel:
+    """One with the control tokens, and weights that know nothing of them."""
+    library = tokenizers.Tokenizer.from_str(Tokenizer.train(SENTENCES, vocab_size=290).state()["tokenizer"])
+    library.add_special_tokens(["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"])
+    return LanguageModel(engine(), Tokenizer(library, start=1, ends=(2,)), name="tiny")
+
+
+@pytest.fixture(scope="module")
+def plain():
+    with serving(language_model()) as server:
+        yield server
+
+
+def post(server, path, body):
+    return httpx.post(f"{server.url}{path}", json=body, timeout=20)
+
+
+def test_infill_with_control_tokens_reads_what_the_model_was_trained_for():
+    model = filling_model()
+    infill = InfillTokens.of(model)
+    extra = [Extra("dog.py", "the dog sat")]
+    prompt = infill_prompt(model, "the cat\nsat on ", suffix=LLAMA_VIM["input_suffix"], infill=infill, extra=extra)
+    encode = model.tokenizer.encode
+    assert prompt.ids == [
+        *encode("# dog.py\nthe dog sat\n\n"), infill.prefix, *encode("the cat\nsat on "), infill.suffix,
+        *encode("the mat\nand the dog\n"), infill.middle,
+    ]  # fmt: skip
+    expected = model.generate([prompt], GenerationConfig(max_tokens=12, top_k=40, top_p=0.99))[0]
+    with serving(model) as server:
+        answer = post(server, "/infill", LLAMA_VIM).json()
+    assert answer["content"] == expected.text
+    assert answer["timings/prompt_n"] == prompt.length
+    assert set(answer) == {"content", "timings/prompt_n", "timings/predicted_ms", "truncated"}
+
+
+def test_infill_without_control_tokens_continues_the_prefix(plain):
+    body = {**LLAMA_VIM, "input_extra": [], "response_fields": []}
+    answer = post(plain, "/infill", body).json()
+    model = language_model()
+    whole = model.generate([model.prompt("the cat\nsat on ")], GenerationConfig(max_tokens=12))[0]
+    assert whole.text.startswith(answer["content"])
+    assert "\n" not in answer["content"]  # the rest of the line follows the gap
+    assert (answer["stop"], answer["model"]) == (True, "tiny")
+    assert answer["tokens_evaluated"] == len(model.prompt("the cat\nsat on ").ids)
+
+
+def test_infill_as_a_stream(plain):
+    body = {**LLAMA_VIM, "input_suffix": "", "response_fields": []}
+    whole = post(plain, "/infill", body).json()["content"]
+    lines = [line for line in post(plain, "/infill", {**body, "stream": True}).text.split("\n") if line]
+    events = [json.loads(line.removeprefix("data: ")) for line in lines]
+    assert "".join(event["content"] for event in events) == whole
+    assert [event["stop"] for event in events] == [False] * (len(events) - 1) + [True]
+
+
+def test_reading_ahead_writes_nothing(plain):
+    """llama.vim and llama.vscode let the server read the extra context before it is needed."""
+    body = {"input_extra": LLAMA_VIM["input_extra"], "n_predict": 0, "samplers": [], "cache_prompt": True}
+    assert post(plain, "/infill", body).json()["content"] == ""
+
+
+def test_a_gap_in_a_long_file_is_read_as_far_as_there_is_room(plain):
+    body = {
+        **LLAMA_VIM,
+        "input_prefix": "the cat sat\n" * 500,
+        "input_suffix": "the dog\n" * 500,
+        "response_fields": [],
+    }
+    answer = post(plain, "/infill", body)
+    assert answer.status_code == 200
+    assert answer.json()["tokens_evaluated"] <= 128 - 12
+    before = infill_prompt(language_model(), "the cat sat\n" * 500, suffix="", infill=None, max_tokens=64).ids
+    after = infill_prompt(language_model(), "the cat sat\n" * 500 + "t", suffix="", infill=None, max_tokens=64).ids
+    assert after[: len(before)] == before  # typing on keeps what was read
+
+
+def test_completion_as_continue_and_tabby_ask_for_it(plain):
+    body = {"prompt": "the cat", "n_predict": 8, "stream": True, "stop": ["zzz"], "temperature": 0, "mirostat": None}
+    lines = [line for line in post(plain, "/completion", body).text.split("\n") if line]
+    events = [json.loads(line.removeprefix("data: ")) for line in lines]
+    model = language_model()
+    expected = model.generate([model.prompt("the cat")], GenerationConfig(max_tokens=8))[0].text
+    assert "".join(event["content"] for event in events) == expected
+    assert events[-1]["stop"]
+
+
+def test_a_suffix_for_a_model_that_was_not_trained_to_fill_in(plain):
+    client = plain.client()
+    options = {"model": "tiny", "prompt": "the cat", "temperature": 0, "max_tokens": 12}
+    whole = client.completions.create(**options).choices[0].text
+    filled = client.completions.create(**options, suffix=" mat").choices[0]
+    assert whole.startswith(filled.text)
+    assert "\n" not in filled.text
+    streamed = client.completions.create(**options, suffix=" mat", stream=True)
+    assert "".join(chunk.choices[0].text for chunk in streamed) == filled.text
+    overlap = whole[4:]
+    assert client.completions.create(**options, suffix=overlap).choices[0].text == whole[:4]
+    with pytest.raises(openai.BadRequestError, match="logprobs: got together with suffix"):
+        client.completions.create(**options, suffix=" mat", logprobs=1)
+
+
+def test_what_a_cut_ends_is_written_no_further():
+    with serving(endless_model(seconds=0.002)) as server:
+        body = {**LLAMA_VIM, "n_predict": -1, "input_extra": [], "t_max_predict_ms": 1, "input_suffix": ""}
+        assert post(server, "/infill", body).status_code == 200
+        assert server.metrics()['tonggan_texts_active{model="tiny"}'] == 0
+
+
+@pytest.mark.parametrize("body", [{"n_predict": "many"}, {"stop": [""]}, {"input_extra": [{"filename": "a"}]}])
+def test_wrong_parameters_are_named(plain, body):
+    answer = post(plain, "/infill", body)
+    assert answer.status_code == 400
+    assert next(iter(body)) in answer.json()["error"]["message"]
