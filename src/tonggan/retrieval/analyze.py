@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from tonggan.errors import MissingExtraError
@@ -22,7 +23,9 @@ _RUNS = re.compile(rf"([{_HAN}]+)|([^\W_{_HAN}]+(?:'[^\W_{_HAN}]+)*)")
 def analyze(text: str) -> list[str]:
     """The words of ``text`` in order: NFKC, lower case, English stems (Porter 1980), Chinese words cut for search.
 
-    A long Chinese word comes with the shorter words that it holds. What is neither letter nor digit separates words.
+    A long Chinese word comes with the shorter words that it holds, and every pair of neighboring characters comes too,
+    because a word that the dictionary lacks is cut differently in a sentence than alone. What is neither letter nor
+    digit separates words.
 
     Raises:
         MissingExtraError: tantivy, or jieba for Chinese text, is not installed.
@@ -34,7 +37,8 @@ def _words(text: str) -> Iterator[str]:
     stemmer = _stemmer()
     for run in _RUNS.finditer(text):
         if run[1]:
-            yield from _cutter().lcut_for_search(run[1])
+            yield from (word for word in _cutter().cut_for_search(run[1], HMM=False) if len(word) != 2)
+            yield from map("".join, pairwise(run[1]))
         elif run[2].isascii():
             yield from stemmer.analyze(run[2].removesuffix("'s").replace("'", ""))
         else:

@@ -19,7 +19,8 @@ from tonggan.errors import CacheError, StoreBusyError
 FORMAT = 1  # also in the schema
 
 # Ids are never used twice, so that an index that lags behind cannot mistake one row for another. `generation` counts
-# commits: what an index lacks since its own generation are the rows of later ones and the ids in `deleted`.
+# commits: what an index lacks since its own generation are the rows of later ones and the ids in `deleted`. The text
+# comes last, so that filters need not read past it.
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
 BEGIN IMMEDIATE;
@@ -27,8 +28,8 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WIT
 INSERT OR IGNORE INTO meta VALUES ('generation', '0'), ('log_starts', '0');
 CREATE TABLE IF NOT EXISTS groups (name TEXT PRIMARY KEY, content_hash TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS rows (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, "group" TEXT NOT NULL, text TEXT NOT NULL,
-    text_hash BLOB, fields TEXT NOT NULL, generation INTEGER NOT NULL);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, "group" TEXT NOT NULL, generation INTEGER NOT NULL,
+    fields TEXT NOT NULL, text_hash BLOB, text TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS rows_group ON rows ("group");
 CREATE INDEX IF NOT EXISTS rows_text_hash ON rows (text_hash);
 CREATE INDEX IF NOT EXISTS rows_generation ON rows (generation);

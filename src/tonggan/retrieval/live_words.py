@@ -45,6 +45,8 @@ def open_words(connection: sqlite3.Connection, settings: StoreSettings) -> WordI
     try:
         return WordIndex(settings.folder / state["name"], parts=settings.parts)
     except (ValueError, OSError) as error:
+        if read_meta(connection, "words")["name"] != state["name"]:
+            return open_words(connection, settings)  # Another process has just made it anew.
         raise _unusable(settings, error) from error
 
 
@@ -62,7 +64,7 @@ def update_words(connection: sqlite3.Connection, settings: StoreSettings) -> Non
         return
     try:
         if index is None:
-            index = WordIndex(settings.folder / next_name(settings.folder, "words"), parts=settings.parts)
+            index = WordIndex(settings.folder / next_name(settings.folder, "words"), parts=settings.parts, new=True)
         removed = connection.execute("SELECT id FROM deleted WHERE generation > ?", (since,))
         index.update(removed=(row for (row,) in removed), added=_documents(connection, settings, since=since))
         files = {path.name: _look(path) for path in index.folder.iterdir() if path.suffix != ".lock"}

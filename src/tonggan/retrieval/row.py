@@ -43,6 +43,14 @@ class Row:
 
     def check(self, *, dim: int | None) -> None:
         """Raises DataError where the row cannot be stored in a store of ``dim``."""
+        for name, text in {"key": self.key, "group": self.group, "text": self.text, **self.fields}.items():
+            if isinstance(text, str) and not text.isascii() and _has_surrogates(text):
+                raise DataError(
+                    f"row {self.key!r}, {name}",
+                    got="text that UTF-8 cannot hold (lone surrogates)",
+                    expected="text that was decoded without 'surrogateescape'",
+                    remedy="Decode it with errors='replace'",
+                )
         for name, value in self.fields.items():
             if name in RESERVED or not isinstance(value, str | int | float):
                 raise DataError(
@@ -53,6 +61,14 @@ class Row:
                 )
         if self.vector is not None:
             check_vector(self.vector, who=f"row '{self.key}'", dim=dim)
+
+
+def _has_surrogates(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def check_vector(vector: NDArray[Any], *, who: str, dim: int | None) -> None:

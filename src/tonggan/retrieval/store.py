@@ -35,7 +35,7 @@ from tonggan.retrieval.row import Row, Where, check_vector, selection
 from tonggan.retrieval.settings import StoreSettings
 from tonggan.retrieval.vector_index import Ids, load_faiss
 from tonggan.retrieval.word_index import WordIndex, load_tantivy
-from tonggan.retrieval.writer import Writer
+from tonggan.retrieval.writer import Writer, catch_up
 
 __all__ = ["Row", "Store", "Where"]
 
@@ -112,7 +112,7 @@ class Store:
             return
         try:
             with writer_lock(self._settings.folder):
-                Writer(self._connection, self._settings).finish()
+                catch_up(self._connection, self._settings)
         except StoreBusyError:
             return  # The other will bring the indexes up to date.
 
@@ -125,16 +125,18 @@ class Store:
             CacheError: the disk is full, or the database is damaged.
         """
         with writer_lock(self._settings.folder), closing(connect(self._settings.folder)) as connection:
+            catch_up(connection, self._settings)
             writer = Writer(connection, self._settings)
             yield writer
-            writer.finish()
+            writer.commit()
+            catch_up(connection, self._settings)
 
     def groups(self) -> dict[str, str]:
         """All groups and their content hashes."""
         return dict(self._query("SELECT name, content_hash FROM groups ORDER BY name"))
 
     def count(self, where: Where | None = None) -> int:
-        """The number of rows whose fields (or ``group``, or ``key``) have the value, or one of the values, in ``where``."""
+        """The number of rows whose fields (or ``group``, ``key``) have the value, or one of several, in ``where``."""
         return int(self._query(*selection("count(*)", where))[0][0])
 
     def keys(self, where: Where | None = None) -> list[str]:

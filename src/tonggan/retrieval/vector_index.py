@@ -119,9 +119,9 @@ class VectorIndex:
         return ids[0][found], scores[0][found]
 
     def _selector(self, ids: Ids) -> Any:
-        bits = np.zeros(int(ids.max(initial=-1)) // 8 + 1, np.uint8)
-        np.bitwise_or.at(bits, ids >> 3, (1 << (ids & 7)).astype(np.uint8))
-        return self._faiss.IDSelectorBitmap(bits)
+        chosen = np.zeros(int(ids.max(initial=-1)) + 1, np.bool_)
+        chosen[ids] = True
+        return self._faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
 
 
 def load_faiss() -> Any:

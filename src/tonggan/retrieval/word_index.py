@@ -31,7 +31,7 @@ class WordDocument:
 
 
 class WordIndex:
-    """An index of ``parts`` (the text and further weighted fields) in ``folder``, which is created where missing.
+    """An index of ``parts`` (the text and further weighted fields) in ``folder``: the one there, or a new one.
 
     One process may update it; others may search meanwhile and see the last update after ``reload``.
 
@@ -40,7 +40,7 @@ class WordIndex:
         ValueError, OSError: the files are damaged, as tantivy says it.
     """
 
-    def __init__(self, folder: Path, *, parts: Sequence[str]) -> None:
+    def __init__(self, folder: Path, *, parts: Sequence[str], new: bool = False) -> None:
         tantivy = load_tantivy()
         self._tantivy = tantivy
         self.folder = folder
@@ -50,8 +50,11 @@ class WordIndex:
         for name in self._names.values():
             builder.add_text_field(name, tokenizer_name="whitespace", index_option="freq")
         self._schema = builder.build()
-        folder.mkdir(parents=True, exist_ok=True)
-        self._index = tantivy.Index(self._schema, path=str(folder))
+        if new:
+            folder.mkdir(parents=True)
+            self._index = tantivy.Index(self._schema, path=str(folder), reuse=False)
+        else:
+            self._index = tantivy.Index.open(str(folder))
         self._index.config_reader("manual", 0)
         self.reload()
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.retrieval.database import explained, read_meta, write_meta
+from tonggan.retrieval.database import explained, read_meta, transaction, write_meta
 from tonggan.retrieval.live_vectors import update_vectors
 from tonggan.retrieval.live_words import update_words
 from tonggan.retrieval.row import Row, check_vector
@@ -32,36 +32,15 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, settings: StoreSettings) -> None:
         self._connection = connection
         self._settings = settings
-        self.catch_up()
-        self._begin()
-
-    def catch_up(self) -> None:
-        """Bring all indexes to the last commit, and forget deletions that all of them have seen."""
-        self._publish()
-        if self._settings.dim is not None:
-            with explained(self._settings.folder):
-                update_vectors(self._connection, self._settings)
-        states = [read_meta(self._connection, name) for name in ("words", "vectors")]
-        seen = min(
-            (state["generation"] for state in states if state), default=read_meta(self._connection, "generation")
-        )
-        self._connection.execute("DELETE FROM deleted WHERE generation <= ?", (seen,))
-        write_meta(self._connection, "log_starts", seen)
-
-    def _publish(self) -> None:
-        if self._settings.analyze is not None:
-            with explained(self._settings.folder):
-                update_words(self._connection, self._settings)
+        # Vectors of rows deleted since the last commit, for rows of the same text that are put in their place.
+        with explained(settings.folder):
+            connection.execute("CREATE TEMP TABLE spare (text_hash BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+        self._generation = 0
 
     def _begin(self) -> None:
-        with explained(self._settings.folder):
+        if not self._connection.in_transaction:
             self._connection.execute("BEGIN IMMEDIATE")
-            # Vectors of rows deleted since the last commit, for rows of the same text that are put in their place.
-            self._connection.execute(
-                "CREATE TEMP TABLE IF NOT EXISTS spare (text_hash BLOB PRIMARY KEY, vector BLOB NOT NULL)"
-            )
-            self._generation: int = read_meta(self._connection, "generation") + 1
-            self._changed = False
+            self._generation = read_meta(self._connection, "generation") + 1
 
     def put(self, rows: Iterable[Row]) -> None:
         """Insert ``rows``; each takes the place of the row of its key, and its content hash is its group's from now on.
@@ -70,7 +49,7 @@ class Writer:
         since the last commit, so that what stays the same in a changed file need not be embedded again.
 
         Raises:
-            DataError: a field or a vector that cannot be stored; nothing of this batch of rows is.
+            DataError: a row that cannot be stored; rows before it may have been put.
         """
         batch: dict[str, Row] = {}
         for row in rows:
@@ -84,9 +63,9 @@ class Writer:
 
     def _put(self, batch: Mapping[str, Row]) -> None:
         rows = list(batch.values())
-        generation = self._generation
         self._delete("SELECT id FROM rows WHERE key IN (SELECT value FROM json_each(?))", json.dumps(list(batch)))
         with explained(self._settings.folder):
+            self._begin()
             execute = self._connection.executemany
             execute(
                 "INSERT OR REPLACE INTO groups VALUES (?, ?)", {row.group: row.content_hash for row in rows}.items()
@@ -94,13 +73,13 @@ class Writer:
             execute(
                 'INSERT INTO rows (key, "group", text, text_hash, fields, generation) VALUES (?, ?, ?, ?, ?, ?)',
                 (
-                    (row.key, row.group, row.text, _hash(row.text), json.dumps(dict(row.fields)), generation)
+                    (row.key, row.group, row.text, _hash(row.text), json.dumps(dict(row.fields)), self._generation)
                     for row in rows
                 ),
             )
             execute(
                 "INSERT INTO vectors SELECT id, ?, ? FROM rows WHERE key = ?",
-                ((generation, _encoded(row.vector), row.key) for row in rows if row.vector is not None),
+                ((self._generation, _encoded(row.vector), row.key) for row in rows if row.vector is not None),
             )
             if self._settings.dim is not None:
                 execute(
@@ -108,7 +87,7 @@ class Writer:
                         (SELECT vector FROM temp.spare WHERE text_hash = new.text_hash),
                         (SELECT vector FROM rows JOIN vectors USING (id) WHERE text_hash = new.text_hash LIMIT 1)
                     ) AS vector FROM rows AS new WHERE key = ?) WHERE vector IS NOT NULL""",
-                    ((generation, row.key) for row in rows if row.vector is None and row.text),
+                    ((self._generation, row.key) for row in rows if row.vector is None and row.text),
                 )
 
     def set_vectors(self, vectors: Mapping[str, NDArray[np.floating[Any]]]) -> None:
@@ -120,11 +99,11 @@ class Writer:
         for key, vector in vectors.items():
             check_vector(vector, who=f"row '{key}'", dim=self._settings.dim)
         with explained(self._settings.folder):
+            self._begin()
             self._connection.executemany(
                 "INSERT OR REPLACE INTO vectors SELECT id, ?, ? FROM rows WHERE key = ?",
                 ((self._generation, _encoded(vector), key) for key, vector in vectors.items()),
             )
-        self._changed = True
 
     def delete_group(self, group: str) -> None:
         """Forget all rows of ``group``; a group that is not stored is passed over."""
@@ -133,8 +112,8 @@ class Writer:
             self._connection.execute("DELETE FROM groups WHERE name = ?", (group,))
 
     def _delete(self, selection: str, parameter: str) -> None:
-        self._changed = True
         with explained(self._settings.folder):
+            self._begin()
             execute = self._connection.execute
             gone = execute(selection, (parameter,)).fetchall()
             for row in gone:
@@ -153,25 +132,35 @@ class Writer:
         The index of words follows at once; should the process die between the two, the next one to open the store
         catches up.
         """
-        self._commit()
-        self._publish()
-        self._begin()
-
-    def _commit(self) -> None:
-        with explained(self._settings.folder):
-            if self._changed:
+        if self._connection.in_transaction:
+            with explained(self._settings.folder):
                 write_meta(self._connection, "generation", self._generation)
                 self._connection.execute("DELETE FROM temp.spare")
-            self._connection.commit()
+                self._connection.commit()
+                if self._settings.analyze is not None:
+                    update_words(self._connection, self._settings)
 
-    def finish(self) -> None:
-        """Commit, and bring all indexes to it. The writer cannot be used any more."""
-        self._commit()
-        self.catch_up()
+
+def catch_up(connection: sqlite3.Connection, settings: StoreSettings) -> None:
+    """Bring all indexes to the last commit, and forget deletions that all of them have seen.
+
+    The caller holds the writer's lock.
+    """
+    with explained(settings.folder):
+        if settings.analyze is not None:
+            update_words(connection, settings)
+        if settings.dim is not None:
+            update_vectors(connection, settings)
+        states = [read_meta(connection, name) for name in ("words", "vectors")]
+        seen = min((state["generation"] for state in states if state), default=read_meta(connection, "generation"))
+        if seen != read_meta(connection, "log_starts"):
+            with transaction(connection):
+                connection.execute("DELETE FROM deleted WHERE generation <= ?", (seen,))
+                write_meta(connection, "log_starts", seen)
 
 
 def _hash(text: str) -> bytes | None:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() if text else None
+    return hashlib.blake2b(text.encode(), digest_size=16).digest() if text else None
 
 
 def _encoded(vector: NDArray[np.floating[Any]] | None) -> bytes | None:
