@@ -152,18 +152,8 @@ class CodeIndex:
         Raises:
             DataError: the index has no such file, or the file no such line.
         """
-        rows = self._store.rows(self._store.keys({"group": path}))
-        around = [row for row in rows if _holds(row, line)]
-        if not around:
-            raise DataError(
-                f"line {line} of {path}",
-                got="no unit of the index there",
-                expected="a line of an indexed file, given relative to the root",
-                remedy="Check path and line, or refresh the index",
-            )
-        innermost = min(around, key=lambda row: unit_of(row).end_line - unit_of(row).start_line)
-        unit = unit_of(innermost)
-        related = {row.key for row in rows if _overlap(unit_of(row), unit)}
+        unit = self.unit_at(path, line)
+        related = {row.key for row in self._rows_in(path) if _overlap(unit_of(row), unit)}
         return self._similar(unit.text, limit=limit, excluded=related, kinds=(unit.kind,))
 
     def similar_text(self, text: str, *, limit: int = 10, exclude: str | None = None) -> list[Hit]:
@@ -196,10 +186,24 @@ class CodeIndex:
         exact = [unit for unit in units if f".{unit.qualified_name}".endswith(f".{name}")]
         return sorted(exact, key=lambda unit: (unit.path, unit.start_line))
 
-    def units_in(self, path: str) -> list[Unit]:
-        """The units of one file, in the order of their lines."""
-        units = [unit_of(row) for row in self._store.rows(self._store.keys({"group": path}))]
-        return sorted(units, key=lambda unit: (unit.start_line, -unit.end_line))
+    def unit_at(self, path: str, line: int) -> Unit:
+        """The innermost unit around a line of the file ``path``, relative to the root.
+
+        Raises:
+            DataError: the index has no such file, or the file no such line.
+        """
+        around = [unit for unit in map(unit_of, self._rows_in(path)) if unit.start_line <= line <= unit.end_line]
+        if not around:
+            raise DataError(
+                f"line {line} of {path}",
+                got="no unit of the index there",
+                expected="a line of an indexed file, given relative to the root",
+                remedy="Check path and line, or refresh the index",
+            )
+        return min(around, key=lambda unit: unit.end_line - unit.start_line)
+
+    def _rows_in(self, path: str) -> list[Row]:
+        return self._store.rows(self._store.keys({"group": path}))
 
     def _scores(
         self, query: str, *, words: Sequence[str], others: Sequence[str], where: Where, ranking: str
@@ -223,7 +227,9 @@ class CodeIndex:
         where: Where = {"kind": kinds}
         wanted = limit + len(excluded)
         words = list(dict.fromkeys(code_words(text)))[-_MOST_WORDS:]
-        by_words = self._store.search_words(words, limit=max(wanted, _CANDIDATES), where=where) if words else {}
+        by_words = (
+            self._store.search_words(expanded(words, ()), limit=max(wanted, _CANDIDATES), where=where) if words else {}
+        )
         meaning = None
         if self._embedder is not None:
             (vector,) = self._embedder.embed([text])
@@ -260,11 +266,6 @@ def _where(language: str | None, kinds: Collection[UnitKind] | None) -> Where:
     if kinds is not None:
         where["kind"] = list(kinds)
     return where
-
-
-def _holds(row: Row, line: int) -> bool:
-    unit = unit_of(row)
-    return unit.start_line <= line <= unit.end_line
 
 
 def _overlap(one: Unit, other: Unit) -> bool:

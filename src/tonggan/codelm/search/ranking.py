@@ -16,7 +16,8 @@ from tonggan.models.text_embedder import TextEmbedder
 RERANKED = 30
 """The units at the top that are compared with the question word by word."""
 
-_WORDS, _SYMBOL, _WORD_BY_WORD = 0.1, 0.15, 0.5  # beside the cosine of the vectors
+# What a point of BM25, a name that is asked for and the comparison word by word weigh beside a cosine.
+_WORDS, _SYMBOL, _WORD_BY_WORD = 0.01, 0.15, 0.5
 _WORD_COPIES = 5  # so that a word that was asked for weighs five times what another way to write it does
 
 
@@ -31,16 +32,14 @@ def fused(
     """Units by their score, best first.
 
     Args:
-        words: BM25 of the units that share words with the question.
+        words: BM25 of the units that share words with the question, asked as ``expanded`` gives them.
         meaning: cosines of all units that are in any of the three; None where there is no embedder.
         symbols: units that the question names.
     """
-    best = max(words.values(), default=1.0)
     total: dict[str, float] = {}
     for key in {**(meaning or {}), **words, **symbols}:
-        said = words.get(key, 0.0) / best
-        named = _SYMBOL * (key in symbols)
-        total[key] = said + named if meaning is None else meaning.get(key, 0.0) + _WORDS * said + named
+        cosine = meaning.get(key, 0.0) if meaning else 0.0
+        total[key] = cosine + _WORDS * words.get(key, 0.0) / _WORD_COPIES + _SYMBOL * (key in symbols)
     return dict(sorted(total.items(), key=lambda item: -item[1]))
 
 

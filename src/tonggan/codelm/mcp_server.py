@@ -1,0 +1,144 @@
+"""The search as tools of a Model Context Protocol server on standard input and output, for assistants that speak it.
+
+It reads the repository and writes only its index; nothing is sent anywhere.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tonggan.codelm.search import CodeIndex, Hit
+from tonggan.codelm.search.opening import open_index
+from tonggan.codelm.units import Unit, UnitKind
+from tonggan.errors import MissingExtraError, StoreBusyError, TongganError
+
+if TYPE_CHECKING:
+    from mcp.server import MCPServer
+
+_MOST_LINES = 400  # of one unit that a tool hands out
+_INSTRUCTIONS = (
+    "Searches one repository on this machine. search_code finds code, documents and commits by meaning and words; "
+    "find_symbol finds definitions by name; similar_code finds code like that at a place; read_unit shows one whole."
+)
+
+
+def serve(root: Path, *, folder: Path | None = None) -> None:
+    """Answer until the client closes standard input. The index is brought up to date before each answer.
+
+    What a first indexing has not reached yet is found once it has; it goes on beside the answers.
+
+    Raises:
+        MissingExtraError: package mcp is not installed.
+        Others: as ``open_index``.
+    """
+    index = open_index(root, folder=folder)
+    server = mcp_server(index)
+    threading.Thread(target=_refresh, args=(index,), name="tonggan-index", daemon=True).start()
+    server.run("stdio")
+
+
+def mcp_server(index: CodeIndex) -> MCPServer[Any]:
+    """The server with its four tools, not yet running.
+
+    Raises:
+        MissingExtraError: package mcp is not installed.
+    """
+    try:
+        from mcp.server import MCPServer
+        from mcp.types import ToolAnnotations
+    except ImportError as error:
+        raise MissingExtraError.of("mcp", extra="code", purpose="the Model Context Protocol") from error
+    server: MCPServer[Any] = MCPServer("tonggan-code", instructions=_INSTRUCTIONS, log_level="WARNING")
+    tools = _Tools(index)
+    reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+    for tool in (tools.search_code, tools.find_symbol, tools.similar_code, tools.read_unit):
+        server.tool(annotations=reads)(tool)
+    return server
+
+
+class _Tools:
+    """What the server offers. Signatures and docstrings are what a client's model reads."""
+
+    def __init__(self, index: CodeIndex) -> None:
+        self._index = index
+        self._lock = threading.Lock()  # the server may call tools from several threads
+
+    def search_code(
+        self, query: str, limit: int = 10, language: str | None = None, kinds: list[UnitKind] | None = None
+    ) -> dict[str, Any]:
+        """Find functions, classes, files, documents, comments and commits of the repository.
+
+        Args:
+            query: what is sought, in plain words or by name.
+            limit: how many results at most.
+            language: only this language, e.g. python.
+            kinds: only these kinds of units.
+        """
+        return self._answer(lambda: self._index.search(query, limit=limit, language=language, kinds=kinds))
+
+    def find_symbol(self, name: str, limit: int = 20) -> dict[str, Any]:
+        """Find functions and classes whose names are `name`, begin with it or hold it."""
+        with self._lock:
+            _refresh(self._index)
+            return {"units": [_brief(unit) for unit in self._index.symbols(name, limit=limit)]}
+
+    def similar_code(self, path: str, line: int, limit: int = 10) -> dict[str, Any]:
+        """Find code like the function, class or section around a line.
+
+        Args:
+            path: of the file, relative to the repository's root.
+            line: from 1.
+            limit: how many results at most.
+        """
+        return self._answer(lambda: self._index.similar(path, line, limit=limit))
+
+    def read_unit(self, path: str, line: int) -> dict[str, Any]:
+        """The whole text of the innermost function, class or section around a line.
+
+        Args:
+            path: of the file, relative to the repository's root.
+            line: from 1.
+        """
+        with self._lock:
+            _refresh(self._index)
+            try:
+                unit = self._index.unit_at(path, line)
+            except TongganError as error:
+                raise _tool_error(error) from error
+            lines = unit.text.splitlines()
+            return {**_brief(unit), "text": "\n".join(lines[:_MOST_LINES]), "num_lines": len(lines)}
+
+    def _answer(self, find: Any) -> dict[str, Any]:
+        with self._lock:
+            _refresh(self._index)
+            try:
+                hits: list[Hit] = find()
+            except TongganError as error:
+                raise _tool_error(error) from error
+            return {"hits": [_told(hit) for hit in hits]}
+
+
+def _refresh(index: CodeIndex) -> None:
+    try:
+        index.refresh()
+    except StoreBusyError:
+        return  # somebody else is at it: the last state will do
+
+
+def _tool_error(error: TongganError) -> Exception:
+    from mcp.server.mcpserver.exceptions import ToolError
+
+    return ToolError(str(error))
+
+
+def _told(hit: Hit) -> dict[str, Any]:
+    return {**_brief(hit.unit), "score": round(hit.score, 3), "reasons": [str(reason) for reason in hit.reasons]}
+
+
+def _brief(unit: Unit) -> dict[str, Any]:
+    fields = asdict(unit)
+    fields["docstring"] = unit.docstring.partition("\n\n")[0]
+    return {name: value for name, value in fields.items() if name != "text" and value not in ("", None)}

