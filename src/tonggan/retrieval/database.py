@@ -141,3 +141,11 @@ def next_name(folder: Path, stem: str, *, suffix: str = "") -> str:
     """A name ``stem-NUMBER`` that no file of ``folder`` has had since the last one that is there."""
     numbers = [path.name.removeprefix(f"{stem}-").split(".")[0] for path in folder.glob(f"{stem}-*")]
     return f"{stem}-{1 + max((int(number) for number in numbers if number.isdigit()), default=0)}{suffix}"
+
+
+def file_state(path: Path) -> list[int] | None:
+    """What differs once a file has been written to: its size and time; None where there is no file."""
+    if not path.is_file():
+        return None
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]

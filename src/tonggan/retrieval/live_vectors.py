@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from tonggan.errors import CacheError
 from tonggan.files import whole_file
-from tonggan.retrieval.database import next_name, read_meta, transaction, write_meta
+from tonggan.retrieval.database import file_state, next_name, read_meta, transaction, write_meta
 from tonggan.retrieval.settings import StoreSettings
 from tonggan.retrieval.vector_index import EXACT_ROWS, Ids, VectorIndex, Vectors
 
@@ -116,7 +115,7 @@ def update_vectors(connection: sqlite3.Connection, settings: StoreSettings) -> N
     with whole_file(path) as partial:
         index.write(partial)
     with transaction(connection):
-        record = {"name": path.name, "generation": generation, "file": _look(path), "probes": index.probes}
+        record = {"name": path.name, "generation": generation, "file": file_state(path), "probes": index.probes}
         write_meta(connection, "vectors", {**record, "learned_from": learned_from})
     for other in settings.folder.glob("vectors-*"):
         if other != path:
@@ -172,10 +171,4 @@ def _opened(
 def _is_sound(state: Mapping[str, Any] | None, connection: sqlite3.Connection, settings: StoreSettings) -> bool:
     if state is None or state["generation"] < read_meta(connection, "log_starts"):
         return False
-    path = settings.folder / state["name"]
-    return path.exists() and bool(_look(path) == state["file"])
-
-
-def _look(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
+    return bool(file_state(settings.folder / state["name"]) == state["file"])

@@ -9,11 +9,11 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 from tonggan.errors import CacheError
-from tonggan.retrieval.database import next_name, read_meta, transaction, write_meta
+from tonggan.retrieval.database import file_state, next_name, read_meta, transaction, write_meta
 from tonggan.retrieval.row import Value
 from tonggan.retrieval.settings import StoreSettings
 from tonggan.retrieval.word_index import WordDocument, WordIndex
@@ -44,7 +44,7 @@ def open_words(connection: sqlite3.Connection, settings: StoreSettings) -> WordI
         )
     try:
         return WordIndex(settings.folder / state["name"], parts=settings.parts)
-    except (ValueError, OSError) as error:
+    except OSError as error:
         if read_meta(connection, "words")["name"] != state["name"]:
             return open_words(connection, settings)  # Another process has just made it anew.
         raise _unusable(settings, error) from error
@@ -58,63 +58,57 @@ def update_words(connection: sqlite3.Connection, settings: StoreSettings) -> Non
     """
     state = read_meta(connection, "words")
     generation = read_meta(connection, "generation")
-    index = _reopened(state, connection, settings)
-    since = state["generation"] if index else 0
-    if index and since == generation:
-        return
-    try:
-        if index is None:
-            index = WordIndex(settings.folder / next_name(settings.folder, "words"), parts=settings.parts, new=True)
-        removed = connection.execute("SELECT id FROM deleted WHERE generation > ?", (since,))
-        index.update(removed=(row for (row,) in removed), added=_documents(connection, settings, since=since))
-        files = {path.name: _look(path) for path in index.folder.iterdir() if path.suffix != ".lock"}
-    except (ValueError, OSError) as error:
-        raise _unusable(settings, error) from error
+    record = None
+    if state and _is_sound(state, connection, settings):
+        if state["generation"] == generation:
+            return
+        with suppress(OSError):  # Damaged after all: it is made anew.
+            index = WordIndex(settings.folder / state["name"], parts=settings.parts)
+            record = _updated(index, connection, settings, since=state["generation"])
+    if record is None:
+        folder = settings.folder / next_name(settings.folder, "words")
+        try:
+            index = WordIndex(folder, parts=settings.parts, new=True)
+            record = _updated(index, connection, settings, since=0)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise _unusable(settings, error) from error
     with transaction(connection):
-        record = {"name": index.folder.name, "stamp": settings.words_stamp, "generation": generation, "files": files}
-        write_meta(connection, "words", record)
+        write_meta(connection, "words", {**record, "generation": generation})
     for folder in settings.folder.glob("words-*"):
-        if folder != index.folder:
+        if folder.name != record["name"]:
             shutil.rmtree(folder, ignore_errors=True)  # A reader may still have it open; what is open stays readable.
 
 
-def _reopened(
-    state: Mapping[str, Any] | None, connection: sqlite3.Connection, settings: StoreSettings
-) -> WordIndex | None:
-    if state is None or not _is_sound(state, connection, settings):
-        return None
-    try:
-        return WordIndex(settings.folder / state["name"], parts=settings.parts)
-    except (ValueError, OSError):  # Damaged: it is made anew.
-        return None
+def _updated(
+    index: WordIndex, connection: sqlite3.Connection, settings: StoreSettings, *, since: int
+) -> dict[str, Any]:
+    """Give the index what it lacks since the commit ``since``, and say what it then is."""
+    removed = connection.execute("SELECT id FROM deleted WHERE generation > ?", (since,))
+    index.update(removed=(row for (row,) in removed), added=_documents(connection, settings, since=since))
+    files = {path.name: file_state(path) for path in index.folder.iterdir()}
+    return {"name": index.folder.name, "stamp": settings.words_stamp, "files": files}
 
 
 def _is_sound(state: Mapping[str, Any], connection: sqlite3.Connection, settings: StoreSettings) -> bool:
     """Whether the index is of this version, not too old to catch up, and its files are as they were left.
 
-    After a crash there may be newer files than the recorded ones; those that were recorded must not have changed as
-    long as the index refers to them.
+    After a crash there may be newer files than the recorded ones. Those that were recorded must not have changed as
+    long as the index refers to their segment; only a list of deleted rows may have given way to a newer one.
     """
     folder = settings.folder / state["name"]
     if state["stamp"] != settings.words_stamp or state["generation"] < read_meta(connection, "log_starts"):
         return False
     try:
-        segments = {
-            item["segment_id"].replace("-", "") for item in json.loads((folder / "meta.json").read_text())["segments"]
-        }
-    except (OSError, ValueError, KeyError):
+        segments = json.loads((folder / "meta.json").read_text())["segments"]
+        names = {segment["segment_id"].replace("-", "") for segment in segments}
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    for name, look in state["files"].items():
-        path = folder / name
-        superseded = path.suffix in (".del", ".json") and not (path.suffix == ".del" and path.exists())
-        if name.split(".")[0] in segments and not superseded and (not path.exists() or _look(path) != look):
-            return False
-    return True
-
-
-def _look(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
+    return all(
+        file_state(folder / name) in ([recorded, None] if name.endswith(".del") else [recorded])
+        for name, recorded in state["files"].items()
+        if name.split(".")[0] in names
+    )
 
 
 def _documents(connection: sqlite3.Connection, settings: StoreSettings, *, since: int) -> Iterator[WordDocument]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class WordIndex:
 
     Raises:
         MissingExtraError: tantivy is not installed.
-        ValueError, OSError: the files are damaged, as tantivy says it.
+        OSError: the files are missing or damaged, or the disk is full; so do the methods.
     """
 
     def __init__(self, folder: Path, *, parts: Sequence[str], new: bool = False) -> None:
@@ -52,11 +53,13 @@ class WordIndex:
         self._schema = builder.build()
         if new:
             folder.mkdir(parents=True)
-            self._index = tantivy.Index(self._schema, path=str(folder), reuse=False)
-        else:
-            self._index = tantivy.Index.open(str(folder))
-        self._index.config_reader("manual", 0)
-        self.reload()
+        with _file_errors():
+            if new:
+                self._index = tantivy.Index(self._schema, path=str(folder), reuse=False)
+            else:
+                self._index = tantivy.Index.open(str(folder))
+            self._index.config_reader("manual", 0)
+            self.reload()
 
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
@@ -68,15 +71,18 @@ class WordIndex:
 
     def update(self, *, removed: Iterable[int], added: Iterable[WordDocument]) -> None:
         """Remove and add rows in one step that happens whole or not at all; an id that is there is replaced."""
-        writer = self._index.writer(_HEAP, 1)
+        with _file_errors():
+            writer = self._index.writer(_HEAP, 1)
+            writer.garbage_collect_files()  # A writer that was killed may have left files under names that come next.
         for row in removed:
             writer.delete_documents_by_term("id", row)
         for document in added:
             writer.delete_documents_by_term("id", document.id)
             writer.add_document(self._document(document))
-        writer.commit()
-        writer.wait_merging_threads()
-        self.reload()
+        with _file_errors():
+            writer.commit()
+            writer.wait_merging_threads()
+            self.reload()
 
     def _document(self, source: WordDocument) -> Any:
         document = self._tantivy.Document()
@@ -136,6 +142,15 @@ class WordIndex:
             either = query.term_set_query(self._schema, "filters", [_filter_term(name, value) for value in values])
             terms.append((occur.Must, query.const_score_query(either, 0.0)))
         return query.boolean_query(terms)
+
+
+@contextmanager
+def _file_errors() -> Iterator[None]:
+    """Errors of tantivy as OSErrors: it tells of files in ValueErrors."""
+    try:
+        yield
+    except ValueError as error:
+        raise OSError(str(error)) from error
 
 
 def _filter_term(name: str, value: Value) -> str:
