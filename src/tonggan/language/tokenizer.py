@@ -60,6 +60,10 @@ class Tokenizer:
         ids: list[int] = library.encode(text, add_special_tokens=False).ids
         return ids
 
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text, as ``encode`` gives them without control tokens, on all cores."""
+        return [encoding.ids for encoding in self._plain.encode_batch_fast(list(texts), add_special_tokens=False)]
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids``; control tokens leave nothing, and bytes that are no UTF-8 become U+FFFD."""
         text: str = self.library.decode(list(ids), skip_special_tokens=True)

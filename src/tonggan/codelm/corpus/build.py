@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 DROPPED = "dropped.jsonl"
 """A line for each file that was left out."""
 
-_SETTINGS = "1"  # raised whenever cleaning gives other results, so that no older part is taken for a new one
 _PART_BYTES = 4_000_000
 _WORK = "work"
 _DOCUMENT = ("repository", "name", "language", "license", "modified", "sha256")
@@ -83,8 +82,7 @@ def build_corpus(
     state = json.dumps(tokenizer.state(), sort_keys=True)
     _claim(out)
     report = CorpusReport(against=list(against))
-    with _timed(report, "find"):
-        parts = _divide([Path(path) for path in paths], out=out, licenses=wanted, against=tuple(against))
+    parts = _divide([Path(path) for path in paths], out=out, licenses=wanted, against=against)
     identity = hashlib.sha256(
         "\n".join([str(shard_tokens), state, *(part.fingerprint for part in parts)]).encode()
     ).hexdigest()
@@ -92,12 +90,10 @@ def build_corpus(
         progress.say(f"The corpus in {out} is of these files already.")
         return CorpusReport.read(out)
 
-    with _timed(report, "clean"):
-        report.megabytes = _clean(parts, out / _WORK, num_processes=num_processes, progress=progress) / 1e6
+    _clean(parts, out / _WORK, num_processes=num_processes, progress=progress)
     folder = out / identity[:16]
     writer = ShardWriter(folder, dtype=token_type(tokenizer.size), shard_tokens=shard_tokens)
-    with _timed(report, "write"):
-        _write(parts, out, writer, tokenizer=tokenizer, report=report, progress=progress)
+    _write(parts, out, writer, tokenizer=tokenizer, report=report, progress=progress)
     with whole_file(folder / TOKENIZER) as partial:
         partial.write_text(state, encoding="ascii")
     report.write(out)
@@ -142,19 +138,16 @@ def _forget(out: Path, *, keep: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _divide(
-    paths: Sequence[Path], *, out: Path, licenses: frozenset[str] | None, against: tuple[str, ...]
-) -> list[Part]:
+def _divide(paths: Sequence[Path], *, out: Path, licenses: frozenset[str] | None, against: Sequence[str]) -> list[Part]:
     """The files in parts of some megabytes each, so that little work is lost by a kill."""
     parts: list[Part] = []
-    contents = tuple(f"{name}:{_digest(name)}" for name in against)
+    contents = tuple((name, _digest(name)) for name in against)
     pending: list[Found] = []
     folders: dict[str, tuple[str, str | None]] = {}
 
     def close() -> None:
         used = {name: folders[name] for name in sorted({file.repository for file in pending})}
-        settings = json.dumps([_SETTINGS, contents, used])
-        parts.append(Part(tuple(pending), used, licenses, against, settings))
+        parts.append(Part(tuple(pending), used, licenses, contents))
         pending.clear()
 
     for repository in find_repositories(paths):
@@ -182,8 +175,8 @@ def _digest(name: str) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
-def _clean(parts: Sequence[Part], work: Path, *, num_processes: int, progress: Progress) -> int:
-    """Clean the parts that are not yet; the bytes of all files."""
+def _clean(parts: Sequence[Part], work: Path, *, num_processes: int, progress: Progress) -> None:
+    """Clean the parts that are not yet."""
     total = sum(file.size for part in parts for file in part.files)
     missing = [part for part in parts if not part.place(work).is_file()]
     done = total - sum(file.size for part in missing for file in part.files)
@@ -192,7 +185,6 @@ def _clean(parts: Sequence[Part], work: Path, *, num_processes: int, progress: P
         done += size
         speed = (done - before) / 1e6 / (time.perf_counter() - begin)
         progress.update("Cleaning", done=done, total=total, note=f"{speed:.1f} MB/s")
-    return total
 
 
 def _clean_each(parts: Sequence[Part], work: Path, num_processes: int) -> Iterator[int]:
@@ -226,11 +218,15 @@ def _write(
 ) -> None:
     """Tokenize and write what is no duplicate; what was written before an interruption is counted only."""
     duplicates = _Duplicates()
+    report.seconds = dict.fromkeys(("clean", "duplicates", "tokens"), 0.0)
     done = iter(list(writer.lengths))
     with whole_file(out / DROPPED) as partial, partial.open("w", encoding="ascii") as dropped:
         for part in progress.track(parts, label="Writing"):
             kept = []
-            for cleaned in load(part.place(out / _WORK)):
+            files, seconds = load(part.place(out / _WORK))
+            report.seconds["clean"] += seconds
+            begin = time.perf_counter()
+            for cleaned in files:
                 reason, detail = (cleaned.dropped, cleaned.detail) if cleaned.dropped else duplicates.of(cleaned)
                 if reason:
                     report.drop(cleaned, reason, detail)
@@ -238,14 +234,17 @@ def _write(
                     dropped.write(json.dumps(line) + "\n")
                 else:
                     kept.append(cleaned)
-            for cleaned in kept:
-                length = next(done, None)
-                if length is None:
-                    ids = tokenizer.encode(cleaned.text)
-                    length = len(ids)
-                    document = {name: getattr(cleaned, name) for name in _DOCUMENT}
-                    writer.add(document, ids=ids, text=cleaned.text)
+            report.seconds["duplicates"] += time.perf_counter() - begin
+            begin = time.perf_counter()
+            lengths = list(islice(done, len(kept)))
+            new = kept[len(lengths) :]
+            for cleaned, ids in zip(new, tokenizer.encode_batch([one.text for one in new]), strict=True):
+                document = {name: getattr(cleaned, name) for name in _DOCUMENT}
+                writer.add(document, ids=ids, text=cleaned.text)
+                lengths.append(len(ids))
+            for cleaned, length in zip(kept, lengths, strict=True):
                 report.keep(cleaned, num_tokens=length)
+            report.seconds["tokens"] += time.perf_counter() - begin
     writer.close()
 
 
@@ -263,10 +262,3 @@ class _Duplicates:
             return "duplicate", f"as {first}"
         near = self._near.add(cleaned.key, cleaned.signature) if len(cleaned.signature) else None
         return ("near-duplicate", f"{near[1]:.2f} like {near[0]}") if near else ("", "")
-
-
-@contextmanager
-def _timed(report: CorpusReport, stage: str) -> Iterator[None]:
-    begin = time.perf_counter()
-    yield
-    report.seconds[stage] = report.seconds.get(stage, 0.0) + time.perf_counter() - begin

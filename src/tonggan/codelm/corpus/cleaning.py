@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import zlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from tonggan.codelm.corpus.shingles import hash_words, words_of
 from tonggan.codelm.languages import language_of
 from tonggan.codelm.source_file import Skipped, read_source
 from tonggan.files import whole_file
+
+VERSION = 1
+"""Raised whenever files are cleaned in another way, so that no part of an older build is taken for a new one."""
 
 _EMPTY: NDArray[np.uint32] = np.zeros(0, dtype=np.uint32)
 
@@ -94,22 +98,23 @@ class Part:
         files: in order.
         folders: of each repository its folder and, of an installed package, its metadata.
         licenses: the licenses that are wanted; None for all.
-        against: as ``Benchmarks.of`` takes them.
-        settings: of everything else that changes the result.
+        against: as ``Benchmarks.of`` takes them, each with the digest of its content.
+        version: of the way in which files are cleaned.
     """
 
     files: tuple[Found, ...]
     folders: dict[str, tuple[str, str | None]]
     licenses: frozenset[str] | None
-    against: tuple[str, ...]
-    settings: str
+    against: tuple[tuple[str, str], ...]
+    version: int = VERSION
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Changes with the files and with all that decides what becomes of them."""
-        known = [self.settings, sorted(self.licenses) if self.licenses is not None else None, self.against]
-        content = json.dumps([known, [asdict(file) for file in self.files]], ensure_ascii=True)
-        return hashlib.sha256(content.encode()).hexdigest()
+        licenses = None if self.licenses is None else sorted(self.licenses)
+        files = [vars(file) for file in self.files]
+        content = json.dumps([self.version, licenses, self.against, self.folders, files])
+        return hashlib.sha256(content.encode("ascii")).hexdigest()
 
     def place(self, folder: Path) -> Path:
         """Where its result is kept."""
@@ -123,7 +128,8 @@ def clean_part(part: Part, folder: Path) -> int:
         MissingExtraError: a package that finds secrets or duplicates is not installed.
         OSError: the disk is full.
     """
-    benchmarks = Benchmarks.of(part.against)
+    begin = time.process_time()
+    benchmarks = _benchmarks(part.against)
     licenses = {
         name: FolderLicenses(Path(root), metadata=None if metadata is None else Path(metadata))
         for name, (root, metadata) in part.folders.items()
@@ -138,8 +144,14 @@ def clean_part(part: Part, folder: Path) -> int:
         )
         for file in part.files
     ]
-    save(cleaned, part.place(folder))
+    save(cleaned, part.place(folder), seconds=time.process_time() - begin)
     return sum(file.size for file in part.files)
+
+
+@cache
+def _benchmarks(against: tuple[tuple[str, str], ...]) -> Benchmarks:
+    """Those of all parts of a build, made once in each process."""
+    return Benchmarks.of([name for name, _ in against])
 
 
 def clean(
@@ -180,8 +192,8 @@ def _cleaned(file: Found, **known: Any) -> Cleaned:
     return Cleaned(repository=file.repository, modified=file.modified, size=file.size, **known)
 
 
-def save(cleaned: list[Cleaned], path: Path) -> None:
-    """Write a part's result, whole or not at all."""
+def save(cleaned: list[Cleaned], path: Path, *, seconds: float) -> None:
+    """Write a part's result, and the seconds of processor time it took, whole or not at all."""
     records = [{key: value for key, value in vars(one).items() if key != "signature"} for one in cleaned]
     content = zlib.compress(json.dumps(records).encode("ascii"), level=1)
     with whole_file(path) as partial, partial.open("wb") as file:
@@ -190,14 +202,18 @@ def save(cleaned: list[Cleaned], path: Path) -> None:
             records=np.frombuffer(content, dtype=np.uint8),
             signatures=np.concatenate([one.signature for one in cleaned] or [_EMPTY]),
             lengths=np.array([len(one.signature) for one in cleaned], dtype=np.int64),
+            seconds=np.array(seconds),
         )
 
 
-def load(path: Path) -> Iterator[Cleaned]:
+def load(path: Path) -> tuple[list[Cleaned], float]:
     """Read what ``save`` wrote."""
     with np.load(path, allow_pickle=False) as arrays:
         records = json.loads(zlib.decompress(arrays["records"].tobytes()))
         signatures = np.split(arrays["signatures"], np.cumsum(arrays["lengths"])[:-1])
-    for record, values in zip(records, signatures, strict=bool(records)):
+        seconds = float(arrays["seconds"])
+    cleaned = []
+    for record, values in zip(records, signatures, strict=True):
         secrets = tuple((kind, line) for kind, line in record.pop("secrets"))
-        yield Cleaned(**record, secrets=secrets, signature=values)
+        cleaned.append(Cleaned(**record, secrets=secrets, signature=values))
+    return cleaned, seconds

@@ -95,15 +95,15 @@ def _by_size(source: SourceFile) -> str | None:
 
 
 def _by_lines(source: SourceFile) -> str | None:
-    lines = source.text.split("\n")
-    if len(lines) > MAX_LINES:
+    lengths = [len(line) for line in source.text.removesuffix("\n").split("\n")]
+    if len(lengths) > MAX_LINES:
         return "too many lines"
     if source.language in _PROSE:
         return None
     long = None
-    if max(map(len, lines)) > MAX_LINE:
+    if max(lengths) > MAX_LINE:
         long = "a line is too long"
-    elif len(source.text) / max(1, len(source.text.splitlines())) > MAX_MEAN_LINE:
+    elif sum(lengths) > MAX_MEAN_LINE * len(lengths):
         long = "lines are too long on average"
     return "minified" if long and source.language in _MINIFIABLE else long
 

@@ -7,6 +7,7 @@ Jaccard similarity 0.7. A file is compared with those that were kept, so a chain
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,7 +78,22 @@ def _minhash(values: NDArray[np.uint32] | None) -> MinHash:
         from datasketch import MinHash
     except ImportError as error:
         raise _missing() from error
-    return MinHash(num_perm=NUM_PERMUTATIONS, hashfunc=int, hashvalues=values, scheme="affine32")
+    return MinHash(
+        num_perm=NUM_PERMUTATIONS,
+        hashfunc=int,
+        hashvalues=values,
+        permutations=_permutations(),
+        scheme="affine32",
+    )
+
+
+@cache
+def _permutations() -> NDArray[np.uint32]:
+    """Those that datasketch draws from its default seed; drawing them takes longer than a short file."""
+    from datasketch import MinHash
+
+    permutations: NDArray[np.uint32] = MinHash(num_perm=NUM_PERMUTATIONS, scheme="affine32").permutations
+    return permutations
 
 
 def _missing() -> MissingExtraError:

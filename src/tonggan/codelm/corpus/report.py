@@ -29,8 +29,9 @@ class CorpusReport:
         dropped: by reason its files and bytes and, in ``examples``, the first of them.
         secrets: by kind how many were replaced, in how many files, and where the first of them were; never what.
         against: the benchmarks and files that were looked for.
-        megabytes: read, of all files.
-        seconds: of wall-clock time by stage; of an interrupted run those of its last part.
+        megabytes: that were read; files that are too large or vanished are not.
+        seconds: by stage: ``clean`` of processor time, interrupted builds included; ``duplicates`` and ``tokens`` of
+            wall-clock time, of the last build.
     """
 
     kept: Counter[str] = field(default_factory=Counter)
@@ -45,6 +46,7 @@ class CorpusReport:
 
     def keep(self, cleaned: Cleaned, *, num_tokens: int) -> None:
         """Count a file of the corpus."""
+        self._read(cleaned)
         counts = {"files": 1, "bytes": len(cleaned.text.encode("utf-8")), "tokens": num_tokens}
         self.kept.update(counts)
         for name, groups in self.by.items():
@@ -59,15 +61,20 @@ class CorpusReport:
 
     def drop(self, cleaned: Cleaned, reason: str, detail: str) -> None:
         """Count a file that was left out."""
+        self._read(cleaned)
         entry = self.dropped.setdefault(reason, {"files": 0, "bytes": 0, "examples": []})
         entry["files"] += 1
         entry["bytes"] += cleaned.size
         if len(entry["examples"]) < NUM_EXAMPLES:
             entry["examples"].append(f"{cleaned.key} ({detail})" if detail else cleaned.key)
 
+    def _read(self, cleaned: Cleaned) -> None:
+        self.megabytes += cleaned.size / 1e6 if cleaned.sha256 else 0.0
+
     def speed(self, stage: str) -> float:
-        """Megabytes a second of ``stage``: ``clean`` reads all files, the others what is left."""
-        return self.megabytes / max(self.seconds.get(stage, 0.0), 1e-9)
+        """Megabytes a second of ``stage``: of what was read where it is ``clean``, else of what was kept."""
+        megabytes = self.megabytes if stage == "clean" else self.kept["bytes"] / 1e6
+        return megabytes / max(self.seconds.get(stage, 0.0), 1e-9)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON."""
@@ -114,8 +121,10 @@ class CorpusReport:
             ", ".join(f"{entry['count']:,} {kind}" for kind, entry in self.to_dict()["secrets"].items()) or "none"
         )
         yield f"Compared with: {', '.join(self.against) or 'no benchmark'}"
-        times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
-        yield f"Cleaned {self.megabytes:,.1f} MB at {self.speed('clean'):.1f} MB/s ({times})"
+        yield (
+            f"Read {self.megabytes:,.1f} MB, cleaned at {self.speed('clean'):.1f} MB/s and core; "
+            f"duplicates found at {self.speed('duplicates'):.1f} MB/s, tokenized at {self.speed('tokens'):.1f} MB/s"
+        )
 
     def to_html(self) -> str:
         """A page for a browser, whole in itself."""

@@ -51,7 +51,7 @@ _SERVICES = (
 
 # What all keys of services look like; lines without it are not searched for them.
 _KEY_LIKE = re.compile(
-    r"(?<![\w+/-])(?:[A-Za-z_+/-]{0,40}[0-9])[\w+/-]{10,}|\bcl(?:ou(?:dant)?)?[_-]?(?:api|key|p|t)", re.ASCII
+    r"(?<![\w+/-])[A-Za-z_+/-]*+[0-9][\w+/-]{10,}|\bcl(?:ou(?:dant)?)?[_-]?(?:api|key|p|t)", re.ASCII
 )
 _MAX_LINE = 2000  # characters of a line that patterns are tried on
 
@@ -62,7 +62,7 @@ _UNQUOTED = re.compile(r"[:=][ \t]*([^\"'\s\\{}<>$%()\[\]#]{8,200})[ \t]*$", re.
 _UNQUOTED_LANGUAGES = frozenset({"bash", "dockerfile", "make", "yaml"})
 _SECRET_NAME = re.compile(
     r"(?:passw(?:or)?d|passphrase|pwd|secret|token|credential|api_?key|access_?key|auth_?key|private_?key|client_?key"
-    r"|account_?key|service_?key|encryption_?key|signing_?key)\w*[\"'\]]*\s*$",
+    r"|account_?key|service_?key|encryption_?key|signing_?key)\w*[\"'\]]*(?::\s*[\w.]+)?\s*$",
     re.IGNORECASE,
 )
 _SAMPLE = re.compile(r"x{4}|\*{3}|\.{3}|example|sample|dummy|fake|placeholder|1234567|abcdef", re.IGNORECASE)
@@ -91,7 +91,7 @@ _NO_PERSON = re.compile(  # RFC 2606, and accounts of machines
 # Each begins with a sign that is rare, so that most of a text costs nothing; the first number is looked up backwards.
 _IPV4_REST = re.compile(r"\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\w.]*\w|-\w)")
 _IPV4_FIRST = re.compile(r"(?<![\w.+-])\d{1,3}$")
-_IPV6_REST = re.compile(r"(?::[0-9A-Fa-f]{0,4}){3,7}(?![\w:.])")
+_IPV6_REST = re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){1,5}(?![\w:.])")
 _IPV6_FIRST = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{1,4}$")
 _MIN_IPV6_GROUPS = 4  # that are not zero; fewer are written by hand, in tests and examples
 _VERSION = re.compile(r"(?:version|ver|release|rev|v|sections?|chapter|rfc|oid|[<>=~!]=?)\W{0,4}$", re.IGNORECASE)
@@ -132,7 +132,7 @@ def find_secrets(text: str, *, language: str | None) -> list[Secret]:
         *_addresses(text),
     ]
     kept: list[Secret] = []
-    for secret in sorted(found, key=lambda secret: (secret.start, -secret.end)):
+    for secret in sorted(found, key=lambda secret: secret.start):  # Of two that begin together the first one counts.
         if not kept or secret.start >= kept[-1].end:
             kept.append(secret)
     return kept
