@@ -8,6 +8,7 @@ from tonggan.codelm.completion.syntax import Syntax
 
 _MOST_CHARACTERS = 6000  # before the cursor
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
+_JOINING = re.compile(r"(?:[=+\-*/%.&|<>]|\b(?:and|or|not|in|is|if|else|await|from))$")  # something has to follow
 _STRINGS = re.compile(
     r"(?P<triple>'{3}|\"{3})(?:[^\\]|\\.)*?(?P<end>(?P=triple)|\Z)"
     r"|\"[^\"\n\\]*(?:\\.[^\"\n\\]*)*\"|'[^'\n\\]*(?:\\.[^'\n\\]*)*'|#[^\n]*",
@@ -33,6 +34,8 @@ def breaks(text: str, *, before: str, after: str, language: str) -> bool:
     rest = after.partition("\n")[0]
     line = opening.rfind("\n") + 1
     if _errors(opening[:line], 0, language):
+        return False
+    if text.endswith("\\"):
         return False
     if language == "python" and _open_string(before[-_MOST_CHARACTERS:]):
         return False
@@ -89,10 +92,11 @@ def _close(text: str, language: str, *, header: str) -> str:
         kept += _open_string(kept)
         stack = []
     if language != "python":
-        ended = "" if not kept or kept[-1] in "{};" or stack.count("}") != len(stack) else ";"
-        return kept + ended + "".join(reversed(stack)) + "\n"
-    joins = stack and kept and kept[-1] in "=+-*/%,.&|<>"
-    kept += ("x" if joins and kept[-1] != "," else "") + "".join(reversed(stack)) + (header if stack else "")
+        kept += " x" if stack and (kept.endswith(",") or _JOINING.search(kept)) else ""
+        for closer in reversed(stack):
+            kept += ";" + closer if closer == "}" and kept[-1] not in "{};" else closer
+        return kept + (";" if kept and kept[-1] not in "{};" else "") + "\n"
+    kept += (" x" if stack and _JOINING.search(kept) else "") + "".join(reversed(stack)) + (header if stack else "")
     last = kept.rpartition("\n")[2]
     indent = last[: len(last) - len(last.lstrip())]
     if last.strip().startswith("@"):

@@ -16,6 +16,7 @@ from tonggan.codelm.completion.prompt import PromptWriter
 from tonggan.codelm.completion.stops import extent_of
 from tonggan.codelm.completion.syntax import Syntax
 from tonggan.codelm.languages import has_grammar
+from tonggan.codelm.source_file import MAX_BYTES
 from tonggan.codelm.workspace import Workspace
 from tonggan.language.infill import InfillTokens
 from tonggan.language.model import LanguageModel
@@ -50,7 +51,9 @@ class Completer:
         self.threshold = self.config.threshold
         modules = Modules(workspace)
         self._context = ContextFinder(workspace, modules)
-        self._prompts = PromptWriter(model.tokenizer, infill=infill, budget=self._budget())
+        self._prompts = PromptWriter(
+            model.tokenizer, infill=infill, budget=self._budget(), show_following=self.config.show_following
+        )
         self._candidates = CandidateWriter(model, config=self.config, modules=modules, can_infill=infill is not None)
         self._cache = SuggestionCache()
         self._syntax: Syntax | None = None
@@ -67,6 +70,8 @@ class Completer:
     ) -> list[Suggestion]:
         """Suggestions, the best first; none where nothing is sure, or once ``cancelled`` answers True.
 
+        Nor are there any in a text of more than ``MAX_BYTES`` characters, which nobody wrote.
+
         Args:
             document: what is edited.
             offset: of the cursor, in characters.
@@ -76,6 +81,8 @@ class Completer:
         Raises:
             MissingExtraError: tree-sitter is not installed.
         """
+        if len(document.text) > MAX_BYTES:
+            return []
         selected = selected or ""
         before, after = document.text[:offset] + selected, document.text[offset:]
         known = self._cache.get(document.path, before=before, after=after)
@@ -100,7 +107,7 @@ class Completer:
     ) -> list[Suggestion] | None:
         """All that was written and passed, whatever its confidence; None once ``cancelled`` answers True."""
         newline = "\r\n" if "\r\n" in document.text else "\n"
-        plain_before, plain_after = before.replace("\r\n", "\n"), after.replace("\r\n", "\n")
+        plain_before, plain_after = _plain(before), _plain(after)
         text, offset = plain_before + plain_after, len(plain_before)
         plain = replace(document, text=text)
         if has_grammar(document.language):
@@ -151,3 +158,8 @@ class Completer:
         """Tokens to read; the context has to have room for what is written."""
         room = max(self.config.max_line_tokens, self.config.max_block_tokens) + 32
         return max(16, min(self.config.context_tokens, self.model.max_length - room))
+
+
+def _plain(text: str) -> str:
+    r"""``text`` with ``\n`` at its line ends, and no half of a surrogate pair, which no encoding has."""
+    return text.replace("\r\n", "\n").encode("utf-8", "replace").decode("utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-_PRIOR_WEIGHT = 8.0  # past suggestions that the default counts as
+_PRIOR = (1.0, 4.0)  # how firmly the default's slope and height are held: the inverse of their variance
 _STEPS = 50
 
 
@@ -34,8 +34,8 @@ def calibrate(history: Sequence[tuple[float, bool]], *, default: float, worth: f
     slope, offset = 6.0, target - 6.0 * default
     prior = (slope, offset)
     for _ in range(_STEPS):  # Newton's method with a Gaussian prior around the default's curve
-        gradient = [(_PRIOR_WEIGHT / 8) * (slope - prior[0]) / 4, _PRIOR_WEIGHT / 8 * (offset - prior[1])]
-        hessian = [[_PRIOR_WEIGHT / 32, 0.0], [0.0, _PRIOR_WEIGHT / 8]]
+        gradient = [_PRIOR[0] * (slope - prior[0]), _PRIOR[1] * (offset - prior[1])]
+        hessian = [[_PRIOR[0], 0.0], [0.0, _PRIOR[1]]]
         for confidence, accepted in history:
             share = 1 / (1 + math.exp(-max(-30.0, min(30.0, slope * confidence + offset))))
             error, weight = share - accepted, max(share * (1 - share), 1e-6)

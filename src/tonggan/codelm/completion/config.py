@@ -34,9 +34,11 @@ class CompletionConfig(Config):
     """How long to wait for jedi, which knows more attributes; 0 does not ask it. What comes late serves later keys."""
     check_suffix: bool = True
     """Let texts compete by how well the document's next lines follow; for models that cannot fill in."""
+    show_following: bool = False
+    """Let a model that cannot fill in read the next lines before those that it continues."""
     repair: bool = True
     """Mend what the document has already, repeated lines, indentation and brackets."""
     lookup: int = Field(default=6, ge=0, le=15)
     """Up to so many tokens are guessed from what was read and checked in one step: the same text, sooner."""
-    threshold: float = Field(default=0.25, ge=0, le=1)
+    threshold: float = Field(default=0.5, ge=0, le=1)
     """Suggestions of less confidence are not shown; an editor calibrates it on what its user accepts."""

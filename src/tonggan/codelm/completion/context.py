@@ -115,13 +115,14 @@ class ContextFinder:
             syntax: of the document, where its language has a grammar.
         """
         line = document.text.count("\n", 0, offset)
-        query = _around(document.text, line)
+        around = _around(document.text, line)
+        query = _words(around)
         found: list[Snippet] = []
         if syntax is not None and document.language == "python":
             found += self._definitions(document, syntax, offset)
         found += self._edits(document, line)
         found += self._alike(document, query, line)
-        found += self._indexed(document, query)
+        found += self._indexed(document, around)
         found.sort(key=lambda snippet: -snippet.score)
         chosen: list[Snippet] = []
         for snippet in found:
@@ -189,12 +190,12 @@ class ContextFinder:
                 reason = f"like the lines at the cursor (Jaccard {score:.2f}), {place}"
                 yield Snippet(path, first + 1, last, "\n".join(text.split("\n")[first:last]), reason, score)
 
-    def _indexed(self, document: Document, query: frozenset[str]) -> Iterator[Snippet]:
-        index = self._workspace.index
+    def _indexed(self, document: Document, around: str) -> Iterator[Snippet]:
+        index, query = self._workspace.index, _words(around)
         if index is None or not query:
             return
         name = self._workspace.name_of(document.path)
-        for hit in index.similar_text(" ".join(sorted(query)), limit=4, exclude=name):
+        for hit in index.similar_text(around, limit=4, exclude=name):
             unit = hit.unit
             if unit.kind not in ("function", "class"):
                 continue
@@ -224,10 +225,10 @@ class ContextFinder:
         return known[1]
 
 
-def _around(text: str, line: int) -> frozenset[str]:
-    """Words of the lines at the cursor."""
+def _around(text: str, line: int) -> str:
+    """The lines at the cursor."""
     lines = text.split("\n")
-    return _words("\n".join(lines[max(0, line - _QUERY_LINES + 2) : line + 2]))
+    return "\n".join(lines[max(0, line - _QUERY_LINES + 2) : line + 2])
 
 
 def _words(text: str) -> frozenset[str]:

@@ -177,7 +177,7 @@ class _Growing:
             top = logits[ids.to(logits.device)].float().log_softmax(dim=-1).topk(min(_RUNNERS_UP, len(ids)))
             chosen = ids[top.indices.cpu()].tolist()
         else:
-            top = logits.float().log_softmax(dim=-1).topk(_RUNNERS_UP)
+            top = logits[: self.vocabulary.size].float().log_softmax(dim=-1).topk(_RUNNERS_UP)
             chosen = top.indices.tolist()
         pairs: tuple[tuple[int, float], ...] = tuple(zip(chosen, top.values.tolist(), strict=True))
         self.append(*pairs[0], pairs)
@@ -215,6 +215,7 @@ class _Vocabulary:
     """Tokens by the bytes that they begin with."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
+        self.size = tokenizer.size  # some models have logits beyond
         self.bytes_of = tokenizer.bytes_of
         pairs = sorted((tokenizer.bytes_of(id_), id_) for id_ in range(tokenizer.size) if tokenizer.bytes_of(id_))
         self._spelled = [piece for piece, _ in pairs]

@@ -17,6 +17,7 @@ from tonggan.language.tokenizer import Tokenizer
 # The last piece of a text, as tokenizers cut it, joins with what will be typed next: a word, a number, signs, space.
 _TYPED = re.compile(r"(?: ?[^\W\d_]{1,24}| ?(?:[^\w\s]|_){1,4}|\d|\s{1,64})$")
 _SUFFIX_SHARE = 0.2  # of the budget
+_FOLLOWING_LINES = 10
 _SNIPPET_SHARE = 0.4
 _KEPT_SHARE = 0.6  # of what precedes the cursor, where the window is cut anew
 
@@ -43,12 +44,14 @@ class PromptWriter:
         tokenizer: of the model.
         infill: control tokens of a model that was trained to fill in; None for one that only continues.
         budget: tokens at most, those of what was typed included.
+        show_following: let a model that cannot fill in read the next lines before those that it continues.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, infill: InfillTokens | None, budget: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, infill: InfillTokens | None, budget: int, show_following: bool) -> None:
         self._tokenizer = tokenizer
         self._infill = infill
         self._budget = budget
+        self._show_following = show_following and infill is None
         self._head = ""  # what the window leaves out of the last document, so that it is left out again
 
     def write(
@@ -70,6 +73,8 @@ class PromptWriter:
         budget = self._budget - len(suffix) - 4
         limit = int(budget * _SNIPPET_SHARE) if snippets else 0
         head, used = self._pack(snippets, names, comment_of(document.language), limit)
+        if self._show_following:
+            head += self._following(document.text[offset:], name, comment_of(document.language))
         title = _titled(name, comment_of(document.language))
         window = self._window(before[: len(before) - len(typed)], budget - len(self._ids(head + title)))
         ids = self._ids(head + title + window)
@@ -78,11 +83,19 @@ class PromptWriter:
         return CodePrompt(ids, typed, used)
 
     def _ids(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text)
+        return self._tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"))
 
     def _suffix(self, text: str) -> list[int]:
         limit = int(self._budget * _SUFFIX_SHARE)
         return self._ids(text[: limit * 8])[:limit]
+
+    def _following(self, text: str, name: str, comment: str | None) -> str:
+        """The next lines as a snippet of their own; that of the cursor changes too often to be among them."""
+        lines = text.partition("\n")[2].split("\n")[:_FOLLOWING_LINES]
+        below = "\n".join(lines).strip("\n")
+        if not below.strip() or len(self._ids(below)) > int(self._budget * _SUFFIX_SHARE):
+            return ""
+        return f"{_titled(f'{name}, further down', comment)}{below}\n\n"
 
     def _pack(
         self, snippets: Sequence[Snippet], names: Sequence[str], comment: str | None, limit: int

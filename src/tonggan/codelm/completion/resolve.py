@@ -91,15 +91,17 @@ class Resolver:
     def scopes(self, node: tree_sitter.Node) -> Iterator[tuple[tree_sitter.Node, Names]]:
         """The scopes that a name at ``node`` is looked up in, the inner before the outer, with what they bind."""
         may_be_class = True
-        current = node.parent
+        inner, current = node, node.parent
         while current is not None:
             if current.type in SCOPES and (may_be_class or current.type != "class_definition"):
                 if current.id not in self._names:
                     self._names[current.id] = names_of(self._syntax, current)
                 yield current, self._names[current.id]
-            if current.type in ("function_definition", "lambda", "class_definition"):
-                may_be_class = False
-            current = current.parent
+            # Default values and annotations of a method are looked up in its class.
+            may_be_class &= current.type not in ("function_definition", "lambda", "class_definition") or (
+                current.type == "function_definition" and inner.type in ("parameters", "type")
+            )
+            inner, current = current, current.parent
 
     def thing(self, node: tree_sitter.Node, *, depth: int = _DEPTH) -> Thing | None:
         """What the expression ``node`` is."""

@@ -101,17 +101,9 @@ class _Check:
         for _, names in self.resolver.scopes(node):
             if name in names.bindings or names.is_open:
                 return
-        if self._in_error(node):
-            return
+        if self.syntax.tree.root_node.has_error and self._occurs_elsewhere(name):
+            return  # the code is too broken to tell its scopes
         yield Problem("name", name, node.start_byte, f"name '{name}' is not defined here")
-
-    def _in_error(self, node: tree_sitter.Node) -> bool:
-        """Whether the code around is too broken to tell its scopes, and uses the name before."""
-        while node.parent is not None:
-            node = node.parent
-            if node.is_error:
-                return True
-        return False
 
     def _attribute(self, node: tree_sitter.Node) -> Iterator[Problem]:
         owner, name = node.child_by_field_name("object"), node.child_by_field_name("attribute")
@@ -131,7 +123,10 @@ class _Check:
         text = self.syntax.text
         if re.search(rf"\b(?:isinstance|hasattr|issubclass|type)\({re.escape(owner)}\b", text):
             return True
-        return owner in ("self", "cls") and len(re.findall(rf"\b{re.escape(name)}\b", text)) > 1
+        return owner in ("self", "cls") and self._occurs_elsewhere(name)
+
+    def _occurs_elsewhere(self, name: str) -> bool:
+        return len(re.findall(rf"\b{re.escape(name)}\b", self.syntax.text)) > 1
 
     def _call(self, node: tree_sitter.Node, end: int) -> Iterator[Problem]:
         function, arguments = node.child_by_field_name("function"), node.child_by_field_name("arguments")

@@ -1,0 +1,44 @@
+from pathlib import Path
+
+from tonggan.codelm.completion.cache import SuggestionCache
+from tonggan.codelm.completion.document import Suggestion
+
+PATH = Path("/a.py")
+
+
+def filled():
+    cache = SuggestionCache(size=4)
+    cache.put(
+        PATH, before="x = ", after="\n", suggestions=[Suggestion("foo(1)", 4, 4, 0.9), Suggestion("bar", 4, 4, 0.5)]
+    )
+    return cache
+
+
+def test_typing_what_was_suggested_leaves_the_rest():
+    left = filled().get(PATH, before="x = fo", after="\n")
+    assert left == [Suggestion("o(1)", 6, 6, 0.9)]
+    assert filled().get(PATH, before="x = b", after="\n") == [Suggestion("ar", 5, 5, 0.5)]
+
+
+def test_the_same_place_is_known_and_others_are_not():
+    cache = filled()
+    assert len(cache.get(PATH, before="x = ", after="\n")) == 2
+    assert cache.get(PATH, before="x = q", after="\n") is None
+    assert cache.get(PATH, before="y = f", after="\n") is None
+    assert cache.get(PATH, before="x = f", after=")\n") is None
+    assert cache.get(Path("/b.py"), before="x = f", after="\n") is None
+    assert cache.get(PATH, before="x = foo(1)", after="\n") is None  # all of it was typed
+
+
+def test_silence_is_an_answer():
+    cache = filled()
+    cache.put(PATH, before="y", after="", suggestions=[])
+    assert cache.get(PATH, before="y", after="") == []
+    assert cache.get(PATH, before="yy", after="") is None
+
+
+def test_only_the_last_answers_are_kept():
+    cache = filled()
+    for number in range(4):
+        cache.put(PATH, before=f"line {number}" + "x" * number, after="", suggestions=[])
+    assert cache.get(PATH, before="x = ", after="\n") is None
