@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -20,13 +21,13 @@ TEMPLATE = (
 WIDTH = 32
 
 
-def pretrained_folder(folder: Path) -> Path:
-    """``folder`` with such a model, 32 wide, over bytes and two control tokens."""
+def pretrained_folder(folder: Path, *, unused: Sequence[str] = ()) -> Path:
+    """``folder`` with such a model, 32 wide, over bytes and two control tokens, and more that nothing uses."""
     folder.mkdir(parents=True, exist_ok=True)
     library = Library.from_str(
         json.loads(json.dumps(Tokenizer.train(["what is it?"], vocab_size=300).state()))["tokenizer"]
     )
-    library.add_special_tokens([AddedToken(name, special=True) for name in ("<|im_start|>", "<|im_end|>")])
+    library.add_special_tokens([AddedToken(name, special=True) for name in ("<|im_start|>", "<|im_end|>", *unused)])
     library.save(str(folder / "tokenizer.json"))
     settings = {"eos_token": "<|im_end|>", "chat_template": TEMPLATE}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))

@@ -6,6 +6,7 @@ Both read what retrieval finds in the rest of the repositories, for that is what
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,9 +19,13 @@ import torch
 
 from tonggan.codelm.completion.completer import Completer
 from tonggan.codelm.completion.config import CompletionConfig
+from tonggan.codelm.completion.context import ContextFinder
 from tonggan.codelm.completion.document import Document as OpenDocument
+from tonggan.codelm.completion.modules import Modules
+from tonggan.codelm.completion.prompt import PromptWriter
+from tonggan.codelm.completion.syntax import Syntax
+from tonggan.codelm.languages import has_grammar
 from tonggan.codelm.training.lines import Line, completed, draw_lines, edit_similarity
-from tonggan.codelm.training.packing import header
 from tonggan.codelm.workspace import Workspace
 from tonggan.errors import DataError
 from tonggan.language.infill import InfillTokens
@@ -32,7 +37,6 @@ from tonggan.training.budget import Budget
 if TYPE_CHECKING:
     from tonggan.codelm.corpus.corpus import Corpus
 
-_READ_BEFORE, _READ_AFTER = 512, 128  # tokens around a line for its perplexity
 _LEAST_LINES = 10
 _REPEATS = 1000
 _FILES_PER_LINE = 2
@@ -122,29 +126,67 @@ def compare(
     generator = np.random.default_rng(seed)
     lines = _draw(corpus, held_out, count=count, generator=generator)
     results: list[list[tuple[float, float, float, int]]] = [[], []]
-    with _written(corpus, train) as root:
-        workspace = _workspace(root, progress=progress)
-        config = CompletionConfig(multiline="never")
-        completers = [
-            Completer(model, workspace=workspace, config=config, infill=infill) for model, infill in (in_use, trained)
-        ]
+    with _workspace(corpus, train, progress=progress) as workspace:
+        benches = [_Bench(contender, workspace) for contender in (in_use, trained)]
         for number, line in enumerate(lines):
             if number >= _LEAST_LINES and budget.left <= 0:
                 break
-            for each, completer in zip(results, completers, strict=True):
-                each.append(_measure(completer, line, root=root))
+            for each, bench in zip(results, benches, strict=True):
+                each.append(bench.measure(line))
             progress.update("compare", done=number + 1, total=len(lines))
     before, after = (np.array(each) for each in results)
     return Verdict(in_use[0].name, _scores(before), _scores(after), len(before), _interval(before, after, generator))
 
 
+class _Bench:
+    """A contender at work in a folder.
+
+    Args:
+        contender: the model, and its tokens to fill in.
+        workspace: of the folder.
+    """
+
+    def __init__(self, contender: Contender, workspace: Workspace) -> None:
+        self.model, self.infill = contender
+        self.workspace = workspace
+        # Silence would hide what a model knows, so that it never is.
+        self.config = CompletionConfig(multiline="never", threshold=0.0)
+        self.completer = Completer(self.model, workspace=workspace, config=self.config, infill=self.infill)
+        self.finder = ContextFinder(workspace, Modules(workspace))
+
+    def measure(self, line: Line) -> tuple[float, float, float, int]:
+        """Exact match, edit similarity, negative log-likelihood of the line's tokens, and how many these are."""
+        document = OpenDocument(self.workspace.root / line.name, line.text, line.language)
+        found = self.completer.complete(document, line.offset)
+        answer = completed(line, text=found[0].text, start=found[0].start, end=found[0].end) if found else ""
+        loss, count = self._surprise(document, line)
+        return float(answer == line.target), edit_similarity(answer, line.target), loss, count
+
+    def _surprise(self, document: OpenDocument, line: Line) -> tuple[float, int]:
+        """Negative log-likelihood of the line, given the prompt that completion writes, and its number of tokens."""
+        tokenizer = self.model.tokenizer
+        syntax = Syntax.of(line.text, line.language) if has_grammar(line.language) else None
+        snippets = self.finder.find(document, line.offset, syntax=syntax)
+        names = [self.workspace.name_of(snippet.path) for snippet in snippets]
+        writer = PromptWriter(
+            tokenizer,
+            infill=self.infill,
+            budget=min(self.config.context_tokens, self.model.max_length),
+            show_following=self.config.show_following,
+        )
+        prompt = writer.write(document, line.offset, name=line.name, snippets=snippets, names=names)
+        target = tokenizer.encode(f"{prompt.typed}{line.target}\n")
+        ids = [*prompt.ids, *target][-self.model.max_length :]
+        logprobs = self.model.log_probabilities(Prompt((torch.tensor(ids),)))
+        return -sum(logprobs[-len(target) :]), len(target)
+
+
 def _draw(corpus: Corpus, held_out: Sequence[int], *, count: int, generator: np.random.Generator) -> list[Line]:
-    chosen = generator.permutation(held_out)[: _FILES_PER_LINE * count]
-    documents = [(corpus.documents[number], int(number)) for number in chosen]
+    names = _names(corpus)
     files = [
-        (f"{document.repository}/{document.name}", document.language, corpus.text(number).replace("\r\n", "\n"))
-        for document, number in documents
-        if document.language is not None
+        (names[number], corpus.documents[number].language, corpus.text(number).replace("\r\n", "\n"))
+        for number in generator.permutation(held_out)[: _FILES_PER_LINE * count].tolist()
+        if has_grammar(corpus.documents[number].language)
     ]
     lines = draw_lines(files, count=count, generator=generator, per_file=max(4, math.ceil(count / max(1, len(files)))))
     if not lines:
@@ -158,45 +200,27 @@ def _draw(corpus: Corpus, held_out: Sequence[int], *, count: int, generator: np.
 
 
 @contextmanager
-def _written(corpus: Corpus, numbers: Sequence[int]) -> Iterator[Path]:
-    """A folder with these documents as files."""
+def _workspace(corpus: Corpus, numbers: Sequence[int], *, progress: Progress) -> Iterator[Workspace]:
+    """A folder with these documents as files, indexed."""
+    from tonggan.codelm.search.code_index import CodeIndex
+
+    names = _names(corpus)
     with tempfile.TemporaryDirectory(prefix="tonggan-holdout-") as folder:
-        root = Path(folder).resolve()
+        root = Path(folder).resolve() / "files"
         for number in numbers:
-            document = corpus.documents[number]
-            path = (root / document.repository / document.name).resolve()
+            path = Path(os.path.normpath(root / names[number]))
             if path.is_relative_to(root):  # a corpus may come from elsewhere
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(corpus.text(number), encoding="utf-8")
-        yield root
+        index = CodeIndex.open(root, folder=Path(folder) / "index")
+        index.refresh(progress=progress)
+        yield Workspace(root, index=index)
 
 
-def _workspace(root: Path, *, progress: Progress) -> Workspace:
-    from tonggan.codelm.search.code_index import CodeIndex
-
-    index = CodeIndex.open(root, folder=root / ".index")
-    index.refresh(progress=progress)
-    return Workspace(root, index=index)
-
-
-def _measure(completer: Completer, line: Line, *, root: Path) -> tuple[float, float, float, int]:
-    """Exact match, edit similarity, negative log-likelihood of the line's tokens, and how many these are."""
-    found = completer.complete(OpenDocument(root / line.name, line.text, line.language), line.offset)
-    answer = completed(line, text=found[0].text, start=found[0].start, end=found[0].end) if found else ""
-    loss, count = _surprise(completer.model, completer.infill, line)
-    return float(answer == line.target), edit_similarity(answer, line.target), loss, count
-
-
-def _surprise(model: LanguageModel, infill: InfillTokens | None, line: Line) -> tuple[float, int]:
-    """Negative log-likelihood of the line, given what surrounds it, and its number of tokens."""
-    tokenizer = model.tokenizer
-    before = tokenizer.encode(header(line.name, line.language))
-    before += tokenizer.encode(line.text[: line.offset])[-_READ_BEFORE:]
-    target = tokenizer.encode(line.target + "\n")
-    if infill is not None:
-        before = infill.spm(before, tokenizer.encode(line.text[line.offset :])[:_READ_AFTER])
-    logprobs = model.log_probabilities(Prompt((torch.tensor([*before, *target]),)))
-    return -sum(logprobs[-len(target) :]), len(target)
+def _names(corpus: Corpus) -> list[str]:
+    """Of each document, as in its repository where that is the only one."""
+    is_alone = len({document.repository for document in corpus.documents}) == 1
+    return [each.name if is_alone else f"{each.repository}/{each.name}" for each in corpus.documents]
 
 
 def _scores(measured: np.ndarray[Any, Any]) -> Scores:
