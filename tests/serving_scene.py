@@ -22,6 +22,7 @@ from generation_scene import engine, tokenizer
 from tonggan.language.model import LanguageModel
 from tonggan.language.torch_engine import TorchEngine
 from tonggan.serving.authentication import Keys
+from tonggan.serving.code import CodeService
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.server import bind, make_server
 from tonggan.serving.services import Service, TextService
@@ -69,9 +70,11 @@ class Running:
 
 
 @contextmanager
-def running(services: Sequence[Service], *, config: ServerConfig, keys: Sequence[str] = ()) -> Iterator[Running]:
+def running(
+    services: Sequence[Service], *, config: ServerConfig, keys: Sequence[str] = (), code: CodeService | None = None
+) -> Iterator[Running]:
     with bind("127.0.0.1", 0) as listening:
-        server = make_server(services, host="127.0.0.1", config=config, keys=Keys(keys))
+        server = make_server(services, host="127.0.0.1", config=config, keys=Keys(keys), code=code)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
 

@@ -48,7 +48,9 @@ def test_what_it_cannot_do_is_refused(server):
     with pytest.raises(openai.BadRequestError, match="the llamacpp engine keeps its tokens to itself"):
         client.chat.completions.create(model="tiny", messages=HELLO, logprobs=True)
     with pytest.raises(openai.BadRequestError, match="the llamacpp engine keeps its tokens to itself"):
-        client.completions.create(model="tiny", prompt="a", suffix="b")
+        client.completions.create(model="tiny", prompt=[1, 2])
+    filled = client.completions.create(model="tiny", prompt="the cat", suffix="b", temperature=0, max_tokens=8)
+    assert "\n" not in filled.choices[0].text
     with pytest.raises(openai.BadRequestError, match="at most 4095 of the 4096"):
         client.completions.create(model="tiny", prompt="the cat " * 4000, stream=True)
 

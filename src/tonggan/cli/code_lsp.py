@@ -29,6 +29,9 @@ def lsp(
         str, typer.Option(metavar="MODEL", help="'smollm2', a model folder, a .gguf file, or a run of 'code train'.")
     ] = "smollm2",
     index: Annotated[bool, typer.Option("--index/--no-index", help="Keep an index of the repository.")] = True,
+    embedder: Annotated[
+        str | None, typer.Option(metavar="NAME|FOLDER", help="What makes the index's vectors; by default minilm.")
+    ] = None,
     history: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where it is kept what became of suggestions.")
     ] = None,
@@ -40,4 +43,4 @@ def lsp(
     from tonggan.codelm.editor.open import open_server
     from tonggan.codelm.editor.server import serve
 
-    serve(open_server(model, with_index=index, history=history))
+    serve(open_server(model, with_index=index, embedder=embedder, history=history))

@@ -15,6 +15,8 @@ SERVE_EXAMPLES = """
 
   tonggan serve runs/first runs/captions --port 9000
 
+  tonggan serve smollm2 --code path/to/repository
+
   tonggan serve model.gguf --host 0.0.0.0 --api-key-file keys.txt
 """
 
@@ -54,6 +56,9 @@ def serve(
     api_key_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File of keys, one a line; clients must show one of them.")
     ] = None,
+    code: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Repository to search at /v1/code/search.")
+    ] = None,
     engine: Annotated[EngineChoice, typer.Option(help="What decodes texts.")] = EngineChoice.auto,
     bits: Annotated[BitsChoice | None, typer.Option(help="Bits of each weight of the native engine.")] = None,
     slots: Annotated[int | None, typer.Option(help="Texts written at the same time, for each model.")] = None,
@@ -69,7 +74,9 @@ def serve(
     Ctrl-C finishes what was begun and stops; a second one stops at once.
     """
     from tonggan.cli.console import console_progress
+    from tonggan.codelm.editor.open import open_indexing
     from tonggan.serving.authentication import Keys
+    from tonggan.serving.code import CodeService
     from tonggan.serving.config import ServerConfig
     from tonggan.serving.open import open_services
     from tonggan.serving.server import bind, bound_memory, require_packages, serve
@@ -85,4 +92,5 @@ def serve(
     keys = Keys() if api_key_file is None else Keys.from_file(api_key_file)
     with bind(host, port) as listening, console_progress() as progress:
         services = open_services(models, engine=engine.value, bits=_BITS[bits], config=config, progress=progress)
-        serve(services, listening=listening, config=config, keys=keys, progress=progress)
+        found = None if code is None else CodeService(open_indexing(code, embedder=None, progress=progress))
+        serve(services, listening=listening, config=config, keys=keys, progress=progress, code=found)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from tonggan.errors import TongganError
 from tonggan.serving.authentication import Keys
+from tonggan.serving.code import CodeService
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.context import Context
 from tonggan.serving.failures import error_body, failure_of
 from tonggan.serving.guard import Guard
 from tonggan.serving.metrics import Meter, Metrics
 from tonggan.serving.routes import chat, completions, embeddings, infill, predict, status
+from tonggan.serving.routes import code as code_routes
 from tonggan.serving.services import Service
 
 if TYPE_CHECKING:
@@ -24,7 +26,14 @@ _logger = logging.getLogger(__name__)
 _RETRY_AFTER = "1"
 
 
-def create_app(services: Sequence[Service], *, config: ServerConfig, keys: Keys, loopback_only: bool) -> FastAPI:
+def create_app(
+    services: Sequence[Service],
+    *,
+    config: ServerConfig,
+    keys: Keys,
+    loopback_only: bool,
+    code: CodeService | None = None,
+) -> FastAPI:
     """The ASGI application that serves ``services``; when it shuts down it closes them.
 
     Args:
@@ -32,6 +41,7 @@ def create_app(services: Sequence[Service], *, config: ServerConfig, keys: Keys,
         config: limits.
         keys: of clients.
         loopback_only: whether to take requests to this machine's own names only.
+        code: what searches code; None for a server without that.
     """
     from importlib.metadata import version
 
@@ -43,13 +53,16 @@ def create_app(services: Sequence[Service], *, config: ServerConfig, keys: Keys,
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        for service in services:
-            service.close()
+        for part in (*services, code):
+            if part is not None:
+                part.close()
 
     # The pages that describe the API would load their scripts from elsewhere; /openapi.json holds the same.
     app = FastAPI(title="Tonggan", version=version("tonggan"), lifespan=lifespan, docs_url=None, redoc_url=None)
     for route in (status, chat, completions, infill, embeddings, predict):
         route.register(app, context)
+    if code is not None:
+        code_routes.register(app, context, code)
     _register_failures(app)
     app.add_middleware(Guard, keys=keys, max_bytes=config.max_bytes, loopback_only=loopback_only)
     app.add_middleware(Meter, metrics=context.metrics)  # the last one added is the first one reached

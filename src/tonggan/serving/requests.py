@@ -12,6 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from tonggan.codelm.units import UnitKind
+
 _IGNORED = ("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key")
 _MAX_TEXTS = 128
 
@@ -255,3 +257,12 @@ class PredictRequest(_Request):
 
     model: str | None = None
     rows: list[dict[str, Any]] = Field(min_length=1)
+
+
+class CodeSearchRequest(_Request):
+    """``POST /v1/code/search``."""
+
+    query: str = Field(pattern=r"\S")
+    limit: int = Field(default=10, ge=1, le=100)
+    language: str | None = None
+    kinds: list[UnitKind] | None = None

@@ -14,6 +14,7 @@ from tonggan.errors import ConfigError, MissingExtraError
 from tonggan.progress import Progress
 from tonggan.serving.app import create_app
 from tonggan.serving.authentication import Keys
+from tonggan.serving.code import CodeService
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.guard import LOOPBACK
 from tonggan.serving.services import Service
@@ -53,14 +54,16 @@ def require_packages() -> None:
             raise MissingExtraError.of(package, extra="serve", purpose="serving") from error
 
 
-def make_server(services: Sequence[Service], *, host: str, config: ServerConfig, keys: Keys) -> uvicorn.Server:
+def make_server(
+    services: Sequence[Service], *, host: str, config: ServerConfig, keys: Keys, code: CodeService | None = None
+) -> uvicorn.Server:
     """A server that is ready to ``run`` on a socket of ``bind``; a signal, or ``should_exit``, stops it gracefully.
 
-    It takes nothing new then, finishes what it has begun within ``config.timeout``, and closes ``services``.
+    It takes nothing new then, finishes what it has begun within ``config.timeout``, and closes all services.
     """
     import uvicorn
 
-    app = create_app(services, config=config, keys=keys, loopback_only=host in LOOPBACK)
+    app = create_app(services, config=config, keys=keys, loopback_only=host in LOOPBACK, code=code)
     settings = uvicorn.Config(
         app,
         log_level="warning",
@@ -100,7 +103,13 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    services: Sequence[Service], *, listening: socket.socket, config: ServerConfig, keys: Keys, progress: Progress
+    services: Sequence[Service],
+    *,
+    listening: socket.socket,
+    config: ServerConfig,
+    keys: Keys,
+    progress: Progress,
+    code: CodeService | None = None,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
@@ -110,6 +119,7 @@ def serve(
         config: limits.
         keys: of clients; without any, a warning is said where other machines may come.
         progress: told the address.
+        code: what searches code, if anything does.
     """
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
@@ -117,4 +127,4 @@ def serve(
     if host not in LOOPBACK and not keys:
         progress.say("Warning: everyone who reaches this machine may use the server; --api-key-file asks for a key.")
     with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again once all is finished
-        make_server(services, host=host, config=config, keys=keys).run(sockets=[listening])
+        make_server(services, host=host, config=config, keys=keys, code=code).run(sockets=[listening])

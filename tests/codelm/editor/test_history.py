@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tonggan.codelm.editor.history import History
+from tonggan.codelm.editor.history import History, Outcome
 from tonggan.errors import CacheError
 
 PATH = Path("/repository/源 码/a.py")
@@ -18,10 +18,13 @@ class Desk:
         self.buffers = {}
         self.history = History(file, text_of=self.buffers.get, clock=lambda: self.now)
 
-    def offer(self, confidence=0.5):
-        return self.history.offer(
-            PATH, language="python", invoked=False, confidence=confidence, characters=12, milliseconds=80.0
+    def offer(self, confidence=0.5, *, seen=2.0, invoked=False):
+        number = self.history.offer(
+            PATH, language="python", invoked=invoked, confidence=confidence, characters=12, milliseconds=80.0
         )
+        self.now += seen
+        self.history.withdraw(number)
+        return number
 
     def look_after(self, seconds):
         self.now += seconds
@@ -42,6 +45,23 @@ def test_acceptance_and_survival_at_each_look():
     del desk.buffers[PATH]  # the file is gone, and the text with it
     assert desk.look_after(180).survived == {30: 1.0, 120: pytest.approx(11 / 12), 300: 0.0}
     assert first != second
+
+
+def test_what_nobody_has_read_or_was_asked_for_tells_nothing():
+    desk = Desk()
+    desk.offer(0.1, seen=0.1)
+    desk.offer(0.2, invoked=True)
+    quick = desk.offer(0.3, seen=0.1)
+    desk.history.accept(quick, path=PATH, text="x")
+    desk.offer(0.4, seen=0.6)
+    assert [each.confidence for each in desk.history.outcomes()] == [0.4, 0.3]
+
+
+def test_kept_is_what_was_taken_and_mostly_left():
+    assert Outcome(0.5, True, {}).kept
+    assert Outcome(0.5, True, {30: 0.2, 120: 0.9}).kept
+    assert not Outcome(0.5, True, {30: 1.0, 300: 0.5}).kept
+    assert not Outcome(0.5, False, {}).kept
 
 
 def test_a_late_look_is_not_taken_for_an_early_one():
@@ -73,7 +93,7 @@ def test_it_outlives_the_process_and_holds_no_text(tmp_path):
     assert b"secret" not in b"".join(each.read_bytes() for each in file.parent.iterdir())
     columns = [row[1] for row in sqlite3.connect(file).execute("PRAGMA table_info(suggestions)")]
     assert columns == [
-        "id", "time", "file", "language", "invoked", "confidence", "characters", "milliseconds", "accepted"
+        "id", "time", "file", "language", "invoked", "confidence", "characters", "milliseconds", "seen", "accepted"
     ]  # fmt: skip
 
 

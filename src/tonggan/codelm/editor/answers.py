@@ -100,13 +100,22 @@ def hit_of(hit: Hit, *, root: Path) -> dict[str, Any]:
         "path": unit.path,
         "kind": unit.kind,
         "name": unit.qualified_name,
-        "startLine": unit.start_line,
-        "endLine": unit.end_line,
+        "start_line": unit.start_line,
+        "end_line": unit.end_line,
         "language": unit.language,
         "signature": unit.signature,
         "text": unit.text,
         "score": hit.score,
-        "reasons": [str(reason) for reason in hit.reasons],
+        "reasons": [
+            {
+                "kind": reason.kind,
+                "words": list(reason.words),
+                "line": reason.line,
+                "text": reason.text,
+                "marks": [list(mark) for mark in reason.marks],
+            }
+            for reason in hit.reasons
+        ],
     }
 
 

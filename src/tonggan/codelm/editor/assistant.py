@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tonggan.codelm.completion.confidence import calibrate
 from tonggan.codelm.completion.document import Document, Suggestion
 from tonggan.codelm.editor.history import History
 from tonggan.codelm.editor.indexing import Indexing
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _KEPT_OFFERS = 200
 _TYPED_ALONG = 8  # last offers that a new one may be the rest of
+_CALIBRATED_EVERY = 30  # seconds
 _PLAIN = "text"  # the language of a file that none is known for
 
 
@@ -93,6 +95,8 @@ class Assistant:
         self._completer: Completer | None = None
         self._running: dict[Path, Request] = {}
         self._offers: OrderedDict[int, Offer] = OrderedDict()
+        self._visible: dict[Path, int] = {}  # the number of the suggestion that each buffer shows
+        self._threshold = 0.0
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._watching = threading.Thread(target=self._watch, name="tonggan-survival", daemon=True)
@@ -110,11 +114,14 @@ class Assistant:
         return self._completer is not None
 
     def changed(self, path: Path) -> None:
-        """A buffer has another text, or is gone: what is being written for the old one is of no use."""
+        """A buffer has another text, or is gone: what is shown or being written for the old one is of no use."""
         with self._lock:
             request = self._running.pop(path, None)
+            number = self._visible.pop(path, None)
         if request is not None:
             request.cancel()
+        if number is not None:
+            self.history.withdraw(number)
 
     def saved(self) -> None:
         """Files have changed on disk."""
@@ -134,7 +141,7 @@ class Assistant:
 
         Args:
             request: from ``begin``.
-            invoked: whether the user asked; otherwise it is the typing that did.
+            invoked: whether the user asked, who then gets all there are; typing gets the best one that is sure enough.
             selected: what the selected proposal of an open list would still write at the cursor.
         """
         completer = self._completer
@@ -144,9 +151,15 @@ class Assistant:
         document = Document(request.path, request.text, language_of(request.path) or _PLAIN)
         found = completer.complete(document, request.offset, cancelled=request.is_cancelled, selected=selected)
         milliseconds = 1000 * (time.perf_counter() - start)
+        if not invoked:
+            found = [each for each in found if each.confidence >= self._threshold][:1]
         if request.is_cancelled():
             return []
-        return [self._offer(request, each, invoked=invoked, milliseconds=milliseconds) for each in found]
+        offers = [self._offer(request, each, invoked=invoked, milliseconds=milliseconds) for each in found]
+        if offers:
+            with self._lock:
+                self._visible[request.path] = offers[0].number
+        return offers
 
     def accept(self, number: int) -> None:
         """The user took the suggestion of this number; one that nobody knows any more is ignored."""
@@ -186,15 +199,27 @@ class Assistant:
     def _load(self) -> None:
         start = time.perf_counter()
         try:
-            self._completer = self._open_completer()
+            completer = self._open_completer()
         except TongganError as error:
             self._progress.say(f"No completion: {error}")
-        else:
-            self._progress.say(f"Completion is ready after {time.perf_counter() - start:.1f} s.")
+            return
+        completer.threshold = 0.0  # it is applied here, and not to what the user asks for
+        self._calibrate(completer)
+        self._completer = completer
+        self._progress.say(f"Completion is ready after {time.perf_counter() - start:.1f} s.")
+
+    def _calibrate(self, completer: Completer) -> None:
+        """Show what this user keeps often enough."""
+        past = [(outcome.confidence, outcome.kept) for outcome in self.history.outcomes()]
+        self._threshold = calibrate(past, default=completer.config.threshold)
 
     def _watch(self) -> None:
+        seconds = 0
         while not self._closing.wait(1):
+            seconds += 1
             self.history.look()
+            if seconds % _CALIBRATED_EVERY == 0 and self._completer is not None:
+                self._calibrate(self._completer)
 
     def _take_index(self, index: CodeIndex) -> None:
         self.workspace.index = index

@@ -18,6 +18,8 @@ from tonggan.errors import CacheError
 
 LOOKS = (30, 120, 300)
 """Seconds after an acceptance at which the buffer is looked at."""
+MOSTLY_UNCHANGED = 2 / 3
+_LEAST_SEEN = 0.5  # seconds; what the next key takes away sooner, nobody has read
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS suggestions (
     id INTEGER PRIMARY KEY,
@@ -28,6 +30,7 @@ CREATE TABLE IF NOT EXISTS suggestions (
     confidence REAL NOT NULL,
     characters INTEGER NOT NULL,
     milliseconds REAL NOT NULL,
+    seen REAL,
     accepted REAL
 );
 CREATE TABLE IF NOT EXISTS looks (
@@ -52,6 +55,11 @@ class Outcome:
     confidence: float
     accepted: bool
     survived: dict[int, float]
+
+    @property
+    def kept(self) -> bool:
+        """Whether the user took it and it was mostly unchanged when it was last looked at."""
+        return self.accepted and (not self.survived or self.survived[max(self.survived)] >= MOSTLY_UNCHANGED)
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,7 @@ class History:
                 file.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None, timeout=5)
             self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")  # a crash may cost the last rows, never the file
             self._connection.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise CacheError(
@@ -123,6 +132,11 @@ class History:
         number = cursor.lastrowid
         assert number is not None
         return number
+
+    def withdraw(self, suggestion: int) -> None:
+        """The next key has come; a suggestion that it goes along with may be seen longer, and withdrawn again."""
+        with self._lock:
+            self._connection.execute("UPDATE suggestions SET seen = ? - time WHERE id = ?", (self._clock(), suggestion))
 
     def accept(self, suggestion: int, *, path: Path, text: str) -> None:
         """The user took a suggestion; from now on its ``text`` is watched. To take it twice counts once."""
@@ -160,10 +174,12 @@ class History:
             self._watched += going
 
     def outcomes(self, *, limit: int = 1000) -> list[Outcome]:
-        """The last suggestions, the newest first."""
+        """The last suggestions that came by themselves and were there long enough to be read, the newest first."""
         with self._lock:
             rows = self._connection.execute(
-                "SELECT id, confidence, accepted IS NOT NULL FROM suggestions ORDER BY id DESC LIMIT ?", (limit,)
+                "SELECT id, confidence, accepted IS NOT NULL FROM suggestions"
+                " WHERE NOT invoked AND (accepted IS NOT NULL OR seen >= ?) ORDER BY id DESC LIMIT ?",
+                (_LEAST_SEEN, limit),
             ).fetchall()
             oldest = rows[-1][0] if rows else 0
             looks = self._connection.execute("SELECT * FROM looks WHERE suggestion >= ?", (oldest,)).fetchall()

