@@ -133,12 +133,12 @@ def compare_vectors(vectors: np.ndarray, queries: np.ndarray) -> None:
 
 
 def compare_sqlite_vec(vectors: np.ndarray, compare: Callable[[str, Callable[[np.ndarray], Found]], None]) -> None:
-    if not find_spec("sqlite_vec"):
-        print("sqlite-vec is not installed: skipped")
+    database = sqlite3.connect(":memory:")
+    if not find_spec("sqlite_vec") or not hasattr(database, "enable_load_extension"):
+        print("sqlite-vec is not installed, or this Python's SQLite loads no extensions: skipped")
         return
     import sqlite_vec
 
-    database = sqlite3.connect(":memory:")
     database.enable_load_extension(True)
     sqlite_vec.load(database)
     database.execute(f"CREATE VIRTUAL TABLE v USING vec0(e float[{vectors.shape[1]}] distance_metric=cosine)")

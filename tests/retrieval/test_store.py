@@ -4,7 +4,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 
 from retrieval_scene import DIM, fill, make_row, open_store, vector_of
 from tonggan.errors import CacheError, DataError
-from tonggan.retrieval import live_vectors
 from tonggan.retrieval.analyze import analyze
 from tonggan.retrieval.store import Row, Store
 
@@ -61,6 +59,7 @@ def test_searches_find_by_words_vectors_and_fields(store: Store):
     assert store.keys({"size": [4, 2, 3], "kind": "a"}) == ["row2", "row4"]
     assert store.count({"group": "g", "key": ["row1", "x"]}) == 1
     assert store.count({"absent": 1}) == 0
+    assert list(store.search_words("common", where={"key": ["row3", "row4"], "group": "g", "kind": "b"})) == ["row3"]
     assert store.vectors_of(["row3", "none"])[0] == ["row3"]
 
 
@@ -80,6 +79,8 @@ def test_fields_can_be_searched_by_words_with_a_weight(tmp_path):
         assert next(iter(store.search_words("parser", weights={"text": 1, "name": 4}))) == "in name"
         assert next(iter(store.search_words("parser", weights={"text": 4, "name": 1}))) == "in text"
         assert store.rows(["in name"])[0].fields == {"name": "parser tool"}
+        with pytest.raises(DataError, match="a search by words where 'name'"):
+            store.search_words("parser", where={"name": "other"})
 
 
 def test_english_and_chinese_are_found(tmp_path):
@@ -104,30 +105,6 @@ def test_what_is_deleted_or_replaced_is_found_no_more(store: Store):
     assert store.search_words("word7") == {}
     assert list(store.search_words("replaced")) == ["row7"]
     assert store.groups() == {"g1": "new hash", "g2": "hash of g2", "g3": "hash of g3"}
-
-
-def test_many_rows_are_searched_alike_however_they_came(tmp_path, monkeypatch):
-    monkeypatch.setattr(live_vectors, "_FEW", 50)
-    with open_store(tmp_path) as store:
-        fill(store, [make_row(number) for number in range(100)])
-        assert len(list(tmp_path.glob("vectors-*.faiss"))) == 1
-        first = next(tmp_path.glob("vectors-*.faiss")).name
-        fill(store, [make_row(number) for number in range(90, 120)])  # 10 replaced, 20 new: too few to fold
-        assert next(tmp_path.glob("vectors-*.faiss")).name == first
-        with open_store(tmp_path) as other:
-            for each in (store, other):
-                for number in (0, 95, 119):
-                    assert next(iter(each.search_vectors(vector_of(number)))) == f"row{number}"
-                assert len(each.search_vectors(vector_of(0), limit=200)) == 120
-        fill(store, [make_row(number) for number in range(120, 160)])
-        assert next(tmp_path.glob("vectors-*.faiss")).name != first
-        keys = store.search_vectors(vector_of(0), limit=200)
-        assert len(keys) == 160
-        vectors = dict(zip(*store.vectors_of(), strict=True))
-        assert keys == pytest.approx({key: float(vectors[key] @ vector_of(0)) for key in keys}, abs=1e-4)
-        with store.writing() as writer:
-            writer.delete_group("g")
-        assert store.search_vectors(vector_of(0)) == {}
 
 
 def test_another_version_asks_for_vectors_anew_and_indexes_words_again(tmp_path):
@@ -193,73 +170,19 @@ def test_a_store_of_a_newer_format_is_refused(tmp_path):
         open_store(tmp_path)
 
 
-def damage_nothing(folder: Path) -> None:
-    pass
-
-
-def remove_all(folder: Path) -> None:
-    for path in files_of_indexes(folder):
-        path.unlink()
-
-
-def truncate_all(folder: Path) -> None:
-    for path in files_of_indexes(folder):
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def flip_bytes(folder: Path) -> None:
-    rng = np.random.default_rng(0)
-    for path in files_of_indexes(folder):
-        content = bytearray(path.read_bytes())
-        for place in rng.integers(0, max(len(content), 1), 20 if content else 0):
-            content[place] ^= 0xFF
-        path.write_bytes(content)
-
-
-def truncate_one(folder: Path) -> None:
-    path = sorted(folder.glob("words-*/*.idx"))[0]
-    path.write_bytes(path.read_bytes()[:-3])
-
-
-def remove_records(folder: Path) -> None:
-    with sqlite3.connect(folder / "store.sqlite") as connection:
-        connection.execute("DELETE FROM meta WHERE name IN ('words', 'vectors')")
-
-
-def files_of_indexes(folder: Path) -> list[Path]:
-    return [path for path in sorted([*folder.glob("words-*/*"), *folder.glob("vectors-*")]) if path.is_file()]
-
-
-@pytest.mark.parametrize("damage", [damage_nothing, remove_all, truncate_all, flip_bytes, truncate_one, remove_records])
-@pytest.mark.parametrize("written_to", [False, True])
-def test_damaged_indexes_are_made_anew(tmp_path, monkeypatch, damage: Callable[[Path], None], written_to: bool):
-    monkeypatch.setattr(live_vectors, "_FEW", 10)
-    with open_store(tmp_path) as store:
-        fill(store, [make_row(number) for number in range(30)])
-        fill(store, [make_row(30)])
-        if written_to:  # The writer meets the damage, not the next one who opens the store.
-            damage(tmp_path)
-            fill(store, [make_row(31)])
-    if not written_to:
-        damage(tmp_path)
-    with open_store(tmp_path) as store:
-        for number in range(31 + written_to):
-            assert list(store.search_words(f"word{number}")) == [f"row{number}"]
-            assert next(iter(store.search_vectors(vector_of(number)))) == f"row{number}"
-        assert len(list(tmp_path.glob("words-*"))) == len(list(tmp_path.glob("vectors-*.faiss"))) == 1
-
-
 def test_opening_takes_milliseconds_and_makes_nothing(tmp_path):
     with open_store(tmp_path) as store:
         fill(store, [make_row(number) for number in range(3_000)])
-    before = {path: path.stat().st_mtime_ns for path in files_of_indexes(tmp_path)}
+    before = {path: path.stat().st_mtime_ns for path in [*tmp_path.glob("words-*/*"), *tmp_path.glob("vectors-*")]}
     times = []
     for _ in range(5):
         start = time.perf_counter()
         open_store(tmp_path).close()
         times.append(time.perf_counter() - start)
     assert min(times) < 0.02
-    assert before == {path: path.stat().st_mtime_ns for path in files_of_indexes(tmp_path)}
+    assert before == {
+        path: path.stat().st_mtime_ns for path in [*tmp_path.glob("words-*/*"), *tmp_path.glob("vectors-*")]
+    }
 
 
 def test_readers_see_whole_commits_and_do_not_wait(store: Store):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval_scene import DIM, fill, make_row, open_store, vector_of
+from retrieval_scene import fill, make_row, open_store, vector_of
 from tonggan.errors import DataError
 from tonggan.retrieval import live_vectors, live_words, writer
 from tonggan.retrieval.store import Row, Store
@@ -70,19 +70,6 @@ def test_equal_text_keeps_its_vector_through_a_change_of_its_file(store: Store):
 def test_rows_without_text_share_no_vector(store: Store):
     fill(store, [Row("picture1", "g", "h", vector=vector_of(1)), Row("picture2", "g", "h")])
     assert store.keys_without_vector() == ["picture2"]
-
-
-def test_a_vector_can_be_set_and_replaced_later(store: Store, monkeypatch):
-    monkeypatch.setattr(live_vectors, "_FEW", 5)
-    fill(store, [make_row(number) for number in range(20)])
-    with store.writing() as changes:
-        changes.set_vectors({"row3": vector_of(50)})
-    for where in (None, {"group": "g"}):
-        found = store.search_vectors(vector_of(50), limit=30, where=where)
-        assert len(found) == 20
-        assert next(iter(found.items())) == ("row3", pytest.approx(1, abs=1e-3))
-    with pytest.raises(DataError, match="row 'row3'"), store.writing() as changes:
-        changes.set_vectors({"row3": np.zeros(DIM + 1, np.float32)})
 
 
 def test_nothing_changed_is_no_commit(store: Store):

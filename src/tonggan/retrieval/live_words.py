@@ -115,13 +115,13 @@ def _documents(connection: sqlite3.Connection, settings: StoreSettings, *, since
     analyze = settings.analyze
     assert analyze is not None
     (total,) = connection.execute("SELECT count(*) FROM rows WHERE generation > ?", (since,)).fetchone()
-    found = connection.execute('SELECT id, "group", text, fields FROM rows WHERE generation > ?', (since,))
-    for row, group, text, encoded in settings.progress.track(found, label="words", total=total):
+    found = connection.execute('SELECT id, key, "group", text, fields FROM rows WHERE generation > ?', (since,))
+    for row, key, group, text, encoded in settings.progress.track(found, label="words", total=total):
         fields: dict[str, Value] = json.loads(encoded)
         tokens = {"text": analyze(text)}
         for name in settings.word_fields:
             tokens[name] = analyze(str(fields.pop(name, "")))
-        yield WordDocument(row, tokens, {**fields, "group": group})
+        yield WordDocument(row, tokens, {**fields, "key": key, "group": group})
 
 
 def _unusable(settings: StoreSettings, error: Exception) -> CacheError:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -180,7 +180,7 @@ class Store:
         query: str | Sequence[str],
         *,
         limit: int = 10,
-        weights: dict[str, float] | None = None,
+        weights: Mapping[str, float] | None = None,
         where: Where | None = None,
     ) -> dict[str, float]:
         """Keys and scores (BM25) of the best rows that hold at least one word of ``query``, best first.
@@ -192,11 +192,19 @@ class Store:
             where: only rows that it chooses.
 
         Raises:
-            DataError: the store was opened without ``analyze``, or ``weights`` names something else.
+            DataError: the store was opened without ``analyze``, ``weights`` names something else, or ``where`` one of
+                the ``word_fields``.
         """
         analyze = self._settings.analyze
         if analyze is None:
             raise DataError("a search by words", got="no 'analyze'", expected="one", remedy="Open the store with it")
+        for name in set(where or ()) & set(self._settings.word_fields):
+            raise DataError(
+                f"a search by words where '{name}'",
+                got="a field that is searched by words",
+                expected="one to filter by",
+                remedy="Put the value under another name too",
+            )
         tokens = analyze(query) if isinstance(query, str) else query
         with self._lock:
             (seen,) = self._query("PRAGMA data_version")[0]
