@@ -1,0 +1,144 @@
+"""A real file retyped key by key through the language server: how long a suggestion takes, beside llama.cpp's server.
+
+    python benchmarks/editor_latency.py --keys 400
+
+Each key is an edit and a wish for a suggestion, as an editor sends them, and waits for its answer. llama.cpp's server
+gets the text before the cursor for each key, plainly, with its own cache of prompts. Both read the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import os
+import shutil
+import statistics
+import sys
+import sysconfig
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from lsprotocol import types
+from pygls.lsp.client import LanguageClient
+
+from tonggan.language.pretrained import SMOLLM2, load_pretrained
+
+LINE_TOKENS = 32
+CONTEXT_CHARACTERS = 3000  # of the peer's prompt, about as many tokens as the server reads
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--file", type=Path, default=Path(sysconfig.get_paths()["stdlib"]) / "textwrap.py")
+    parser.add_argument("--start", type=int, default=150, help="line from which on the file is typed again")
+    parser.add_argument("--keys", type=int, default=400)
+    parser.add_argument("--index", action="store_true", help="keep an index of the file's folder")
+    options = parser.parse_args()
+    text = options.file.read_text(encoding="utf-8")
+    place = sum(len(line) + 1 for line in text.split("\n")[: options.start])
+    keys = range(place, min(len(text), place + options.keys))
+    show("tonggan code lsp", asyncio.run(through_the_server(options.file, text, keys, with_index=options.index)))
+    if importlib.util.find_spec("xllamacpp") is None:
+        sys.stdout.write("llama.cpp's server: skipped, xllamacpp is not installed\n")
+    else:
+        show("llama.cpp's server", through_llamacpp(text, keys))
+
+
+async def through_the_server(file: Path, text: str, keys: range, *, with_index: bool) -> list[tuple[float, bool]]:
+    """Seconds of each key, and whether there was a suggestion."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        shutil.copy(file, root / "typed.py")
+        client = LanguageClient("benchmark", "1")
+        ready = asyncio.Event()
+
+        @client.feature(types.WINDOW_LOG_MESSAGE)
+        def _(params: types.LogMessageParams) -> None:
+            if params.message.startswith("Completion is ready"):
+                ready.set()
+
+        history = ["--history", str(root / "history.sqlite")]
+        command = [sys.executable, "-m", "tonggan", "code", "lsp", *history, *([] if with_index else ["--no-index"])]
+        await client.start_io(*command, env=dict(os.environ))
+        inline = types.TextDocumentClientCapabilities(inline_completion=types.InlineCompletionClientCapabilities())
+        await client.initialize_async(
+            types.InitializeParams(
+                capabilities=types.ClientCapabilities(text_document=inline), root_uri=root.resolve().as_uri()
+            )
+        )
+        client.initialized(types.InitializedParams())
+        await ready.wait()
+        seconds = await type_again(client, (root / "typed.py").resolve().as_uri(), text, keys)
+        await client.shutdown_async(None)
+        client.exit(None)
+        await client.stop()
+        return seconds
+
+
+async def type_again(client: LanguageClient, uri: str, text: str, keys: range) -> list[tuple[float, bool]]:
+    first = text[: keys.start]
+    client.text_document_did_open(types.DidOpenTextDocumentParams(types.TextDocumentItem(uri, "python", 0, first)))
+    line, character = first.count("\n"), len(first) - first.rfind("\n") - 1
+    seconds = []
+    for version, place in enumerate(keys, start=1):
+        here = types.Position(line, character)
+        change = types.TextDocumentContentChangePartial(range=types.Range(here, here), text=text[place])
+        document = types.VersionedTextDocumentIdentifier(version, uri)
+        line, character = (line + 1, 0) if text[place] == "\n" else (line, character + 1)
+        params = types.InlineCompletionParams(
+            context=types.InlineCompletionContext(types.InlineCompletionTriggerKind.Automatic),
+            text_document=types.TextDocumentIdentifier(uri),
+            position=types.Position(line, character),
+        )
+        start = time.perf_counter()
+        client.text_document_did_change(types.DidChangeTextDocumentParams(document, [change]))
+        answer = await client.text_document_inline_completion_async(params)
+        items = answer.items if isinstance(answer, types.InlineCompletionList) else answer or []
+        seconds.append((time.perf_counter() - start, bool(items)))
+    return seconds
+
+
+def through_llamacpp(text: str, keys: range) -> list[tuple[float, bool]]:
+    """The same of llama.cpp's own server in this process: the text before the cursor, one line to write."""
+    import xllamacpp
+
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(load_pretrained(SMOLLM2).source)
+    parameters.n_ctx = 4096
+    parameters.n_parallel = 1
+    parameters.fit_params = False
+    parameters.verbosity = -1
+    server = xllamacpp.Server(parameters)
+    seconds = []
+    for place in keys:
+        before = text[max(0, keys.start - CONTEXT_CHARACTERS) : place + 1]
+        request = {"prompt": before, "max_tokens": LINE_TOKENS, "temperature": 0, "stop": ["\n"], "cache_prompt": True}
+        start = time.perf_counter()
+        answer: Any = server.handle_completions(request)
+        seconds.append((time.perf_counter() - start, bool(answer["choices"][0]["text"].strip())))
+    return seconds
+
+
+def percentile(values: list[float], share: int) -> float:
+    """In milliseconds."""
+    if len(values) < 2:
+        return float("nan")
+    return 1000 * statistics.quantiles(values, n=100, method="inclusive")[share - 1]
+
+
+def show(name: str, seconds: list[tuple[float, bool]]) -> None:
+    """A line of the table."""
+    answered = [each for each, found in seconds if found]
+    sys.stdout.write(
+        f"{name:20} {len(seconds)} keys, suggestions at {len(answered)}:"
+        f" p50 {percentile(answered, 50):.0f} ms, p95 {percentile(answered, 95):.0f} ms;"
+        f" all keys: p50 {percentile([each for each, _ in seconds], 50):.0f} ms,"
+        f" p95 {percentile([each for each, _ in seconds], 95):.0f} ms\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
