@@ -92,7 +92,7 @@ def test_an_error_of_the_analysis_stays_what_it_is(tmp_path):
     def fail(text: str) -> list[str]:
         raise ValueError(text)
 
-    with open_store(tmp_path, dim=None, analyze=fail) as store, pytest.raises(ValueError, match="^the text$"):
+    with open_store(tmp_path, dim=None, analyze=fail) as store, pytest.raises(ValueError, match=r"^the text$"):
         fill(store, [Row("k", "g", "h", "the text")])
     with open_store(tmp_path, dim=None) as store:
         assert list(store.search_words("text")) == ["k"]
