@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tonggan.codelm.corpus.cleaning import Cleaned, Found, Part, clean_part, load
 from tonggan.codelm.corpus.corpus import FORMAT, MANIFEST, TOKENIZER, Corpus
@@ -58,7 +58,7 @@ def build_corpus(
     files it makes the corpus anew, and the former one stays until the new one is whole.
 
     Args:
-        paths: repositories, folders of them, folders of installed packages, or files.
+        paths: repositories, folders of them or of installed packages, or files.
         out: a folder; new, empty, or of an earlier corpus.
         tokenizer_of: the model whose vocabulary is used, as ``load_pretrained`` takes it.
         licenses: SPDX identifiers, ``permissive`` or ``unknown``: files under others are left out; None takes all.
@@ -83,40 +83,52 @@ def build_corpus(
     _claim(out)
     report = CorpusReport(against=list(against))
     parts = _divide([Path(path) for path in paths], out=out, licenses=wanted, against=against)
-    identity = hashlib.sha256(
-        "\n".join([str(shard_tokens), state, *(part.fingerprint for part in parts)]).encode()
-    ).hexdigest()
+    identity = _identity(parts, state, shard_tokens)
     if (out / MANIFEST).is_file() and Corpus.open(out).manifest["identity"] == identity:
         progress.say(f"The corpus in {out} is of these files already.")
         return CorpusReport.read(out)
-
     _clean(parts, out / _WORK, num_processes=num_processes, progress=progress)
     folder = out / identity[:16]
     writer = ShardWriter(folder, dtype=token_type(tokenizer.size), shard_tokens=shard_tokens)
     _write(parts, out, writer, tokenizer=tokenizer, report=report, progress=progress)
-    with whole_file(folder / TOKENIZER) as partial:
-        partial.write_text(state, encoding="ascii")
-    report.write(out)
-    manifest = {
-        "format": FORMAT,
+    made = {
         "identity": identity,
-        "folder": folder.name,
         "paths": [str(path) for path in paths],
         "licenses": None if wanted is None else sorted(wanted),
         "against": list(against),
-        "tokenizer": {
-            "name": tokenizer_of,
-            "sha256": hashlib.sha256(state.encode()).hexdigest(),
-            "size": tokenizer.size,
-            "dtype": str(token_type(tokenizer.size)),
-        },
-        "kept": dict(report.kept),
+        "tokenizer": _describe(tokenizer, tokenizer_of, state),
         "shards": writer.shards,
     }
+    _finish(out, folder, state=state, report=report, made=made)
+    return report
+
+
+def _finish(out: Path, folder: Path, *, state: str, report: CorpusReport, made: dict[str, Any]) -> None:
+    """Write all but the shards, the manifest last, and remove what is not needed any more."""
+    with whole_file(folder / TOKENIZER) as partial:
+        partial.write_text(state, encoding="ascii")
+    report.write(out)
+    manifest = {"format": FORMAT, "folder": folder.name, **made, "kept": dict(report.kept)}
     with whole_file(out / MANIFEST) as partial:
         partial.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    _forget(out, keep=folder)
-    return report
+    for other in out.iterdir():
+        if other.is_dir() and other != folder and (other.name == _WORK or (other / TOKENIZER).is_file()):
+            shutil.rmtree(other)
+
+
+def _identity(parts: Sequence[Part], state: str, shard_tokens: int) -> str:
+    """Changes with everything that the shards depend on."""
+    content = "\n".join([str(shard_tokens), state, *(part.fingerprint for part in parts)])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _describe(tokenizer: Tokenizer, name: str, state: str) -> dict[str, str | int]:
+    return {
+        "name": name,
+        "sha256": hashlib.sha256(state.encode()).hexdigest(),
+        "size": tokenizer.size,
+        "dtype": str(token_type(tokenizer.size)),
+    }
 
 
 def _claim(out: Path) -> None:
@@ -128,14 +140,6 @@ def _claim(out: Path) -> None:
             expected="a new or empty folder, or one with a corpus",
             remedy="Choose another --out",
         )
-    (out / _WORK).mkdir(parents=True, exist_ok=True)
-
-
-def _forget(out: Path, *, keep: Path) -> None:
-    """Remove the parts, and the shards of an earlier corpus."""
-    for folder in out.iterdir():
-        if folder.is_dir() and folder != keep and (folder.name == _WORK or (folder / TOKENIZER).is_file()):
-            shutil.rmtree(folder)
 
 
 def _divide(paths: Sequence[Path], *, out: Path, licenses: frozenset[str] | None, against: Sequence[str]) -> list[Part]:
