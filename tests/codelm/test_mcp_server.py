@@ -36,7 +36,7 @@ def test_a_real_client_searches_over_stdio(repository, tmp_path):
             await session.initialize()
             tools = await session.list_tools()
 
-            async def call(name, **values):
+            async def call(name, /, **values):
                 result = await session.call_tool(name, values)
                 return result.is_error, result.content[0].text
 

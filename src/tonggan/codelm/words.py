@@ -51,9 +51,7 @@ def code_words(text: str) -> list[str]:
 
 def question_words(text: str) -> list[str]:
     """The words of a question without those that say nothing; all of them where none would be left."""
-    empty = _EMPTY.split()
-    said = " ".join(word for word in re.split(r"\s+", text) if word.lower().strip("?!.,") not in empty)
-    return code_words(said) or code_words(text)
+    return code_words(_without_empty(text)) or code_words(text)
 
 
 def written_as(words: list[str]) -> list[str]:
@@ -73,14 +71,16 @@ def symbol_of(name: str) -> str:
 
 
 def symbols_in(question: str, *, longest: int = 5) -> list[str]:
-    """The symbols that a question may name: each run of its words joined, the longest first."""
-    parts = [part for run in _RUN.findall(question) for part in split_identifier(run)]
-    runs = {
-        (length, "".join(parts[start : start + length]))
-        for length in range(1, longest + 1)
-        for start in range(len(parts) - length + 1)
-    }
-    return [symbol for _, symbol in sorted(runs, key=lambda run: (-run[0], run[1]))]
+    """The symbols that a question may name: each run of its words joined, the longest first.
+
+    ``parse the date`` names parsethedate and parsedate too: words that say nothing are tried with and without.
+    """
+    found: set[str] = set()
+    for said in (question, _without_empty(question)):
+        parts = [part for run in _RUN.findall(said) for part in split_identifier(run)]
+        for length in range(1, longest + 1):
+            found.update("".join(parts[start : start + length]) for start in range(len(parts) - length + 1))
+    return sorted(found, key=lambda symbol: (-len(symbol), symbol))
 
 
 def places_of(words: Collection[str], text: str) -> Iterator[tuple[int, int, str]]:
@@ -91,6 +91,11 @@ def places_of(words: Collection[str], text: str) -> Iterator[tuple[int, int, str
             word = next((word for word in code_words(run[0][start:end]) if word in words), None)
             if word is not None:
                 yield run.start() + start, run.start() + end, word
+
+
+def _without_empty(question: str) -> str:
+    empty = _EMPTY.split()
+    return " ".join(word for word in question.split() if word.lower().strip("?!.,") not in empty)
 
 
 def _words(text: str) -> Iterator[str]:

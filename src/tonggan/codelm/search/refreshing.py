@@ -25,7 +25,7 @@ from tonggan.retrieval.writer import Writer
 _FORMAT = "units-1"  # of what is made of a file; another one reads all files anew
 _SECONDS_BETWEEN_COMMITS = 5.0
 _EMBEDDED_AT_ONCE = 512
-_RACY_SECONDS = 2.0  # a file may change again within the resolution of its time
+_RACY_SECONDS = 0.1  # a file may change again within the resolution of its time
 _COMMIT = "commit:"
 
 
