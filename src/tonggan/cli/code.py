@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tonggan.cli import code_corpus, code_index, code_lsp
+from tonggan.cli import code_complete, code_corpus, code_index, code_lsp
 
 
 def register(app: typer.Typer) -> None:
@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
         rich_markup_mode="rich",
     )
+    code_complete.register(group)
     code_corpus.register(group)
     code_lsp.register(group)
     code_index.register(group)

@@ -83,6 +83,7 @@ class Completer:
         """
         if len(document.text) > MAX_BYTES:
             return []
+        document = replace(document, path=document.path.resolve())
         selected = selected or ""
         before, after = document.text[:offset] + selected, document.text[offset:]
         known = self._cache.get(document.path, before=before, after=after)

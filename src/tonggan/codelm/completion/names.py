@@ -223,7 +223,7 @@ def _bind(syntax: Syntax, node: tree_sitter.Node, names: Names) -> None:
     elif kind in _TARGETS:
         _bind_all(syntax, node.child_by_field_name(_TARGETS[kind]), names)
     elif kind in ("as_pattern_target", "case_pattern", "global_statement", "nonlocal_statement", "type_parameter"):
-        for each in syntax.nodes(node.start_byte, node.end_byte) if kind == "case_pattern" else node.named_children:
+        for each in node.named_children:
             _bind_all(syntax, each, names)
     elif kind == "except_clause":
         for child in node.named_children[1:-1]:
