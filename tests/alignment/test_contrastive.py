@@ -1,0 +1,46 @@
+import math
+
+import pytest
+import torch
+
+from contracts import check_config, check_gradients
+from tonggan.alignment.contrastive import ContrastiveConfig
+
+LEFT = torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+RIGHT = torch.tensor([[1.0, 0.0], [0.0, 3.0], [1.0, 0.0]])
+
+
+def test_equals_the_formula_worked_by_hand():
+    # Cosines are [[1, 0], [0, 1]] and the temperature is 1/2: each row's loss is log(1 + exp(-2)).
+    loss = ContrastiveConfig(temperature=0.5).build()(LEFT[:2], RIGHT[:2])
+    assert loss.item() == pytest.approx(math.log(1 + math.exp(-2)))
+
+
+def test_both_directions_count():
+    left = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    right = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # cosines [[1, 0], [0.6, 0.8]]
+    rows = [math.log(1 + math.exp(0 - 1)), math.log(1 + math.exp(0.6 - 0.8))]
+    columns = [math.log(1 + math.exp(0.6 - 1)), math.log(1 + math.exp(0 - 0.8))]
+    loss = ContrastiveConfig(temperature=1.0).build()(left, right)
+    assert loss.item() == pytest.approx((sum(rows) / 2 + sum(columns) / 2) / 2)
+
+
+def test_other_partners_are_no_negatives():
+    loss = ContrastiveConfig(temperature=1.0).build()
+    matches = torch.eye(3, dtype=torch.bool)
+    matches[0, 2] = matches[2, 0] = True  # the third pair says the same as the first
+    one, other = math.log(1 + math.exp(-1)), math.log(1 + 2 * math.exp(-1))
+    assert loss(LEFT, RIGHT, matches=matches).item() == pytest.approx((2 * one + other) / 3)
+    assert loss(LEFT, RIGHT).item() > loss(LEFT, RIGHT, matches=matches).item()
+
+
+def test_a_learned_temperature_gets_a_gradient_and_stays_in_bounds():
+    config = ContrastiveConfig(learn_temperature=True)
+    check_config(config)
+    learned = config.build()
+    check_gradients(learned, lambda: learned(LEFT, RIGHT.roll(1, dims=0)))
+    assert not list(ContrastiveConfig().build().parameters())
+    with torch.no_grad():
+        learned.log_scale.fill_(9.0)
+    at_limit = ContrastiveConfig(temperature=0.01).build()
+    torch.testing.assert_close(learned(LEFT, RIGHT), at_limit(LEFT, RIGHT))
