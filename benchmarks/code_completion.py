@@ -26,7 +26,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -50,25 +50,31 @@ Answer = Callable[[Line, Path], str]
 @dataclass
 class Package:
     name: str
-    files: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, Path] = field(default_factory=dict)
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """Texts by name, read when they are first asked for; neither very long ones nor other encodings."""
+        texts = {}
+        for name, path in self.paths.items():
+            content = path.read_bytes()
+            try:
+                if len(content) <= MOST_BYTES:
+                    texts[name] = content.decode("utf-8").replace("\r\n", "\n")
+            except UnicodeDecodeError:
+                continue
+        return texts
 
 
 def packages() -> list[Package]:
     """Packages with Python files, top level modules of the standard library each by itself."""
     found: dict[str, Package] = {}
-    for root in {Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("purelib"))}:
+    for root in (Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("purelib"))):
         for path in sorted(root.rglob("*.py")):
             parts = path.relative_to(root).parts
-            if {"site-packages", "dist-packages", "test", "tests", "idlelib", "_vendor"} & set(parts):
-                continue
-            if path.stat().st_size > MOST_BYTES:
-                continue
-            try:
-                text = path.read_text(encoding="utf-8")
-            except UnicodeDecodeError:
-                continue
-            name = parts[0].removesuffix(".py")
-            found.setdefault(name, Package(name)).files["/".join(parts)] = text
+            if not {"site-packages", "dist-packages", "test", "tests", "idlelib", "_vendor"} & set(parts):
+                name = parts[0].removesuffix(".py")
+                found.setdefault(name, Package(name)).paths["/".join(parts)] = path
     return [found[name] for name in sorted(found)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tonggan.cli import code_complete, code_corpus, code_index, code_lsp
+from tonggan.cli import code_complete, code_corpus, code_index, code_lsp, code_train
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     )
     code_complete.register(group)
     code_corpus.register(group)
+    code_train.register(group)
     code_lsp.register(group)
     code_index.register(group)
     app.add_typer(group)

@@ -1,0 +1,51 @@
+"""Lines to complete are code, and answers are judged by what stands on the cursor's line afterwards."""
+
+import numpy as np
+import pytest
+
+from tonggan.codelm.training.lines import Line, completed, draw_lines, edit_similarity
+
+TEXT = '''"""What the module
+is for."""
+import os  # a remark
+
+# only a remark
+TEXT = """
+not code here
+"""
+
+
+def read(path):
+    with open(path) as file:
+        return file.read()
+}
+'''
+
+
+def test_only_lines_of_code_are_drawn():
+    lines = draw_lines([("a.py", "python", TEXT)], count=100, generator=np.random.default_rng(0), per_file=100)
+    whole = {line.text[: line.offset].split("\n")[-1] + line.target for line in lines}
+    assert whole == {"import os  # a remark", 'TEXT = """', "def read(path):",
+                     "    with open(path) as file:", "        return file.read()"}  # fmt: skip
+    for line in lines:
+        assert line.target
+        assert line.target not in line.text[line.offset :].split("\n")[0]
+        assert line.text[: line.offset] + line.target + line.text[line.offset :] == TEXT
+
+
+def test_half_of_the_cursors_stand_inside_a_line():
+    lines = draw_lines([("a.py", "python", TEXT)] * 60, count=200, generator=np.random.default_rng(0))
+    at_start = [not line.text[: line.offset].split("\n")[-1].strip() for line in lines]
+    assert 0.4 < np.mean(at_start) < 0.6
+
+
+def test_an_answer_is_what_stands_on_the_line():
+    line = Line("a.py", "python", "x = f()\nprint(x)\n", 4, "f()")
+    assert completed(line, text="g(1)\ny = 2", start=4, end=4) == "g(1)"
+    assert completed(line, text="g", start=4, end=5) == "g()"
+
+
+def test_edit_similarity_is_one_minus_the_share_of_edits():
+    assert edit_similarity("return a", "return a") == 1.0
+    assert edit_similarity("", "") == 1.0
+    assert edit_similarity("kitten", "sitting") == pytest.approx(1 - 3 / 7)
