@@ -162,3 +162,8 @@ def test_the_standard_library_resolves(folder):
         syntax = Syntax.of(text, "python")
         found = problems_in(syntax, start=0, end=len(syntax.content), path=path, modules=modules)
         assert [problem.reason for problem in found if "win32" not in problem.reason] == [], path
+
+
+def test_what_type_and_super_make_is_not_known(repository):
+    assert problems("Code = type(compile)\n\n\ndef f(a: Code):\n    |return a.co_name|\n", repository) == []
+    assert problems("class A(object):\n    x = 1\n\n\n|A().y|\n", repository) == [("attribute", "y")]
