@@ -111,3 +111,7 @@ def test_commits_are_units_and_where_there_is_no_git_there_are_none(tmp_path):
     assert (newest.name, newest.docstring, newest.kind) == ("Reason 2", "Because.", "commit")
     assert commits_of(tmp_path, limit=1) == [newest]
     assert oldest.text == "Reason 1\n\nBecause."
+
+
+def test_a_text_without_headings_is_one_unit():
+    assert brief("notes.txt", "buy milk\n") == [("file", "notes.txt", 1, 1)]

@@ -129,7 +129,7 @@ def _plain_file(source: SourceFile) -> Unit:
 def _sections(source: SourceFile) -> Iterator[Unit]:
     text = source.text.replace("\r\n", "\n")
     heads = list(_HEADING.finditer(text))
-    for head, following in zip(heads, [*heads[1:], None], strict=True):
+    for head, following in zip(heads, [*heads[1:], None], strict=False):
         end = following.start() if following else len(text)
         body = text[head.end() : end].strip()
         if not body:
