@@ -24,6 +24,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
+from tonggan.language.gguf_file import GGUFFile
 from tonggan.language.pretrained import SMOLLM2, load_pretrained
 
 LINE_TOKENS = 32
@@ -106,7 +107,9 @@ def through_llamacpp(text: str, keys: range) -> list[tuple[float, bool]]:
     import xllamacpp
 
     parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(load_pretrained(SMOLLM2).source)
+    source = load_pretrained(SMOLLM2).source
+    assert isinstance(source, GGUFFile)
+    parameters.model.path = str(source.path)
     parameters.n_ctx = 4096
     parameters.n_parallel = 1
     parameters.fit_params = False

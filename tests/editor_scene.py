@@ -36,7 +36,7 @@ class Editor:
         def _(params: types.LogMessageParams) -> None:
             self.log.append(params.message)
 
-    def wait(self, work: Awaitable[_ResultT], *, seconds: float = 30.0) -> _ResultT:
+    def wait(self, work: Awaitable[_ResultT], *, seconds: float = 60.0) -> _ResultT:
         return self._loop.run_until_complete(asyncio.wait_for(work, seconds))
 
     def run(self, *arguments: str, capabilities: types.ClientCapabilities = INLINE) -> None:
@@ -50,7 +50,7 @@ class Editor:
         self.capabilities = self.wait(self.client.initialize_async(params)).capabilities
         self.client.initialized(types.InitializedParams())
 
-    def until(self, condition: Any, *, seconds: float = 30.0) -> None:
+    def until(self, condition: Any, *, seconds: float = 60.0) -> None:
         async def poll() -> None:
             while not condition():
                 await asyncio.sleep(0.01)
@@ -96,6 +96,10 @@ class Editor:
             return await asyncio.gather(*asks)
 
         return self.wait(gather())
+
+    def request(self, method: str, params: Any) -> Any:
+        """The answer to a request that the protocol does not know."""
+        return self.wait(asyncio.wrap_future(self.client.protocol.send_request(method, params), loop=self._loop))
 
     def items(self, name: str, position: tuple[int, int], **options: Any) -> list[types.InlineCompletionItem]:
         return list(self.wait(self.ask(name, position, **options)).items)

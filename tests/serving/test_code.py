@@ -32,7 +32,7 @@ def server(tmp_path_factory):
         index = CodeIndex.open(root)
         index.refresh()
         index.close()
-        indexing = Indexing(root, embedder=None, open_index=lambda: CodeIndex.open(root), progress=Progress())
+        indexing = Indexing(root, embedder="none", open_index=lambda: CodeIndex.open(root), progress=Progress())
         config = ServerConfig(timeout=20)
         service = Service("tiny", texts=TextService(language_model(), config=config))
         with running([service], config=config, code=CodeService(indexing)) as started:

@@ -30,7 +30,10 @@ def lsp(
     ] = "smollm2",
     index: Annotated[bool, typer.Option("--index/--no-index", help="Keep an index of the repository.")] = True,
     embedder: Annotated[
-        str | None, typer.Option(metavar="NAME|FOLDER", help="What makes the index's vectors; by default minilm.")
+        str | None,
+        typer.Option(
+            metavar="NAME|FOLDER", help="What makes the index's vectors, or 'none'; by default what did so last."
+        ),
     ] = None,
     history: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where it is kept what became of suggestions.")

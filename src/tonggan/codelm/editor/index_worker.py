@@ -13,14 +13,12 @@ def main(root: str, embedder: str | None = None) -> int:
 
     Args:
         root: the repository.
-        embedder: name or folder of what makes vectors; None for an index of words and symbols.
+        embedder: as ``open_index`` takes it.
     """
-    from tonggan.codelm.search.code_index import CodeIndex
-    from tonggan.models.text_embedder import TextEmbedder
+    from tonggan.codelm.search.opening import open_index
 
     try:
-        made = None if embedder is None else TextEmbedder.load(embedder)
-        CodeIndex.open(Path(root), embedder=made).refresh()
+        open_index(Path(root), embedder=embedder).refresh()
     except TongganError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -28,7 +28,7 @@ class Indexing:
 
     Args:
         root: the repository.
-        embedder: name or folder of what makes vectors; None for an index of words and symbols.
+        embedder: of the process that writes, as ``open_index`` takes it.
         open_index: opens the index, once to be read and once to write unsaved texts to it.
         progress: told what becomes ready, from any thread.
         wait: seconds from one refresh to the next, in which changes gather.

