@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tonggan.cli import code_complete, code_corpus, code_index, code_lsp, code_train
+from tonggan.cli import code_complete, code_corpus, code_index, code_lsp, code_train, code_tune
 
 
 def register(app: typer.Typer) -> None:
@@ -20,4 +20,5 @@ def register(app: typer.Typer) -> None:
     code_train.register(group)
     code_lsp.register(group)
     code_index.register(group)
+    code_tune.register(group)
     app.add_typer(group)
