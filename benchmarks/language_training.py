@@ -16,14 +16,10 @@ library. Needs a peer that Tonggan does not: pip install transformers. Run: pyth
 
 from __future__ import annotations
 
-import argparse
 import ast
 import csv
-import json
 import os
 import statistics
-import subprocess
-import sys
 import sysconfig
 import tempfile
 import time
@@ -36,6 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from contenders import compare
 from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.tokenizer import Tokenizer
 
@@ -106,13 +103,14 @@ def held_out_loss(model: Llama, rows: list[list[int]]) -> float:
     return float(total / count)
 
 
-def run_trainer(epochs: int, *, strategy: str = "random") -> dict[str, Any]:
+def run_trainer(epochs: int, threads: int, *, strategy: str = "random") -> dict[str, Any]:
     """Hugging Face's Trainer on its own Llama, without checkpoints, evaluation or reports."""
     from transformers import LlamaConfig as TheirConfig
     from transformers import LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
     from transformers.utils import logging
 
     logging.set_verbosity_error()
+    torch.set_num_threads(threads)
     rows, held_out = read_rows()
     ours = new_model()
     shape = SHAPE.model_dump(exclude={"dropout", "rope_theta"})
@@ -155,7 +153,7 @@ def run_trainer(epochs: int, *, strategy: str = "random") -> dict[str, Any]:
     return {"seconds": ends[-1] - ends[0], "tokens": count(rows), "loss": held_out_loss(ours, held_out)}
 
 
-def run_tonggan(epochs: int) -> dict[str, Any]:
+def run_tonggan(epochs: int, threads: int) -> dict[str, Any]:
     """Tonggan's train, with its loader, its validation and its checkpoints."""
     from tonggan.config import Config
     from tonggan.data.dataset import Dataset, Source
@@ -209,6 +207,7 @@ def run_tonggan(epochs: int) -> dict[str, Any]:
             total, count = outputs.sum(dim=0)
             return float(total / count)
 
+    torch.set_num_threads(threads)
     rows, held_out = read_rows()
     data = Dataset({"text": Memory(rows)}, np.arange(ROWS), torch.zeros(ROWS))
     config = TrainingConfig(
@@ -232,51 +231,24 @@ def count(rows: list[list[int]]) -> int:
     return sum(map(len, rows))
 
 
-CONTENDERS = {
-    "tonggan": run_tonggan,
-    "trainer": run_trainer,
-    "trainer, by length": partial(run_trainer, strategy="group_by_length"),
-}
-
-
-def run_fresh(name: str, *, epochs: int, threads: int) -> dict[str, Any]:
-    """The contender's result from a process of its own."""
-    command = [sys.executable, __file__, "--only", name, "--epochs", str(epochs), "--threads", str(threads)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{name} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=3, help="the first is not counted")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--only", choices=CONTENDERS, help="run one contender here and print its result as JSON")
-    options = parser.parse_args()
-    if options.only:
-        torch.set_num_threads(options.threads)
-        print(json.dumps(CONTENDERS[options.only](options.epochs)))
-        return
-    names = list(CONTENDERS)
-    speeds: dict[str, list[float]] = {name: [] for name in names}
-    last: dict[str, dict[str, Any]] = {}
-    for repeat in range(options.repeats):
-        for place in range(len(names)):
-            name = names[(place + repeat) % len(names)]
-            last[name] = run_fresh(name, epochs=options.epochs, threads=options.threads)
-            speeds[name].append((options.epochs - 1) * last[name]["tokens"] / last[name]["seconds"])
+    contenders = {
+        "tonggan": run_tonggan,
+        "trainer": run_trainer,
+        "trainer, by length": partial(run_trainer, strategy="group_by_length"),
+    }
+    results = compare(contenders, description=__doc__, epochs=3)
+    speeds = {
+        name: [found["epochs"] * found["tokens"] / found["seconds"] for found in each] for name, each in results.items()
+    }
     for name, values in speeds.items():
         spread = f"{min(values):,.0f} to {max(values):,.0f}"
-        print(f"{name}: {statistics.median(values):,.0f} tokens/s ({spread}), held-out loss {last[name]['loss']:.3f}")
-    for own, other, goal in (
-        ("tonggan", "trainer", "goal 1.2x"),
-        ("tonggan", "trainer, by length", "no goal"),
-    ):
-        ratios = [one / two for one, two in zip(speeds[own], speeds[other], strict=True)]
-        print(f"{own} to {other}: {statistics.median(ratios):.2f}x ({goal})")
+        loss = results[name][-1]["loss"]
+        print(f"{name}: {statistics.median(values):,.0f} tokens/s ({spread}), held-out loss {loss:.3f}")
+    for other, goal in {"trainer": "goal 1.2x", "trainer, by length": "no goal"}.items():
+        if speeds:
+            ratios = [one / two for one, two in zip(speeds["tonggan"], speeds[other], strict=True)]
+            print(f"tonggan to {other}: {statistics.median(ratios):.2f}x ({goal})")
 
 
 if __name__ == "__main__":

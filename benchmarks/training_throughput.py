@@ -13,13 +13,9 @@ python benchmarks/training_throughput.py
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from functools import partial
@@ -29,6 +25,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
+
+from contenders import compare
 
 ROWS = 2048
 BATCH_SIZE = 32
@@ -256,41 +254,18 @@ CONTENDERS = {
 }
 
 
-def run_fresh(name: str, *, epochs: int, threads: int) -> dict[str, Any]:
-    """The contender's result from a process of its own."""
-    command = [sys.executable, __file__, "--only", name, "--epochs", str(epochs), "--threads", str(threads)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{name} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=4, help="the first is not counted")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--only", choices=CONTENDERS, help="run one contender here and print its result as JSON")
-    options = parser.parse_args()
-    if options.only:
-        print(json.dumps(CONTENDERS[options.only](options.epochs, options.threads)))
-        return
     packages = {"keras": "keras", "trainer": "transformers"}
-    names = [name for name in CONTENDERS if name not in packages or importlib.util.find_spec(packages[name])]
-    speeds: dict[str, list[float]] = {name: [] for name in names}
-    last: dict[str, dict[str, Any]] = {}
-    for repeat in range(options.repeats):
-        for place in range(len(names)):
-            name = names[(place + repeat) % len(names)]
-            last[name] = run_fresh(name, epochs=options.epochs, threads=options.threads)
-            speeds[name].append((options.epochs - 1) * ROWS / last[name]["seconds"])
+    missing = [name for name, package in packages.items() if not importlib.util.find_spec(package)]
+    results = compare(CONTENDERS, description=__doc__, epochs=4, missing=missing)
+    speeds = {name: [found["epochs"] * ROWS / found["seconds"] for found in each] for name, each in results.items()}
     medians = {name: statistics.median(values) for name, values in speeds.items()}
-    for name in names:
-        variant = last[name].get("variant", "fp32")
-        spread = f"{min(speeds[name]):,.0f} to {max(speeds[name]):,.0f}"
-        print(f"{name} ({variant}): {medians[name]:,.0f} samples/s ({spread}), last loss {last[name]['loss']:.4f}")
-    for name, goal in {"keras": 1.3, "trainer": 1.0, "plain": 0.95}.items():
+    for name, values in speeds.items():
+        last = results[name][-1]
+        spread = f"{min(values):,.0f} to {max(values):,.0f}"
+        variant = last.get("variant", "fp32")
+        print(f"{name} ({variant}): {medians[name]:,.0f} samples/s ({spread}), last loss {last['loss']:.4f}")
+    for name, goal in {"keras": 1.3, "trainer": 1.0, "plain": 0.95}.items() if results else ():
         if name in medians:
             same, own = medians["tonggan"] / medians[name], medians["tonggan auto"] / medians[name]
             print(f"ratio to {name}: {same:.2f}x in fp32, {own:.2f}x in Tonggan's own choice (goal {goal}x)")

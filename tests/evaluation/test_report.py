@@ -37,6 +37,8 @@ def full_content(text: str) -> ReportContent:
         task_kind="multiclass",
         score_name="accuracy",
         results=[PartResult("test", 1234, metrics, {"accuracy": (0.9, 0.93)})],
+        parts=[PartResult(text, 1000, {"accuracy": 0.873}, {}), PartResult("b", 234, metrics, {})],
+        parts_by=text,
         splits=[SplitSummary("train", 5000, text, 3)],
         columns=[ColumnSummary(text, "input", "image", text), ColumnSummary("b", "target", "category", text)],
         findings=[Finding("warning", text, "train", 1, text, "有问题：" + text, text, text)],
@@ -142,6 +144,8 @@ def test_what_the_page_says():
         "1,234 rows",
         "absent",
         "1.500",
+        "By按 plain",
+        "87.3 %",
     ]:
         assert expected in text, expected
 

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import tonggan
 from pretrained_scene import WIDTH, pretrained_folder
@@ -63,6 +64,16 @@ def test_only_what_was_learned_is_saved(runs):
         names = list(file.keys())
     assert any("lora_A" in name for name in names)
     assert not any("base_layer" in name or "embed_tokens" in name for name in names)
+
+
+def test_another_base_than_the_one_trained_on_is_refused(tmp_path, shared_cache):
+    base, run = pretrained_folder(tmp_path / "model"), tmp_path / "run"
+    settings = [*SETTINGS, f"model.head.base={base}"]
+    tonggan.fit(table(), target="answer", task="answer", out=run, settings=settings)
+    weights = load_file(base / "model.safetensors")
+    save_file({name: weight + 0.01 for name, weight in weights.items()}, base / "model.safetensors")
+    with pytest.raises(BundleError, match=r"base model .*Put the same files of that model where the recipe names it"):
+        tonggan.load(run)
 
 
 def test_merged_adapters_give_the_same_logits(runs):
@@ -167,3 +178,4 @@ def test_parts_told_apart(tmp_path, shared_cache):
     assert set(parts) == {"what is it?", "which color?"}
     assert sum(part["rows"] for part in parts.values()) == run.results["rows"]["valid"]
     assert 0 <= parts["what is it?"]["exact_match"] <= 1
+    assert '<th scope="row" class="name">which color?</th>' in (tmp_path / "report.html").read_text(encoding="utf-8")

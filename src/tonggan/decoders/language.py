@@ -22,7 +22,7 @@ from tonggan.errors import ConfigError
 from tonggan.language.beam import beam_search
 from tonggan.language.chat import ChatTemplate, Message, TextPart
 from tonggan.language.generate import greedy
-from tonggan.language.llama import Llama, LlamaConfig
+from tonggan.language.llama import ROUND, Llama, LlamaConfig
 from tonggan.language.low_rank import add_adapters, merge_adapters
 from tonggan.language.pretrained import load_pretrained
 from tonggan.language.tokenizer import Tokenizer
@@ -180,11 +180,13 @@ class LanguageHead(nn.Module):
         hidden = self.model(whole.values, mask=whole.mask)
         # The last token of the context predicts the first of the text.
         places = context.mask.sum(dim=1, keepdim=True) - 1 + torch.arange(target.shape[1], device=target.device)
-        rows = torch.arange(len(target), device=target.device)[:, None].expand_as(target)
-        logits = self.model.logits(hidden[rows[real], places[real]]).float()
+        rows = torch.arange(len(target), device=target.device)[:, None].expand_as(target)[real]
+        count = len(rows)
+        chosen = F.pad(hidden[rows, places[real]], (0, 0, 0, -count % ROUND))
+        logits = self.model.logits(chosen)[:count].float()
         smoothing = self.config.label_smoothing if self.training else 0.0
         each = F.cross_entropy(logits, target[real], reduction="none", label_smoothing=smoothing)
-        total = torch.zeros(len(target), device=each.device).index_add(0, rows[real], each)
+        total = torch.zeros(len(target), device=each.device).index_add(0, rows, each)
         return torch.stack([total, real.sum(dim=1).to(total.dtype)], dim=1)
 
     def merged(self) -> Llama:

@@ -117,6 +117,8 @@ class ReportContent:
         task_kind: e.g. ``multiclass``.
         score_name: the metric of the headline.
         results: one or more parts; the last one is the headline, so put the test part last.
+        parts: of the headline's rows, those with each value of the column ``parts_by``.
+        parts_by: that column.
         splits: the parts of the data.
         columns: all columns of the table.
         findings: of the data doctor.
@@ -137,6 +139,8 @@ class ReportContent:
     task_kind: str
     score_name: str
     results: Sequence[PartResult]
+    parts: Sequence[PartResult] = ()
+    parts_by: str = ""
     splits: Sequence[SplitSummary] = ()
     columns: Sequence[ColumnSummary] = ()
     findings: Sequence[Finding] = ()

@@ -23,6 +23,8 @@ MODEL_TYPES = ("llama", "mistral", "qwen2")
 """The ``model_type`` of Hugging Face's configs that are this architecture."""
 
 _SHORT = 512
+ROUND = 128
+"""Numbers of packed tokens are brought to a multiple of it: kernels and memory of sizes seen before are found again."""
 
 
 class LlamaConfig(Config):
@@ -265,9 +267,12 @@ class Llama(nn.Module):
         if mask is None or bool(mask.all()):
             return self.run(values, _CausalAttend(self.config, shape, device=values.device))
         places = mask.flatten().nonzero()[:, 0]
+        count = len(places)
+        # Rounded up by tokens that stand there twice and count once.
+        places = torch.cat([places, places[:1].expand(-count % ROUND)])
         packed = values.flatten(0, 1)[places]
-        hidden = self.run(packed, _CausalAttend(self.config, shape, device=values.device, places=places))
-        return _spread(hidden, places, shape)
+        attend = _CausalAttend(self.config, shape, device=values.device, places=places, count=count)
+        return _spread(self.run(packed, attend)[:count], places[:count], shape)
 
     def run(self, values: Tensor, attend: Attend) -> Tensor:
         """Embeddings ``[..., D]`` through all layers and the last norm; ``attend`` says which tokens see which."""
@@ -290,10 +295,17 @@ class _CausalAttend:
         shape: rows B and length L.
         device: where the pass runs.
         places: int64 ``[N]``, where of the B * L places the tokens are; without them, tokens come as ``[B, L, ...]``.
+        count: of the N, how many come from the left before others stand there a second time.
     """
 
     def __init__(
-        self, config: LlamaConfig, shape: torch.Size, *, device: torch.device, places: Tensor | None = None
+        self,
+        config: LlamaConfig,
+        shape: torch.Size,
+        *,
+        device: torch.device,
+        places: Tensor | None = None,
+        count: int | None = None,
     ) -> None:
         length = shape[1]
         cosine, sine = rotary_table(length, config.head_width, base=config.rope_theta, device=device)
@@ -301,12 +313,13 @@ class _CausalAttend:
             cosine, sine = cosine[places % length], sine[places % length]
         self.cosine, self.sine = cosine[:, None], sine[:, None]  # [L or N, 1, E/2]
         self.shape = shape
-        self.places = places
+        self.places, self.count = places, count
 
     def __call__(self, _layer: int, query: Tensor, key: Tensor, value: Tensor, /) -> Tensor:
         query, key = turn(query, self.cosine, self.sine), turn(key, self.cosine, self.sine)
         if self.places is not None:
-            query, key, value = (_spread(part, self.places, self.shape) for part in (query, key, value))
+            once = self.places[: self.count]
+            query, key, value = (_spread(part[: self.count], once, self.shape) for part in (query, key, value))
         query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)  # [B, H or K, L, E]
         if query.requires_grad and query.dtype == torch.bfloat16 and not query.is_cuda and key.shape[2] <= _SHORT:
             found = _attend_by_products(query, key, value)

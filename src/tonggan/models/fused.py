@@ -61,20 +61,21 @@ class FusedModel(nn.Module):
         return outputs
 
     def forward(self, inputs: Mapping[str, Arrays], target: Tensor | None = None) -> Tensor:
-        """[B, num_outputs] of a batch, or where a ``target`` is given its losses by a head that writes text.
+        """[B, num_outputs] of a batch; with a ``target``, a head that writes text sets its losses in front.
 
-        In training mode inputs are dropped at random.
+        In training mode inputs are dropped at random, and such losses ``[B, 2]`` come alone: to write takes a pass for
+        each token.
         """
-        tokens = self.encode(inputs)
+        fused = self.fuse(self._dropped(self.encode(inputs)))
         if target is None:
-            return self.predict(tokens)
-        return self.losses(tokens, target)
-
-    def losses(self, tokens: Mapping[str, Tokens], target: Tensor) -> Tensor:
-        """[B, 2] of encoded inputs by a head that writes text: see ``decoders.TextFormat``."""
+            return self.decode(fused)
         head: Any = self.head
-        losses: Tensor = head.losses(self.fuse(self._dropped(tokens)), target)
-        return losses
+        losses: Tensor = head.losses(fused, target)
+        if self.training:
+            return losses
+        outputs = self.decode(fused)
+        outputs[:, : losses.shape[1]] = losses
+        return outputs
 
     def predict(self, tokens: Mapping[str, Tokens]) -> Tensor:
         """[B, num_outputs] of encoded inputs; in training mode inputs are dropped at random."""

@@ -4,7 +4,7 @@
 recipe.yaml             the recipe with every choice filled in
 weights.safetensors     what the model has learned; a pretrained part that stayed as it was is not copied
 inputs.json             what was fitted: tokenizers, means, category names
-bundle.json             format, versions, task state, results, data fingerprint, SHA-256 of the rest
+bundle.json             format, versions, task state, results, data fingerprint, SHA-256 of the rest and of a base model
 ======================  =====================================================================
 
 ``bundle.json`` is written last: a folder without it is an unfinished run.
@@ -25,8 +25,10 @@ from safetensors.torch import load_file, save
 
 from tonggan.config import Config, read_yaml
 from tonggan.data.fetch import sha256_of
+from tonggan.decoders import LanguageHeadConfig
 from tonggan.errors import BundleError
 from tonggan.files import whole_file
+from tonggan.language.pretrained import load_pretrained
 from tonggan.modalities import InputConfig, TableRow, load_modality
 from tonggan.modalities.base import Modality
 from tonggan.models import FusedModel
@@ -133,6 +135,7 @@ class Bundle:
         try:
             recipe = Recipe.parse(read_yaml(folder / RECIPE), who=f"recipe in {folder}")
             inputs = InputsFile.parse(json.loads((folder / INPUTS).read_bytes()), who=f"{INPUTS} in {folder}")
+            _check_base(recipe, index.get("base", {}), folder=folder)
             modalities = {name: load_modality(entry.config, entry.state) for name, entry in inputs.inputs.items()}
             assert recipe.task is not None, "a saved recipe has every choice filled in"
             task = load_task(recipe.task, index["task"]["state"])
@@ -186,6 +189,26 @@ def read_index(folder: Path) -> dict[str, Any]:
             remedy="Update Tonggan: pip install --upgrade tonggan",
         )
     return index
+
+
+def base_of(recipe: Recipe) -> dict[str, str]:
+    """Name and SHA-256 of the pretrained model that ``recipe`` builds on; nothing where it has none."""
+    head = recipe.model.head
+    if not isinstance(head, LanguageHeadConfig) or head.base is None:
+        return {}
+    return {"name": head.base, "sha256": load_pretrained(head.base).sha256}
+
+
+def _check_base(recipe: Recipe, saved: Mapping[str, str], *, folder: Path) -> None:
+    """The base model is not part of the bundle; with another one, what was learned would mean nothing."""
+    found = base_of(recipe)
+    if saved and found != saved:
+        raise BundleError(
+            f"base model {saved['name']} of bundle {folder}",
+            got=f"SHA-256 {found['sha256'][:16]}…",
+            expected=f"{saved['sha256'][:16]}…, the one that the run was trained on",
+            remedy="Put the same files of that model where the recipe names it",
+        )
 
 
 def versions() -> dict[str, str]:

@@ -28,7 +28,7 @@ from tonggan.files import whole_file
 from tonggan.models import FusedModel, MultitaskModel
 from tonggan.progress import Progress
 from tonggan.runs.assess import dissect, input_kinds, measure, measure_parts, results_of
-from tonggan.runs.bundle import INDEX, RECIPE, Bundle, versions
+from tonggan.runs.bundle import INDEX, RECIPE, Bundle, base_of, versions
 from tonggan.runs.closing import affordable_audit, affordable_draws, collect_parts, estimate_closing
 from tonggan.runs.deadline import Deadline
 from tonggan.runs.predictor import Predictor
@@ -375,6 +375,7 @@ def _bundle(model: FusedModel, prepared: Prepared, account: Account, *, seconds:
     }
     info = {
         "fingerprint": prepared.fingerprint,
+        "base": base_of(prepared.recipe),
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

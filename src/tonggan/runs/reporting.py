@@ -30,6 +30,10 @@ def report_content(bundle: Bundle, prepared: Prepared, account: Account) -> Repo
             PartResult(name, len(account.outputs[name]), account.metrics[name], account.intervals[name])
             for name in account.metrics
         ],
+        parts=[
+            PartResult(name, int(metrics["rows"]), metrics, {}) for name, metrics in bundle.results["parts"].items()
+        ],
+        parts_by=bundle.recipe.report_by or "",
         splits=[
             SplitSummary(name, len(table), table.source, len(prepared.diagnosis.rows(name)))
             for name, table in prepared.tables.items()

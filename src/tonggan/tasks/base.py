@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ class Task(ABC):
         greater_is_better: whether a greater score is better.
     """
 
-    kind: ClassVar[str]
+    kind: str
     score_name: str
     greater_is_better: bool = True
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -135,7 +135,7 @@ class Classify(LabelTask):
 class Multiclass(Classify):
     """One of several classes: a softmax over one logit for each."""
 
-    kind: ClassVar[str] = "multiclass"
+    kind: str = "multiclass"
 
     @property
     def num_outputs(self) -> int:
@@ -157,7 +157,7 @@ class Multiclass(Classify):
 class Binary(Classify):
     """One of two classes: the logit of ``labels[1]``."""
 
-    kind: ClassVar[str] = "binary"
+    kind: str = "binary"
 
     @property
     def num_outputs(self) -> int:

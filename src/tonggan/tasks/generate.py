@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -45,9 +44,9 @@ class TextTaskConfig(Config):
     score: MetricName
     """The metric that chooses the weights and that the audit compares."""
 
-    @abstractmethod
     def build(self) -> TextTask:
         """The task, to be fitted."""
+        return TextTask(self)
 
 
 class CaptionConfig(TextTaskConfig):
@@ -56,18 +55,12 @@ class CaptionConfig(TextTaskConfig):
     kind: Literal["caption"] = "caption"
     score: MetricName = "chrf"
 
-    def build(self) -> TextTask:
-        return Caption(self)
-
 
 class AnswerConfig(TextTaskConfig):
     """Answer a question about the other columns."""
 
     kind: Literal["answer"] = "answer"
     score: MetricName = "exact_match"
-
-    def build(self) -> TextTask:
-        return Answer(self)
 
 
 class TranscribeConfig(TextTaskConfig):
@@ -76,9 +69,6 @@ class TranscribeConfig(TextTaskConfig):
     kind: Literal["transcribe"] = "transcribe"
     score: MetricName = "wer"
 
-    def build(self) -> TextTask:
-        return Transcribe(self)
-
 
 class TranslateConfig(TextTaskConfig):
     """Say the same in another language."""
@@ -86,18 +76,12 @@ class TranslateConfig(TextTaskConfig):
     kind: Literal["translate"] = "translate"
     score: MetricName = "bleu"
 
-    def build(self) -> TextTask:
-        return Translate(self)
-
 
 class ChatConfig(TextTaskConfig):
     """Reply to a message, with whatever is attached to it."""
 
     kind: Literal["chat"] = "chat"
     score: MetricName = "token_f1"
-
-    def build(self) -> TextTask:
-        return Chat(self)
 
 
 class TextTask(Task):
@@ -107,15 +91,16 @@ class TextTask(Task):
     ``decoders.TextFormat``.
 
     Attributes:
+        kind: what the text is to the row, which is all that such tasks differ in beside ``score_name``.
         tokenizer: between texts and ids.
         max_tokens: T.
     """
 
-    kind: ClassVar[str]
     config: TextTaskConfig
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        self.kind = self.config.kind
         self.score_name = self.config.score
         self.greater_is_better = self.score_name not in {*ERROR_RATES, "perplexity"}
         self._tokenizer = None if self.config.language is None else load_tokenizer(self.config.language)
@@ -174,9 +159,7 @@ class TextTask(Task):
         return loss
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
-        outputs: Tensor = model(batch.inputs).float()
-        if batch.target is not None:
-            outputs[:, :NUM_LEADING] = model(batch.inputs, batch.target)
+        outputs: Tensor = model(batch.inputs, batch.target)
         return outputs
 
     def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
@@ -231,36 +214,6 @@ class TextTask(Task):
         if state["tokenizer"] is not None:
             task._tokenizer = Tokenizer.load(state["tokenizer"])
         return task
-
-
-class Caption(TextTask):
-    """Say what is there."""
-
-    kind: ClassVar[str] = "caption"
-
-
-class Answer(TextTask):
-    """Answer a question about the other columns."""
-
-    kind: ClassVar[str] = "answer"
-
-
-class Transcribe(TextTask):
-    """Write down what is said."""
-
-    kind: ClassVar[str] = "transcribe"
-
-
-class Translate(TextTask):
-    """Say the same in another language."""
-
-    kind: ClassVar[str] = "translate"
-
-
-class Chat(TextTask):
-    """Reply to a message."""
-
-    kind: ClassVar[str] = "chat"
 
 
 def perplexity(outputs: Tensor, counts: NDArray[np.float64] | None = None) -> dict[str, float]:

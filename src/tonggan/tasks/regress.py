@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class Regress(Task):
     float32 [B, T], standardized; ``decode`` reads targets as it reads outputs.
     """
 
-    kind: ClassVar[str] = "regression"
+    kind: str = "regression"
     # Unlike RMSE, R² weighs several targets the same whatever their units.
     score_name = "r2"
     config: RegressConfig

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -36,7 +36,7 @@ class TagConfig(losses.LabelLossConfig):
 class Tag(LabelTask):
     """Any of several labels. Targets are float32 [B, num_labels] of zeros and ones."""
 
-    kind: ClassVar[str] = "multilabel"
+    kind: str = "multilabel"
     score_name = "average_precision_micro"
     config: TagConfig
 
