@@ -19,13 +19,14 @@ import sysconfig
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
 from tonggan.language.gguf_file import GGUFFile
+from tonggan.language.llamacpp import LlamaCppModel
 from tonggan.language.pretrained import SMOLLM2, load_pretrained
+from tonggan.language.settings import GenerationConfig
 
 LINE_TOKENS = 32
 CONTEXT_CHARACTERS = 3000  # of the peer's prompt, about as many tokens as the server reads
@@ -104,24 +105,16 @@ async def type_again(client: LanguageClient, uri: str, text: str, keys: range) -
 
 def through_llamacpp(text: str, keys: range) -> list[tuple[float, bool]]:
     """The same of llama.cpp's own server in this process: the text before the cursor, one line to write."""
-    import xllamacpp
-
-    parameters = xllamacpp.CommonParams()
     source = load_pretrained(SMOLLM2).source
     assert isinstance(source, GGUFFile)
-    parameters.model.path = str(source.path)
-    parameters.n_ctx = 4096
-    parameters.n_parallel = 1
-    parameters.fit_params = False
-    parameters.verbosity = -1
-    server = xllamacpp.Server(parameters)
+    model = LlamaCppModel(source.path, num_parallel=1)
+    settings = GenerationConfig(max_tokens=LINE_TOKENS, stop=["\n"])
     seconds = []
     for place in keys:
         before = text[max(0, keys.start - CONTEXT_CHARACTERS) : place + 1]
-        request = {"prompt": before, "max_tokens": LINE_TOKENS, "temperature": 0, "stop": ["\n"], "cache_prompt": True}
         start = time.perf_counter()
-        answer: Any = server.handle_completions(request)
-        seconds.append((time.perf_counter() - start, bool(answer["choices"][0]["text"].strip())))
+        written = "".join(piece.text for piece in model.stream(model.prompt(before), settings))
+        seconds.append((time.perf_counter() - start, bool(written.strip())))
     return seconds
 
 

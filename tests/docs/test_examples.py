@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -107,7 +108,7 @@ def check_command(command: Command) -> None:
         made = make(*arguments)
         for line in made.splitlines():
             if "tonggan " in line:
-                parse(line.split("tonggan ", 1)[1].split())
+                parse(shlex.split(line.split("tonggan ", 1)[1]))
     else:
         assert program in ("pip", "python3", "tensorboard"), f"nobody knows how to check {command.words}"
 
