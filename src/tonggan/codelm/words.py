@@ -73,12 +73,13 @@ def symbol_of(name: str) -> str:
 def symbols_in(question: str, *, longest: int = 5) -> list[str]:
     """The symbols that a question may name: each run of its words joined, the longest first.
 
-    ``parse the date`` names parsethedate and parsedate too: words that say nothing are tried with and without.
+    ``parse the date`` names parsethedate and parsedate too: words that say nothing are tried with and without. One
+    word names a symbol only where it is all that was asked: too many functions are called ``check`` or ``file``.
     """
     found: set[str] = set()
     for said in (question, _without_empty(question)):
         parts = [part for run in _RUN.findall(said) for part in split_identifier(run)]
-        for length in range(1, longest + 1):
+        for length in range(max(1, min(2, len(parts))), longest + 1):
             found.update("".join(parts[start : start + length]) for start in range(len(parts) - length + 1))
     return sorted(found, key=lambda symbol: (-len(symbol), symbol))
 

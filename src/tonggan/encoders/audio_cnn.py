@@ -40,6 +40,8 @@ class AudioCNNConfig(Config):
     """Transformer blocks in which the frames that are left see one another (after Conformer, Gulati et al. 2020)."""
     num_heads: int = Field(default=4, ge=1)
     """Attention heads of each block; they must divide the width."""
+    width: int | None = Field(default=None, ge=2)
+    """Width of the blocks; null takes the model's own, anything else is projected to it."""
 
     def build(self, modality: Audio, *, dim: int) -> nn.Module:
         """An encoder of that modality's recordings."""
@@ -65,14 +67,16 @@ class AudioCNN(nn.Module):
             bands = math.ceil(bands / 2)
         self.layers = nn.ModuleList(layers)
         self.dropout = nn.Dropout(config.dropout)
-        self.projection = nn.Linear(before * bands, dim)
+        width = config.width or dim
+        self.projection = nn.Linear(before * bands, width)
         self.pooled = config.pool == "mean"
         self.transformer: Transformer | None = None
         if config.blocks:
             layers_config = TransformerConfig(
                 num_layers=config.blocks, num_heads=config.num_heads, dropout=config.dropout
             )
-            self.transformer = Transformer(dim, config=layers_config)
+            self.transformer = Transformer(width, config=layers_config)
+        self.output = nn.Identity() if width == dim else nn.Linear(width, dim)
 
     def forward(self, arrays: Arrays) -> Tokens:
         """Tokens of a batch; only recordings that are there pass through the layers."""
@@ -90,7 +94,7 @@ class AudioCNN(nn.Module):
             projected = projected + sinusoidal_positions(mask.shape[1], projected.shape[2], device=projected.device)
         if self.transformer is not None:
             projected = self.transformer(projected, tokens.mask)
-        return Tokens(projected, tokens.mask)
+        return Tokens(self.output(projected), tokens.mask)
 
 
 class MaskedConvolution(nn.Module):

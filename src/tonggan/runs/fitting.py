@@ -35,11 +35,13 @@ from tonggan.runs.predictor import Predictor
 from tonggan.runs.prepare import Prepared, prepare
 from tonggan.runs.recipe import Recipe
 from tonggan.runs.reporting import report_content
+from tonggan.runs.start import Start, open_start
 from tonggan.tasks import Multitask, Objective
 from tonggan.training import Budget, TrainingResult, train
 from tonggan.training.budget import describe_seconds
 
 CHECKPOINTS = "checkpoints"
+START = "start.safetensors"
 ALONE = "alone"
 # Rows for each file from which on it is worth telling how to encode it once.
 _OFTEN = 3
@@ -83,6 +85,8 @@ def run_recipe(
     """
     progress = progress or Progress()
     budget = Budget(time_limit)
+    kept = out / CHECKPOINTS / START
+    start = open_start(recipe.start, kept=None if overwrite else kept)
     with _claimed(out, overwrite=overwrite):
         prepared = prepare(
             recipe,
@@ -92,13 +96,14 @@ def run_recipe(
             quarantine=out / "quarantine.csv",
         )
         _tell(prepared, progress)
-        _remember(out, prepared)
-        model = _new_model(prepared)
+        _remember(out, prepared, start)
+        model = _new_model(prepared, start, progress=progress)
+        start.keep(kept)
         budget.reserve(_time_for_closing(model, prepared, budget=budget, progress=progress))
         training = _train(model, prepared, folder=out / CHECKPOINTS, budget=budget, progress=progress)
-        alone = _train_alone(prepared, training, folder=out / ALONE, budget=budget, progress=progress)
+        alone = _train_alone(prepared, start, training, folder=out / ALONE, budget=budget, progress=progress)
         account = _assess(model, prepared, training, alone, budget=budget, progress=progress)
-        bundle = _bundle(model, prepared, account, seconds=budget.elapsed)
+        bundle = _bundle(model, prepared, start, account, seconds=budget.elapsed)
         write_report(out / "report.html", content=report_content(bundle, prepared, account))
         bundle.save(out)
         shutil.rmtree(out / ALONE, ignore_errors=True)
@@ -161,14 +166,15 @@ def _clear(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
 
 
-def _remember(out: Path, prepared: Prepared) -> None:
-    """Write the full recipe now, and refuse to resume a run with another recipe or other data."""
-    text = f"# data: {prepared.fingerprint}\n{prepared.recipe.to_yaml()}"
+def _remember(out: Path, prepared: Prepared, start: Start) -> None:
+    """Write the full recipe now, and refuse to resume a run of another recipe, other data or another start."""
+    origins = "".join(f"# start.{name}: {origin.sha256}\n" for name, origin in start.origins.items())
+    text = f"# data: {prepared.fingerprint}\n{origins}{prepared.recipe.to_yaml()}"
     path = out / RECIPE
     if path.exists() and (out / CHECKPOINTS).exists() and path.read_text(encoding="utf-8") != text:
         raise ConfigError(
             f"run folder {out}",
-            got="an unfinished run of another recipe or other data",
+            got="an unfinished run of another recipe or other data, or with another start",
             expected="the run that was started here",
             remedy="Repeat its command to resume it, choose another folder with --out, or replace it with --overwrite",
         )
@@ -205,14 +211,18 @@ def _repeated_files(dataset: Dataset) -> dict[str, float]:
     return times
 
 
-def _new_model(prepared: Prepared, *, only: str | None = None) -> FusedModel:
-    """A model with seeded random weights, of all inputs or of the ``only`` one."""
+def _new_model(
+    prepared: Prepared, start: Start, *, only: str | None = None, progress: Progress | None = None
+) -> FusedModel:
+    """A model of all inputs or of the ``only`` one, with seeded random weights where it starts from no other run's."""
     recipe = prepared.recipe
     modalities = {name: part for name, part in prepared.modalities.items() if only in (None, name)}
     config = recipe.model.model_copy(update={"encoders": {name: recipe.model.encoders[name] for name in modalities}})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return config.build(modalities, num_outputs=prepared.task.num_outputs, text=prepared.task.text)
+        model = config.build(modalities, num_outputs=prepared.task.num_outputs, text=prepared.task.text)
+    start.give(model, config=recipe.model, modalities=prepared.modalities, progress=progress)
+    return model
 
 
 def _time_for_closing(model: FusedModel, prepared: Prepared, *, budget: Budget, progress: Progress) -> float:
@@ -267,7 +277,7 @@ def _with_inputs(dataset: Dataset, only: str | None) -> Dataset:
 
 
 def _train_alone(
-    prepared: Prepared, training: TrainingResult, *, folder: Path, budget: Budget, progress: Progress
+    prepared: Prepared, start: Start, training: TrainingResult, *, folder: Path, budget: Budget, progress: Progress
 ) -> dict[str, FusedModel]:
     """By input, a model trained on that input alone in the same way, where time allows it in full."""
     inputs = list(prepared.modalities)
@@ -279,7 +289,7 @@ def _train_alone(
         allowed = Budget(None if budget.seconds is None else budget.end - budget.elapsed)
         if training.seconds < allowed.left:
             progress.say(f"For the audit: a model trained on '{name}' alone")
-            model = _new_model(prepared, only=name)
+            model = _new_model(prepared, start, only=name)
             result = _train(model, prepared, folder=folder / str(place), budget=allowed, progress=progress, only=name)
             if result.stopped_by != "time":
                 models[name] = model
@@ -342,7 +352,7 @@ def _measured_parts(prepared: Prepared) -> dict[str, Dataset]:
     return {split: dataset for split, dataset in prepared.datasets.items() if split != "train"}
 
 
-def _bundle(model: FusedModel, prepared: Prepared, account: Account, *, seconds: float) -> Bundle:
+def _bundle(model: FusedModel, prepared: Prepared, start: Start, account: Account, *, seconds: float) -> Bundle:
     training = account.training
     rows = {split: len(dataset) for split, dataset in prepared.datasets.items()}
     results = results_of(
@@ -376,6 +386,7 @@ def _bundle(model: FusedModel, prepared: Prepared, account: Account, *, seconds:
     info = {
         "fingerprint": prepared.fingerprint,
         "base": base_of(prepared.recipe),
+        "start": start.identity,
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

@@ -82,6 +82,8 @@ class Recipe(Config):
     """What is predicted and with which loss; guessed from the target when left out."""
     model: ModelConfig = ModelConfig()
     """Encoders, fusion, head."""
+    start: dict[str, str] = Field(default_factory=dict)
+    """By input, the finished run, as RUN or RUN:INPUT, whose encoder of that input its own takes the weights of."""
     training: TrainingConfig = TrainingConfig()
     """Epochs, batch size, learning rate, and the like."""
     report_by: str | None = None
@@ -101,7 +103,7 @@ class Recipe(Config):
 def load_recipe(name: str, *, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in the YAML file ``name``, or the shipped one of that name, with ``key=value`` overrides applied.
 
-    Tables that a YAML file names are looked for beside it.
+    Tables and runs that a YAML file names are looked for beside it.
 
     Raises:
         ConfigError: there is no such recipe, or a field is not legal.
@@ -142,6 +144,8 @@ def _read_recipe(name: str) -> dict[str, Any]:
             for split in ("train", "valid", "test"):
                 if isinstance(tables.get(split), str):
                     tables[split] = str(Path(name).parent / tables[split])
+        if isinstance(data.get("start"), dict):
+            data["start"] = {key: str(Path(name).parent / str(run)) for key, run in data["start"].items()}
         return data
     names = recipe_names()
     if name not in names:

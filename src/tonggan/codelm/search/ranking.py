@@ -17,7 +17,7 @@ RERANKED = 30
 """The units at the top that are compared with the question word by word."""
 
 # What a point of BM25, a name that is asked for and the comparison word by word weigh beside a cosine.
-_WORDS, _SYMBOL, _WORD_BY_WORD = 0.0075, 0.15, 0.3
+_WORDS, _SYMBOL, _WORD_BY_WORD = 0.0075, 0.05, 0.3
 _WORD_COPIES = 5  # so that a word that was asked for weighs five times what another way to write it does
 
 

@@ -93,9 +93,8 @@ def train_code_model(
         InterruptedRunError: the user asked to stop; what was reached is saved.
         TrainingError: the loss is not finite, or memory was passed.
     """
-    config, progress, budget = config or CodeTrainingConfig(), progress or Progress(), Budget(time_limit)
-    if time_limit is not None:
-        budget.reserve(_SHARE_OF_MEASURING * time_limit)
+    config, progress = config or CodeTrainingConfig(), progress or Progress()
+    budget = _budget(time_limit)
     registry, checkpoint = AdapterRegistry(run), run / f"{name}.checkpoint.safetensors"
     _check(registry, name, base=base, is_resumed=checkpoint.is_file())
     holdout = hold_out(corpus.documents, kind=config.holdout, share=config.holdout_share, seed=config.seed)
@@ -113,8 +112,8 @@ def train_code_model(
         max_memory=max_memory,
         progress=progress,
     )
-    told = _told(config, trainer.run(), holdout)
-    manifest = student.save(registry, name, base=base, corpus=corpus, training=told)
+    training = _told(config, trainer.run(), holdout)
+    manifest = student.save(registry, name, base=base, corpus=corpus, training=training)
     del student, trainer  # the measuring wants the memory
     verdict = _judge(registry, manifest, base, corpus, holdout, config, budget, progress)
     checkpoint.unlink()
@@ -122,6 +121,14 @@ def train_code_model(
     if is_promoted:
         registry.promote(name)
     return CodeTraining(manifest, verdict, is_promoted, round(budget.elapsed, 1))
+
+
+def _budget(time_limit: float | None) -> Budget:
+    """Of all, with what measuring takes kept back."""
+    budget = Budget(time_limit)
+    if time_limit is not None:
+        budget.reserve(_SHARE_OF_MEASURING * time_limit)
+    return budget
 
 
 class _Student:
