@@ -28,7 +28,7 @@ def test_a_summary_a_person_can_read(project, model, tmp_path):
     assert done.code == 0, done.err
     assert done.out.startswith("Kept 1 of 2 files: 0.0 MB, ")
     assert "1  binary, e.g. 项目 a/data.bin (it holds NUL bytes)" in done.out
-    assert "Secrets replaced: none\nCompared with: no benchmark\n" in done.out
+    assert "Secrets replaced: none\nCompared with: humaneval\n" in done.out
     assert "MB/s and core" in done.out
     assert done.out.endswith(f"The corpus is in {tmp_path / 'out'}; read {tmp_path / 'out' / 'report.html'}\n")
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

