@@ -178,4 +178,7 @@ def test_parts_told_apart(tmp_path, shared_cache):
     assert set(parts) == {"what is it?", "which color?"}
     assert sum(part["rows"] for part in parts.values()) == run.results["rows"]["valid"]
     assert 0 <= parts["what is it?"]["exact_match"] <= 1
+    signatures = run.results["signatures"]
+    assert set(signatures) == {"valid", *parts}
+    assert signatures["valid"]["bleu"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|")
     assert '<th scope="row" class="name">which color?</th>' in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -27,6 +27,9 @@ def show_results(results: Mapping[str, Any], run: Path | None = None) -> None:
     _show_metrics(console, results)
     if results.get("parts"):
         _show_parts(console, results["parts"])
+    for part, known in results.get("signatures", {}).items():
+        for name, signature in known.items():
+            console.print(f"{name} of {part}: {signature}", style="dim", soft_wrap=True)
     if results["subsets"]:
         _show_subsets(console, results)
     if results["audit"]:

@@ -37,6 +37,10 @@ class Outputs:
     def __len__(self) -> int:
         return self.outputs.shape[0]
 
+    def take(self, places: Tensor) -> Outputs:
+        """Those at ``places``, int64."""
+        return Outputs(self.outputs[places], None if self.target is None else self.target[places], self.rows[places])
+
 
 def collect(
     model: nn.Module,

@@ -36,21 +36,30 @@ def measure(
     return metrics, bootstrap(task, outputs.outputs, outputs.target, seed=seed, repeats=draws)
 
 
-def measure_parts(task: Task, outputs: Outputs, values: Sequence[Any]) -> dict[str, dict[str, float]]:
-    """The metrics, and the number of rows, of the rows with each value; the largest parts first, at most 20.
+def measure_parts(task: Task, parts: Mapping[str, Outputs]) -> dict[str, dict[str, float]]:
+    """The metrics of each part, and its number of rows."""
+    measured = {}
+    for name, part in parts.items():
+        assert part.target is not None, "rows without a target cannot be measured"
+        measured[name] = {"rows": len(part), **task.metrics(part.outputs, part.target)}
+    return measured
+
+
+def told_apart(outputs: Outputs, values: Sequence[Any]) -> dict[str, Outputs]:
+    """The rows of ``outputs`` with each value, the most frequent first, at most 20.
 
     Args:
-        task: that the outputs belong to.
-        outputs: with targets.
-        values: of a column, one for each row of ``outputs``.
+        outputs: of some rows.
+        values: of a column, one for each of them.
     """
-    assert outputs.target is not None, "rows without a target cannot be measured"
     names = np.array([str(value) for value in values])
-    parts = {}
-    for name, _ in Counter(names.tolist()).most_common(_MAX_PARTS):
-        chosen = torch.from_numpy(np.flatnonzero(names == name))
-        parts[name] = {"rows": len(chosen), **task.metrics(outputs.outputs[chosen], outputs.target[chosen])}
-    return parts
+    most_common = Counter(names.tolist()).most_common(_MAX_PARTS)
+    return {name: outputs.take(torch.from_numpy(np.flatnonzero(names == name))) for name, _ in most_common}
+
+
+def signatures(task: Task, parts: Mapping[str, Outputs]) -> dict[str, dict[str, str]]:
+    """How those metrics of each part were computed that are known in variants."""
+    return {name: task.signatures(part.outputs, part.target) for name, part in parts.items() if part.target is not None}
 
 
 def max_audited_rows(task: Task) -> int:

@@ -27,7 +27,7 @@ from tonggan.evaluation.subsets import SubsetRow, group_inputs
 from tonggan.files import whole_file
 from tonggan.models import FusedModel, MultitaskModel
 from tonggan.progress import Progress
-from tonggan.runs.assess import dissect, input_kinds, measure, measure_parts, results_of
+from tonggan.runs.assess import dissect, input_kinds, measure, measure_parts, results_of, signatures, told_apart
 from tonggan.runs.bundle import INDEX, RECIPE, Bundle, base_of, versions
 from tonggan.runs.closing import affordable_audit, affordable_draws, collect_parts, estimate_closing
 from tonggan.runs.deadline import Deadline
@@ -58,7 +58,7 @@ class Account:
     subsets: list[SubsetRow]
     audit: Audit
     baseline: Tensor
-    parts: Mapping[str, dict[str, float]]
+    parts: Mapping[str, Outputs]
 
 
 def run_recipe(
@@ -338,13 +338,11 @@ def _assess(
     return Account(training, outputs, metrics, intervals, subsets, audit, baseline, _parts(prepared, outputs[final]))
 
 
-def _parts(prepared: Prepared, outputs: Outputs) -> dict[str, dict[str, float]]:
-    """The metrics told apart by the column ``report_by``, if the recipe names one."""
+def _parts(prepared: Prepared, outputs: Outputs) -> dict[str, Outputs]:
+    """The outputs told apart by the column ``report_by``, if the recipe names one."""
     column = prepared.recipe.report_by
-    if column is None:
-        return {}
     table = list(prepared.tables.values())[-1]
-    return measure_parts(prepared.task, outputs, table.values(column, outputs.rows.numpy()))
+    return {} if column is None else told_apart(outputs, table.values(column, outputs.rows.numpy()))
 
 
 def _measured_parts(prepared: Prepared) -> dict[str, Dataset]:
@@ -365,7 +363,8 @@ def _bundle(model: FusedModel, prepared: Prepared, start: Start, account: Accoun
         task=prepared.task,
     )
     results |= {
-        "parts": account.parts,
+        "parts": measure_parts(prepared.task, account.parts),
+        "signatures": signatures(prepared.task, {**account.outputs, **account.parts}),
         "measured": {split: len(outputs) for split, outputs in account.outputs.items()},
         "task": prepared.task.kind,
         "target": prepared.recipe.target,

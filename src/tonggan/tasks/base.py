@@ -105,6 +105,11 @@ class Task(ABC):
     def metrics(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
         """All metrics by scikit-learn's names; one that the data leave undefined is not in the dict."""
 
+    def signatures(self, outputs: Tensor, target: Tensor) -> dict[str, str]:
+        """Of metrics that are known in variants, which variant ``metrics`` gives for these rows."""
+        del outputs, target
+        return {}
+
     @abstractmethod
     def score(self, outputs: Tensor, target: Tensor) -> float:
         """The metric ``score_name`` alone."""

@@ -189,6 +189,11 @@ class TextTask(Task):
     def metrics(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
         return self.text_metrics(outputs, target).compute() | perplexity(outputs)
 
+    def signatures(self, outputs: Tensor, target: Tensor) -> dict[str, str]:
+        metrics = TextMetrics(self.decode(outputs), self.references(target), names=("bleu", "chrf"))
+        found = {name: metrics.signature(name) for name in metrics.names}
+        return {name: signature for name, signature in found.items() if signature is not None}
+
     def score(self, outputs: Tensor, target: Tensor) -> float:
         if self.config.score == "perplexity":
             return perplexity(outputs).get("perplexity", math.inf)
