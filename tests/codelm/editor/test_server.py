@@ -1,5 +1,4 @@
 import importlib.util
-import time
 
 import pytest
 from lsprotocol import types
@@ -46,13 +45,11 @@ def editor(repository, tmp_path_factory):
 
 
 def test_the_answer_to_initialize_comes_at_once_and_silence_until_the_model_is_there(repository, tmp_path):
-    start = time.perf_counter()
     with editing(repository, "--no-index", "--history", str(tmp_path / "history.sqlite")) as editor:
-        took = time.perf_counter() - start
+        assert not editor.log  # which says when the model is there
         editor.open(NAME, CODE)
         assert editor.items(NAME, CURSOR) == []
         assert not editor.log
-    assert took < 4, "the server waits for its model"
     capabilities = editor.capabilities
     assert capabilities.position_encoding in (None, types.PositionEncodingKind.Utf16)
     assert capabilities.inline_completion_provider is not None
