@@ -108,11 +108,6 @@ class Assistant:
         if self._indexing is not None:
             self._indexing.start(self._take_index)
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether suggestions can be made."""
-        return self._completer is not None
-
     def changed(self, path: Path) -> None:
         """A buffer has another text, or is gone: what is shown or being written for the old one is of no use."""
         with self._lock:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from tonggan.codelm.training.sentinels import SentinelRows
 from tonggan.language.infill import InfillTokens
-from tonggan.language.llama import Llama
+from tonggan.language.llama import ROUND, Llama
 from tonggan.language.low_rank import add_adapters, merge_adapters
 
+_IGNORED = -100  # labels of rows that only fill up
 _LOGITS_AT_ONCE = 512  # positions; those of a whole batch would take gigabytes
 
 
@@ -67,11 +68,13 @@ class Learner(nn.Module):
         Logits are made and left again in chunks, so that they never take more memory than one chunk does.
         """
         hidden, labels = self._hidden(rows)
+        missing = -len(labels) % ROUND
+        hidden, labels = F.pad(hidden, (0, 0, 0, missing)), F.pad(labels, (0, missing), value=_IGNORED)
         leaf = hidden.detach().requires_grad_()
         total = 0.0
         for chunk, label in zip(torch.split(leaf, _LOGITS_AT_ONCE), torch.split(labels, _LOGITS_AT_ONCE), strict=True):
             with self._arithmetic():
-                loss = F.cross_entropy(self._logits(chunk), label, reduction="sum") / num_labels
+                loss = F.cross_entropy(self._logits(chunk), label, ignore_index=_IGNORED, reduction="sum") / num_labels
             torch.autograd.backward(loss)
             total += loss.item()
         torch.autograd.backward(hidden, leaf.grad)
