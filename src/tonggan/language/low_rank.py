@@ -34,6 +34,9 @@ def add_adapters(model: Llama, *, rank: int, dropout: float = 0.0) -> None:
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.float()
+    for module in model.modules():
+        if hasattr(module, "cast_input_dtype_enabled"):
+            module.cast_input_dtype_enabled = False  # Autocast makes the adapters bf16 again: two copies for nothing.
 
 
 @torch.no_grad()
