@@ -5,6 +5,8 @@ It trains nothing and stores nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -34,9 +36,10 @@ def add_adapters(model: Llama, *, rank: int, dropout: float = 0.0) -> None:
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.float()
-    for module in model.modules():
-        if hasattr(module, "cast_input_dtype_enabled"):
-            module.cast_input_dtype_enabled = False  # Autocast makes the adapters bf16 again: two copies for nothing.
+    adapted: Any
+    for adapted in model.modules():
+        if hasattr(adapted, "cast_input_dtype_enabled"):
+            adapted.cast_input_dtype_enabled = False  # Autocast makes inputs bf16 again: two copies for nothing.
 
 
 @torch.no_grad()

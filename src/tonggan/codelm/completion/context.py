@@ -27,69 +27,14 @@ _LEAST_ALIKE = 0.12  # Jaccard similarity
 _DEFINITION_LINES = 14
 _MOST_SNIPPETS = 8
 _WORD = re.compile(r"[^\W\d]\w+")
+# Keywords and such, which say nothing of what code is about.
 _COMMON = frozenset(
-    [
-        "and",
-        "as",
-        "assert",
-        "async",
-        "await",
-        "break",
-        "case",
-        "class",
-        "const",
-        "continue",
-        "def",
-        "del",
-        "do",
-        "elif",
-        "else",
-        "except",
-        "export",
-        "extends",
-        "false",
-        "final",
-        "finally",
-        "for",
-        "from",
-        "func",
-        "function",
-        "global",
-        "if",
-        "import",
-        "in",
-        "int",
-        "is",
-        "lambda",
-        "let",
-        "list",
-        "new",
-        "none",
-        "nonlocal",
-        "not",
-        "null",
-        "or",
-        "pass",
-        "private",
-        "public",
-        "raise",
-        "return",
-        "self",
-        "static",
-        "str",
-        "super",
-        "switch",
-        "this",
-        "throw",
-        "true",
-        "try",
-        "type",
-        "var",
-        "void",
-        "while",
-        "with",
-        "yield",
-    ]
+    _WORD.findall("""
+    and as assert async await break case class const continue def del do elif else except export extends
+    false final finally for from func function global if import in int is lambda let list new none
+    nonlocal not null or pass private public raise return self static str super switch this throw true
+    try type var void while with yield
+    """)
 )
 
 
