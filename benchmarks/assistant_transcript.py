@@ -1,6 +1,8 @@
 """Talk with the run of the recipe 'assistant' about test pictures and recordings it has never met.
 
-    tonggan run assistant --out runs/assistant
+    tonggan run easy_vqa_free_scratch --out runs/see
+    tonggan run connected_digits_ctc --out runs/hear
+    tonggan run assistant --set start.picture=runs/see:image --set start.recording=runs/hear:audio --out runs/assistant
     python benchmarks/assistant_transcript.py runs/assistant
 
 Prints one conversation for each kind of turn in the set's test part: the message and what is attached, the reply, and
