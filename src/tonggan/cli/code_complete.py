@@ -90,9 +90,10 @@ def _document(path: Path, line: int, column: int, workspace: Workspace) -> tuple
 
     source = read_source(path, root=workspace.root if path.is_relative_to(workspace.root) else path.parent)
     if isinstance(source, Skipped):
+        reason = source.reason if path.exists() else "no such file"
         raise DataError(
             f"file {path}",
-            got=" ".join(filter(None, (source.reason, source.detail))),
+            got=" ".join(filter(None, (reason, source.detail))),
             expected="a source file",
             remedy="Check the path",
         )
