@@ -105,6 +105,12 @@ class Writer:
                 ((self._generation, _encoded(vector), key) for key, vector in vectors.items()),
             )
 
+    def keep_group(self, group: str, *, content_hash: str) -> None:
+        """Say that the rows of ``group`` are right for another content hash as well."""
+        with explained(self._settings.folder):
+            self._begin()
+            self._connection.execute("UPDATE groups SET content_hash = ? WHERE name = ?", (content_hash, group))
+
     def delete_group(self, group: str) -> None:
         """Forget all rows of ``group``; a group that is not stored is passed over."""
         self._delete('SELECT id FROM rows WHERE "group" = ?', group)

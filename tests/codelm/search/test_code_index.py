@@ -1,5 +1,6 @@
 """The index on real files: what it finds, and what it survives."""
 
+import os
 import subprocess
 import sys
 import time
@@ -272,3 +273,14 @@ print(index.search("parse a date")[0].unit.name, index.similar("dates.py", 5, li
 """
     printed = run_offline(code, repository, tmp_path / "index", cache=tmp_path, pickle_allowed=True)
     assert printed.split() == ["parse_date", "function"]
+
+
+def test_a_file_of_which_only_the_time_changed_is_not_cut_again(tmp_path):
+    path = tmp_path / "dates.py"
+    path.write_text("def parse_date(text):\n    return text\n")
+    os.utime(path, ns=(1, 1))
+    index = CodeIndex.open(tmp_path, folder=tmp_path.with_name("index"))
+    assert index.refresh().num_changed == 1
+    os.utime(path, ns=(2, 2))
+    assert index.refresh().num_changed == 0
+    assert [hit.unit.name for hit in index.search("parse date", kinds=["function"])] == ["parse_date"]

@@ -75,6 +75,7 @@ class Refreshing:
         self._embedder = embedder
         self._progress = progress
         self._skipped: dict[str, str] = {}
+        self._stamps: dict[str, str] = {}
         self._committed = time.monotonic()
 
     def run(self, overlays: Mapping[str, str]) -> Refreshed:
@@ -87,6 +88,7 @@ class Refreshing:
         num_changed = num_embedded = 0
         with self._store.writing() as writer:
             changed, deleted = self._differences(files, overlays)  # another one may have written until now
+            self._stamps = self._store.groups()
             for name in deleted:
                 writer.delete_group(name)
             for name in self._progress.track(changed, label="index"):
@@ -126,7 +128,7 @@ class Refreshing:
         return changed, [name for name in known if name not in files]
 
     def _read(self, writer: Writer, name: str, found: _Found, overlay: str | None) -> bool:
-        """Put the units of one file in place of its former ones; False where it cannot be read (any more)."""
+        """Put the units of one file in place of its former ones; False where there is nothing new to read."""
         if overlay is not None:
             text = overlay.replace("\r\n", "\n")
             source = SourceFile(found.path, name, language_of(name), text, "", "\n")
@@ -138,6 +140,9 @@ class Refreshing:
                 writer.delete_group(name)
                 return False
             source, stamp = read, found.stamp(read.sha256)
+            if stamp.split()[:2] == self._stamps.get(name, "").split()[:2]:
+                writer.keep_group(name, content_hash=stamp)  # only its time has changed
+                return False
         rows = list(rows_of(units_of(source), group=name, content_hash=stamp))
         writer.delete_group(name)
         writer.put(rows)
