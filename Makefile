@@ -34,9 +34,9 @@ demo: .venv/.user
 	$(BIN)/tonggan run easy_vqa --out runs/demo --overwrite
 
 demo-code: .venv/.code
-	$(BIN)/tonggan code index .
-	$(BIN)/tonggan code search "put several rankings together" --limit 3
-	$(BIN)/tonggan code search "字错误率" --limit 3
+	$(BIN)/tonggan code index src
+	$(BIN)/tonggan code search "put several rankings together" --root src --limit 3
+	$(BIN)/tonggan code search "字错误率" --root src --limit 3
 	@mkdir -p runs && head -n 30 src/tonggan/retrieval/fusion.py > runs/fusion.py && printf '    return ' >> runs/fusion.py
 	$(BIN)/tonggan code complete runs/fusion.py:31:12
 
