@@ -9,7 +9,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from filelock import FileLock
 
 import run_scene
 import tonggan
@@ -89,35 +88,11 @@ def test_a_finished_run_keeps_curves_but_no_checkpoints(finished: tonggan.Predic
     assert list(finished.folder.glob("checkpoints/tensorboard/events.*"))
 
 
-def test_an_unfinished_run_is_not_resumed_with_another_recipe_or_other_data(tmp_path: Path) -> None:
-    class Stop(Progress):
-        def track(self, items, *, label, **_):
-            if label == "subsets":
-                raise KeyboardInterrupt
-            yield from items
-
-    out = tmp_path / "run"
-    with pytest.raises(KeyboardInterrupt):
-        run_scene.fit(out, settings=["audit_alone=false"], progress=Stop())
-    with pytest.raises(ConfigError, match="another recipe or other data"):
-        run_scene.fit(out, settings=["audit_alone=false", "training.learning_rate=0.5"])
-    with pytest.raises(ConfigError, match="another recipe or other data"):
-        run_scene.fit(out, settings=["audit_alone=false"], data=run_scene.table(seed=1))
-    replaced = run_scene.fit(out, settings=["audit_alone=false"], data=run_scene.table(seed=1), overwrite=True)
-    assert replaced.results["rows"] == {"train": 144, "valid": 16}
-
-
 def test_a_finished_run_is_replaced_on_demand_only(finished: tonggan.Predictor) -> None:
     before = (finished.folder / "bundle.json").read_bytes()
     with pytest.raises(BundleError, match=r"a finished run.*--overwrite"):
         run_scene.fit(finished.folder)
     assert (finished.folder / "bundle.json").read_bytes() == before
-
-
-def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
-    with FileLock(tmp_path / ".lock"), pytest.raises(BundleError, match="another run at work in it"):
-        run_scene.fit(tmp_path)
-    assert not (tmp_path / "recipe.yaml").exists()
 
 
 def test_a_time_limit_is_kept_and_leaves_a_valid_model(tmp_path: Path) -> None:

@@ -81,6 +81,11 @@ def comment_of(language: str | None) -> str | None:
     return _COMMENT_OF_LANGUAGE.get(language) if language else None
 
 
+def title_line(name: str, language: str | None) -> str:
+    """The line before a piece of code that says which file it is of, as models learn it and are asked with it."""
+    return f"{comment_of(language) or '#'} {name}\n"
+
+
 def has_grammar(language: str | None) -> bool:
     """Whether ``parse`` knows ``language``."""
     return language is not None and language in _SUFFIXES and language != "text"

@@ -19,10 +19,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tonggan.encoders.bert import Bert, BertConfig
 from tonggan.errors import ConfigError, DataError, MissingExtraError
 from tonggan.files import whole_file
+from tonggan.layers.cores import map_on_cores
 from tonggan.layers.precision import multiplies_in_bf16
 from tonggan.progress import Progress
 from tonggan.tokens import Arrays, Tokens
@@ -111,33 +113,45 @@ class TextEmbedder:
             digest.update(weight.cpu().numpy().data)
         return digest.hexdigest()[:16]
 
-    @torch.no_grad()
     def embed(self, texts: Sequence[str], *, progress: Progress | None = None) -> NDArray[np.float32]:
         """``[N, D]`` vectors of length 1. An empty text has one too; a long one is cut after ``max_tokens``."""
         progress = progress or Progress()
         result = np.empty((len(texts), self.dim), dtype=np.float32)
         done = 0
         for first in range(0, len(texts), _TEXTS_AT_ONCE):
-            encodings = self.tokenizer.encode_batch_fast(list(texts[first : first + _TEXTS_AT_ONCE]))
-            ids = [encoding.ids for encoding in encodings]
-            for rows in _alike(ids):
-                vectors = F.normalize(self._hidden([ids[row] for row in rows]).mean(), dim=-1)
-                result[[first + row for row in rows]] = vectors.cpu().numpy()
+            for rows, vectors in self._unit_vectors(self._ids(texts[first : first + _TEXTS_AT_ONCE]), of=Tokens.mean):
+                result[[first + row for row in rows]] = vectors
                 done += len(rows)
                 progress.update("embed", done=done, total=len(texts))
         return result
 
-    @torch.no_grad()
     def embed_tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """For each text ``[T, D]``: the vectors of its tokens, each of length 1, without what opens and closes it."""
-        ids = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))]
+        ids = self._ids(texts)
         result: list[NDArray[np.float32]] = [np.empty((0, self.dim), dtype=np.float32)] * len(ids)
-        for rows in _alike(ids):
-            hidden = self._hidden([ids[row] for row in rows]).values
-            vectors = F.normalize(hidden, dim=-1).cpu().numpy()
+        for rows, vectors in self._unit_vectors(ids, of=lambda tokens: tokens.values):
             for row, found in zip(rows, vectors, strict=True):
                 result[row] = found[1 : len(ids[row]) - 1]
         return result
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))]
+
+    def _unit_vectors(
+        self, ids: Sequence[Sequence[int]], *, of: Callable[[Tokens], Tensor]
+    ) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+        """Rows of like length, and vectors of length 1 of what ``of`` makes of their hidden states."""
+
+        @torch.no_grad()
+        def vectors(rows: list[int]) -> NDArray[np.float32]:
+            found: NDArray[np.float32] = F.normalize(of(self._hidden([ids[row] for row in rows])), dim=-1).cpu().numpy()
+            return found
+
+        batches = list(_alike(ids))
+        _ = self._read  # made here, once, before several threads ask for it
+        # CTranslate2 has threads of its own.
+        has_cores = self.encoder.device.type == "cpu" and self.precision != "int8"
+        return zip(batches, (map_on_cores if has_cores else map)(vectors, batches), strict=True)
 
     @cached_property
     def _read(self) -> Callable[[Arrays], Tokens]:

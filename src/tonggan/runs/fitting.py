@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,37 +11,33 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from tonggan.data.dataset import Dataset, MediaSource
 from tonggan.data.places import cache_folder
 from tonggan.decoders import LinearHeadConfig
-from tonggan.errors import BundleError, ConfigError
 from tonggan.evaluation.audit import Audit
 from tonggan.evaluation.calibration import fit_temperature
 from tonggan.evaluation.predict import Outputs, collect
 from tonggan.evaluation.report import write_report
 from tonggan.evaluation.subsets import SubsetRow, group_inputs
-from tonggan.files import whole_file
 from tonggan.models import FusedModel, MultitaskModel
 from tonggan.progress import Progress
 from tonggan.runs.assess import dissect, input_kinds, measure, measure_parts, results_of, signatures, told_apart
-from tonggan.runs.bundle import INDEX, RECIPE, Bundle, base_of, versions
+from tonggan.runs.bundle import Bundle, base_of, versions
 from tonggan.runs.closing import affordable_audit, affordable_draws, collect_parts, estimate_closing
 from tonggan.runs.deadline import Deadline
 from tonggan.runs.predictor import Predictor
 from tonggan.runs.prepare import Prepared, prepare
 from tonggan.runs.recipe import Recipe
 from tonggan.runs.reporting import report_content
+from tonggan.runs.run_folder import ALONE, CHECKPOINTS, claimed, remember
 from tonggan.runs.start import Start, open_start
 from tonggan.tasks import Multitask, Objective
 from tonggan.training import Budget, TrainingResult, train
 from tonggan.training.budget import describe_seconds
 
-CHECKPOINTS = "checkpoints"
 START = "start.safetensors"
-ALONE = "alone"
 # Rows for each file from which on it is worth telling how to encode it once.
 _OFTEN = 3
 
@@ -87,7 +82,7 @@ def run_recipe(
     budget = Budget(time_limit)
     kept = out / CHECKPOINTS / START
     start = open_start(recipe.start, kept=None if overwrite else kept)
-    with _claimed(out, overwrite=overwrite):
+    with claimed(out, overwrite=overwrite):
         prepared = prepare(
             recipe,
             sources=sources or {},
@@ -96,7 +91,7 @@ def run_recipe(
             quarantine=out / "quarantine.csv",
         )
         _tell(prepared, progress)
-        _remember(out, prepared, start)
+        remember(out, _identity(prepared, start))
         model = _new_model(prepared, start, progress=progress)
         start.keep(kept)
         budget.reserve(_time_for_closing(model, prepared, budget=budget, progress=progress))
@@ -112,74 +107,10 @@ def run_recipe(
     return Predictor(bundle, folder=out)
 
 
-@contextmanager
-def _claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
-    """``out`` for this run alone; a finished run in it is only replaced if the user says so."""
-    made = not out.exists()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock", timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise BundleError(
-            f"run folder {out}",
-            got="another run at work in it",
-            expected="a folder of this run's own",
-            remedy="Wait for it, or choose another folder with --out",
-        ) from error
-    except OSError as error:
-        raise BundleError(
-            f"run folder {out}",
-            got=str(error),
-            expected="a folder that can be written",
-            remedy="Choose another folder with --out",
-        ) from error
-    try:
-        if overwrite:
-            _clear(out)
-        elif (out / INDEX).exists():
-            raise BundleError(
-                f"run folder {out}",
-                got="a finished run",
-                expected="a new folder, or an unfinished run to resume",
-                remedy="Choose another folder with --out, or replace it with --overwrite",
-            )
-        yield
-    except OSError as error:
-        raise BundleError(
-            f"run in {out}",
-            got=str(error),
-            expected="files that can be read and written",
-            remedy="Free space or correct the permissions, and run the same command again to resume",
-        ) from error
-    finally:
-        lock.release()
-        if made and [path.name for path in out.iterdir()] == [".lock"]:  # It failed before there was anything to keep.
-            shutil.rmtree(out, ignore_errors=True)
-
-
-def _clear(out: Path) -> None:
-    """Remove what a run writes, and nothing else."""
-    for name in (CHECKPOINTS, ALONE):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for name in (INDEX, RECIPE, "weights.safetensors", "inputs.json", "report.html", "quarantine.csv"):
-        (out / name).unlink(missing_ok=True)
-
-
-def _remember(out: Path, prepared: Prepared, start: Start) -> None:
-    """Write the full recipe now, and refuse to resume a run of another recipe, other data or another start."""
+def _identity(prepared: Prepared, start: Start) -> str:
+    """The full recipe, and what its data and its start are."""
     origins = "".join(f"# start.{name}: {origin.sha256}\n" for name, origin in start.origins.items())
-    text = f"# data: {prepared.fingerprint}\n{origins}{prepared.recipe.to_yaml()}"
-    path = out / RECIPE
-    if path.exists() and (out / CHECKPOINTS).exists() and path.read_text(encoding="utf-8") != text:
-        raise ConfigError(
-            f"run folder {out}",
-            got="an unfinished run of another recipe or other data, or with another start",
-            expected="the run that was started here",
-            remedy="Repeat its command to resume it, choose another folder with --out, or replace it with --overwrite",
-        )
-    with whole_file(path) as partial:  # Torn by a kill, it would be taken for another run's.
-        partial.write_text(text, encoding="utf-8")
+    return f"# data: {prepared.fingerprint}\n{origins}{prepared.recipe.to_yaml()}"
 
 
 def _tell(prepared: Prepared, progress: Progress) -> None:

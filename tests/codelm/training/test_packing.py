@@ -5,7 +5,8 @@ import pytest
 
 from code_training_scene import base_folder, small_corpus
 from tonggan.codelm.completion.prompt import PromptWriter
-from tonggan.codelm.training.packing import Packer, header
+from tonggan.codelm.languages import title_line
+from tonggan.codelm.training.packing import Packer
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def test_rows_fit_and_hold_every_text_once(corpus, length):
     assert len(ends) == len(corpus.documents)
     text = "".join(corpus.tokenizer.decode(row) for row in packed)
     for document in corpus.documents:
-        text = text.replace(header(document.name, document.language), "")
+        text = text.replace(title_line(document.name, document.language), "")
     if length == 4096:
         assert text == "".join(corpus.text(number) for number in range(len(corpus.documents)))
     assert sorted(text) == sorted("".join(corpus.text(number) for number in range(len(corpus.documents))))
@@ -40,7 +41,7 @@ def test_a_row_opens_as_the_prompts_of_completion_do(corpus):
 
     writer = PromptWriter(corpus.tokenizer, infill=None, budget=512, show_following=False)
     prompt = writer.write(Document(Path("a.py"), "x = 1\n", "python"), 6, name="a.py", snippets=[], names=[])
-    assert corpus.tokenizer.decode(prompt.ids).startswith(header("a.py", "python"))
+    assert corpus.tokenizer.decode(prompt.ids).startswith(title_line("a.py", "python"))
 
 
 def test_order_belongs_to_the_seed(corpus):

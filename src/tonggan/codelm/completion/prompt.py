@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tonggan.codelm.completion.document import Document, Snippet
-from tonggan.codelm.languages import comment_of
+from tonggan.codelm.languages import title_line
 from tonggan.language.infill import InfillTokens
 from tonggan.language.tokenizer import Tokenizer
 
@@ -72,10 +72,10 @@ class PromptWriter:
         suffix = self._suffix(document.text[offset:]) if self._infill else []
         budget = self._budget - len(suffix) - 4
         limit = int(budget * _SNIPPET_SHARE) if snippets else 0
-        head, used = self._pack(snippets, names, comment_of(document.language), limit)
+        head, used = self._pack(snippets, names, document.language, limit)
         if self._show_following:
-            head += self._following(document.text[offset:], name, comment_of(document.language))
-        title = _titled(name, comment_of(document.language))
+            head += self._following(document.text[offset:], name, document.language)
+        title = title_line(name, document.language)
         window = self._window(before[: len(before) - len(typed)], budget - len(self._ids(head + title)))
         ids = self._ids(head + title + window)
         if self._infill:
@@ -89,22 +89,22 @@ class PromptWriter:
         limit = int(self._budget * _SUFFIX_SHARE)
         return self._ids(text[: limit * 8])[:limit]
 
-    def _following(self, text: str, name: str, comment: str | None) -> str:
+    def _following(self, text: str, name: str, language: str) -> str:
         """The next lines as a snippet of their own; that of the cursor changes too often to be among them."""
         lines = text.partition("\n")[2].split("\n")[:_FOLLOWING_LINES]
         below = "\n".join(lines).strip("\n")
         if not below.strip() or len(self._ids(below)) > int(self._budget * _SUFFIX_SHARE):
             return ""
-        return f"{_titled(f'{name}, further down', comment)}{below}\n\n"
+        return f"{title_line(f'{name}, further down', language)}{below}\n\n"
 
     def _pack(
-        self, snippets: Sequence[Snippet], names: Sequence[str], comment: str | None, limit: int
+        self, snippets: Sequence[Snippet], names: Sequence[str], language: str, limit: int
     ) -> tuple[str, tuple[Snippet, ...]]:
         """The best snippets that fit; the better one stands nearer to the cursor."""
         texts: list[str] = []
         used: list[Snippet] = []
         for snippet, name in zip(snippets, names, strict=True):
-            text = _titled(name, comment) + snippet.text.rstrip() + "\n\n"
+            text = title_line(name, language) + snippet.text.rstrip() + "\n\n"
             length = len(self._ids(text))
             if length <= limit:
                 limit -= length
@@ -130,7 +130,3 @@ def _line_start(text: str, offset: int) -> int:
     found = re.compile(r"\n(?=\S)").search(text, offset, offset + (len(text) - offset) // 3)
     found = found or re.compile("\n").search(text, offset)
     return found.end() if found else offset
-
-
-def _titled(name: str, comment: str | None) -> str:
-    return f"{comment or '#'} {name}\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tonggan.codelm.languages import comment_of
+from tonggan.codelm.languages import title_line
 from tonggan.codelm.training.fill_in_the_middle import FillInTheMiddle
 from tonggan.language.tokenizer import Tokenizer
 
@@ -23,11 +23,6 @@ _SHUFFLED_ROWS = 64
 _LEAST_SHARE = 0.25  # of a row that must be left for a file to begin in it that does not fit
 _CHARACTERS_OF_A_TOKEN = 3.5  # a first guess
 _MARKS = 12  # three sentinels, the end of a text, and what two cuts inside of tokens cost
-
-
-def header(name: str, language: str | None) -> str:
-    """The line that says which file follows: its name in a comment."""
-    return f"{comment_of(language) or '#'} {name}\n"
 
 
 class Packer:
@@ -74,7 +69,7 @@ class Packer:
         row: list[int] = []
         for number in numbers:
             document = corpus.documents[number]
-            opening, rest = header(document.name, document.language), corpus.text(number)
+            opening, rest = title_line(document.name, document.language), corpus.text(number)
             while rest:
                 room = self.length - len(row) - len(self.tokenizer.encode(opening)) - _MARKS
                 count = self._fitting(rest, room=room)

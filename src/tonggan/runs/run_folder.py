@@ -1,0 +1,103 @@
+"""The folder of a run while it is at work: its own, and resumed only by the run that was started in it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import ndiff
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tonggan.errors import BundleError, ConfigError
+from tonggan.files import whole_file
+from tonggan.runs.bundle import INDEX, RECIPE
+
+CHECKPOINTS = "checkpoints"
+ALONE = "alone"
+_DIFFERENCES = 4  # lines of recipes that are told
+
+
+@contextmanager
+def claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
+    """``out`` for this run alone; a finished run in it is only replaced with ``overwrite``.
+
+    Raises:
+        BundleError: the folder is in use, holds a finished run, or cannot be read or written.
+    """
+    made = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise BundleError(
+            f"run folder {out}",
+            got="another run at work in it",
+            expected="a folder of this run's own",
+            remedy="Wait for it, or choose another folder with --out",
+        ) from error
+    except OSError as error:
+        raise BundleError(
+            f"run folder {out}",
+            got=str(error),
+            expected="a folder that can be written",
+            remedy="Choose another folder with --out",
+        ) from error
+    try:
+        if overwrite:
+            _clear(out)
+        elif (out / INDEX).exists():
+            raise BundleError(
+                f"run folder {out}",
+                got="a finished run",
+                expected="a new folder, or an unfinished run to resume",
+                remedy="Choose another folder with --out, or replace it with --overwrite",
+            )
+        yield
+    except OSError as error:
+        raise BundleError(
+            f"run in {out}",
+            got=str(error),
+            expected="files that can be read and written",
+            remedy="Free space or correct the permissions, and run the same command again to resume",
+        ) from error
+    finally:
+        lock.release()
+        if made and [path.name for path in out.iterdir()] == [".lock"]:  # It failed before there was anything to keep.
+            shutil.rmtree(out, ignore_errors=True)
+
+
+def _clear(out: Path) -> None:
+    """Remove what a run writes, and nothing else."""
+    for name in (CHECKPOINTS, ALONE):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in (INDEX, RECIPE, "weights.safetensors", "inputs.json", "report.html", "quarantine.csv"):
+        (out / name).unlink(missing_ok=True)
+
+
+def remember(out: Path, text: str) -> None:
+    """Write ``text``, the full recipe with what its data and its start are, before anything is learned.
+
+    Raises:
+        ConfigError: what was left unfinished in ``out`` is the run of another text.
+    """
+    path = out / RECIPE
+    former = path.read_text(encoding="utf-8") if path.exists() and (out / CHECKPOINTS).exists() else text
+    if former != text:
+        raise ConfigError(
+            f"run folder {out}",
+            got=f"an unfinished run of another recipe, other data or another start: {_differences(former, text)}",
+            expected="the run that was started here",
+            remedy="Repeat its command to resume it, choose another folder with --out, or replace it with --overwrite",
+        )
+    with whole_file(path) as partial:  # Torn by a kill, it would be taken for another run's.
+        partial.write_text(text, encoding="utf-8")
+
+
+def _differences(former: str, now: str) -> str:
+    """The first lines that only one of two recipes has."""
+    lines = [line for line in ndiff(former.splitlines(), now.splitlines()) if line[0] in "-+"]
+    told = [f"{'it has' if line[0] == '-' else 'this one'} '{line[2:].strip()}'" for line in lines[:_DIFFERENCES]]
+    return ", ".join(told) + (f", and {len(lines) - len(told)} more" if len(lines) > len(told) else "")

@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+import run_scene
+from tonggan.errors import BundleError, ConfigError
+from tonggan.progress import Progress
+
+
+def test_an_unfinished_run_is_not_resumed_with_another_recipe_or_other_data(tmp_path: Path) -> None:
+    class Stop(Progress):
+        def track(self, items, *, label, **_):
+            if label == "subsets":
+                raise KeyboardInterrupt
+            yield from items
+
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        run_scene.fit(out, settings=["audit_alone=false"], progress=Stop())
+    with pytest.raises(ConfigError, match=r"it has 'learning_rate: .*', this one 'learning_rate: 0.5'"):
+        run_scene.fit(out, settings=["audit_alone=false", "training.learning_rate=0.5"])
+    with pytest.raises(ConfigError, match=r"it has '# data: .*', this one '# data: "):
+        run_scene.fit(out, settings=["audit_alone=false"], data=run_scene.table(seed=1))
+    replaced = run_scene.fit(out, settings=["audit_alone=false"], data=run_scene.table(seed=1), overwrite=True)
+    assert replaced.results["rows"] == {"train": 144, "valid": 16}
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".lock"), pytest.raises(BundleError, match="another run at work in it"):
+        run_scene.fit(tmp_path)
+    assert not (tmp_path / "recipe.yaml").exists()
