@@ -43,11 +43,15 @@ def test_what_was_typed_of_a_word_is_left_to_be_written_again():
         ("x = fo|", " fo"),
         ("a_b|", "b"),
         ("x\n    |", "\n    "),
+        ("import os\n|", "\n"),
+        ("foo(\n|)", "\n"),
         ("x = |", " "),
         ("价格.数|", "数"),
         ("x7|", "7"),
     ):
-        assert write(make(), text).typed == typed
+        prompt = write(make(), text)
+        assert prompt.typed == typed
+        assert f"{spell(prompt)}{typed}".endswith(text[: text.index("|")])
 
 
 def test_the_beginning_survives_typing():

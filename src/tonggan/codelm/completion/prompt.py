@@ -15,7 +15,8 @@ from tonggan.language.infill import InfillTokens
 from tonggan.language.tokenizer import Tokenizer
 
 # The last piece of a text, as tokenizers cut it, joins with what will be typed next: a word, a number, signs, space.
-_TYPED = re.compile(r"(?: ?[^\W\d_]{1,24}| ?(?:[^\w\s]|_){1,4}|\d|\s{1,64})$")
+_TYPED = re.compile(r"(?: ?[^\W\d_]{1,24}| ?(?:[^\w\s]|_){1,4}|\d|\s{1,64})\Z")  # not $, which ends before a line feed
+_MOST_TYPED = 64  # characters
 _SUFFIX_SHARE = 0.2  # of the budget
 _FOLLOWING_LINES = 10
 _SNIPPET_SHARE = 0.4
@@ -67,7 +68,7 @@ class PromptWriter:
             names: of the snippets' files.
         """
         before = document.text[:offset]
-        found = _TYPED.search(before)
+        found = _TYPED.search(before, max(0, len(before) - _MOST_TYPED))
         typed = found[0] if found else ""
         suffix = self._suffix(document.text[offset:]) if self._infill else []
         budget = self._budget - len(suffix) - 4
