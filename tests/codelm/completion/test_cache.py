@@ -1,4 +1,8 @@
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import pytest
 
 from tonggan.codelm.completion.cache import SuggestionCache
 from tonggan.codelm.completion.document import Suggestion
@@ -42,3 +46,24 @@ def test_only_the_last_answers_are_kept():
     for number in range(4):
         cache.put(PATH, before=f"line {number}" + "x" * number, after="", suggestions=[])
     assert cache.get(PATH, before="x = ", after="\n") is None
+
+
+@pytest.fixture
+def hasty_threads():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_one_thread_may_ask_while_another_keeps():
+    cache = SuggestionCache(size=32)
+
+    def keep_and_ask(text):
+        for length in range(300):
+            cache.put(PATH, before=text * length, after="", suggestions=[])
+            cache.get(PATH, before="none of them", after="")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(keep_and_ask, "ab"))

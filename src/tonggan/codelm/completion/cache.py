@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ _Key = tuple[Path, int]
 
 
 class SuggestionCache:
-    """The last answers.
+    """The last answers. Threads may use it at the same time.
 
     Args:
         size: how many are kept.
@@ -23,17 +24,21 @@ class SuggestionCache:
     def __init__(self, *, size: int = 32) -> None:
         self._size = size
         self._entries: OrderedDict[_Key, tuple[str, str, list[Suggestion]]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def put(self, path: Path, *, before: str, after: str, suggestions: list[Suggestion]) -> None:
         """Keep what was answered between two texts; nothing is an answer, too."""
-        self._entries[path, len(before)] = (before, after, suggestions)
-        self._entries.move_to_end((path, len(before)))
-        while len(self._entries) > self._size:
-            self._entries.popitem(last=False)
+        with self._lock:
+            self._entries[path, len(before)] = (before, after, suggestions)
+            self._entries.move_to_end((path, len(before)))
+            while len(self._entries) > self._size:
+                self._entries.popitem(last=False)
 
     def get(self, path: Path, *, before: str, after: str) -> list[Suggestion] | None:
         """What is left of an answer after it was typed in part; None where nothing is known."""
-        for (place, _), (start, end, suggestions) in reversed(self._entries.items()):
+        with self._lock:
+            entries = list(reversed(self._entries.items()))
+        for (place, _), (start, end, suggestions) in entries:
             if place != path or end != after or not before.startswith(start):
                 continue
             typed = before[len(start) :]

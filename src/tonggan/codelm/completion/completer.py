@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from tonggan.codelm.completion.cache import SuggestionCache
 from tonggan.codelm.completion.candidates import CandidateWriter, Place
@@ -57,7 +58,7 @@ class Completer:
         self._candidates = CandidateWriter(model, config=self.config, modules=modules, can_infill=infill is not None)
         self._cache = SuggestionCache()
         self._syntax: Syntax | None = None
-        self._found: tuple[Document, int, list[Snippet]] | None = None  # snippets, and the line they are for
+        self._found: tuple[Path, int, list[Snippet]] | None = None  # snippets, and the place that they are for
         self._turn = threading.Lock()
 
     def complete(
@@ -148,11 +149,11 @@ class Completer:
             return []
         line = document.text.count("\n", 0, offset)
         if self._found is not None:
-            known, known_line, snippets = self._found
-            if known.path == document.path and abs(known_line - line) < _SAME_PLACE:
+            known_path, known_line, snippets = self._found
+            if known_path == document.path and abs(known_line - line) < _SAME_PLACE:
                 return snippets
         snippets = self._context.find(document, offset, syntax=self._syntax)
-        self._found = (document, line, snippets)
+        self._found = (document.path, line, snippets)
         return snippets
 
     def _budget(self) -> int:
