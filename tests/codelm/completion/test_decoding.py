@@ -116,3 +116,13 @@ def test_runners_up_hold_the_chosen_one_first(model):
     for token, logprob, others in zip(draft.tokens, draft.logprobs, draft.runners_up, strict=True):
         assert others[0] == (token, logprob)
         assert all(math.isfinite(each) and each <= logprob for _, each in others)
+
+
+def test_the_same_prompt_may_ask_for_more_room():
+    decoder = Decoder(LanguageModel(engine(max_length=1024), tokenizer(), name="tiny"), lookup=0)
+    ids = (tokenizer().encode(PROMPT) * 505)[:505]  # a context begins with room for 512
+    for room in (4, 20):
+        decoder.begin(ids, typed="", room=room)
+        draft = decoder.write(never, max_tokens=room, cancelled=lambda: False)
+        assert draft is not None
+        assert len(draft.tokens) == room

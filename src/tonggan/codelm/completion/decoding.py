@@ -65,6 +65,7 @@ class Decoder:
         self._context = Context(model.engine)
         self._lookup = lookup
         self._ids: list[int] = []
+        self._room = 0
         self._typed = b""
         self._first = torch.empty(0)
         self._read: list[int] = []  # what the context holds after the prompt
@@ -77,10 +78,12 @@ class Decoder:
             typed: what every text has to begin with.
             room: tokens that may follow.
         """
-        if list(ids) == self._ids:
+        if list(ids) == self._ids and room <= self._room:
             self._forget(0)
         else:
+            self._ids = []  # where reading fails, nothing is known
             self._first = self._context.read(Prompt((torch.tensor(ids),)), room=room)
+            self._room = room
         self._ids, self._typed, self._read = list(ids), typed.encode("utf-8", "replace"), []
 
     def write(
