@@ -64,6 +64,25 @@ def test_recent_edits(workspace):
     assert (snippet.reason, snippet.start_line, snippet.end_line) == ("edited recently", 25, 36)
 
 
+def test_an_edit_whose_lines_are_gone(workspace):
+    path = workspace.root / "edited.py"
+    lines = [f"line_{number} = {number}" for number in range(60)]
+    workspace.open(path, "\n".join(lines))
+    workspace.change(path, "\n".join([*lines[:50], "line_50 = 'changed'"]))
+    workspace.open(path, "\n".join(lines[:5]))
+    assert find(workspace, "x = |\n") == []
+
+
+def test_snippets_of_files_with_windows_line_ends(workspace):
+    (workspace.root / "goods.py").write_text(GOODS.replace("\n", "\r\n"), newline="")
+    path = workspace.root / "edited.py"
+    workspace.open(path, "a = 1\r\nb = 2\r\n")
+    workspace.change(path, "a = 1\r\nb = 3\r\n")
+    definition, edited = find(workspace, MAIN)
+    assert definition.text == "class Item:\n    def __init__(self, name):\n    def sell(self):"
+    assert edited.text == "a = 1\nb = 3\n"
+
+
 def test_nothing_near_the_cursor_and_nothing_twice(workspace):
     path = workspace.root / "main.py"
     text = MAIN.replace("|", "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tonggan.codelm.completion.document import Document, Snippet
@@ -68,6 +69,8 @@ class ContextFinder:
         found += self._edits(document, line)
         found += self._alike(document, query, line)
         found += self._indexed(document, around)
+        # Texts of other files keep their line ends; a model that reads carriage returns writes them.
+        found = [replace(snippet, text=snippet.text.replace("\r", "")) for snippet in found]
         found.sort(key=lambda snippet: -snippet.score)
         chosen: list[Snippet] = []
         for snippet in found:
@@ -112,6 +115,8 @@ class ContextFinder:
                 continue
             lines = text.split("\n")
             first, last = max(0, edit.line - _EDIT_LINES), min(len(lines), edit.line + _EDIT_LINES)
+            if first >= last:
+                continue  # the lines are gone
             score = 0.5 / (1 + age)
             yield Snippet(edit.path, first + 1, last, "\n".join(lines[first:last]), "edited recently", score)
 
