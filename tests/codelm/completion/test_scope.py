@@ -1,3 +1,4 @@
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -98,6 +99,11 @@ def test_what_resolves(line, repository):
 )
 def test_what_does_not(line, kind, name, repository):
     assert (kind, name) in problems(f"{HEAD}|{line}|\n", repository)
+
+
+def test_the_module_that_runs_is_there(repository, monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # as in a program that pip has installed
+    assert problems("|import __main__|\n", repository) == []
 
 
 CLASS = """

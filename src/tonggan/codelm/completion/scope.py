@@ -183,7 +183,10 @@ class _Check:
         top = module.split(".")[0]
         if self.modules.has_folder(top, importer=self.path):
             return False
-        return importlib.util.find_spec(top) is None
+        try:
+            return importlib.util.find_spec(top) is None
+        except ValueError:  # a module that runs and has no specification, as __main__
+            return False
 
 
 def _arity(parameters: Parameters, num_positional: int, keywords: set[str], *, is_closed: bool) -> str:
