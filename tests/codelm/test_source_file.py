@@ -48,6 +48,8 @@ def test_a_file_and_what_is_known_of_it(read, tmp_path):
         ),
         (b"# coding: rot13\nx\n", "# coding: rot13\nx\n"),
         (b"# coding: no-such\nx\n", "# coding: no-such\nx\n"),
+        ("# coding: idna\né\n".encode(), "# coding: idna\né\n"),
+        ("# coding: punycode\né\n".encode(), "# coding: punycode\né\n"),
         (b"", ""),
     ],
 )

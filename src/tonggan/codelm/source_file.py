@@ -26,6 +26,7 @@ _BYTE_ORDER_MARKS = (  # the longer ones first: that of UTF-32 begins with that 
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_OF_DOMAIN_NAMES = frozenset({"idna", "punycode"})  # no file is in them, and they replace nothing that is invalid
 _DECLARED = re.compile(rb"^\s*(?:#|//|/\*|;|--|<!--|<\?).*?coding[:=]\W*([-\w.]+)")  # PEP 263, in any comment
 
 
@@ -135,7 +136,7 @@ def _encoding_of(content: bytes) -> str:
                 "".encode(codec.name)  # Codecs such as rot13 and base64 do not turn text into bytes.
             except (LookupError, UnicodeError):
                 return "utf-8"
-            return codec.name
+            return "utf-8" if codec.name in _OF_DOMAIN_NAMES else codec.name
     return "utf-8"
 
 
