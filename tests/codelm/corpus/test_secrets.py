@@ -85,6 +85,7 @@ def test_unquoted_values_count_where_the_language_has_them():
         "score = query@key.transpose(1, 2)",
         "x = a@b.to(device)",
         "@pytest.mark.parametrize",
+        "x = router\n@shop.io\ndef sell(): ...",
         "host = '127.0.0.1'; gateway = '192.168.178.1'; dns = '8.8.8.8'",
         "version 10.11.12.13 and v10.20.30.40",
         "see section 8.2.4.44",

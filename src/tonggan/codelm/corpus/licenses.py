@@ -147,7 +147,7 @@ class FolderLicenses:
     def _in_file(self, head: str) -> str | None:
         named = _SPDX.search(head)
         if named:
-            return license_named(named[1])
+            return license_named(named[1]) or UNKNOWN  # a license of its own, whatever the repository's is
         code = _CODE.search(head)
         head = head[: code.start()] if code else head
         return license_of_text(head) if "licen" in head.lower() or "Permission" in head else None

@@ -75,7 +75,7 @@ _MIN_ENTROPY = 3.0  # bits a character
 _EMAIL_DOMAIN = re.compile(
     r"@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+([A-Za-z]{2,18}))(?![\w(\[.-]*[(\[\w@])"
 )
-_EMAIL_NAME = re.compile(r"[A-Za-z0-9](?:[\w.+-]{0,62}[\w+-])?$", re.ASCII)
+_EMAIL_NAME = re.compile(r"[A-Za-z0-9](?:[\w.+-]{0,62}[\w+-])?\Z", re.ASCII)
 _TOP_LEVEL = re.compile(
     r"com|org|net|edu|gov|mil|int|info|biz|io|dev|app|ai|me|tv|cc|name|pro|xyz|tech|cloud|online|site|eu|us|uk|de|fr|nl"
     r"|be|ch|at|it|es|pt|pl|cz|sk|hu|ro|bg|gr|se|no|fi|dk|is|ie|ru|ua|by|kz|cn|jp|kr|tw|hk|sg|in|au|nz|ca|br|mx|ar|cl"
@@ -90,9 +90,9 @@ _NO_PERSON = re.compile(  # RFC 2606, and accounts of machines
 
 # Each begins with a sign that is rare, so that most of a text costs nothing; the first number is looked up backwards.
 _IPV4_REST = re.compile(r"\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\w.]*\w|-\w)")
-_IPV4_FIRST = re.compile(r"(?<![\w.+-])\d{1,3}$")
+_IPV4_FIRST = re.compile(r"(?<![\w.+-])\d{1,3}\Z")
 _IPV6_REST = re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){1,5}(?![\w:.])")
-_IPV6_FIRST = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{1,4}$")
+_IPV6_FIRST = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{1,4}\Z")
 _MIN_IPV6_GROUPS = 4  # that are not zero; fewer are written by hand, in tests and examples
 _VERSION = re.compile(r"(?:version|ver|release|rev|v|sections?|chapter|rfc|oid|[<>=~!]=?)\W{0,4}$", re.IGNORECASE)
 _PUBLIC_RESOLVERS = frozenset(
