@@ -58,6 +58,14 @@ def test_python_is_cut_into_its_definitions_comments_and_an_outline():
     assert calendar.docstring == "Days."
 
 
+def test_a_form_feed_ends_no_line():
+    file, function = units_of(source("a.py", "import re\n\x0c\ndef parse():\n    return 1\n"))
+    assert (function.start_line, function.end_line) == (3, 4)
+    assert file.end_line == 4
+    assert file.text == "import re\ndef parse():"
+    assert brief("a.txt", "one\x0ctwo\n") == [("file", "a.txt", 1, 1)]
+
+
 def test_code_that_is_broken_or_half_written_still_has_units():
     text = "def whole():\n    return 1\n\nclass Broken(:\n    def inner(self):\n        x = (\n"
     assert ("function", "whole", 1, 2) in brief("a.py", text)
@@ -98,7 +106,7 @@ def test_a_chinese_comment_needs_no_spaces_to_be_a_unit():
     assert (comment.kind, comment.docstring) == ("comment", "解析带时区的日期")
 
 
-def test_commits_are_units_and_where_there_is_no_git_there_are_none(tmp_path):
+def test_commits_are_units_and_where_there_is_no_git_there_are_none(tmp_path, monkeypatch):
     assert commits_of(tmp_path) == []
 
     def git(*arguments):
@@ -111,6 +119,8 @@ def test_commits_are_units_and_where_there_is_no_git_there_are_none(tmp_path):
     assert (newest.name, newest.docstring, newest.kind) == ("Reason 2", "Because.", "commit")
     assert commits_of(tmp_path, limit=1) == [newest]
     assert oldest.text == "Reason 1\n\nBecause."
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))  # as in a hook of another repository
+    assert commits_of(tmp_path, limit=1) == [newest]
 
 
 def test_a_text_without_headings_is_one_unit():

@@ -6,7 +6,6 @@ Units are cut by tree-sitter, so that code that is broken or half written has th
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from tonggan.codelm.languages import grammar, has_grammar, parse
 from tonggan.codelm.source_file import SourceFile
+from tonggan.codelm.walk import run_git
 
 if TYPE_CHECKING:
     import tree_sitter
@@ -95,21 +95,15 @@ def units_of(source: SourceFile) -> list[Unit]:
     return _CodeFile(source).units()
 
 
-def commits_of(root: Path, *, limit: int = 2000, after: str | None = None) -> list[Unit]:
+def commits_of(root: Path, *, limit: int = 2000) -> list[Unit]:
     """The newest commits of the git work tree at ``root``, newest first; none where there is no git.
 
     Args:
         root: of the work tree.
         limit: how many at most.
-        after: a commit; only those that it does not contain.
     """
-    reach = f"{after}..HEAD" if after else "HEAD"
-    command = ["git", "-C", str(root), "log", f"--max-count={limit}", "--format=%H%x00%B%x01", reach, "--"]
-    try:
-        done = subprocess.run(command, capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return []
-    return list(_commits(done.stdout.decode("utf-8", "replace")))
+    log = run_git(root, "log", f"--max-count={limit}", "--format=%H%x00%B%x01", "HEAD", "--")
+    return list(_commits((log or b"").decode("utf-8", "replace")))
 
 
 def _commits(log: str) -> Iterator[Unit]:
@@ -121,9 +115,9 @@ def _commits(log: str) -> Iterator[Unit]:
 
 
 def _plain_file(source: SourceFile) -> Unit:
-    lines = source.text.splitlines()
+    lines = _lines(source)
     text = "\n".join(lines[:_MAX_FILE_LINES])
-    return Unit("file", _stem(source), source.name, source.name, 1, max(len(lines), 1), text, "", "", source.language)
+    return Unit("file", _stem(source), source.name, source.name, 1, len(lines), text, "", "", source.language)
 
 
 def _sections(source: SourceFile) -> Iterator[Unit]:
@@ -268,7 +262,7 @@ class _CodeFile:
 
     def _outline(self, definitions: list[tree_sitter.Node]) -> Unit:
         """The file with the bodies of its outermost functions left out."""
-        lines = self._source.text.splitlines()
+        lines = _lines(self._source)
         hidden: set[int] = set()
         for node in definitions:
             body = _body(node)
@@ -283,7 +277,7 @@ class _CodeFile:
             docstring = _bare(self._text(first))
         name, path = _stem(self._source), self._source.name
         text = "\n".join(kept[:_MAX_FILE_LINES])
-        return Unit("file", name, path, path, 1, max(len(lines), 1), text, docstring, "", self._language)
+        return Unit("file", name, path, path, 1, len(lines), text, docstring, "", self._language)
 
 
 @cache
@@ -306,6 +300,11 @@ def _body(node: tree_sitter.Node) -> tree_sitter.Node | None:
     if body is not None:
         return body
     return next((child for child in node.named_children if child.type.endswith(("_body", "block"))), None)
+
+
+def _lines(source: SourceFile) -> list[str]:
+    """As editors and tree-sitter count them: a form feed, where ``str.splitlines`` breaks too, ends none."""
+    return source.text.removesuffix("\n").split("\n")
 
 
 def _stem(source: SourceFile) -> str:

@@ -58,7 +58,7 @@ def reasons_for(unit: Unit, *, words: Collection[str], symbols: Collection[str])
 def _shared_words(unit: Unit, words: Collection[str]) -> Reason | None:
     written: dict[str, str] = {}
     best: tuple[int, int, str, tuple[tuple[int, int], ...]] = (0, 0, "", ())
-    for number, line in enumerate(unit.text.splitlines()):
+    for number, line in enumerate(unit.text.split("\n")):
         places = list(places_of(words, line))
         for start, end, word in places:
             written.setdefault(word, line[start:end])
