@@ -30,6 +30,9 @@ def test_a_real_client_searches_over_stdio(repository, tmp_path):
     open_index(repository, folder=index, embedder="none").refresh()
     arguments = ["-m", "tonggan", "code", "mcp", "--root", str(repository), "--index", str(index)]
 
+    def rename():
+        repository.rename(tmp_path / "elsewhere")
+
     async def talk():
         server = StdioServerParameters(command=sys.executable, args=arguments)
         async with stdio_client(server) as (read, write), ClientSession(read, write) as session:
@@ -47,6 +50,7 @@ def test_a_real_client_searches_over_stdio(repository, tmp_path):
                 "similar": await call("similar_code", path="dates.py", line=1),
                 "read": await call("read_unit", path="dates.py", line=2),
                 "wrong": await call("read_unit", path="nowhere.py", line=2),
+                "gone": await (rename(), call("find_symbol", name="readDate"))[1],
             }
 
     answers = asyncio.run(asyncio.wait_for(talk(), 60))
@@ -60,3 +64,6 @@ def test_a_real_client_searches_over_stdio(repository, tmp_path):
     is_error, message = answers["wrong"]
     assert is_error
     assert "no unit of the index there" in message
+    is_error, message = answers["gone"]
+    assert is_error
+    assert "no such folder" in message

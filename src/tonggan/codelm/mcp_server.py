@@ -6,6 +6,8 @@ It reads the repository and writes only its index; nothing is sent anywhere.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +38,7 @@ def serve(root: Path, *, folder: Path | None = None) -> None:
     """
     index = open_index(root, folder=folder)
     server = mcp_server(index)
-    threading.Thread(target=_refresh, args=(index,), name="tonggan-index", daemon=True).start()
+    threading.Thread(target=_refresh_beside, args=(index,), name="tonggan-index", daemon=True).start()
     server.run("stdio")
 
 
@@ -77,13 +79,11 @@ class _Tools:
             language: only this language, e.g. python.
             kinds: only these kinds of units.
         """
-        return self._answer(lambda: self._index.search(query, limit=limit, language=language, kinds=kinds))
+        return self._answer(lambda: _hits(self._index.search(query, limit=limit, language=language, kinds=kinds)))
 
     def find_symbol(self, name: str, limit: int = 20) -> dict[str, Any]:
         """Find functions and classes whose names are `name`, begin with it or hold it."""
-        with self._lock:
-            _refresh(self._index)
-            return {"units": [_brief(unit) for unit in self._index.symbols(name, limit=limit)]}
+        return self._answer(lambda: {"units": [_brief(unit) for unit in self._index.symbols(name, limit=limit)]})
 
     def similar_code(self, path: str, line: int, limit: int = 10) -> dict[str, Any]:
         """Find code like the function, class or section around a line.
@@ -93,7 +93,7 @@ class _Tools:
             line: from 1.
             limit: how many results at most.
         """
-        return self._answer(lambda: self._index.similar(path, line, limit=limit))
+        return self._answer(lambda: _hits(self._index.similar(path, line, limit=limit)))
 
     def read_unit(self, path: str, line: int) -> dict[str, Any]:
         """The whole text of the innermost function, class or section around a line.
@@ -102,23 +102,16 @@ class _Tools:
             path: of the file, relative to the repository's root.
             line: from 1.
         """
-        with self._lock:
-            _refresh(self._index)
-            try:
-                unit = self._index.unit_at(path, line)
-            except TongganError as error:
-                raise _tool_error(error) from error
-            lines = unit.text.splitlines()
-            return {**_brief(unit), "text": "\n".join(lines[:_MOST_LINES]), "num_lines": len(lines)}
+        return self._answer(lambda: _whole(self._index.unit_at(path, line)))
 
-    def _answer(self, find: Any) -> dict[str, Any]:
+    def _answer(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What the index answers once it is up to date; what is wrong in words that a client's model can read."""
         with self._lock:
-            _refresh(self._index)
             try:
-                hits: list[Hit] = find()
+                _refresh(self._index)
+                return ask()
             except TongganError as error:
                 raise _tool_error(error) from error
-            return {"hits": [_told(hit) for hit in hits]}
 
 
 def _refresh(index: CodeIndex) -> None:
@@ -128,14 +121,29 @@ def _refresh(index: CodeIndex) -> None:
         return  # somebody else is at it: the last state will do
 
 
+def _refresh_beside(index: CodeIndex) -> None:
+    with suppress(TongganError):  # the next tool that is called meets it too, and says so
+        _refresh(index)
+
+
 def _tool_error(error: TongganError) -> Exception:
     from mcp.server.mcpserver.exceptions import ToolError
 
     return ToolError(str(error))
 
 
-def _told(hit: Hit) -> dict[str, Any]:
-    return {**_brief(hit.unit), "score": round(hit.score, 3), "reasons": [str(reason) for reason in hit.reasons]}
+def _hits(hits: Sequence[Hit]) -> dict[str, Any]:
+    return {
+        "hits": [
+            {**_brief(hit.unit), "score": round(hit.score, 3), "reasons": [str(reason) for reason in hit.reasons]}
+            for hit in hits
+        ]
+    }
+
+
+def _whole(unit: Unit) -> dict[str, Any]:
+    lines = unit.text.split("\n")
+    return {**_brief(unit), "text": "\n".join(lines[:_MOST_LINES]), "num_lines": len(lines)}
 
 
 def _brief(unit: Unit) -> dict[str, Any]:
