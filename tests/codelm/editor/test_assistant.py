@@ -1,4 +1,5 @@
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -158,3 +159,11 @@ def test_items_of_both_kinds():
     assert plain.text_edit.range == item.range
     over_lines = Offer(8, None, "a\nb", Suggestion("c", 0, 3, 0.5))
     assert inline_items([over_lines], before="", command="done") == []
+
+
+def test_items_in_a_line_of_data_take_no_time():
+    text = "x" * 100_000
+    offer = Offer(7, None, text, Suggestion("y", len(text), len(text), 0.5))
+    started = time.process_time()
+    completion_items([offer], command="done")
+    assert time.process_time() - started < 1

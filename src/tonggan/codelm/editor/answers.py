@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tonggan.codelm.units import Unit
 
 _WORD = re.compile(r"\w*\Z")
+_LONGEST_WORD = 200  # characters; where it begins in data is looked up in vain, and in quadratic time
 _LABEL_LENGTH = 60
 _SHOWN_SOURCES = 8
 
@@ -49,7 +50,7 @@ def completion_items(offers: Sequence[Offer], *, command: str) -> list[types.Com
     items = []
     for offer in filter(_is_on_one_line, offers):
         suggestion = offer.suggestion
-        found = _WORD.search(offer.document, 0, suggestion.start)
+        found = _WORD.search(offer.document, max(0, suggestion.start - _LONGEST_WORD), suggestion.start)
         word = found.group() if found else ""
         text = word + suggestion.text
         items.append(
