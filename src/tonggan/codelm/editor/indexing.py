@@ -117,6 +117,8 @@ class Indexing:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
+            if self._closing.is_set():  # ``close`` may have looked before there was a process
+                self._process.terminate()
             with suppress(OSError, AttributeError):  # it has ended already, or the system has no such priorities
                 os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
             return self._process.wait() == 0
