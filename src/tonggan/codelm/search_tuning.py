@@ -230,7 +230,8 @@ def _split(pairs: Sequence[Pair], config: SearchTuningConfig) -> tuple[list[Pair
             chosen.add(names.pop())
         held = [pair for pair, name in zip(pairs, groups, strict=True) if name in chosen]
         parts.append([held[row] for row in generator.permutation(len(held))[:_MAX_HELD_OUT]])
-    training = [pair for pair, name in zip(pairs, groups, strict=True) if name in set(names)]
+    left = set(names)
+    training = [pair for pair, name in zip(pairs, groups, strict=True) if name in left]
     if len(pairs) < _MIN_PAIRS or len(sizes) < _MIN_GROUPS or not training:
         raise DataError(
             "tuning of the search",

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 import torch
 
-from tonggan.codelm.languages import comment_of, language_of
+from tonggan.codelm.languages import language_of, title_line
 from tonggan.errors import DataError
 from tonggan.language.infill import InfillTokens
 from tonggan.language.prompt import Prompt
 from tonggan.language.text_model import TextModel
 
-_COMMENT = "#"
 _CONTROL_TOKENS = 3
 _SUFFIX_SHARE = 4  # of the budget goes one part in so many to what comes after
 
@@ -53,7 +52,7 @@ def infill_prompt(
     """
     opening = [] if infill is not None else model.encode("", start=True)
     before, after = model.encode(prefix), [] if infill is None else model.encode(suffix)
-    pieces = [model.encode(_as_comment(each)) for each in extra]
+    pieces = [model.encode(f"{title_line(each.filename, language_of(each.filename))}{each.text}\n\n") for each in extra]
     if max_tokens is not None:
         room = max_tokens - len(opening) - _CONTROL_TOKENS
         after = after[: room // _SUFFIX_SHARE]
@@ -64,12 +63,6 @@ def infill_prompt(
     if not ids:
         raise DataError("gap to fill", got="nothing before it", expected="at least one token", remedy="Write something")
     return Prompt((torch.tensor(ids),))
-
-
-def _as_comment(extra: Extra) -> str:
-    language = language_of(extra.filename)
-    mark = _COMMENT if language is None else comment_of(language) or _COMMENT
-    return f"{mark} {extra.filename}\n{extra.text}\n\n"
 
 
 def _last(ids: list[int], room: int) -> list[int]:
