@@ -1,9 +1,12 @@
 """The sandbox lets ordinary programs run, and stops those that reach out or take too much."""
 
+import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +83,59 @@ def test_only_the_temporary_folder_is_written_to(tmp_path):
 def test_neither_signals_nor_higher_limits_are_allowed():
     assert "PermissionError" in run_python("import os\nos.kill(os.getppid(), 9)").errors
     assert "ValueError" in run_python("import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))").errors
+
+
+@guarded
+@pytest.mark.parametrize(
+    "call",
+    [
+        "os.memfd_create('hidden')",
+        "os.utime(FILE, (1, 1))",
+        "os.setxattr(FILE, 'user.mark', b'1')",
+        "assert ctypes.CDLL(None, use_errno=True).shmget(7, 1 << 20, 0o1600) >= 0, os.strerror(ctypes.get_errno())",
+    ],
+)
+def test_memory_out_of_the_limits_and_attributes_of_others_files_are_out_of_reach(call, tmp_path):
+    (tmp_path / "file").write_text("as it was")
+    outcome = run_python(f"import ctypes, os\nFILE = {str(tmp_path / 'file')!r}\n{call}")
+    assert outcome.status == "failed"
+    assert "Operation not permitted" in outcome.errors
+
+
+@guarded
+def test_a_program_ends_with_the_process_that_started_it(tmp_path):
+    program = f"import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)  # {tmp_path}"
+    starter = subprocess.Popen(
+        [sys.executable, "-c", f"from tonggan.codelm.sandbox import run_python\nrun_python({program!r}, timeout=60)"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    try:
+        numbers = _until(lambda: "".join(path.read_text() for path in tmp_path.glob("*/output")))
+        starter.kill()
+        assert _until(lambda: not Path(f"/proc/{int(numbers)}").exists())
+    finally:
+        starter.kill()
+        starter.wait()
+
+
+def _until(condition, *, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not (value := condition()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return value
+
+
+def test_nothing_is_left_of_a_program_however_deep_its_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = "import os\nos.mkdir('closed', 0)\nfor _ in range(3000):\n    os.mkdir('d')\n    os.chdir('d')"
+    assert run_python(code).status == "passed"
+    assert not list(tmp_path.iterdir())
+
+
+def test_code_that_is_no_text_fails():
+    outcome = run_python("print('\ud800')")
+    assert outcome.status == "failed"
+    assert "UnicodeDecodeError" in outcome.errors
 
 
 def test_output_without_end_is_cut():

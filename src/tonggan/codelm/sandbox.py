@@ -1,7 +1,8 @@
 """Python code that nobody has read, run in a process of its own with little that it can reach.
 
 Where it is Linux, the kernel enforces that it opens no socket (seccomp), writes only to its temporary folder (Landlock,
-from Linux 5.13 on), starts no process, signals none, and takes no more memory, time and file size than it is given.
+from Linux 5.13 on), starts no process, signals none, ends with the process that started it, and takes no more memory,
+time and file size than it is given.
 What it still can do: read whatever the user can read, fill the temporary folder's disk, use a processor for as long as
 it is given, and attack the kernel itself. On other systems, or where a kernel refuses, the limits of memory and time
 remain, and sockets and processes are refused inside Python only, which code that means harm gets around;
@@ -13,12 +14,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -58,10 +61,9 @@ def run_python(code: str, *, timeout: float = 5.0, max_memory: int = 1 << 30, st
         max_memory: bytes of address space.
         stdin: what it can read.
     """
-    with tempfile.TemporaryDirectory(prefix="tonggan-sandbox-") as folder:
-        root = Path(folder)
+    with _temporary_folder() as root:
         (root / "work").mkdir()
-        (root / "program.py").write_text(code, encoding="utf-8")
+        (root / "program.py").write_text(code, encoding="utf-8", errors="surrogatepass")
         work = str(root / "work")
         limits = {"folder": work, "memory": max_memory, "seconds": timeout}
         with (root / "output").open("wb") as output, (root / "errors").open("wb") as errors:
@@ -85,6 +87,33 @@ def run_python(code: str, *, timeout: float = 5.0, max_memory: int = 1 << 30, st
         if process.returncode == 0 and not is_late:
             status = "passed"
         return Outcome(status, process.returncode, _read(root / "output"), said, seconds, protection)
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """An empty folder that is deleted whatever a program leaves in it: ``tempfile`` fails where it is deep."""
+    root = Path(tempfile.mkdtemp(prefix="tonggan-sandbox-"))
+    try:
+        yield root
+    finally:
+        _delete(root)
+
+
+def _delete(root: Path) -> None:
+    """Folders inside folders are moved up one by one, for their paths may be longer than the system takes."""
+    num_moved = 0
+    while folders := [Path(entry) for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]:
+        for folder in folders:
+            folder.chmod(0o700)
+            for entry in list(os.scandir(folder)):
+                if entry.is_dir(follow_symlinks=False):
+                    Path(entry).chmod(0o700)
+                    num_moved += 1
+                    Path(entry).rename(root / f"moved-{num_moved}")
+                else:
+                    Path(entry).unlink()
+            folder.rmdir()
+    shutil.rmtree(root)
 
 
 def _feed_and_wait(process: subprocess.Popen[bytes], stdin: str, *, timeout: float) -> bool:

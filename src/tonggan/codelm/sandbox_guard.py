@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import struct
 import sys
 
@@ -17,24 +18,26 @@ _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _LANDLOCK_VERSION = 1
 _WRITES = 0b1111111110010  # all of Landlock's first version but execute, read a file, read a folder
 _REFER, _TRUNCATE = 1 << 13, 1 << 14  # of its versions 2 and 3
-_NO_NEW_PRIVILEGES, _SET_SECCOMP, _FILTER_MODE = 38, 22, 2
+_SIGNAL_WITH_PARENT, _NO_NEW_PRIVILEGES, _SET_SECCOMP, _FILTER_MODE = 1, 38, 22, 2
 _LOAD, _EQUAL, _LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000
 _EPERM, _ENOSYS, _THREAD = 1, 38, 0x10000
 _SCOPES = 0b11  # abstract sockets and signals stay inside, from Landlock's version 6 on
 # Of each processor: its number, clone, clone3, and the calls that are refused: those that start processes, open
-# sockets, send signals, change owners and permissions, raise limits, look into other processes, mount, load into the
-# kernel, and io_uring, which would do all of it unseen.
+# sockets, send signals, change owners, permissions, times and attributes, raise limits, look into other processes,
+# mount, load into the kernel, and io_uring, which would do all of it unseen. Those after them keep memory outside of
+# the address space that is limited: files in memory, what System V and POSIX share between processes, and keys.
 _CALLS = {
     "x86_64": (
         0xC000003E, 56, 435,
         (57, 58, 41, 62, 200, 424, 90, 91, 92, 93, 94, 260, 268, 452, 160, 302, 101, 310, 311, 161, 165, 166, 169,
-         175, 272, 308, 313, 321, 428, 429, 430, 425),
+         175, 272, 308, 313, 321, 428, 429, 430, 425, 132, 235, 261, 280, 188, 189, 190, 197, 198, 199, 463, 466,
+         319, 447, 29, 64, 68, 240, 248, 249, 250),
     ),
     "aarch64": (
         0xC00000B7, 220, 435,
         (198, 129, 130, 424, 52, 53, 54, 55, 452, 164, 261, 117, 270, 271, 51, 40, 39, 142, 105, 97, 268, 273, 280,
-         428, 429, 430, 425),
+         428, 429, 430, 425, 88, 5, 6, 7, 14, 15, 16, 463, 466, 279, 447, 194, 190, 186, 180, 217, 218, 219),
     ),
 }  # fmt: skip
 _MOST_FILE, _MOST_OPEN = 64 << 20, 256
@@ -61,6 +64,7 @@ def protect(folder: str) -> list[str]:
     if sys.platform != "linux":
         return []
     library = ctypes.CDLL(None, use_errno=True)
+    library.prctl(_SIGNAL_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
     if library.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
         return []
     taken = ["files"] if _restrict_files(library, folder) else []
@@ -117,9 +121,9 @@ def refuse_inside(event: str, _arguments: object) -> None:
 def main() -> None:
     """Read the program, give up rights, run it."""
     program, limits = sys.argv[1], json.loads(sys.argv[2])
+    limit(limits["memory"], limits["seconds"])
     with open(program, encoding="utf-8") as file:  # noqa: PTH123 (pathlib would have to be imported)
         code = compile(file.read(), "program.py", "exec")
-    limit(limits["memory"], limits["seconds"])
     taken = protect(limits["folder"])
     sys.stderr.write(f"guarded:{' '.join(taken)}\n")
     sys.stderr.flush()
