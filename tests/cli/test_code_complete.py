@@ -18,6 +18,7 @@ def test_json(tmp_path):
     result = tonggan("code", "complete", f"{file}:5:10", "--json", "--no-index", "--set", "threshold=0")
     answer = result.json
     assert answer["suggestions"][0]["text"].startswith("ble(")
+    assert answer["offset"] == len(file.read_bytes().decode())
     assert answer["offset"] == answer["suggestions"][0]["start"] == answer["suggestions"][0]["end"]
 
 

@@ -103,8 +103,9 @@ def _document(path: Path, line: int, column: int, workspace: Workspace) -> tuple
         raise ConfigError(
             f"place {path}:{line}:{column}", got=has, expected="a place inside the file", remedy="Check line and column"
         )
-    offset = sum(len(each) + 1 for each in lines[: line - 1]) + column - 1
-    return Document(path, source.text, source.language or "text"), offset
+    before = [*lines[: line - 1], lines[line - 1][: column - 1]]
+    text = source.newline.join(lines)  # offsets count the characters of the file as it is
+    return Document(path, text, source.language or "text"), len(source.newline.join(before))
 
 
 def _index_of(root: Path) -> Any:
