@@ -301,6 +301,10 @@ def test_wrong_input_is_named_before_any_work(many, model, tmp_path):
     with pytest.raises(DataError, match="got files that are no corpus"):
         made(out=many)
     assert len(list(many.iterdir())) == 30
+    (many / "manifest.json").write_text('{"name": "an extension of a browser"}')
+    with pytest.raises(DataError, match="got no manifest of a corpus"):
+        made(out=many)
+    assert len(list(many.iterdir())) == 31
 
 
 def test_a_damaged_corpus_is_named(many, model, tmp_path):

@@ -103,7 +103,17 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             expected="a folder that 'tonggan code corpus' has made",
             remedy="Run the same command again: it goes on where it stopped" if unfinished else "Check the path",
         )
-    manifest: dict[str, Any] = json.loads(_content_of(folder / MANIFEST))
+    try:
+        manifest = json.loads(_content_of(folder / MANIFEST))
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or not manifest.keys() >= {"format", "identity", "shards"}:
+        raise DataError(
+            f"file {folder / MANIFEST}",
+            got="no manifest of a corpus",
+            expected="one that 'tonggan code corpus' has written",
+            remedy="Choose the folder of a corpus, or another --out",
+        )
     if manifest["format"] > FORMAT:
         raise DataError(
             f"corpus {folder}",
@@ -130,4 +140,4 @@ def _mapped(path: Path, dtype: np.dtype[Any], length: int) -> NDArray[Any]:
 
 
 def _damaged(path: Path, got: str) -> DataError:
-    return DataError(f"file {path}", got=got, expected="a whole corpus", remedy="Make the corpus anew")
+    return DataError(f"file {path}", got=got, expected="a whole corpus", remedy="Delete the corpus and make it anew")
