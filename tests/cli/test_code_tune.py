@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from command_line import tonggan
+from command_line import assert_named, tonggan
 from embedder_scene import tiny_embedder
 from tonggan.models.text_embedder import TextEmbedder
 
@@ -46,6 +46,13 @@ def test_tuned_and_written_where_it_is_better(project, embedder, tmp_path):
     assert out.exists() == found["better"]
     if found["better"]:
         assert TextEmbedder.load(out).dim == 32
+
+
+def test_what_is_there_is_not_replaced(project, embedder):
+    before = (embedder / "config.json").read_bytes()
+    done = tonggan("code", "tune", project, "--out", embedder, "--embedder", embedder, "--time-limit", "1s")
+    assert_named(done, "something that is there already", code=2)
+    assert (embedder / "config.json").read_bytes() == before
 
 
 def test_too_little_code_is_said(embedder, tmp_path):

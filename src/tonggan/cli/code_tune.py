@@ -42,9 +42,17 @@ def tune(
     from tonggan.codelm.search_pairs import read_pairs
     from tonggan.codelm.search_tuning import SearchTuningConfig
     from tonggan.codelm.search_tuning import tune as tune_embedder
+    from tonggan.errors import ConfigError
     from tonggan.models.text_embedder import TextEmbedder
     from tonggan.runs.duration import parse_duration
 
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise ConfigError(
+            f"--out {out}",
+            got="something that is there already",
+            expected="a new or empty folder, so that nothing is replaced",
+            remedy="Choose another name",
+        )
     config = SearchTuningConfig(time_limit=parse_duration(time_limit))
     with console_progress() as progress:
         pairs = read_pairs(paths, progress=progress)
