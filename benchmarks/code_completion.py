@@ -113,19 +113,20 @@ class NGram:
         return None
 
 
-def by_model(completers: dict[Path, Completer], make: Callable[[Path], Completer], line: Line, root: Path) -> str:
-    """The answer of a completer of the line's own package, made when it is first asked for."""
-    if root not in completers:
-        completers[root] = make(root)
+def by_model(completers: dict[Path, Completer], line: Line, root: Path) -> str:
+    """The answer of the completer of the line's own package."""
     found = completers[root].complete(Document(root / line.name, line.text, line.language), line.offset)
     return completed(line, text=found[0].text, start=found[0].start, end=found[0].end) if found else ""
 
 
 def model_contender(name: str, config: CompletionConfig, workspaces: dict[Path, Workspace]) -> Answer:
     model, infill = open_code_model(name)
-    return partial(
-        by_model, {}, lambda root: Completer(model, workspace=workspaces[root], config=config, infill=infill)
-    )
+    # Made here and not when first asked, for an editor's user does not wait for that either.
+    completers = {
+        root: Completer(model, workspace=workspace, config=config, infill=infill)
+        for root, workspace in workspaces.items()
+    }
+    return partial(by_model, completers)
 
 
 def parses(text: str) -> bool:

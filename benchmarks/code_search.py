@@ -11,7 +11,8 @@ Two sets, nothing of which is trained on:
   that an embedder tuned on the others (`--held-out` prints the names) has never met them.
 
 MRR and recall count every answer that has the same score as the right one as if it came before by half. `--more` adds
-what was tried and left out. What was embedded is kept in FOLDER, so that the next run only asks.
+what was tried and left out. What was embedded is kept in FOLDER, so that the next run only asks; name a new one after
+changing how words are made or units are written.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import numpy as np
 from tonggan.codelm.search import CodeIndex
 from tonggan.codelm.search.code_index import Ranking
 from tonggan.codelm.search.unit_rows import rows_of, text_to_embed
+from tonggan.codelm.search_pairs import without_docstring
 from tonggan.codelm.source_file import SourceFile, read_source
 from tonggan.codelm.units import Unit, units_of
 from tonggan.codelm.words import code_words, question_words, split_identifier
@@ -39,7 +41,6 @@ from tonggan.models.text_embedder import TextEmbedder
 from tonggan.retrieval.fusion import reciprocal_rank_fusion, weighted_score_fusion
 from tonggan.retrieval.store import Store
 
-DOCSTRING = re.compile(r'[rRuU]?("""|\'\'\').*?\1', re.DOTALL)
 DEPTH = 100
 
 
@@ -126,8 +127,7 @@ def functions_in(path: Path) -> Iterator[tuple[str, Unit]]:
     for unit in units_of(source):
         if unit.kind == "function" and not unit.name.startswith("__") and len(unit.text) < 4000:
             sentence = re.split(r"(?<=[.!?])\s|\n\s*\n", unit.docstring.strip())[0].replace("\n", " ")
-            bare = DOCSTRING.sub("", unit.text, count=1) if unit.docstring else unit.text
-            yield sentence, replace(unit, text=bare, docstring="", path="")
+            yield sentence, replace(unit, text=without_docstring(unit), docstring="", path="")
 
 
 def cut(data: Set, limit: int | None) -> Set:
@@ -135,7 +135,7 @@ def cut(data: Set, limit: int | None) -> Set:
     if limit is None:
         return data
     right = data.right[:limit]
-    others = [number for number in range(len(data.units)) if number not in set(right)][: 11 * len(right)]
+    others = sorted({*range(len(data.units))} - {*right})[: 11 * len(right)]
     kept = sorted({*right, *others})
     place = {number: position for position, number in enumerate(kept)}
     return Set(data.name, data.questions[:limit], [data.units[n] for n in kept], [place[n] for n in right])
@@ -144,7 +144,8 @@ def cut(data: Set, limit: int | None) -> Set:
 def measure(data: Set, arguments: argparse.Namespace) -> None:
     print(f"\n{data.name}: {len(data.questions):,} questions, {len(data.units):,} functions")
     print(f"{'':38}{'MRR':>7}{'R@1':>7}{'R@10':>7}{'R@50':>7}{'ms':>9}")
-    folder = arguments.work / f"{zlib.crc32(json.dumps([data.name, len(data.units)]).encode()):08x}"
+    content = json.dumps([data.name, *(unit.text for unit in data.units)])
+    folder = arguments.work / f"{zlib.crc32(content.encode()):08x}"
     report("BM25, words as they are", data, plain_bm25(data, folder / "plain"))
     for number, name in enumerate(arguments.embedder or ["minilm"]):
         embedder = TextEmbedder.load(name)
@@ -228,7 +229,7 @@ def report_views(data: Set, embedder: TextEmbedder, file: Path) -> None:
         views = {
             "whole": [unit.text for unit in data.units],
             "name": [" ".join(split_identifier(unit.name)) + ". " + unit.docstring[:400] for unit in data.units],
-            "body": [DOCSTRING.sub("", unit.text, count=1) for unit in data.units],
+            "body": [without_docstring(unit) for unit in data.units],
         }
         np.savez(file, **{name: embedder.embed(texts) for name, texts in views.items()})
     kept = np.load(file)

@@ -37,7 +37,7 @@ def make_texts(count: int) -> list[str]:
     texts = []
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
         source = path.read_text(encoding="utf-8", errors="replace")
-        lines = source.splitlines()
+        lines = source.split("\n")  # as Python counts them, for which a form feed ends none
         functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
         texts += ["\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in functions]
     random.Random(0).shuffle(texts)

@@ -77,7 +77,7 @@ def pairs_of(units: Iterable[Unit]) -> list[Pair]:
         if unit.kind != "function" or not unit.docstring:
             continue
         question = _question(unit.docstring)
-        code = _without_docstring(unit)
+        code = without_docstring(unit)
         keys = {" ".join(_WORD.findall(text.lower())) for text in (question, code)}
         if len(_WORD.findall(question)) < _MIN_WORDS or len(_WORD.findall(code)) < _MIN_CODE_WORDS or keys & seen:
             continue
@@ -94,8 +94,12 @@ def _question(docstring: str) -> str:
     return " ".join(paragraph.split())[:_MAX_QUESTION]
 
 
-def _without_docstring(unit: Unit) -> str:
-    """The code of ``unit`` alone; only in Python the docstring stands inside."""
+def without_docstring(unit: Unit) -> str:
+    """The code of ``unit`` alone; only in Python the docstring stands inside.
+
+    Raises:
+        MissingExtraError: tree-sitter is not installed.
+    """
     if unit.language != "python":
         return unit.text
     place = _string_that_opens(parse(unit.text, "python").root_node)
