@@ -4,14 +4,23 @@ import httpx
 import openai
 import pytest
 import tokenizers
+import torch
 
+from code_training_scene import UNUSED, base_folder
 from generation_scene import SENTENCES, engine, language_model
 from serving_scene import endless_model, serving
+from tonggan.codelm.training.adapters import AdapterManifest, AdapterRegistry
+from tonggan.codelm.training.learner import Learner
+from tonggan.errors import ConfigError
 from tonggan.language.infill import InfillTokens
 from tonggan.language.model import LanguageModel
+from tonggan.language.pretrained import load_pretrained
 from tonggan.language.settings import GenerationConfig
 from tonggan.language.tokenizer import Tokenizer
+from tonggan.progress import Progress
+from tonggan.serving.config import ServerConfig
 from tonggan.serving.infill import Extra, infill_prompt
+from tonggan.serving.open import open_services
 
 # What llama.vim sends for a cursor in the middle of a file.
 LLAMA_VIM = {
@@ -65,6 +74,26 @@ def test_infill_with_control_tokens_reads_what_the_model_was_trained_for():
     assert answer["content"] == expected.text
     assert answer["timings/prompt_n"] == prompt.length
     assert set(answer) == {"content", "timings/prompt_n", "timings/predicted_ms", "truncated"}
+
+
+def test_a_run_of_code_training_fills_in_with_the_tokens_that_it_has_learned(tmp_path):
+    base = load_pretrained(str(base_folder(tmp_path / "base")))
+    infill = InfillTokens.of(base.tokenizer, names=UNUSED)
+    model, generator = base.build(), torch.Generator().manual_seed(0)
+    learner = Learner(model, method="lora", rank=2, infill=infill, precision="fp32", generator=generator)
+    manifest = AdapterManifest(
+        name="first", method="lora", base=str(tmp_path / "base"), base_sha256=base.sha256, rank=2, sentinels=UNUSED,
+        sentinel_ids=(infill.prefix, infill.suffix, infill.middle), corpus_sha256="",
+    )  # fmt: skip
+    registry = AdapterRegistry(tmp_path / "run")
+    registry.save(manifest, learner.learned())
+    registry.promote("first")
+    (service,) = open_services([str(tmp_path / "run")], engine="torch", config=ServerConfig(), progress=Progress())
+    service.close()
+    assert service.name == "run"
+    assert service.texts.infill == infill
+    with pytest.raises(ConfigError, match="got --engine llamacpp"):
+        open_services([str(tmp_path / "run")], engine="llamacpp", config=ServerConfig(), progress=Progress())
 
 
 def test_infill_without_control_tokens_continues_the_prefix(plain):

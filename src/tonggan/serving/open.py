@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from tonggan.codelm.training.adapters import is_code_run, open_code_model
 from tonggan.decoders import LanguageHead
 from tonggan.errors import ConfigError
 from tonggan.language.pretrained import engine_for, open_model
@@ -29,8 +30,8 @@ def open_services(
     """A service for each of ``names``, called by the last part of its path.
 
     Args:
-        names: folders of runs, or what ``open_model`` opens.
-        engine: of language models; a run that writes text takes no ``llamacpp``.
+        names: folders of runs, those of code training too, or what ``open_model`` opens.
+        engine: of language models; a run takes no ``llamacpp``.
         bits: of each weight.
         config: limits.
         progress: told what is opened.
@@ -52,6 +53,8 @@ def open_services(
     for path, name in progress.track(list(zip(names, called, strict=True)), label="Opening models"):
         if any((Path(path) / file).exists() for file in (INDEX, RECIPE)):
             services.append(_open_run(Path(path), name, engine, bits, config, progress))
+        elif is_code_run(Path(path)):
+            services.append(_open_code_run(Path(path), name, engine, bits, config, progress))
         else:
             model = open_model(
                 path,
@@ -79,12 +82,25 @@ def _open_run(
     if not isinstance(head, LanguageHead):
         return Service(name, rows=rows)
     if engine == "llamacpp":
-        raise ConfigError(
-            f"run {folder}",
-            got="--engine llamacpp",
-            expected="an engine that reads what the run's encoders write: torch or native",
-            remedy="Leave --engine out",
-        )
+        raise _no_llamacpp(folder, expected="an engine that reads what the run's encoders write: torch or native")
     chosen = engine_for(head.merged(), engine=engine, bits=bits, progress=progress)
     speaker = Speaker(bundle, engine=chosen, name=name)
     return Service(name, texts=TextService(speaker.model, config=config, conversation=speaker.prompt), rows=rows)
+
+
+def _open_code_run(
+    folder: Path,
+    name: str,
+    engine: EngineName,
+    bits: Literal[4, 8] | None,
+    config: ServerConfig,
+    progress: Progress,
+) -> Service:
+    if engine == "llamacpp":
+        raise _no_llamacpp(folder, expected="an engine that its adapters are merged for: torch or native")
+    model, infill = open_code_model(str(folder), engine=engine, bits=bits, progress=progress)
+    return Service(name, texts=TextService(model, config=config, infill=infill))
+
+
+def _no_llamacpp(folder: Path, *, expected: str) -> ConfigError:
+    return ConfigError(f"run {folder}", got="--engine llamacpp", expected=expected, remedy="Leave --engine out")

@@ -33,15 +33,21 @@ class TextService:
         model: a ``LanguageModel``, or another one with its methods that batches by itself.
         config: how much at once.
         conversation: makes the prompt of a conversation; the model's own by default.
+        infill: the control tokens to fill in with; those that the vocabulary names by default.
     """
 
     def __init__(
-        self, model: Any, *, config: ServerConfig, conversation: Callable[[Sequence[Message]], Any] | None = None
+        self,
+        model: Any,
+        *,
+        config: ServerConfig,
+        conversation: Callable[[Sequence[Message]], Any] | None = None,
+        infill: InfillTokens | None = None,
     ) -> None:
         self.model = model
         self.conversation = conversation or model.prompt
         self.tokenizer = model.tokenizer if isinstance(model, LanguageModel) else None
-        self.infill = InfillTokens.of(model)
+        self.infill = infill or InfillTokens.of(model)
         self.writer: Writer
         if isinstance(model, LanguageModel):
             self.writer = Scheduler(model, slots=config.slots, queue=config.queue, max_length=config.max_length)
