@@ -44,3 +44,11 @@ def test_places_are_those_of_the_words_in_the_text():
         ("Dates", "date"),
         ("when", "when"),
     ]
+
+
+def test_of_chinese_that_runs_on_only_what_is_shared_is_shown():
+    pytest.importorskip("jieba")
+    text = "# 备份文件保留三十天，数据库另存 café"
+    shared = places_of(set(code_words("数据库备份")), text)
+    assert [text[start:end] for start, end, _ in shared] == ["备份", "数据库"]
+    assert [text[start:end] for start, end, _ in places_of({"café"}, text)] == ["café"]

@@ -87,11 +87,21 @@ def symbols_in(question: str, *, longest: int = 5) -> list[str]:
 def places_of(words: Collection[str], text: str) -> Iterator[tuple[int, int, str]]:
     """Where ``text`` holds one of ``words`` (as ``code_words`` gives them): start, end and the word."""
     for run in _RUN.finditer(text):
-        inside = [part.span() for part in _PART.finditer(run[0])] if run[0].isascii() else [(0, len(run[0]))]
+        inside = [part.span() for part in _PART.finditer(run[0])] if run[0].isascii() else _covered(run[0], words)
         for start, end in inside:
             word = next((word for word in code_words(run[0][start:end]) if word in words), None)
             if word is not None:
                 yield run.start() + start, run.start() + end, word
+
+
+def _covered(run: str, words: Collection[str]) -> list[tuple[int, int]]:
+    """The stretches of ``run``, which has no spaces, that ``words`` make up; all of it if it spells them otherwise."""
+    held = {re.escape(word): len(word) for word in code_words(run) if word in words}
+    starts = ((found.start(), size) for word, size in held.items() for found in re.finditer(f"(?={word})", run.lower()))
+    covered = {place for start, size in starts for place in range(start, start + size)}
+    first = sorted(place for place in covered if place - 1 not in covered)
+    last = sorted(place + 1 for place in covered if place + 1 not in covered)
+    return list(zip(first, last, strict=True)) or [(0, len(run))]
 
 
 def _without_empty(question: str) -> str:

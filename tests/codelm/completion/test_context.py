@@ -34,7 +34,26 @@ def test_definitions_of_what_is_imported(workspace):
     assert snippet.path == workspace.root / "goods.py"
     assert snippet.text == "class Item:\n    def __init__(self, name):\n    def sell(self):"
     assert (snippet.start_line, snippet.end_line) == (1, 6)
-    assert snippet.reason == "definition of Item, which is used near the cursor"
+    assert snippet.reason == "outline of Item, which is used near the cursor"
+
+
+def test_what_a_name_stands_for_is_told_by_its_own_name(workspace):
+    (snippet,) = find(workspace, "from goods import Item as Thing\n\n\nthing = Thing()\nthing.|\n")
+    assert snippet.reason == "outline of Item, which is used near the cursor as Thing"
+
+
+def test_of_a_long_function_the_lines_that_are_shown_are_told(workspace):
+    body = "".join(f"    total += {number}\n" for number in range(40))
+    (workspace.root / "sums.py").write_text(f"def add_up(total):\n{body}    return total\n")
+    (snippet,) = find(workspace, "from sums import add_up\n\n\nadd_up(|\n")
+    assert (snippet.start_line, snippet.end_line) == (1, 14)
+    assert snippet.text.count("\n") == 13
+
+
+def test_a_call_that_has_just_begun_is_no_new_name(workspace):
+    comment = "# a long way\n" * 60
+    snippet, *_ = find(workspace, f"from goods import Item\n{comment}\ndef main(name):\n    item = Item(name, |\n")
+    assert snippet.reason == "outline of Item, which is used near the cursor"
 
 
 def test_what_is_outside_of_the_repository_is_left_out(workspace):

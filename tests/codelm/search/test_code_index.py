@@ -67,6 +67,13 @@ def test_words_find_units_and_say_why(index):
     assert (shared.line, [shared.text[start:end] for start, end in shared.marks]) == (4, ["parse", "date"])
 
 
+def test_what_is_said_above_a_definition_is_a_reason_too(index):
+    best = index.search("says hello", kinds=["function"])[0]
+    assert best.unit.name == "greetPerson"
+    (shared,) = best.reasons
+    assert (shared.text, shared.line, shared.words) == ("Says hello to a person.", None, ("Hello", "Says"))
+
+
 def test_filters_hold(index):
     assert {hit.unit.language for hit in index.search("hello person date", language="javascript")} == {"javascript"}
     assert names(index.search("days off", kinds=["class"])) == ["Calendar"]

@@ -103,9 +103,14 @@ class ContextFinder:
             return None
         first = thing.node.start_point[0]
         lines = thing.syntax.text.split("\n")[first : thing.node.end_point[0] + 1]
-        text = "\n".join(_outline(lines) if thing.kind in ("class", "instance") else lines[:_DEFINITION_LINES])
-        reason = f"definition of {name}, which is used near the cursor"
-        return Snippet(thing.path, first + 1, first + len(lines), text, reason, 0.9)
+        is_class = thing.kind in ("class", "instance")
+        shown = _outline(lines) if is_class else lines[:_DEFINITION_LINES]
+        own = thing.node.child_by_field_name("name")
+        defined = thing.syntax.text_of(own) if own is not None else name
+        reason = f"{'outline' if is_class else 'definition'} of {defined}, which is used near the cursor"
+        reason += f" as {name}" if name != defined else ""
+        last = first + (len(lines) if is_class else len(shown))
+        return Snippet(thing.path, first + 1, last, "\n".join(shown), reason, 0.9)
 
     def _edits(self, document: Document, line: int) -> Iterator[Snippet]:
         for age, edit in enumerate(self._workspace.recent_edits):

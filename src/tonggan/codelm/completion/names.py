@@ -232,8 +232,14 @@ def _bind(syntax: Syntax, node: tree_sitter.Node, names: Names) -> None:
         _bind_import(syntax, node, names)
     elif kind == "ERROR":  # perhaps the head of a function that is not finished
         for child in node.named_children:
-            if child.type in ("identifier", "parameters"):
+            if child.type == "parameters" or (child.type == "identifier" and not _is_called(child)):
                 _bind_all(syntax, child, names)
+
+
+def _is_called(name: tree_sitter.Node) -> bool:
+    """Whether an unfinished call begins with ``name``; the head of a definition does too."""
+    before, after = name.prev_sibling, name.next_sibling
+    return after is not None and after.type == "(" and (before is None or before.type not in ("def", "class"))
 
 
 def _bind_all(syntax: Syntax, node: tree_sitter.Node | None, names: Names) -> None:

@@ -57,8 +57,10 @@ def reasons_for(unit: Unit, *, words: Collection[str], symbols: Collection[str])
 
 def _shared_words(unit: Unit, words: Collection[str]) -> Reason | None:
     written: dict[str, str] = {}
-    best: tuple[int, int, str, tuple[tuple[int, int], ...]] = (0, 0, "", ())
-    for number, line in enumerate(unit.text.split("\n")):
+    best: tuple[int, int | None, str, tuple[tuple[int, int], ...]] = (0, None, "", ())
+    # What is said above a definition, as in JavaScript and Go, is no part of its text: those lines are not counted.
+    said = [(None, line) for line in unit.docstring.split("\n")]
+    for number, line in [*enumerate(unit.text.split("\n")), *said]:
         places = list(places_of(words, line))
         for start, end, word in places:
             written.setdefault(word, line[start:end])
@@ -69,5 +71,5 @@ def _shared_words(unit: Unit, words: Collection[str]) -> Reason | None:
         return None
     _, number, text, marks = best
     # The outline of a file leaves lines out, so its lines cannot be counted.
-    line_number = None if unit.kind in ("file", "commit") else unit.start_line + number
+    line_number = None if number is None or unit.kind in ("file", "commit") else unit.start_line + number
     return Reason("words", tuple(written.values())[:_MOST_WORDS], line_number, text, marks)
