@@ -8,8 +8,8 @@ def test_buffers_stand_before_files(tmp_path):
     file.write_text("on disk\n", encoding="utf-8")
     workspace = Workspace(tmp_path)
     assert workspace.text_of(file) == "on disk\n"
-    workspace.open(file, "unsaved\n", version=3)
-    assert (workspace.text_of(file), workspace.version_of(file)) == ("unsaved\n", 3)
+    workspace.open(file, "unsaved\n")
+    assert workspace.text_of(file) == "unsaved\n"
     assert workspace.overlays() == {"文件 😀.py": "unsaved\n"}
     workspace.close(file)
     assert workspace.text_of(file) == "on disk\n"

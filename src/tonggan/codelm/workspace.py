@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tonggan.codelm.source_file import MAX_BYTES
+
 if TYPE_CHECKING:
     from tonggan.codelm.search.code_index import CodeIndex
 
-_MOST_BYTES = 2_000_000  # of a file that is read; longer ones are data, or generated
 _MOST_EDITS = 20
 _MERGED_LINES = 10  # changes this near to one another are one edit
 _KEPT_FILES = 64
@@ -46,25 +47,26 @@ class Workspace:
     def __init__(self, root: Path, *, index: CodeIndex | None = None) -> None:
         self.root = root.resolve()
         self.index = index
-        self._buffers: OrderedDict[Path, tuple[str, int]] = OrderedDict()  # the last used one is last
+        self._buffers: OrderedDict[Path, str] = OrderedDict()  # the last used one is last
         self._edits: list[Edit] = []
         self._files: OrderedDict[Path, tuple[tuple[int, int], str | None]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def open(self, path: Path, text: str, *, version: int = 0) -> None:
+    def open(self, path: Path, text: str) -> None:
         """A buffer is shown, or shown again with another text."""
+        path = path.resolve()
         with self._lock:
-            self._buffers[path.resolve()] = (text, version)
-            self._buffers.move_to_end(path.resolve())
+            self._buffers[path] = text
+            self._buffers.move_to_end(path)
 
-    def change(self, path: Path, text: str, *, version: int | None = None) -> None:
+    def change(self, path: Path, text: str) -> None:
         """A buffer's text is another one now; a buffer that was not open is."""
         path = path.resolve()
         with self._lock:
-            former, number = self._buffers.get(path, ("", 0))
-            if former != text and path in self._buffers:
+            former = self._buffers.get(path)
+            if former is not None and former != text:
                 self._remember(Edit(path, _first_changed_line(former, text), time.time()))
-            self._buffers[path] = (text, number + 1 if version is None else version)
+            self._buffers[path] = text
             self._buffers.move_to_end(path)
 
     def close(self, path: Path) -> None:
@@ -72,18 +74,12 @@ class Workspace:
         with self._lock:
             self._buffers.pop(path.resolve(), None)
 
-    def version_of(self, path: Path) -> int | None:
-        """Of an open buffer; None where it is not open."""
-        with self._lock:
-            buffer = self._buffers.get(path.resolve())
-        return None if buffer is None else buffer[1]
-
     def text_of(self, path: Path) -> str | None:
         """A file as the editor shows it; None where it is missing, too long, or no text."""
         path = path.resolve()
         with self._lock:
             if path in self._buffers:
-                return self._buffers[path][0]
+                return self._buffers[path]
             known = self._files.get(path)
         try:
             status = path.stat()
@@ -92,7 +88,7 @@ class Workspace:
         stamp = (status.st_mtime_ns, status.st_size)
         if known is not None and known[0] == stamp:
             return known[1]
-        text = _read(path) if status.st_size <= _MOST_BYTES else None
+        text = _read(path) if status.st_size <= MAX_BYTES else None
         with self._lock:
             self._files[path] = (stamp, text)
             while len(self._files) > _KEPT_FILES:
@@ -116,7 +112,7 @@ class Workspace:
         with self._lock:
             return {
                 path.relative_to(self.root).as_posix(): text
-                for path, (text, _) in self._buffers.items()
+                for path, text in self._buffers.items()
                 if path.is_relative_to(self.root)
             }
 

@@ -183,7 +183,7 @@ class _Handlers:
     def did_open(self, params: types.DidOpenTextDocumentParams) -> None:
         document = params.text_document
         if (path := path_of(document.uri)) is not None:
-            self.assistant.workspace.open(path, document.text, version=document.version)
+            self.assistant.workspace.open(path, document.text)
             self.assistant.changed(path)
 
     def did_change(self, params: types.DidChangeTextDocumentParams) -> None:
@@ -201,7 +201,7 @@ class _Handlers:
                 )
             else:
                 text = change.text
-        self.assistant.workspace.change(path, text, version=params.text_document.version)
+        self.assistant.workspace.change(path, text)
         self.assistant.changed(path)
 
     def did_close(self, params: types.DidCloseTextDocumentParams) -> None:
@@ -284,20 +284,23 @@ class _Handlers:
     async def search(self, params: Any) -> list[dict[str, Any]]:
         from pygls.exceptions import JsonRpcInvalidParams
 
-        query = getattr(params, "query", None)
-        if not isinstance(query, str) or not query.strip():
-            raise JsonRpcInvalidParams(f"{SEARCH}: 'query' must be a text that is not empty")
+        query: Any = getattr(params, "query", None)
+        limit, language, kinds = (getattr(params, name, None) for name in ("limit", "language", "kinds"))
+        is_right = {
+            "'query' must be a text that is not empty": isinstance(query, str) and query.strip(),
+            "'limit' must be a whole number": limit is None or isinstance(limit, int),
+            "'language' must be a text": language is None or isinstance(language, str),
+            "'kinds' must be a list of texts": kinds is None
+            or (isinstance(kinds, list) and all(isinstance(kind, str) for kind in kinds)),
+        }
+        for message in (message for message, holds in is_right.items() if not holds):
+            raise JsonRpcInvalidParams(f"{SEARCH}: {message}")
 
         def find() -> list[dict[str, Any]]:
             index = self.assistant.index()
             if index is None:
                 return []
-            hits = index.search(
-                query,
-                limit=getattr(params, "limit", None) or _HITS,
-                language=getattr(params, "language", None),
-                kinds=getattr(params, "kinds", None),
-            )
+            hits = index.search(query, limit=limit or _HITS, language=language, kinds=kinds)
             return [hit_of(hit, root=self.assistant.workspace.root) for hit in hits]
 
         return await self._run(self._searcher, find)
@@ -315,7 +318,7 @@ def path_of(uri: str) -> Path | None:
     from pygls.uris import to_fs_path
 
     path = to_fs_path(uri)
-    return None if path is None else Path(path).resolve()
+    return None if path is None or "\0" in path else Path(os.path.realpath(path))
 
 
 def _offset(text: str, position: types.Position) -> int:
