@@ -26,6 +26,14 @@ def test_adapters_are_listed_and_rolled_back(tmp_path):
     assert "the base is in use" in errors
 
 
+def test_a_folder_without_adapters_is_no_run(tmp_path):
+    for command in ("adapters", "rollback"):
+        code, output, errors = run_tonggan(["tonggan", "code", command, str(tmp_path / "nowhere")])
+        assert (code, output) == (2, "")
+        assert "no such folder" in errors
+        assert "no adapters there" in run_tonggan(["tonggan", "code", command, str(tmp_path)])[2]
+
+
 def test_a_misspelled_setting_is_answered_with_the_nearest(tmp_path):
     words = ["tonggan", "code", "train", str(tmp_path), "--out", str(tmp_path / "run"), "--set", "fim_rat=0.5"]
     code, _, errors = run_tonggan(words)

@@ -10,7 +10,7 @@ import typer
 from tonggan.cli.train import Json, TimeLimit
 
 if TYPE_CHECKING:
-    from tonggan.codelm.training.adapters import AdapterManifest
+    from tonggan.codelm.training.adapters import AdapterManifest, AdapterRegistry
 
 TRAIN_EXAMPLES = """
 [bold]Examples[/]
@@ -111,9 +111,8 @@ def train(
 def adapters(run: CodeRun, *, json: Json = False) -> None:
     """The adapters of a run: what they learned from, how they did, and which one is in use."""
     from tonggan.cli.console import print_json, print_line
-    from tonggan.codelm.training.adapters import AdapterRegistry
 
-    registry = AdapterRegistry(run)
+    registry = _registry(run)
     manifests = [registry.manifest(name) for name in registry.names()]
     if json:
         print_json({"in_use": registry.promoted, "adapters": [manifest.to_dict() for manifest in manifests]})
@@ -127,13 +126,27 @@ def adapters(run: CodeRun, *, json: Json = False) -> None:
 def rollback(run: CodeRun, *, json: Json = False) -> None:
     """Go back to the adapter that was in use before, or to the base."""
     from tonggan.cli.console import print_json, print_line
-    from tonggan.codelm.training.adapters import AdapterRegistry
 
-    in_use = AdapterRegistry(run).rollback()
+    in_use = _registry(run).rollback()
     if json:
         print_json({"in_use": in_use})
     else:
         print_line(f"In use: {in_use or 'the base'}")
+
+
+def _registry(run: Path) -> AdapterRegistry:
+    from tonggan.codelm.training.adapters import AdapterRegistry
+    from tonggan.errors import ConfigError
+
+    registry = AdapterRegistry(run)
+    if not registry.folder.is_dir():
+        raise ConfigError(
+            f"run {run}",
+            got="no adapters there" if run.is_dir() else "no such folder",
+            expected="a folder that 'tonggan code train' has made",
+            remedy="Check the path",
+        )
+    return registry
 
 
 def _told(manifest: AdapterManifest) -> str:

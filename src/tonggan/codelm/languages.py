@@ -49,6 +49,8 @@ _SUFFIXES = {
     "dockerfile": ".dockerfile",
     "cmake": ".cmake",
 }
+LANGUAGES = tuple(_SUFFIXES)
+"""All that ``language_of`` names."""
 _NAMES = {
     "makefile": "make",
     "gnumakefile": "make",

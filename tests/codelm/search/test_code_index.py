@@ -10,7 +10,7 @@ import pytest
 
 from offline import run_offline
 from tonggan.codelm.search import CodeIndex
-from tonggan.errors import DataError, StoreBusyError
+from tonggan.errors import ConfigError, DataError, StoreBusyError
 from tonggan.progress import Progress
 
 for package in ("tantivy", "tree_sitter_language_pack", "jieba"):
@@ -88,6 +88,11 @@ def test_chinese_finds_what_is_written_in_chinese(index):
 def test_an_empty_query_is_refused(index):
     with pytest.raises(DataError, match="an empty query"):
         index.search("  ")
+
+
+def test_an_unknown_language_is_refused(index):
+    with pytest.raises(ConfigError, match="got 'js', expected one of bash, c, cmake, cpp"):
+        index.search("hello", language="js")
 
 
 def test_symbols_and_definitions_are_found_by_name(index):

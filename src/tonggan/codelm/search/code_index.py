@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tonggan.codelm.languages import LANGUAGES
 from tonggan.codelm.search.ranking import RERANKED, expanded, fused, reranked
 from tonggan.codelm.search.reasons import Reason, reasons_for
 from tonggan.codelm.search.refreshing import Refreshed, Refreshing
@@ -19,7 +20,7 @@ from tonggan.codelm.search.unit_rows import name_in, text_to_embed, unit_of
 from tonggan.codelm.units import Unit, UnitKind
 from tonggan.codelm.words import code_words, question_words, symbol_of, symbols_in, written_as
 from tonggan.data.places import cache_folder
-from tonggan.errors import DataError
+from tonggan.errors import ConfigError, DataError
 from tonggan.models.text_embedder import TextEmbedder
 from tonggan.progress import Progress
 from tonggan.retrieval.row import Row, Where
@@ -129,6 +130,7 @@ class CodeIndex:
                 word. Without an embedder it is by words and symbols in any case.
 
         Raises:
+            ConfigError: there is no such language.
             DataError: the query is empty.
         """
         scores = self.ranked(query, where=_where(language, kinds), ranking=ranking)
@@ -262,6 +264,13 @@ def _units(rows: Iterable[Row]) -> Iterable[tuple[Row, Unit]]:
 
 def _where(language: str | None, kinds: Collection[UnitKind] | None) -> Where:
     where: dict[str, str | list[str]] = {}
+    if language is not None and language not in LANGUAGES:
+        raise ConfigError(
+            "language of a search",
+            got=f"'{language}'",
+            expected=f"one of {', '.join(sorted(LANGUAGES))}",
+            remedy="Choose one of these",
+        )
     if language is not None:
         where["language"] = language
     if kinds is not None:
