@@ -17,3 +17,14 @@ def test_jedi_knows_what_functions_return_and_what_is_late_comes_later(tmp_path)
     assert hurried.ending_at(syntax, end, path=path) is None
     hurried._worker.shutdown(wait=True)
     assert "read" in hurried.ending_at(syntax, end, path=path)
+
+
+def test_code_that_jedi_fails_on_has_no_known_attributes(tmp_path, monkeypatch):
+    attributes = JediAttributes(seconds=60)
+
+    def fail(*_arguments, **_options):
+        raise IndexError("inside jedi")
+
+    monkeypatch.setattr(attributes, "_script", fail)
+    syntax = Syntax.of(CODE, "python")
+    assert attributes.ending_at(syntax, len(syntax.content) - 1, path=tmp_path / "a.py") is None

@@ -49,14 +49,12 @@ class JediAttributes:
                     self._known.popitem(last=False)
             future = self._known[key]
         try:
-            return future.result(timeout=self._seconds) or None
+            error = future.exception(timeout=self._seconds)
         except LateError:
             return None
+        return None if error is not None else future.result() or None  # jedi fails on some code, in many ways
 
     def _ask(self, code: str, path: Path) -> frozenset[str]:
         line = code.count("\n") + 1
         column = len(code) - 1 - code.rfind("\n")
-        try:
-            return frozenset(found.name for found in self._script(code, path=path).complete(line, column))
-        except (RecursionError, ValueError, AttributeError, KeyError):  # jedi gives up on some code
-            return frozenset()
+        return frozenset(found.name for found in self._script(code, path=path).complete(line, column))
