@@ -9,7 +9,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -212,9 +212,9 @@ def _workspace(corpus: Corpus, numbers: Sequence[int], *, progress: Progress) ->
             if path.is_relative_to(root):  # a corpus may come from elsewhere
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(corpus.text(number), encoding="utf-8")
-        index = CodeIndex.open(root, folder=Path(folder) / "index")
-        index.refresh(progress=progress)
-        yield Workspace(root, index=index)
+        with closing(CodeIndex.open(root, folder=Path(folder) / "index")) as index:
+            index.refresh(progress=progress)
+            yield Workspace(root, index=index)
 
 
 def _names(corpus: Corpus) -> list[str]:
