@@ -30,6 +30,8 @@ def test_overrides_are_typed_and_leave_the_original_alone():
         "name": "x=y",
     }
     assert data == {"training": {"epochs": 1}}
+    with pytest.raises(ConfigError, match="no key before '='"):
+        apply_overrides({}, ["=3"])
     with pytest.raises(ConfigError, match="no '='"):
         apply_overrides(data, ["training.epochs"])
     with pytest.raises(ConfigError, match="a group of fields"):

@@ -136,7 +136,10 @@ def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
         path, sign, text = override.partition("=")
         if not sign or not path.strip():
             raise ConfigError(
-                f"--set {override}", got="no '='", expected="key=value", remedy="Write e.g. --set training.epochs=5"
+                f"--set {override}",
+                got="no key before '='" if sign else "no '='",
+                expected="key=value",
+                remedy="Write e.g. --set training.epochs=5",
             )
         *parents, last = path.strip().split(".")
         place = result

@@ -33,4 +33,6 @@ def test_what_cannot_be_exported(model, run, tmp_path):
     assert_named(tonggan("export", run, "--gguf", tmp_path / "out.gguf"), "a run of the task 'binary'")
     (tmp_path / "file").write_text("")
     assert_named(tonggan("export", model, "--gguf", tmp_path / "file" / "out.gguf"), "Free space")
+    assert_named(tonggan("export", model, "--gguf", model, "--kind", "q8_0"), "a file that is read here", code=2)
+    assert_named(tonggan("export", run, "--gguf", run / "weights.safetensors"), "a file that is read here", code=2)
     assert tonggan("export", model, "--gguf", tmp_path / "out.gguf", "--kind", "q3").code == 2

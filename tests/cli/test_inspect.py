@@ -27,6 +27,9 @@ def test_doctor_refuses(table, tmp_path):
     assert_named(tonggan("doctor", table, "--target", "nosuch"), "no column 'nosuch'")
     (tmp_path / "file").write_text("in the way")
     assert_named(tonggan("doctor", table, "--quarantine", tmp_path / "file" / "q.csv"), "a place that can be written")
+    before = table.read_bytes()
+    assert_named(tonggan("doctor", table, "--quarantine", table), "a file that is read here", code=2)
+    assert table.read_bytes() == before
     assert (tmp_path / "file").read_text() == "in the way"
 
 

@@ -56,6 +56,8 @@ def test_predict_refuses(run, folder, rows, tmp_path):
     (tmp_path / "file").write_text("in the way")
     whole = write_csv(folder / "whole.csv", rows, "image", "age")
     assert_named(tonggan("predict", run, whole, "--out", tmp_path / "file" / "a.csv"), "--out")
+    assert_named(tonggan("predict", run, whole, "--out", whole), "a file that is read here", code=2)
+    assert len(read_csv(whole)) == 64
     assert not out.exists()
 
 

@@ -56,7 +56,7 @@ def test_damaged_shards(tmp_path):
     path = write_shard(tmp_path / "a.tar", [(f"{row}.txt", b"text" * 300) for row in range(4)])
     whole = path.read_bytes()
     broken_header = whole[:2048] + b"\xff" * 100 + whole[2148:]
-    for content in (b"", b"no archive" * 200, whole[:3000], whole[:2100], broken_header):
+    for content in (b"", b"no archive" * 200, whole[:3000], whole[:2100], whole[:2048], whole[:8192], broken_header):
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"a\.tar: .*expected a whole tar archive"):
             open_table(path, cache=tmp_path / "cache")

@@ -53,9 +53,11 @@ def export(
     Of a run it is the decoder, with its adapters merged: encoders have no place in such a file.
     """
     from tonggan.cli.console import console_progress, print_json, print_line
+    from tonggan.cli.output_path import check_no_input
     from tonggan.errors import DataError
     from tonggan.language.gguf_export import export_gguf
 
+    check_no_input(gguf, [model, f"{model}/*"], option="--gguf")
     with console_progress():
         weights, tokenizer, name = _load(model)
         try:

@@ -62,8 +62,11 @@ def doctor(
     """Examine a table before training: kinds of columns, unusable files, duplicates, leaks, imbalance."""
     from tonggan.api import diagnose
     from tonggan.cli.console import console_progress, print_json
+    from tonggan.cli.output_path import check_no_input
     from tonggan.cli.show import show_diagnosis
 
+    if quarantine is not None:
+        check_no_input(quarantine, [source for source in (data, valid, test) if source], option="--quarantine")
     with console_progress() as progress:
         diagnosis = diagnose(data, target=target or (), valid=valid, test=test, progress=progress)
     if quarantine is not None:

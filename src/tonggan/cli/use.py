@@ -63,9 +63,11 @@ def predict(
     """Predict each row of a table; the file gets a row for each: the prediction and, for classes, probabilities."""
     from tonggan.api import load
     from tonggan.cli.console import console_progress, print_json, print_line
+    from tonggan.cli.output_path import check_no_input
     from tonggan.runs.writing import check_suffix, write_predictions
 
     check_suffix(out)
+    check_no_input(out, [data], option="--out")
     with console_progress() as progress:
         predictions = load(run).predict_table(data, progress=progress)
     write_predictions(out, predictions)

@@ -79,10 +79,12 @@ def _members(path: Path, *, with_media: bool) -> Iterator[tuple[tarfile.TarInfo,
                 file = archive.extractfile(member)
                 wanted = file is not None and (with_media or extension in _TEXT_EXTENSIONS or extension == "json")
                 yield member, file.read() if file is not None and wanted else b""
-            # The module takes a damaged header behind the first one for the end; the true end is a block of zeros.
+            # The module takes for the end also a damaged header behind the first one, and a cut before a header; the
+            # true end is a block of zeros.
             raw.seek(archive.offset)
-            if raw.read(tarfile.BLOCKSIZE).strip(b"\0"):
-                raise tarfile.ReadError("a damaged header")
+            end = raw.read(tarfile.BLOCKSIZE)
+            if end.strip(b"\0") or len(end) < tarfile.BLOCKSIZE:
+                raise tarfile.ReadError("a damaged header" if end else "an archive that is cut off: its end is missing")
     except (tarfile.TarError, EOFError) as error:
         raise DataError(
             f"shard {path}", got=str(error), expected="a whole tar archive", remedy="Fetch or write the shard again"

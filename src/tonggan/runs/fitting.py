@@ -91,8 +91,8 @@ def run_recipe(
             quarantine=out / "quarantine.csv",
         )
         _tell(prepared, progress)
-        remember(out, _identity(prepared, start))
         model = _new_model(prepared, start, progress=progress)
+        remember(out, _identity(prepared, start), overwrite=overwrite)
         start.keep(kept)
         budget.reserve(_time_for_closing(model, prepared, budget=budget, progress=progress))
         training = _train(model, prepared, folder=out / CHECKPOINTS, budget=budget, progress=progress)

@@ -21,7 +21,7 @@ _DIFFERENCES = 4  # lines of recipes that are told
 
 @contextmanager
 def claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
-    """``out`` for this run alone; a finished run in it is only replaced with ``overwrite``.
+    """``out`` for this run alone; a finished run in it is an error without ``overwrite``, and stays until ``remember``.
 
     Raises:
         BundleError: the folder is in use, holds a finished run, or cannot be read or written.
@@ -46,9 +46,7 @@ def claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
             remedy="Choose another folder with --out",
         ) from error
     try:
-        if overwrite:
-            _clear(out)
-        elif (out / INDEX).exists():
+        if not overwrite and (out / INDEX).exists():
             raise BundleError(
                 f"run folder {out}",
                 got="a finished run",
@@ -70,20 +68,27 @@ def claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
 
 
 def _clear(out: Path) -> None:
-    """Remove what a run writes, and nothing else."""
+    """Remove what a run writes from its model on, and nothing else."""
     for name in (CHECKPOINTS, ALONE):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in (INDEX, RECIPE, "weights.safetensors", "inputs.json", "report.html", "quarantine.csv"):
+    for name in (INDEX, RECIPE, "weights.safetensors", "inputs.json", "report.html"):
         (out / name).unlink(missing_ok=True)
 
 
-def remember(out: Path, text: str) -> None:
+def remember(out: Path, text: str, *, overwrite: bool) -> None:
     """Write ``text``, the full recipe with what its data and its start are, before anything is learned.
+
+    Args:
+        out: the run's folder.
+        text: what to write.
+        overwrite: remove the run that is there; only now, so that a wrong name or a missing table costs nobody a model.
 
     Raises:
         ConfigError: what was left unfinished in ``out`` is the run of another text.
     """
     path = out / RECIPE
+    if overwrite:
+        _clear(out)
     former = path.read_text(encoding="utf-8") if path.exists() and (out / CHECKPOINTS).exists() else text
     if former != text:
         raise ConfigError(
