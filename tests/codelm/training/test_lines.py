@@ -33,6 +33,11 @@ def test_only_lines_of_code_are_drawn():
         assert line.text[: line.offset] + line.target + line.text[line.offset :] == TEXT
 
 
+def test_documents_hold_no_lines_of_code():
+    files = [("a.md", "markdown", "# Title\n\nA paragraph of prose.\n"), ("a.rst", "rst", "A paragraph of prose.\n")]
+    assert draw_lines(files, count=9, generator=np.random.default_rng(0)) == []
+
+
 def test_half_of_the_cursors_stand_inside_a_line():
     lines = draw_lines([("a.py", "python", TEXT)] * 60, count=200, generator=np.random.default_rng(0))
     at_start = [not line.text[: line.offset].split("\n")[-1].strip() for line in lines]

@@ -25,7 +25,7 @@ from tonggan.codelm.completion.modules import Modules
 from tonggan.codelm.completion.prompt import PromptWriter
 from tonggan.codelm.completion.syntax import Syntax
 from tonggan.codelm.languages import has_grammar
-from tonggan.codelm.training.lines import Line, completed, draw_lines, edit_similarity
+from tonggan.codelm.training.lines import Line, completed, draw_lines, edit_similarity, is_code
 from tonggan.codelm.workspace import Workspace
 from tonggan.errors import DataError
 from tonggan.language.infill import InfillTokens
@@ -183,10 +183,10 @@ class _Bench:
 
 def _draw(corpus: Corpus, held_out: Sequence[int], *, count: int, generator: np.random.Generator) -> list[Line]:
     names = _names(corpus)
+    numbers = [number for number in held_out if is_code(corpus.documents[number].language)]
     files = [
-        (names[number], corpus.documents[number].language, corpus.text(number).replace("\r\n", "\n"))
-        for number in generator.permutation(held_out)[: _FILES_PER_LINE * count].tolist()
-        if has_grammar(corpus.documents[number].language)
+        (names[number], corpus.documents[number].language, corpus.text(number))
+        for number in generator.permutation(numbers)[: _FILES_PER_LINE * count].astype(int).tolist()
     ]
     lines = draw_lines(files, count=count, generator=generator, per_file=max(4, math.ceil(count / max(1, len(files)))))
     if not lines:

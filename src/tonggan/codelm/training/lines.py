@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tonggan.codelm.languages import parse
+from tonggan.codelm.languages import has_grammar, parse
 from tonggan.tasks.edit_distance import edit_distance
 
 _LEAST_LETTERS = 4  # a line of brackets tells nothing
 _LONGEST = 200  # characters; longer lines are data
+_PROSE = frozenset({"markdown", "rst"})  # they have grammars, too
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Line:
     target: str
 
 
+def is_code(language: str | None) -> bool:
+    """Whether files of ``language`` hold lines to complete."""
+    return has_grammar(language) and language not in _PROSE
+
+
 def draw_lines(
     files: Sequence[tuple[str, str, str]], *, count: int, generator: np.random.Generator, per_file: int = 4
 ) -> list[Line]:
@@ -45,14 +51,14 @@ def draw_lines(
     the cursors stand at the first character of a line, after its indentation, the others inside it.
 
     Args:
-        files: name, language and text of each, with plain line feeds.
+        files: name, language and text of each, with plain line feeds; those that are no code are passed over.
         count: how many.
         generator: of the draws.
         per_file: so that long files are not all there is.
     """
     drawn: list[Line] = []
     for name, language, text in files:
-        places = _places(text, language)
+        places = _places(text, language) if is_code(language) else []
         for place in generator.permutation(len(places))[:per_file]:
             start, end = places[place]
             offset = start if generator.random() < 0.5 else int(generator.integers(start + 1, end))
