@@ -18,9 +18,9 @@ def test_an_unfinished_run_is_not_resumed_with_another_recipe_or_other_data(tmp_
     out = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         run_scene.fit(out, settings=["audit_alone=false"], progress=Stop())
-    with pytest.raises(ConfigError, match=r"it has 'learning_rate: .*', this one 'learning_rate: 0.5'"):
+    with pytest.raises(ConfigError, match=r"start: training\.learning_rate is [\d.]+, now 0\.5, expected"):
         run_scene.fit(out, settings=["audit_alone=false", "training.learning_rate=0.5"])
-    with pytest.raises(ConfigError, match=r"it has '# data: .*', this one '# data: "):
+    with pytest.raises(ConfigError, match=r"start: the content of data is \w{8}, now \w{8}, expected"):
         run_scene.fit(out, settings=["audit_alone=false"], data=run_scene.table(seed=1))
     replaced = run_scene.fit(out, settings=["audit_alone=false"], data=run_scene.table(seed=1), overwrite=True)
     assert replaced.results["rows"] == {"train": 144, "valid": 16}

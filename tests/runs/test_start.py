@@ -172,7 +172,7 @@ def test_a_run_is_not_resumed_after_the_other_was_replaced(origin, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "run", *settings, progress=Said(stop_at="subsets"))
     fit(other, "audit_alone=false", "seed=4", target="bright", overwrite=True)
-    with pytest.raises(ConfigError, match=r"or with another start.*--overwrite"):
+    with pytest.raises(ConfigError, match=r"start: the content of start\.photo is \w{8}, now \w{8}, .*--overwrite"):
         fit(tmp_path / "run", *settings)
     assert fit(tmp_path / "run", *settings, overwrite=True).results
 

@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tonggan.errors import DataError
+
 if TYPE_CHECKING:
     import tokenizers
 
@@ -55,9 +57,20 @@ class Tokenizer:
             text: any text.
             special: read names of control tokens such as ``<|im_start|>`` as these tokens. Never so for text that a
                 user wrote: it must not be able to end its own turn.
+
+        Raises:
+            DataError: the text holds half of a surrogate pair, as JSON can write and no encoding can.
         """
         library = self.library if special else self._plain
-        ids: list[int] = library.encode(text, add_special_tokens=False).ids
+        try:
+            ids: list[int] = library.encode(text, add_special_tokens=False).ids
+        except TypeError as error:
+            raise DataError(
+                "text",
+                got=f"half of a surrogate pair in {text[:80]!a}",
+                expected="text that UTF-8 can hold",
+                remedy="Send both halves, or the character itself",
+            ) from error
         return ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import ndiff
 from pathlib import Path
 
+import yaml
 from filelock import FileLock, Timeout
 
 from tonggan.errors import BundleError, ConfigError
@@ -16,7 +16,7 @@ from tonggan.runs.bundle import INDEX, RECIPE
 
 CHECKPOINTS = "checkpoints"
 ALONE = "alone"
-_DIFFERENCES = 4  # lines of recipes that are told
+_DIFFERENCES = 4  # fields of recipes that are told
 
 
 @contextmanager
@@ -102,7 +102,24 @@ def remember(out: Path, text: str, *, overwrite: bool) -> None:
 
 
 def _differences(former: str, now: str) -> str:
-    """The first lines that only one of two recipes has."""
-    lines = [line for line in ndiff(former.splitlines(), now.splitlines()) if line[0] in "-+"]
-    told = [f"{'it has' if line[0] == '-' else 'this one'} '{line[2:].strip()}'" for line in lines[:_DIFFERENCES]]
-    return ", ".join(told) + (f", and {len(lines) - len(told)} more" if len(lines) > len(told) else "")
+    """The first fields that differ between two recipes, by path, and what they are in both."""
+    there, here = _fields(former), _fields(now)
+    differing = [key for key in {**there, **here} if there.get(key) != here.get(key)]
+    told = [f"{key} is {there.get(key, 'not there')}, now {here.get(key, 'left out')}" for key in differing]
+    more = len(told) - _DIFFERENCES
+    return "; ".join(told[:_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _fields(text: str) -> dict[str, str]:
+    """By path, what a recipe sets, and the fingerprints in the comments before it."""
+    comments = (line[2:].partition(": ") for line in text.splitlines() if line.startswith("# "))
+    fields = {f"the content of {name}": fingerprint[:8] for name, _, fingerprint in comments}
+    groups = [("", yaml.safe_load(text))]
+    while groups:
+        path, group = groups.pop(0)
+        for key, value in group.items():
+            if isinstance(value, dict):
+                groups.append((f"{path}{key}.", value))
+            else:
+                fields[f"{path}{key}"] = repr(value)
+    return fields
