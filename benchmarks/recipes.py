@@ -26,7 +26,10 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "src" / "tonggan" / "recipes" / "results.json"
 MARKS = ("<!-- results:begin -->", "<!-- results:end -->")
 # Encoders that begin with those of another recipe's run in the same folder, which is run first.
-STARTS = {"assistant": {"picture": "easy_vqa_free_scratch:image", "recording": "connected_digits_ctc:audio"}}
+STARTS = {
+    "assistant": {"picture": "easy_vqa_free_scratch:image", "recording": "connected_digits_ctc:audio"},
+    "easy_vqa_free": {"image": "easy_vqa_free_scratch:image"},
+}
 HEADINGS = {
     "README.md": "| recipe | what it learns | test score | 95 % interval | best single input | training | whole run |",
     "README.zh-CN.md": "| 配方 | 学习什么 | 测试得分 | 95 % 区间 | 最好的单一输入 | 训练用时 | 全程用时 |",

@@ -69,7 +69,6 @@ class LanguageHeadConfig(Config):
 
         Raises:
             ConfigError: the base is of another width than ``dim``.
-            MissingExtraError: adapters are wanted and peft is not installed.
         """
         if self.base is None:
             assert text.start is not None, "a decoder from scratch wants a token that opens a text"

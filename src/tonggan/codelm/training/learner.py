@@ -53,7 +53,7 @@ class Learner(nn.Module):
             model.requires_grad_(False)
             if infill is not None:
                 self.sentinels = SentinelRows(model, infill, generator=generator)
-            with torch.random.fork_rng(devices=()):  # peft draws from the global generator
+            with torch.random.fork_rng(devices=()):  # new weights are drawn from the global generator
                 torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
                 add_adapters(model, rank=rank)
 
