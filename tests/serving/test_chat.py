@@ -17,6 +17,7 @@ from tonggan.language.settings import GenerationConfig
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.services import Service, TextService
 
+JSON = {"content-type": "application/json"}
 HELLO = [{"role": "user", "content": "the cat sat"}]
 
 
@@ -251,6 +252,16 @@ def test_many_clients_at_once_get_what_one_gets(server):
         thread.join()
     assert set(texts.values()) == {alone}
     assert len(texts) == 12
+
+
+@pytest.mark.parametrize(
+    "half", [{"model": "\ud83d"}, {"regex": "\ud83d"}, {"messages": [{"role": "\ud83d", "content": "a"}]}]
+)
+def test_half_of_a_surrogate_pair_is_refused(server, half):
+    body = {"model": "tiny", "messages": HELLO, **half}
+    answer = httpx.post(f"{server.url}/v1/chat/completions", content=json.dumps(body), headers=JSON)
+    assert answer.status_code == 400
+    assert "half of a surrogate pair" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("stream", [False, True])

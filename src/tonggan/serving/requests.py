@@ -31,6 +31,7 @@ class _Request(BaseModel):
     def _without_the_harmless(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
+        _check_characters(data)
         kept = {}
         for name, value in data.items():
             if name in cls.neutral:
@@ -39,6 +40,23 @@ class _Request(BaseModel):
             elif value is not None and name not in _IGNORED:
                 kept[name] = value
         return kept
+
+
+def _check_characters(data: Any) -> None:
+    """JSON can write half of a surrogate pair; nothing behind this can hold it, the answer included."""
+    rest = [data]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                text = "half of a surrogate pair is no character; send both halves"
+                raise PydanticCustomError("surrogate", text) from error
+        elif isinstance(value, Mapping):
+            rest += [*value, *value.values()]
+        elif isinstance(value, list):
+            rest += value
 
 
 class StreamOptions(_Request):
