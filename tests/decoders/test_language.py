@@ -57,6 +57,17 @@ def test_padding_and_what_is_hidden_change_nothing():
         assert torch.equal(head(single)[0, 2:], head(fused)[row, 2:])
 
 
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_texts_do_not_depend_on_how_many_prefixes_are_read_together(num_beams, monkeypatch):
+    head, fused = build(num_beams=num_beams), prefix()
+    fused = fused.take(torch.tensor([1, 0, 2, 1, 0]))
+    expected = head(fused)
+    monkeypatch.setattr("tonggan.decoders.language._TOKENS_AT_ONCE", {"cpu": 10})
+    assert torch.equal(head(fused)[:, 2:], expected[:, 2:])
+    assert torch.equal(expected[0, 2:], expected[3, 2:])
+    assert not torch.equal(expected[0, 2:], expected[1, 2:])
+
+
 def test_it_writes_what_its_losses_find_likeliest():
     head, fused = build(), prefix()
     outputs = head(fused)

@@ -27,9 +27,11 @@ from tonggan.language.low_rank import add_adapters, merge_adapters
 from tonggan.language.pretrained import load_pretrained
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.language.torch_engine import TorchEngine
+from tonggan.layers.batches import rows_of_like_length
 from tonggan.layers.precision import multiplies_in_bf16
 from tonggan.tokens import Tokens
 
+_TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 65_536}  # of prefixes that are read together; more are no faster
 _ROOM = 4_096  # tokens of prefix and text together that a decoder from scratch can tell apart
 
 
@@ -201,10 +203,20 @@ class LanguageHead(nn.Module):
             return self.text.outputs(self._write(fused))
 
     def _write(self, fused: Tokens) -> Tensor:
+        """int64 ``[B, T]``, -1 behind the end of a text."""
+        context, device = self.context(fused), fused.values.device
+        output = torch.full((len(fused), self.text.max_tokens), -1, device=device)
+        lengths = context.mask.sum(dim=1).tolist()
+        for rows in rows_of_like_length(lengths, max_tokens=_TOKENS_AT_ONCE[device.type]):
+            values, mask = context.values[rows, : lengths[rows[0]]], context.mask[rows, : lengths[rows[0]]]
+            written = self._continue(values, mask)
+            output[rows, : written.shape[1]] = written
+        return output
+
+    def _continue(self, values: Tensor, mask: Tensor) -> Tensor:
         """int64 ``[B, L]``, L at most T."""
-        context = self.context(fused)
         ends, max_tokens = self.text.ends, self.text.max_tokens
-        engine, values, mask = TorchEngine(self.model), context.values, context.mask
+        engine = TorchEngine(self.model)
         if self.config.num_beams > 1:
             beams, penalty = self.config.num_beams, self.config.length_penalty
             return beam_search(

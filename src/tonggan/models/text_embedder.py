@@ -24,6 +24,7 @@ from torch import Tensor
 from tonggan.encoders.bert import Bert, BertConfig
 from tonggan.errors import ConfigError, DataError, MissingExtraError
 from tonggan.files import whole_file
+from tonggan.layers.batches import rows_of_like_length
 from tonggan.layers.cores import map_on_cores
 from tonggan.layers.precision import multiplies_in_bf16
 from tonggan.progress import Progress
@@ -147,7 +148,7 @@ class TextEmbedder:
             found: NDArray[np.float32] = F.normalize(of(self._hidden([ids[row] for row in rows])), dim=-1).cpu().numpy()
             return found
 
-        batches = list(_alike(ids))
+        batches = list(rows_of_like_length([len(row) for row in ids], max_tokens=_TOKENS_AT_ONCE))
         _ = self._read  # made here, once, before several threads ask for it
         # CTranslate2 has threads of its own.
         has_cores = self.encoder.device.type == "cpu" and self.precision != "int8"
@@ -193,15 +194,6 @@ class TextEmbedder:
             file.write_text(self.tokenizer.to_str(), encoding="utf-8")
         with whole_file(folder / "model.safetensors") as file:
             save_file({name: weight.cpu() for name, weight in self.encoder.state_dict().items()}, file)
-
-
-def _alike(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Rows of like length, longest first, as many as a batch may hold with their padding."""
-    order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
-    while order:
-        size = max(1, _TOKENS_AT_ONCE // len(ids[order[0]]))
-        yield order[:size]
-        order = order[size:]
 
 
 def pad_ids(rows: Sequence[Sequence[int]]) -> Arrays:
