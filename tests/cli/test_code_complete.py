@@ -37,11 +37,14 @@ def test_silence_is_told(tmp_path):
         ("a.py:9:1", "5 lines"),
         ("a.py:5:11", "line 5 with 9 characters"),
         ("b.py:1:1", "no such file"),
+        ("loop.py:1:1", "unreadable"),
+        ("a.py:" + "9" * 5000 + ":1", "no line and column"),
         ("long.py:1:1", "too large"),
     ],
 )
 def test_wrong_places_are_named(place, named, tmp_path):
     (tmp_path / "a.py").write_text(TEXT)
+    (tmp_path / "loop.py").symlink_to("loop.py")
     (tmp_path / "long.py").write_bytes(b"x = 1\n" * 9_000_000)
     result = tonggan("code", "complete", str(tmp_path / place), "--no-index")
-    assert_named(result, named, code=1 if named in ("no such file", "too large") else 2)
+    assert_named(result, named, code=1 if named in ("no such file", "unreadable", "too large") else 2)

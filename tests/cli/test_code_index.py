@@ -26,8 +26,27 @@ def test_a_repository_is_indexed_searched_and_compared(repository):
     assert "Nothing found." in tonggan("code", "search", "zebra", "--root", repository).out
 
 
+def test_what_a_repository_holds_does_not_steer_the_terminal(repository):
+    (repository / "a\nb\x1b[31m.py").write_text("def evil_name():\n    x = 'evil \x1b]0;title\x07'\n")
+    tonggan("code", "index", repository, "--embedder", "none")
+    shown = tonggan("code", "search", "evil", "--root", repository).out
+    assert "a␊b␛[31m.py:1  function evil_name" in shown
+    assert "\x1b" not in shown
+
+
+def test_an_embedder_that_is_gone_is_named(repository, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("index")
+    (folder / "embedder.txt").write_text("/gone/embedder")
+    search = ("code", "search", "date", "--root", repository, "--index", folder)
+    assert_named(tonggan(*search), "'/gone/embedder', which the index was made with", "--embedder minilm")
+    tonggan("code", "index", repository, "--embedder", "none", "--index", folder)
+    (folder / "embedder.txt").write_bytes(b"\xff\x00")
+    assert "parse_date" in tonggan(*search).out
+
+
 def test_wrong_use_is_told(repository):
     assert_named(tonggan("code", "search", "x", "--root", repository, "--kind", "klass"), "'klass'", "commit", code=2)
     assert_named(tonggan("code", "similar", "dates.py", "--root", repository), "FILE:LINE", code=2)
+    assert_named(tonggan("code", "similar", f"dates.py:{'9' * 5000}", "--root", repository), "FILE:LINE", code=2)
     assert_named(tonggan("code", "index", repository / "nowhere"), "no such folder")
     assert_named(tonggan("code", "index", repository, "--embedder", "nowhere"), "'nowhere'", code=2)

@@ -1,10 +1,11 @@
+import errno
 import subprocess
 import sys
 import time
 
 import pytest
 
-from command_line import tonggan
+from command_line import assert_named, tonggan
 
 COMMANDS = [
     ["fit"], ["run"], ["evaluate"], ["predict"], ["doctor"], ["info"], ["recipes"],
@@ -54,6 +55,15 @@ def test_help_is_quick():
         return time.monotonic() - start
 
     assert min(seconds() for _ in range(5)) < 0.8
+
+
+def test_a_full_disk_is_named(monkeypatch, tmp_path):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tonggan.codelm.corpus.build_corpus", lambda *_, **__: fail())
+    result = tonggan("code", "corpus", tmp_path, "--out", tmp_path / "corpus")
+    assert_named(result, "No space left on device", "Make room")
 
 
 def test_debug_shows_where(tmp_path):

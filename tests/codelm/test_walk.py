@@ -168,3 +168,15 @@ def test_git_elsewhere_in_the_environment_does_not_matter(tmp_path, monkeypatch)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert run_git(root, "status") is None
     assert names_in(root) == ["a.py"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read all folders")
+def test_folders_that_may_not_be_read_are_passed_over(tmp_path):
+    write(tmp_path, "a.py", "closed/b.py", "d.py")
+    (tmp_path / "closed").chmod(0)
+    try:
+        assert [path.name for path in walk(tmp_path)] == ["a.py", "d.py"]
+        git(tmp_path, "init", "-q")
+        assert [path.name for path in walk(tmp_path)] == ["a.py", "d.py"]
+    finally:
+        (tmp_path / "closed").chmod(0o700)

@@ -1,3 +1,4 @@
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -69,6 +70,18 @@ def test_damaged_indexes_are_made_anew(tmp_path, monkeypatch, damage: Callable[[
             assert list(store.search_words(f"word{number}")) == [f"row{number}"]
             assert next(iter(store.search_vectors(vector_of(number)))) == f"row{number}"
         assert len(list(tmp_path.glob("words-*"))) == len(list(tmp_path.glob("vectors-*.faiss"))) == 1
+
+
+def test_damage_that_sizes_and_times_do_not_show_is_mended_by_the_search_that_meets_it(tmp_path):
+    with open_store(tmp_path) as store:
+        fill(store, [make_row(number) for number in range(5)])
+    for path in tmp_path.glob("words-*/*.idx"):
+        status = path.stat()
+        path.write_bytes(bytes(status.st_size))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with open_store(tmp_path) as store:
+        assert list(store.search_words("word3")) == ["row3"]
+        assert [path.name for path in tmp_path.glob("words-*")] == ["words-2"]
 
 
 def test_files_that_a_killed_writer_left_do_not_stop_the_next(tmp_path):

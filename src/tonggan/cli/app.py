@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -10,6 +11,7 @@ import typer
 
 from tonggan.cli import chat, code, data, export, inspect, serve, train, use
 
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 _INTERRUPTED = 130  # the exit code that typer gives to a Ctrl-C that no command answers
 
 app = typer.Typer(
@@ -80,6 +82,10 @@ def _explain(error: Exception) -> NoReturn:
         _fail("\n".join(lines), code=2 if isinstance(error, ConfigError) else 1)
     if isinstance(error, MemoryError) or "out of memory" in str(error) or "DefaultCPUAllocator" in str(error):
         _fail("Out of memory\n  remedy:   Use a smaller --set training.batch_size=… or smaller pictures")
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        lines = [str(error.filename or "A file"), f"  got:      {error.strerror}"]
+        lines.append("  expected: space on the disk, and the right to read and write there")
+        _fail("\n".join([*lines, "  remedy:   Make room or check the rights, then repeat the command"]))
     remedy = "Repeat the command with --debug to see where; if it is a fault of Tonggan, please report it"
     _fail(f"{type(error).__name__}: {error}\n  remedy:   {remedy}")
 

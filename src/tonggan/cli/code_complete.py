@@ -72,7 +72,7 @@ def complete(
 def _read_place(text: str) -> tuple[Path, int, int]:
     from tonggan.errors import ConfigError
 
-    found = re.fullmatch(r"(.+):(\d+):(\d+)", text)
+    found = re.fullmatch(r"(.+):([0-9]{1,9}):([0-9]{1,9})", text)
     if found is None or not int(found[2]) or not int(found[3]):
         raise ConfigError(
             f"place {text}",
@@ -90,7 +90,7 @@ def _document(path: Path, line: int, column: int, workspace: Workspace) -> tuple
 
     source = read_source(path, root=workspace.root if path.is_relative_to(workspace.root) else path.parent)
     if isinstance(source, Skipped):
-        reason = source.reason if path.exists() else "no such file"
+        reason = "no such file" if source.reason == "vanished" else source.reason
         raise DataError(
             f"file {path}",
             got=" ".join(filter(None, (reason, source.detail))),

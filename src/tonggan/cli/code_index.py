@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -79,7 +80,7 @@ def index(
         opened = open_index(path, folder=folder, embedder=embedder)
         done = opened.refresh(progress=progress)
         for name, reason in sorted(done.skipped.items()):
-            progress.say(f"Skipped {name}: {reason}")
+            progress.say(f"Skipped {_visible(name)}: {reason}")
     counts = opened.count()
     if json:
         print_json({**vars(done), "units": counts, "root": str(opened.root)})
@@ -129,7 +130,7 @@ def similar(
     from tonggan.errors import ConfigError
 
     name, _, line = place.rpartition(":")
-    if not name or not line.isdigit():
+    if not name or not re.fullmatch("[0-9]{1,9}", line):
         raise ConfigError("place", got=f"'{place}'", expected="FILE:LINE", remedy="Name a file and a line of it")
     opened = _open(root, folder, refresh=refresh)
     path = Path(name).resolve()
@@ -173,11 +174,12 @@ def _show(hits: list[Hit], *, json: bool) -> None:
     for hit in hits:
         unit = hit.unit
         place = f"{unit.path}:{unit.start_line}" if unit.path else unit.qualified_name[:12]
-        print_line(f"{place}  {unit.kind} {unit.qualified_name if unit.path else unit.name}  ({hit.score:.2f})")
+        name = unit.qualified_name if unit.path else unit.name
+        print_line(_visible(f"{place}  {unit.kind} {name}  ({hit.score:.2f})"))
         for reason in hit.reasons:
-            print_line(f"    {reason}")
+            print_line(_visible(f"    {reason}"))
             if reason.text:
-                print_line(f"    | {_highlighted(reason.text.rstrip(), reason.marks).strip()}")
+                print_line(f"    | {_highlighted(_visible(reason.text), reason.marks).strip()}")
     if not hits:
         print_line("Nothing found.")
 
@@ -187,6 +189,12 @@ def as_json(hit: Hit) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {**asdict(hit.unit), "score": round(hit.score, 4), "reasons": [asdict(reason) for reason in hit.reasons]}
+
+
+def _visible(text: str) -> str:
+    """Control characters as pictures of them, one for one: what a repository holds must not steer the terminal."""
+    pictures = {code: 0x2400 + code for code in range(32) if chr(code) != "\t"}
+    return text.translate(pictures | dict.fromkeys(range(0x7F, 0xA0), 0xFFFD))
 
 
 def _highlighted(text: str, marks: tuple[tuple[int, int], ...]) -> str:

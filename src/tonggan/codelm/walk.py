@@ -6,8 +6,10 @@ It opens none of them, follows no symbolic link, and does not judge what is gene
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,17 +52,18 @@ def walk(root: Path) -> Iterator[Path]:
 
 def _walk_folder(folder: Path, top: Path, ignored: tuple[tuple[Path, GitIgnoreSpec], ...]) -> Iterator[Path]:
     """The files below ``folder``, given the ``.gitignore`` files from ``top`` down to it."""
-    if folder == top or (folder / ".git").exists():
+    if folder == top or _has_git(folder):
         listed = _git_files(folder)
         if listed is not None:
             yield from _walk_listed(folder, listed)
             return
-    if (folder / ".gitignore").is_file():
-        ignored = (*ignored, (folder, _read_ignored(folder / ".gitignore")))
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
         return
+    with suppress(OSError):  # as git, which reads on without it
+        if (folder / ".gitignore").is_file():
+            ignored = (*ignored, (folder, _read_ignored(folder / ".gitignore")))
     for entry in entries:
         path = folder / entry.name
         is_folder = entry.is_dir(follow_symlinks=False)
@@ -83,12 +86,21 @@ def _walk_listed(folder: Path, listed: list[tuple[str, bool]]) -> Iterator[Path]
         ):
             continue
         path = folder / name
-        if path.is_symlink():
+        try:
+            mode = path.lstat().st_mode
+        except OSError:  # It vanished, or is in a folder that may not be read.
             continue
-        if path.is_file():
+        if stat.S_ISREG(mode):
             yield path
-        elif (path / ".git").exists():  # a submodule, or a repository of its own
+        elif stat.S_ISDIR(mode) and _has_git(path):  # a submodule, or a repository of its own
             yield from _walk_folder(path, path, ())
+
+
+def _has_git(folder: Path) -> bool:
+    try:
+        return (folder / ".git").exists()
+    except OSError:
+        return False
 
 
 def _git_files(folder: Path) -> list[tuple[str, bool]] | None:

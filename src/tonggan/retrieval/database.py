@@ -78,7 +78,7 @@ def explained(folder: Path) -> Iterator[None]:
     """Turns what SQLite and the file system raise into a CacheError."""
     try:
         yield
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, json.JSONDecodeError) as error:
         raise CacheError(
             f"store {folder}",
             got=str(error),

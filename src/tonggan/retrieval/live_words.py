@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from tonggan.errors import CacheError
-from tonggan.retrieval.database import file_state, next_name, read_meta, transaction, write_meta
+from tonggan.retrieval.database import file_state, next_name, read_meta, transaction, write_meta, writer_lock
 from tonggan.retrieval.row import Value
 from tonggan.retrieval.settings import StoreSettings
 from tonggan.retrieval.word_index import WordDocument, WordIndex
@@ -30,7 +30,7 @@ def open_words(connection: sqlite3.Connection, settings: StoreSettings) -> WordI
     """The index for searches; None where none has been made yet.
 
     Raises:
-        CacheError: it was made for another version, or cannot be opened.
+        CacheError: it was made for another version, or is damaged and cannot be made anew.
     """
     state = read_meta(connection, "words")
     if state is None:
@@ -47,6 +47,18 @@ def open_words(connection: sqlite3.Connection, settings: StoreSettings) -> WordI
     except OSError as error:
         if read_meta(connection, "words")["name"] != state["name"]:
             return open_words(connection, settings)  # Another process has just made it anew.
+        return _made_anew(connection, settings, error)
+
+
+def _made_anew(connection: sqlite3.Connection, settings: StoreSettings, error: OSError) -> WordIndex:
+    """The index, once more; what ``error`` tells of it could not be seen from outside."""
+    with writer_lock(settings.folder):
+        with transaction(connection):
+            connection.execute("DELETE FROM meta WHERE name = 'words'")
+        update_words(connection, settings)
+    try:
+        return WordIndex(settings.folder / read_meta(connection, "words")["name"], parts=settings.parts)
+    except OSError:
         raise _unusable(settings, error) from error
 
 

@@ -47,6 +47,23 @@ def test_acceptance_and_survival_at_each_look():
     assert first != second
 
 
+def test_a_full_disk_costs_the_history_and_no_suggestion(tmp_path):
+    desk = Desk(tmp_path / "history.sqlite")
+    desk.offer(0.4)
+    said = []
+    desk.history._progress.say = said.append
+    desk.history._execute("PRAGMA max_page_count = 1")
+    for _ in range(300):
+        number = desk.offer(0.9)
+    desk.history.accept(number, path=PATH, text="x")
+    assert desk.history.outcomes()[0] == Outcome(0.9, True, {})
+    (line,) = said
+    assert "no longer kept in" in line
+    assert "full" in line
+    desk.history.close()
+    assert History(tmp_path / "history.sqlite", text_of={}.get).outcomes()[-1].confidence == 0.4
+
+
 def test_what_nobody_has_read_or_was_asked_for_tells_nothing():
     desk = Desk()
     desk.offer(0.1, seen=0.1)

@@ -132,6 +132,9 @@ def test_a_buffer_that_is_no_file(editor):
     )
     params = types.HoverParams(types.TextDocumentIdentifier(uri), types.Position(0, 0))
     assert editor.wait(editor.client.text_document_hover_async(params)) is None
+    for no_file in ("file:///a%00b.py", "file:///" + "n" * 300 + ".py"):
+        params = types.HoverParams(types.TextDocumentIdentifier(no_file), types.Position(0, 0))
+        assert editor.wait(editor.client.text_document_hover_async(params)) is None
 
 
 def test_an_editor_without_inline_completion_gets_ordinary_items(repository, tmp_path):
@@ -166,3 +169,10 @@ def test_search_and_symbols_know_what_is_not_saved(repository, tmp_path, monkeyp
         assert [symbol.name for symbol in symbols] == ["parse_moment"]
         with pytest.raises(JsonRpcException, match="must be a text that is not empty"):
             editor.request("tonggan/search", {"query": " "})
+        for wrong in ({"limit": "x"}, {"kinds": 5}, {"kinds": [{}]}, {"language": 5}):
+            with pytest.raises(JsonRpcException, match=f"'{next(iter(wrong))}' must be"):
+                editor.request("tonggan/search", {"query": "parse", **wrong})
+        editor.open("generated.py", "def generated():\n    pass\n" * 100_000)
+        names = [hit["name"] for hit in editor.request("tonggan/search", {"query": "parse generated"})]
+        assert "parse_moment" in names
+        assert "generated" not in names  # too long, as it would be on disk

@@ -95,6 +95,12 @@ def test_an_unknown_language_is_refused(index):
         index.search("hello", language="js")
 
 
+def test_a_query_without_end_is_answered_soon(index):
+    started = time.process_time()
+    assert index.search("parse the date " * 200_000)[0].unit.name == "parse_date"
+    assert time.process_time() - started < 5
+
+
 def test_symbols_and_definitions_are_found_by_name(index):
     assert [unit.name for unit in index.symbols("greetperson")] == ["greetPerson"]
     assert [unit.name for unit in index.symbols("hol")] == ["is_holiday"]

@@ -54,3 +54,12 @@ def test_another_base_is_refused(registry, tmp_path):
     registry.save(manifest("third", base=str(base)), {"weight": torch.ones(2)})
     with pytest.raises(BundleError, match="expected the weights it was trained on, ab…"):
         registry.load("third")
+
+
+@pytest.mark.parametrize("content", ["[5]", '{"first": 1}', "7"])
+def test_a_damaged_list_of_promotions_is_named(content, tmp_path):
+    registry = AdapterRegistry(tmp_path)
+    registry.folder.mkdir()
+    (registry.folder / "promoted.json").write_text(content)
+    with pytest.raises(BundleError, match=r"promoted.json: got .*, expected a list of names of adapters"):
+        _ = registry.promoted

@@ -13,7 +13,7 @@ from tonggan.codelm.training.adapters import AdapterRegistry, open_code_model
 from tonggan.codelm.training.config import CodeTrainingConfig
 from tonggan.codelm.training.evaluate import Scores, Verdict
 from tonggan.codelm.training.train import train_code_model
-from tonggan.errors import ConfigError, InterruptedRunError
+from tonggan.errors import ConfigError, InterruptedRunError, TrainingError
 from tonggan.language.infill import InfillTokens
 from tonggan.language.prompt import Prompt
 
@@ -114,6 +114,13 @@ def test_memory_that_is_too_little_is_refused_before_anything_is_trained(base, c
         ConfigError, match=r"memory of the training: got 1 MB, expected about .* for a row of 128 tokens"
     ):
         train_code_model(corpus, base=str(base), run=tmp_path, config=TINY, max_memory=1_000_000)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_trained(base, corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.Trainer, "run", None)
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match="Not a directory"):
+        train_code_model(corpus, base=str(base), run=tmp_path / "file" / "run", config=TINY)
 
 
 def test_a_vocabulary_without_spare_tokens_is_not_taught_to_fill_in(corpus, tmp_path):

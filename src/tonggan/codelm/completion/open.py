@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,5 +39,5 @@ def open_completer(
 
 def repository_of(path: Path) -> Path:
     """The folder of the repository that a file lies in: where ``.git`` is, else the file's own."""
-    folder = path.resolve().parent
+    folder = Path(os.path.realpath(path)).parent  # ``resolve`` would fail at a loop of links
     return next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)

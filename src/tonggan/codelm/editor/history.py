@@ -9,12 +9,13 @@ import hashlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tonggan.codelm.editor.survival import surviving_share
 from tonggan.errors import CacheError
+from tonggan.progress import Progress
 
 LOOKS = (30, 120, 300)
 """Seconds after an acceptance at which the buffer is looked at."""
@@ -77,6 +78,7 @@ class History:
         file: where; ``":memory:"`` keeps nothing.
         text_of: the text of a file as the editor shows it, None where it is gone.
         clock: seconds since the epoch.
+        progress: told where the file can be written no more: what follows is then kept in memory only.
 
     Raises:
         CacheError: the file cannot be used.
@@ -88,7 +90,10 @@ class History:
         *,
         text_of: Callable[[Path], str | None],
         clock: Callable[[], float] = time.time,
+        progress: Progress | None = None,
     ) -> None:
+        self._file = file
+        self._progress = progress or Progress()
         self._text_of = text_of
         self._clock = clock
         self._lock = threading.Lock()
@@ -96,10 +101,7 @@ class History:
         try:
             if isinstance(file, Path):
                 file.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None, timeout=5)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")  # a crash may cost the last rows, never the file
-            self._connection.executescript(_SCHEMA)
+            self._connection = _connected(file)
         except (OSError, sqlite3.Error) as error:
             raise CacheError(
                 f"history of suggestions {file}",
@@ -124,7 +126,7 @@ class History:
         file = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         row = (self._clock(), file, language, invoked, confidence, characters, milliseconds)
         with self._lock:
-            cursor = self._connection.execute(
+            cursor = self._execute(
                 "INSERT INTO suggestions (time, file, language, invoked, confidence, characters, milliseconds)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 row,
@@ -136,13 +138,13 @@ class History:
     def withdraw(self, suggestion: int) -> None:
         """The next key has come; a suggestion that it goes along with may be seen longer, and withdrawn again."""
         with self._lock:
-            self._connection.execute("UPDATE suggestions SET seen = ? - time WHERE id = ?", (self._clock(), suggestion))
+            self._execute("UPDATE suggestions SET seen = ? - time WHERE id = ?", (self._clock(), suggestion))
 
     def accept(self, suggestion: int, *, path: Path, text: str) -> None:
         """The user took a suggestion; from now on its ``text`` is watched. To take it twice counts once."""
         now = self._clock()
         with self._lock:
-            taken = self._connection.execute(
+            taken = self._execute(
                 "UPDATE suggestions SET accepted = ? WHERE id = ? AND accepted IS NULL", (now, suggestion)
             )
             if taken.rowcount:
@@ -165,9 +167,7 @@ class History:
                 text = self._text_of(each.path)
                 share = 0.0 if text is None else surviving_share(each.text, text)
                 with self._lock:
-                    self._connection.execute(
-                        "INSERT OR IGNORE INTO looks VALUES (?, ?, ?)", (each.suggestion, max(due), share)
-                    )
+                    self._execute("INSERT OR IGNORE INTO looks VALUES (?, ?, ?)", (each.suggestion, max(due), share))
             if any(now < each.accepted + seconds for seconds in left):
                 going.append(each)
         with self._lock:
@@ -176,13 +176,13 @@ class History:
     def outcomes(self, *, limit: int = 1000) -> list[Outcome]:
         """The last suggestions that came by themselves and were there long enough to be read, the newest first."""
         with self._lock:
-            rows = self._connection.execute(
+            rows = self._execute(
                 "SELECT id, confidence, accepted IS NOT NULL FROM suggestions"
                 " WHERE NOT invoked AND (accepted IS NOT NULL OR seen >= ?) ORDER BY id DESC LIMIT ?",
                 (_LEAST_SEEN, limit),
             ).fetchall()
             oldest = rows[-1][0] if rows else 0
-            looks = self._connection.execute("SELECT * FROM looks WHERE suggestion >= ?", (oldest,)).fetchall()
+            looks = self._execute("SELECT * FROM looks WHERE suggestion >= ?", (oldest,)).fetchall()
         survived: dict[int, dict[int, float]] = {}
         for suggestion, seconds, share in looks:
             survived.setdefault(suggestion, {})[seconds] = share
@@ -193,7 +193,27 @@ class History:
         with self._lock:
             self._connection.close()
 
+    def _execute(self, statement: str, parameters: Sequence[float | str] = ()) -> sqlite3.Cursor:
+        """The caller holds the lock. A full disk or a damaged file costs the history, never a suggestion."""
+        try:
+            return self._connection.execute(statement, parameters)
+        except sqlite3.ProgrammingError:  # closed
+            raise
+        except sqlite3.DatabaseError as error:
+            self._progress.say(f"What becomes of suggestions is no longer kept in {self._file}: {error}")
+            self._connection.close()
+            self._connection = _connected(":memory:")
+            return self._connection.execute(statement, parameters)
+
     def _done(self, suggestion: int) -> set[int]:
         with self._lock:
-            rows = self._connection.execute("SELECT seconds FROM looks WHERE suggestion = ?", (suggestion,)).fetchall()
+            rows = self._execute("SELECT seconds FROM looks WHERE suggestion = ?", (suggestion,)).fetchall()
         return {seconds for (seconds,) in rows}
+
+
+def _connected(file: Path | str) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None, timeout=5)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")  # a crash may cost the last rows, never the file
+    connection.executescript(_SCHEMA)
+    return connection

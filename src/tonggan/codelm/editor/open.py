@@ -39,7 +39,7 @@ def open_server(model: str, *, with_index: bool, embedder: str | None, history: 
         workspace = Workspace(root)
         return Assistant(
             workspace,
-            history=History(history or history_file(workspace.root), text_of=workspace.text_of),
+            history=History(history or history_file(workspace.root), text_of=workspace.text_of, progress=progress),
             open_completer=lambda: open_completer(model, workspace=workspace, progress=progress),
             indexing=open_indexing(workspace.root, embedder=embedder, progress=progress) if with_index else None,
             progress=progress,

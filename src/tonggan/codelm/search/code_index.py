@@ -28,6 +28,7 @@ from tonggan.retrieval.store import Store
 
 _CANDIDATES = 100  # that words and meaning each propose
 _WORDS_VERSION = "code-words-1"
+_LONGEST_QUERY = 10_000  # characters; what follows is not read
 _MOST_WORDS = 64  # of a text that others are compared with
 Ranking = Literal["words", "vectors", "hybrid", "reranked"]
 _DEFINITIONS: tuple[UnitKind, ...] = ("function", "class")
@@ -133,12 +134,14 @@ class CodeIndex:
             ConfigError: there is no such language.
             DataError: the query is empty.
         """
+        query = query[:_LONGEST_QUERY]
         scores = self.ranked(query, where=_where(language, kinds), ranking=ranking)
         words = question_words(query)
         return self._hits(scores, limit=limit, words={*words, *written_as(words)}, question=query)
 
     def ranked(self, query: str, *, where: Where | None = None, ranking: Ranking = "reranked") -> dict[str, float]:
         """Keys of rows of the store and their scores, best first, as ``search`` ranks them."""
+        query = query[:_LONGEST_QUERY]
         if not query.strip():
             raise DataError("a search", got="an empty query", expected="words", remedy="Say what is sought")
         scores = self._scores(query, where=where or {}, ranking=ranking)

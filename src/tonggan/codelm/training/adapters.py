@@ -215,7 +215,15 @@ class AdapterRegistry:
 
     def _history(self) -> list[str]:
         file = self.folder / _PROMOTED
-        return list(_read_json(file)) if file.is_file() else []
+        names = _read_json(file) if file.is_file() else []
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise BundleError(
+                f"file {file}",
+                got=json.dumps(names)[:80],
+                expected="a list of names of adapters",
+                remedy="Delete it to use the base, or train another adapter",
+            )
+        return names
 
 
 def is_code_run(folder: Path) -> bool:

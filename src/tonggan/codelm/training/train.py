@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -25,7 +26,7 @@ from tonggan.codelm.training.learner import Learner
 from tonggan.codelm.training.packing import Packer
 from tonggan.codelm.training.sentinels import choose_sentinels
 from tonggan.codelm.training.trainer import Trainer, TrainingState, default_device
-from tonggan.errors import ConfigError
+from tonggan.errors import ConfigError, TrainingError
 from tonggan.language.infill import InfillTokens
 from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.pretrained import Pretrained, load_pretrained
@@ -91,7 +92,7 @@ def train_code_model(
         ConfigError: the run has another base or an adapter of this name, or memory is too little.
         DataError: the corpus is too small.
         InterruptedRunError: the user asked to stop; what was reached is saved.
-        TrainingError: the loss is not finite, or memory was passed.
+        TrainingError: the loss is not finite, memory was passed, or the folder cannot be written.
     """
     config, progress = config or CodeTrainingConfig(), progress or Progress()
     budget = _budget(time_limit)
@@ -100,6 +101,7 @@ def train_code_model(
     holdout = hold_out(corpus.documents, kind=config.holdout, share=config.holdout_share, seed=config.seed)
     progress.say(f"Held out {len(holdout.held_out):,} of {len(corpus.documents):,} files by {holdout.kind}.")
     student = _Student(base, corpus, config, progress)
+    _check_folder(run)
     trainer = Trainer(
         student.learner,
         student.packer,
@@ -121,6 +123,21 @@ def train_code_model(
     if is_promoted:
         registry.promote(name)
     return CodeTraining(manifest, verdict, is_promoted, round(budget.elapsed, 1))
+
+
+def _check_folder(run: Path) -> None:
+    """Before hours of training, and not at the first checkpoint."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=run):
+            pass
+    except OSError as error:
+        raise TrainingError(
+            f"run {run}",
+            got=error.strerror or str(error),
+            expected="a folder that can be written",
+            remedy="Choose another --out",
+        ) from error
 
 
 def _budget(time_limit: float | None) -> Budget:
