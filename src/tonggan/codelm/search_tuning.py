@@ -186,8 +186,8 @@ class _Tuning:
             self._look()
 
     def best(self) -> TextEmbedder:
-        """The best weights so far; those of now where none were better than the first ones."""
-        return self._embedder(self._best or self._encoder)
+        """The embedder with the best weights so far: the given one where none were better on validation."""
+        return self._given if self._best is None else self._embedder(self._best)
 
     def _look(self) -> None:
         self._num_looks += 1

@@ -246,6 +246,7 @@ def _write(
                 document = {name: getattr(cleaned, name) for name in _DOCUMENT}
                 writer.add(document, ids=ids, text=cleaned.text)
                 lengths.append(len(ids))
+                report.tokenized += len(cleaned.text.encode("utf-8")) / 1e6
             for cleaned, length in zip(kept, lengths, strict=True):
                 report.keep(cleaned, num_tokens=length)
             report.seconds["tokens"] += time.perf_counter() - begin

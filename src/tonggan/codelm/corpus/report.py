@@ -30,6 +30,7 @@ class CorpusReport:
         secrets: by kind how many were replaced, in how many files, and where the first of them were; never what.
         against: the benchmarks and files that were looked for.
         megabytes: that were read; files that are too large or vanished are not.
+        tokenized: megabytes that the last build tokenized; what an interrupted one had written it does not do again.
         seconds: by stage: ``clean`` of processor time, interrupted builds included; ``duplicates`` and ``tokens`` of
             wall-clock time, of the last build.
     """
@@ -42,6 +43,7 @@ class CorpusReport:
     secrets: dict[str, dict[str, Any]] = field(default_factory=dict)
     against: list[str] = field(default_factory=list)
     megabytes: float = 0.0
+    tokenized: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
 
     def keep(self, cleaned: Cleaned, *, num_tokens: int) -> None:
@@ -72,8 +74,8 @@ class CorpusReport:
         self.megabytes += cleaned.size / 1e6 if cleaned.sha256 else 0.0
 
     def speed(self, stage: str) -> float:
-        """Megabytes a second of ``stage``: of what was read where it is ``clean``, else of what was kept."""
-        megabytes = self.megabytes if stage == "clean" else self.kept["bytes"] / 1e6
+        """Megabytes a second of ``stage``."""
+        megabytes = {"clean": self.megabytes, "duplicates": self.kept["bytes"] / 1e6, "tokens": self.tokenized}[stage]
         return megabytes / max(self.seconds.get(stage, 0.0), 1e-9)
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,6 +87,7 @@ class CorpusReport:
             "secrets": dict(sorted(self.secrets.items(), key=lambda item: -item[1]["count"])),
             "against": self.against,
             "megabytes": round(self.megabytes, 3),
+            "tokenized": round(self.tokenized, 3),
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
         }
 
