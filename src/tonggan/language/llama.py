@@ -345,7 +345,7 @@ def _attend_by_products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         future = query.new_full((last - first, last), -math.inf).triu(1 + first).repeat(heads // shared, 1)
         block = grouped[:, :, first:last].flatten(1, 2)
         scores = torch.baddbmm(future, block, key[:, :last].transpose(1, 2))
-        found.append(torch.bmm(scores.softmax(dim=-1), value[:, :last]).unflatten(1, (-1, last - first)))
+        found.append(torch.bmm(scores.softmax(dim=-1), value[:, :last]).view(batch * shared, -1, last - first, width))
     return torch.cat(found, dim=2).view(batch, heads, length, width)
 
 

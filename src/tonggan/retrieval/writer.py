@@ -106,10 +106,10 @@ class Writer:
             )
 
     def keep_group(self, group: str, *, content_hash: str) -> None:
-        """Say that the rows of ``group`` are right for another content hash as well."""
+        """Say that the rows of ``group``, which may have none, are right for this content hash."""
         with explained(self._settings.folder):
             self._begin()
-            self._connection.execute("UPDATE groups SET content_hash = ? WHERE name = ?", (content_hash, group))
+            self._connection.execute("INSERT OR REPLACE INTO groups VALUES (?, ?)", (group, content_hash))
 
     def delete_group(self, group: str) -> None:
         """Forget all rows of ``group``; a group that is not stored is passed over."""

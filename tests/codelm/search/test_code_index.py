@@ -242,6 +242,29 @@ def test_bad_files_are_told_and_harm_nothing(repository):
     assert done.num_files == 6
 
 
+def test_a_file_that_cannot_be_read_is_looked_into_once_until_it_changes(repository):
+    (repository / "binary.py").write_bytes(b"\0" * 100)
+    old = time.time_ns() - 10**10
+    os.utime(repository / "binary.py", ns=(old, old))
+    index = opened(repository)
+    assert list(index.refresh().skipped) == ["binary.py"]
+    again = index.refresh()
+    assert (dict(again.skipped), again.num_changed) == ({}, 0)
+    (repository / "binary.py").write_text("def readable():\n    return 1\n")
+    index.refresh()
+    assert index.definitions("readable")
+    (repository / "binary.py").unlink()
+    assert index.refresh().num_deleted == 1
+
+
+def test_as_many_are_found_as_are_asked_for(tmp_path):
+    functions = "\n".join(f"def parse_{number}(text):\n    return text\n" for number in range(150))
+    (tmp_path / "many.py").write_text(functions)
+    index = opened(tmp_path)
+    index.refresh()
+    assert len(index.search("parse text", limit=140, kinds=["function"])) == 140
+
+
 def test_commits_are_found_and_new_ones_are_added(repository, index):
     def commit(message):
         name = ("-c", "user.name=a", "-c", "user.email=a@b")

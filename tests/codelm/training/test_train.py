@@ -104,6 +104,10 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(base, corpus, tmp_p
             train_code_model(corpus, base=str(base), run=parts, config=TINY)
     with pytest.raises(ConfigError, match="the beginning of another training"):
         train_code_model(corpus, base=str(base), run=parts, config=TINY.model_copy(update={"seed": 1}))
+    with monkeypatch.context() as patch:
+        patch.setattr("tonggan.language.pretrained.Pretrained.sha256", "other weights")
+        with pytest.raises(ConfigError, match="the same corpus, base and settings"):
+            train_code_model(corpus, base=str(base), run=parts, config=TINY)
     train_code_model(corpus, base=str(base), run=parts, config=TINY)
     one, other = (load_file(run / "adapters" / "first" / "weights.safetensors") for run in (whole, parts))
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -26,7 +26,7 @@ from tonggan.progress import Progress
 from tonggan.retrieval.row import Row, Where
 from tonggan.retrieval.store import Store
 
-_CANDIDATES = 100  # that words and meaning each propose
+_CANDIDATES = 100  # that words, symbols and meaning each propose at least
 _WORDS_VERSION = "code-words-1"
 _LONGEST_QUERY = 10_000  # characters; what follows is not read
 _MOST_WORDS = 64  # of a text that others are compared with
@@ -135,16 +135,27 @@ class CodeIndex:
             DataError: the query is empty.
         """
         query = query[:_LONGEST_QUERY]
-        scores = self.ranked(query, where=_where(language, kinds), ranking=ranking)
+        candidates = max(limit, _CANDIDATES)
+        scores = self.ranked(query, where=_where(language, kinds), ranking=ranking, candidates=candidates)
         words = question_words(query)
         return self._hits(scores, limit=limit, words={*words, *written_as(words)}, question=query)
 
-    def ranked(self, query: str, *, where: Where | None = None, ranking: Ranking = "reranked") -> dict[str, float]:
-        """Keys of rows of the store and their scores, best first, as ``search`` ranks them."""
+    def ranked(
+        self,
+        query: str,
+        *,
+        where: Where | None = None,
+        ranking: Ranking = "reranked",
+        candidates: int = _CANDIDATES,
+    ) -> dict[str, float]:
+        """Keys of rows of the store and their scores, best first, as ``search`` ranks them.
+
+        Words, symbols and meaning each propose ``candidates`` rows.
+        """
         query = query[:_LONGEST_QUERY]
         if not query.strip():
             raise DataError("a search", got="an empty query", expected="words", remedy="Say what is sought")
-        scores = self._scores(query, where=where or {}, ranking=ranking)
+        scores = self._scores(query, where=where or {}, ranking=ranking, candidates=candidates)
         if ranking == "reranked" and self._embedder is not None and scores:
             texts = {row.key: text_to_embed(row) for row in self._store.rows(list(scores)[:RERANKED])}
             scores = reranked(scores, texts, question=query, embedder=self._embedder)
@@ -214,19 +225,19 @@ class CodeIndex:
     def _rows_in(self, path: str) -> list[Row]:
         return self._store.rows(self._store.keys({"group": path}))
 
-    def _scores(self, query: str, *, where: Where, ranking: Ranking) -> dict[str, float]:
+    def _scores(self, query: str, *, where: Where, ranking: Ranking, candidates: int) -> dict[str, float]:
         by_words: dict[str, float] = {}
         symbols: dict[str, float] = {}
         if ranking != "vectors" or self._embedder is None:
             words = question_words(query)
-            by_words = self._store.search_words(expanded(words, written_as(words)), limit=_CANDIDATES, where=where)
+            by_words = self._store.search_words(expanded(words, written_as(words)), limit=candidates, where=where)
             named: Where = {**where, "kind": where.get("kind", _DEFINITIONS), "symbol": symbols_in(query)}
-            symbols = self._store.search_words(code_words(query), limit=_CANDIDATES, where=named)
+            symbols = self._store.search_words(code_words(query), limit=candidates, where=named)
             symbols = {key: score for key, score in symbols.items() if ranking != "words"}
         if self._embedder is None or ranking == "words":
             return fused(words=by_words, meaning=None, symbols=symbols)
         (vector,) = self._embedder.embed([query])
-        meaning = self._store.search_vectors(vector, limit=_CANDIDATES, where=where or None)
+        meaning = self._store.search_vectors(vector, limit=candidates, where=where or None)
         keys, vectors = self._store.vectors_of({*by_words, *symbols} - meaning.keys())
         meaning |= dict(zip(keys, (vectors @ vector).tolist(), strict=True))
         return fused(words=by_words, meaning=meaning, symbols=symbols)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tonggan.codelm.languages import language_of
 from tonggan.codelm.search.unit_rows import rows_of, text_to_embed
@@ -27,6 +28,7 @@ _SECONDS_BETWEEN_COMMITS = 5.0
 _EMBEDDED_AT_ONCE = 512
 _RACY_SECONDS = 0.1  # a file may change again within the resolution of its time
 _COMMIT = "commit:"
+_PASSING = ("vanished", "unreadable")  # reasons to skip a file that may end without a change of it
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Refreshed:
         num_changed: of these, files that were read anew.
         num_deleted: files that are no longer there.
         num_embedded: units that got a vector.
-        skipped: files that could not be read, by name, with the reason.
+        skipped: of the files that were looked into, those that could not be read, by name, with the reason.
     """
 
     num_files: int
@@ -130,9 +132,7 @@ class Refreshing:
     def _read(self, writer: Writer, name: str, found: _Found, overlay: str | None) -> bool:
         """Put the units of one file in place of its former ones; False where there is nothing new to read."""
         if overlay is not None and len(overlay) > MAX_BYTES:  # as it is with files: data, or generated
-            self._skipped[name] = "too large"
-            writer.delete_group(name)
-            return False
+            return self._skip(writer, name, "too large", stamp=_overlay_stamp(overlay))
         if overlay is not None:
             text = overlay.replace("\r\n", "\n")
             source = SourceFile(found.path, name, language_of(name), text, "", "\n")
@@ -140,9 +140,9 @@ class Refreshing:
         else:
             read = read_source(found.path, root=self._root)
             if not isinstance(read, SourceFile):
-                self._skipped[name] = f"{read.reason} {read.detail}".strip()
-                writer.delete_group(name)
-                return False
+                is_lasting = read.reason not in _PASSING
+                reason = f"{read.reason} {read.detail}".strip()
+                return self._skip(writer, name, reason, stamp=found.stamp("skipped") if is_lasting else None)
             source, stamp = read, found.stamp(read.sha256)
             if stamp.split()[:2] == self._stamps.get(name, "").split()[:2]:
                 writer.keep_group(name, content_hash=stamp)  # only its time has changed
@@ -151,6 +151,14 @@ class Refreshing:
         writer.delete_group(name)
         writer.put(rows)
         return True
+
+    def _skip(self, writer: Writer, name: str, reason: str, *, stamp: str | None) -> Literal[False]:
+        """Forget what is known of a file; with a ``stamp`` it is not looked into again until it changes."""
+        self._skipped[name] = reason
+        writer.delete_group(name)
+        if stamp is not None:
+            writer.keep_group(name, content_hash=stamp)
+        return False
 
     def _commit_sometimes(self, writer: Writer) -> None:
         if time.monotonic() - self._committed > _SECONDS_BETWEEN_COMMITS:

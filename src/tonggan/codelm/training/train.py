@@ -108,7 +108,7 @@ def train_code_model(
         corpus,
         holdout.train,
         config=config,
-        is_scratch=student.pretrained is None,
+        base_sha256=None if student.pretrained is None else student.pretrained.sha256,
         checkpoint=checkpoint,
         budget=budget,
         max_memory=max_memory,

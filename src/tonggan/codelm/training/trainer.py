@@ -65,7 +65,7 @@ class Trainer:
         corpus: where the documents are.
         numbers: of the documents.
         config: how.
-        is_scratch: whether the weights are new.
+        base_sha256: of the weights that the learner begins with; None where they are new.
         checkpoint: file to resume from, and to write.
         budget: time; what follows the training is reserved in it already.
         max_memory: bytes that the process may take at its peak; None sets no limit.
@@ -80,7 +80,7 @@ class Trainer:
         numbers: Sequence[int],
         *,
         config: CodeTrainingConfig,
-        is_scratch: bool,
+        base_sha256: str | None,
         checkpoint: Path,
         budget: Budget,
         max_memory: int | None,
@@ -89,7 +89,8 @@ class Trainer:
         self.learner, self.packer, self.corpus, self.numbers = learner, packer, corpus, numbers
         self.config, self.checkpoint, self.budget, self.progress = config, checkpoint, budget, progress
         self.max_memory = max_memory
-        self.schedule = config.optimizer(is_scratch=is_scratch)
+        self.base_sha256 = base_sha256
+        self.schedule = config.optimizer(is_scratch=base_sha256 is None)
         self.optimizer = build_optimizer(learner, self.schedule)
         self.state = TrainingState()
         self.total_tokens = config.epochs * sum(corpus.documents[number].length for number in numbers)
@@ -210,12 +211,14 @@ class Trainer:
         self.progress.say(f"Resumed at step {self.state.step:,}.")
 
     def _identity(self) -> str:
-        """What must be the same to go on: settings, documents, and the shapes of what learns."""
+        """What must be the same to go on: settings, base, documents, and the shapes of what learns."""
         # How long, how often saved and how judged may change.
         settings = self.config.model_dump(mode="json", exclude={"epochs", "checkpoint_every", "lines"})
         documents = [self.corpus.documents[number].sha256 for number in self.numbers]
         shapes = {name: list(tensor.shape) for name, tensor in self.learner.learned().items()}
-        return hashlib.sha256(json.dumps([settings, documents, shapes], sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps([settings, self.base_sha256, documents, shapes], sort_keys=True).encode()
+        ).hexdigest()
 
     def _tokens_at_once(self) -> int:
         """As many as the memory allows and are of use.
