@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from embedder_scene import tiny_embedder
 from tonggan.codelm import search_tuning
@@ -10,7 +11,7 @@ from tonggan.errors import DataError
 VERBS = ["read", "write", "sort", "count", "merge", "split", "find", "send", "open", "close"]
 NOUNS = ["file", "row", "date", "user", "price", "word", "page", "key", "line", "mail", "tree", "node"]
 FAST = SearchTuningConfig(
-    time_limit=None, epochs=20, batch_size=16, learning_rate=3e-3, held_out=0.2, num_validations=3
+    time_limit=None, epochs=20, batch_size=16, learning_rate=3e-3, held_out=0.2, num_validations=3, blend=1.0
 )
 
 
@@ -38,6 +39,14 @@ def test_training_finds_code_of_unseen_files(embedder, pairs):
     assert tuned.after > 2 * tuned.before
     assert tuned.embedder.version != embedder.version
     np.testing.assert_array_equal(embedder.embed(["read the file"]), before)
+
+
+def test_weights_are_kept_between_the_given_and_the_learned_ones(embedder, pairs):
+    whole, part = (tune(embedder, pairs, config=FAST.model_copy(update={"blend": blend})) for blend in (1.0, 0.75))
+    assert part.is_better
+    given, learned, kept = (each.encoder.state_dict() for each in (embedder, whole.embedder, part.embedder))
+    name = "encoder.layer.0.output.dense.weight"
+    torch.testing.assert_close(kept[name], torch.lerp(given[name], learned[name], 0.75), atol=1e-5, rtol=1e-4)
 
 
 def test_what_is_not_better_is_not_kept(embedder, pairs):

@@ -19,7 +19,6 @@ from torch import Tensor
 from tonggan.alignment.contrastive import Contrastive, ContrastiveConfig
 from tonggan.codelm.search_pairs import Pair
 from tonggan.config import Config
-from tonggan.encoders.bert import Bert
 from tonggan.errors import DataError
 from tonggan.layers.precision import multiplies_in_bf16
 from tonggan.models.text_embedder import TextEmbedder, pad_ids
@@ -47,6 +46,9 @@ class SearchTuningConfig(Config):
     """Tokens of a code that are read in training; beyond, only its time grows."""
     learning_rate: float = Field(default=5e-5, gt=0)
     """The highest; it rises during the first tenth and falls to zero."""
+    blend: float = Field(default=0.5, gt=0, le=1)
+    """The share of what was learned; the rest are the given weights. Half of it keeps most of what docstrings gain and
+    loses nothing on questions of another kind (Wortsman et al. 2022)."""
     contrastive: ContrastiveConfig = ContrastiveConfig()
     """The objective."""
     held_out: float = Field(default=0.05, gt=0, lt=0.4)
@@ -153,7 +155,7 @@ class _Tuning:
         self._order: list[int] = []
         self.num_steps = 0
         self._num_looks = 0
-        self._best: Bert | None = None
+        self._best: TextEmbedder | None = None
         self._best_score = mean_reciprocal_rank(embedder, validation)
 
     @property
@@ -187,17 +189,22 @@ class _Tuning:
 
     def best(self) -> TextEmbedder:
         """The embedder with the best weights so far: the given one where none were better on validation."""
-        return self._given if self._best is None else self._embedder(self._best)
+        return self._given if self._best is None else self._best
 
     def _look(self) -> None:
         self._num_looks += 1
-        snapshot = deepcopy(self._encoder).eval()
-        score = mean_reciprocal_rank(self._embedder(snapshot), self._validation)
+        blended = self._blended()
+        score = mean_reciprocal_rank(blended, self._validation)
         if score > self._best_score:
-            self._best, self._best_score = snapshot, score
+            self._best, self._best_score = blended, score
 
-    def _embedder(self, encoder: Bert) -> TextEmbedder:
+    def _blended(self) -> TextEmbedder:
+        """An embedder with weights between the given ones and those of now."""
         given = self._given
+        encoder = deepcopy(self._encoder).eval()
+        with torch.no_grad():
+            for weight, former in zip(encoder.parameters(), given.encoder.parameters(), strict=True):
+                weight.lerp_(former.float(), 1 - self._config.blend)
         return TextEmbedder(encoder, given.tokenizer, max_tokens=given.max_tokens, precision=given.precision)
 
     def _vectors(self, texts: Sequence[str]) -> Tensor:
