@@ -35,9 +35,11 @@ def test_the_number_of_threads_is_what_it_was_here_and_in_threads_to_come():
     assert (torch.get_num_threads(), seen) == (3, [3])
 
 
-def test_one_item_is_worked_on_by_the_caller():
-    assert list(map_on_cores(lambda _: threading.get_ident(), [0])) == [threading.get_ident()]
-    assert list(map_on_cores(lambda _: threading.get_ident(), [])) == []
+def test_one_item_has_one_thread_too_and_with_one_thread_the_caller_works():
+    assert list(map_on_cores(lambda _: torch.get_num_threads(), [0])) == [1]
+    assert list(map_on_cores(abs, [])) == []
+    torch.set_num_threads(1)
+    assert set(map_on_cores(lambda _: threading.get_ident(), [0, 1])) == {threading.get_ident()}
 
 
 def test_an_error_comes_through_and_ends_the_work():

@@ -15,15 +15,16 @@ _ResultT = TypeVar("_ResultT")
 def map_on_cores(function: Callable[[_ItemT], _ResultT], items: Sequence[_ItemT]) -> Iterator[_ResultT]:
     """``map``, in order, with as many items at a time as PyTorch uses threads, and one thread for each.
 
-    Products of small matrices gain more from it than from threads of their own, which wait for one another.
-    ``function`` must not depend on what is set for the calling thread alone, such as ``torch.no_grad``.
+    Products of small matrices gain more from it than from threads of their own, which wait for one another: so one
+    item has one thread, too. ``function`` must not depend on what is set for the calling thread alone, such as
+    ``torch.no_grad``.
     """
     threads = torch.get_num_threads()
-    if threads == 1 or len(items) < 2:
+    if threads == 1 or not items:
         yield from map(function, items)
         return
     pool = ThreadPoolExecutor(
-        threads, thread_name_prefix="tonggan-core", initializer=torch.set_num_threads, initargs=(1,)
+        min(threads, len(items)), thread_name_prefix="tonggan-core", initializer=torch.set_num_threads, initargs=(1,)
     )
     try:
         yield from pool.map(function, items)
