@@ -119,18 +119,16 @@ def train_code_model(
     del student, trainer  # the measuring wants the memory
     verdict = _judge(registry, manifest, base, corpus, holdout, config, budget, progress)
     checkpoint.unlink()
-    is_promoted = verdict is None or verdict.is_better
-    if is_promoted:
+    if verdict is None or verdict.is_better:
         registry.promote(name)
-    return CodeTraining(manifest, verdict, is_promoted, round(budget.elapsed, 1))
+    return CodeTraining(manifest, verdict, registry.promoted == name, round(budget.elapsed, 1))
 
 
 def _check_folder(run: Path) -> None:
     """Before hours of training, and not at the first checkpoint."""
     try:
         run.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=run):
-            pass
+        TemporaryFile(dir=run).close()
     except OSError as error:
         raise TrainingError(
             f"run {run}",
