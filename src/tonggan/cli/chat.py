@@ -153,6 +153,7 @@ class _Talk:
 
         A message that cannot be answered is as if it had not been sent; one that was cut off stays as far as it came.
         """
+        from tonggan.errors import UnreadableError
         from tonggan.language.chat import AudioPart, ImagePart, Message, TextPart
 
         files, self.files = self.files, {}
@@ -161,11 +162,20 @@ class _Talk:
         parts += [TextPart(text)] if text else []
         messages = [*self._messages, Message("user", tuple(parts))]
         answer, tokens, finish = "", 0, None
-        for piece in self._model.stream(self._prompt(messages), self._settings, cancelled=cancelled):
+        named = {kind: str(path) for kind, path in files.items()}
+        try:
+            prompt = self._prompt(messages)
+        except UnreadableError as error:
+            raise UnreadableError(
+                f"{error.who} in {' or '.join(named.values())}",
+                got=error.got,
+                expected=error.expected,
+                remedy="Attach another file",
+            ) from error
+        for piece in self._model.stream(prompt, self._settings, cancelled=cancelled):
             show(piece.text)
             answer, tokens, finish = answer + piece.text, tokens + len(piece.token_ids), piece.finish
         self._messages = [*messages, Message("assistant", answer)]
-        named = {kind: str(path) for kind, path in files.items()}
         return {"user": text, **named, "assistant": answer, "tokens": tokens, "finish": finish or "interrupted"}
 
 

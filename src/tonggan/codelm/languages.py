@@ -78,6 +78,10 @@ def language_of(path: str | PurePath) -> str | None:
     return _NAMES.get(name) or _LANGUAGE_OF_SUFFIX.get(PurePath(name).suffix)
 
 
+PROSE = frozenset({"markdown", "rst", "text"})
+"""Languages of documents, whose lines are no code, whether they have a grammar or not."""
+
+
 def comment_of(language: str | None) -> str | None:
     """What starts a line's comment in ``language``; None where it has no such comments, or is unknown."""
     return _COMMENT_OF_LANGUAGE.get(language) if language else None

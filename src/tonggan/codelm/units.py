@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from tonggan.codelm.languages import grammar, has_grammar, parse
+from tonggan.codelm.languages import PROSE, grammar, has_grammar, parse
 from tonggan.codelm.source_file import SourceFile
 from tonggan.codelm.walk import run_git
 
@@ -88,7 +88,7 @@ def units_of(source: SourceFile) -> list[Unit]:
     Raises:
         MissingExtraError: the file is code and tree-sitter is not installed.
     """
-    if source.language in ("markdown", "rst", "text"):
+    if source.language in PROSE:
         return [_plain_file(source), *_sections(source)]
     if not has_grammar(source.language):
         return [_plain_file(source)]

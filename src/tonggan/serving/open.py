@@ -54,9 +54,12 @@ def open_services(
         if any((Path(path) / file).exists() for file in (INDEX, RECIPE)):
             services.append(_open_run(Path(path), name, engine, bits, config, progress))
         elif is_code_run(Path(path)):
-            services.append(_open_code_run(Path(path), name, engine, bits, config, progress))
+            if engine == "llamacpp":
+                raise _no_llamacpp(Path(path), expected="an engine that its adapters are merged for: torch or native")
+            model, infill = open_code_model(path, engine=engine, bits=bits, progress=progress)
+            services.append(Service(name, texts=TextService(model, config=config, infill=infill)))
         else:
-            model = open_model(
+            opened = open_model(
                 path,
                 engine=engine,
                 bits=bits,
@@ -64,7 +67,7 @@ def open_services(
                 num_parallel=config.slots,
                 progress=progress,
             )
-            services.append(Service(name, texts=TextService(model, config=config)))
+            services.append(Service(name, texts=TextService(opened, config=config)))
     return services
 
 
@@ -86,20 +89,6 @@ def _open_run(
     chosen = engine_for(head.merged(), engine=engine, bits=bits, progress=progress)
     speaker = Speaker(bundle, engine=chosen, name=name)
     return Service(name, texts=TextService(speaker.model, config=config, conversation=speaker.prompt), rows=rows)
-
-
-def _open_code_run(
-    folder: Path,
-    name: str,
-    engine: EngineName,
-    bits: Literal[4, 8] | None,
-    config: ServerConfig,
-    progress: Progress,
-) -> Service:
-    if engine == "llamacpp":
-        raise _no_llamacpp(folder, expected="an engine that its adapters are merged for: torch or native")
-    model, infill = open_code_model(str(folder), engine=engine, bits=bits, progress=progress)
-    return Service(name, texts=TextService(model, config=config, infill=infill))
 
 
 def _no_llamacpp(folder: Path, *, expected: str) -> ConfigError:

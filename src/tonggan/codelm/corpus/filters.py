@@ -12,6 +12,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import PurePosixPath
 
+from tonggan.codelm.languages import PROSE
 from tonggan.codelm.source_file import SourceFile
 
 MAX_LINE = 1000
@@ -35,7 +36,7 @@ _GENERATED_TEXT = re.compile(
     re.IGNORECASE,
 )
 _GENERATED_LINES = 5  # from the top, in which such a remark counts
-_PROSE = frozenset({"html", "markdown", "rst", "text"})  # a paragraph may be one line
+_PROSE = PROSE | {"html"}  # a paragraph may be one line
 _DATA = frozenset({"json", "yaml"})
 _MIN_DATA, _MAX_DATA = 50, 5000  # characters
 _TEXT_NAME = re.compile(r"^(readme|notes?|todo|description|cmakelists)$|requirement")

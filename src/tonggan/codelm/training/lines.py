@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tonggan.codelm.languages import has_grammar, parse
+from tonggan.codelm.languages import PROSE, has_grammar, parse
 from tonggan.tasks.edit_distance import edit_distance
 
 _LEAST_LETTERS = 4  # a line of brackets tells nothing
 _LONGEST = 200  # characters; longer lines are data
-_PROSE = frozenset({"markdown", "rst"})  # they have grammars, too
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Line:
 
 def is_code(language: str | None) -> bool:
     """Whether files of ``language`` hold lines to complete."""
-    return has_grammar(language) and language not in _PROSE
+    return has_grammar(language) and language not in PROSE
 
 
 def draw_lines(
