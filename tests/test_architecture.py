@@ -22,7 +22,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # From the ground up: a file imports only from layers before its own, or from its own folder.
 LAYERS = [
-    ("errors", "progress", "files"),
+    ("cells", "errors", "progress", "files"),
     ("config", "tokens"),
     ("layers",),
     ("native",),

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tonggan.data.source import TableSource, blocks_of, check_names, fingerprint_of, rows_per_batch
+from tonggan.data.source import STORED_AS, TableSource, blocks_of, check_names, fingerprint_of, rows_per_batch
 from tonggan.errors import DataError
 
 
@@ -126,7 +126,16 @@ def _serialized(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterato
 
 
 def _plain_schema(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([(field.name, _plain_type(field.type)) for field in schema])
+    fields = [pa.field(field.name, _plain_type(field.type), metadata=_metadata(field.type)) for field in schema]
+    return pa.schema(fields)
+
+
+def _metadata(stored: pa.DataType) -> dict[bytes, str] | None:
+    if pa.types.is_dictionary(stored):
+        return _metadata(stored.value_type)
+    if pa.types.is_date(stored):
+        return {STORED_AS: "date"}
+    return {STORED_AS: "timestamp"} if pa.types.is_timestamp(stored) else None
 
 
 def _plain_type(stored: pa.DataType) -> pa.DataType:

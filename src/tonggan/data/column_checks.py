@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tonggan.data.cells import cell_number, cell_text
+from tonggan.cells import cell_number, cell_text
 from tonggan.data.findings import Finding, Quarantined, Severity
 from tonggan.data.scan import MediaColumn, MediaStatus
 from tonggan.data.table import Table

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import pyarrow as pa
 
-from tonggan.data.source import BATCH_BYTES, BATCH_ROWS, TableSource, check_names, reading
+from tonggan.data.source import BATCH_BYTES, BATCH_ROWS, STORED_AS, TableSource, check_names, reading
 from tonggan.data.text_file import inspect_text
 from tonggan.errors import DataError
 
@@ -43,7 +43,7 @@ def read_delimited(path: Path) -> TableSource:
         _, header = next(rows, (0, []))
         names = [name.strip() or f"column_{position}" for position, name in enumerate(header, start=1)]
         check_names(names, who=f"file {path}")
-        schema = pa.schema([(name, pa.string()) for name in names])
+        schema = pa.schema([pa.field(name, pa.string(), metadata={STORED_AS: "untyped"}) for name in names])
         return schema, _batches(path, rows, schema)
 
     return TableSource(name=str(path), base=path.parent, fingerprint=fingerprint, read=read)

@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.data.cells import cell_text
+from tonggan.cells import cell_text
 from tonggan.data.findings import Finding
 from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table

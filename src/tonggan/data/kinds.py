@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from tonggan.data.cells import cell_text
+from tonggan.cells import cell_text
 from tonggan.data.media_types import MediaKind, kind_of_bytes, kind_of_path
 from tonggan.data.table import Table
 from tonggan.data.text_profile import TextProfile

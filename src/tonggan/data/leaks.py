@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tonggan.data.cells import cell_number, cell_text
+from tonggan.cells import cell_number, cell_text
 from tonggan.data.findings import Finding
 from tonggan.data.table import Table
 

@@ -16,8 +16,11 @@ import pyarrow as pa
 from tonggan.errors import DataError
 
 # Part of every fingerprint: raise it when the same input would be stored in another way.
-_FORMAT = "tonggan-table-1"
+_FORMAT = "tonggan-table-2"
 _BLOCK_BYTES = 1 << 20
+
+# In the metadata of a stored column: what its texts were to the reader.
+STORED_AS = b"tonggan.stored_as"
 
 # How much a record batch may hold: few enough bytes for a small machine, enough rows for quick random access.
 BATCH_ROWS = 32_768

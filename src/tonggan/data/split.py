@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tonggan.cells import cell_text
 from tonggan.errors import ConfigError, DataError
 
 # Labels of which more than this share occur only once are no classes, but numbers or sets of tags.
@@ -73,13 +74,13 @@ def _check_enough(count: int, num_parts: int, *, what: str) -> None:
 def _codes(values: Sequence[Any]) -> NDArray[np.int64]:
     """A number for each distinct value, in order of appearance."""
     known: dict[str, int] = {}
-    keys = (value if isinstance(value, str) else f"\0{value!r}" for value in values)
+    keys = (cell_text(value) or f"\0{value!r}" for value in values)
     return np.fromiter((known.setdefault(key, len(known)) for key in keys), dtype=np.int64, count=len(values))
 
 
 def _group_codes(groups: Sequence[Any]) -> NDArray[np.int64]:
     codes = _codes(groups)
-    missing = np.array([group is None or group != group for group in groups], dtype=bool)
+    missing = np.array([cell_text(group) is None for group in groups], dtype=bool)
     codes[missing] = len(groups) + np.arange(missing.sum())
     return codes
 

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tonggan.data.source import STORED_AS
 from tonggan.errors import DataError
 
 
@@ -75,6 +76,12 @@ class Table:
         """The Arrow type of a column."""
         self.require(name)
         return self._schema.field(name).type
+
+    def stored_as(self, name: str) -> str | None:
+        """What a column of texts was to its reader: ``date``, ``timestamp``, or ``untyped`` in a CSV file."""
+        self.require(name)
+        stored: bytes | None = (self._schema.field(name).metadata or {}).get(STORED_AS)
+        return None if stored is None else stored.decode()
 
     @property
     def row_numbers(self) -> NDArray[np.int64]:

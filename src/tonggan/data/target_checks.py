@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.data.cells import cell_number, cell_text
+from tonggan.cells import cell_number, cell_text, places_of
 from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.table import Table
 from tonggan.modalities import ColumnConfig, MultilabelConfig
@@ -95,12 +95,13 @@ def _read_labels(
     counts: Counter[str] = Counter()
     bad: list[Quarantined] = []
     numbers = table.row_numbers
+    places = None if known is None else places_of(known)
     for row, value in _cells(table, name):
-        text = cell_text(value) if not isinstance(config, MultilabelConfig) else None
-        labels = config.split(value) if isinstance(config, MultilabelConfig) else [text] if text else None
-        if labels is None:
+        parts = config.split(value) if isinstance(config, MultilabelConfig) else [value]
+        labels = [text for text in map(cell_text, parts or ()) if text is not None]
+        if parts is None or (not labels and not isinstance(config, MultilabelConfig)):
             bad.append(_quarantined(split, row, numbers, name, value, "no value"))
-        elif known is not None and any(label not in known for label in labels):
+        elif places is not None and any(label not in places for label in labels):
             reason = "a label that the training part does not have"
             bad.append(_quarantined(split, row, numbers, name, value, reason))
         else:

@@ -5,10 +5,12 @@ It has no modality: the labels of many rows become targets in the multilabel tas
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import Field
 
+from tonggan.cells import cell_text
 from tonggan.config import Config
 
 
@@ -19,20 +21,21 @@ class MultilabelConfig(Config):
     separator: str = Field(default="|", min_length=1)
     """What stands between two labels of a text value."""
 
-    def split(self, value: Any) -> list[str] | None:
-        """The labels of one value in their order, each once; None where the value is missing.
+    def split(self, value: Any) -> list[Any] | None:
+        """The labels of one value in their order and as they are, each once; None where the value is missing.
 
         An empty list is no label at all, which is not the same as missing. A text is split at ``separator``, and
         blanks around a label are dropped.
         """
-        if value is None:
+        if isinstance(value, list | tuple | set | frozenset):
+            parts: Iterable[Any] = value
+        elif cell_text(value) is None:
             return None
-        if isinstance(value, str):
-            if not value.strip():
-                return None
-            parts = value.split(self.separator)
-        elif isinstance(value, list | tuple | set | frozenset):
-            parts = [str(part) for part in value if part is not None]
         else:
-            parts = [str(value)]
-        return list(dict.fromkeys(label for part in parts if (label := part.strip())))
+            parts = value.split(self.separator) if isinstance(value, str) else [value]
+        by_text: dict[str, Any] = {}
+        for part in parts:
+            text = cell_text(part)
+            if text is not None:
+                by_text.setdefault(text, part.strip() if isinstance(part, str) else part)
+        return list(by_text.values())

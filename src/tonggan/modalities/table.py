@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tonggan.cells import cell_number, cell_text, places_of
 from tonggan.config import Config
 from tonggan.modalities.base import Modality
 from tonggan.tokens import Arrays
@@ -59,7 +60,8 @@ class TableRow(Modality[TableConfig]):
     def __init__(self, config: TableConfig) -> None:
         super().__init__(config)
         self._scales: dict[str, tuple[float, float]] = {}
-        self._categories: dict[str, dict[str, int]] = {}
+        self._categories: dict[str, list[str]] = {}
+        self._places: dict[str, dict[str, int]] = {}
 
     @property
     def columns(self) -> list[str]:
@@ -69,7 +71,7 @@ class TableRow(Modality[TableConfig]):
     @property
     def num_categories(self) -> dict[str, int]:
         """How many indices each category column has, index 0 for all other names included."""
-        return {name: len(indices) + 1 for name, indices in self._categories.items()}
+        return {name: len(names) + 1 for name, names in self._categories.items()}
 
     def fit(self, columns: Mapping[str, Iterable[Any]]) -> None:
         """Mean and deviation of each number column, names of each category column; values are streamed."""
@@ -77,10 +79,13 @@ class TableRow(Modality[TableConfig]):
             if isinstance(config, NumberConfig):
                 self._scales[name] = _mean_and_deviation(columns[name])
             else:
-                counts = Counter(key for key in map(_category, columns[name]) if key is not None)
+                counts = Counter(key for key in map(cell_text, columns[name]) if key is not None)
                 by_frequency = sorted(counts, key=lambda key: (-counts[key], key))
-                kept = by_frequency[: config.max_categories]
-                self._categories[name] = {key: index for index, key in enumerate(kept, start=1)}
+                self._set_categories(name, by_frequency[: config.max_categories])
+
+    def _set_categories(self, name: str, names: list[str]) -> None:
+        self._categories[name] = names
+        self._places[name] = places_of(names)
 
     def collate(self, items: Sequence[Mapping[str, Any] | None]) -> Arrays:
         """float32 ``[B, C]`` of the rows; a None row, or a name that a row lacks, is absent."""
@@ -94,18 +99,18 @@ class TableRow(Modality[TableConfig]):
         """[B] of one column, NaN where absent."""
         if name in self._scales:
             mean, deviation = self._scales[name]
-            numbers = (np.array([_number(item) for item in items]) - mean) / deviation
+            numbers = (np.array([cell_number(item) for item in items]) - mean) / deviation
             return np.clip(numbers, -_MAX_DEVIATIONS, _MAX_DEVIATIONS)
-        assert name in self._categories, f"column '{name}' is used before fit"
-        indices = self._categories[name]
-        keys = [_category(item) for item in items]
-        return np.array([math.nan if key is None else indices.get(key, 0) for key in keys])
+        assert name in self._places, f"column '{name}' is used before fit"
+        places = self._places[name]
+        keys = [cell_text(item) for item in items]
+        return np.array([math.nan if key is None else places.get(key, -1) + 1 for key in keys])
 
     def state(self) -> dict[str, Any]:
         """Mean and deviation of numbers; names of categories by index, from 1."""
         return {
             "scales": {name: list(scale) for name, scale in self._scales.items()},
-            "categories": {name: list(indices) for name, indices in self._categories.items()},
+            "categories": dict(self._categories),
         }
 
     @classmethod
@@ -113,38 +118,16 @@ class TableRow(Modality[TableConfig]):
         """The inverse of ``state``."""
         table = cls(config)
         table._scales = {name: (mean, deviation) for name, (mean, deviation) in state["scales"].items()}
-        table._categories = {
-            name: {key: index for index, key in enumerate(keys, start=1)} for name, keys in state["categories"].items()
-        }
+        for name, names in state["categories"].items():
+            table._set_categories(name, names)
         return table
-
-
-def _number(item: object) -> float:
-    """The cell as a finite number, or NaN."""
-    if item is None:
-        return math.nan
-    try:
-        number = float(item)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
-    return number if math.isfinite(number) else math.nan
-
-
-def _category(item: object) -> str | None:
-    """The cell as a name, or None; 3.0 and 3 are the same name, as a missing cell turns integers into floats."""
-    if isinstance(item, float):
-        if math.isnan(item):
-            return None
-        if item.is_integer():
-            return str(int(item))
-    return None if item is None else str(item).strip() or None
 
 
 def _mean_and_deviation(values: Iterable[Any]) -> tuple[float, float]:
     """Of the finite numbers, chunk by chunk (Chan et al. 1979); (0, 1) of none, deviation 1 of a constant."""
     count, mean, squares = 0, 0.0, 0.0
     for chunk in _chunks(values):
-        numbers = np.array([_number(item) for item in chunk])
+        numbers = np.array([cell_number(item) for item in chunk])
         numbers = numbers[~np.isnan(numbers)]
         if len(numbers) == 0:
             continue

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tonggan.cells import cell_text
 from tonggan.data.dataset import Dataset
 from tonggan.evaluation.audit import Audit, audit
 from tonggan.evaluation.intervals import REPEATS, bootstrap
@@ -52,7 +53,7 @@ def told_apart(outputs: Outputs, values: Sequence[Any]) -> dict[str, Outputs]:
         outputs: of some rows.
         values: of a column, one for each of them.
     """
-    names = np.array([str(value) for value in values])
+    names = np.array([str(cell_text(value)) for value in values])
     most_common = Counter(names.tolist()).most_common(_MAX_PARTS)
     return {name: outputs.take(torch.from_numpy(np.flatnonzero(names == name))) for name, _ in most_common}
 

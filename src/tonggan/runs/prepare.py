@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tonggan.cells import cell_text
 from tonggan.data.cache import DecodeCache
 from tonggan.data.dataset import CellSource, Dataset, MediaSource, Source, TextSource
 from tonggan.data.doctor import Diagnosis, examine
@@ -44,12 +45,14 @@ from tonggan.runs.splits import open_splits
 from tonggan.tasks import (
     Auxiliary,
     BinaryConfig,
+    LabelTask,
     MulticlassConfig,
     RegressConfig,
     TagConfig,
     Task,
     TaskConfig,
     TextTaskConfig,
+    type_of_texts,
 )
 
 
@@ -269,6 +272,8 @@ def _learn_and_encode(
         for split, table in tables.items()
     }
     task.fit(target_values(train.select(usable["train"]), recipe.target))
+    if isinstance(task, LabelTask) and task.label_type == "text":
+        task.label_type = type_of_texts(task.labels, stored_as=train.stored_as(recipe.target[0]))
     fit_modalities(modalities, train, progress=progress)
     datasets: dict[str, Dataset] = {}
     for split, table in tables.items():
@@ -311,7 +316,7 @@ def _with_auxiliaries(dataset: Dataset, table: Table, auxiliaries: Mapping[str, 
 
 def _grouped(dataset: Dataset, values: Sequence[Any]) -> Dataset:
     """``dataset`` with rows of an equal value in the same batches."""
-    _, groups = np.unique(np.array([str(value) for value in values]), return_inverse=True)
+    _, groups = np.unique(np.array([cell_text(value) or "" for value in values]), return_inverse=True)
     return replace(dataset, groups=groups)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tonggan.cells import cell_text
 from tonggan.data.catalogue import find_set
 from tonggan.data.readers import open_table
 from tonggan.data.split import split_rows
@@ -69,9 +70,9 @@ def open_splits(
 
 def _selected(table: Table, data: DataConfig, *, seed: int) -> Table:
     for column, values in data.where.items():
-        wanted = set(values)
+        wanted = {cell_text(value) for value in values}
         cells = (cell for part in table.iterate(column) for cell in part)
-        rows = np.array([row for row, cell in enumerate(cells) if str(cell) in wanted], dtype=np.int64)
+        rows = np.array([row for row, cell in enumerate(cells) if cell_text(cell) in wanted], dtype=np.int64)
         if len(rows) == 0:
             raise DataError(
                 f"recipe.data.where.{column}",

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tonggan.cells import cell_number
 from tonggan.errors import UnreadableError
 from tonggan.evaluation.predict import evaluating
 from tonggan.modalities import Modality, NumberConfig, TableRow
@@ -107,10 +108,7 @@ class RowModel:
             return self._medium(modality, cell, param=param)
         kind = self._kind(name)
         if isinstance(modality, TableRow) and isinstance(modality.config.columns[name], NumberConfig):
-            try:
-                number = float(cell)
-            except (TypeError, ValueError):
-                number = math.nan
+            number = cell_number(cell)
             if not math.isfinite(number):
                 raise _wrong_kind(cell, kind, param=param)
             return number

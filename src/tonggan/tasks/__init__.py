@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tonggan.tasks.base import Objective, Task
+from tonggan.tasks.base import LabelTask, Objective, Task
 from tonggan.tasks.classify import Binary, BinaryConfig, Multiclass, MulticlassConfig
 from tonggan.tasks.generate import (
     AnswerConfig,
@@ -17,6 +17,7 @@ from tonggan.tasks.generate import (
     TranscribeConfig,
     TranslateConfig,
 )
+from tonggan.tasks.labels import type_of_texts
 from tonggan.tasks.multitask import Auxiliary, Multitask
 from tonggan.tasks.regress import Regress, RegressConfig
 from tonggan.tasks.tag import Tag, TagConfig
@@ -49,6 +50,7 @@ __all__ = [
     "BinaryConfig",
     "CaptionConfig",
     "ChatConfig",
+    "LabelTask",
     "Multiclass",
     "MulticlassConfig",
     "Multitask",
@@ -64,4 +66,5 @@ __all__ = [
     "TranscribeConfig",
     "TranslateConfig",
     "load_task",
+    "type_of_texts",
 ]

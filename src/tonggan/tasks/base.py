@@ -6,7 +6,6 @@ holds no weights of a network. Outputs are the raw numbers of the head; only the
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, Self
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from tonggan.config import Config
 from tonggan.decoders.text_format import TextFormat
 from tonggan.errors import DataError
+from tonggan.tasks.labels import LabelType, read_labels
 from tonggan.tokens import Batch
 
 
@@ -60,6 +60,11 @@ class Task(ABC):
         Raises:
             DataError: no values, missing values, or values among which there is nothing to tell apart.
         """
+
+    @property
+    def label_values(self) -> list[Any]:
+        """``labels`` as ``decode`` gives them."""
+        return list(self.labels)
 
     @property
     @abstractmethod
@@ -147,49 +152,30 @@ class Task(ABC):
 
 
 class LabelTask(Task):
-    """What the tasks of classes and of labels share: weights that let rare ones count as much as frequent ones.
+    """What the tasks of classes and of labels share: labels of any type, and weights that make rare ones count as much.
 
     Attributes:
+        label_type: what the labels of the target column are; ``decode`` gives them back as such.
         weights: ``[C]``, or None where every row counts alike.
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        self.label_type: LabelType = "text"
         self.weights: Tensor | None = None
 
+    @property
+    def label_values(self) -> list[Any]:
+        return read_labels(self.labels, self.label_type)
+
     def state(self) -> dict[str, Any]:
-        return super().state() | {"weights": None if self.weights is None else self.weights.tolist()}
+        weights = None if self.weights is None else self.weights.tolist()
+        return super().state() | {"label_type": self.label_type, "weights": weights}
 
     @classmethod
     def load(cls, config: Config, state: dict[str, Any]) -> Self:
         task = super().load(config, state)
+        task.label_type = state.get("label_type", "text")  # before there were types, all labels came back as texts
         if state["weights"] is not None:
             task.weights = torch.tensor(state["weights"])
         return task
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a target value is None or NaN."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def label_name(value: Any) -> str | None:
-    """The name of one class as text, None where it is missing (None, NaN, "nan" or blank).
-
-    A whole number has one name, be it 3, 3.0 or "3": a gap in a column turns its integers into floats.
-    """
-    if is_missing(value):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    name = str(value).strip()
-    return name if name and name.lower() != "nan" else None
-
-
-def sorted_labels(names: Iterable[str]) -> list[str]:
-    """Label names in the order of their numbers where all are numbers, else by alphabet."""
-    names = list(names)
-    try:
-        return sorted(names, key=lambda name: (float(name), name))
-    except ValueError:
-        return sorted(names)

@@ -6,17 +6,18 @@ Rows with several labels are the work of ``tag.py``.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from tonggan.cells import cell_text, places_of
 from tonggan.config import Config
 from tonggan.errors import DataError
 from tonggan.tasks import losses
-from tonggan.tasks.base import LabelTask, label_name, sorted_labels
+from tonggan.tasks.base import LabelTask
+from tonggan.tasks.labels import LabelCounter
 from tonggan.tasks.metrics import balanced_accuracy, class_metrics
 
 
@@ -49,16 +50,10 @@ class Classify(LabelTask):
         self.score_name = "accuracy" if self.config.class_weights == "none" else "balanced_accuracy"
 
     def fit(self, values: Iterable[Any]) -> None:
-        counts: Counter[str] = Counter()
-        missing = []
-        for row, value in enumerate(values):
-            name = label_name(value)
-            if name is None:
-                missing.append(row)
-            else:
-                counts[name] += 1
-        self._reject_missing(missing)
-        self.labels = sorted_labels(counts)
+        counter = LabelCounter()
+        self._reject_missing([row for row, value in enumerate(values) if not counter.add(value)])
+        counts = counter.named()
+        self.labels, self.label_type = list(counts), counter.type
         self._check_labels()
         if self.config.class_weights == "balanced":
             self.weights = losses.balanced_weights(torch.tensor([counts[name] for name in self.labels]))
@@ -82,8 +77,8 @@ class Classify(LabelTask):
 
     def encode(self, values: Sequence[Any]) -> Tensor:
         """[B] int64 class numbers."""
-        numbers = {name: number for number, name in enumerate(self.labels)}
-        names = [label_name(value) for value in values]
+        numbers = places_of(self.labels)
+        names = [cell_text(value) for value in values]
         self._reject_missing([row for row, name in enumerate(names) if name is None])
         unknown = [row for row, name in enumerate(names) if name not in numbers]
         self._reject_rows(
@@ -91,7 +86,7 @@ class Classify(LabelTask):
             problem=f"classes that the training part does not have, such as '{names[unknown[0]]}'," if unknown else "",
             expected="one of "
             + ", ".join(f"'{name}'" for name in self.labels[:10])
-            + ("…" if len(numbers) > 10 else ""),
+            + ("…" if len(self.labels) > 10 else ""),
             remedy="Correct or remove these rows, or add such rows to the training part",
         )
         return torch.tensor([numbers[name] for name in names if name is not None], dtype=torch.int64)
@@ -105,8 +100,9 @@ class Classify(LabelTask):
         """[B] int64: the class predicted for each row."""
 
     def decode(self, outputs: Tensor) -> list[Any]:
-        """The name of each row's class."""
-        return [self.labels[number] for number in self.classes(outputs).tolist()]
+        """Each row's class, in the type of the target column."""
+        values = self.label_values
+        return [values[number] for number in self.classes(outputs).tolist()]
 
     def metrics(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
         outputs = outputs.detach().cpu().double()

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from tonggan.cells import is_missing
 from tonggan.config import Config
 from tonggan.decoders.text_format import NUM_LEADING, PAD, TextFormat
 from tonggan.errors import DataError
 from tonggan.language.pretrained import load_tokenizer
 from tonggan.language.tokenizer import Tokenizer
-from tonggan.tasks.base import Task, is_missing
+from tonggan.tasks.base import Task
 from tonggan.tasks.text_metrics import ERROR_RATES, TextMetricName, TextMetrics
 from tonggan.tokens import Batch
 

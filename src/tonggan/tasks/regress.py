@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from tonggan.cells import cell_number
 from tonggan.config import Config
 from tonggan.errors import DataError
 from tonggan.tasks.base import Task
@@ -83,9 +84,9 @@ class Regress(Task):
     def _parse(self, value: Any) -> list[float]:
         """The numbers of one row in the order of ``labels``, NaN where one is missing or is no number."""
         if isinstance(value, Mapping):
-            return [_number(value.get(name)) for name in self.labels]
+            return [cell_number(value.get(name)) for name in self.labels]
         parts = list(value) if _is_sequence(value) else [value]
-        return [_number(part) for part in parts] if len(parts) == len(self.labels) else [np.nan] * len(self.labels)
+        return [cell_number(part) for part in parts] if len(parts) == len(self.labels) else [np.nan] * len(self.labels)
 
     def _reject_bad(self, rows: Sequence[int]) -> None:
         count = len(self.labels)
@@ -153,10 +154,3 @@ def _names(value: Any) -> list[str]:
     if isinstance(value, Mapping):
         return [str(name) for name in value]
     return [str(number) for number in range(1, len(value) + 1)] if _is_sequence(value) else ["value"]
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return float("nan")

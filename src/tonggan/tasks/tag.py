@@ -6,7 +6,6 @@ without labels; None or a blank text is a missing target.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -14,11 +13,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from tonggan.cells import cell_text, places_of
 from tonggan.config import Config
 from tonggan.errors import DataError
 from tonggan.modalities.multilabel import MultilabelConfig
 from tonggan.tasks import losses
-from tonggan.tasks.base import LabelTask, is_missing, sorted_labels
+from tonggan.tasks.base import LabelTask
+from tonggan.tasks.labels import LabelCounter
 from tonggan.tasks.metrics import tag_metrics
 
 
@@ -48,22 +49,20 @@ class Tag(LabelTask):
     def num_outputs(self) -> int:
         return len(self.labels)
 
-    def split(self, value: Any) -> list[str] | None:
-        """The labels of one value, each once; None where it is missing."""
-        return None if is_missing(value) else self.column.split(value)
-
     def fit(self, values: Iterable[Any]) -> None:
-        counts: Counter[str] = Counter()
+        counter = LabelCounter()
         missing = []
         num_rows = 0
         for row, value in enumerate(values):
-            names = self.split(value)
+            names = self.column.split(value)
             num_rows += 1
             if names is None:
                 missing.append(row)
             else:
-                counts.update(names)
+                for name in names:
+                    counter.add(name)
         self._reject_missing(missing)
+        counts = counter.named()
         if all(count == num_rows for count in counts.values()):
             raise DataError(
                 "multilabel target",
@@ -71,7 +70,7 @@ class Tag(LabelTask):
                 expected="at least one label that some rows have and some do not",
                 remedy="Choose another target column, or check the separator",
             )
-        self.labels = sorted_labels(counts)
+        self.labels, self.label_type = list(counts), counter.type
         if self.config.class_weights == "balanced":
             positive = torch.tensor([counts[name] for name in self.labels])
             self.weights = losses.balanced_weights(torch.stack([num_rows - positive, positive], dim=1))
@@ -86,8 +85,9 @@ class Tag(LabelTask):
 
     def encode(self, values: Sequence[Any]) -> Tensor:
         """[B, num_labels] float32 of zeros and ones."""
-        numbers = {name: number for number, name in enumerate(self.labels)}
-        rows = [self.split(value) for value in values]
+        numbers = places_of(self.labels)
+        split = [self.column.split(value) for value in values]
+        rows = [None if parts is None else [str(cell_text(part)) for part in parts] for parts in split]
         self._reject_missing([row for row, names in enumerate(rows) if names is None])
         unknown = [row for row, names in enumerate(rows) if not numbers.keys() >= set(names or ())]
         self._reject_rows(
@@ -96,7 +96,7 @@ class Tag(LabelTask):
             expected="labels of the training part only",
             remedy="Correct or remove these rows, or add such rows to the training part",
         )
-        target = torch.zeros(len(rows), len(numbers))
+        target = torch.zeros(len(rows), len(self.labels))
         for row, names in enumerate(rows):
             target[row, [numbers[name] for name in names or ()]] = 1
         return target
@@ -110,8 +110,9 @@ class Tag(LabelTask):
         return torch.sigmoid(outputs / self.temperature)
 
     def decode(self, outputs: Tensor) -> list[Any]:
-        """The names of each row's labels."""
-        return [[name for name, logit in zip(self.labels, row, strict=True) if logit > 0] for row in outputs.tolist()]
+        """Each row's labels, in the type that they have in the target column."""
+        values = self.label_values
+        return [[value for value, logit in zip(values, row, strict=True) if logit > 0] for row in outputs.tolist()]
 
     def metrics(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
         probabilities = self.probabilities(outputs.detach().cpu().double())
