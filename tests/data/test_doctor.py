@@ -137,7 +137,7 @@ def test_constant_and_empty_cells_stray_numbers_and_endless_texts(tmp_path):
         "city": ["Rom"] * 4,
         "words": ["a", "b" * 100_001, None, "c"],
         "number": [None, "", " ", None],
-        "other": ["1", "2", "n/a", "3.5e2"],
+        "other": ["1", "2", "x", "3.5e2"],
     }
     assert told(diagnose(tmp_path, train=cells)) == [
         ("warning", "city", "train", 4),

@@ -8,7 +8,7 @@ from small_data import make_table, png
 from tonggan.data.kinds import guess_columns, guess_task
 from tonggan.data.readers import open_table
 from tonggan.errors import DataError
-from tonggan.modalities import CategoryConfig, ImageConfig, TextConfig
+from tonggan.modalities import CategoryConfig, ImageConfig, NumberConfig, TextConfig
 
 ROWS = 400
 
@@ -117,7 +117,7 @@ def test_media_by_content_and_by_path(tmp_path):
         ("zip", [f"{row % 40:05d}" for row in range(400)], "category"),
         ("day", [f"2024-01-{row % 28 + 1:02d}" for row in range(28)], "text"),
         ("day", [f"2024-01-{row % 7 + 1:02d}" for row in range(70)], "category"),
-        ("price", ["1,234.50", "2,000.00", "3,100.10"], "text"),
+        ("price", ["1,234.50", "2,000.00", "3,100.10"], "number"),
         ("tags", ["a|b", "b", "a|c|b", "c"], "text"),
         ("tags", [["a"], ["b", "a"]], "ignore"),
     ],
@@ -209,3 +209,40 @@ def test_english_and_chinese_news(mirror, tmp_path):
     guesses = guess_columns(table, target=["类别"], declared={})
     assert guesses["标题"].reason.startswith("text (Chinese)")
     assert task(table, "类别") == "multiclass"
+
+
+def test_numbers_that_are_written_in_the_ways_of_the_world(tmp_path):
+    guess = one(tmp_path, ["1.234,50 €", "12,00 €", "-"])
+    assert guess.config.read("1.000,50 €") == 1000.5
+    assert guess.reason.startswith(
+        "numbers from 12 to 1234.5, written with a decimal comma, with '.' between thousands"
+    )
+    assert guess.reason.endswith("in €, '-' count as missing")
+    guess = one(tmp_path, ["1,234", "2,345"], name="price")
+    assert "--set columns.price.decimal=comma" in guess.reason
+
+
+def test_what_is_nearly_numbers_is_said(tmp_path):
+    guess = one(tmp_path, ["5 kg", "300 g", "7 kg", "250 g"])
+    assert guess.config.kind != "number"
+    assert "numbers in different units" in guess.reason
+    assert guess.doubt is not None
+
+
+@pytest.mark.parametrize("digits", [1, 2])
+def test_a_target_with_decimal_commas_is_no_class(tmp_path, digits):
+    values = [f"{1 + row * 0.0213 % 4:.{digits}f}".replace(".", ",") for row in range(200)]
+    assert task(make_table(tmp_path, {"y": values}), "y") == "regression"
+
+
+def test_a_target_in_different_units_is_refused_with_what_to_do(tmp_path):
+    values = [f"{row} {'kg' if row % 2 else 'g'}" for row in range(50)]
+    with pytest.raises(DataError, match=r"numbers in different units.*columns\.y\.units="):
+        task(make_table(tmp_path, {"y": values}), "y")
+
+
+def test_how_declared_numbers_are_written_is_found_unless_it_is_declared_too(tmp_path):
+    table = make_table(tmp_path, {"a": ["1,5", "x", "2,5", "y"], "b": ["1,234", "2,345"] * 2})
+    guesses = guess_columns(table, target=[], declared={"a": NumberConfig(), "b": NumberConfig(decimal="comma")})
+    assert guesses["a"].config.read("3,5") == 3.5
+    assert guesses["b"].config == NumberConfig(decimal="comma")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from tonggan.cells import cell_number, cell_text
+from tonggan.cells import cell_text
 from tonggan.data.findings import Finding, Quarantined, Severity
+from tonggan.data.number_format import NumberFormat
 from tonggan.data.scan import MediaColumn, MediaStatus
 from tonggan.data.table import Table
+from tonggan.modalities import ColumnConfig, NumberConfig
 
 _MAX_CHARACTERS = 100_000  # of a text; a model reads some thousand at most
 _MAX_STRAY_SHARE = 0.01  # of a number column's cells that are not numbers
@@ -56,7 +57,7 @@ def check_media(
     return findings, bad
 
 
-def check_cells(table: Table, name: str, *, kind: str, split: str, is_train: bool) -> list[Finding]:
+def check_cells(table: Table, name: str, *, config: ColumnConfig, split: str, is_train: bool) -> list[Finding]:
     """Findings on a column of texts, numbers or categories."""
     distinct: set[str] = set()
     num_missing = num_stray = num_long = 0
@@ -71,7 +72,7 @@ def check_cells(table: Table, name: str, *, kind: str, split: str, is_train: boo
                 distinct.add(text)
             if len(text) > _MAX_CHARACTERS:
                 num_long += 1
-            if kind == "number" and math.isnan(cell_number(value)):
+            if isinstance(config, NumberConfig) and config.is_unreadable(value):
                 num_stray += 1
                 stray = stray or text
     findings = []
@@ -84,6 +85,21 @@ def check_cells(table: Table, name: str, *, kind: str, split: str, is_train: boo
     if num_long:
         findings.append(_long(name, split, num_long))
     return findings
+
+
+def check_doubt(name: str, doubt: NumberFormat, *, config: ColumnConfig, split: str, num_rows: int) -> Finding:
+    """The finding on a column that holds many numbers and is not taken for numbers."""
+    share_zh = f"{doubt.share:.0%}"
+    return Finding(
+        "warning",
+        column=name,
+        split=split,
+        count=round(doubt.share * num_rows),
+        message=f"Column '{name}' holds {doubt.problem}; it is read as {config.kind}.",
+        message_zh=f"“{name}”列约有 {share_zh} 的单元格是数，但写法或单位不一致；目前按 {config.kind} 读取。",
+        remedy=doubt.remedy.replace("NAME", name),
+        remedy_zh=f"请统一写法，或用 --set columns.{name}.kind=number 读取其中的数（其余按缺失处理）",
+    )
 
 
 def _bad_cells(table: Table, name: str, column: MediaColumn, *, split: str) -> list[Quarantined]:
@@ -165,12 +181,12 @@ def _stray(name: str, split: str, count: int, num_rows: int, example: str) -> Fi
         column=name,
         split=split,
         count=count,
-        message=f"{count:,} of {num_rows:,} cells of '{name}' in {split} are no numbers, e.g. '{example[:40]}'; they "
-        "count as absent.",
-        message_zh=f"{split} 中“{name}”的 {num_rows:,} 个单元格有 {count:,} 个不是数，例如“{example[:40]}”；"
-        "按缺失处理。",
-        remedy="Correct the cells, or declare the column as 'category'",
-        remedy_zh="请更正这些单元格，或把该列声明为 category",
+        message=f"{count:,} of {num_rows:,} cells of '{name}' in {split} are not written as the numbers of this "
+        f"column are, e.g. '{example[:40]}'; they count as missing.",
+        message_zh=f"{split} 中“{name}”的 {num_rows:,} 个单元格有 {count:,} 个不是数或写法与其他不同，"
+        f"例如“{example[:40]}”；按缺失处理。",
+        remedy="Write these cells as the others are, or leave them empty",
+        remedy_zh="请按其他单元格的写法改写，或留空",
     )
 
 

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.data.column_checks import check_cells, check_media
+from tonggan.data.column_checks import check_cells, check_doubt, check_media
 from tonggan.data.duplicates import find_duplicates
 from tonggan.data.findings import SEVERITIES, Finding, Quarantined
 from tonggan.data.leaks import find_leaks
+from tonggan.data.number_format import NumberFormat
 from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
 from tonggan.data.target_checks import check_target
@@ -124,6 +125,7 @@ def examine(
     target: Sequence[str] = (),
     task: str | None = None,
     reasons: Mapping[str, str] | None = None,
+    doubts: Mapping[str, NumberFormat] | None = None,
 ) -> Diagnosis:
     """Examine all parts of the data.
 
@@ -134,6 +136,7 @@ def examine(
         target: the columns to predict; without one, only inputs are examined.
         task: the kind of the task, such as ``binary`` or ``caption``; needed with a target.
         reasons: why each column is of its kind, to be told along.
+        doubts: how columns would be read that hold many numbers and are of another kind.
 
     Raises:
         DataError: a part lacks a column that the model reads.
@@ -143,13 +146,17 @@ def examine(
     quarantine: list[Quarantined] = []
     train = next(iter(tables))
     for split, table in tables.items():
-        for name, kind in inputs.items():
+        for name in inputs:
             if name in media[split]:
                 found, bad = check_media(table, name, media[split][name], split=split, is_train=split == train)
                 quarantine += bad
             else:
-                found = check_cells(table, name, kind=kind, split=split, is_train=split == train)
+                found = check_cells(table, name, config=columns[name], split=split, is_train=split == train)
             findings += found
+    findings += [
+        check_doubt(name, doubt, config=columns[name], split=train, num_rows=len(tables[train]))
+        for name, doubt in (doubts or {}).items()
+    ]
     for name in target:
         assert task is not None, "a target needs its task"
         found, bad = check_target(tables, name, task=task, config=columns[name])
@@ -158,7 +165,9 @@ def examine(
     if inputs:
         cells_only = all(kind in ("number", "category") for kind in inputs.values())
         findings += find_duplicates(tables, inputs=list(inputs), media=media, cells_only=cells_only)
-        findings += find_leaks(tables[train], columns=inputs, target=target, regression=task == "regression")
+        findings += find_leaks(
+            tables[train], columns=columns, inputs=list(inputs), target=target, regression=task == "regression"
+        )
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     told = [(name, config.kind, (reasons or {}).get(name, "")) for name, config in columns.items()]
     return Diagnosis(findings, quarantine, {split: len(table) for split, table in tables.items()}, told)

@@ -5,6 +5,7 @@ A guess is a proposal: whatever the user declares is taken as it is. Values are 
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from tonggan.cells import cell_text
 from tonggan.data.media_types import MediaKind, kind_of_bytes, kind_of_path
+from tonggan.data.number_format import NumberFormat, fit_numbers
 from tonggan.data.table import Table
 from tonggan.data.text_profile import TextProfile
 from tonggan.errors import DataError
@@ -47,10 +49,15 @@ _MAX_SMALL_CLASSES = 20
 
 @dataclass(frozen=True)
 class Guess:
-    """What a column is taken for, and why in words."""
+    """What a column is taken for, and why in words.
+
+    Attributes:
+        doubt: how its numbers would be read, where it has many but not so surely that it is taken for numbers.
+    """
 
     config: ColumnConfig
     reason: str
+    doubt: NumberFormat | None = None
 
 
 def guess_columns(table: Table, *, target: Sequence[str], declared: Mapping[str, ColumnConfig]) -> dict[str, Guess]:
@@ -70,7 +77,9 @@ def guess_columns(table: Table, *, target: Sequence[str], declared: Mapping[str,
     for name in (*target, *declared):
         table.require(name)
     guesses = {
-        name: Guess(declared[name], "declared") if name in declared else _guess(table, name, is_target=name in target)
+        name: _declared(table, name, declared[name])
+        if name in declared
+        else _guess(table, name, is_target=name in target)
         for name in table.names
     }
     if len(target) > 1:
@@ -79,6 +88,15 @@ def guess_columns(table: Table, *, target: Sequence[str], declared: Mapping[str,
             as_input = _guess(table, name, is_target=False)
             guesses[name] = as_input if isinstance(as_input.config, NumberConfig) else guesses[name]
     return guesses
+
+
+def _declared(table: Table, name: str, config: ColumnConfig) -> Guess:
+    """What the user says a column is; how its numbers are written is found where that is left open."""
+    if isinstance(config, NumberConfig) and config.model_fields_set <= {"kind"}:
+        written = fit_numbers([str(value) for value in _sample(table, name, _SAMPLE_SIZE)[1]])
+        if written is not None:
+            return Guess(written.config, "declared" + (f", {written.reason}" if written.reason else ""))
+    return Guess(config, "declared")
 
 
 def guess_target(table: Table, name: str) -> Guess:
@@ -101,6 +119,8 @@ def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, Col
                 remedy="Fill the column, or choose another target",
             )
     kinds = {name: columns[name].kind for name in target}
+    for name in target:
+        _check_number_target(table, name, kind=kinds[name])
     if target and all(kind == "number" for kind in kinds.values()):
         return "regression"
     if len(target) == 1 and kinds[target[0]] == "multilabel":
@@ -113,6 +133,20 @@ def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, Col
         expected="one category, one column of several labels, or numbers",
         remedy="Choose another target, or declare its kind, e.g. --set columns.NAME.kind=category",
     )
+
+
+def _check_number_target(table: Table, name: str, *, kind: str) -> None:
+    """Raise DataError where a target that is no class holds numbers which are not surely read."""
+    if kind != "text" or not pa.types.is_string(table.column_type(name)):
+        return
+    written = fit_numbers(_sample(table, name, _SAMPLE_SIZE)[1])
+    if written is not None and not written.is_sure:
+        raise DataError(
+            f"target '{name}'",
+            got=written.problem,
+            expected="numbers that are all written in one way, or classes that repeat",
+            remedy=written.remedy.replace("NAME", name),
+        )
 
 
 def _has_three_values(table: Table, name: str) -> bool:
@@ -139,12 +173,20 @@ def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
     if pa.types.is_boolean(stored):
         return Guess(CategoryConfig(), "true or false")
     profile = TextProfile([str(value) for value in values])
-    if pa.types.is_integer(stored) or pa.types.is_floating(stored) or profile.is_number:
-        return _guess_target_number(profile) if is_target else _guess_number(profile, name, rows)
+    if pa.types.is_integer(stored) or pa.types.is_floating(stored):
+        numbers = [float(value) for value in values if math.isfinite(value)]
+        written: NumberFormat | None = NumberFormat(NumberConfig(), numbers, 1.0, "", "", "")
+    else:
+        written = fit_numbers(profile.values)
+    if written is not None and written.is_sure and written.numbers:
+        return _guess_target_number(written, name) if is_target else _guess_number(written, profile, name, rows)
     media = _guess_paths(table, profile)
     if media is not None:
         return media
-    return _guess_target_text(profile) if is_target else _guess_text(profile, name)
+    guess = _guess_target_text(profile) if is_target else _guess_text(profile, name)
+    if written is not None and not written.is_sure and not isinstance(guess.config, IgnoreConfig):
+        return Guess(guess.config, f"{guess.reason}; {written.problem}", written)
+    return guess
 
 
 def _is_binary(stored: pa.DataType) -> bool:
@@ -235,8 +277,8 @@ def _head_of_file(path: Path) -> bytes | None:
     return None
 
 
-def _guess_number(profile: TextProfile, name: str, rows: Sequence[int]) -> Guess:
-    numbers = profile.numbers
+def _guess_number(written: NumberFormat, profile: TextProfile, name: str, rows: Sequence[int]) -> Guess:
+    numbers = written.numbers
     if profile.is_unique and all(number.is_integer() for number in numbers):
         if _ID_NAME.fullmatch(name) and len(numbers) > 1:
             return Guess(IgnoreConfig(), "an id: a different number in each row")
@@ -245,11 +287,17 @@ def _guess_number(profile: TextProfile, name: str, rows: Sequence[int]) -> Guess
         )
         if counted and len(numbers) >= _MAX_SMALL_CLASSES:
             return Guess(IgnoreConfig(), "counts the rows")
-    return Guess(NumberConfig(), f"numbers from {min(numbers):g} to {max(numbers):g}")
+    return _number(written, name)
 
 
-def _guess_target_number(profile: TextProfile) -> Guess:
-    numbers = profile.numbers
+def _number(written: NumberFormat, name: str) -> Guess:
+    reason = f"numbers from {min(written.numbers):g} to {max(written.numbers):g}"
+    how = f", {written.reason.replace('NAME', name)}" if written.reason else ""
+    return Guess(written.config, reason + how)
+
+
+def _guess_target_number(written: NumberFormat, name: str) -> Guess:
+    numbers = written.numbers
     distinct = set(numbers)
     whole = all(number.is_integer() for number in distinct)
     span = f"from {min(distinct):g} to {max(distinct):g}"
@@ -257,7 +305,7 @@ def _guess_target_number(profile: TextProfile) -> Guess:
         return Guess(CategoryConfig(), f"{len(distinct)} different values")
     if whole and _are_classes(numbers):
         return Guess(CategoryConfig(), f"{len(distinct)} whole numbers {span} that repeat, taken for classes")
-    return Guess(NumberConfig(), f"numbers {span}")
+    return _number(written, name)
 
 
 def _are_classes(numbers: Sequence[float]) -> bool:
@@ -281,8 +329,6 @@ def _guess_text(profile: TextProfile, name: str) -> Guess:
         return Guess(CategoryConfig(), repeats)
     if profile.is_date:
         return Guess(TextConfig(), "dates or times, read as they are written")
-    if profile.is_grouped_number:
-        return Guess(TextConfig(), "numbers like 1,234.50, read as text; write 1234.50 to have them read as numbers")
     return Guess(TextConfig(), f"text ({profile.language}), {profile.mean_words:.0f} words on average")
 
 

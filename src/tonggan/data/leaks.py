@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tonggan.cells import cell_number, cell_text
+from tonggan.cells import cell_text
 from tonggan.data.findings import Finding
 from tonggan.data.table import Table
+from tonggan.modalities import ColumnConfig, NumberConfig
 
 _SAMPLE_SIZE = 20_000
 _MAX_CHARACTERS = 200  # longer texts are content, not names
@@ -31,7 +32,8 @@ _MIN_CORRELATION = 0.9999
 def find_leaks(
     table: Table,
     *,
-    columns: Mapping[str, str],
+    columns: Mapping[str, ColumnConfig],
+    inputs: Sequence[str],
     target: Sequence[str],
     regression: bool,
 ) -> list[Finding]:
@@ -39,18 +41,20 @@ def find_leaks(
 
     Args:
         table: the training part.
-        columns: the kind of each input.
+        columns: the kind of each column.
+        inputs: the columns that a model reads.
         target: the columns to predict.
         regression: whether the targets are numbers.
     """
     random = np.random.default_rng(0)
     rows = np.sort(random.permutation(len(table))[:_SAMPLE_SIZE])
     held_out = random.random(len(rows)) < 0.5
-    targets = {name: table.values(name, rows) for name in target}
+    targets = {name: _values(table, name, rows, columns[name]) for name in target}
     findings = []
-    for column, kind in columns.items():
+    for column in inputs:
+        kind = columns[column].kind
         if kind in ("number", "category") or (kind == "text" and _is_short(table, column, rows)):
-            values = table.values(column, rows)
+            values = _values(table, column, rows, columns[column])
             for name, wanted in targets.items():
                 reason = _reason(values, wanted, held_out, are_numbers=regression and kind == "number")
                 findings += [_finding(column, name, *reason, num_rows=len(table))] if reason else []
@@ -58,6 +62,12 @@ def find_leaks(
             for name, wanted in targets.items():
                 findings += _folder_finding(column, name, table, rows, wanted)
     return findings
+
+
+def _values(table: Table, name: str, rows: NDArray[np.int64], config: ColumnConfig) -> list[Any]:
+    """The cells of a column, numbers read as they are written there."""
+    values = table.values(name, rows)
+    return [config.read(value) for value in values] if isinstance(config, NumberConfig) else values
 
 
 def _is_short(table: Table, column: str, rows: NDArray[np.int64]) -> bool:
@@ -107,11 +117,11 @@ def _predicts(learned: Sequence[tuple[Any, Any]], asked: Sequence[tuple[Any, Any
 
 def _linear(values: Sequence[Any], wanted: Sequence[Any]) -> tuple[str, str] | None:
     """A number that is the target in another unit."""
-    pairs = np.array([(cell_number(value), cell_number(number)) for value, number in zip(values, wanted, strict=True)])
+    pairs = np.array([values, wanted], dtype=np.float64).T
     pairs = pairs[~np.isnan(pairs).any(axis=1)]
     if len(pairs) < _MIN_ROWS or (pairs == pairs[0]).all(axis=0).any():
         return None
-    if abs(np.corrcoef(pairs.T)[0, 1]) < _MIN_CORRELATION:
+    if abs(float(np.asarray(np.corrcoef(pairs.T))[0, 1])) < _MIN_CORRELATION:
         return None
     return "is a linear function of", "线性等价于"
 

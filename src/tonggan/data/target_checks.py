@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.cells import cell_number, cell_text, places_of
+from tonggan.cells import cell_text, places_of
 from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.table import Table
-from tonggan.modalities import ColumnConfig, MultilabelConfig
+from tonggan.modalities import ColumnConfig, MultilabelConfig, NumberConfig
 
 _MAX_SHARE = 0.9  # of the largest class; above, a model that always says it looks good
 _MIN_ROWS = 10  # of a class; below, it can hardly be learned or measured
@@ -34,9 +34,9 @@ def check_target(
     """
     first, *others = [split for split, table in tables.items() if name in table.names]
     if task == "regression":
-        findings, quarantine = _check_numbers(tables[first], name, split=first, is_train=True)
+        findings, quarantine = _check_numbers(tables[first], name, split=first, config=config, is_train=True)
         for split in others:
-            found, bad = _check_numbers(tables[split], name, split=split, is_train=False)
+            found, bad = _check_numbers(tables[split], name, split=split, config=config, is_train=False)
             findings += found
             quarantine += bad
         return findings, quarantine
@@ -71,14 +71,17 @@ def _check_texts(tables: Mapping[str, Table], name: str) -> tuple[list[Finding],
     return findings, quarantine
 
 
-def _check_numbers(table: Table, name: str, *, split: str, is_train: bool) -> tuple[list[Finding], list[Quarantined]]:
+def _check_numbers(
+    table: Table, name: str, *, split: str, config: ColumnConfig, is_train: bool
+) -> tuple[list[Finding], list[Quarantined]]:
+    written = config if isinstance(config, NumberConfig) else NumberConfig()
     bad: list[Quarantined] = []
     numbers = table.row_numbers
     low, high = math.inf, -math.inf
     for row, value in _cells(table, name):
-        number = cell_number(value)
+        number = written.read(value)
         if math.isnan(number):
-            reason = "no value" if cell_text(value) is None else "no finite number"
+            reason = "no finite number" if written.is_unreadable(value) else "no value"
             bad.append(_quarantined(split, row, numbers, name, value, reason))
         else:
             low, high = min(low, number), max(high, number)

@@ -1,25 +1,23 @@
-"""What a sample of text values looks like: numbers, dates, codes, tags, sentences, and in which language.
+"""What a sample of text values looks like: dates, codes, tags, sentences, and in which language.
 
 It describes and decides nothing; ``kinds.py`` makes a kind of it.
 """
 
 from __future__ import annotations
 
-import math
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-# How tables write that a number is not known.
-_MISSING = {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "#n/a", "<na>", "缺失", "无"}
+from tonggan.modalities.number import dissect
+
 _DATE = re.compile(
     r"\d{4}[-/.年]\d{1,2}([-/.月]\d{1,2}日?)?([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?"
     r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}( \d{1,2}:\d{2}(:\d{2})?)?"
     r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
 )
-_GROUPED = re.compile(r"[^\w\s]?-?\d{1,3}(,\d{3})*(\.\d+)?")
-_LEADING_ZERO = re.compile(r"0\d+")
 _CODE = re.compile(r"[\w#:./-]*[\d_][\w#:./-]*", re.ASCII)
 _HAN = re.compile(r"[㐀-䶿一-鿿豈-﫿]")
 _LATIN = re.compile(r"[A-Za-zÀ-ɏ]")
@@ -52,26 +50,9 @@ class TextProfile:
         return self.num_distinct >= 0.99 * len(self.values)
 
     @cached_property
-    def numbers(self) -> list[float]:
-        """The values that are finite numbers."""
-        return [number for value in self.values if (number := _number(value)) is not None]
-
-    @cached_property
-    def is_number(self) -> bool:
-        """Whether most values are numbers, those aside that say a number is missing; codes like 00123 are not."""
-        told = [value for value in self.values if value.lower() not in _MISSING]
-        padded = sum(1 for value in told if _LEADING_ZERO.fullmatch(value))
-        return bool(told) and len(self.numbers) >= MOST * len(told) and padded <= 0.01 * len(told)
-
-    @cached_property
     def is_date(self) -> bool:
         """Whether most values are dates or times."""
         return self._share(_DATE) >= MOST
-
-    @cached_property
-    def is_grouped_number(self) -> bool:
-        """Whether most values are numbers with commas between thousands, or prices with the currency's sign."""
-        return self._share(_GROUPED) >= MOST
 
     @cached_property
     def is_code(self) -> bool:
@@ -118,23 +99,24 @@ class TextProfile:
         tags = [tag for parts in split for tag in parts]
         if any(not tag or len(tag) > 40 or _num_words(tag) > 3.5 for tag in tags):
             return False
-        # "City, Country" has two parts everywhere: a name with a comma, not tags.
-        varies = separator == "|" or len({len(parts) for parts in split}) > 1
+        combined = separator == "|" or _are_combined(split)
         repeats = 2 * len(set(tags)) <= len(tags) and len(set(tags)) < self.num_distinct * 2
         own = sum(len(set(parts)) == len(parts) for parts in several)
-        return varies and repeats and own >= MOST * len(several) and not all(map(_is_number, tags))
+        return combined and repeats and own >= MOST * len(several) and not all(map(dissect, tags))
 
 
-def _number(value: str) -> float | None:
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+def _are_combined(values: Sequence[Sequence[str]]) -> bool:
+    """Whether most labels stand now here and now there in different values, as tags do.
 
-
-def _is_number(value: str) -> bool:
-    return _number(value) is not None
+    The parts of a name with a comma ("Clothing, Shoes & Jewelry") always keep the same company, and those of a place or
+    a path ("Paris, TX", "Shoes, Men") their position.
+    """
+    places: defaultdict[str, set[int]] = defaultdict(set)
+    for parts in values:
+        for place, part in enumerate(parts):
+            places[part].add(place)
+    num_moving = sum(1 for parts in values for part in parts if len(places[part]) > 1)
+    return 2 * num_moving >= sum(map(len, values))
 
 
 def _num_words(value: str) -> float:

@@ -12,7 +12,8 @@ from tonggan.modalities.base import MediaModality, Modality
 from tonggan.modalities.ignore import IgnoreConfig
 from tonggan.modalities.image import Image, ImageAugment, ImageConfig
 from tonggan.modalities.multilabel import MultilabelConfig
-from tonggan.modalities.table import CategoryConfig, NumberConfig, TableConfig, TableRow
+from tonggan.modalities.number import NumberConfig
+from tonggan.modalities.table import CategoryConfig, TableConfig, TableRow
 from tonggan.modalities.text import Text, TextConfig
 
 ColumnConfig = Annotated[

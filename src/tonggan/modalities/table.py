@@ -1,6 +1,6 @@
 """Numbers and categories: the columns of a row that are cells, standardized or indexed, as one modality.
 
-It imputes nothing: a cell that is missing, NaN, infinite or no number is absent under the mask.
+It imputes nothing: a cell that is missing, infinite or not written as the column's numbers is absent under the mask.
 """
 
 from __future__ import annotations
@@ -16,20 +16,15 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tonggan.cells import cell_number, cell_text, places_of
+from tonggan.cells import cell_text, places_of
 from tonggan.config import Config
 from tonggan.modalities.base import Modality
+from tonggan.modalities.number import NumberConfig
 from tonggan.tokens import Arrays
 
 # One mistyped cell of 1e30 would otherwise swamp every other number of its row.
 _MAX_DEVIATIONS = 10.0
 _CHUNK = 8_192
-
-
-class NumberConfig(Config):
-    """A column of numbers."""
-
-    kind: Literal["number"] = "number"
 
 
 class CategoryConfig(Config):
@@ -77,7 +72,7 @@ class TableRow(Modality[TableConfig]):
         """Mean and deviation of each number column, names of each category column; values are streamed."""
         for name, config in self.config.columns.items():
             if isinstance(config, NumberConfig):
-                self._scales[name] = _mean_and_deviation(columns[name])
+                self._scales[name] = _mean_and_deviation(map(config.read, columns[name]))
             else:
                 counts = Counter(key for key in map(cell_text, columns[name]) if key is not None)
                 by_frequency = sorted(counts, key=lambda key: (-counts[key], key))
@@ -97,9 +92,11 @@ class TableRow(Modality[TableConfig]):
 
     def _cells(self, name: str, items: list[Any]) -> NDArray[np.float64]:
         """[B] of one column, NaN where absent."""
-        if name in self._scales:
+        config = self.config.columns[name]
+        if isinstance(config, NumberConfig):
+            assert name in self._scales, f"column '{name}' is used before fit"
             mean, deviation = self._scales[name]
-            numbers = (np.array([cell_number(item) for item in items]) - mean) / deviation
+            numbers = (np.array([config.read(item) for item in items]) - mean) / deviation
             return np.clip(numbers, -_MAX_DEVIATIONS, _MAX_DEVIATIONS)
         assert name in self._places, f"column '{name}' is used before fit"
         places = self._places[name]
@@ -123,11 +120,11 @@ class TableRow(Modality[TableConfig]):
         return table
 
 
-def _mean_and_deviation(values: Iterable[Any]) -> tuple[float, float]:
+def _mean_and_deviation(values: Iterable[float]) -> tuple[float, float]:
     """Of the finite numbers, chunk by chunk (Chan et al. 1979); (0, 1) of none, deviation 1 of a constant."""
     count, mean, squares = 0, 0.0, 0.0
     for chunk in _chunks(values):
-        numbers = np.array([cell_number(item) for item in chunk])
+        numbers = np.array(chunk)
         numbers = numbers[~np.isnan(numbers)]
         if len(numbers) == 0:
             continue
@@ -140,7 +137,7 @@ def _mean_and_deviation(values: Iterable[Any]) -> tuple[float, float]:
     return mean, deviation if deviation > 0 else 1.0
 
 
-def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
+def _chunks(values: Iterable[float]) -> Iterator[list[float]]:
     iterator = iter(values)
     while chunk := list(islice(iterator, _CHUNK)):
         yield chunk

@@ -175,7 +175,11 @@ class Predictor:
             for finding in check_media(table, name, column, split="the table", is_train=False)[0]:
                 if finding.severity != "note":
                     progress.say(f"Doctor: {finding.message}")
-        encoded = self.bundle.task.encode(target_values(table, target)) if target else None
+        encoded = (
+            self.bundle.task.encode(target_values(table, target, columns=self.bundle.recipe.columns))
+            if target
+            else None
+        )
         return build_dataset(table, modalities, media=media["data"], caches=caches, target=encoded)
 
 

@@ -174,12 +174,17 @@ def build_dataset(
     return Dataset(sources, rows, target, numbers=table.row_numbers)
 
 
-def target_values(table: Table, target: Sequence[str]) -> list[Any]:
-    """One value for each row: of the target column, or of several columns a mapping by name."""
-    columns = [table.values(name) for name in target]
-    if len(columns) == 1:
-        return columns[0]
-    return [dict(zip(target, values, strict=True)) for values in zip(*columns, strict=True)]
+def target_values(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> list[Any]:
+    """One value for each row: of the target column, or of several columns a mapping by name; numbers are read."""
+    values = [_target_column(table, name, columns[name]) for name in target]
+    if len(values) == 1:
+        return values[0]
+    return [dict(zip(target, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def _target_column(table: Table, name: str, config: ColumnConfig) -> list[Any]:
+    values = table.values(name)
+    return [config.read(value) for value in values] if isinstance(config, NumberConfig) else values
 
 
 def task_for(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> TaskConfig:
@@ -233,12 +238,13 @@ def prepare(
         target=recipe.target,
         task=task_config.kind,
         reasons={name: guess.reason for name, guess in guesses.items()},
+        doubts={name: guess.doubt for name, guess in guesses.items() if guess.doubt is not None},
     )
     if quarantine is not None:
         diagnosis.write_quarantine(quarantine)
     diagnosis.check(max_bad=recipe.max_bad)
-    datasets = _learn_and_encode(recipe, tables, modalities, task, diagnosis, media, caches, progress=progress)
-    datasets["train"] = _with_auxiliaries(datasets["train"], train, auxiliaries)
+    datasets = _learn_and_encode(recipe, tables, columns, modalities, task, diagnosis, media, caches, progress=progress)
+    datasets["train"] = _with_auxiliaries(datasets["train"], train, auxiliaries, columns=columns)
     resolved = recipe.model_copy(update={"columns": columns, "task": task_config, "model": model.resolve(modalities)})
     return Prepared(
         recipe=resolved,
@@ -256,6 +262,7 @@ def prepare(
 def _learn_and_encode(
     recipe: Recipe,
     tables: Mapping[str, Table],
+    columns: Mapping[str, ColumnConfig],
     modalities: Mapping[str, Modality[Any]],
     task: Task,
     diagnosis: Diagnosis,
@@ -271,13 +278,13 @@ def _learn_and_encode(
         split: np.setdiff1d(np.arange(len(table)), diagnosis.rows(split, columns=recipe.target))
         for split, table in tables.items()
     }
-    task.fit(target_values(train.select(usable["train"]), recipe.target))
+    task.fit(target_values(train.select(usable["train"]), recipe.target, columns=columns))
     if isinstance(task, LabelTask) and task.label_type == "text":
         task.label_type = type_of_texts(task.labels, stored_as=train.stored_as(recipe.target[0]))
     fit_modalities(modalities, train, progress=progress)
     datasets: dict[str, Dataset] = {}
     for split, table in tables.items():
-        target = task.encode(target_values(table.select(usable[split]), recipe.target))
+        target = task.encode(target_values(table.select(usable[split]), recipe.target, columns=columns))
         datasets[split] = build_dataset(
             table, modalities, media=media[split], caches=caches, rows=usable[split], target=target
         )
@@ -304,11 +311,13 @@ def _auxiliaries(
     return auxiliaries
 
 
-def _with_auxiliaries(dataset: Dataset, table: Table, auxiliaries: Mapping[str, Auxiliary]) -> Dataset:
+def _with_auxiliaries(
+    dataset: Dataset, table: Table, auxiliaries: Mapping[str, Auxiliary], *, columns: Mapping[str, ColumnConfig]
+) -> Dataset:
     """The training part with the encoded auxiliary targets, whose tasks learn their labels from it."""
     encoded = {}
     for name, auxiliary in auxiliaries.items():
-        values = table.values(name, dataset.rows)
+        values = _target_column(table.select(dataset.rows), name, columns[name])
         auxiliary.task.fit(values)
         encoded[name] = auxiliary.task.encode(values)
     return replace(dataset, auxiliary=encoded)
@@ -339,6 +348,7 @@ def diagnose_tables(sources: Mapping[str, Any], *, target: Sequence[str], progre
         target=target,
         task=guess_task(train, target, columns=columns) if target else None,
         reasons={name: guess.reason for name, guess in guesses.items()},
+        doubts={name: guess.doubt for name, guess in guesses.items() if guess.doubt is not None},
     )
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tonggan.cells import cell_number
 from tonggan.errors import UnreadableError
 from tonggan.evaluation.predict import evaluating
 from tonggan.modalities import Modality, NumberConfig, TableRow
@@ -107,11 +105,11 @@ class RowModel:
         if isinstance(modality, MediaModality):
             return self._medium(modality, cell, param=param)
         kind = self._kind(name)
-        if isinstance(modality, TableRow) and isinstance(modality.config.columns[name], NumberConfig):
-            number = cell_number(cell)
-            if not math.isfinite(number):
+        config = modality.config.columns[name] if isinstance(modality, TableRow) else None
+        if isinstance(config, NumberConfig):
+            if config.is_unreadable(cell):
                 raise _wrong_kind(cell, kind, param=param)
-            return number
+            return config.read(cell)
         if not isinstance(cell, str if kind == "text" else str | int | float | bool):
             raise _wrong_kind(cell, kind, param=param)
         return cell

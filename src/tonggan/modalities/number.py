@@ -1,0 +1,189 @@
+"""A column of numbers and how its cells are written: decimal mark, marks between thousands, units, missing markers.
+
+One column has one way of writing, so that ``1,234`` never means two things in it. A cell that is written in another way
+is not read: it is missing, and ``is_unreadable`` says so.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field, field_validator
+
+from tonggan.cells import cell_number, cell_text, is_missing
+from tonggan.config import Config
+
+DecimalMark = Literal["point", "comma"]
+ThousandsMark = Literal["none", "comma", "point", "space", "apostrophe"]
+
+# How tables write that a number is not known.
+MISSING = frozenset(
+    {
+        "na", "n/a", "n.a.", "n.a", "nan", "nat", "null", "none", "nil", "nd", "n.d.", "n/d", "s/d",
+        "k.a.", "tbd", "tba", "-", "--", "---", "–", "—", "―", "ー", "?", "??", ".", "..", "…", "*", "/",
+        "#n/a", "#na", "#null!", "#value!", "#div/0!", "#ref!", "#num!", "#name?", "<na>", "(blank)",
+        "(null)", "missing", "unknown", "unspecified", "inconnu", "desconocido", "unbekannt", "缺失", "缺",
+        "无", "無", "未知", "不详", "不詳", "不明", "暂无", "空", "未填", "未填写", "未提供", "无数据", "无记录",
+        "なし", "없음", "not available", "not applicable", "not known", "no data", "k. a.", "n. a.", "\\n",
+    }
+)  # fmt: skip
+_LONGEST = 64  # longer texts are no numbers
+_PLAIN = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+_DIGITS = r"(?:\d[\d.,' ]*|[.,]\d+)(?:[eE][-+]?\d{1,3})?"
+_CELL = re.compile(
+    rf"(?P<open>\()? ?(?P<sign>[-+]?) ?(?P<before>[^\d\s().,'+-]{{1,4}}\.?)? ?(?P<inner>[-+]?) ?(?P<number>{_DIGITS})"
+    r"(?P<after>[^\d\s().,'-][^\d()]{0,15}[23]?(?<! ))? ?(?P<trailing>-?)(?P<close>\))?",
+    re.ASCII,
+)
+_FLAT = str.maketrans(
+    {
+        "−": "-",
+        "﹣": "-",
+        "－": "-",
+        "＋": "+",
+        "．": ".",
+        "，": ",",
+        "％": "%",
+        "﹪": "%",
+        "（": "(",
+        "）": ")",
+        "￥": "¥",
+    }
+    | {"’": "'", "＇": "'", "＄": "$"}
+)
+_CURRENCIES = frozenset(
+    {
+        "usd", "us", "eur", "gbp", "rmb", "cny", "jpy", "chf", "inr", "rs", "hkd", "twd", "nt", "sgd",
+        "aud", "cad", "nzd", "krw", "brl", "mxn", "rub", "try", "zar", "sek", "nok", "dkk", "pln", "czk",
+        "huf", "kr", "zł", "kč", "ft", "lei", "人民币",
+    }
+)  # fmt: skip
+_MARKS = {"none": "", "comma": ",", "point": ".", "space": " ", "apostrophe": "'"}
+
+
+class Cell(NamedTuple):
+    """A text that holds one number: its sign, its digits with their marks, and the unit around them ("" without)."""
+
+    sign: int
+    digits: str
+    unit: str
+
+
+class NumberConfig(Config):
+    """A column of numbers. How they are written is found on the training part where it is not declared."""
+
+    kind: Literal["number"] = "number"
+    decimal: DecimalMark = "point"
+    """What stands before the fraction: 1.5 or 1,5."""
+    thousands: ThousandsMark = "none"
+    """What stands between thousands: 1,234 or 1.234 or 1 234 or 1'234; Indian groups such as 1,23,456 are read too."""
+    units: dict[str, float] = Field(default_factory=dict)
+    """What may stand before or behind a number, and what the number is then multiplied by, e.g. {kg: 1, g: 0.001}."""
+    missing: list[str] = Field(default_factory=list)
+    """Texts that say that a number is not known, besides the usual ones such as - and n/a."""
+
+    @field_validator("units")
+    @classmethod
+    def _names_units_as_cells_do(cls, units: dict[str, float]) -> dict[str, float]:
+        return {unit_name(unit): factor for unit, factor in units.items()}
+
+    def read(self, cell: Any) -> float:
+        """The cell as a finite number; NaN where it is missing, or not written as this column's numbers are.
+
+        A value that is a number already is taken as it is, whatever the unit of the texts.
+        """
+        if isinstance(cell, str):
+            if self.decimal == "point" and not self.units and _PLAIN.fullmatch(cell):
+                return cell_number(cell)
+            parts = dissect(cell)
+            if parts is None:
+                return cell_number(cell) if cell_text(cell) in ("True", "False") else math.nan
+            return value_of(parts, decimal=self.decimal, thousands=self.thousands) * self._factor(parts.unit)
+        return math.nan if isinstance(cell, bytes) else cell_number(cell)
+
+    def is_unreadable(self, cell: Any) -> bool:
+        """Whether the cell says something, neither a number as this column writes them nor that there is none."""
+        if is_missing(cell) or not math.isnan(self.read(cell)):
+            return False
+        text = str(cell).strip()
+        return bool(text) and not is_missing_marker(text) and text.casefold() not in map(str.casefold, self.missing)
+
+    def _factor(self, unit: str) -> float:
+        """What a number with ``unit`` is multiplied by; NaN where this column does not have the unit."""
+        if unit:
+            return self.units.get(unit, math.nan)
+        # A bare 12 in a column of percentages may be 12 % as well as 1200 %.
+        is_percentage = bool(self.units) and all("%" in known or "‰" in known for known in self.units)
+        return math.nan if is_percentage else self.units.get("", 1.0)
+
+
+def is_missing_marker(text: str) -> bool:
+    """Whether a stripped text is one of those by which tables of all kinds say that a value is not known."""
+    return text.casefold() in MISSING
+
+
+def unit_name(unit: str) -> str:
+    """One spelling of a unit: KG, kg. and kg are the same, mW and MW are not."""
+    name = " ".join(unit.split()).removesuffix(".").replace("²", "2").replace("³", "3")
+    return name if re.fullmatch("[mM][A-Za-z]", name) else name.casefold()
+
+
+@lru_cache(maxsize=1 << 14)
+def dissect(text: str) -> Cell | None:
+    """The parts of a text that holds one number, e.g. ``-$1,200``, ``(12.5)``, ``¥3.2万``, ``120 km/h``; else None.
+
+    Digits of every script are read, and full-width signs. What the marks in them mean is left to ``value_of``.
+    """
+    if len(text) > _LONGEST:
+        return None
+    found = _CELL.fullmatch(_plain_text(text))
+    if found is None or bool(found["open"]) != bool(found["close"]):
+        return None
+    signs = [mark for mark in (found["sign"], found["inner"], found["trailing"]) if mark]
+    before, after = found["before"] or "", (found["after"] or "").strip()
+    if len(signs) > 1 - bool(found["open"]) or (before and not _is_currency(before)) or not _is_unit(after):
+        return None
+    if after and found["number"].rstrip()[-1] in ".,'":  # 1.png
+        return None
+    negative = found["open"] or "-" in signs
+    return Cell(-1 if negative else 1, found["number"].strip(), unit_name(before) + unit_name(after))
+
+
+def _plain_text(text: str) -> str:
+    """``text`` with ASCII digits and signs, and every run of blanks as one."""
+    if not text.isascii():
+        text = "".join(
+            str(unicodedata.decimal(character)) if character.isdecimal() else character for character in text
+        ).translate(_FLAT)
+    return " ".join(text.split())
+
+
+def _is_currency(text: str) -> bool:
+    return text.casefold().removesuffix(".") in _CURRENCIES or any(unicodedata.category(sign) == "Sc" for sign in text)
+
+
+def _is_unit(text: str) -> bool:
+    """Whether a text may stand behind a number: nothing, or what begins with a letter or a sign of measures."""
+    return not text or text[0].isalpha() or text[0] in '%‰°℃℉"″′+' or unicodedata.category(text[0]) == "Sc"
+
+
+def value_of(cell: Cell, *, decimal: DecimalMark, thousands: ThousandsMark) -> float:
+    """The number of a cell with these marks, without its unit; NaN where its digits are marked in another way."""
+    if not _digits(decimal, thousands).fullmatch(cell.digits):
+        return math.nan
+    digits = cell.digits.replace(_MARKS[thousands], "") if thousands != "none" else cell.digits
+    return cell.sign * cell_number(digits.replace(",", ".") if decimal == "comma" else digits)
+
+
+@lru_cache
+def _digits(decimal: DecimalMark, thousands: ThousandsMark) -> re.Pattern[str]:
+    point, mark = re.escape(_MARKS[decimal]), re.escape(_MARKS[thousands])
+    whole = r"\d+"
+    if mark and mark != point:
+        indian = rf"|[1-9]\d?(?:{mark}\d\d)+{mark}\d{{3}}" if thousands == "comma" else ""
+        whole = rf"(?:\d+|[1-9]\d{{0,2}}(?:{mark}\d{{3}})+{indian})"
+    return re.compile(rf"(?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][-+]?\d+)?", re.ASCII)
