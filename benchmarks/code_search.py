@@ -10,6 +10,13 @@ Two sets, nothing of which is trained on:
   docstring is taken out, among all functions of these packages. Packages are drawn by a checksum of their names, so
   that an embedder tuned on the others (`--held-out` prints the names) has never met them.
 
+With `--repository NAME=FOLDER` it asks the questions about httpx or click in repository_questions.json of a clone
+with its tests, documents and history, and counts those whose right code, as a person judged it before any search, is
+among the first three answers: of all, and of functions and classes alone.
+
+    git clone https://github.com/encode/httpx /tmp/httpx
+    python benchmarks/code_search.py --work FOLDER --repository httpx=/tmp/httpx
+
 MRR and recall count every answer that has the same score as the right one as if it came before by half. `--more` adds
 what was tried and left out. What was embedded is kept in FOLDER, so that the next run only asks; name a new one after
 changing how words are made or units are written.
@@ -21,6 +28,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import sysconfig
 import time
 import zlib
@@ -32,6 +40,7 @@ import numpy as np
 
 from tonggan.codelm.search import CodeIndex
 from tonggan.codelm.search.code_index import Ranking
+from tonggan.codelm.search.opening import open_index
 from tonggan.codelm.search.unit_rows import rows_of, text_to_embed
 from tonggan.codelm.search_pairs import without_docstring
 from tonggan.codelm.source_file import SourceFile, read_source
@@ -60,10 +69,16 @@ def main() -> None:
     parser.add_argument("--embedder", action="append", help="minilm or a folder; may be repeated")
     parser.add_argument("--more", action="store_true", help="also what was tried and left out")
     parser.add_argument("--limit", type=int, help="only so many questions and twelve times as many functions")
+    parser.add_argument("--repository", action="append", metavar="NAME=FOLDER", help="ask a whole repository instead")
     parser.add_argument("--held-out", action="store_true", help="only print the packages that are held out")
     arguments = parser.parse_args()
     if arguments.held_out:
         print("\n".join(name for name, _ in held_out_packages()))
+        return
+    for given in arguments.repository or ():
+        name, _, folder = given.partition("=")
+        repository(name, Path(folder), arguments)
+    if arguments.repository:
         return
     for make in (cosqa, docstrings):
         data = make()
@@ -71,6 +86,26 @@ def main() -> None:
             print("CoSQA: skipped, TONGGAN_MIRROR names no folder with cosqa")
             continue
         measure(cut(data, arguments.limit), arguments)
+
+
+def repository(name: str, root: Path, arguments: argparse.Namespace) -> None:
+    """How many questions find their code among the first three answers of the repository's own index."""
+    questions = json.loads((Path(__file__).parent / "repository_questions.json").read_text())[name]
+    for embedder in arguments.embedder or ["minilm"]:
+        index = open_index(root, folder=arguments.work / f"{name}-{Path(embedder).name}", embedder=embedder)
+        started, before = time.perf_counter(), time.process_time()
+        done = index.refresh()
+        used = f"{time.perf_counter() - started:.0f} s, {time.process_time() - before:.0f} CPU seconds"
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(f"\n{name} with {embedder}: {done.num_changed} files read, {done.num_embedded} units embedded")
+        print(f"  in {used}, at most {peak} MiB")
+        counts = {"all kinds": 0, "functions and classes": 0}
+        for question, right in questions.items():
+            for label, kinds in (("all kinds", None), ("functions and classes", ("function", "class"))):
+                found = [hit.unit.qualified_name for hit in index.search(question, kinds=kinds)[:3]]
+                counts[label] += bool({*found} & {*right})
+        for label, count in counts.items():
+            print(f"  right code among the first three of {label}: {count} of {len(questions)}")
 
 
 def cosqa() -> Set | None:

@@ -12,6 +12,7 @@ from tonggan.cli.train import Json
 
 if TYPE_CHECKING:
     from tonggan.codelm.search import CodeIndex, Hit
+    from tonggan.codelm.search.roles import Role
 
 Root = Annotated[
     Path, typer.Option("--root", metavar="PATH", help="The repository; its index is brought up to date first.")
@@ -21,6 +22,8 @@ IndexFolder = Annotated[
 ]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="How many results at most.")]
 Fresh = Annotated[bool, typer.Option("--refresh/--no-refresh", help="Read what changed before the search.")]
+
+_HEADINGS: dict[str, Role] = {"Code": "code", "Documents": "docs", "Tests": "tests", "History": "history"}
 
 INDEX_EXAMPLES = """
 [bold]Examples[/]
@@ -104,6 +107,7 @@ def search(
     json: Json = False,
 ) -> None:
     """Find functions, classes, files, documents, comments and commits."""
+    from tonggan.cli.console import stderr
     from tonggan.codelm.units import UNIT_KINDS, UnitKind
     from tonggan.errors import ConfigError
 
@@ -114,6 +118,9 @@ def search(
             )
     opened = _open(root, folder, refresh=refresh)
     kinds = cast("list[UnitKind]", kind) if kind else None
+    note = opened.note_on(query)
+    if note is not None:
+        stderr.print(note, style="yellow", soft_wrap=True)
     _show(opened.search(query, limit=limit, language=lang, kinds=kinds), json=json)
 
 
@@ -171,24 +178,34 @@ def _show(hits: list[Hit], *, json: bool) -> None:
     if json:
         print_json([as_json(hit) for hit in hits])
         return
-    for hit in hits:
-        unit = hit.unit
-        place = f"{unit.path}:{unit.start_line}" if unit.path else unit.qualified_name[:12]
-        name = unit.qualified_name if unit.path else unit.name
-        print_line(_visible(f"{place}  {unit.kind} {name}  ({hit.score:.2f})"))
-        for reason in hit.reasons:
-            print_line(_visible(f"    {reason}"))
-            if reason.text:
-                print_line(f"    | {_highlighted(_visible(reason.text), reason.marks).strip()}")
+    for heading, role in _HEADINGS.items():
+        group = [hit for hit in hits if hit.role == role]
+        if group:
+            print_line(heading)
+        for hit in group:
+            _show_hit(hit)
     if not hits:
         print_line("Nothing found.")
+
+
+def _show_hit(hit: Hit) -> None:
+    from tonggan.cli.console import print_line
+
+    unit = hit.unit
+    place = f"{unit.path}:{unit.start_line}" if unit.path else unit.qualified_name[:12]
+    print_line(_visible(f"  {place}  {unit.qualified_name if unit.path else unit.name}"))
+    for reason in hit.reasons:
+        if reason.text.strip():
+            number = "" if reason.line is None else str(reason.line)
+            print_line(f"  {number:>7} | {_highlighted(_visible(reason.text), reason.marks).strip()}")
 
 
 def as_json(hit: Hit) -> dict[str, Any]:
     """A hit as plain data."""
     from dataclasses import asdict
 
-    return {**asdict(hit.unit), "score": round(hit.score, 4), "reasons": [asdict(reason) for reason in hit.reasons]}
+    reasons = [asdict(reason) for reason in hit.reasons]
+    return {**asdict(hit.unit), "role": hit.role, "score": round(hit.score, 4), "reasons": reasons}
 
 
 def _visible(text: str) -> str:

@@ -38,6 +38,7 @@ MINILM = "minilm"
 
 Precision = Literal["fp32", "bf16", "int8"]
 
+_CHINESE_TOKENS = 2_000  # English vocabularies hold some hundred characters that occur in English texts
 _TEXTS_AT_ONCE = 4096  # whose tokens are kept at a time, and among which texts of like length are found
 _TOKENS_AT_ONCE = 1024  # what a layer makes of so many stays in the processor's caches
 
@@ -113,6 +114,14 @@ class TextEmbedder:
             digest.update(name.encode())
             digest.update(weight.cpu().numpy().data)
         return digest.hexdigest()[:16]
+
+    @cached_property
+    def reads_chinese(self) -> bool:
+        """Whether the vocabulary holds enough of Chinese to have been learned from it."""
+        held = sum(
+            any("\u4e00" <= character <= "\u9fff" for character in token) for token in self.tokenizer.get_vocab()
+        )
+        return held >= _CHINESE_TOKENS
 
     def embed(self, texts: Sequence[str], *, progress: Progress | None = None) -> NDArray[np.float32]:
         """``[N, D]`` vectors of length 1. An empty text has one too; a long one is cut after ``max_tokens``."""

@@ -62,16 +62,17 @@ def names(hits):
 def test_words_find_units_and_say_why(index):
     best = index.search("parse a date with timezone")[0]
     assert (best.unit.qualified_name, best.unit.path, best.unit.start_line) == ("parse_date", "dates.py", 4)
-    named, shared = best.reasons
+    named, signature, docstring = best.reasons
     assert str(named) == "is named parse_date"
-    assert (shared.line, [shared.text[start:end] for start, end in shared.marks]) == (4, ["parse", "date"])
+    assert (signature.line, [signature.text[start:end] for start, end in signature.marks]) == (4, ["parse", "date"])
+    assert (docstring.line, docstring.words) == (5, ("timezone",))
 
 
 def test_what_is_said_above_a_definition_is_a_reason_too(index):
     best = index.search("says hello", kinds=["function"])[0]
     assert best.unit.name == "greetPerson"
     (shared,) = best.reasons
-    assert (shared.text, shared.line, shared.words) == ("Says hello to a person.", None, ("Hello", "Says"))
+    assert (shared.text, shared.line, shared.words) == ("Says hello to a person.", None, ("Says", "hello"))
 
 
 def test_filters_hold(index):
@@ -83,6 +84,35 @@ def test_filters_hold(index):
 def test_chinese_finds_what_is_written_in_chinese(index):
     best = index.search("安装依赖", kinds=["doc"])[0].unit
     assert (best.name, best.path) == ("安装", "读我 📖.md")
+
+
+def test_code_comes_before_what_repeats_its_words(repository):
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "init", "-q"], cwd=repository, check=True)
+    for number in range(6):
+        message = f"Parse a date with timezone, attempt {number}"
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", message], cwd=repository, check=True)
+    (repository / "tests").mkdir()
+    (repository / "tests" / "test_dates.py").write_text("def test_parse_a_date_with_timezone():\n    assert True\n")
+    with opened(repository) as index:
+        index.refresh()
+        found = index.search("parse a date with timezone")
+        assert found[0].unit.qualified_name == "parse_date"
+        assert [hit.role for hit in found[:5]].count("history") <= 1
+        assert "history" in [hit.role for hit in found]
+        assert index.search("which tests parse a date with timezone")[0].role == "tests"
+        assert index.search("commits that parse a date with timezone")[0].role == "history"
+
+
+def test_a_comment_counts_for_the_definition_that_it_is_in(repository):
+    (repository / "client.py").write_text(
+        "def send(request):\n    # Drop the authorization header for another host.\n    request.pop('x')\n"
+    )
+    with opened(repository) as index:
+        index.refresh()
+        best = index.search("drop authorization header")[0]
+        assert (best.unit.qualified_name, best.reasons[0].line) == ("send", 2)
+        assert index.search("drop authorization header", kinds=["comment"])[0].unit.kind == "comment"
 
 
 def test_an_empty_query_is_refused(index):

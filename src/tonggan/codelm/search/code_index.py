@@ -7,16 +7,19 @@ and commits say in Chinese, and names that they quote; the embedder shipped by d
 from __future__ import annotations
 
 import hashlib
+import math
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from tonggan.codelm.languages import LANGUAGES
-from tonggan.codelm.search.ranking import RERANKED, expanded, fused, reranked
+from tonggan.codelm.search.ranking import compared, expanded, fused, grouped, reranked
 from tonggan.codelm.search.reasons import Reason, reasons_for
 from tonggan.codelm.search.refreshing import Refreshed, Refreshing
-from tonggan.codelm.search.unit_rows import name_in, text_to_embed, unit_of
+from tonggan.codelm.search.roles import Role, role_of, roles_asked
+from tonggan.codelm.search.unit_rows import kind_and_path, name_in, text_to_embed, unit_of
 from tonggan.codelm.units import Unit, UnitKind
 from tonggan.codelm.words import code_words, question_words, symbol_of, symbols_in, written_as
 from tonggan.data.places import cache_folder
@@ -27,6 +30,7 @@ from tonggan.retrieval.row import Row, Where
 from tonggan.retrieval.store import Store
 
 _CANDIDATES = 100  # that words, symbols and meaning each propose at least
+_CHINESE = re.compile(r"[\u3400-\u9fff]")
 _WORDS_VERSION = "code-words-1"
 _LONGEST_QUERY = 10_000  # characters; what follows is not read
 _MOST_WORDS = 64  # of a text that others are compared with
@@ -41,12 +45,17 @@ class Hit:
     Attributes:
         unit: what was found, as it was when it was indexed.
         score: comparable within one answer only.
-        reasons: why, the weightiest first.
+        reasons: why: its name, then the lines that share words with the question.
     """
 
     unit: Unit
     score: float
     reasons: tuple[Reason, ...]
+
+    @property
+    def role(self) -> Role:
+        """Whether it is code, a document, a test or history."""
+        return role_of(self.unit.kind, self.unit.path)
 
 
 class CodeIndex:
@@ -82,6 +91,12 @@ class CodeIndex:
             vector_version=embedder.version if embedder else "",
         )
         return cls(root, store, embedder=embedder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Free the files."""
@@ -137,8 +152,11 @@ class CodeIndex:
         query = query[:_LONGEST_QUERY]
         candidates = max(limit, _CANDIDATES)
         scores = self.ranked(query, where=_where(language, kinds), ranking=ranking, candidates=candidates)
+        keys = grouped(scores, _roles(scores), asked=roles_asked(query), limit=max(limit, 0))
         words = question_words(query)
-        return self._hits(scores, limit=limit, words={*words, *written_as(words)}, question=query)
+        return self._hits(
+            {key: scores[key] for key in keys}, limit=limit, words={*words, *written_as(words)}, question=query
+        )
 
     def ranked(
         self,
@@ -156,10 +174,34 @@ class CodeIndex:
         if not query.strip():
             raise DataError("a search", got="an empty query", expected="words", remedy="Say what is sought")
         scores = self._scores(query, where=where or {}, ranking=ranking, candidates=candidates)
-        if ranking == "reranked" and self._embedder is not None and scores:
-            texts = {row.key: text_to_embed(row) for row in self._store.rows(list(scores)[:RERANKED])}
+        if ranking == "reranked" and self._embedder is not None and self._reads(query) and scores:
+            rows = self._store.rows(compared(scores, _roles(scores)))
+            texts = {row.key: text_to_embed(row) for row in rows}
             scores = reranked(scores, texts, question=query, embedder=self._embedder)
-        return scores
+        return scores if where and "kind" in where else self._with_comments(scores)
+
+    def _with_comments(self, scores: Mapping[str, float]) -> dict[str, float]:
+        """``scores`` where what a comment inside a definition says counts for the definition."""
+        comments = [key for key in scores if kind_and_path(key)[0] == "comment"]
+        total = dict(scores)
+        for row in self._store.rows(comments):
+            inside = str(row.fields.get("inside", ""))
+            if inside:
+                total[inside] = max(total.pop(row.key), total.get(inside, -math.inf))
+        return dict(sorted(total.items(), key=lambda item: -item[1]))
+
+    def note_on(self, query: str) -> str | None:
+        """What a person should know before the answer to ``query`` is read; None where there is nothing."""
+        if self._embedder is None or self._reads(query):
+            return None
+        return (
+            "The embedder of this index reads no Chinese: the question finds Chinese comments, documents and commits, "
+            "and names that it quotes. Ask in English to find code by its meaning."
+        )
+
+    def _reads(self, query: str) -> bool:
+        """Whether vectors can tell what ``query`` means."""
+        return self._embedder is not None and (self._embedder.reads_chinese or not _CHINESE.search(query))
 
     def similar(self, path: str, line: int, *, limit: int = 10) -> list[Hit]:
         """Units like the function, class or section around a line; that unit, and what it holds or is in, left out.
@@ -226,20 +268,26 @@ class CodeIndex:
         return self._store.rows(self._store.keys({"group": path}))
 
     def _scores(self, query: str, *, where: Where, ranking: Ranking, candidates: int) -> dict[str, float]:
+        # Definitions are sought by themselves too, or the many commits and tests would leave no room for them.
+        wheres = [where] if "kind" in where else [where, {**where, "kind": _DEFINITIONS}]
         by_words: dict[str, float] = {}
         symbols: dict[str, float] = {}
-        if ranking != "vectors" or self._embedder is None:
+        if ranking != "vectors" or not self._reads(query):
             words = question_words(query)
-            by_words = self._store.search_words(expanded(words, written_as(words)), limit=candidates, where=where)
-            named: Where = {**where, "kind": where.get("kind", _DEFINITIONS), "symbol": symbols_in(query)}
+            tokens = expanded(words, written_as(words))
+            for some in wheres:
+                by_words |= self._store.search_words(tokens, limit=candidates, where=some)
+            named: Where = {**wheres[-1], "symbol": symbols_in(query)}
             symbols = self._store.search_words(code_words(query), limit=candidates, where=named)
             symbols = {key: score for key, score in symbols.items() if ranking != "words"}
-        if self._embedder is None or ranking == "words":
-            return fused(words=by_words, meaning=None, symbols=symbols)
-        (vector,) = self._embedder.embed([query])
-        meaning = self._store.search_vectors(vector, limit=candidates, where=where or None)
-        keys, vectors = self._store.vectors_of({*by_words, *symbols} - meaning.keys())
-        meaning |= dict(zip(keys, (vectors @ vector).tolist(), strict=True))
+        meaning: dict[str, float] | None = None
+        if self._embedder is not None and ranking != "words" and self._reads(query):
+            (vector,) = self._embedder.embed([query])
+            meaning = {}
+            for some in wheres:
+                meaning |= self._store.search_vectors(vector, limit=candidates, where=some or None)
+            keys, vectors = self._store.vectors_of({*by_words, *symbols} - meaning.keys())
+            meaning |= dict(zip(keys, (vectors @ vector).tolist(), strict=True))
         return fused(words=by_words, meaning=meaning, symbols=symbols)
 
     def _similar(self, text: str, *, limit: int, excluded: Collection[str], kinds: Collection[UnitKind]) -> list[Hit]:
@@ -290,6 +338,10 @@ def _where(language: str | None, kinds: Collection[UnitKind] | None) -> Where:
     if kinds is not None:
         where["kind"] = list(kinds)
     return where
+
+
+def _roles(keys: Iterable[str]) -> dict[str, Role]:
+    return {key: role_of(*kind_and_path(key)) for key in keys}
 
 
 def _overlap(one: Unit, other: Unit) -> bool:

@@ -6,11 +6,12 @@ benchmarks/code_search.py for what each part brings, and for what was tried and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tonggan.codelm.search.roles import ROLES, Role
 from tonggan.models.text_embedder import TextEmbedder
 
 RERANKED = 30
@@ -18,6 +19,9 @@ RERANKED = 30
 
 # What a point of BM25, a name that is asked for and the comparison word by word weigh beside a cosine.
 _WORDS, _SYMBOL, _WORD_BY_WORD = 0.0075, 0.05, 0.3
+_COMPARED_CODE = 20
+_FAR_BETTER = 0.3
+_SHARE = 5  # a fifth of the places goes to each role that is not asked for
 _WORD_COPIES = 5  # so that a word that was asked for weighs five times what another way to write it does
 
 
@@ -70,3 +74,40 @@ def _max_similarity(asked: NDArray[np.float32], found: NDArray[np.float32]) -> f
     if not len(asked) or not len(found):
         return 0.0
     return float((asked @ found.T).max(axis=1).mean())
+
+
+def compared(keys: Iterable[str], roles: Mapping[str, Role]) -> list[str]:
+    """The units to compare word by word: the best of ``keys``, with room for the code beside all that repeats it."""
+    ordered = list(keys)
+    code = [key for key in ordered if roles[key] == "code"][:_COMPARED_CODE]
+    others = [key for key in ordered if key not in code]
+    return [*code, *others[: RERANKED - len(code)]]
+
+
+def grouped(
+    scores: Mapping[str, float], roles: Mapping[str, Role], *, asked: Collection[Role], limit: int
+) -> list[str]:
+    """The ``limit`` best keys, role by role: what was asked for, then code, documents, tests and history.
+
+    Beside the first group each of the others has a share of the places, history one among the first five at most.
+    Documents come before code where their best is better than the best code by far.
+
+    Args:
+        scores: best first.
+        roles: of each key.
+        asked: roles that the question asks for.
+        limit: how many keys.
+    """
+    groups: dict[Role, list[str]] = {role: [] for role in ROLES}
+    for key in scores:
+        groups[roles[key]].append(key)
+    best = {role: scores[keys[0]] for role, keys in groups.items() if keys}
+    far = best.get("docs", 0.0) > best.get("code", 0.0) + _FAR_BETTER
+    order = sorted((role for role in ROLES if groups[role]), key=lambda role: (role not in asked, ROLES.index(role)))
+    if far and not asked:
+        order.sort(key=lambda role: role != "docs")
+    kept = {role: groups[role][: max(1, limit // _SHARE)] for role in order[1:]}
+    room = max(limit - sum(map(len, kept.values())), -(-limit // 2))
+    chosen = [*groups[order[0]][:room], *(key for role in order[1:] for key in kept[role])][:limit] if order else []
+    rest = [key for key in scores if key not in chosen][: limit - len(chosen)]
+    return sorted([*chosen, *rest], key=lambda key: (order.index(roles[key]), -scores[key]))

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
-from tonggan.codelm.units import Unit, UnitKind
+from tonggan.codelm.units import UNIT_KINDS, Unit, UnitKind
 from tonggan.codelm.words import symbol_of
 from tonggan.retrieval.row import Row, Value
 
 _END_OF_TEXT = "\x00"  # between what is shown of a unit and what is only searched
+_KIND = re.compile(f"#({'|'.join(UNIT_KINDS)})#")
 _NAME_WEIGHT, _DOCSTRING_WEIGHT = 2, 1  # how often they are said besides once in the text
 
 
-def rows_of(units: Iterable[Unit], *, group: str, content_hash: str) -> Iterator[Row]:
-    """The rows of one file or commit. Equal names in it are told apart by their number."""
-    seen: Counter[str] = Counter()
-    for unit in units:
-        name = f"{group}#{unit.kind}#{unit.qualified_name}"
-        seen[name] += 1
+def rows_of(units: Sequence[Unit], *, group: str, content_hash: str) -> Iterator[Row]:
+    """The rows of one file or commit. Equal names in it get a number each; a comment names the definition it is in."""
+    keys = list(_keys(units, group=group))
+    for key, unit in zip(keys, units, strict=True):
         names = " ".join([unit.name] * _NAME_WEIGHT)
         docstrings = "\n".join([unit.docstring] * _DOCSTRING_WEIGHT)
         text = f"{unit.text}{_END_OF_TEXT}{names}\n{unit.path}\n{docstrings}"
@@ -34,8 +34,27 @@ def rows_of(units: Iterable[Unit], *, group: str, content_hash: str) -> Iterator
             "docstring": unit.docstring,
             "signature": unit.signature,
             "language": unit.language or "",
+            "inside": _inside(unit, units, keys) if unit.kind == "comment" else "",
         }
-        yield Row(f"{name}#{seen[name]}", group, content_hash, text, fields)
+        yield Row(key, group, content_hash, text, fields)
+
+
+def _keys(units: Iterable[Unit], *, group: str) -> Iterator[str]:
+    seen: Counter[str] = Counter()
+    for unit in units:
+        name = f"{group}#{unit.kind}#{unit.qualified_name}"
+        seen[name] += 1
+        yield f"{name}#{seen[name]}"
+
+
+def _inside(comment: Unit, units: Sequence[Unit], keys: Sequence[str]) -> str:
+    """The key of the innermost definition around ``comment``; empty where there is none."""
+    around = [
+        (unit.end_line - unit.start_line, key)
+        for key, unit in zip(keys, units, strict=True)
+        if unit.kind in ("function", "class") and unit.start_line <= comment.start_line <= unit.end_line
+    ]
+    return min(around, default=(0, ""))[1]
 
 
 def unit_of(row: Row) -> Unit:
@@ -58,6 +77,14 @@ def unit_of(row: Row) -> Unit:
 def name_in(key: str) -> str:
     """The name of the unit whose row has this key."""
     return key.rsplit("#", 2)[1].rpartition(".")[2]
+
+
+def kind_and_path(key: str) -> tuple[UnitKind, str]:
+    """The kind of the unit whose row has this key, and the path of its file; empty for a commit."""
+    found = _KIND.search(key)
+    assert found is not None, key
+    kind = cast("UnitKind", found[1])
+    return kind, "" if kind == "commit" else key[: found.start()]
 
 
 def text_to_embed(row: Row) -> str:

@@ -1,0 +1,51 @@
+"""How what was found becomes one list: code first, with room for the rest."""
+
+from tonggan.codelm.search.ranking import RERANKED, compared, grouped
+
+ROLES = {
+    **{f"code{number}": "code" for number in range(40)},
+    **{f"docs{number}": "docs" for number in range(9)},
+    **{f"test{number}": "tests" for number in range(9)},
+    **{f"commit{number}": "history" for number in range(9)},
+}
+
+
+def scores_of(*keys):
+    return {key: 1.0 - 0.01 * place for place, key in enumerate(keys)}
+
+
+def test_commits_and_tests_do_not_crowd_out_code():
+    keys = [key for key in ROLES if not key.startswith("code")] + ["code0", "code1"]
+    found = grouped(scores_of(*keys), ROLES, asked=(), limit=10)
+    assert found[:2] == ["code0", "code1"]
+    assert len(found) == 10
+    assert [key[:4] for key in found[:5]].count("comm") <= 1
+
+
+def test_all_roles_have_a_place_beside_much_code():
+    keys = [*(f"code{number}" for number in range(40)), "docs0", "test0", "commit0"]
+    found = grouped(scores_of(*keys), ROLES, asked=(), limit=10)
+    assert found == [*(f"code{number}" for number in range(7)), "docs0", "test0", "commit0"]
+    assert grouped(scores_of(*keys), ROLES, asked=(), limit=3)[0] == "code0"
+
+
+def test_what_is_asked_for_comes_first():
+    keys = ["code0", "test0", "commit0"]
+    assert grouped(scores_of(*keys), ROLES, asked={"history"}, limit=3)[0] == "commit0"
+    assert grouped(scores_of(*keys), ROLES, asked={"tests"}, limit=3)[0] == "test0"
+
+
+def test_documents_that_are_far_better_come_first():
+    found = grouped({"docs0": 1.2, "code0": 0.6}, ROLES, asked=(), limit=5)
+    assert found == ["docs0", "code0"]
+
+
+def test_nothing_found_is_nothing_shown():
+    assert grouped({}, ROLES, asked=(), limit=5) == []
+
+
+def test_code_is_compared_word_by_word_however_many_commits_there_are():
+    keys = [*(f"commit{number}" for number in range(9)), *(f"code{number}" for number in range(40))]
+    chosen = compared(keys, ROLES)
+    assert len(chosen) == RERANKED
+    assert sum(key.startswith("code") for key in chosen) == 21
