@@ -1,3 +1,6 @@
+import json
+import shlex
+
 import pytest
 
 from command_line import SMALL, assert_named, read_csv, tonggan, write_csv
@@ -26,12 +29,48 @@ def test_run_shows_tables_that_fit_a_terminal(table, tmp_path):
         f"data: {{train: {table}}}\ntarget: label\ncolumns: {{image: {{kind: ignore}}}}\n"
         "model: {dim: 16}\ntraining: {epochs: 1, batch_size: 16}\naudit_alone: false\n"
     )
-    outcome = tonggan("run", recipe, "--out", tmp_path / "run", "--set", "training.batch_size=32")
+    half = ("--set", "data.valid_fraction=0.5")
+    outcome = tonggan("run", recipe, "--out", tmp_path / "run", "--set", "training.batch_size=32", *half)
     assert outcome.code == 0, outcome.err
     assert "expected_calibration_error" in outcome.out
+    assert "When a column of the table comes from another row" in outcome.out
     assert "…" not in outcome.out
     for command in ("predict", "evaluate", "info"):
         assert f"  tonggan {command} {tmp_path / 'run'}" in outcome.out
+
+
+def test_a_few_measured_rows_make_a_few_lines_and_no_verdict(table, tmp_path):
+    out = tmp_path / "run"
+    outcome = tonggan("fit", table, "--target", "label", "--out", out, *SMALL)
+    assert outcome.code == 0, outcome.err
+    result, _, rest = outcome.out.partition("\nReport: ")
+    assert result.startswith("Too few rows were measured to judge this model.\nOnly 6 rows were measured")
+    assert len(result.splitlines()) < 8
+    assert "roc_auc" not in result
+    assert "fusion" not in result.lower()
+    assert f"tonggan run {out / 'recipe.yaml'} --set data.valid_fraction=0.4 --out {out}-2" in rest
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Too few rows were measured" in page
+    assert "Is it really multimodal?" not in page
+
+
+def test_an_imbalanced_target_is_warned_of_first_and_offered_the_command_that_helps(tmp_path):
+    values = [{"size": row % 7, "label": "yes" if row % 50 == 0 else "no"} for row in range(400)]
+    table, out = write_csv(tmp_path / "train.csv", values, "size", "label"), tmp_path / "run"
+    small = ["model.dim=16", "training.epochs=1"]
+    outcome = tonggan("fit", table, "--target", "label", "--out", out, *(x for pair in small for x in ("--set", pair)))
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith("This model does not beat the constant answer.\n")
+    results = json.loads((out / "bundle.json").read_text(encoding="utf-8"))["results"]
+    assert results["constant"]["beaten"] == "no"
+    assert results["rare_class"] == "yes"
+    assert list(results["metrics"]["valid"])[:2] == ["balanced_accuracy", "f1_rare"]
+    assert results["audit"]["columns"]["table"].keys() == {"size"}
+    (command,) = [line for line in outcome.out.splitlines() if "task.class_weights=balanced" in line]
+    again = tonggan(*shlex.split(command)[1:])
+    assert again.code == 0, again.err
+    assert "class_weights: balanced" in (tmp_path / "run-2" / "recipe.yaml").read_text(encoding="utf-8")
+    assert "--set task.class_weights" not in again.out
 
 
 def test_finished_run_is_not_replaced_unasked(table, run):

@@ -74,7 +74,10 @@ def test_a_model_trained_on_one_input_alone_is_the_part_to_beat(sums):
 def test_one_input_has_nothing_to_fuse(sums):
     result = run(sums({"left": LEFT}, np.tile([1, 1, 0, 0], 100)))
     assert result.verdict.fusion_pays == "nothing to fuse"
-    assert "'left'" in result.verdict.sentence
+    # It is a table, of one column.
+    assert "It needs 'left' most: with that column shuffled, accuracy is" in result.verdict.sentence
+    assert "最重要的列是“left”" in result.verdict.sentence_zh
+    assert result.to_dict()["columns"]["left"]["left"]["importance"] == pytest.approx(0.5, abs=0.05)
     assert result.shuffled == {}
     assert result.shapley == {"left": 0.5}
 
@@ -84,3 +87,12 @@ def test_same_seed_same_numbers_and_plain_data(sums):
     first, second = run(case).to_dict(), run(case).to_dict()
     assert first == second
     assert json.loads(json.dumps(first))["verdict"]["fusion_pays"] == "yes"
+
+
+def test_below_thirty_rows_there_is_no_verdict(sums):
+    few = {name: values[:28] for name, values in COLUMNS.items()}
+    result = run(sums(few, np.tile([1, 0, 0, 0], 7)))
+    assert result.verdict.fusion_pays == "too few rows"
+    assert "too few to say whether fusion pays" in result.verdict.sentence
+    alone = run(sums({"left": few["left"]}, np.tile([1, 1, 0, 0], 7)))
+    assert alone.verdict.fusion_pays == "too few rows"

@@ -73,3 +73,37 @@ def test_ten_thousand_rows_are_quick():
     start = time.perf_counter()
     assert "roc_auc_ovr" in bootstrap(task, outputs, target, seed=0)
     assert time.perf_counter() - start < 20  # about 2 s on an idle core
+
+
+def test_a_draw_without_the_rare_class_does_not_look_better():
+    task = Binary(BinaryConfig())
+    task.fit(["no"] * 98 + ["yes"] * 2)
+    target = (torch.arange(200) < 2).long()
+    intervals = bootstrap(task, torch.full((200, 1), -1.0), target, seed=0)
+    assert intervals["balanced_accuracy"] == (0.5, 0.5)
+    assert intervals["recall_macro"] == (0.5, 0.5)
+    assert intervals["f1_macro"][1] <= 0.5
+    assert intervals["f1_rare"] == (0.0, 0.0)
+
+
+def test_the_metrics_of_the_rare_class_are_drawn_like_the_others():
+    task = Binary(BinaryConfig())
+    task.fit(["no"] * 90 + ["yes"] * 10)
+    generator = torch.Generator().manual_seed(0)
+    target = (torch.arange(300) < 30).long()
+    outputs = (2.0 * target - 1 + torch.randn(300, generator=generator)).unsqueeze(1)
+    samples = resample(task, outputs, target, seed=5, repeats=4)
+    generator = np.random.default_rng(5)
+    for repeat in range(4):
+        drawn = torch.from_numpy(generator.integers(300, size=300))
+        expected = task.metrics(outputs[drawn], target[drawn])
+        for name in ("f1_rare", "precision_rare", "recall_rare", "balanced_accuracy"):
+            assert samples[name][repeat] == pytest.approx(expected[name]), name
+
+
+@pytest.mark.parametrize("name", ["accuracy", "roc_auc"])
+def test_one_metric_alone_has_the_same_draws(name):
+    task, outputs, target = example("binary", 60)
+    (alone,) = resample(task, outputs, target, seed=5, repeats=8, only=name).items()
+    assert alone[0] == name
+    assert np.array_equal(alone[1], resample(task, outputs, target, seed=5, repeats=8)[name])

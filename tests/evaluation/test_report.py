@@ -22,6 +22,7 @@ from tonggan.evaluation.content import (
 from tonggan.evaluation.report import render_report, write_report
 from tonggan.evaluation.subsets import SubsetRow
 from tonggan.evaluation.verdict import Verdict
+from tonggan.evaluation.wording import Words
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> \"'&{{ 7 * 7 }}"
 SMALLEST = ReportContent("a run", "price", "regression", "r2", [PartResult("valid", 10, {"r2": 0.5}, {})])
@@ -73,7 +74,7 @@ def full_content(text: str) -> ReportContent:
             )
         ],
         recipe=text,
-        facts={text: text},
+        facts=[(Words(text, text), Words(text, text))],
     )
 
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from tonggan.evaluation.permutation import ColumnImportance
 from tonggan.evaluation.verdict import Comparison, judge, nothing_to_fuse
 from tonggan.evaluation.wording import format_gain, format_score, metric_words
 
@@ -68,6 +69,22 @@ def test_one_input():
     verdict = nothing_to_fuse("photo", score_name="accuracy", full=0.9)
     assert verdict.sentence == "There is nothing to fuse: the model sees only 'photo', and its accuracy is 90.0 %."
     assert verdict.sentence_zh == "没有可融合的内容：模型只使用“photo”，其准确率为 90.0 %。"
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ([("sex", 0.2, (0.1, 0.3)), ("age", 0.1, (-0.1, 0.3))], "It needs 'sex' most: with that column shuffled"),
+        ([("sex", 0.2, (-0.1, 0.3))], "There is no column of which it is certain"),
+        ([("sex", 0.2, None)], "There is no column of which it is certain"),
+    ],
+)
+def test_a_table_alone_is_told_by_its_columns(columns, said):
+    verdict = nothing_to_fuse(
+        "table", score_name="accuracy", full=0.9, columns=[ColumnImportance(*column) for column in columns]
+    )
+    assert said in verdict.sentence
+    assert "模型只使用表格" in verdict.sentence_zh
 
 
 def test_numbers_as_a_person_reads_them():

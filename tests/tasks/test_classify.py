@@ -8,7 +8,7 @@ from torch import nn
 
 from contracts import ConstantModel, check_task
 from tonggan.errors import DataError
-from tonggan.tasks import BinaryConfig, MulticlassConfig, TaskConfig
+from tonggan.tasks import BinaryConfig, MulticlassConfig, TaskConfig, load_task
 from tonggan.tokens import Batch
 
 
@@ -147,3 +147,30 @@ def test_unknown_classes_are_named():
     task = fitted(MulticlassConfig(), ["a", "b"])
     with pytest.raises(DataError, match=r"such as 'c', in 2 rows \(counted from 1: 2, 4\), expected one of 'a', 'b'"):
         task.encode(["a", "c", "b", "d"])
+
+
+@pytest.mark.parametrize("config", [BinaryConfig(), MulticlassConfig()])
+@pytest.mark.parametrize(("rare_rows", "rare"), [(19, "b"), (20, None), (50, None)])
+def test_an_imbalanced_target_leads_with_what_counts_every_class(config, rare_rows, rare):
+    task = config.build()
+    task.fit(["a"] * (100 - rare_rows) + ["b"] * rare_rows)
+    loaded = load_task(config, task.state())
+    for each in (task, loaded):
+        assert each.rare == rare
+        assert each.score_name == ("accuracy" if rare is None else "balanced_accuracy")
+        assert each.settings_to_try() == ([] if rare is None else ["task.class_weights=balanced"])
+    outputs = torch.tensor([[1.0], [-1.0], [1.0]] if task.num_outputs == 1 else [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    metrics = task.metrics(outputs, torch.tensor([1, 1, 0]))
+    if rare is None:
+        assert next(iter(metrics)) == "accuracy"
+        assert "f1_rare" not in metrics
+    else:
+        assert list(metrics)[:2] == ["balanced_accuracy", "f1_rare"]
+        assert (metrics["f1_rare"], metrics["precision_rare"], metrics["recall_rare"]) == (0.5, 0.5, 0.5)
+
+
+def test_weights_are_not_offered_where_they_are_used():
+    task = BinaryConfig(class_weights="balanced").build()
+    task.fit(["a"] * 95 + ["b"] * 5)
+    assert task.rare == "b"
+    assert task.settings_to_try() == []

@@ -116,3 +116,13 @@ def test_number_metrics_of_several_targets():
     assert result["mae"] == pytest.approx(np.abs(errors).mean())
     assert result["rmse"] == pytest.approx(np.sqrt((errors**2).mean(axis=0)).mean())
     assert result["r2"] == pytest.approx((1 - (errors**2).sum(axis=0) / (target.var(axis=0) * 30)).mean())
+
+
+@pytest.mark.parametrize(("positives", "ranked"), [(1, False), (4, False), (5, True), (196, False)])
+def test_a_rank_metric_wants_five_rows_of_each_class(positives, ranked):
+    probabilities, _ = example(2)
+    target = (np.arange(200) < positives).astype(np.int64)
+    result = class_metrics(probabilities, target, predicted=probabilities.argmax(axis=1))
+    assert ("roc_auc" in result) == ("average_precision" in result) == ranked
+    result = tag_metrics(probabilities, np.stack([target, target], axis=1))
+    assert ("roc_auc" in result) == ("average_precision" in result) == ranked

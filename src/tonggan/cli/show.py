@@ -15,39 +15,71 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tonggan.evaluation.wording import Words, constant_words, metric_words
+
 if TYPE_CHECKING:
     from tonggan.data.doctor import Diagnosis
 
+_AUDITED = {"alone": "alone", "alone_trained": "trained alone", "shuffled": "shuffled", "shapley": "Shapley value"}
+_MAX_COLUMNS = 12
+_COLUMNS = Words("When a column of the table comes from another row", "将表格中的某一列换成其他行的值时")
+_SHARED = Words("Columns that say the same share their importance.", "内容相近的列会分摊重要性。")
+_LET_CLASSES_COUNT = Words(
+    "One class is rare, and counts for little in training. To let every class count the same:",
+    "其中一个类别很少，在训练中几乎不起作用。要使各类别同等重要：",
+)
+_MORE_ROWS = Words("To measure more rows, or others:", "要测量更多的行，或其他的行：")
 _SEVERITY_STYLE = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
 def show_results(results: Mapping[str, Any], run: Path | None = None) -> None:
-    """The metrics, the subsets table, the audit with its verdict, and, for a run, what to type next."""
+    """What a model is worth: the warning if there is one, the metrics, the audit; for a run, what to type next.
+
+    Of fewer than 30 measured rows nothing is shown but the score: no table of them says more.
+    """
     console = _console()
-    _show_metrics(console, results)
-    if results.get("parts"):
-        _show_parts(console, results["parts"])
-    for part, known in results.get("signatures", {}).items():
-        for name, signature in known.items():
-            console.print(f"{name} of {part}: {signature}", style="dim", soft_wrap=True)
-    if results["subsets"]:
-        _show_subsets(console, results)
-    if results["audit"]:
-        _show_audit(console, results)
+    constant = results.get("constant")
+    if constant and constant["headline"]:
+        style = "bold yellow" if constant["beaten"] == "too few rows" else "bold red"
+        console.print(escape(constant["headline"]), style=style)
+        console.print(escape(constant["sentence"]) + "\n")
+    if constant and constant["beaten"] == "too few rows":
+        _show_few(console, results, constant)
+    else:
+        _show_metrics(console, results)
+        if results.get("parts"):
+            _show_parts(console, results["parts"])
+        for part, known in results.get("signatures", {}).items():
+            for name, signature in known.items():
+                console.print(f"{name} of {part}: {signature}", style="dim", soft_wrap=True)
+        if results["audit"]:
+            if len(results["audit"]["alone"]) > 1:
+                _show_subsets(console, results)
+            _show_audit(console, results)
     if run is not None:
-        console.print(
-            f"\nReport: {run / 'report.html'}   (in {results['seconds']:.0f} s)", style="bold", soft_wrap=True
-        )
-        # Never the training table itself: what a model says of rows it has learned is flattery.
-        example = results["data"].get("test", "new.csv")
-        console.print("\nNext:")
-        program = _program()
-        for command in (
-            [program, "predict", str(run), example, "--out", "predictions.csv"],
-            [program, "evaluate", str(run), example],
-            [program, "info", str(run)],
-        ):
-            console.print(f"  {escape(shlex.join(command))}", style="cyan", soft_wrap=True)
+        _show_next(console, results, run)
+
+
+def _show_next(console: Console, results: Mapping[str, Any], run: Path) -> None:
+    """Where the report is, and what to type next."""
+    console.print(f"\nReport: {run / 'report.html'}   (in {results['seconds']:.0f} s)", style="bold", soft_wrap=True)
+    # Never the training table itself: what a model says of rows it has learned is flattery.
+    example = results["data"].get("test", "new.csv")
+    program = _program()
+    settings = results.get("settings_to_try", [])
+    if settings:
+        few = results["constant"] and results["constant"]["beaten"] == "too few rows"
+        console.print(f"\n{(_MORE_ROWS if few else _LET_CLASSES_COUNT).english}")
+    for number, setting in enumerate(settings, start=2):
+        again = [program, "run", str(run / "recipe.yaml"), "--set", setting, "--out", f"{run}-{number}"]
+        console.print(f"  {escape(shlex.join(again))}", style="cyan", soft_wrap=True)
+    console.print("\nNext:")
+    for command in (
+        [program, "predict", str(run), example, "--out", "predictions.csv"],
+        [program, "evaluate", str(run), example],
+        [program, "info", str(run)],
+    ):
+        console.print(f"  {escape(shlex.join(command))}", style="cyan", soft_wrap=True)
 
 
 def _program() -> str:
@@ -128,7 +160,7 @@ def _show_metrics(console: Console, results: Mapping[str, Any]) -> None:
 
 
 def _show_parts(console: Console, parts: Mapping[str, Mapping[str, float]]) -> None:
-    console.print("\nTold apart", style="bold")
+    console.print("\nBy part", style="bold")
     table = _table("metric", *parts)
     for name in dict.fromkeys(name for metrics in parts.values() for name in metrics):
         if name == "rows":
@@ -138,28 +170,65 @@ def _show_parts(console: Console, parts: Mapping[str, Mapping[str, float]]) -> N
     console.print(table)
 
 
+def _show_few(console: Console, results: Mapping[str, Any], constant: Mapping[str, Any]) -> None:
+    """The score beside that of the constant answer, in one line."""
+    name = metric_words(constant["score_name"]).english
+    always = constant_words(results["task"]).english
+    console.print(
+        f"{name} {_number(constant['model'])}   {always} {_number(constant['constant'])}   "
+        f"({constant['num_rows']} rows)",
+        soft_wrap=True,
+    )
+
+
 def _show_subsets(console: Console, results: Mapping[str, Any]) -> None:
+    """Each input alone, all but one, and all; the report has the rest."""
     name = results["score_name"]
-    console.print(f"\nWith each subset of the inputs: {name} on {results['audited']:,} rows", style="bold")
+    console.print(f"\nWith some of the inputs: {name} on {results['audited']:,} rows", style="bold")
     table = _table("present", name)
+    most = max(len(row["present"]) for row in results["subsets"])
     for row in results["subsets"]:
-        table.add_row(escape(" + ".join(row["present"]) or "(none)"), _number(row["score"]))
+        if len(row["present"]) in (1, most - 1, most):
+            table.add_row(escape(" + ".join(row["present"]) or "(none)"), _number(row["score"]))
     console.print(table)
 
 
 def _show_audit(console: Console, results: Mapping[str, Any]) -> None:
     audit = results["audit"]
     name = audit["score_name"]
-    console.print(f"\nIs it multimodal? {name} on {results['audited']:,} rows", style="bold")
-    columns = {"alone": "alone", "alone_trained": "trained alone", "shuffled": "shuffled", "shapley": "Shapley value"}
-    shown = {key: header for key, header in columns.items() if audit[key]}
-    table = _table("input", *shown.values())
-    for each in audit["alone"]:
-        table.add_row(escape(each), *(_number(audit[key].get(each)) for key in shown))
-    console.print(table)
-    baseline = "always the mean" if results.get("task") == "regression" else "always the majority"
+    if len(audit["alone"]) > 1:
+        console.print(f"\nIs it multimodal? {name} on {results['audited']:,} rows", style="bold")
+        columns = {
+            "alone": "alone",
+            "alone_trained": "trained alone",
+            "shuffled": "shuffled",
+            "shapley": "Shapley value",
+        }
+        shown = {key: header for key, header in columns.items() if audit[key]}
+        table = _table("input", *shown.values())
+        for each in audit["alone"]:
+            table.add_row(escape(each), *(_number(audit[key].get(each)) for key in shown))
+        console.print(table)
+    for columns_of in audit.get("columns", {}).values():
+        _show_columns(console, columns_of, name=name)
+    baseline = constant_words(results.get("task", "multiclass")).english
     console.print(f"\nFull model {_number(audit['full'])}   {baseline} {_number(audit['majority'])}")
     console.print(escape(audit["verdict"]["sentence"]), style="bold")
+
+
+def _show_columns(console: Console, columns: Mapping[str, Any], *, name: str) -> None:
+    """The columns of the table that the model needs most."""
+    console.print(f"\n{_COLUMNS.english}: {name}", style="bold")
+    table = _table("column", "worse by", "95 % interval")
+    shown = list(columns.items())[:_MAX_COLUMNS]
+    for column, found in shown:
+        pair = found["interval"]
+        bounds = " to ".join(_number(value, decimals=3) for value in pair) if pair else ""
+        table.add_row(escape(column), _number(found["importance"]), f"[dim]{bounds}[/]")
+    console.print(table)
+    if len(columns) > len(shown):
+        console.print(f"and {len(columns) - len(shown)} more columns in the report", style="dim")
+    console.print(_SHARED.english, style="dim")
 
 
 def _number(value: float | None, *, decimals: int = 4) -> str:

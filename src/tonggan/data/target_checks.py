@@ -15,7 +15,7 @@ from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.table import Table
 from tonggan.modalities import ColumnConfig, MultilabelConfig, NumberConfig
 
-_MAX_SHARE = 0.9  # of the largest class; above, a model that always says it looks good
+IMBALANCED_SHARE = 0.8  # of the largest class; above, a model that always says it looks good
 _MIN_ROWS = 10  # of a class; below, it can hardly be learned or measured
 _NUM_SHOWN = 5
 _LABEL_TASKS = ("binary", "multiclass", "multilabel")
@@ -173,7 +173,7 @@ def _imbalance(name: str, split: str, counts: Counter[str], config: ColumnConfig
     findings = []
     largest, most = counts.most_common(1)[0]
     share = most / counts.total()
-    if share > _MAX_SHARE and not isinstance(config, MultilabelConfig):
+    if share > IMBALANCED_SHARE and not isinstance(config, MultilabelConfig):
         findings.append(
             Finding(
                 "warning",
@@ -182,8 +182,9 @@ def _imbalance(name: str, split: str, counts: Counter[str], config: ColumnConfig
                 count=most,
                 message=f"{share:.1%} of {split} have the target '{largest}'; always saying so is right as often.",
                 message_zh=f"{split} 中 {share:.1%} 的目标是“{largest}”；始终这样回答也有同样的正确率。",
-                remedy="Look at balanced accuracy and F1 (macro), and consider class weights",
-                remedy_zh="请看平衡准确率和宏平均 F1，并考虑类别权重",
+                remedy="Look at balanced accuracy and F1 of the rare class; --set task.class_weights=balanced lets "
+                "every class count the same in training",
+                remedy_zh="请看平衡准确率和少数类的 F1；--set task.class_weights=balanced 使各类别在训练中同等重要",
             )
         )
     rare = sorted(label for label, count in counts.items() if count < _MIN_ROWS)

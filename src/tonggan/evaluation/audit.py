@@ -8,20 +8,18 @@ trained on one input alone are handed in by whoever trained them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tonggan.data.dataset import Dataset
 from tonggan.evaluation.intervals import interval, resample
-from tonggan.evaluation.predict import evaluating, iterate_batches
+from tonggan.evaluation.permutation import ColumnImportance, column_importance, shuffled_outputs
 from tonggan.evaluation.shapley import shapley_values
 from tonggan.evaluation.subsets import SubsetRow, group_inputs
-from tonggan.evaluation.verdict import Comparison, Verdict, judge, nothing_to_fuse
+from tonggan.evaluation.verdict import MIN_ROWS, Comparison, Verdict, judge, nothing_to_fuse, too_few_rows
 from tonggan.models.fused import FusedModel
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
@@ -43,6 +41,8 @@ class Audit:
         shapley: by input, its share in what the full model gains over no input at all; more is always better, also
             where a small score is (Shapley 1953).
         verdict: does fusion pay?
+        columns: by input that is a table, what the full model loses when one column comes from another row, the
+            greatest loss first.
     """
 
     score_name: str
@@ -55,10 +55,14 @@ class Audit:
     full: float
     shapley: dict[str, float]
     verdict: Verdict
+    columns: dict[str, list[ColumnImportance]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         plain = asdict(self)
+        plain["columns"] = {
+            name: {column.column: column.to_dict() for column in columns} for name, columns in self.columns.items()
+        }
         gain = self.verdict.gain_interval
         plain["verdict"]["gain_interval"] = None if gain is None else list(gain)
         return plain
@@ -92,15 +96,23 @@ def audit(
         progress: told of every batch.
     """
     groups = group_inputs(kinds)
-    target, shuffled = _shuffle(model, dataset, groups=groups, seed=seed, batch_size=batch_size, progress=progress)
+    target, shuffled = shuffled_outputs(
+        model, dataset, groups=groups, seed=seed, batch_size=batch_size, progress=progress
+    )
+    columns = column_importance(model, task, dataset, seed=seed, batch_size=batch_size, progress=progress)
     alone = {row.present[0]: row.outputs for row in subsets if len(row.present) == 1}
     trained = dict(alone_trained or {})
     full = subsets[-1]
     majority = task.score(baseline.expand(len(target), -1), target)
     if len(groups) > 1:
         verdict = judge(_compare(task, full.outputs, target, alone=alone, alone_trained=trained, seed=seed))
+    elif len(target) < MIN_ROWS:
+        verdict = too_few_rows(len(target))
     else:
-        verdict = nothing_to_fuse(next(iter(groups)), score_name=task.score_name, full=full.score)
+        (name,) = groups
+        verdict = nothing_to_fuse(
+            name, score_name=task.score_name, full=full.score, columns=columns.get(name, ()) if len(kinds) == 1 else ()
+        )
     sign = 1.0 if task.greater_is_better else -1.0
     return Audit(
         score_name=task.score_name,
@@ -113,47 +125,8 @@ def audit(
         full=full.score,
         shapley=shapley_values({frozenset(row.present): sign * row.score for row in subsets}),
         verdict=verdict,
+        columns=columns,
     )
-
-
-def _shuffle(
-    model: FusedModel,
-    dataset: Dataset,
-    *,
-    groups: Mapping[str, tuple[str, ...]],
-    seed: int,
-    batch_size: int,
-    progress: Progress | None,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The targets, and by group the outputs when its inputs come from another row of the whole split.
-
-    One permutation serves every group, so that each batch is encoded twice, whatever the number of inputs.
-    """
-    generator = np.random.default_rng(seed)
-    permuted = dataset.take(_derangement(len(dataset), generator))
-    targets: list[Tensor] = []
-    outputs: dict[str, list[Tensor]] = {group: [] for group in groups} if len(groups) > 1 else {}
-    own = iterate_batches(dataset, batch_size=batch_size, progress=progress, label="shuffled inputs")
-    other = iterate_batches(permuted, batch_size=batch_size, progress=None, label="shuffled inputs")
-    with evaluating(model) as device:
-        for batch, other_batch in zip(own, other, strict=True):
-            assert batch.target is not None, "only rows with a target can be audited"
-            targets.append(batch.target)
-            if not outputs:
-                continue
-            tokens, other_tokens = model.encode(batch.to(device).inputs), model.encode(other_batch.to(device).inputs)
-            for group, parts in outputs.items():
-                mixed = {**tokens, **{name: other_tokens[name] for name in groups[group]}}
-                parts.append(model.decode(model.fuse(mixed)).float().cpu())
-    return torch.cat(targets), {group: torch.cat(parts) for group, parts in outputs.items()}
-
-
-def _derangement(num_rows: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """A random permutation, one cycle through all rows, so that no row keeps its own place."""
-    order = generator.permutation(num_rows)
-    other = np.empty_like(order)
-    other[order] = np.roll(order, 1)
-    return other
 
 
 def _compare(
@@ -172,7 +145,8 @@ def _compare(
     best_score, best_part, best_trained_alone, best = max(parts, key=lambda part: sign * part[0])
     score = task.score(full, target)
     draws, best_draws = (
-        resample(task, outputs, target, seed=seed).get(task.score_name, np.empty(0)) for outputs in (full, best)
+        resample(task, outputs, target, seed=seed, only=task.score_name).get(task.score_name, np.empty(0))
+        for outputs in (full, best)
     )
     paired = 0 < len(draws) == len(best_draws)
     return Comparison(

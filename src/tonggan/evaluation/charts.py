@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from tonggan.evaluation.calibration import ReliabilityBin
+from tonggan.evaluation.content import Thresholds
 from tonggan.evaluation.wording import Words
 
 _WIDTH, _HEIGHT = 460, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 22, 14, 46
+_SHARES = (0, 0.25, 0.5, 0.75, 1)
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,29 @@ class Line:
     points: Sequence[tuple[float, float]]
 
 
-def line_chart(lines: Sequence[Line], *, x_label: Words, y_label: Words) -> Markup:
-    """Curves over a common axis, with a legend where there are several; points that are not finite are left out."""
+def line_chart(
+    lines: Sequence[Line], *, x_label: Words, y_label: Words, ticks: Sequence[float] = (), mark: float | None = None
+) -> Markup:
+    """Curves over a common axis, with a legend where there are several; points that are not finite are left out.
+
+    Args:
+        lines: the curves.
+        x_label: of the horizontal axis.
+        y_label: of the vertical one.
+        ticks: of both axes; by default they follow the points.
+        mark: where a dashed line stands upright.
+    """
     curves = [[(x, y) for x, y in line.points if math.isfinite(x) and math.isfinite(y)] for line in lines]
     points = [point for curve in curves for point in curve]
     if not points:
         return Markup("")
     frame = _Frame(
-        x_ticks=_ticks(min(x for x, _ in points), max(x for x, _ in points)),
-        y_ticks=_ticks(min(y for _, y in points), max(y for _, y in points)),
+        x_ticks=ticks or _ticks(min(x for x, _ in points), max(x for x, _ in points)),
+        y_ticks=ticks or _ticks(min(y for _, y in points), max(y for _, y in points)),
     )
     parts = [frame.axes(x_label, y_label)]
+    if mark is not None:
+        parts.append(frame.upright(mark))
     for number, (line, curve) in enumerate(zip(lines, curves, strict=True)):
         path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in curve)
         parts.append(Markup('<polyline class="line line-{}" points="{}"/>').format(number, path))
@@ -53,7 +67,7 @@ def line_chart(lines: Sequence[Line], *, x_label: Words, y_label: Words) -> Mark
 
 def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
     """What came true against what was claimed, with the line on which they agree; a dot's area shows its rows."""
-    frame = _Frame(x_ticks=[0, 0.25, 0.5, 0.75, 1], y_ticks=[0, 0.25, 0.5, 0.75, 1])
+    frame = _Frame(x_ticks=_SHARES, y_ticks=_SHARES)
     parts = [frame.axes(Words("Confidence", "置信度"), Words("Share that came true", "实际正确率"))]
     parts.append(frame.diagonal(0, 1))
     most = max((found.count for found in bins), default=1)
@@ -66,6 +80,21 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
             _dot(frame.x(found.confidence), frame.y(found.accuracy), radius=radius, kind="bubble", title=title)
         )
     return _svg(parts)
+
+
+def threshold_chart(thresholds: Thresholds) -> Markup:
+    """Precision and recall by the probability from which on a row is given the label."""
+    lines = [
+        Line(Words("precision", "精确率"), [(at, precision) for at, precision, _ in thresholds.curve]),
+        Line(Words("recall", "召回率"), [(at, recall) for at, _, recall in thresholds.curve]),
+    ]
+    return line_chart(
+        lines,
+        x_label=Words("Threshold", "阈值"),
+        y_label=Words("Precision and recall", "精确率与召回率"),
+        ticks=_SHARES,
+        mark=thresholds.used,
+    )
 
 
 def scatter_chart(truth: Sequence[float], predicted: Sequence[float]) -> Markup:
@@ -107,6 +136,12 @@ class _Frame:
         parts.append(_text(x_label, x=(_LEFT + _WIDTH - _RIGHT) / 2, y=_HEIGHT - 8, kind="axis"))
         parts.append(_text(y_label, x=-(_TOP + bottom) / 2, y=13, kind="axis upright"))
         return Markup("").join(parts)
+
+    def upright(self, value: float) -> Markup:
+        """A dashed line at one place of the horizontal axis."""
+        return Markup('<line class="diagonal" x1="{0:.1f}" y1="{1:.1f}" x2="{0:.1f}" y2="{2:.1f}"/>').format(
+            self.x(value), _TOP, _HEIGHT - _BOTTOM
+        )
 
     def diagonal(self, low: float, high: float) -> Markup:
         """The dashed line on which both axes agree."""

@@ -6,13 +6,15 @@ Nothing here is computed or drawn; ``examples.py`` picks what is worth showing, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from tonggan.data.findings import Finding
 from tonggan.evaluation.audit import Audit
 from tonggan.evaluation.calibration import ReliabilityBin
+from tonggan.evaluation.constant import AgainstConstant
 from tonggan.evaluation.subsets import SubsetRow
+from tonggan.evaluation.wording import Words
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,25 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """What a model of two classes would be worth if it said ``label`` from other probabilities on.
+
+    Attributes:
+        label: the rarer class.
+        used: the threshold of the predictions.
+        curve: threshold, precision and recall, by threshold.
+        best: that of the curve with the greatest F1.
+        best_f1: that F1.
+    """
+
+    label: str
+    used: float
+    curve: Sequence[tuple[float, float, float]]
+    best: float
+    best_f1: float
+
+
+@dataclass(frozen=True)
 class Scatter:
     """True and predicted numbers of one regression target."""
 
@@ -117,6 +138,10 @@ class ReportContent:
         task_kind: e.g. ``multiclass``.
         score_name: the metric of the headline.
         results: one or more parts; the last one is the headline, so put the test part last.
+        inputs: the names of the model's inputs.
+        constant: the model beside the constant answer.
+        rare_class: the class that the metrics of the rare class are of.
+        settings_to_try: ``KEY=VALUE``, of a recipe that may serve better.
         parts: of the headline's rows, those with each value of the column ``parts_by``.
         parts_by: that column.
         splits: the parts of the data.
@@ -126,12 +151,13 @@ class ReportContent:
         audit: the audit.
         history: one entry for each evaluation during training, as ``TrainingResult.history``.
         confusion: for classes.
+        thresholds: for two classes.
         calibration: for tasks with probabilities.
         scatters: for regression, one for each target.
         mistakes: the worst first.
         writes: whether the task writes text.
         recipe: as YAML.
-        facts: by name, e.g. seed, seconds, machine, versions, the fingerprint of the data.
+        facts: name and value, e.g. seed, seconds, machine, versions, the fingerprint of the data.
     """
 
     title: str
@@ -139,6 +165,10 @@ class ReportContent:
     task_kind: str
     score_name: str
     results: Sequence[PartResult]
+    inputs: Sequence[str] = ()
+    constant: AgainstConstant | None = None
+    rare_class: str | None = None
+    settings_to_try: Sequence[str] = ()
     parts: Sequence[PartResult] = ()
     parts_by: str = ""
     splits: Sequence[SplitSummary] = ()
@@ -148,9 +178,10 @@ class ReportContent:
     audit: Audit | None = None
     history: Sequence[Mapping[str, Any]] = ()
     confusion: Confusion | None = None
+    thresholds: Thresholds | None = None
     calibration: Calibration | None = None
     scatters: Sequence[Scatter] = ()
     mistakes: Sequence[Mistake] = ()
     writes: bool = False
     recipe: str = ""
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Sequence[tuple[Words, Words]] = ()

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from tonggan.data.dataset import Dataset, Source
 from tonggan.evaluation.calibration import reliability
-from tonggan.evaluation.content import Calibration, Cell, Confusion, Mistake, Scatter
+from tonggan.evaluation.content import Calibration, Cell, Confusion, Mistake, Scatter, Thresholds
 from tonggan.evaluation.predict import Outputs
 from tonggan.tasks.base import Task
 from tonggan.tasks.generate import TextTask
+from tonggan.tasks.metrics import MIN_RANKED
 
 _MAX_CHARACTERS = 600
 _MAX_SECONDS = 10
@@ -42,6 +43,30 @@ def confusion(task: Task, outputs: Tensor, target: Tensor, *, max_classes: int =
         counts=counts[np.ix_(shown, shown)].tolist(),
         num_hidden=num_classes - len(shown),
     )
+
+
+def thresholds(task: Task, outputs: Tensor, target: Tensor, *, max_points: int = 200) -> Thresholds | None:
+    """Precision and recall of the rarer of two classes by threshold; None for a task without two classes.
+
+    None as well where fewer than five rows have one of the classes: a curve of so few steps shows nothing.
+    """
+    probabilities = task.probabilities(outputs.double())
+    if probabilities is None or target.dim() != 1 or probabilities.shape[1] != 2:
+        return None
+    counts = np.bincount(target.cpu().numpy(), minlength=2)
+    if counts.min() < MIN_RANKED:
+        return None
+    number = int(counts.argmin()) if counts[0] != counts[1] else 1
+    scores, truth = probabilities[:, number].numpy(), target.cpu().numpy() == number
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # equal scores are one threshold
+    hits, said = np.cumsum(truth[order])[ends], ends + 1
+    precision, recall, at = hits / said, hits / truth.sum(), scores[order][ends]
+    f1 = 2 * hits / (said + truth.sum())
+    shown = np.unique(np.linspace(0, len(at) - 1, min(max_points, len(at))).astype(int))[::-1]
+    curve = [(float(at[place]), float(precision[place]), float(recall[place])) for place in shown]
+    best = int(f1.argmax())
+    return Thresholds(task.labels[number], 0.5, curve, best=float(at[best]), best_f1=float(f1[best]))
 
 
 def calibration(task: Task, outputs: Tensor, target: Tensor) -> Calibration | None:

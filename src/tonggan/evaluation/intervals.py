@@ -19,6 +19,7 @@ from torch import Tensor
 from tonggan.evaluation.calibration import confidence_and_right, negative_log_likelihood
 from tonggan.tasks.base import Task
 from tonggan.tasks.generate import TextTask, perplexity
+from tonggan.tasks.metrics import ranked_labels
 
 _Floats = NDArray[np.float64]
 _Statistic = Callable[[_Floats], dict[str, float]]
@@ -52,16 +53,24 @@ def interval(values: _Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def resample(task: Task, outputs: Tensor, target: Tensor, *, seed: int, repeats: int = REPEATS) -> dict[str, _Floats]:
-    """Each metric on each draw of the rows, ``[repeats]`` or fewer.
+def resample(
+    task: Task, outputs: Tensor, target: Tensor, *, seed: int, repeats: int = REPEATS, only: str | None = None
+) -> dict[str, _Floats]:
+    """Each metric on each draw of the rows, ``[repeats]`` or fewer; with ``only``, that metric alone.
 
     The draws depend on ``seed`` and the number of rows alone, so that two models on the same rows can be compared
     draw by draw. Draws for which a metric is undefined (ROC-AUC with one class) are left out; a metric that is
     undefined on all rows, or for more than half of the draws, is absent.
     """
     num_rows = len(outputs)
-    on_all_rows = task.metrics(outputs, target)
     statistics, ranking = _statistics(task, outputs, target)
+    if only is None:
+        names = set(task.metrics(outputs, target))
+    else:
+        once = np.ones(num_rows)
+        names = {only}
+        statistics = [statistic for statistic in statistics if only in statistic(once)]
+        ranking = None if statistics else ranking
     ranking_repeats = min(repeats, _RANKING_WORK // max(1, num_rows * outputs.shape[1]))
     generator = np.random.default_rng(seed)
     samples: dict[str, list[float]] = {}
@@ -76,7 +85,7 @@ def resample(task: Task, outputs: Tensor, target: Tensor, *, seed: int, repeats:
     result = {}
     for name, values in samples.items():
         defined = np.array([value for value in values if np.isfinite(value)])
-        if name in on_all_rows and 2 * len(defined) > len(values):
+        if name in names and 2 * len(defined) > len(values):
             result[name] = defined
     return result
 
@@ -115,7 +124,8 @@ def _statistics(task: Task, outputs: Tensor, target: Tensor) -> tuple[list[_Stat
     else:
         classes = target.long().view(-1).numpy()
         truth = np.eye(scores.shape[1], dtype=bool)[classes]
-        confusion = _one_class(scores.argmax(axis=1), classes, num_classes=scores.shape[1])
+        predicted = scores.argmax(axis=1)
+        confusion = _one_class(predicted, classes, num_classes=scores.shape[1], rare=getattr(task, "rare_number", None))
     columns = slice(1, 2) if task.kind == "binary" else slice(None)
     calibration = _calibration(*confidence_and_right(probabilities, target), num_rows=len(outputs))
     return (
@@ -146,23 +156,43 @@ def _regression(predicted: _Floats, truth: _Floats) -> _Statistic:
     return compute
 
 
-def _one_class(predicted: NDArray[Any], truth: NDArray[Any], *, num_classes: int) -> _Statistic:
+def _one_class(predicted: NDArray[Any], truth: NDArray[Any], *, num_classes: int, rare: int | None) -> _Statistic:
+    """A class that occurs, but not in a draw, counts as it does on all rows: else a draw without it looks better."""
     right = (predicted == truth).astype(np.float64)
 
-    def compute(counts: _Floats) -> dict[str, float]:
+    def by_class(counts: _Floats) -> tuple[_Floats, _Floats, _Floats]:
         hits = _count(truth, weights=counts * right, length=num_classes)
-        there = _count(truth, weights=counts, length=num_classes)
         said = _count(predicted, weights=counts, length=num_classes)
-        seen = there > 0
+        return hits, said, _count(truth, weights=counts, length=num_classes)
+
+    on_all_rows = by_class(np.ones(len(truth)))
+    occurring = on_all_rows[2] > 0
+    among = occurring | (on_all_rows[1] > 0)
+
+    def compute(counts: _Floats) -> dict[str, float]:
+        drawn = by_class(counts)
+        not_drawn = (drawn[2] == 0) & (occurring | (drawn[1] == 0))
+        hits, said, there = (np.where(not_drawn, whole, part) for part, whole in zip(drawn, on_all_rows, strict=True))
         accuracy = float(counts @ right / counts.sum())
-        return {
+        result = {
             "accuracy": accuracy,
-            "balanced_accuracy": float((hits[seen] / there[seen]).mean()),
-            **_macro(hits, said, there, among=seen | (said > 0)),
+            "balanced_accuracy": float((hits[occurring] / there[occurring]).mean()),
+            **_macro(hits, said, there, among=among),
             "f1_micro": accuracy,
         }
+        if rare is not None:
+            result |= _of_one_class(hits[rare], said[rare], there[rare])
+        return result
 
     return compute
+
+
+def _of_one_class(hits: float, said: float, there: float) -> dict[str, float]:
+    return {
+        "f1_rare": 2 * hits / max(1.0, said + there),
+        "precision_rare": hits / max(1.0, said),
+        "recall_rare": hits / max(1.0, there),
+    }
 
 
 def _count(values: NDArray[Any], *, weights: _Floats, length: int) -> _Floats:
@@ -205,13 +235,14 @@ def _calibration(confidence: _Floats, right: _Floats, *, num_rows: int) -> _Stat
 
 
 def _ranking(scores: _Floats, truth: NDArray[np.bool_], *, kind: str) -> _Statistic:
-    """ROC-AUC and average precision, means over the columns of ``scores`` and ``truth`` [N, C] that occur both ways."""
+    """ROC-AUC and average precision, means over those columns of ``scores`` and ``truth`` [N, C] that are ranked."""
     area_name = "roc_auc_ovr" if kind == "multiclass" else "roc_auc"
-    columns = [_Thresholds(scores[:, [column]], truth[:, [column]]) for column in range(scores.shape[1])]
+    ranked = np.flatnonzero(ranked_labels(truth))
+    columns = [_Thresholds(scores[:, [column]], truth[:, [column]]) for column in ranked]
     pairs = _Thresholds(scores, truth) if kind == "multilabel" else None
 
     def compute(counts: _Floats) -> dict[str, float]:
-        results = np.array([column.compute(counts) for column in columns])
+        results = np.array([column.compute(counts) for column in columns]).reshape(-1, 2)
         defined = results[np.isfinite(results[:, 0])]
         area, precision = defined.mean(axis=0) if len(defined) else (np.nan, np.nan)
         metrics = {area_name: float(area), "average_precision": float(precision)}

@@ -6,16 +6,28 @@ is computed here: ``content.py`` says what a page shows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from tonggan.evaluation.charts import Line, line_chart, reliability_chart, scatter_chart
+from tonggan.evaluation.charts import Line, line_chart, reliability_chart, scatter_chart, threshold_chart
 from tonggan.evaluation.content import PartResult, ReportContent
-from tonggan.evaluation.wording import Words, format_gain, format_score, is_share, metric_words
+from tonggan.evaluation.permutation import ColumnImportance
+from tonggan.evaluation.wording import (
+    Words,
+    constant_words,
+    format_gain,
+    format_score,
+    input_words,
+    is_share,
+    kind_words,
+    metric_words,
+    part_words,
+    task_words,
+)
 from tonggan.files import whole_file
 
 
@@ -35,16 +47,28 @@ def render_report(content: ReportContent) -> str:
         metric_name=_metric_name,
         score=format_score,
         gain=format_gain,
+        two=Words,
+        task_words=task_words,
+        kind_words=kind_words,
+        part_words=part_words,
+        input_words=input_words,
+        constant_words=constant_words,
         interval=_interval,
+        gain_interval=_gain_interval,
+        importance_top=_greatest,
+        share=_share,
         bar=_bar,
         heat=_heat,
         charts=_charts(content),
         reliability_chart=reliability_chart,
+        threshold_chart=threshold_chart,
         scatter_chart=scatter_chart,
     )
     template = environment.from_string(files("tonggan.evaluation").joinpath("report.html").read_text(encoding="utf-8"))
     metric_names = list(dict.fromkeys(name for part in content.results for name in part.metrics))
-    return template.render(content=content, headline=content.results[-1], metric_names=metric_names)
+    headline = content.results[-1]
+    leading = [name for name in (content.score_name, "f1_rare") if name in headline.metrics]
+    return template.render(content=content, headline=headline, leading=leading, metric_names=metric_names)
 
 
 def _metric_name(name: str) -> Words:
@@ -57,6 +81,21 @@ def _interval(part: PartResult, name: str) -> str:
         return ""
     low, high = (format_score(name, value) for value in part.intervals[name])
     return f"{low.removesuffix(' %')} – {high}"
+
+
+def _gain_interval(name: str, pair: tuple[float, float]) -> str:
+    """The 95 % interval of a gain, without its unit."""
+    low, high = (format_gain(name, value).english.removesuffix(" points") for value in pair)
+    return f"{low} – {high}"
+
+
+def _greatest(columns: Sequence[ColumnImportance]) -> float:
+    return max([*(column.importance for column in columns), 1e-12])
+
+
+def _share(value: float, greatest: float) -> str:
+    """The width of a bar as a CSS length; nothing below zero."""
+    return f"{100 * max(0.0, value / greatest):.1f}%"
 
 
 def _bar(value: float, *, name: str, scores: Mapping[str, float]) -> str:

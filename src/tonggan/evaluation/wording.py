@@ -20,6 +20,9 @@ class Words:
 _SHARES = {
     "accuracy": Words("accuracy", "准确率"),
     "balanced_accuracy": Words("balanced accuracy", "平衡准确率"),
+    "f1_rare": Words("F1 of the rare class", "少数类 F1"),
+    "precision_rare": Words("precision of the rare class", "少数类精确率"),
+    "recall_rare": Words("recall of the rare class", "少数类召回率"),
     "precision_macro": Words("precision, macro", "精确率（宏平均）"),
     "recall_macro": Words("recall, macro", "召回率（宏平均）"),
     "f1_macro": Words("F1, macro", "F1（宏平均）"),
@@ -45,6 +48,64 @@ _NUMBERS = {
     "cider": Words("CIDEr", "CIDEr"),
     "perplexity": Words("perplexity", "困惑度"),
 }
+_NOTHING = 1e-9  # What is smaller comes from rounding.
+_PARTS = {
+    "train": Words("train", "训练集"),
+    "valid": Words("valid", "验证集"),
+    "test": Words("test", "测试集"),
+}
+_KINDS = {
+    "image": Words("image", "图像"),
+    "text": Words("text", "文本"),
+    "audio": Words("audio", "音频"),
+    "table": Words("table", "表格"),
+    "number": Words("number", "数值"),
+    "category": Words("category", "类别"),
+    "ignore": Words("ignore", "忽略"),
+}
+_TASKS = {
+    "binary": Words("binary", "二分类"),
+    "multiclass": Words("multiclass", "多分类"),
+    "multilabel": Words("multilabel", "多标签分类"),
+    "regression": Words("regression", "回归"),
+    "caption": Words("caption", "图像描述"),
+    "answer": Words("answer", "问答"),
+    "transcribe": Words("transcribe", "语音转写"),
+    "translate": Words("translate", "翻译"),
+    "chat": Words("chat", "对话"),
+}
+_CONSTANTS = {
+    "binary": Words("always the majority class", "总是预测多数类"),
+    "multiclass": Words("always the majority class", "总是预测多数类"),
+    "multilabel": Words("always the label frequencies", "总是预测标签频率"),
+    "regression": Words("always the mean", "总是预测均值"),
+}
+_CONSTANT_TEXT = Words("always the most common text", "总是输出最常见的文本")
+
+
+def constant_words(task: str) -> Words:
+    """What a model without inputs answers in a kind of task."""
+    return _CONSTANTS.get(task, _CONSTANT_TEXT)
+
+
+def task_words(kind: str) -> Words:
+    """What a kind of task is called."""
+    return _TASKS.get(kind, Words(kind, kind))
+
+
+def kind_words(kind: str) -> Words:
+    """What a kind of column or input is called."""
+    return (_TASKS | _KINDS).get(kind, Words(kind, kind))
+
+
+def part_words(name: str) -> Words:
+    """What a part of the data is called; any other name stays as it is."""
+    return _PARTS.get(name, Words(name, name))
+
+
+def input_words(name: str) -> Words:
+    """What an input is called: its column, or the cells of a row that are read together."""
+    return _KINDS["table"] if name == "table" else Words(name, name)
 
 
 def metric_words(name: str) -> Words:
@@ -59,11 +120,13 @@ def is_share(name: str) -> bool:
 
 def format_score(name: str, value: float) -> str:
     """A metric as a person reads it: a percentage where it is a share, else four significant digits."""
+    value = 0.0 if abs(value) < _NOTHING else value
     return f"{100 * value:.1f} %" if is_share(name) else f"{value:.4g}"
 
 
 def format_gain(name: str, value: float, *, signed: bool = False) -> Words:
     """A difference of two values of a metric: in percentage points where it is a share, finer below one."""
+    value = 0.0 if abs(value) < _NOTHING else value
     sign = "+" if signed else ""
     if not is_share(name):
         return Words(f"{value:{sign}.4g}", f"{value:{sign}.4g}")

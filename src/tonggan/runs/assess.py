@@ -16,6 +16,7 @@ from torch import Tensor
 from tonggan.cells import cell_text
 from tonggan.data.dataset import Dataset
 from tonggan.evaluation.audit import Audit, audit
+from tonggan.evaluation.constant import AgainstConstant, compare_with_constant
 from tonggan.evaluation.intervals import REPEATS, bootstrap
 from tonggan.evaluation.predict import Outputs
 from tonggan.evaluation.subsets import SubsetRow, evaluate_subsets
@@ -35,6 +36,14 @@ def measure(
     assert outputs.target is not None, "rows without a target cannot be measured"
     metrics = task.metrics(outputs.outputs, outputs.target)
     return metrics, bootstrap(task, outputs.outputs, outputs.target, seed=seed, repeats=draws)
+
+
+def against_constant(
+    task: Task, outputs: Outputs, *, baseline: Tensor, seed: int, draws: int = REPEATS
+) -> AgainstConstant | None:
+    """``outputs`` beside the answer that is always the same; None where that has no score."""
+    assert outputs.target is not None, "rows without a target cannot be measured"
+    return compare_with_constant(task, outputs.outputs, outputs.target, baseline=baseline, seed=seed, repeats=draws)
 
 
 def measure_parts(task: Task, parts: Mapping[str, Outputs]) -> dict[str, dict[str, float]]:
@@ -111,6 +120,7 @@ def results_of(
     *,
     metrics: Mapping[str, Mapping[str, float]],
     intervals: Mapping[str, Mapping[str, tuple[float, float]]],
+    constant: AgainstConstant | None,
     subsets: list[SubsetRow],
     account: Audit,
     seconds: float,
@@ -123,10 +133,13 @@ def results_of(
         "intervals": {
             split: {name: list(pair) for name, pair in values.items()} for split, values in intervals.items()
         },
+        "constant": None if constant is None else constant.to_dict(),
         "subsets": [row.to_dict() for row in subsets],
         "audit": account.to_dict(),
         "seconds": seconds,
         "score_name": task.score_name,
+        "rare_class": getattr(task, "rare", None),
+        "task": task.kind,
         "rows": dict(rows),
         "audited": subsets[0].num_rows,
     }

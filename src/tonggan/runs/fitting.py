@@ -18,12 +18,22 @@ from tonggan.data.places import cache_folder
 from tonggan.decoders import LinearHeadConfig
 from tonggan.evaluation.audit import Audit
 from tonggan.evaluation.calibration import fit_temperature
+from tonggan.evaluation.constant import AgainstConstant
 from tonggan.evaluation.predict import Outputs, collect
 from tonggan.evaluation.report import write_report
 from tonggan.evaluation.subsets import SubsetRow, group_inputs
 from tonggan.models import FusedModel, MultitaskModel
 from tonggan.progress import Progress
-from tonggan.runs.assess import dissect, input_kinds, measure, measure_parts, results_of, signatures, told_apart
+from tonggan.runs.assess import (
+    against_constant,
+    dissect,
+    input_kinds,
+    measure,
+    measure_parts,
+    results_of,
+    signatures,
+    told_apart,
+)
 from tonggan.runs.bundle import Bundle, base_of, versions
 from tonggan.runs.closing import affordable_audit, affordable_draws, collect_parts, estimate_closing
 from tonggan.runs.deadline import Deadline
@@ -40,6 +50,8 @@ from tonggan.training.budget import describe_seconds
 START = "start.safetensors"
 # Rows for each file from which on it is worth telling how to encode it once.
 _OFTEN = 3
+# What to cut off for validation where the usual part is too small to judge a model on.
+_LARGER_PART = 0.4
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,7 @@ class Account:
     outputs: Mapping[str, Outputs]
     metrics: Mapping[str, dict[str, float]]
     intervals: Mapping[str, dict[str, tuple[float, float]]]
+    constant: AgainstConstant | None
     subsets: list[SubsetRow]
     audit: Audit
     baseline: Tensor
@@ -252,6 +265,7 @@ def _assess(
     train_target = prepared.datasets["train"].target
     assert train_target is not None
     baseline = task.baseline(train_target, 1)
+    constant = against_constant(task, outputs[final], baseline=baseline, seed=seed, draws=draws)
     subsets, audit = dissect(
         model,
         task,
@@ -266,7 +280,19 @@ def _assess(
     )
     metrics = {split: values for split, (values, _) in measured.items()}
     intervals = {split: values for split, (_, values) in measured.items()}
-    return Account(training, outputs, metrics, intervals, subsets, audit, baseline, _parts(prepared, outputs[final]))
+    told = _parts(prepared, outputs[final])
+    return Account(training, outputs, metrics, intervals, constant, subsets, audit, baseline, told)
+
+
+def _settings_to_try(prepared: Prepared, account: Account) -> list[str]:
+    """What may give a better model, or where too few rows were measured, a better measurement."""
+    constant = account.constant
+    if constant is None or constant.beaten != "too few rows":
+        return prepared.task.settings_to_try()
+    # Another seed cuts other rows off; where tables of their own are measured, nothing but larger ones helps.
+    data = prepared.recipe.data
+    cut = data.set is None and data.valid is None and data.test is None
+    return [f"data.valid_fraction={_LARGER_PART}", f"seed={prepared.recipe.seed + 1}"] if cut else []
 
 
 def _parts(prepared: Prepared, outputs: Outputs) -> dict[str, Outputs]:
@@ -287,6 +313,7 @@ def _bundle(model: FusedModel, prepared: Prepared, start: Start, account: Accoun
     results = results_of(
         metrics=account.metrics,
         intervals=account.intervals,
+        constant=account.constant,
         subsets=account.subsets,
         account=account.audit,
         seconds=seconds,
@@ -297,7 +324,7 @@ def _bundle(model: FusedModel, prepared: Prepared, start: Start, account: Accoun
         "parts": measure_parts(prepared.task, account.parts),
         "signatures": signatures(prepared.task, {**account.outputs, **account.parts}),
         "measured": {split: len(outputs) for split, outputs in account.outputs.items()},
-        "task": prepared.task.kind,
+        "settings_to_try": _settings_to_try(prepared, account),
         "target": prepared.recipe.target,
         "labels": prepared.task.labels,
         "inputs": {name: modality.kind for name, modality in prepared.modalities.items()},

@@ -21,7 +21,7 @@ from tonggan.errors import BundleError, DataError
 from tonggan.evaluation.predict import collect, evaluating, iterate_batches
 from tonggan.modalities import Modality, TableRow
 from tonggan.progress import Progress
-from tonggan.runs.assess import audited_part, dissect, max_audited_rows, measure, results_of
+from tonggan.runs.assess import against_constant, audited_part, dissect, max_audited_rows, measure, results_of
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.prepare import build_dataset, scan_tables, target_values
 
@@ -105,18 +105,21 @@ class Predictor:
         start = time.monotonic()
         dataset = self._dataset(data, progress, with_target=True)
         model, task, seed = self.bundle.model, self.bundle.task, self.bundle.recipe.seed
-        metrics, intervals = measure(task, collect(model, task, dataset, progress=progress), seed=seed)
+        outputs = collect(model, task, dataset, progress=progress)
+        metrics, intervals = measure(task, outputs, seed=seed)
+        baseline = torch.tensor(self.bundle.info["baseline"])
         subsets, account = dissect(
             model,
             task,
             audited_part(dataset, seed=seed, max_rows=max_audited_rows(task)),
-            baseline=torch.tensor(self.bundle.info["baseline"]),
+            baseline=baseline,
             seed=seed,
             progress=progress,
         )
         return results_of(
             metrics={"test": metrics},
             intervals={"test": intervals},
+            constant=against_constant(task, outputs, baseline=baseline, seed=seed),
             subsets=subsets,
             account=account,
             seconds=time.monotonic() - start,

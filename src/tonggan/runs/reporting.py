@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from tonggan.data.kinds import Guess
 from tonggan.evaluation.content import ColumnSummary, PartResult, ReportContent, SplitSummary
-from tonggan.evaluation.examples import calibration, confusion, find_mistakes, scatters
+from tonggan.evaluation.examples import calibration, confusion, find_mistakes, scatters, thresholds
+from tonggan.evaluation.wording import Words
 from tonggan.runs.bundle import Bundle
 from tonggan.training.budget import describe_seconds
 
@@ -30,6 +31,10 @@ def report_content(bundle: Bundle, prepared: Prepared, account: Account) -> Repo
             PartResult(name, len(account.outputs[name]), account.metrics[name], account.intervals[name])
             for name in account.metrics
         ],
+        inputs=list(prepared.modalities),
+        constant=account.constant,
+        rare_class=bundle.results["rare_class"],
+        settings_to_try=bundle.results["settings_to_try"],
         parts=[
             PartResult(name, int(metrics["rows"]), metrics, {}) for name, metrics in bundle.results["parts"].items()
         ],
@@ -47,6 +52,7 @@ def report_content(bundle: Bundle, prepared: Prepared, account: Account) -> Repo
         audit=account.audit,
         history=account.training.history,
         confusion=confusion(task, outputs.outputs, outputs.target),
+        thresholds=thresholds(task, outputs.outputs, outputs.target),
         calibration=calibration(task, outputs.outputs, outputs.target),
         scatters=scatters(task, outputs.outputs, outputs.target),
         mistakes=find_mistakes(task, outputs, prepared.datasets[split]),
@@ -62,15 +68,31 @@ def _role(name: str, guess: Guess, target: list[str]) -> Literal["input", "targe
     return "ignored" if guess.config.kind == "ignore" else "input"
 
 
-def _facts(bundle: Bundle, account: Account) -> dict[str, str]:
+def _facts(bundle: Bundle, account: Account) -> list[tuple[Words, Words]]:
     training = account.training
-    return {
-        "Seed": str(bundle.recipe.seed),
-        "Parameters": f"{bundle.info['parameters']:,}",
-        "Training": f"{training.steps:,} steps in {describe_seconds(training.seconds)}, {training.precision}, "
-        f"ended by {training.stopped_by}, best at step {training.best_step:,}",
-        "Whole run": describe_seconds(bundle.results["seconds"]),
-        "Data fingerprint": bundle.info["fingerprint"],
-        "Made": bundle.info["created"],
-        "Versions": ", ".join(f"{name} {number}" for name, number in bundle.info["versions"].items()),
-    }
+    ends = {"epochs": "达到轮数上限", "time": "达到时间上限", "patience": "不再提高"}
+    seconds, whole = describe_seconds(training.seconds), describe_seconds(bundle.results["seconds"])
+    return [
+        (Words("Seed", "随机种子"), _same(str(bundle.recipe.seed))),
+        (Words("Parameters", "参数量"), _same(f"{bundle.info['parameters']:,}")),
+        (
+            Words("Training", "训练"),
+            Words(
+                f"{training.steps:,} steps in {seconds}, {training.precision}, ended by {training.stopped_by}, "
+                f"best at step {training.best_step:,}",
+                f"{training.steps:,} 步，用时 {seconds}，精度 {training.precision}，"
+                f"结束原因：{ends[training.stopped_by]}，最佳权重在第 {training.best_step:,} 步",
+            ),
+        ),
+        (Words("Whole run", "总用时"), _same(whole)),
+        (Words("Data fingerprint", "数据指纹"), _same(bundle.info["fingerprint"])),
+        (Words("Made", "生成时间"), _same(bundle.info["created"])),
+        (
+            Words("Versions", "版本"),
+            _same(", ".join(f"{name} {number}" for name, number in bundle.info["versions"].items())),
+        ),
+    ]
+
+
+def _same(text: str) -> Words:
+    return Words(text, text)

@@ -123,6 +123,10 @@ class Task(ABC):
     def baseline(self, target: Tensor, num_rows: int) -> Tensor:
         """[num_rows, num_outputs]: outputs of a model that sees no input, from the training part's ``target``."""
 
+    def settings_to_try(self) -> list[str]:
+        """Settings ``KEY=VALUE`` of a recipe that may serve these targets better than those of this task."""
+        return []
+
     @abstractmethod
     def describe(self, outputs_row: Tensor) -> str:
         """How the prediction of one row, ``[num_outputs]``, reads for a person."""

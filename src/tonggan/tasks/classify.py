@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 
 from tonggan.cells import cell_text, places_of
 from tonggan.config import Config
+from tonggan.data.target_checks import IMBALANCED_SHARE
 from tonggan.errors import DataError
 from tonggan.tasks import losses
 from tonggan.tasks.base import LabelTask
@@ -40,14 +41,23 @@ class MulticlassConfig(losses.LabelLossConfig):
 
 
 class Classify(LabelTask):
-    """What both kinds share. Targets are int64 class numbers [B], positions in ``labels``."""
+    """What both kinds share. Targets are int64 class numbers [B], positions in ``labels``.
+
+    Attributes:
+        rare: the rarest class, where one class has so many of the training rows that accuracy would flatter.
+    """
 
     config: losses.LabelLossConfig
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        self._set_rare(None)
+
+    def _set_rare(self, name: str | None) -> None:
+        self.rare = name
         # Where every class shall count the same, the best epoch is chosen by what counts them so.
-        self.score_name = "accuracy" if self.config.class_weights == "none" else "balanced_accuracy"
+        every_class_counts = name is not None or self.config.class_weights != "none"
+        self.score_name = "balanced_accuracy" if every_class_counts else "accuracy"
 
     def fit(self, values: Iterable[Any]) -> None:
         counter = LabelCounter()
@@ -55,6 +65,8 @@ class Classify(LabelTask):
         counts = counter.named()
         self.labels, self.label_type = list(counts), counter.type
         self._check_labels()
+        if max(counts.values()) > IMBALANCED_SHARE * sum(counts.values()):
+            self._set_rare(min(self.labels, key=counts.__getitem__))
         if self.config.class_weights == "balanced":
             self.weights = losses.balanced_weights(torch.tensor([counts[name] for name in self.labels]))
 
@@ -107,7 +119,10 @@ class Classify(LabelTask):
     def metrics(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
         outputs = outputs.detach().cpu().double()
         return class_metrics(
-            self.probabilities(outputs).numpy(), target.cpu().numpy(), predicted=self.classes(outputs).numpy()
+            self.probabilities(outputs).numpy(),
+            target.cpu().numpy(),
+            predicted=self.classes(outputs).numpy(),
+            rare=self.rare_number,
         )
 
     def score(self, outputs: Tensor, target: Tensor) -> float:
@@ -120,6 +135,24 @@ class Classify(LabelTask):
         probabilities = self.probabilities(outputs_row.unsqueeze(0))[0]
         number = int(self.classes(outputs_row.unsqueeze(0)))
         return f"{self.labels[number]} ({float(probabilities[number]):.0%})"
+
+    @property
+    def rare_number(self) -> int | None:
+        """The number of the class ``rare``."""
+        return None if self.rare is None else self.labels.index(self.rare)
+
+    def settings_to_try(self) -> list[str]:
+        """Weights where one class is rare and counts for little."""
+        return ["task.class_weights=balanced"] if self.rare is not None and self.weights is None else []
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"rare": self.rare}
+
+    @classmethod
+    def load(cls, config: Config, state: dict[str, Any]) -> Self:
+        task = super().load(config, state)
+        task._set_rare(state.get("rare"))  # Bundles from before it was looked for have none.
+        return task
 
     def _log_frequencies(self, target: Tensor) -> Tensor:
         """[C]: logs of the class frequencies; one row is added to each class so that none is impossible."""

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
+# Of each answer; how a single row lies among the others, or two or three, says nothing.
+MIN_RANKED = 5
+
 
 def expected_calibration_error(confidence: NDArray[Any], correct: NDArray[Any], *, num_bins: int = 15) -> float:
     """Mean distance of confidence from accuracy over bins of equal width, weighted by their rows (Guo et al. 2017).
@@ -29,23 +32,28 @@ def expected_calibration_error(confidence: NDArray[Any], correct: NDArray[Any], 
 
 
 def class_metrics(
-    probabilities: FloatArray, target: NDArray[np.int64], *, predicted: NDArray[np.int64]
+    probabilities: FloatArray, target: NDArray[np.int64], *, predicted: NDArray[np.int64], rare: int | None = None
 ) -> dict[str, float]:
-    """Metrics where each row has one of C classes: ``probabilities`` [N, C], ``target`` and ``predicted`` [N]."""
+    """Metrics where each row has one of C classes: ``probabilities`` [N, C], ``target`` and ``predicted`` [N].
+
+    Those of the class ``rare`` come first, if there is one. Rank metrics want five rows of each class.
+    """
     from sklearn import metrics
 
     num_classes = probabilities.shape[1]
     confidence = probabilities[np.arange(len(predicted)), predicted]
-    result = {
-        "accuracy": float((predicted == target).mean()),
-        "balanced_accuracy": balanced_accuracy(target, predicted),
-    }
+    accuracy, balanced = float((predicted == target).mean()), balanced_accuracy(target, predicted)
+    if rare is None:
+        result = {"accuracy": accuracy, "balanced_accuracy": balanced}
+    else:
+        result = {"balanced_accuracy": balanced, **_of_one_class(target == rare, predicted == rare)}
+        result["accuracy"] = accuracy
     result |= _precision_recall_f1(target, predicted)
-    occurring = len(np.unique(target))
-    if num_classes == 2 and occurring == 2:
+    ranked = np.bincount(target, minlength=num_classes).min() >= MIN_RANKED
+    if num_classes == 2 and ranked:
         result["roc_auc"] = float(metrics.roc_auc_score(target, probabilities[:, 1]))
         result["average_precision"] = float(metrics.average_precision_score(target, probabilities[:, 1]))
-    elif num_classes > 2 and occurring == num_classes:
+    elif ranked:
         result["roc_auc_ovr"] = float(metrics.roc_auc_score(target, probabilities, multi_class="ovr"))
         result["average_precision"] = float(metrics.average_precision_score(target, probabilities))
     result["log_loss"] = float(metrics.log_loss(target, probabilities, labels=np.arange(num_classes)))
@@ -56,7 +64,7 @@ def class_metrics(
 def tag_metrics(probabilities: FloatArray, target: NDArray[np.int64]) -> dict[str, float]:
     """Metrics where each row has any of C labels: both [N, C]; a label is predicted from probability 0.5.
 
-    ``accuracy`` counts rows of which all labels are right. Rank metrics are means over the labels that occur both ways;
+    ``accuracy`` counts rows of which all labels are right. Rank metrics are means over ``ranked_labels``;
     ``average_precision_micro`` ranks all pairs of row and label together.
     """
     from sklearn import metrics
@@ -64,10 +72,12 @@ def tag_metrics(probabilities: FloatArray, target: NDArray[np.int64]) -> dict[st
     predicted = (probabilities > 0.5).astype(np.int64)
     result = {"accuracy": float((predicted == target).all(axis=1).mean())}
     result |= _precision_recall_f1(target, predicted)
-    both = (target.min(axis=0) == 0) & (target.max(axis=0) == 1)
-    if both.any():
-        result["roc_auc"] = float(metrics.roc_auc_score(target[:, both], probabilities[:, both]))
-        result["average_precision"] = float(metrics.average_precision_score(target[:, both], probabilities[:, both]))
+    ranked = ranked_labels(target)
+    if ranked.any():
+        result["roc_auc"] = float(metrics.roc_auc_score(target[:, ranked], probabilities[:, ranked]))
+        result["average_precision"] = float(
+            metrics.average_precision_score(target[:, ranked], probabilities[:, ranked])
+        )
     if target.any():
         result["average_precision_micro"] = float(
             metrics.average_precision_score(target, probabilities, average="micro")
@@ -76,6 +86,13 @@ def tag_metrics(probabilities: FloatArray, target: NDArray[np.int64]) -> dict[st
     result["log_loss"] = float(metrics.log_loss(target.ravel(), each, labels=[0, 1]))
     result["expected_calibration_error"] = expected_calibration_error(each.max(axis=1), predicted == target)
     return result
+
+
+def ranked_labels(target: NDArray[Any]) -> NDArray[np.bool_]:
+    """[C]: of which columns of ``target`` [N, C] there are five rows with and five without."""
+    positive = target.sum(axis=0)
+    enough: NDArray[np.bool_] = np.minimum(positive, len(target) - positive) >= MIN_RANKED
+    return enough
 
 
 def number_metrics(predicted: FloatArray, target: FloatArray) -> dict[str, float]:
@@ -96,6 +113,16 @@ def balanced_accuracy(target: NDArray[np.int64], predicted: NDArray[np.int64]) -
     counts = np.bincount(target)
     found = np.bincount(target[predicted == target], minlength=len(counts))
     return float((found[counts > 0] / counts[counts > 0]).mean())
+
+
+def _of_one_class(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> dict[str, float]:
+    """F1, precision and recall of one class; 0 where it is never there or never predicted, as in scikit-learn."""
+    hits, said, there = int((truth & predicted).sum()), int(predicted.sum()), int(truth.sum())
+    return {
+        "f1_rare": 2 * hits / max(1, said + there),
+        "precision_rare": hits / max(1, said),
+        "recall_rare": hits / max(1, there),
+    }
 
 
 def _precision_recall_f1(target: NDArray[np.int64], predicted: NDArray[np.int64]) -> dict[str, float]:

@@ -1,0 +1,79 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from torch import nn
+
+from tonggan.data.dataset import CellSource, Dataset
+from tonggan.data.readers import open_table
+from tonggan.evaluation.permutation import column_importance
+from tonggan.modalities.table import NumberConfig, TableConfig
+from tonggan.models.fused import FusedModel
+from tonggan.tasks import Binary, BinaryConfig
+from tonggan.tokens import Arrays, Tokens
+
+
+class Weighted(nn.Module):
+    """Cells times weights, one token each."""
+
+    def __init__(self, weights: list[float]) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.tensor(weights))
+
+    def forward(self, arrays: Arrays) -> Tokens:
+        return Tokens((arrays.values * self.weights).unsqueeze(-1), arrays.mask)
+
+
+class Only(nn.Module):
+    def forward(self, tokens: dict[str, Tokens]) -> Tokens:
+        return Tokens.concat(list(tokens.values()))
+
+
+class Sum(nn.Module):
+    def forward(self, tokens: Tokens) -> torch.Tensor:
+        return tokens.values.masked_fill(~tokens.mask.unsqueeze(-1), 0).sum(dim=1)
+
+
+@pytest.fixture
+def case(tmp_path):
+    """A target that the column "main" decides, a little of "minor" that never does, and "unread"."""
+    random = np.random.default_rng(0)
+    columns = {name: random.choice([-1.0, 1.0], 3000) for name in ("minor", "main", "unread")}
+    table = open_table(pa.table(columns), cache=tmp_path)
+    modality = TableConfig(columns=dict.fromkeys(columns, NumberConfig())).build()
+    modality.fit({name: table.values(name) for name in columns})
+    task = Binary(BinaryConfig())
+    target = torch.from_numpy(columns["main"] > 0).long()
+    task.fit(["no", "yes"])
+    dataset = Dataset({"table": CellSource(modality, table)}, np.arange(3000), target)
+    return FusedModel({"table": Weighted([0.3, 1.0, 0.0])}, fusion=Only(), head=Sum()), task, dataset
+
+
+def importance(case, **options):
+    model, task, dataset = case
+    given = {"seed": 0, "batch_size": 64, "progress": None} | options
+    return column_importance(model, task, dataset, **given)
+
+
+def test_the_column_that_decides_comes_first_and_others_cost_nothing(case):
+    found = importance(case)["table"]
+    assert found[0].column == "main"
+    by_name = {column.column: column for column in found}
+    # Half of the values of another row are the same.
+    assert by_name["main"].importance == pytest.approx(0.5, abs=0.04)
+    low, high = by_name["main"].interval
+    assert low < by_name["main"].importance < high
+    assert high - low < 0.1
+    for name in ("minor", "unread"):
+        assert (by_name[name].importance, by_name[name].interval) == (0.0, (0.0, 0.0))
+
+
+def test_same_seed_same_numbers_whatever_the_batches(case):
+    assert importance(case) == importance(case, batch_size=500)
+    assert importance(case, seed=1) != importance(case)
+
+
+def test_a_model_without_a_table_has_no_columns(make_mixed):
+    mixed = make_mixed()
+    model = FusedModel({}, fusion=Only(), head=Sum())
+    assert column_importance(model, mixed.task, mixed.dataset, seed=0, batch_size=8, progress=None) == {}
