@@ -22,7 +22,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # From the ground up: a file imports only from layers before its own, or from its own folder.
 LAYERS = [
-    ("cells", "errors", "progress", "files"),
+    ("cells", "encodings", "errors", "progress", "files"),
     ("config", "tokens"),
     ("layers",),
     ("native",),
@@ -50,8 +50,8 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Slow to import or optional: never at import time, so that ``tonggan --help`` and a missing extra both answer at once.
 LAZY = {
     "accelerate", "ctranslate2", "cv2", "datasketch", "detect_secrets", "easy_vqa", "emoji", "faiss", "fastapi", "gguf",
-    "jedi", "jieba", "jinja2", "jiwer", "librosa", "llguidance", "lsprotocol", "matplotlib", "mcp", "pandas",
-    "pathspec", "peft", "prometheus_client", "pygls", "sacrebleu", "sklearn", "soundfile", "soxr", "tantivy",
+    "jedi", "jieba", "jinja2", "jiwer", "librosa", "llguidance", "lsprotocol", "matplotlib", "mcp", "openpyxl",
+    "pandas", "pathspec", "peft", "prometheus_client", "pygls", "sacrebleu", "sklearn", "soundfile", "soxr", "tantivy",
     "tensorboard", "tokenizers", "transformers", "tree_sitter", "tree_sitter_language_pack", "uvicorn", "xllamacpp",
 }  # fmt: skip
 

@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import openpyxl
 import pyarrow.parquet
 import pytest
 
@@ -31,15 +32,19 @@ def test_evaluate_needs_the_target(run, folder, rows):
     assert_named(tonggan("evaluate", run, unknown), "'cow', in 1 rows (counted from 1: 1)", "'cat', 'dog'")
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet", ".xlsx"])
 def test_predict(run, folder, rows, tmp_path, suffix):
     source = write_csv(folder / "new.csv", rows, "image", "age")
     out = tmp_path / "deep" / f"predictions{suffix}"
     outcome = tonggan("predict", run, source, "--out", out, "--json")
     assert outcome.code == 0, outcome.err
-    assert outcome.json == {"out": str(out), "rows": 64, "columns": ["prediction", "p_cat", "p_dog"]}
+    assert outcome.json == {"out": str(out), "rows": 64, "columns": ["row", "prediction", "p_cat", "p_dog"]}
     if suffix == ".csv":
         found = read_csv(out)
+        assert all(len(row["p_cat"]) <= 6 for row in found)
+    elif suffix == ".xlsx":
+        header, *cells = openpyxl.load_workbook(out)["predictions"].iter_rows(values_only=True)
+        found = [dict(zip(header, row, strict=True)) for row in cells]
     elif suffix == ".jsonl":
         found = [json.loads(line) for line in out.read_text().splitlines()]
     else:
@@ -48,11 +53,25 @@ def test_predict(run, folder, rows, tmp_path, suffix):
     assert all(float(row["p_cat"]) + float(row["p_dog"]) == pytest.approx(1, abs=1e-5) for row in found)
 
 
+def test_predict_carries_ids_and_columns_along_and_opens_in_excel(run, folder, rows, tmp_path):
+    given = [{"order_id": f"A{row}", "note": "通感", "prediction": "?", **each} for row, each in enumerate(rows)]
+    source = write_csv(folder / "kept.csv", given, "order_id", "image", "age", "note", "prediction")
+    out = tmp_path / "kept.csv"
+    outcome = tonggan("predict", run, source, "--keep", "note", "--keep", "prediction", "--out", out)
+    assert outcome.code == 0, outcome.err
+    content = out.read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf")
+    header, first, *_ = content.decode("utf-8-sig").splitlines()
+    assert header == '"row","order_id","note","prediction_given","prediction","p_cat","p_dog"'
+    assert first.startswith('1,"A0","通感","?",')
+    assert_named(tonggan("predict", run, source, "--keep", "nope", "--out", out), "no column 'nope'")
+
+
 def test_predict_refuses(run, folder, rows, tmp_path):
     lacking = write_csv(folder / "lacking.csv", rows, "age")
     out = tmp_path / "predictions.csv"
     assert_named(tonggan("predict", run, lacking, "--out", out), "no column 'image'")
-    assert_named(tonggan("predict", run, lacking, "--out", tmp_path / "a.xlsx"), "'.xlsx'", ".parquet", code=2)
+    assert_named(tonggan("predict", run, lacking, "--out", tmp_path / "a.ods"), "'.ods'", ".parquet", code=2)
     (tmp_path / "file").write_text("in the way")
     whole = write_csv(folder / "whole.csv", rows, "image", "age")
     assert_named(tonggan("predict", run, whole, "--out", tmp_path / "file" / "a.csv"), "--out")

@@ -48,6 +48,11 @@ def test_a_file_and_what_is_known_of_it(read, tmp_path):
         ),
         (b"# coding: rot13\nx\n", "# coding: rot13\nx\n"),
         (b"# coding: no-such\nx\n", "# coding: no-such\nx\n"),
+        ("name = 'café'  # déjà vu\n".encode("latin-1"), "name = 'café'  # déjà vu\n"),
+        ("# 读取文件的内容，然后返回\n".encode("gb18030"), "# 读取文件的内容，然后返回\n"),
+        ("# 讀取檔案的內容，然後返回\n".encode("big5"), "# 讀取檔案的內容，然後返回\n"),
+        ("# ファイルを読み込む\n".encode("cp932"), "# ファイルを読み込む\n"),
+        ("x = 1  # text\n".encode("utf-16-le"), "x = 1  # text\n"),
         ("# coding: idna\né\n".encode(), "# coding: idna\né\n"),
         ("# coding: punycode\né\n".encode(), "# coding: punycode\né\n"),
         (b"", ""),
@@ -59,8 +64,8 @@ def test_encodings(read, content, text):
 
 
 def test_invalid_utf_8_is_replaced_and_told(read):
-    source = read(b"name = 'caf\xe9'  # and so on\n")
-    assert source.text == "name = 'caf\N{REPLACEMENT CHARACTER}'  # and so on\n"
+    source = read("name = 'café'  # 文字与文字\n".encode() + b"# caf\xe9\n")
+    assert source.text == "name = 'café'  # 文字与文字\n# caf\N{REPLACEMENT CHARACTER}\n"
     assert source.num_replaced == 1
     assert read(b"\xfd\xfc\xfd\xe9\xe8 mostly not text").reason == "binary"
 

@@ -53,3 +53,10 @@ def test_only_nulls_and_a_number_too_large(tmp_path):
     assert opened(tmp_path, ['{"a": null, "b": 1}']).values("a") == [None]
     with pytest.raises(DataError, match="column 'a'"):
         opened(tmp_path, ['{"a": 123456789012345678901234567890}'])
+
+
+def test_a_key_that_occurs_twice_is_no_silent_loss(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}\n{"a": 2, "a": 3}\n')
+    with pytest.raises(DataError, match="line 2: got the key 'a' twice"):
+        open_table(path, cache=tmp_path / "cache")

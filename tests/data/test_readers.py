@@ -3,6 +3,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,13 +53,13 @@ def test_a_damaged_stored_table_is_made_again(tmp_path):
     [
         ("none.csv", "no such file"),
         ("none-*.csv", "no such file"),
-        ("a.xlsx", "got the suffix '.xlsx', expected one of .csv, .tsv, .jsonl"),
+        ("a.docx", "got the suffix '.docx', expected one of .csv, .tsv, .tab, .txt, .jsonl"),
         ("a.csv.gz", "got the suffix '.gz'"),
         ("two-*", "got 2 files, e.g. two-1.csv and two-2.csv"),
     ],
 )
 def test_sources_that_cannot_be_opened(tmp_path, name, message):
-    for file in ("a.xlsx", "a.csv.gz", "two-1.csv", "two-2.csv"):
+    for file in ("a.docx", "a.csv.gz", "two-1.csv", "two-2.csv"):
         write(tmp_path / file)
     with pytest.raises(DataError, match=message):
         open_table(tmp_path / name, cache=tmp_path / "cache")
@@ -118,3 +119,21 @@ def test_killed_while_storing(tmp_path):
     assert not list((tmp_path / "cache").rglob("*.arrow"))
     assert len(open_table(path, cache=tmp_path / "cache")) == 300_000
     assert not list((tmp_path / "cache").rglob("*.partial"))
+
+
+def test_pipes_and_standard_input(tmp_path, monkeypatch):
+    content = b"a,b\n1,2\n3,4\n"
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=fifo.write_bytes, args=(content,))
+    writer.start()
+    table = open_table(fifo, cache=tmp_path / "cache")
+    writer.join()
+    assert table.values("b") == ["2", "4"]
+    assert table.base == Path.cwd()
+    assert table.source == str(fifo)
+    for given in (content, b'{"a": "1", "b": "2"}\n{"a": "3", "b": "4"}\n'):
+        code = "import sys; from tonggan.data.readers import open_table; from pathlib import Path;"
+        code += "print(open_table('-', cache=Path(sys.argv[1])).values('b'))"
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "c")], input=given, capture_output=True)
+        assert done.stdout.decode().strip() == "['2', '4']", done.stderr.decode()

@@ -25,6 +25,8 @@ PREDICT_EXAMPLES = """
   tonggan predict runs/first new.csv --out predictions.csv
 
   tonggan predict runs/first new.jsonl --out predictions.parquet
+
+  tonggan predict runs/first orders.xlsx#2024 --keep customer --out predictions.xlsx
 """
 
 
@@ -57,10 +59,16 @@ def predict(
     run: RunFolder,
     data: Annotated[str, typer.Argument(metavar="DATA", help="Table with the columns the model reads.")],
     *,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write: .csv, .jsonl or .parquet.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="Where to write: .csv, .xlsx, .jsonl or .parquet.")
+    ],
+    keep: Annotated[
+        list[str] | None,
+        typer.Option("--keep", metavar="COLUMN", help="Carry a column of DATA along; may be repeated."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Predict each row of a table; the file gets a row for each: the prediction and, for classes, probabilities."""
+    """Predict each row of a table: its number, its ids, the prediction and, for classes, probabilities."""
     from tonggan.api import load
     from tonggan.cli.console import console_progress, print_json, print_line
     from tonggan.cli.output_path import check_no_input
@@ -69,7 +77,7 @@ def predict(
     check_suffix(out)
     check_no_input(out, [data], option="--out")
     with console_progress() as progress:
-        predictions = load(run).predict_table(data, progress=progress)
+        predictions = load(run).predict_table(data, keep=keep or [], progress=progress)
     write_predictions(out, predictions)
     if json:
         print_json({"out": str(out), "rows": predictions.num_rows, "columns": predictions.column_names})

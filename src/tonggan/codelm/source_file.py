@@ -5,7 +5,6 @@ It judges no quality and runs no parser; the cells of a notebook are read in ``t
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import os
 import re
@@ -14,19 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tonggan.encodings import encoding_of_mark, guess_encoding, guess_utf_16, known_encoding
+
 MAX_BYTES = 2_000_000
 """Files beyond are data, not written code."""
 
 _HEAD_BYTES = 8000  # in which a NUL byte tells binary files, as git does it
 _MAX_INVALID_SHARE = 0.1  # of characters; beyond, it is no text
-_BYTE_ORDER_MARKS = (  # the longer ones first: that of UTF-32 begins with that of UTF-16
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_OF_DOMAIN_NAMES = frozenset({"idna", "punycode"})  # no file is in them, and they replace nothing that is invalid
 _DECLARED = re.compile(rb"^\s*(?:#|//|/\*|;|--|<!--|<\?).*?coding[:=]\W*([-\w.]+)")  # PEP 263, in any comment
 
 
@@ -72,8 +65,9 @@ def read_source(path: Path, *, root: Path, max_bytes: int = MAX_BYTES) -> Source
     """The file at ``path``, which lies below ``root`` or is it.
 
     Its encoding is that of its byte order mark, else the one it declares in a comment in its first two lines (PEP 263),
-    else UTF-8. What is invalid there becomes U+FFFD and is counted; where that is a tenth of all, the file is binary.
-    Of a notebook the code cells are joined, and its prose becomes comments. No file is read beyond ``max_bytes``.
+    else UTF-8, else the one that its characters show (``tonggan.encodings``). What is invalid there becomes U+FFFD
+    and is counted; where that is a tenth of all, the file is binary. Of a notebook the code cells are joined, and its
+    prose becomes comments. No file is read beyond ``max_bytes``.
     """
     from tonggan.codelm.languages import language_of
     from tonggan.codelm.notebook import read_notebook
@@ -125,19 +119,19 @@ def _read(path: Path, max_bytes: int) -> bytes | tuple[str, str]:
 
 
 def _encoding_of(content: bytes) -> str:
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if content.startswith(mark):
-            return encoding
+    mark = encoding_of_mark(content)
+    if mark is not None:
+        return mark
     for line in content[:_HEAD_BYTES].split(b"\n", 2)[:2]:
         declared = _DECLARED.match(line)
         if declared:
-            try:
-                codec = codecs.lookup(declared[1].decode("ascii", "replace"))
-                "".encode(codec.name)  # Codecs such as rot13 and base64 do not turn text into bytes.
-            except (LookupError, UnicodeError):
-                return "utf-8"
-            return "utf-8" if codec.name in _OF_DOMAIN_NAMES else codec.name
-    return "utf-8"
+            return known_encoding(declared[1].decode("ascii", "replace")) or "utf-8"
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        guess = guess_encoding(content)
+        return guess.name if guess is not None and guess.is_sure else "utf-8"
+    return guess_utf_16(content[:_HEAD_BYTES]) or "utf-8"
 
 
 def _decode(content: bytes, encoding: str) -> tuple[str, int]:

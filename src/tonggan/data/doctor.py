@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tonggan.data.column_checks import check_cells, check_doubt, check_media
 from tonggan.data.duplicates import find_duplicates
 from tonggan.data.findings import SEVERITIES, Finding, Quarantined
+from tonggan.data.layout_checks import check_layout
 from tonggan.data.leaks import find_leaks
 from tonggan.data.number_format import NumberFormat
 from tonggan.data.scan import MediaColumn
@@ -142,9 +143,11 @@ def examine(
         DataError: a part lacks a column that the model reads.
     """
     inputs = {name: config.kind for name, config in columns.items() if name not in target and config.kind != "ignore"}
-    findings: list[Finding] = []
+    findings = [replace(finding, split=split) for split, table in tables.items() for finding in table.findings]
     quarantine: list[Quarantined] = []
     train = next(iter(tables))
+    for split, table in tables.items():
+        findings += check_layout(table, split=split)
     for split, table in tables.items():
         for name in inputs:
             if name in media[split]:

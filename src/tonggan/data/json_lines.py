@@ -8,42 +8,58 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from tonggan.data.records import Record, from_records
 from tonggan.data.source import TableSource, reading
-from tonggan.data.text_file import inspect_text
+from tonggan.data.text_file import TextFile, inspect_text
 from tonggan.errors import DataError
 
 
-def read_json_lines(path: Path) -> TableSource:
+def read_json_lines(path: Path, encoding: str | None = None) -> TableSource:
     """The table in a JSON Lines file; numbers, texts, lists and nested objects keep their types.
+
+    Args:
+        path: the file.
+        encoding: the one that the user names; found by evidence if None.
 
     Raises:
         DataError: the file is empty, has no legal encoding, or (while its rows are read) holds a line that is no
             JSON object, or values of different types in one column.
     """
-    encoding, fingerprint = inspect_text(path, kind="json_lines")
+    text = inspect_text(path, kind="json_lines", declared=encoding)
 
     def read() -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        return from_records(lambda: _records(path, encoding), who=f"file {path}")
+        return from_records(lambda: _records(path, text), who=f"file {path}")
 
-    return TableSource(name=str(path), base=path.parent, fingerprint=fingerprint, read=read)
+    return TableSource(
+        name=str(path), base=path.parent, fingerprint=text.fingerprint, read=read, findings=lambda: text.findings
+    )
 
 
-def _records(path: Path, encoding: str) -> Iterator[Record]:
-    with reading(path), path.open(encoding=encoding) as file:
+def _records(path: Path, text: TextFile) -> Iterator[Record]:
+    with reading(path), path.open(encoding=text.encoding, errors=text.errors) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
-                values = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
+                values = json.loads(line, object_pairs_hook=_object)
+            except (ValueError, RecursionError) as error:
                 raise _refusal(path, number, got=str(error)) from error
             if not isinstance(values, dict):
                 raise _refusal(path, number, got=f"a {type(values).__name__}")
             yield Record(values, place=f"line {number}", num_bytes=len(line))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The mapping of a JSON object; ValueError where a key occurs twice, as one of its values would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key '{next(key for key in keys if keys.count(key) > 1)}' twice in one object")
+    return found
 
 
 def _refusal(path: Path, line: int, *, got: str) -> DataError:

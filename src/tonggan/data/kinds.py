@@ -149,6 +149,14 @@ def _check_number_target(table: Table, name: str, *, kind: str) -> None:
         )
 
 
+def is_id(table: Table, name: str) -> bool:
+    """Whether a column is called like an id and has another value in each row."""
+    if not _ID_NAME.fullmatch(name):
+        return False
+    guess = _guess(table, name, is_target=False)
+    return isinstance(guess.config, IgnoreConfig) and guess.reason.startswith("an id")
+
+
 def _has_three_values(table: Table, name: str) -> bool:
     found: set[str] = set()
     for values in table.iterate(name):

@@ -7,10 +7,15 @@ table names by path are not read here.
 from __future__ import annotations
 
 import glob
+import json
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 from filelock import FileLock
@@ -18,20 +23,27 @@ from filelock import FileLock
 from tonggan.data.arrow_table import read_arrow, read_pandas, read_parquet
 from tonggan.data.class_folder import read_class_folder
 from tonggan.data.delimited import read_delimited
+from tonggan.data.findings import Finding
 from tonggan.data.json_lines import read_json_lines
 from tonggan.data.source import TableSource, reading
 from tonggan.data.table import Table
 from tonggan.data.webdataset import read_webdataset
+from tonggan.data.workbook import read_workbook
 from tonggan.errors import CacheError, DataError
 from tonggan.files import whole_file
 from tonggan.progress import Progress
 
-_SINGLE_FILE: dict[str, Callable[[Path], TableSource]] = {
+# The second argument is what stands behind '#' in a path: the encoding of a text, the sheet of a workbook.
+_SINGLE_FILE: dict[str, Callable[[Path, str | None], TableSource]] = {
     ".csv": read_delimited,
     ".tsv": read_delimited,
+    ".tab": read_delimited,
+    ".txt": read_delimited,
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
     ".json": read_json_lines,
+    ".xlsx": read_workbook,
+    ".xlsm": read_workbook,
 }
 _SHARDS: dict[str, Callable[..., TableSource]] = {".parquet": read_parquet, ".tar": read_webdataset}
 
@@ -40,10 +52,12 @@ def open_table(source: Any, *, cache: Path, progress: Progress | None = None) ->
     """Open ``source`` as a table; the second time the same content is found in the cache.
 
     Args:
-        source: path of a CSV, TSV, JSON Lines, Parquet or WebDataset ``.tar`` file, of a folder of class folders, or
-            of a folder of Parquet files or tar shards; a pattern such as ``"shards/*.tar"``; a pandas data frame; a
-            pyarrow table. Relative paths in its columns start at the folder the file is in, at the class folder
-            itself, and for data frames at the working directory.
+        source: path of a CSV, TSV, JSON Lines, Excel, Parquet or WebDataset ``.tar`` file, of a folder of class
+            folders, or of a folder of Parquet files or tar shards; a pattern such as ``"shards/*.tar"``; ``-`` for
+            standard input, or a pipe; a pandas data frame; a pyarrow table; a ``Table``, which is given back. Behind
+            ``#`` a path may name the sheet of a workbook or the encoding of a text: ``book.xlsx#2024``,
+            ``old.csv#big5``. Relative paths in its columns start at the folder the file is in, at the class folder
+            itself, and for data frames and pipes at the working directory.
         cache: folder that stored tables go to, under ``tables/``.
         progress: told how many parts of the table are stored.
 
@@ -51,10 +65,58 @@ def open_table(source: Any, *, cache: Path, progress: Progress | None = None) ->
         DataError: the source is missing, of no known format, damaged, or has no rows.
         CacheError: the cache folder cannot be written, or the disk is full.
     """
+    if isinstance(source, Table):
+        return source
     progress = progress or Progress()
-    found = _find(source, progress)
-    path = _store(found, cache / "tables", progress)
-    return Table(path, base=found.base, source=found.name, fingerprint=found.fingerprint)
+    with _as_file(source) as (place, shown):
+        found = _find(place, progress)
+        if shown is not None:
+            found = replace(found, name=shown, base=Path.cwd())
+        path = _store(found, cache / "tables", progress)
+    return Table(
+        path,
+        base=found.base,
+        source=found.name,
+        fingerprint=found.fingerprint,
+        findings=_load_findings(path),
+    )
+
+
+@contextmanager
+def _as_file(source: Any) -> Iterator[tuple[Any, str | None]]:
+    """``source``, or, where it can be read only once (standard input, a pipe), a copy of it and what to call it."""
+    stream = _stream_of(source)
+    if stream is None:
+        yield source, None
+        return
+    name, opened = stream
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder) / "table"
+        with reading(Path(name)), opened() as file, raw.open("wb") as copied:
+            shutil.copyfileobj(file, copied)
+        yield raw.rename(raw.with_suffix(_suffix_of(raw))), name
+
+
+def _stream_of(source: Any) -> tuple[str, Callable[[], BinaryIO]] | None:
+    if not isinstance(source, str | Path):
+        return None
+    if str(source) == "-":
+        return "standard input", lambda: open(sys.stdin.fileno(), "rb", closefd=False)
+    path = Path(source)
+    return (str(source), lambda: path.open("rb")) if path.is_fifo() or path.is_char_device() else None
+
+
+def _suffix_of(path: Path) -> str:
+    """The suffix of the format that a file without a name is in."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head.startswith(b"PK\x03\x04"):
+        return ".xlsx"
+    if head.startswith(b"PAR1"):
+        return ".parquet"
+    if head[257:262] == b"ustar":
+        return ".tar"
+    return ".jsonl" if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else ".csv"
 
 
 def _find(source: Any, progress: Progress) -> TableSource:
@@ -82,6 +144,7 @@ def _find_files(path: Path, progress: Progress) -> TableSource:
             if shards:
                 return read_shards(shards, name=str(path))
         return read_class_folder(path, progress=progress)
+    path, part = _without_part(path)
     files = [path] if path.is_file() else sorted(Path(name) for name in glob.glob(str(path)))  # noqa: PTH207
     if not files:
         raise DataError(f"table {path}", got="no such file", expected="a file or a folder", remedy="Check the path")
@@ -90,8 +153,16 @@ def _find_files(path: Path, progress: Progress) -> TableSource:
     if len(suffixes) == 1 and suffix in _SHARDS:
         return _SHARDS[suffix](files, name=str(path))
     if len(files) == 1 and suffix in _SINGLE_FILE:
-        return _SINGLE_FILE[suffix](files[0])
+        return _SINGLE_FILE[suffix](files[0], part)
     raise _refusal(path, files)
+
+
+def _without_part(path: Path) -> tuple[Path, str | None]:
+    """A path, and what stands behind ``#`` in it, unless that belongs to the file's name."""
+    bare, mark, part = str(path).rpartition("#")
+    if not mark or path.exists() or not part or not Path(bare).is_file():
+        return path, None
+    return Path(bare), part
 
 
 def _refusal(path: Path, files: Sequence[Path]) -> DataError:
@@ -133,7 +204,8 @@ def _is_whole(path: Path) -> bool:
     try:
         with pa.memory_map(str(path)) as file:
             pa.ipc.open_file(file)
-    except (FileNotFoundError, pa.ArrowInvalid):
+        _load_findings(path)
+    except (FileNotFoundError, pa.ArrowInvalid, ValueError, TypeError):
         return False
     return True
 
@@ -153,3 +225,15 @@ def _write(source: TableSource, path: Path, progress: Progress) -> None:
                 expected="at least one",
                 remedy="Check that this is the right file",
             )
+        # Beside the table and before it, so that a stored table always has them.
+        told = json.dumps([finding.to_dict() for finding in source.findings()], ensure_ascii=False)
+        with whole_file(_findings_path(path)) as beside:
+            beside.write_text(told, encoding="utf-8")
+
+
+def _findings_path(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _load_findings(path: Path) -> list[Finding]:
+    return [Finding(**finding) for finding in json.loads(_findings_path(path).read_text(encoding="utf-8"))]

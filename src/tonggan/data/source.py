@@ -8,15 +8,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 
+from tonggan.data.findings import Finding
 from tonggan.errors import DataError
 
 # Part of every fingerprint: raise it when the same input would be stored in another way.
-_FORMAT = "tonggan-table-2"
+_FORMAT = "tonggan-table-3"
 _BLOCK_BYTES = 1 << 20
 
 # In the metadata of a stored column: what its texts were to the reader.
@@ -36,12 +37,14 @@ class TableSource:
         base: the folder that relative paths in it start at.
         fingerprint: a hash of the content and of how it is read.
         read: gives the schema and the stream of record batches.
+        findings: what a person should know of how it was read, complete when the stream has ended.
     """
 
     name: str
     base: Path
     fingerprint: str
     read: Callable[[], tuple[pa.Schema, Iterable[pa.RecordBatch]]]
+    findings: Callable[[], Sequence[Finding]] = field(default=tuple)
 
 
 def fingerprint_of(parts: Iterable[bytes], *, kind: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import difflib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tonggan.data.findings import Finding
 from tonggan.data.source import STORED_AS
 from tonggan.errors import DataError
 
@@ -30,9 +31,13 @@ class Table:
         base: the folder that relative paths in the columns start at.
         source: what the user called the table, for messages.
         fingerprint: a hash of the content.
+        findings: what a person should know of how it was read.
     """
 
-    def __init__(self, path: Path, *, base: Path, source: str, fingerprint: str) -> None:
+    def __init__(
+        self, path: Path, *, base: Path, source: str, fingerprint: str, findings: Sequence[Finding] = ()
+    ) -> None:
+        self.findings = findings
         self.base = base
         self.source = source
         self.fingerprint = fingerprint

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from tonggan.data.column_checks import check_media
 from tonggan.data.dataset import Dataset
+from tonggan.data.kinds import is_id
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
+from tonggan.data.table import Table
 from tonggan.errors import BundleError, DataError
 from tonggan.evaluation.predict import collect, evaluating, iterate_batches
 from tonggan.modalities import Modality, TableRow
@@ -80,9 +82,23 @@ class Predictor:
             )
         return probabilities.double().numpy()
 
-    def predict_table(self, data: Any, *, progress: Progress | None = None) -> pa.Table:
-        """Predictions as a table: ``prediction`` (or one column for each number), and a probability per class."""
-        outputs = self._collect(data, progress)
+    def predict_table(
+        self, data: Any, *, keep: Sequence[str] | None = None, progress: Progress | None = None
+    ) -> pa.Table:
+        """Predictions as a table: ``prediction`` (or one column for each number), and a probability per class.
+
+        Args:
+            data: as for ``predict``.
+            keep: columns of ``data`` to carry along. Unless it is None, the row's number in ``data`` and its ids are
+                put before the predictions too.
+            progress: told of every step.
+
+        Raises:
+            DataError: as ``predict``; or ``data`` has no column of ``keep``.
+        """
+        table = open_table(_as_table(data), cache=cache_folder(), progress=progress)
+        kept = {} if keep is None else _kept(table, keep)
+        outputs = self._collect(table, progress)
         task = self.bundle.task
         predictions = task.decode(outputs)
         target = self.bundle.recipe.target
@@ -93,7 +109,10 @@ class Predictor:
         probabilities = task.probabilities(outputs)
         if probabilities is not None:
             columns |= {f"p_{name}": probabilities[:, index].tolist() for index, name in enumerate(task.labels)}
-        return pa.table(columns)
+        # A column that is carried along and called like a prediction keeps its name with a mark.
+        return pa.table(
+            {name if name not in columns else f"{name}_given": values for name, values in kept.items()} | columns
+        )
 
     def evaluate(self, data: Any, *, progress: Progress | None = None) -> dict[str, Any]:
         """Metrics with 95 % intervals, subsets table and audit on ``data``, which must have the target.
@@ -173,6 +192,8 @@ class Predictor:
         target = self.bundle.recipe.target if with_target else []
         for name in (*_columns_of(modalities), *target):
             table.require(name)
+        for finding in table.findings:
+            progress.say(f"Doctor: {finding.message}")
         media, caches = scan_tables({"data": table}, modalities, cache=cache, progress=progress)
         for name, column in media["data"].items():
             for finding in check_media(table, name, column, split="the table", is_train=False)[0]:
@@ -184,6 +205,16 @@ class Predictor:
             else None
         )
         return build_dataset(table, modalities, media=media["data"], caches=caches, target=encoded)
+
+
+def _kept(table: Table, names: Sequence[str]) -> dict[str, Any]:
+    """The row numbers, ids and named columns of a table."""
+    for name in names:
+        table.require(name)
+    ids = [name for name in table.names if is_id(table, name)]
+    return {"row": table.row_numbers} | {
+        name: pa.array(table.values(name), table.column_type(name)) for name in dict.fromkeys((*ids, *names))
+    }
 
 
 def _columns_of(modalities: Mapping[str, Modality[Any]]) -> list[str]:

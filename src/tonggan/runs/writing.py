@@ -1,18 +1,23 @@
-"""Writing predictions as CSV, JSON lines or Parquet, whole or not at all."""
+"""Writing predictions as CSV, JSON lines, Parquet or an Excel workbook, whole or not at all."""
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
+from tonggan.data.workbook import write_workbook
 from tonggan.errors import ConfigError, DataError
 from tonggan.files import whole_file
 
-SUFFIXES = (".csv", ".jsonl", ".parquet")
+SUFFIXES = (".csv", ".jsonl", ".parquet", ".xlsx")
+_NUM_DECIMALS = 4  # of a probability that a person reads
 
 
 def check_suffix(path: Path) -> None:
@@ -39,7 +44,9 @@ def write_predictions(path: Path, table: pa.Table) -> None:
             if path.suffix == ".parquet":
                 pyarrow.parquet.write_table(table, partial)
             elif path.suffix == ".csv":
-                pyarrow.csv.write_csv(_flat(table), partial)
+                _write_csv(partial, _readable(table))
+            elif path.suffix == ".xlsx":
+                write_workbook(partial, _readable(table))
             else:
                 with partial.open("w", encoding="utf-8") as file:
                     for row in table.to_pylist():
@@ -53,9 +60,20 @@ def write_predictions(path: Path, table: pa.Table) -> None:
         ) from error
 
 
-def _flat(table: pa.Table) -> pa.Table:
-    # CSV has no lists: tags are joined as they are read, with '|'.
+def _write_csv(path: Path, table: pa.Table) -> None:
+    """UTF-8, with its mark where there is more than ASCII: without one, Excel takes it for the system's encoding."""
+    content = io.BytesIO()
+    pyarrow.csv.write_csv(table, content)
+    text = content.getvalue()
+    path.write_bytes(text if text.isascii() else codecs.BOM_UTF8 + text)
+
+
+def _readable(table: pa.Table) -> pa.Table:
+    """``table`` with rounded probabilities and without lists: tags are joined as they are read, with '|'."""
     for index, field in enumerate(table.schema):
+        if field.name.startswith("p_") and pa.types.is_floating(field.type):
+            rounded = pyarrow.compute.round(table.column(index), ndigits=_NUM_DECIMALS)
+            table = table.set_column(index, field.name, rounded)
         if pa.types.is_list(field.type):
             joined = ["|".join(map(str, value)) for value in table.column(index).to_pylist()]
             table = table.set_column(index, field.name, pa.array(joined))
