@@ -1,7 +1,10 @@
+import datetime
+import json
 import subprocess
 import sys
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +16,7 @@ from PIL import Image
 import tonggan
 from offline import run_offline
 from small_data import png
-from tonggan.errors import DataError
+from tonggan.errors import ConfigError, DataError
 
 TINY = ["training.epochs=2", "training.batch_size=16", "model.dim=16", "audit_alone=false"]
 
@@ -100,7 +103,7 @@ def test_a_data_frame_and_an_arrow_table_give_the_same_model(tmp_path: Path) -> 
     assert one.labels == ["less", "more"]
     assert one.predict_proba(rows).shape == (10, 2)
     np.testing.assert_allclose(one.predict_proba(rows).sum(axis=1), 1, atol=1e-6)
-    assert one.predict(rows) == [one.labels[index] for index in one.predict_proba(rows).argmax(axis=1)]
+    assert one.predict(rows).tolist() == [one.labels[index] for index in one.predict_proba(rows).argmax(axis=1)]
     assert one.embed(rows).shape == (10, 16)
 
 
@@ -124,9 +127,12 @@ def test_several_numbers_are_predicted_together(tmp_path: Path) -> None:
     frame["sum"], frame["ten"] = frame["a"] + frame["b"], 1000 + 10 * frame["a"]
     settings = [*TINY, "training.epochs=30", "training.learning_rate=0.01"]
     model = tonggan.fit(frame, target=["sum", "ten"], out=tmp_path / "run", settings=settings)
-    found = model.predict(frame)
-    assert np.corrcoef([row["sum"] for row in found], frame["sum"])[0, 1] > 0.8
-    assert np.mean([row["ten"] for row in found]) == pytest.approx(1000, abs=5)
+    found = model.predict(frame.set_index(frame.index + 7))
+    assert list(found.columns) == ["sum", "ten"]
+    assert list(found.index) == list(frame.index + 7)
+    assert np.corrcoef(found["sum"], frame["sum"])[0, 1] > 0.8
+    assert found["ten"].mean() == pytest.approx(1000, abs=5)
+    assert model.predict(frame.to_dict("list"))[0] == found.iloc[0].to_dict()
     assert {"mae", "rmse", "r2"} <= set(model.results["metrics"]["valid"])
     assert model.evaluate(frame)["metrics"]["test"]["r2"] > 0.5
     with pytest.raises(DataError, match=r"predict_proba.*regression.*Call predict instead"):
@@ -187,12 +193,154 @@ def test_a_missing_cell_is_what_the_subsets_table_calls_absent(
     )
 
 
-def test_a_missing_column_is_named(mixed: tuple[tonggan.Predictor, Path, list[dict]]) -> None:
-    model, _, rows = mixed
-    with pytest.raises(DataError, match="no column 'sound'"):
-        model.predict([{name: value for name, value in rows[0].items() if name not in ("sound", "label")}])
+def test_a_column_that_is_left_out_is_absent_and_told(
+    mixed: tuple[tonggan.Predictor, Path, list[dict]], caplog: pytest.LogCaptureFixture
+) -> None:
+    model, folder, rows = mixed
+    frame = pd.DataFrame(with_whole_paths(rows, folder))
+    expected = model.predict_proba(frame.assign(sound=None, size=None))
+    assert "no column" not in caplog.text
+    np.testing.assert_allclose(model.predict_proba(frame.drop(columns=["sound", "size"])), expected, atol=1e-6)
+    told = [(record.name, record.levelname) for record in caplog.records if "no column" in record.message]
+    assert told == [("tonggan", "WARNING")]
+    assert "no column 'sound', 'size', which the model reads" in caplog.text
+    with pytest.raises(DataError, match="no column 'picture'"):
+        model.predict([{"sounds": "1.wav"}])
     with pytest.raises(DataError, match="no column 'label'"):
-        model.evaluate(pd.DataFrame(rows).drop(columns=["label"]))
+        model.evaluate(frame.drop(columns=["label"]))
+
+
+def test_columns_as_a_mapping_of_lists_are_rows_and_a_list_in_a_text_is_refused(
+    mixed: tuple[tonggan.Predictor, Path, list[dict]],
+) -> None:
+    model, _, _ = mixed
+    words = ["bright and high number 3", "dark and low number 4", None]
+    assert model.predict({"words": words}) == [model.predict({"words": word})[0] for word in words]
+    for cell in (["red", "apple"], {"red": 1}, b"red"):
+        with pytest.raises(DataError, match=r"column 'words' of rows: got .* in a cell, such as .*red"):
+            model.predict([{"words": cell}])
+
+
+TARGETS = {
+    "integers": ([0, 1, 2], ["0.0", "1", " 2"]),
+    "floats": ([0.5, 1.0, 2.0], ["0.50", "1", "2.0"]),
+    "booleans": ([False, True, True], ["FALSE", 1.0, "true"]),
+    "texts": (["01", "1", "x"], ["01", "1.0", "x "]),
+    "dates": ([datetime.date(2024, 3, 5), datetime.date(2024, 3, 6), datetime.date(2024, 3, 7)],
+              ["2024/3/5", datetime.datetime(2024, 3, 6), "2024-03-07"]),
+    "times": (list(pd.to_datetime(["2024-03-05 10:00:00", "2024-03-06 00:00:00", "2024-03-07 01:02:03"])),
+              ["2024-03-05T10:00", "2024-03-06", "2024-03-07 01:02:03"]),
+    "categories": (list(pd.Categorical([3, 1, 2])), ["3", "1.0", 2]),
+    "bins": (list(pd.interval_range(0, 3)), ["(0, 1]", "(1, 2]", "(2, 3]"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_labels_come_back_as_they_were_with_the_callers_index(name: str, tmp_path: Path) -> None:
+    values, spelled = TARGETS[name]
+    frame = pd.DataFrame({"x": np.tile([-1.0, 0.0, 1.0], 30) + np.linspace(0, 0.1, 90), "y": values * 30})
+    if name in ("categories", "bins"):
+        frame["y"] = frame["y"].astype("category")
+    settings = {"training": {"epochs": 15, "learning_rate": 0.05, "batch_size": 16}, "model.dim": 16}
+    settings |= {"audit_alone": False, "columns.y.kind": "category"}
+    fitted = tonggan.fit(frame, target="y", out=tmp_path / "run", settings=settings)
+    model = tonggan.load(tmp_path / "run")
+    rows = frame.set_index(pd.Index([f"row {number}" for number in range(90)]))
+    found = model.predict(rows)
+    assert found.name == "y"
+    assert list(found.index) == list(rows.index)
+    own = [str(value) for value in values] if name == "bins" else values
+    assert found.tolist() == (own * 30 if name == "bins" else frame["y"].tolist())
+    assert set(map(type, found.tolist())) == set(map(type, own))
+    assert model.predict(frame.head(3).to_dict("list")) == fitted.predict(frame.head(3)).tolist()
+    assert set(model.labels) == set(own)
+    assert len(model.labels) == model.predict_proba(rows).shape[1]
+    assert model.bundle.task.encode(spelled).tolist() == model.bundle.task.encode(own).tolist()
+    if name == "integers":
+        other = rows.assign(y=pd.Series(spelled * 30, index=rows.index))
+        assert model.evaluate(other).metrics == model.evaluate(rows).metrics
+
+
+def test_one_value_of_a_cell_in_every_reader(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"flag": random.random(90) < 0.5, "store": random.choice([1, 2, 30], 90), "dose": 0.0})
+    frame["dose"] = random.choice(np.array([0.1, 1.0, 2.5], np.float32), 90)
+    frame["y"] = frame["flag"].map({True: "a", False: "b"}) + (frame["store"] % 2).astype(str)
+    kinds = {f"columns.{name}.kind": "category" for name in ("flag", "store", "dose")}
+    settings = {**kinds, "training.epochs": 1, "model.dim": 16, "audit_alone": False}
+    model = tonggan.fit(frame, target="y", out=tmp_path / "run", settings=settings)
+    expected = model.predict_proba(frame)
+    for suffix, write in (("csv", frame.to_csv), ("parquet", frame.to_parquet)):
+        write(tmp_path / f"own.{suffix}", index=False)
+        np.testing.assert_array_equal(model.predict_proba(tmp_path / f"own.{suffix}"), expected)
+    text = (tmp_path / "own.csv").read_text()
+    (tmp_path / "excel.csv").write_text(text.replace("True", "TRUE").replace("False", "FALSE"), encoding="utf-8-sig")
+    np.testing.assert_array_equal(model.predict_proba(tmp_path / "excel.csv"), expected)
+    other = frame.astype({"flag": int, "store": float, "dose": str}).astype({"store": object})
+    np.testing.assert_array_equal(model.predict_proba(other), expected)
+    np.testing.assert_array_equal(model.predict_proba(frame.to_dict("records")), expected)
+
+
+def test_a_file_without_types_gives_numbers_where_all_labels_are_numbers(tmp_path: Path) -> None:
+    frame = numbers(60)
+    frame["y"] = (frame["a"] > 0).astype(int)
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    model = tonggan.fit(tmp_path / "train.csv", target="y", out=tmp_path / "run", settings=TINY)
+    assert model.labels == [0, 1]
+    assert set(map(type, model.predict(tmp_path / "train.csv"))) == {int}
+
+
+def test_column_names_may_be_numbers(tmp_path: Path) -> None:
+    frame = numbers(60).set_axis([0, 1], axis=1)
+    frame[2] = np.where(frame[0] > 0, "more", "less")
+    model = tonggan.fit(frame, target=2, out=tmp_path / "run", settings=TINY)
+    assert set(model.predict(frame[[0, 1]])) <= {"more", "less"}
+
+
+def test_without_out_the_run_has_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = numbers(40)
+    frame["the target"] = np.where(frame["a"] > 0, "more", "less")
+    caplog.set_level("INFO", logger="tonggan")
+    models = [tonggan.fit(frame, target="the target", settings=TINY) for _ in range(2)]
+    assert len({model.folder for model in models}) == 2
+    for model in models:
+        assert model.folder.parent == Path("runs")
+        assert model.folder.name.startswith("the_target-20")
+        assert f"The run is in {model.folder}" in caplog.text
+        assert tonggan.load(model.folder).labels == ["less", "more"]
+    assert "Rows: 36 train, 4 valid. Task: binary." in caplog.text
+
+
+def test_results_have_names(tmp_path: Path) -> None:
+    frame = numbers(60)
+    frame["y"] = np.where(frame["a"] > 0, "more", "less")
+    model = tonggan.fit(frame, target="y", out=tmp_path / "run", settings=TINY)
+    results = model.results
+    assert results.metrics.valid.accuracy == results["metrics"]["valid"]["accuracy"]
+    assert results.subsets[0].present == results["subsets"][0]["present"]
+    assert json.loads(json.dumps(results)) == results
+    assert {"metrics", "audit", "keys"} <= set(dir(results))
+    with pytest.raises(AttributeError, match="no 'metric' in these results; there are metrics"):
+        results.metric  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"training": {"epochs": "x"}}, "training.epochs = 'x', expected training.epochs: a whole number"),
+        ({"training": {"epoch": 3}}, "training.epoch: no such field, the nearest is 'epochs'"),
+        ({"audit_alone.x": 1, "audit_alone": 3}, "audit_alone: true or false"),
+        ([("training.epochs", 3)], r"got \('training.epochs', 3\) in a list.*settings="),
+    ],
+)
+def test_settings_that_are_wrong_are_named(settings: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        tonggan.fit(numbers(), target="b", out=tmp_path / "run", settings=settings)
+    assert "pydantic" not in str(caught.value).lower()
+    assert "Input should" not in str(caught.value)
 
 
 OFFLINE = """

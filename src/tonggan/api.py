@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tonggan.data.doctor import Diagnosis
-from tonggan.progress import Progress
+from tonggan.progress import LineProgress, Progress, someone_watches
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.duration import parse_duration
 from tonggan.runs.fitting import run_recipe
@@ -19,34 +22,37 @@ from tonggan.runs.recipe import recipe_for_table
 def fit(
     data: Any,
     *,
-    target: str | Sequence[str],
-    out: str | Path,
+    target: str | int | Sequence[str | int],
+    out: str | Path | None = None,
     task: str | None = None,
     valid: Any = None,
     test: Any = None,
     time_limit: str | float | None = None,
     recipe: str | None = None,
-    settings: Sequence[str] = (),
+    settings: Sequence[str] | Mapping[str, Any] = (),
     seed: int = 0,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Predictor:
     """Train a model that predicts ``target`` from the other columns of ``data``.
 
     Args:
         data: path of a CSV, TSV, JSON Lines or Parquet file, of tar shards or of a folder of class folders; a pandas
-            data frame; or a pyarrow table.
+            or polars data frame; a pyarrow table; columns as a mapping of lists; or rows as a list of mappings.
         target: column to predict; several number columns make one regression.
-        out: the run's folder, which becomes the bundle.
+        out: the run's folder, which becomes the bundle; to fit again with the same one resumes an interrupted run.
+            Without it the folder is new: ``runs/`` with the target and the time, as ``Predictor.folder`` says.
         task: what to do, such as ``"caption"``; guessed from the target when left out.
         valid: table to choose on; without it a part of ``data`` is cut off.
         test: table for the final number alone.
         time_limit: for everything, in seconds or as ``"5m"``.
         recipe: YAML file or shipped recipe to take all other settings from.
-        settings: single fields of the recipe, as ``"training.epochs=5"``.
+        settings: single fields of the recipe, as ``{"training.epochs": 5}``, ``{"training": {"epochs": 5}}`` or
+            ``["training.epochs=5"]``.
         seed: same seed, same numbers.
         overwrite: replace a run that is already in ``out``.
-        progress: told what happens; silent by default.
+        progress: True shows how far the work is, False does not; by default it is shown in terminals and notebooks. In
+            every case the logger ``tonggan`` is told, so warnings are seen.
 
     Raises:
         TongganError: with who, what was got, what was expected, and the remedy.
@@ -56,15 +62,44 @@ def fit(
     sources = {name: table for name, table in tables.items() if name not in paths and table is not None}
     made = recipe_for_table(
         paths.get("train"),
-        target=target,
+        target=_texts(target),
         valid=paths.get("valid"),
         test=paths.get("test"),
         base=recipe,
-        overrides=[*([] if task is None else [f"task.kind={task}"]), *settings],
+        overrides=_with_task(settings, task),
         seed=seed,
     )
     seconds = None if time_limit is None else parse_duration(time_limit)
-    return run_recipe(made, out=Path(out), sources=sources, time_limit=seconds, overwrite=overwrite, progress=progress)
+    shown = _shown(progress)
+    folder = _new_folder(made.target[0]) if out is None else Path(out)
+    if out is None:
+        shown.say(f"The run is in {folder}")
+    return run_recipe(made, out=folder, sources=sources, time_limit=seconds, overwrite=overwrite, progress=shown)
+
+
+def _shown(progress: Progress | bool | None) -> Progress:
+    if isinstance(progress, Progress):
+        return progress
+    return LineProgress() if progress or (progress is None and someone_watches()) else Progress()
+
+
+def _new_folder(target: str) -> Path:
+    """``runs/target-date-time``, with a number where that is taken."""
+    words = re.sub(r"[^\w-]+", "_", target)[:40]
+    name = f"{words}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    taken = (Path("runs", name if number == 1 else f"{name}-{number}") for number in count(1))
+    return next(folder for folder in taken if not folder.exists())
+
+
+def _with_task(settings: Sequence[str] | Mapping[str, Any], task: str | None) -> Sequence[str] | Mapping[str, Any]:
+    if task is None:
+        return settings
+    return {"task.kind": task, **settings} if isinstance(settings, Mapping) else [f"task.kind={task}", *settings]
+
+
+def _texts(names: str | int | Sequence[str | int]) -> list[str]:
+    """Column names as texts, as data frames may have numbers for them."""
+    return [str(name) for name in ([names] if isinstance(names, str | int) else names)]
 
 
 def load(run: str | Path) -> Predictor:
@@ -79,17 +114,16 @@ def load(run: str | Path) -> Predictor:
 def diagnose(
     data: Any,
     *,
-    target: str | Sequence[str] = (),
+    target: str | int | Sequence[str | int] = (),
     valid: Any = None,
     test: Any = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Diagnosis:
     """What the data doctor finds in ``data``, and across it and the other tables, before any training.
 
     Raises:
         DataError: a table cannot be opened, or has no such column.
     """
-    names = [target] if isinstance(target, str) else list(target)
     tables = {"train": data, "valid": valid, "test": test}
     given = {name: table for name, table in tables.items() if table is not None}
-    return diagnose_tables(given, target=names, progress=progress or Progress())
+    return diagnose_tables(given, target=_texts(target), progress=_shown(progress))

@@ -29,6 +29,7 @@ _DECIMAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?(e[+-]\d{1,3})?", re.ASCII | re.IG
 _DAY = re.compile(r"(\d{4})(?:-(\d{1,2})-(\d{1,2})|/(\d{1,2})/(\d{1,2})|年(\d{1,2})月(\d{1,2})日)", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?( ?(Z|UTC|[+-]\d\d:?\d\d))?", re.ASCII)
 _LONGEST = 40  # longer texts are neither numbers nor dates
+_FLOAT32_DIGITS, _FLOAT32_LIMIT = 12, 1e38
 _ONE_AND_ZERO = {"True": "1", "False": "0"}
 
 
@@ -39,7 +40,7 @@ def cell_text(value: Any) -> str | None:
     letters with composed or combining accents. "03" is a code and stays as it is.
     """
     if isinstance(value, np.floating):
-        value = float(str(value))  # float32's 0.1 is 0.1, not 0.10000000149
+        value = float(str(value))
     elif isinstance(value, np.datetime64):
         value = value.astype("datetime64[us]").item()
     elif isinstance(value, np.generic):
@@ -121,6 +122,11 @@ def _decimal(text: str) -> str | None:
     """A number without exponent and without zeros at the end of its fraction; None where it is none."""
     if not _DECIMAL.fullmatch(text):
         return None
+    if len(text) > _FLOAT32_DIGITS and "." in text:
+        # What was a float32 once is written 0.10000000149011612 as a float, and means 0.1.
+        number = float(text)
+        if repr(number) == text and abs(number) < _FLOAT32_LIMIT and float(np.float32(number)) == number:
+            text = str(np.float32(number))
     if "e" in text.lower():
         text = format(Decimal(text), "f")
     if "." in text:

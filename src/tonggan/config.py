@@ -7,13 +7,13 @@ discriminated union, so a typo is answered with the field's path and the allowed
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from tonggan.errors import ConfigError
 
@@ -77,14 +77,52 @@ def _explain(error: ValidationError, who: str, data: Mapping[str, Any]) -> Confi
     for item in error.errors():
         unknown = item.get("ctx", {}).get("unknown")
         path = _path((*item["loc"], unknown) if unknown else item["loc"], data) or "(top)"
-        problems.append(f"{path} = {_short(item['input'][unknown] if unknown else item['input'])}")
-        expected.append(f"{path}: {item['msg']}")
+        missing = item["type"] == "missing"
+        problems.append(
+            f"no {path}" if missing else f"{path} = {_short(item['input'][unknown] if unknown else item['input'])}"
+        )
+        expected.append(f"{path}: {_in_words(item)}")
     return ConfigError(
         who,
         got="; ".join(problems),
         expected="; ".join(expected),
         remedy="Correct the named fields",
     )
+
+
+# What a field wants, by pydantic's type of an error, where its own words are about its machinery.
+_WANTED = {
+    "missing": "a value",
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "string": "a text",
+    "list": "a list",
+    "dict": "a group of fields, as a mapping",
+    "mapping": "a group of fields, as a mapping",
+    "model": "a group of fields, as a mapping",
+    "path": "a path",
+    "finite": "a finite number",
+}
+
+
+def _in_words(item: ErrorDetails) -> str:
+    """What would have been right, for somebody who has never heard of pydantic."""
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "union_tag_invalid":
+        return f"a kind out of {context['expected_tags']}"
+    if kind == "union_tag_not_found":
+        return "a group of fields with a kind"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in ("too_short", "too_long"):
+        bound = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
+        return f"{bound} of them"
+    wanted = _WANTED.get(kind) or _WANTED.get(kind.partition("_")[0]) if "constraint" not in kind else None
+    message = item["msg"]
+    for opening in ("Input should be ", "Input should have ", "String should have ", "Input should "):
+        message = message.removeprefix(opening)
+    return wanted or message
 
 
 def _path(location: Sequence[str | int], data: Any) -> str:
@@ -123,52 +161,83 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
-def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """``data`` with each ``a.b.c=value`` set; values are read as YAML, so ``3``, ``true``, ``[1, 2]`` have their types.
+def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """``data`` with each of the ``overrides`` set.
 
     Another ``kind`` starts from its own defaults.
+
+    Args:
+        data: what is changed; it stays as it is.
+        overrides: texts ``a.b.c=value``, whose values are read as YAML, so ``3``, ``true``, ``[1, 2]`` have their
+            types; or a mapping, nested or with keys such as ``"a.b.c"``.
 
     Raises:
         ConfigError: an override without ``=``, or one that goes below a value that is no mapping.
     """
-    result: dict[str, Any] = {key: _copy(value) for key, value in data.items()}
-    for override in overrides:
-        path, sign, text = override.partition("=")
-        if not sign or not path.strip():
-            raise ConfigError(
-                f"--set {override}",
-                got="no key before '='" if sign else "no '='",
-                expected="key=value",
-                remedy="Write e.g. --set training.epochs=5",
-            )
-        *parents, last = path.strip().split(".")
-        place = result
-        for parent in parents:
-            child = place.get(parent)
-            if child is None:
-                child = {}
-                place[parent] = child
-            if not isinstance(child, dict):
-                raise ConfigError(
-                    f"--set {override}",
-                    got=f"'{parent}' = {_short(child)}",
-                    expected="a group of fields there",
-                    remedy="Run 'tonggan recipes NAME' to see the fields",
-                )
-            place = child
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(
-                f"--set {override}",
-                got=f"'{text}', which is not YAML",
-                expected="a value such as 3, true, some text, [1, 2] or {kind: text}",
-                remedy="Correct the value; quote it for the shell if it holds brackets or spaces",
-            ) from error
-        if last == "kind" and place.get("kind") not in (None, value):
-            place.clear()  # the other fields belong to the former kind
-        place[last] = value
+    result: dict[str, Any] = _copy(data)
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            for path, leaf in _leaves(str(key).split("."), value):
+                _set(result, path, leaf, who=f"setting {'.'.join(path)}")
+    else:
+        for override in overrides:
+            _set(result, *_read_override(override), who=f"--set {override}")
     return result
+
+
+def _leaves(path: list[str], value: Any) -> Iterator[tuple[list[str], Any]]:
+    """The single fields below ``path``, each kind before the fields that belong to it."""
+    if not isinstance(value, Mapping) or not value:
+        yield path, list(value) if isinstance(value, tuple) else value
+        return
+    for key in sorted(value, key=lambda key: key != "kind"):
+        yield from _leaves([*path, str(key)], value[key])
+
+
+def _read_override(override: str) -> tuple[list[str], Any]:
+    if not isinstance(override, str):
+        raise ConfigError(
+            "settings",
+            got=f"{_short(override)} in a list",
+            expected="a list of texts key=value, or a mapping",
+            remedy="Write e.g. settings={'training.epochs': 5}",
+        )
+    path, equals, text = override.partition("=")
+    if not equals or not path.strip():
+        raise ConfigError(
+            f"--set {override}",
+            got="no key before '='" if equals else "no '='",
+            expected="key=value",
+            remedy="Write e.g. --set training.epochs=5",
+        )
+    try:
+        return path.strip().split("."), yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"--set {override}",
+            got=f"'{text}', which is not YAML",
+            expected="a value such as 3, true, some text, [1, 2] or {kind: text}",
+            remedy="Correct the value; quote it for the shell if it holds brackets or spaces",
+        ) from error
+
+
+def _set(place: dict[str, Any], path: Sequence[str], value: Any, *, who: str) -> None:
+    *parents, last = path
+    for parent in parents:
+        child = place.get(parent)
+        if child is None:
+            child = place[parent] = {}
+        if not isinstance(child, dict):
+            raise ConfigError(
+                who,
+                got=f"'{parent}' = {_short(child)}",
+                expected="a group of fields there",
+                remedy="Run 'tonggan recipes NAME' to see the fields",
+            )
+        place = child
+    if last == "kind" and place.get("kind") not in (None, value):
+        place.clear()  # the other fields belong to the former kind
+    place[last] = value
 
 
 def _copy(value: Any) -> Any:

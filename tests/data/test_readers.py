@@ -63,7 +63,7 @@ def test_sources_that_cannot_be_opened(tmp_path, name, message):
         write(tmp_path / file)
     with pytest.raises(DataError, match=message):
         open_table(tmp_path / name, cache=tmp_path / "cache")
-    with pytest.raises(DataError, match="got a list, expected a path, a pandas data frame"):
+    with pytest.raises(DataError, match="got a list of int, expected a path, a data frame"):
         open_table([1, 2], cache=tmp_path / "cache")
 
 

@@ -37,6 +37,9 @@ class ConsoleProgress(Progress):
     def say(self, text: str) -> None:
         self._bars.console.print(escape(text), soft_wrap=True)
 
+    def warn(self, text: str) -> None:
+        self.say(text)
+
     def track(self, items: Iterable[_ItemT], *, label: str, total: int | None = None) -> Iterator[_ItemT]:
         if total is None and isinstance(items, Sized):
             total = len(items)

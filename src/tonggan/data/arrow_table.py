@@ -1,7 +1,7 @@
-"""Tables that are columnar already: Parquet files, pyarrow tables, pandas data frames.
+"""Tables that are columnar already: Parquet files and pyarrow tables.
 
-Values keep their types, except that dates and times become ISO text and decimals become floats, so that every
-reader gives the same few kinds of Python values.
+Values keep their types, except that dates and times become ISO text, and decimals and durations (in seconds) become
+floats, so that every reader gives the same few kinds of Python values.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 from tonggan.data.source import STORED_AS, TableSource, blocks_of, check_names, fingerprint_of, rows_per_batch
 from tonggan.errors import DataError
+
+_EXTENSIONS = {"arrow.uuid": pa.string(), "arrow.bool8": pa.bool_()}
+_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def read_parquet(files: Sequence[Path], *, name: str) -> TableSource:
@@ -75,14 +78,13 @@ def _in_words(schema: pa.Schema) -> str:
     return ", ".join(f"{field.name}: {field.type}" for field in schema)
 
 
-def read_arrow(table: pa.Table) -> TableSource:
+def read_arrow(table: pa.Table, *, name: str = "pyarrow table") -> TableSource:
     """A pyarrow table; relative paths in it start at the working directory.
 
     Raises:
         DataError: it has no columns, or two with the same name.
     """
-    who = "pyarrow table"
-    check_names(table.column_names, who=who)
+    check_names(table.column_names, who=name)
     schema = _plain_schema(table.schema)
     batches = table.to_batches(max_chunksize=rows_per_batch(table.nbytes, table.num_rows))
 
@@ -90,33 +92,11 @@ def read_arrow(table: pa.Table) -> TableSource:
         return (_plain(batch, schema) for batch in batches)
 
     return TableSource(
-        name=who,
+        name=name,
         base=Path.cwd(),
         fingerprint=fingerprint_of(_serialized(schema, stream()), kind="arrow"),
         read=lambda: (schema, stream()),
     )
-
-
-def read_pandas(frame: Any) -> TableSource:
-    """A pandas data frame without its index; NaN is a missing value.
-
-    Raises:
-        DataError: two columns have the same name, or a column holds mixed types or objects that are no data.
-    """
-    who = "data frame"
-    names = [str(name) for name in frame.columns]
-    check_names(names, who=who)
-    try:
-        table = pa.Table.from_pandas(frame.set_axis(names, axis=1), preserve_index=False)
-    except (ValueError, TypeError, pa.ArrowException) as error:
-        raise DataError(
-            who,
-            got=" ".join(str(error).split()),
-            expected="columns of numbers, texts, bytes or paths, each of one type",
-            remedy="Convert the named column, e.g. frame[name] = frame[name].astype(str)",
-        ) from error
-    source = read_arrow(table)
-    return TableSource(name=who, base=source.base, fingerprint=source.fingerprint, read=source.read)
 
 
 def _serialized(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
@@ -140,23 +120,34 @@ def _metadata(stored: pa.DataType) -> dict[bytes, str] | None:
 
 def _plain_type(stored: pa.DataType) -> pa.DataType:
     if isinstance(stored, pa.BaseExtensionType):
-        return _plain_type(stored.storage_type)
-    if pa.types.is_dictionary(stored):
+        return _EXTENSIONS.get(stored.extension_name) or _plain_type(stored.storage_type)
+    if pa.types.is_dictionary(stored) or pa.types.is_run_end_encoded(stored):
         return _plain_type(stored.value_type)
     if pa.types.is_date(stored) or pa.types.is_time(stored) or pa.types.is_timestamp(stored):
         return pa.string()
-    if pa.types.is_decimal(stored):
+    if pa.types.is_decimal(stored) or pa.types.is_duration(stored):
         return pa.float64()
-    return stored
+    if pa.types.is_string_view(stored):
+        return pa.string()
+    return pa.binary() if pa.types.is_binary_view(stored) else stored
 
 
 def _plain(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    columns = []
-    for column, field in zip(batch.columns, schema, strict=True):
-        while isinstance(column, pa.ExtensionArray):
-            column = column.storage
-        if pa.types.is_timestamp(column.type):
-            with suppress(pa.ArrowInvalid):  # keep fractions of a second where there are any
-                column = column.cast(pa.timestamp("s", column.type.tz))
-        columns.append(column if column.type == field.type else column.cast(field.type))
+    columns = [_plain_column(column, field.type) for column, field in zip(batch.columns, schema, strict=True)]
     return pa.record_batch(columns, schema=schema)
+
+
+def _plain_column(column: pa.Array, wanted: pa.DataType) -> pa.Array:
+    while isinstance(column, pa.ExtensionArray):
+        if column.type.extension_name == "arrow.uuid":
+            return pa.array([None if value is None else str(value) for value in column.to_pylist()], wanted)
+        column = column.storage
+    if pa.types.is_run_end_encoded(column.type):
+        column = pa.compute.run_end_decode(column)
+    if pa.types.is_timestamp(column.type):
+        with suppress(pa.ArrowInvalid):  # keep fractions of a second where there are any
+            column = column.cast(pa.timestamp("s", column.type.tz))
+    elif pa.types.is_duration(column.type):
+        ticks = column.cast(pa.int64()).cast(pa.float64())
+        return pa.compute.divide(ticks, float(_TICKS[column.type.unit]))
+    return column if column.type == wanted else column.cast(wanted)

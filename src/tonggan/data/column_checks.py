@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from tonggan.cells import cell_text
 from tonggan.data.findings import Finding, Quarantined, Severity
 from tonggan.data.number_format import NumberFormat
 from tonggan.data.scan import MediaColumn, MediaStatus
 from tonggan.data.table import Table
+from tonggan.errors import DataError
 from tonggan.modalities import ColumnConfig, NumberConfig
 
 _MAX_CHARACTERS = 100_000  # of a text; a model reads some thousand at most
 _MAX_STRAY_SHARE = 0.01  # of a number column's cells that are not numbers
 _ROWS_PER_READ = 256  # the cells may hold whole files
+_SHOWN = 60
 _NO_FILE = "no file at this path"
 
 
@@ -55,6 +58,26 @@ def check_media(
     if is_train and num_present > 1 and num_present + num_absent == len(table) and len(np.unique(column.slots)) == 1:
         findings.append(_constant(name, split, len(table), "the same file"))
     return findings, bad
+
+
+def require_cells(table: Table, name: str, *, kind: str) -> None:
+    """Check that the column ``name`` is there and that its cells can be read as ``kind``: text, number or category.
+
+    Raises:
+        DataError: there is no such column, or its cells hold lists, structures or, for texts, bytes.
+    """
+    stored = table.column_type(name)
+    is_bytes = kind == "text" and (pa.types.is_binary(stored) or pa.types.is_large_binary(stored))
+    if pa.types.is_nested(stored) or is_bytes:
+        cells = (value for values in table.iterate(name, batch_size=_ROWS_PER_READ) for value in values)
+        example = repr(next((value for value in cells if value is not None), None))
+        what = "bytes" if is_bytes else "a structure" if pa.types.is_struct(stored) else "a list"
+        raise DataError(
+            f"column '{name}' of {table.source}",
+            got=f"{what} in a cell, such as " + (example if len(example) <= _SHOWN else example[: _SHOWN - 1] + "…"),
+            expected=f"one {'value' if kind == 'category' else kind} in each cell, as the column is of kind {kind}",
+            remedy="Join or take apart what the cells hold; a column of several rows goes into a mapping of columns",
+        )
 
 
 def check_cells(table: Table, name: str, *, config: ColumnConfig, split: str, is_train: bool) -> list[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -20,10 +21,11 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 from filelock import FileLock
 
-from tonggan.data.arrow_table import read_arrow, read_pandas, read_parquet
+from tonggan.data.arrow_table import read_parquet
 from tonggan.data.class_folder import read_class_folder
 from tonggan.data.delimited import read_delimited
 from tonggan.data.findings import Finding
+from tonggan.data.in_memory import read_in_memory
 from tonggan.data.json_lines import read_json_lines
 from tonggan.data.source import TableSource, reading
 from tonggan.data.table import Table
@@ -54,10 +56,10 @@ def open_table(source: Any, *, cache: Path, progress: Progress | None = None) ->
     Args:
         source: path of a CSV, TSV, JSON Lines, Excel, Parquet or WebDataset ``.tar`` file, of a folder of class
             folders, or of a folder of Parquet files or tar shards; a pattern such as ``"shards/*.tar"``; ``-`` for
-            standard input, or a pipe; a pandas data frame; a pyarrow table; a ``Table``, which is given back. Behind
-            ``#`` a path may name the sheet of a workbook or the encoding of a text: ``book.xlsx#2024``,
-            ``old.csv#big5``. Relative paths in its columns start at the folder the file is in, at the class folder
-            itself, and for data frames and pipes at the working directory.
+            standard input, or a pipe; what ``read_in_memory`` takes; a ``Table``, which is given back. Behind ``#`` a
+            path may name the sheet of a workbook or the encoding of a text: ``book.xlsx#2024``, ``old.csv#big5``.
+            Relative paths in its columns start at the folder the file is in, at the class folder itself, and for
+            tables in memory and pipes at the working directory.
         cache: folder that stored tables go to, under ``tables/``.
         progress: told how many parts of the table are stored.
 
@@ -120,20 +122,9 @@ def _suffix_of(path: Path) -> str:
 
 
 def _find(source: Any, progress: Progress) -> TableSource:
-    if isinstance(source, str | Path):
+    if isinstance(source, str | os.PathLike):
         return _find_files(Path(source).expanduser(), progress)
-    if isinstance(source, pa.Table):
-        return read_arrow(source)
-    # Whoever holds a data frame has imported pandas; it is no dependency of ours.
-    pandas = sys.modules.get("pandas")
-    if pandas is not None and isinstance(source, pandas.DataFrame):
-        return read_pandas(source)
-    raise DataError(
-        "table",
-        got=f"a {type(source).__name__}",
-        expected="a path, a pandas data frame or a pyarrow table",
-        remedy="Convert it, e.g. pandas.DataFrame(rows)",
-    )
+    return read_in_memory(source)
 
 
 def _find_files(path: Path, progress: Progress) -> TableSource:

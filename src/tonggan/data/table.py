@@ -102,6 +102,17 @@ class Table:
         table.fingerprint = hashlib.sha256(self.fingerprint.encode() + chosen.tobytes()).hexdigest()[:32]
         return table
 
+    def with_absent(self, names: Sequence[str]) -> Table:
+        """The table with further columns ``names`` that are missing in every row."""
+        table = copy.copy(self)
+        for name in names:
+            table._schema = table._schema.append(pa.field(name, pa.null()))
+        table._batches = [
+            pa.record_batch([*batch.columns, *(pa.nulls(len(batch)) for _ in names)], schema=table._schema)
+            for batch in self._batches
+        ]
+        return table
+
     def values(self, name: str, rows: NDArray[np.integer[Any]] | None = None) -> list[Any]:
         """The Python values of a column at ``rows``, in their order; of all rows if None. A missing value is None."""
         if rows is None:

@@ -31,7 +31,7 @@ def confusion(task: Task, outputs: Tensor, target: Tensor, *, max_classes: int =
     """The confusion matrix of the ``max_classes`` largest classes; None for a task that does not choose one class."""
     if task.kind not in ("binary", "multiclass"):
         return None
-    numbers = {label: number for number, label in enumerate(task.labels)}
+    numbers = {label: number for number, label in enumerate(task.label_values)}
     predicted = np.array([numbers[label] for label in task.decode(outputs)])
     truth = target.cpu().numpy()
     num_classes = len(task.labels)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
+from tonggan.cells import cell_text
 from tonggan.config import Config
 from tonggan.modalities.base import Modality
 from tonggan.tokens import Arrays
@@ -106,10 +107,11 @@ class Text(Modality[TextConfig]):
 
     def _cut(self, item: object) -> str | None:
         """The part of a text that can matter, or None where there is none; an empty text is absent."""
-        if item is None or item != item:  # only NaN differs from itself
+        text = item if isinstance(item, str) else cell_text(item)
+        if text is None:
             return None
         # Spaces in front are cut first, so that they cannot push the words out.
-        return str(item).lstrip()[: self.config.max_tokens * _CHARACTERS_PER_TOKEN].rstrip() or None
+        return text.lstrip()[: self.config.max_tokens * _CHARACTERS_PER_TOKEN].rstrip() or None
 
     def _prepared(self, tokenizer: Tokenizer) -> Tokenizer:
         # A text may spell "<mask>" itself; it must be read as plain characters.

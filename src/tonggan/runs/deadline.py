@@ -23,6 +23,9 @@ class Deadline(Progress):
     def say(self, text: str) -> None:
         self.progress.say(text)
 
+    def warn(self, text: str) -> None:
+        self.progress.warn(text)
+
     def track(self, items: Iterable[_ItemT], *, label: str, total: int | None = None) -> Iterator[_ItemT]:
         return self.progress.track(items, label=label, total=total)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,13 +27,14 @@ from tonggan.progress import Progress
 from tonggan.runs.assess import against_constant, audited_part, dissect, max_audited_rows, measure, results_of
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.prepare import build_dataset, scan_tables, target_values
+from tonggan.runs.results import Results
 
 
 class Predictor:
     """A trained model with everything it needs to read raw data.
 
-    ``data`` is always what ``fit`` takes (a path, a data frame, a pyarrow table), or a row as a mapping, or a list of
-    such rows. A cell that is empty is an absent modality.
+    ``data`` is always what ``fit`` takes: a path, a data frame, an Arrow table, columns as a mapping of lists, a row as
+    a mapping, or a list of such rows. A cell that is empty is absent, and so is a column that is left out.
 
     Args:
         bundle: the trained run.
@@ -48,23 +50,33 @@ class Predictor:
         return f"Predictor({str(self.folder)!r}, target={self.bundle.recipe.target}, inputs={inputs})"
 
     @property
-    def results(self) -> dict[str, Any]:
+    def results(self) -> Results:
         """The stored metrics, intervals, subsets table, audit and time, as ``--json`` prints them."""
-        return dict(self.bundle.results)
+        return Results(self.bundle.results)
 
     @property
-    def labels(self) -> list[str]:
-        """Names of the classes or labels, in the order of ``predict_proba``'s columns."""
-        return list(self.bundle.task.labels)
+    def labels(self) -> list[Any]:
+        """The classes or labels in the order of ``predict_proba``'s columns, in the type of the target column."""
+        return self.bundle.task.label_values
 
-    def predict(self, data: Any, *, progress: Progress | None = None) -> list[Any]:
-        """One prediction for each row: a class name, a list of labels, or a number (a list of several).
+    def predict(self, data: Any, *, progress: Progress | None = None) -> Any:
+        """One prediction for each row: a class in the type of the target column, a list of labels, or a number.
+
+        Returns:
+            For a pandas data frame a Series of the target's name with the frame's index, or a data frame where several
+            columns are predicted; for all other data a list, with a dict by column where several are predicted.
 
         Raises:
-            DataError: the data cannot be read or lack a column that the model reads.
+            DataError: the data cannot be read or lack every column that the model reads.
         """
-        outputs = self._collect(data, progress)
-        return self.bundle.task.decode(outputs)
+        predictions = self.bundle.task.decode(self._collect(data, progress))
+        pandas = sys.modules.get("pandas")  # whoever holds a data frame has imported it
+        if pandas is None or not isinstance(data, pandas.DataFrame):
+            return predictions
+        target = self.bundle.recipe.target
+        if len(target) > 1:
+            return pandas.DataFrame(predictions, index=data.index)
+        return pandas.Series(predictions, index=data.index, name=target[0])
 
     def predict_proba(self, data: Any, *, progress: Progress | None = None) -> NDArray[np.float64]:
         """[N, num_classes] calibrated probabilities, columns in the order of ``labels``.
@@ -114,7 +126,7 @@ class Predictor:
             {name if name not in columns else f"{name}_given": values for name, values in kept.items()} | columns
         )
 
-    def evaluate(self, data: Any, *, progress: Progress | None = None) -> dict[str, Any]:
+    def evaluate(self, data: Any, *, progress: Progress | None = None) -> Results:
         """Metrics with 95 % intervals, subsets table and audit on ``data``, which must have the target.
 
         Raises:
@@ -135,7 +147,7 @@ class Predictor:
             seed=seed,
             progress=progress,
         )
-        return results_of(
+        measured = results_of(
             metrics={"test": metrics},
             intervals={"test": intervals},
             constant=against_constant(task, outputs, baseline=baseline, seed=seed),
@@ -145,6 +157,7 @@ class Predictor:
             rows={"test": len(dataset)},
             task=task,
         )
+        return Results(measured)
 
     def embed(self, data: Any, *, progress: Progress | None = None) -> NDArray[np.float32]:
         """[N, dim]: one vector for each row, the mean of the fused Tokens.
@@ -187,10 +200,10 @@ class Predictor:
 
     def _dataset(self, data: Any, progress: Progress, *, with_target: bool = False) -> Dataset:
         cache = cache_folder()
-        table = open_table(_as_table(data), cache=cache, progress=progress)
         modalities = self.bundle.modalities
         target = self.bundle.recipe.target if with_target else []
-        for name in (*_columns_of(modalities), *target):
+        table = _with_columns(open_table(data, cache=cache, progress=progress), _columns_of(modalities), progress)
+        for name in target:
             table.require(name)
         for finding in table.findings:
             progress.say(f"Doctor: {finding.message}")
@@ -198,7 +211,7 @@ class Predictor:
         for name, column in media["data"].items():
             for finding in check_media(table, name, column, split="the table", is_train=False)[0]:
                 if finding.severity != "note":
-                    progress.say(f"Doctor: {finding.message}")
+                    progress.warn(f"Doctor: {finding.message}")
         encoded = (
             self.bundle.task.encode(target_values(table, target, columns=self.bundle.recipe.columns))
             if target
@@ -223,19 +236,16 @@ def _columns_of(modalities: Mapping[str, Modality[Any]]) -> list[str]:
     return [name for part in parts for name in part]
 
 
-def _as_table(data: Any) -> Any:
-    """Rows given as mappings become a table; anything else is opened as it is."""
-    if isinstance(data, Mapping):
-        data = [data]
-    if isinstance(data, Sequence) and not isinstance(data, str) and all(isinstance(row, Mapping) for row in data):
-        names = dict.fromkeys(name for row in data for name in row)
-        try:
-            return pa.table({name: [row.get(name) for row in data] for name in names})
-        except pa.ArrowException as error:
-            raise DataError(
-                "rows to predict",
-                got=str(error),
-                expected="values of one type in each column",
-                remedy="Give all rows the same kind of value in a column, e.g. paths only or bytes only",
-            ) from error
-    return data
+def _with_columns(table: Table, columns: Sequence[str], progress: Progress) -> Table:
+    """``table`` with the ``columns`` that it lacks as absent in every row, and a warning about them.
+
+    Raises:
+        DataError: it has none of them.
+    """
+    absent = [name for name in columns if name not in table.names]
+    if absent == list(columns):
+        table.require(absent[0])
+    if absent:
+        names = ", ".join(f"'{name}'" for name in absent)
+        progress.warn(f"Table {table.source} has no column {names}, which the model reads: absent in every row.")
+    return table.with_absent(absent)

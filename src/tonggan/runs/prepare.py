@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tonggan.cells import cell_text
 from tonggan.data.cache import DecodeCache
+from tonggan.data.column_checks import require_cells
 from tonggan.data.dataset import CellSource, Dataset, MediaSource, Source, TextSource
 from tonggan.data.doctor import Diagnosis, examine
 from tonggan.data.kinds import Guess, guess_columns, guess_target, guess_task
@@ -164,11 +165,11 @@ def build_dataset(
         if isinstance(modality, MediaModality):
             sources[name] = MediaSource(modality, media[name], caches[name])
         elif isinstance(modality, TableRow):
-            for column in modality.columns:
-                table.require(column)
+            for column, config in modality.config.columns.items():
+                require_cells(table, column, kind=config.kind)
             sources[name] = CellSource(modality, table)
         else:
-            table.require(name)
+            require_cells(table, name, kind="text")
             sources[name] = TextSource(modality, table, name)
     rows = np.arange(len(table)) if rows is None else rows
     return Dataset(sources, rows, target, numbers=table.row_numbers)

@@ -6,7 +6,7 @@ A recipe is validated before anything is loaded, and the one saved in a run's fo
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +33,7 @@ class DataConfig(Config):
     """Table to choose on; without it a part of 'train' is cut off."""
     test: str | None = None
     """Table for the final number alone."""
-    where: dict[str, list[str]] = Field(default_factory=dict)
+    where: dict[str, list[str | int | float | bool]] = Field(default_factory=dict)
     """Keep only the rows whose column has one of these values."""
     group: str | None = None
     """Column whose equal values never fall on both sides of the cut between train and valid, e.g. a patient."""
@@ -100,7 +100,7 @@ class Recipe(Config):
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120)
 
 
-def load_recipe(name: str, *, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name: str, *, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
     """The recipe in the YAML file ``name``, or the shipped one of that name, with ``key=value`` overrides applied.
 
     Tables and runs that a YAML file names are looked for beside it.
@@ -118,7 +118,7 @@ def recipe_for_table(
     valid: str | None = None,
     test: str | None = None,
     base: str | None = None,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | Mapping[str, Any] = (),
     seed: int | None = None,
 ) -> Recipe:
     """The recipe of ``tonggan fit``: the settings of ``base`` (or the defaults) applied to the user's own tables.

@@ -76,7 +76,7 @@ def _selected(table: Table, data: DataConfig, *, seed: int) -> Table:
         if len(rows) == 0:
             raise DataError(
                 f"recipe.data.where.{column}",
-                got=f"no row of {table.source} with one of {', '.join(values)}",
+                got=f"no row of {table.source} with one of {', '.join(map(str, values))}",
                 expected="at least one",
                 remedy="Correct the values",
             )
