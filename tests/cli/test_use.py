@@ -68,7 +68,7 @@ def test_predict_carries_ids_and_columns_along_and_opens_in_excel(run, folder, r
 
 
 def test_predict_refuses(run, folder, rows, tmp_path):
-    lacking = write_csv(folder / "lacking.csv", rows, "age")
+    lacking = write_csv(folder / "lacking.csv", rows, "label")
     out = tmp_path / "predictions.csv"
     assert_named(tonggan("predict", run, lacking, "--out", out), "no column 'image'")
     assert_named(tonggan("predict", run, lacking, "--out", tmp_path / "a.ods"), "'.ods'", ".parquet", code=2)
@@ -78,6 +78,14 @@ def test_predict_refuses(run, folder, rows, tmp_path):
     assert_named(tonggan("predict", run, whole, "--out", whole), "a file that is read here", code=2)
     assert len(read_csv(whole)) == 64
     assert not out.exists()
+
+
+def test_predict_tells_of_a_column_that_is_not_there(run, folder, rows, tmp_path):
+    lacking = write_csv(folder / "lacking.csv", rows, "age")
+    outcome = tonggan("predict", run, lacking, "--out", tmp_path / "predictions.csv")
+    assert outcome.code == 0
+    assert "no column 'image', which the model reads: absent in every row" in outcome.err
+    assert len(read_csv(tmp_path / "predictions.csv")) == 64
 
 
 def test_info(run):
