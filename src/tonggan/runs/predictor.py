@@ -108,7 +108,7 @@ class Predictor:
         Raises:
             DataError: as ``predict``; or ``data`` has no column of ``keep``.
         """
-        table = open_table(_as_table(data), cache=cache_folder(), progress=progress)
+        table = open_table(data, cache=cache_folder(), progress=progress)
         kept = {} if keep is None else _kept(table, keep)
         outputs = self._collect(table, progress)
         task = self.bundle.task
@@ -206,7 +206,7 @@ class Predictor:
         for name in target:
             table.require(name)
         for finding in table.findings:
-            progress.say(f"Doctor: {finding.message}")
+            progress.warn(f"Doctor: {finding.message}")
         media, caches = scan_tables({"data": table}, modalities, cache=cache, progress=progress)
         for name, column in media["data"].items():
             for finding in check_media(table, name, column, split="the table", is_train=False)[0]:
