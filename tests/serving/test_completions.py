@@ -125,7 +125,7 @@ def test_fill_in_the_middle():
     assert injected.usage.prompt_tokens > 8  # as text, not as the control token
 
 
-@pytest.mark.parametrize("options", [{"logprobs": 6}, {"best_of": 3}, {"max_tokens": -1}, {"frequency_penalty": 1}])
+@pytest.mark.parametrize("options", [{"logprobs": 6}, {"best_of": 3}, {"max_tokens": -2}, {"frequency_penalty": 1}])
 def test_wrong_parameters_are_named(complete, options):
     with pytest.raises(openai.BadRequestError, match=next(iter(options))):
         complete(**options)

@@ -130,7 +130,7 @@ def garbled(raw):
         ({"title": 3}, 400, "expected a cell of kind text"),
         ({"prise": 3}, 400, "got a column 'prise', expected the columns photo (image), sound (audio)"),
         ({}, 400, "got an empty row"),
-        ({"title": "a" * 200_000}, 413, "larger than 100,000 bytes"),
+        ({"title": "a" * 200_000}, 413, "at most 100,000 bytes"),
     ],
 )
 def test_bad_rows(predict, cells, status, message):

@@ -66,6 +66,7 @@ def serve(
     max_length: Annotated[int | None, typer.Option(help="Tokens that a text may take, its prompt included.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that a request may take.")] = None,
     max_bytes: Annotated[int | None, typer.Option(help="Bytes of a request.")] = None,
+    max_characters: Annotated[int | None, typer.Option(help="Characters of all texts of a request.")] = None,
     max_pixels: Annotated[int | None, typer.Option(help="Pixels of an uploaded picture.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Seconds of an uploaded recording.")] = None,
 ) -> None:
@@ -85,7 +86,7 @@ def serve(
     bound_memory()
     limits: dict[str, Any] = {
         "slots": slots, "queue": queue, "max_length": max_length, "timeout": timeout,
-        "max_bytes": max_bytes, "max_pixels": max_pixels, "max_seconds": max_seconds,
+        "max_bytes": max_bytes, "max_characters": max_characters, "max_pixels": max_pixels, "max_seconds": max_seconds,
     }  # fmt: skip
     given = {name: value for name, value in limits.items() if value is not None}
     config = ServerConfig.parse(given, who="tonggan serve")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PAD, START, END = "<pad>", "<s>", "</s>"
 """Control tokens 0, 1 and 2 of a trained vocabulary."""
 
+_LONG = 10_000
+"""Characters of a text that takes long enough for others to wait for it."""
+
 
 class Tokenizer:
     """A vocabulary and the rules that cut text into it.
@@ -63,6 +66,8 @@ class Tokenizer:
         """
         library = self.library if special else self._plain
         try:
+            if len(text) > _LONG:  # for which only the batch lets other threads run
+                return list(library.encode_batch_fast([text], add_special_tokens=False)[0].ids)
             ids: list[int] = library.encode(text, add_special_tokens=False).ids
         except TypeError as error:
             raise DataError(

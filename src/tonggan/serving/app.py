@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,10 +13,11 @@ from tonggan.serving.authentication import Keys
 from tonggan.serving.code import CodeService
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.context import Context
+from tonggan.serving.description import describe
 from tonggan.serving.failures import error_body, failure_of
-from tonggan.serving.guard import Guard
+from tonggan.serving.guard import Guard, Stopping
 from tonggan.serving.metrics import Meter, Metrics
-from tonggan.serving.routes import chat, completions, embeddings, infill, predict, status
+from tonggan.serving.routes import chat, completions, docs, embeddings, infill, predict, status
 from tonggan.serving.routes import code as code_routes
 from tonggan.serving.services import Service
 
@@ -32,6 +34,7 @@ def create_app(
     config: ServerConfig,
     keys: Keys,
     loopback_only: bool,
+    stopping: Stopping,
     code: CodeService | None = None,
 ) -> FastAPI:
     """The ASGI application that serves ``services``; when it shuts down it closes them.
@@ -41,6 +44,7 @@ def create_app(
         config: limits.
         keys: of clients.
         loopback_only: whether to take requests to this machine's own names only.
+        stopping: says when the server stops.
         code: what searches code; None for a server without that.
     """
     from importlib.metadata import version
@@ -49,29 +53,30 @@ def create_app(
 
     named = {service.name: service for service in services}
     context = Context(named, config, Metrics(named))
+    stopping.add(context.hurry)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         for part in (*services, code):
             if part is not None:
-                part.close()
+                await asyncio.to_thread(part.close)  # others, which were told to end, must be able to
 
-    # The pages that describe the API would load their scripts from elsewhere; /openapi.json holds the same.
+    # FastAPI's own pages load their scripts from elsewhere.
     app = FastAPI(title="Tonggan", version=version("tonggan"), lifespan=lifespan, docs_url=None, redoc_url=None)
-    for route in (status, chat, completions, infill, embeddings, predict):
+    for route in (status, chat, completions, infill, embeddings, predict, docs):
         route.register(app, context)
     if code is not None:
         code_routes.register(app, context, code)
     _register_failures(app)
-    app.add_middleware(Guard, keys=keys, max_bytes=config.max_bytes, loopback_only=loopback_only)
+    describe(app)
+    app.add_middleware(Guard, keys=keys, config=config, loopback_only=loopback_only, stopping=stopping)
     app.add_middleware(Meter, metrics=context.metrics)  # the last one added is the first one reached
     return app
 
 
 def _register_failures(app: FastAPI) -> None:
     """Every error leaves in OpenAI's shape."""
-    from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
     from starlette.exceptions import HTTPException
 
@@ -79,14 +84,6 @@ def _register_failures(app: FastAPI) -> None:
         code, body = failure_of(error)
         headers = {"Retry-After": _RETRY_AFTER} if code == 429 else None
         return JSONResponse(body, status_code=code, headers=headers)
-
-    async def invalid(_: Any, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)
-        problems = [
-            (".".join(str(part) for part in each["loc"] if part != "body"), each["msg"]) for each in error.errors()
-        ]
-        message = "; ".join(f"{where}: {what}" if where else what for where, what in problems)
-        return JSONResponse(error_body(message, status=400, param=problems[0][0] or None), status_code=400)
 
     async def refused(_: Any, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
@@ -98,6 +95,5 @@ def _register_failures(app: FastAPI) -> None:
         return JSONResponse(failure_of(error)[1], status_code=500)
 
     app.add_exception_handler(TongganError, named)
-    app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(Exception, unexpected)

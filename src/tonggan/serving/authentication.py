@@ -31,7 +31,7 @@ class Keys:
         """
         who = f"key file {path}"
         try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 who, got=str(error), expected="a text file in UTF-8", remedy="Check the path given to --api-key-file"

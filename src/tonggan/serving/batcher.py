@@ -46,6 +46,28 @@ class Batcher(Generic[_ItemT, _ResultT]):
         """Items in work or waiting."""
         return self._held
 
+    def require_room(self, count: int) -> None:
+        """Nothing when ``count`` items could be taken now; so a request can be refused before work is put into it.
+
+        Raises:
+            QueueFullError: too many wait already.
+            DataError: so many could never be taken.
+        """
+        if count > self._capacity:
+            raise DataError(
+                "request",
+                got=f"{count} rows",
+                expected=f"at most {self._capacity}, a batch and the queue of this server",
+                remedy="Send them in several requests, or start the server with a longer --queue",
+            )
+        if self._held + count > self._capacity:
+            raise QueueFullError(
+                "request",
+                got=f"{self._held} rows in work or waiting",
+                expected=f"room for {count} more, within {self._capacity}",
+                remedy="Try again in a moment, or start the server with a longer --queue",
+            )
+
     def submit(self, items: Sequence[_ItemT]) -> Future[list[_ResultT]]:
         """The results of ``items``, or the error that ``run`` raises for them.
 
@@ -53,21 +75,8 @@ class Batcher(Generic[_ItemT, _ResultT]):
             QueueFullError: too many items wait already.
             DataError: so many could never be taken.
         """
-        if len(items) > self._capacity:
-            raise DataError(
-                "request",
-                got=f"{len(items)} rows",
-                expected=f"at most {self._capacity}, a batch and the queue of this server",
-                remedy="Send them in several requests, or start the server with a longer --queue",
-            )
         with self._counting:
-            if self._held + len(items) > self._capacity:
-                raise QueueFullError(
-                    "request",
-                    got=f"{self._held} rows in work or waiting",
-                    expected=f"room for {len(items)} more, within {self._capacity}",
-                    remedy="Try again in a moment, or start the server with a longer --queue",
-                )
+            self.require_room(len(items))
             self._held += len(items)
         future: Future[list[_ResultT]] = Future()
         future.add_done_callback(lambda _: self._release(len(items)))

@@ -1,10 +1,48 @@
-"""What a server allows: how much at once, how long, how large. Which models it serves is told apart."""
+"""What a server allows: how much at once, how long, how large. All bounds of requests are here, and in docs/serve.md.
+
+What a body holds is counted before anything is done with it: a request costs at most what an honest one may cost.
+"""
 
 from __future__ import annotations
 
 from pydantic import Field
 
 from tonggan.config import Config
+
+MAX_VALUES = 100_000
+"""Values of a JSON body: numbers, texts, lists, objects and their names, at every depth."""
+MAX_DEPTH = 64
+"""Lists and objects of a JSON body inside of each other."""
+MAX_MESSAGES = 2_048
+"""Messages of a conversation."""
+MAX_PARTS = 256
+"""Parts of one message's content."""
+MAX_MEDIA = 128
+"""Pictures and recordings of a conversation."""
+MAX_TEXTS = 128
+"""Texts to write, and prompts, of one request."""
+MAX_STOPS = 64
+"""Stop strings."""
+MAX_STOP_LENGTH = 1_000
+"""Characters of a stop string."""
+MAX_EXTRAS = 256
+"""Pieces of other files that an editor sends."""
+MAX_GRAMMAR = 32_768
+"""Characters of a regular expression or a JSON schema."""
+MAX_LOGPROBS = 200_000
+"""Log-probabilities of an answer: texts, times their tokens, times the candidates at each place."""
+MAX_FIELDS = 1_000
+"""Fields, and files, of a form."""
+MEDIA_SHARE = 8
+"""All pictures of a request have at most so many times the pixels of the largest one, recordings the samples."""
+MAX_SAMPLE_RATE = 96_000
+"""Of a recording, all its channels together; what has more samples a second may be shorter in proportion."""
+HELD_BODIES = 8
+"""All bodies that the server holds at a time have at most so many times the bytes of the largest one."""
+LARGE_BODY = 2**18
+"""Bytes; after a request with more, memory that the C library keeps goes back to the system."""
+MAX_INTEGER = 2**31 - 1
+"""Of parameters that are whole numbers and have no bound of their own."""
 
 
 class ServerConfig(Config):
@@ -17,9 +55,15 @@ class ServerConfig(Config):
     queue: int = Field(default=64, ge=0)
     """Texts of one model, or rows to predict, that may wait; what comes beyond is answered with status 429."""
     timeout: float = Field(default=300.0, gt=0)
-    """Seconds that a request may take, its waiting included."""
+    """Seconds that a request may take, its arrival and its waiting included."""
+    read_timeout: float = Field(default=30.0, gt=0)
+    """Seconds that a client may take for its headers, between two parts of a body, and to accept what is sent to it."""
+    stop_timeout: float = Field(default=30.0, gt=0)
+    """Seconds that a stop waits for what was begun."""
     max_bytes: int = Field(default=32 * 2**20, ge=1_024)
     """Bytes of a request's body."""
+    max_characters: int = Field(default=500_000, ge=1_024)
+    """Characters of all texts of a request, pictures and recordings aside."""
     max_pixels: int = Field(default=40_000_000, ge=1)
     """Pixels of an uploaded picture."""
     max_seconds: float = Field(default=300.0, gt=0)

@@ -67,6 +67,11 @@ class Delivery:
             received[index].append(piece)
         return [_join(pieces) for pieces in received]
 
+    def hurry(self, seconds: float) -> None:
+        """The server stops: all texts must end in so many seconds."""
+        for job in self.jobs:
+            job.hurry(seconds)
+
     def cancel(self) -> None:
         """Nobody reads on; rows and places in the queue become free."""
         for job in self.jobs:

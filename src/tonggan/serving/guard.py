@@ -1,29 +1,71 @@
-"""What stands before every route: the name it was called by, its key, and the size of its body.
+"""What stands before every route: the name it was called by, its key, and its body, which is read here, within limits.
 
-A plain ASGI middleware: it also stops reading a body of no stated length as soon as it grows beyond the limit.
+A plain ASGI middleware. A route sees a request only when all of it has arrived.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import ctypes
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from functools import cache
 from typing import Any
 
 from tonggan.serving.authentication import Keys
-from tonggan.serving.failures import error_body
+from tonggan.serving.config import HELD_BODIES, LARGE_BODY, ServerConfig
+from tonggan.serving.failures import RefusedError, failure_of
 
+Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_OPEN_PATHS = ("/health",)
+_LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
+_OPEN_PATHS = ("/health", "/docs")
+_WITH_BODY = ("POST", "PUT", "PATCH")
 
 
-class _TooLargeError(Exception):
-    """Ends the reading of a body."""
+class Stopping:
+    """Whether the server is about to stop, for all that waits."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self._listeners: list[Callable[[], None]] = []
+
+    def add(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` when it begins."""
+        self._listeners.append(listener)
+
+    def begin(self) -> None:
+        """From now on nothing new is taken; called in the event loop."""
+        self._event.set()
+        for listener in self._listeners:
+            listener()
+
+    @property
+    def has_begun(self) -> bool:
+        return self._event.is_set()
+
+    async def unless(self, work: Awaitable[Any], *, timeout: float) -> Any:
+        """The result of ``work``, None where the server stops first.
+
+        Raises:
+            TimeoutError: neither came within ``timeout`` seconds.
+        """
+        task, stop = asyncio.ensure_future(work), asyncio.ensure_future(self._event.wait())
+        try:
+            done, _ = await asyncio.wait((task, stop), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                raise TimeoutError
+            return task.result() if task in done else None
+        finally:
+            task.cancel()
+            stop.cancel()
 
 
 class Guard:
@@ -31,82 +73,169 @@ class Guard:
 
     Args:
         app: what answers the others.
-        keys: of which a request must show one, but for ``/health``.
-        max_bytes: of a body.
+        keys: of which a request must show one, but for ``/health`` and the page that describes the server.
+        config: limits of bodies.
         loopback_only: take only requests that name this machine's loopback in ``Host``, so that no web page can reach
             the server through a name that its owner points there (DNS rebinding).
+        stopping: ends the reading of bodies.
     """
 
-    def __init__(self, app: Application, *, keys: Keys, max_bytes: int, loopback_only: bool) -> None:
+    def __init__(
+        self, app: Application, *, keys: Keys, config: ServerConfig, loopback_only: bool, stopping: Stopping
+    ) -> None:
         self._app = app
         self._keys = keys
-        self._max_bytes = max_bytes
+        self._config = config
         self._loopback_only = loopback_only
+        self._stopping = stopping
+        self._held = 0
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        refusal = self._refusal(scope["path"], headers)
-        if refusal is not None:
-            await _refuse(send, *refusal)
+        try:
+            self._check(scope)
+            body = await self._read(receive) if scope["method"] in _WITH_BODY else b""
+        except RefusedError as error:
+            await _refuse(send, error)
             return
-        await self._answer(scope, receive, send)
+        if body is None:
+            return
+        size = len(body)
+        try:
+            await self._app(scope, _replay([body], receive), send)
+        except asyncio.CancelledError:
+            if not self._stopping.has_begun:
+                raise
+            with contextlib.suppress(RuntimeError):  # where an answer has begun, which then breaks off
+                await _refuse(send, _stops())
+        finally:
+            self._held -= size
+            if size > LARGE_BODY:
+                del body
+                await asyncio.to_thread(release_memory)
 
-    def _refusal(self, path: str, headers: dict[bytes, bytes]) -> tuple[int, str, str] | None:
-        """Status, message and code of what is wrong with a request, None if nothing is."""
+    def _check(self, scope: Scope) -> None:
+        """Everything that the headers alone decide."""
+        headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
-        if self._loopback_only and _name_of(host) not in LOOPBACK:
-            message = f"This server answers to {' and '.join(LOOPBACK)} only, not to '{host}'."
-            return 421, message, "wrong_host"
-        if path not in _OPEN_PATHS and not self._keys.allow(headers.get(b"authorization", b"")):
-            return 401, "This server wants one of its keys in 'Authorization: Bearer KEY'.", "invalid_api_key"
+        if self._loopback_only and not _LOOPBACK_HOST.fullmatch(host):
+            raise RefusedError(
+                "Host", got=f"'{host[:80]}'", expected=f"one of {', '.join(LOOPBACK)}, to which alone it answers",
+                remedy="Use one of these names, or start the server with --host and --api-key-file", status=421,
+                code="wrong_host",
+            )  # fmt: skip
+        if scope["path"] not in _OPEN_PATHS and not self._keys.allow(headers.get(b"authorization", b"")):
+            raise RefusedError(
+                "Authorization", got="none of this server's keys", expected="'Bearer KEY'",
+                remedy="Ask whoever runs the server for a key", status=401, code="invalid_api_key",
+            )  # fmt: skip
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._max_bytes:
-            return self._too_large()
-        return None
+        if not length.isdigit() or int(length) > self._config.max_bytes:
+            raise self._too_large(f"{int(length):,} bytes" if length.isdigit() else repr(length)[:80])
+        if self._stopping.has_begun:
+            raise _stops()
 
-    def _too_large(self) -> tuple[int, str, str]:
-        return 413, f"The request is larger than {self._max_bytes:,} bytes, the limit of this server.", "too_large"
+    def _too_large(self, got: str) -> RefusedError:
+        return RefusedError(
+            "body", got=got, expected=f"at most {self._config.max_bytes:,} bytes, the limit of this server",
+            remedy="Send less in one request, or start the server with a larger --max-bytes", status=413,
+            code="too_large",
+        )  # fmt: skip
 
-    async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Let the application answer, and do so in its place once the body has grown too large."""
-        received, is_too_large, has_started = 0, False, False
+    async def _read(self, receive: Receive) -> bytes | None:
+        """All of the body, which counts as held from then on; None where the client left.
 
-        async def count() -> Message:
-            nonlocal received, is_too_large
-            message = await receive()
+        Raises:
+            RefusedError: too large, too slow, too many of them, or the server stops.
+        """
+        body = bytearray()
+        try:
+            async for part in self._parts(receive):
+                body += part
+                self._held += len(part)
+                if len(body) > self._config.max_bytes:
+                    raise self._too_large(f"more than {self._config.max_bytes:,} bytes")
+                if self._held > HELD_BODIES * self._config.max_bytes:
+                    raise RefusedError(
+                        "body", got=f"{self._held:,} bytes in all requests that are here now",
+                        expected=f"at most {HELD_BODIES * self._config.max_bytes:,}", remedy="Try again in a moment",
+                        status=429, code="queue_full",
+                    )  # fmt: skip
+        except BaseException as error:
+            self._held -= len(body)
+            if isinstance(error, _LeftError):
+                return None
+            raise
+        return bytes(body)
+
+    async def _parts(self, receive: Receive) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._config.timeout
+        received, more = 0, True
+        while more:
+            try:
+                seconds = min(self._config.read_timeout, due - loop.time())
+                message = await self._stopping.unless(receive(), timeout=max(0.0, seconds))
+            except TimeoutError as error:
+                raise RefusedError(
+                    "body", got=f"{received:,} bytes and no more in time",
+                    expected=f"all of it within {self._config.timeout:g} s, no part later than "
+                    f"{self._config.read_timeout:g} s after the one before",
+                    remedy="Send the body at once", status=408, code="timeout",
+                ) from error  # fmt: skip
+            if message is None:
+                raise _stops()
+            if message["type"] == "http.disconnect":
+                raise _LeftError
             received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                is_too_large = True
-                raise _TooLargeError
-            return message
-
-        async def watch(message: Message) -> None:
-            nonlocal has_started
-            if not is_too_large or has_started:
-                has_started = True
-                await send(message)
-
-        with contextlib.suppress(_TooLargeError):  # where the application has not caught it
-            await self._app(scope, count, watch)
-        if is_too_large and not has_started:
-            await _refuse(send, *self._too_large())
+            more = message.get("more_body", False)
+            yield message.get("body", b"")
 
 
-def _name_of(host: str) -> str:
-    """A ``Host`` header without its port, in lower case."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()
+class _LeftError(Exception):
+    """Ends the reading of a body."""
 
 
-async def _refuse(send: Send, status: int, message: str, code: str) -> None:
-    body = json.dumps(error_body(message, status=status, code=code)).encode()
+def release_memory() -> None:
+    """Give memory that is free, but kept for later, back to the system; nothing where the C library cannot."""
+    trim = _trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _trim() -> Any:
+    return getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+
+def _replay(body: list[bytes], receive: Receive) -> Receive:
+    """``receive`` for what comes after the guard: the whole body at once, then what else there is."""
+
+    async def replay() -> Message:
+        if body:
+            return {"type": "http.request", "body": body.pop(), "more_body": False}
+        return await receive()
+
+    return replay
+
+
+def _stops() -> RefusedError:
+    return RefusedError(
+        "server", got="a request while it stops", expected="one before", remedy="Ask again when it has started anew",
+        status=503,
+    )  # fmt: skip
+
+
+async def _refuse(send: Send, error: RefusedError) -> None:
+    status, content = failure_of(error)
+    body = json.dumps(content).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers.append((b"connection", b"close"))  # what is left of the body will not be read
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    if status in (429, 503):
+        headers.append((b"retry-after", b"1"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

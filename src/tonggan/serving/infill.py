@@ -5,8 +5,10 @@ A model without fill-in-the-middle tokens continues what comes before; a ``Cut``
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
@@ -16,7 +18,9 @@ from tonggan.language.infill import InfillTokens
 from tonggan.language.prompt import Prompt
 from tonggan.language.text_model import TextModel
 
+_ValuesT = TypeVar("_ValuesT", str, list[int])
 _CONTROL_TOKENS = 3
+_LONGEST = 16  # characters of a token, nearly always; more of a text than fits by this measure is not even read
 _SUFFIX_SHARE = 4  # of the budget goes one part in so many to what comes after
 
 
@@ -51,35 +55,35 @@ def infill_prompt(
         DataError: there is nothing before the gap, and the model cannot fill in.
     """
     opening = [] if infill is not None else model.encode("", start=True)
-    before, after = model.encode(prefix), [] if infill is None else model.encode(suffix)
-    pieces = [model.encode(f"{title_line(each.filename, language_of(each.filename))}{each.text}\n\n") for each in extra]
-    if max_tokens is not None:
-        room = max_tokens - len(opening) - _CONTROL_TOKENS
-        after = after[: room // _SUFFIX_SHARE]
-        before = _last(before, room - len(after))
-        pieces = _that_fit(pieces, room - len(after) - len(before))
-    ids = opening + [id_ for piece in pieces for id_ in piece]
+    room = sys.maxsize if max_tokens is None else max_tokens - len(opening) - _CONTROL_TOKENS
+    after = [] if infill is None else model.encode(suffix[: room * _LONGEST])[: room // _SUFFIX_SHARE]
+    before = _last(model.encode(_last(prefix, room * _LONGEST)), room - len(after))
+    ids = opening + _that_fit(model, extra, room - len(after) - len(before))
     ids += before if infill is None else infill.psm(before, after)
     if not ids:
         raise DataError("gap to fill", got="nothing before it", expected="at least one token", remedy="Write something")
     return Prompt((torch.tensor(ids),))
 
 
-def _last(ids: list[int], room: int) -> list[int]:
-    """The end of ``ids``; the place where it is cut moves in steps, so that typing on leaves the beginning as it is."""
-    surplus = len(ids) - room
+def _last(values: _ValuesT, room: int) -> _ValuesT:
+    """The end of ``values``; the place where it is cut moves in steps, so that typing on leaves the beginning as is."""
+    surplus = len(values) - room
     if surplus <= 0:
-        return ids
+        return values
     step = max(1, room // 4)
-    return ids[-(-surplus // step) * step :]
+    return values[-(-surplus // step) * step :]
 
 
-def _that_fit(pieces: Sequence[list[int]], room: int) -> list[list[int]]:
-    """The last pieces."""
-    kept: list[list[int]] = []
-    for piece in reversed(pieces):
+def _that_fit(model: TextModel, extra: Sequence[Extra], room: int) -> list[int]:
+    """The ids of the last pieces; the first one that does not fit ends the search, so that little is read in vain."""
+    kept: list[int] = []
+    for each in reversed(extra):
+        title = title_line(each.filename, language_of(each.filename))
+        if len(each.text) > room * _LONGEST:
+            break
+        piece = model.encode(f"{title}{each.text}\n\n")
         room -= len(piece)
         if room < 0:
             break
-        kept.insert(0, piece)
+        kept = piece + kept
     return kept

@@ -35,6 +35,10 @@ class Job:
         """Nobody waits for it any more; a job that is done stays done."""
         self.cancelled = True
 
+    def hurry(self, seconds: float) -> None:
+        """It must be done in so many seconds from now, if that is sooner."""
+        self.timeout = min(self.timeout, time.monotonic() - self._start + seconds)
+
     @property
     def late(self) -> bool:
         """Whether its time is over."""
@@ -44,7 +48,7 @@ class Job:
         """What to tell ``receive`` of a job that is late."""
         return TimeLimitError(
             "request",
-            got=f"no end within {self.timeout:g} s",
+            got=f"no end within {self.timeout:.3g} s",
             expected="an answer in the time that the server allows",
             remedy="Ask for fewer tokens, try when the server is less busy, or start it with a longer --timeout",
         )

@@ -10,11 +10,10 @@ import base64
 import binascii
 import io
 import re
-from urllib.parse import unquote_to_bytes
 
 from tonggan.data.media_types import MediaKind, kind_of_bytes
 from tonggan.modalities.image import FORMATS
-from tonggan.serving.config import ServerConfig
+from tonggan.serving.config import MAX_MEDIA, MAX_SAMPLE_RATE, MEDIA_SHARE, ServerConfig
 from tonggan.serving.failures import RefusedError
 
 _SHOWN = 40
@@ -26,18 +25,17 @@ def bytes_of_url(url: str, *, param: str) -> bytes:
     Raises:
         RefusedError: any other URL, or one that is broken.
     """
-    match = re.match(r"data:([^,]*),", url)
+    match = re.match(r"data:[^,]{0,200};base64,", url)
     if match is None:
         raise RefusedError(
             param,
             got=f"'{_shortened(url)}'",
-            expected="a data URL that holds the content, e.g. data:image/png;base64,…",
+            expected="a data URL that holds the content in base64, e.g. data:image/png;base64,…",
             remedy="Send the content itself; this server fetches no address and opens no path",
             param=param,
             code="invalid_url",
         )
-    content = url[match.end() :]
-    return bytes_of_base64(content, param=param) if match[1].endswith(";base64") else unquote_to_bytes(content)
+    return bytes_of_base64(url[match.end() :], param=param)
 
 
 def bytes_of_base64(content: str, *, param: str) -> bytes:
@@ -62,30 +60,62 @@ def bytes_of_base64(content: str, *, param: str) -> bytes:
     return raw
 
 
-def check_media(raw: bytes, *, config: ServerConfig, param: str) -> MediaKind:
-    """Whether ``raw`` is a picture or a recording, by its first bytes, once its header is known to be within limits.
+class MediaLimits:
+    """The pictures and recordings of one request, each and all of them within the server's limits.
 
-    Raises:
-        RefusedError: neither, unreadable, too many pixels, or too long.
+    Args:
+        config: the limits.
     """
-    kind = kind_of_bytes(raw[:16])
-    if kind == "image":
-        pixels = _num_pixels(raw)
-        if pixels is not None and pixels > config.max_pixels:
-            raise _too_large(f"{pixels:,} pixels", limit=f"{config.max_pixels:,} pixels", param=param)
-    elif kind == "audio":
-        seconds = _num_seconds(raw)
-        if seconds is not None and seconds > config.max_seconds:
-            raise _too_large(f"{seconds:,.1f} s", limit=f"{config.max_seconds:g} s", param=param)
-    else:
-        raise RefusedError(
-            param,
-            got=f"bytes that begin with {raw[:8]!r}",
-            expected="a picture (PNG, JPEG, WebP, GIF, BMP, TIFF) or a recording (WAV, FLAC, Ogg, MP3, AIFF)",
-            remedy="Convert the file to one of these formats",
-            param=param,
-        )
-    return kind
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._config = config
+        self._count = self._pixels = self._samples = 0
+
+    def check(self, raw: bytes, *, param: str) -> MediaKind:
+        """Whether ``raw`` is a picture or a recording, by its first bytes, once its header is known to be in bounds.
+
+        Raises:
+            RefusedError: neither, unreadable, too large, or one too many of them.
+        """
+        kind = kind_of_bytes(raw[:16])
+        self._count += 1
+        if self._count > MAX_MEDIA:
+            raise _too_large(f"more than {MAX_MEDIA} files", limit=f"{MAX_MEDIA} of them in a request", param=param)
+        if kind == "image":
+            self._add_pixels(_num_pixels(raw) or 0, param=param)
+        elif kind == "audio":
+            self._add_samples(raw, param=param)
+        else:
+            raise RefusedError(
+                param,
+                got=f"bytes that begin with {raw[:8]!r}",
+                expected="a picture (PNG, JPEG, WebP, GIF, BMP, TIFF) or a recording (WAV, FLAC, Ogg, MP3, AIFF)",
+                remedy="Convert the file to one of these formats",
+                param=param,
+            )
+        return kind
+
+    def _add_pixels(self, pixels: int, *, param: str) -> None:
+        most = self._config.max_pixels
+        self._pixels += pixels
+        if pixels > most:
+            raise _too_large(f"{pixels:,} pixels", limit=f"{most:,} pixels", param=param)
+        if self._pixels > MEDIA_SHARE * most:
+            limit = f"{MEDIA_SHARE * most:,} in all pictures of a request"
+            raise _too_large(f"{self._pixels:,} pixels so far", limit=limit, param=param)
+
+    def _add_samples(self, raw: bytes, *, param: str) -> None:
+        most = self._config.max_seconds
+        seconds, samples = _length(raw)
+        self._samples += samples
+        if seconds > most:
+            raise _too_large(f"{seconds:,.1f} s", limit=f"{most:g} s", param=param)
+        if samples > most * MAX_SAMPLE_RATE:
+            limit = f"{round(most * MAX_SAMPLE_RATE):,}, as of {most:g} s in stereo at {MAX_SAMPLE_RATE // 2:,} Hz"
+            raise _too_large(f"{samples:,} samples in all channels", limit=limit, param=param)
+        if self._samples > MEDIA_SHARE * most * MAX_SAMPLE_RATE:
+            limit = f"{round(MEDIA_SHARE * most * MAX_SAMPLE_RATE):,} in all recordings of a request"
+            raise _too_large(f"{self._samples:,} samples so far", limit=limit, param=param)
 
 
 def _num_pixels(raw: bytes) -> int | None:
@@ -102,14 +132,15 @@ def _num_pixels(raw: bytes) -> int | None:
         return None
 
 
-def _num_seconds(raw: bytes) -> float | None:
-    """By the header; None where it cannot be read, which the decoder will say better."""
+def _length(raw: bytes) -> tuple[float, int]:
+    """Seconds, and samples in all channels, by the header; 0 where it cannot be read: the decoder will say better."""
     import soundfile
 
     try:
-        return float(soundfile.info(io.BytesIO(raw)).duration)
+        header = soundfile.info(io.BytesIO(raw))
     except soundfile.LibsndfileError:
-        return None
+        return 0.0, 0
+    return float(header.duration), int(header.frames) * int(header.channels)
 
 
 def _too_large(got: str, *, limit: str, param: str) -> RefusedError:

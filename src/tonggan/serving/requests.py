@@ -6,32 +6,49 @@ are refused unless they ask for nothing; a name that nobody knows is refused.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from tonggan.codelm.units import UnitKind
+from tonggan.serving.config import (
+    MAX_EXTRAS,
+    MAX_GRAMMAR,
+    MAX_INTEGER,
+    MAX_MESSAGES,
+    MAX_PARTS,
+    MAX_STOP_LENGTH,
+    MAX_STOPS,
+    MAX_TEXTS,
+)
 
-_IGNORED = ("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key")
-_MAX_TEXTS = 128
+_IGNORED = frozenset({
+    # Who asks, how it is billed, kept, cached or shown: nothing of the answer's text.
+    "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
+    "cache_prompt", "id_slot", "slot_id", "timings_per_token", "return_progress", "reasoning_format", "keep_alive",
+    "include_reasoning", "cache_control", "continuous_usage_stats", "include_obfuscation",
+})  # fmt: skip
 
 
-class _Request(BaseModel):
-    """Base of all bodies."""
+class Body(BaseModel):
+    """Base of all bodies, and of what is inside of them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Parameters that are not supported, with the values of each that ask for nothing."""
+
+    media: ClassVar[frozenset[str] | None] = frozenset()
+    """Names of the texts that are pictures or recordings, with limits of their own; None: all that are data URLs."""
 
     @model_validator(mode="before")
     @classmethod
     def _without_the_harmless(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        _check_characters(data)
         kept = {}
         for name, value in data.items():
             if name in cls.neutral:
@@ -42,55 +59,61 @@ class _Request(BaseModel):
         return kept
 
 
-def _check_characters(data: Any) -> None:
-    """JSON can write half of a surrogate pair; nothing behind this can hold it, the answer included."""
-    rest = [data]
-    while rest:
-        value = rest.pop()
-        if isinstance(value, str) and not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError as error:
-                text = "half of a surrogate pair is no character; send both halves"
-                raise PydanticCustomError("surrogate", text) from error
-        elif isinstance(value, Mapping):
-            rest += [*value, *value.values()]
-        elif isinstance(value, list):
-            rest += value
-
-
-class StreamOptions(_Request):
+class StreamOptions(Body):
     """How a stream ends."""
-
-    neutral = {"include_obfuscation": (False,)}
 
     include_usage: bool = False
 
 
-_Stop = Annotated[str, Field(min_length=1)]
+_Stop = Annotated[str, Field(min_length=1, max_length=MAX_STOP_LENGTH)]
+_Stops = Annotated[list[_Stop], Field(max_length=MAX_STOPS, fail_fast=True)]
 
 
-class _TextRequest(_Request):
+class _TextRequest(Body):
     """What completions and chat share; ``top_k``, ``min_p``, ``repetition_penalty``, ``regex`` are not OpenAI's."""
 
     neutral = {
         "frequency_penalty": (0,),
         "presence_penalty": (0,),
-        "logit_bias": ({},),
+        "logit_bias": ({}, []),
+        # Of vLLM and llama.cpp.
+        "use_beam_search": (False,),
+        "length_penalty": (1,),
+        "min_tokens": (0,),
+        "ignore_eos": (False,),
+        "skip_special_tokens": (True,),
+        "typical_p": (1,),
+        "mirostat": (0,),
+        "dry_multiplier": (0,),
+        "xtc_probability": (0,),
     }
 
-    model: str
-    n: int = Field(default=1, ge=1, le=_MAX_TEXTS)
+    model: str | None = None
+    n: int = Field(default=1, ge=1, le=MAX_TEXTS)
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
-    stop: _Stop | Annotated[list[_Stop], Field(max_length=16)] = Field(default_factory=list)
+    stop: _Stop | _Stops = Field(default_factory=list)
     stream: bool = False
     stream_options: StreamOptions | None = None
     temperature: float = Field(default=1.0, ge=0, le=2)
     top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(default=0, ge=0)
+    top_k: int = Field(default=0, ge=-1, le=MAX_INTEGER)
     min_p: float = Field(default=0.0, ge=0, le=1)
-    repetition_penalty: float = Field(default=1.0, gt=0)
-    regex: str | None = None
+    repetition_penalty: float = Field(default=1.0, ge=0.01, le=100)
+    regex: str | None = Field(default=None, max_length=MAX_GRAMMAR)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _other_names(cls, data: Any) -> Any:
+        """llama.cpp's name of a parameter, and its -1, which stands for no limit."""
+        if not isinstance(data, Mapping):
+            return data
+        given = dict(data)
+        if "repeat_penalty" in given:
+            given.setdefault("repetition_penalty", given.pop("repeat_penalty"))
+        for name in ("max_tokens", "max_completion_tokens"):
+            if given.get(name) == -1:
+                given[name] = MAX_INTEGER
+        return given
 
 
 class CompletionRequest(_TextRequest):
@@ -100,9 +123,21 @@ class CompletionRequest(_TextRequest):
 
     prompt: str | list[str] | list[int] | list[list[int]]
     suffix: str | None = None
-    max_tokens: int = Field(default=16, ge=0)
+    max_tokens: int = Field(default=16, ge=0, le=MAX_INTEGER)
     logprobs: int | None = Field(default=None, ge=0, le=5)
     echo: bool = False
+
+    @field_validator("logprobs", mode="before")
+    @classmethod
+    def _no_logprobs(cls, value: Any) -> Any:
+        return None if value is False else value
+
+    @field_validator("prompt")
+    @classmethod
+    def _are_few(cls, value: Any) -> Any:
+        if isinstance(value, list) and len(value) > MAX_TEXTS and not isinstance(value[0], int):
+            raise ValueError(f"at most {MAX_TEXTS} of them")
+        return value
 
 
 class ExtraContext(BaseModel):
@@ -112,7 +147,7 @@ class ExtraContext(BaseModel):
     text: str
 
 
-class InfillRequest(BaseModel):
+class InfillRequest(Body):
     """``POST /infill`` and ``POST /completion`` as llama.cpp has them: names that this server has not are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -120,37 +155,30 @@ class InfillRequest(BaseModel):
     model: str | None = None
     input_prefix: str = ""
     input_suffix: str = ""
-    input_extra: list[ExtraContext] = Field(default_factory=list)
+    input_extra: list[ExtraContext] = Field(default_factory=list, max_length=MAX_EXTRAS)
     prompt: str = ""
-    n_predict: int = Field(default=-1, ge=-1)
-    n_indent: int = Field(default=0, ge=0)
-    t_max_predict_ms: int = Field(default=-1, ge=-1)
+    n_predict: int = Field(default=-1, ge=-2, le=MAX_INTEGER)
+    n_indent: int = Field(default=0, ge=0, le=MAX_INTEGER)
+    t_max_predict_ms: int = Field(default=-1, ge=-1, le=MAX_INTEGER)
     temperature: float = Field(default=0.0, ge=0, le=2)
-    top_k: int = 0
+    top_k: int = Field(default=0, ge=-MAX_INTEGER, le=MAX_INTEGER)
     top_p: float = Field(default=1.0, gt=0, le=1)
     min_p: float = Field(default=0.0, ge=0, le=1)
-    repeat_penalty: float = Field(default=1.0, gt=0)
+    repeat_penalty: float = Field(default=1.0, ge=0.01, le=100)
     seed: int = -1
-    stop: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+    stop: _Stops = Field(default_factory=list)
     stream: bool = False
-    response_fields: list[str] = Field(default_factory=list)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        return {name: value for name, value in data.items() if value is not None}
+    response_fields: list[str] = Field(default_factory=list, max_length=MAX_STOPS)
 
 
-class TextContent(_Request):
+class TextContent(Body):
     """A text in a message."""
 
     type: Literal["text"]
     text: str
 
 
-class ImageAddress(_Request):
+class ImageAddress(Body):
     """Where a picture is: in the data URL itself."""
 
     neutral = {"detail": ("auto", "low", "high")}
@@ -158,21 +186,21 @@ class ImageAddress(_Request):
     url: str
 
 
-class ImageContent(_Request):
+class ImageContent(Body):
     """A picture in a message."""
 
     type: Literal["image_url"]
     image_url: ImageAddress
 
 
-class AudioData(_Request):
+class AudioData(Body):
     """A recording as base64; its first bytes tell the format."""
 
     data: str
     format: str | None = None
 
 
-class AudioContent(_Request):
+class AudioContent(Body):
     """A recording in a message."""
 
     type: Literal["input_audio"]
@@ -182,31 +210,44 @@ class AudioContent(_Request):
 Content = Annotated[TextContent | ImageContent | AudioContent, Field(discriminator="type")]
 
 
-class ChatMessage(_Request):
+class ChatMessage(Body):
     """One turn of a conversation; which roles there are, the model says."""
 
     neutral = {
-        **dict.fromkeys(("refusal", "audio", "function_call", "reasoning_content", "annotations"), ()),
+        "refusal": ("",),
+        "reasoning_content": ("",),
+        "annotations": ([],),
+        "audio": (),
+        "function_call": (),
         "tool_calls": ([],),
-        "name": (),
-        "tool_call_id": (),
     }
 
     role: str
-    content: str | Annotated[list[Content], Field(min_length=1)]
+    content: str | Annotated[list[Content], Field(max_length=MAX_PARTS)] = ""
+    """Where it is null, as beside tool calls, the turn is empty."""
+    name: str | None = None
+    """Of whoever speaks, which chat templates do not write; nor do they this:"""
+    tool_call_id: str | None = None
 
 
-class JsonSchema(_Request):
+class JsonSchema(Body):
     """A schema that an answer obeys."""
 
     neutral = {"strict": (True, False)}
 
-    name: str
+    name: str = ""
     description: str | None = None
     schema_: dict[str, Any] = Field(alias="schema")
 
+    @field_validator("schema_")
+    @classmethod
+    def _is_short(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if (length := len(json.dumps(value, ensure_ascii=False))) > MAX_GRAMMAR:
+            raise ValueError(f"at most {MAX_GRAMMAR:,} characters as JSON, not {length:,}")
+        return value
 
-class ResponseFormat(_Request):
+
+class ResponseFormat(Body):
     """What an answer looks like."""
 
     type: Literal["text", "json_object", "json_schema"]
@@ -242,11 +283,16 @@ class ChatRequest(_TextRequest):
         "reasoning_effort": ("none",),
         "verbosity": ("medium",),
         "web_search_options": (),
+        "chat_template_kwargs": ({},),
+        "add_generation_prompt": (True,),
+        "echo": (False,),
     }
 
-    messages: list[ChatMessage] = Field(min_length=1)
-    max_tokens: int | None = Field(default=None, ge=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
+    media = frozenset({"url", "data"})
+
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
+    max_tokens: int | None = Field(default=None, ge=1, le=MAX_INTEGER)
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=MAX_INTEGER)
     logprobs: bool = False
     top_logprobs: int = Field(default=0, ge=0, le=20)
     response_format: ResponseFormat | None = None
@@ -260,24 +306,37 @@ class ChatRequest(_TextRequest):
         return self
 
 
-class EmbeddingRequest(_Request):
+class EmbeddingRequest(Body):
     """``POST /v1/embeddings``; a picture or a recording is a data URL, a row an object of its columns."""
 
     neutral = {"dimensions": ()}
 
-    model: str
+    model: str | None = None
     input: str | dict[str, Any] | Annotated[list[str | dict[str, Any]], Field(min_length=1)]
     encoding_format: Literal["float", "base64"] = "float"
 
+    media = None
 
-class PredictRequest(_Request):
+    @field_validator("input", mode="before")
+    @classmethod
+    def _no_token_ids(cls, value: Any) -> Any:
+        if isinstance(value, list) and value and isinstance(value[0], int | list):
+            raise ValueError(
+                "texts: token ids are of another model's vocabulary (LangChain: check_embedding_ctx_length=False)"
+            )
+        return value
+
+
+class PredictRequest(Body):
     """``POST /v1/predict`` as JSON."""
 
     model: str | None = None
     rows: list[dict[str, Any]] = Field(min_length=1)
 
+    media = None
 
-class CodeSearchRequest(_Request):
+
+class CodeSearchRequest(Body):
     """``POST /v1/code/search``."""
 
     query: str = Field(pattern=r"\S")

@@ -13,9 +13,10 @@ from tonggan.evaluation.predict import evaluating
 from tonggan.modalities import Modality, NumberConfig, TableRow
 from tonggan.modalities.base import MediaModality
 from tonggan.runs.bundle import Bundle
+from tonggan.serving.bodies import too_long
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.failures import RefusedError
-from tonggan.serving.media import bytes_of_url, check_media
+from tonggan.serving.media import MediaLimits, bytes_of_url
 from tonggan.tokens import Batch
 
 Row = Mapping[str, Any]
@@ -43,8 +44,10 @@ class RowModel:
         """The kind of each column that is read, by name."""
         return {name: self._kind(name) for name in self._modality_of}
 
-    def read(self, cells: Mapping[str, Any], *, param: str) -> Row:
+    def read(self, cells: Mapping[str, Any], *, param: str, media: MediaLimits) -> Row:
         """A row of a request. Pictures and recordings are data URLs or bytes; null and "" are absent.
+
+        ``media`` counts the files of the request.
 
         Raises:
             RefusedError: an unknown column, a cell of the wrong kind, or nothing at all.
@@ -53,7 +56,7 @@ class RowModel:
         if unknown:
             raise self._refused(param, got=f"a column '{unknown[0]}'", remedy="Correct the name, or leave it out")
         row = {
-            name: self._cell(name, cell, param=f"{param}.{name}")
+            name: self._cell(name, cell, param=f"{param}.{name}", media=media)
             for name, cell in cells.items()
             if cell not in (None, "", b"")
         }
@@ -61,7 +64,7 @@ class RowModel:
             raise self._refused(param, got="an empty row", remedy="Give at least one of the columns")
         return row
 
-    def read_content(self, content: str, *, param: str) -> Row:
+    def read_content(self, content: str, *, param: str, media: MediaLimits) -> Row:
         """The row that has ``content`` alone: a text, or a picture or a recording as a data URL.
 
         Raises:
@@ -69,12 +72,12 @@ class RowModel:
         """
         kind: str = "text"
         if content.startswith("data:"):
-            kind = check_media(bytes_of_url(content, param=param), config=self._config, param=param)
+            kind = MediaLimits(self._config).check(bytes_of_url(content, param=param), param=param)
         names = [name for name, own in self.columns.items() if own == kind]
         if len(names) != 1:
             remedy = 'Send an object that names the column, e.g. {"column": "…"}'
             raise self._refused(param, got=f"one {kind}, of which the model reads {len(names)} columns", remedy=remedy)
-        return self.read({names[0]: content}, param=param)
+        return self.read({names[0]: content}, param=param, media=media)
 
     def predict(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """``prediction`` of each row and, where the task has them, ``probabilities`` by class."""
@@ -100,10 +103,12 @@ class RowModel:
         modality = self._modality_of[name]
         return modality.config.columns[name].kind if isinstance(modality, TableRow) else modality.kind
 
-    def _cell(self, name: str, cell: Any, *, param: str) -> Any:
+    def _cell(self, name: str, cell: Any, *, param: str, media: MediaLimits) -> Any:
         modality = self._modality_of[name]
         if isinstance(modality, MediaModality):
-            return self._medium(modality, cell, param=param)
+            return self._medium(modality, cell, param=param, media=media)
+        if isinstance(cell, str) and len(cell) > self._config.max_characters:  # a text that begins as a data URL does
+            raise too_long(len(cell), self._config, param=param)
         kind = self._kind(name)
         config = modality.config.columns[name] if isinstance(modality, TableRow) else None
         if isinstance(config, NumberConfig):
@@ -114,11 +119,11 @@ class RowModel:
             raise _wrong_kind(cell, kind, param=param)
         return cell
 
-    def _medium(self, modality: MediaModality[Any], cell: Any, *, param: str) -> Any:
+    def _medium(self, modality: MediaModality[Any], cell: Any, *, param: str, media: MediaLimits) -> Any:
         if not isinstance(cell, str | bytes):
             raise _wrong_kind(cell, modality.kind, param=param)
         raw = bytes_of_url(cell, param=param) if isinstance(cell, str) else cell
-        kind = check_media(raw, config=self._config, param=param)
+        kind = media.check(raw, param=param)
         if kind != modality.kind:
             raise RefusedError(
                 param,
@@ -140,7 +145,7 @@ class RowModel:
 
 
 def _wrong_kind(cell: Any, kind: str, *, param: str) -> RefusedError:
-    shown = repr(cell)[:40]
+    shown = repr(cell if isinstance(cell, str | int | float) else type(cell).__name__)[:40]
     return RefusedError(
         param, got=shown, expected=f"a cell of kind {kind}", remedy="Correct the cell, or leave it out", param=param
     )

@@ -16,7 +16,8 @@ from tonggan.serving.app import create_app
 from tonggan.serving.authentication import Keys
 from tonggan.serving.code import CodeService
 from tonggan.serving.config import ServerConfig
-from tonggan.serving.guard import LOOPBACK
+from tonggan.serving.connection import connection_class
+from tonggan.serving.guard import LOOPBACK, Stopping
 from tonggan.serving.services import Service
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _PACKAGES = {
 _WAITING_CONNECTIONS = 2048
 _KEEP_ALIVE = 60
 """Seconds that an idle connection stays open: longer than clients keep one (httpx: 5), so that they are who closes."""
+_LAST_WORDS = 5
+"""Seconds more in which those whose time to stop is over are told so."""
 
 
 def bound_memory() -> None:
@@ -59,21 +62,31 @@ def make_server(
 ) -> uvicorn.Server:
     """A server that is ready to ``run`` on a socket of ``bind``; a signal, or ``should_exit``, stops it gracefully.
 
-    It takes nothing new then, finishes what it has begun within ``config.timeout``, and closes all services.
+    It takes nothing new then, finishes what it has begun within ``config.stop_timeout``, and closes all services.
     """
     import uvicorn
 
-    app = create_app(services, config=config, keys=keys, loopback_only=host in LOOPBACK, code=code)
+    stopping = Stopping()
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            stopping.begin()
+            await super().shutdown(sockets)
+
+    app = create_app(services, config=config, keys=keys, loopback_only=host in LOOPBACK, stopping=stopping, code=code)
     settings = uvicorn.Config(
         app,
         log_level="warning",
         lifespan="on",
         backlog=_WAITING_CONNECTIONS,
         timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=math.ceil(config.timeout),
+        timeout_graceful_shutdown=math.ceil(config.stop_timeout) + _LAST_WORDS,
         server_header=False,
+        loop="asyncio",
+        http=connection_class(config.read_timeout),
+        ws="none",
     )
-    return uvicorn.Server(settings)
+    return Server(settings)
 
 
 def bind(host: str, port: int) -> socket.socket:

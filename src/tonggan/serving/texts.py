@@ -12,10 +12,11 @@ from typing import Any
 from tonggan.errors import TongganError
 from tonggan.language.prompt import Piece
 from tonggan.language.settings import GenerationConfig
+from tonggan.serving.config import MAX_LOGPROBS
 from tonggan.serving.context import Context, unless_left
 from tonggan.serving.cut import Cut
 from tonggan.serving.delivery import Delivery
-from tonggan.serving.failures import failure_of
+from tonggan.serving.failures import RefusedError, failure_of
 from tonggan.serving.replies import usage
 from tonggan.serving.requests import ChatRequest, CompletionRequest
 from tonggan.serving.services import TextService
@@ -35,17 +36,31 @@ def settings_of(body: CompletionRequest | ChatRequest, **more: Any) -> list[Gene
     settings = {
         "temperature": body.temperature,
         "top_p": body.top_p,
-        "top_k": body.top_k,
+        "top_k": max(0, body.top_k),
         "min_p": body.min_p,
         "repetition_penalty": body.repetition_penalty,
         "regex": body.regex,
         "stop": [body.stop] if isinstance(body.stop, str) else list(body.stop),
         **more,
     }
-    return [
-        GenerationConfig.parse({**settings, "seed": (seed + number) % _SEEDS}, who="request")
-        for number in range(body.n)
-    ]
+    first = GenerationConfig.parse({**settings, "seed": seed % _SEEDS}, who="request")
+    return [first.model_copy(update={"seed": (seed + number) % _SEEDS}) for number in range(body.n)]
+
+
+def require_few_logprobs(count: int, *, param: str) -> None:
+    """Nothing, where an answer with ``count`` log-probabilities can be held.
+
+    Raises:
+        RefusedError: they are too many.
+    """
+    if count > MAX_LOGPROBS:
+        raise RefusedError(
+            param,
+            got=f"up to {count:,} log-probabilities, of all texts, tokens and candidates",
+            expected=f"at most {MAX_LOGPROBS:,} in an answer",
+            remedy="Ask for fewer texts, fewer candidates or a smaller max_tokens",
+            param=param,
+        )
 
 
 async def begin(

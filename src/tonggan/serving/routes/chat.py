@@ -1,19 +1,19 @@
 """``POST /v1/chat/completions``: the answer to a conversation, whole or as a stream."""
 
-import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tonggan.language.chat import AudioPart, ImagePart, Message, Part, TextPart
 from tonggan.language.prompt import Generation, Piece
-from tonggan.serving.config import ServerConfig
-from tonggan.serving.context import Context, unless_left
+from tonggan.serving.config import MAX_INTEGER, ServerConfig
+from tonggan.serving.context import Context, json_response, unless_left
+from tonggan.serving.description import operation
 from tonggan.serving.failures import RefusedError
-from tonggan.serving.media import bytes_of_base64, bytes_of_url, check_media
+from tonggan.serving.media import MediaLimits, bytes_of_base64, bytes_of_url
 from tonggan.serving.replies import Envelope, chat_logprobs
 from tonggan.serving.requests import ChatMessage, ChatRequest, Content, ImageContent, TextContent
 from tonggan.serving.services import TextService
-from tonggan.serving.texts import Tally, begin, events, settings_of
+from tonggan.serving.texts import Tally, begin, events, require_few_logprobs, settings_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -24,24 +24,27 @@ def register(app: "FastAPI", context: Context) -> None:
     from fastapi import Request
     from fastapi.responses import StreamingResponse
 
-    @app.post("/v1/chat/completions")
-    async def chat(body: ChatRequest, request: Request) -> Any:
+    @app.post("/v1/chat/completions", openapi_extra=operation(ChatRequest, "ChatCompletion", streams=True))
+    async def chat(request: Request) -> Any:
         """Answer a conversation."""
-        texts = context.texts(body.model)
+        body = await context.body(request, ChatRequest)
+        name, texts = context.texts(body.model)
+        most = min(body.max_completion_tokens or body.max_tokens or MAX_INTEGER, context.config.max_length)
         texts.writer.require_room(body.n)
         if body.logprobs:
             texts.require_tokens("logprobs")
+            require_few_logprobs(body.n * most * (1 + body.top_logprobs), param="top_logprobs")
         settings = settings_of(
             body,
-            max_tokens=body.max_completion_tokens or body.max_tokens or context.config.max_length,
+            max_tokens=most,
             logprobs=body.top_logprobs if body.logprobs else None,
             json_schema=None if body.response_format is None else body.response_format.schema_of_answer,
         )
-        prompt = await asyncio.to_thread(_prompt, texts, body, context.config)
+        prompt = await context.decode(_prompt, texts, body, context.config)
         delivery = await begin(context, texts, request, prompts=[prompt], settings=settings)
-        tally = Tally(context, model=body.model, prompt_tokens=prompt.length)
+        tally = Tally(context, model=name, prompt_tokens=prompt.length)
         if body.stream:
-            answer = _Streamed(body, texts, tally)
+            answer = _Streamed(body, name, texts, tally)
             stream = await events(
                 request, delivery, opening=answer.opening(), chunks=answer.chunks, closing=answer.closing
             )
@@ -50,42 +53,43 @@ def register(app: "FastAPI", context: Context) -> None:
         for each in generations:
             tally.add(len(each.token_ids))
         choices = [_choice(index, each, body, texts) for index, each in enumerate(generations)]
-        return Envelope("chat.completion", body.model).wrap(choices, usage=tally.close())
+        return await json_response(Envelope("chat.completion", name).wrap(choices, usage=tally.close()))
 
 
 def _prompt(texts: TextService, body: ChatRequest, config: ServerConfig) -> Any:
+    media = MediaLimits(config)
     return texts.conversation(
-        [_message(each, param=f"messages[{index}]", config=config) for index, each in enumerate(body.messages)]
+        [_message(each, param=f"messages[{index}]", media=media) for index, each in enumerate(body.messages)]
     )
 
 
-def _message(message: ChatMessage, *, param: str, config: ServerConfig) -> Message:
+def _message(message: ChatMessage, *, param: str, media: MediaLimits) -> Message:
     role = "system" if message.role == "developer" else message.role  # OpenAI's newer name
     if isinstance(message.content, str):
         return Message(role, message.content)
     parts: list[Part] = []
     for index, content in enumerate(message.content):
-        part = _part(content, param=f"{param}.content[{index}]", config=config)
+        part = _part(content, param=f"{param}.content[{index}]", media=media)
         last = parts[-1] if parts else None
         if isinstance(part, TextPart) and isinstance(last, TextPart):
             parts[-1] = TextPart(last.text + part.text)  # one text in pieces, which is cut into tokens as one
         else:
             parts.append(part)
-    return Message(role, tuple(parts))
+    return Message(role, tuple(parts) or "")
 
 
-def _part(content: Content, *, param: str, config: ServerConfig) -> Part:
+def _part(content: Content, *, param: str, media: MediaLimits) -> Part:
     if isinstance(content, TextContent):
         return TextPart(content.text)
     if isinstance(content, ImageContent):
         raw = bytes_of_url(content.image_url.url, param=param)
-        return ImagePart(_of_kind("image", raw, param=param, config=config))
+        return ImagePart(_of_kind("image", raw, param=param, media=media))
     raw = bytes_of_base64(content.input_audio.data, param=param)
-    return AudioPart(_of_kind("audio", raw, param=param, config=config))
+    return AudioPart(_of_kind("audio", raw, param=param, media=media))
 
 
-def _of_kind(kind: str, raw: bytes, *, param: str, config: ServerConfig) -> bytes:
-    found = check_media(raw, config=config, param=param)
+def _of_kind(kind: str, raw: bytes, *, param: str, media: MediaLimits) -> bytes:
+    found = media.check(raw, param=param)
     if found != kind:
         raise RefusedError(
             param, got=f"{found} bytes", expected=f"{kind} bytes", remedy="Send it as the part it is", param=param
@@ -105,11 +109,11 @@ def _choice(index: int, generation: Generation, body: ChatRequest, texts: TextSe
 class _Streamed:
     """The bodies of a streamed answer."""
 
-    def __init__(self, body: ChatRequest, texts: TextService, tally: Tally) -> None:
+    def __init__(self, body: ChatRequest, name: str, texts: TextService, tally: Tally) -> None:
         self._body = body
         self._texts = texts
         self._tally = tally
-        self._envelope = Envelope("chat.completion.chunk", body.model)
+        self._envelope = Envelope("chat.completion.chunk", name)
         self._with_usage = body.stream_options is not None and body.stream_options.include_usage
 
     def opening(self) -> list[dict[str, Any]]:

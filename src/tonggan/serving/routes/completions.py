@@ -7,13 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tonggan.language.prompt import Generation, Piece
-from tonggan.serving.context import Context, unless_left
+from tonggan.serving.context import Context, json_response, unless_left
 from tonggan.serving.cut import Cut
+from tonggan.serving.description import operation
 from tonggan.serving.failures import RefusedError
 from tonggan.serving.replies import Envelope, completion_logprobs
 from tonggan.serving.requests import CompletionRequest
 from tonggan.serving.services import TextService
-from tonggan.serving.texts import Tally, begin, events, settings_of
+from tonggan.serving.texts import Tally, begin, events, require_few_logprobs, settings_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -24,23 +25,26 @@ def register(app: "FastAPI", context: Context) -> None:
     from fastapi import Request
     from fastapi.responses import StreamingResponse
 
-    @app.post("/v1/completions")
-    async def completions(body: CompletionRequest, request: Request) -> Any:
+    @app.post("/v1/completions", openapi_extra=operation(CompletionRequest, "Completion", streams=True))
+    async def completions(request: Request) -> Any:
         """Continue texts."""
-        texts = context.texts(body.model)
+        body = await context.body(request, CompletionRequest)
+        name, texts = context.texts(body.model)
         given = _prompts(body)
         texts.writer.require_room(len(given) * body.n)
         if body.logprobs is not None:
             texts.require_tokens("logprobs")
+            most = min(max(1, body.max_tokens), context.config.max_length)
+            require_few_logprobs(len(given) * body.n * most * (1 + body.logprobs), param="logprobs")
         cuts = _cuts(texts, body, given)
         settings = settings_of(body, max_tokens=max(1, body.max_tokens), logprobs=body.logprobs)
         prompts = await asyncio.to_thread(lambda: [texts.completion(each, suffix=body.suffix) for each in given])
         echoes = await _echoes(texts, body, given, prompts)
-        tally = Tally(context, model=body.model, prompt_tokens=sum(prompt.length for prompt in prompts))
+        tally = Tally(context, model=name, prompt_tokens=sum(prompt.length for prompt in prompts))
         delivery = None
         if body.max_tokens:
             delivery = await begin(context, texts, request, prompts=prompts, settings=settings, cuts=cuts)
-        answer = _Answer(body, texts, echoes, tally)
+        answer = _Answer(body, name, texts, echoes, tally)
         if body.stream:
             stream = await events(
                 request, delivery, opening=answer.opening(), chunks=answer.chunks, closing=answer.closing
@@ -48,7 +52,7 @@ def register(app: "FastAPI", context: Context) -> None:
             return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
         nothing = [Generation("", [], [], "length")] * (len(given) * body.n)
         generations = nothing if delivery is None else await unless_left(request, delivery.whole())
-        return answer.whole(generations)
+        return await json_response(answer.whole(generations))
 
 
 def _prompts(body: CompletionRequest) -> list[str | list[int]]:
@@ -102,6 +106,7 @@ class _Answer:
     def __init__(
         self,
         body: CompletionRequest,
+        name: str,
         texts: TextService,
         echoes: Sequence[tuple[str, dict[str, Any] | None]],
         tally: Tally,
@@ -111,7 +116,7 @@ class _Answer:
         self._echoes = [echo for echo in echoes for _ in range(body.n)]
         self._offsets = [len(text) for text, _ in self._echoes]
         self._tally = tally
-        self._envelope = Envelope("text_completion", body.model)
+        self._envelope = Envelope("text_completion", name)
         self._with_usage = body.stream_options is not None and body.stream_options.include_usage
 
     def whole(self, generations: Sequence[Generation]) -> dict[str, Any]:

@@ -2,12 +2,17 @@
 
 import asyncio
 import base64
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from tonggan.serving.context import Context, unless_left
+from tonggan.serving.bodies import too_long
+from tonggan.serving.config import ServerConfig
+from tonggan.serving.context import Context, json_response, unless_left
+from tonggan.serving.description import operation
 from tonggan.serving.failures import RefusedError
+from tonggan.serving.media import MediaLimits
 from tonggan.serving.requests import EmbeddingRequest
 from tonggan.serving.services import RowService, TextService
 
@@ -19,41 +24,47 @@ def register(app: "FastAPI", context: Context) -> None:
     """Add the route to ``app``."""
     from fastapi import Request
 
-    @app.post("/v1/embeddings")
-    async def embeddings(body: EmbeddingRequest, request: Request) -> Any:
+    @app.post("/v1/embeddings", openapi_extra=operation(EmbeddingRequest, "List"))
+    async def embeddings(request: Request) -> Any:
         """Embed texts, pictures, recordings or rows."""
+        body = await context.body(request, EmbeddingRequest)
         service = context.service(body.model)
         inputs = body.input if isinstance(body.input, list) else [body.input]
         num_tokens = 0
         if service.rows is not None:
-            rows = await asyncio.to_thread(_read_rows, service.rows, inputs)
+            service.rows.embeddings.require_room(len(inputs))
+            rows = await context.decode(_read_rows, service.rows, inputs, MediaLimits(context.config))
             vectors = await unless_left(request, context.result(service.rows.embeddings.submit(rows)))
         else:
             assert service.texts is not None, "a service has one of the two"
-            texts, num_tokens = await asyncio.to_thread(_check_texts, service.texts, inputs, context.config.max_length)
+            service.texts.embeddings.require_room(len(inputs))
+            texts, num_tokens = await asyncio.to_thread(_check_texts, service.texts, inputs, context.config)
             vectors = await unless_left(request, context.result(service.texts.embeddings.submit(texts)))
-        context.metrics.count_tokens(body.model, prompt=num_tokens, completion=0)
-        return {
+        context.metrics.count_tokens(service.name, prompt=num_tokens, completion=0)
+        encode = partial(_encode, encoding_format=body.encoding_format)
+        encoded = await asyncio.to_thread(lambda: [encode(vector) for vector in vectors])
+        return await json_response({
             "object": "list",
-            "model": body.model,
+            "model": service.name,
             "data": [
-                {"object": "embedding", "index": index, "embedding": _encode(vector, body.encoding_format)}
-                for index, vector in enumerate(vectors)
+                {"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(encoded)
             ],
             "usage": {"prompt_tokens": num_tokens, "total_tokens": num_tokens},
-        }
+        })  # fmt: skip
 
 
-def _read_rows(service: RowService, inputs: list[str | dict[str, Any]]) -> list[Any]:
+def _read_rows(service: RowService, inputs: list[str | dict[str, Any]], media: MediaLimits) -> list[Any]:
     return [
-        service.model.read_content(each, param=f"input[{index}]")
+        service.model.read_content(each, param=f"input[{index}]", media=media)
         if isinstance(each, str)
-        else service.model.read(each, param=f"input[{index}]")
+        else service.model.read(each, param=f"input[{index}]", media=media)
         for index, each in enumerate(inputs)
     ]
 
 
-def _check_texts(service: TextService, inputs: list[str | dict[str, Any]], max_length: int) -> tuple[list[str], int]:
+def _check_texts(
+    service: TextService, inputs: list[str | dict[str, Any]], config: ServerConfig
+) -> tuple[list[str], int]:
     """The texts and their tokens; checked here, so that one that is too long does not spoil a batch."""
     texts, num_tokens = [], 0
     for index, each in enumerate(inputs):
@@ -62,8 +73,10 @@ def _check_texts(service: TextService, inputs: list[str | dict[str, Any]], max_l
             raise RefusedError(
                 param, got="a row", expected="a text", remedy="Send texts to a language model", param=param
             )
+        if len(each) > config.max_characters:  # one that begins as a data URL does
+            raise too_long(len(each), config, param=param)
         length = service.model.prompt(each).length
-        limit = min(max_length, service.model.max_length)
+        limit = min(config.max_length, service.model.max_length)
         if length > limit:
             raise RefusedError(
                 param,

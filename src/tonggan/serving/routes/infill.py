@@ -12,6 +12,7 @@ from tonggan.language.settings import GenerationConfig
 from tonggan.serving.context import Context, unless_left
 from tonggan.serving.cut import Cut
 from tonggan.serving.delivery import Delivery
+from tonggan.serving.description import operation
 from tonggan.serving.infill import Extra, infill_prompt
 from tonggan.serving.requests import InfillRequest
 from tonggan.serving.services import TextService
@@ -28,10 +29,12 @@ def register(app: "FastAPI", context: Context) -> None:
     """Add the routes to ``app``."""
     from fastapi import Request
 
-    @app.post("/infill")
-    async def infill(body: InfillRequest, request: Request) -> Any:
+    @app.post("/infill", openapi_extra=operation(InfillRequest, "Infill", streams=True))
+    async def infill(request: Request) -> Any:
         """Fill a gap between two texts."""
-        texts = context.texts(body.model)
+        body = await context.body(request, InfillRequest)
+        name, texts = context.texts(body.model)
+        texts.writer.require_room(1)
         num_tokens = _num_tokens(texts, body, context)
         room = min(context.config.max_length, texts.model.max_length) - num_tokens
         prompt = await asyncio.to_thread(_prompt, texts, body, room)
@@ -42,17 +45,21 @@ def register(app: "FastAPI", context: Context) -> None:
             indent=body.n_indent,
             seconds=body.t_max_predict_ms / 1000 if body.t_max_predict_ms > 0 else None,
         )
-        return await _answer(context, texts, body, request, prompt=prompt, num_tokens=num_tokens, cut=cut)
+        answer = _Answer(body, name, context, prompt.length)
+        return await _write(context, texts, answer, request, prompt=prompt, num_tokens=num_tokens, cut=cut)
 
-    @app.post("/completion")
-    async def completion(body: InfillRequest, request: Request) -> Any:
+    @app.post("/completion", openapi_extra=operation(InfillRequest, "Infill", streams=True))
+    async def completion(request: Request) -> Any:
         """Continue a text."""
-        texts = context.texts(body.model)
+        body = await context.body(request, InfillRequest)
+        name, texts = context.texts(body.model)
+        texts.writer.require_room(1)
         # As llama.cpp does: clients write the control tokens of their model into the text.
         ids = await asyncio.to_thread(texts.model.encode, body.prompt or "\n", start=True, special=True)
         prompt = Prompt((torch.tensor(ids),))
         num_tokens = _num_tokens(texts, body, context)
-        return await _answer(context, texts, body, request, prompt=prompt, num_tokens=num_tokens, cut=None)
+        answer = _Answer(body, name, context, prompt.length)
+        return await _write(context, texts, answer, request, prompt=prompt, num_tokens=num_tokens, cut=None)
 
 
 def _num_tokens(texts: TextService, body: InfillRequest, context: Context) -> int:
@@ -78,10 +85,10 @@ def _settings(body: InfillRequest, *, num_tokens: int) -> GenerationConfig:
     return GenerationConfig.parse({**given, **more, "max_tokens": num_tokens}, who="request")
 
 
-async def _answer(
+async def _write(
     context: Context,
     texts: TextService,
-    body: InfillRequest,
+    answer: "_Answer",
     request: Any,
     *,
     prompt: Any,
@@ -90,13 +97,10 @@ async def _answer(
 ) -> Any:
     from fastapi.responses import StreamingResponse
 
-    texts.writer.require_room(1)
-    name = next(each for each, service in context.services.items() if service.texts is texts)
-    answer = _Answer(body, Tally(context, model=name, prompt_tokens=prompt.length), name, prompt.length)
-    settings = [_settings(body, num_tokens=num_tokens)]
+    settings = [_settings(answer.body, num_tokens=num_tokens)]
     cuts = None if cut is None else [cut]
     delivery = await begin(context, texts, request, prompts=[prompt], settings=settings, cuts=cuts)
-    if body.stream:
+    if answer.body.stream:
         stream = await events(request, delivery, opening=[], chunks=answer.chunks, closing=answer.closing, end="")
         return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
     await unless_left(request, answer.collect(delivery))
@@ -106,9 +110,9 @@ async def _answer(
 class _Answer:
     """The bodies of an answer."""
 
-    def __init__(self, body: InfillRequest, tally: Tally, model: str, prompt_tokens: int) -> None:
-        self._body = body
-        self._tally = tally
+    def __init__(self, body: InfillRequest, model: str, context: Context, prompt_tokens: int) -> None:
+        self.body = body
+        self._tally = Tally(context, model=model, prompt_tokens=prompt_tokens)
         self._model = model
         self._prompt_tokens = prompt_tokens
         self._start = time.perf_counter()
@@ -125,14 +129,14 @@ class _Answer:
     def whole(self) -> dict[str, Any]:
         """All at once, of the fields that the client asks for; one inside of another gets its path for a name."""
         body = self._end(self._text)
-        if not self._body.response_fields:
+        if not self.body.response_fields:
             return body
-        return {name: value for name in self._body.response_fields for value in _of(body, name)}
+        return {name: value for name in self.body.response_fields for value in _of(body, name)}
 
     def chunks(self, _: int, piece: Piece) -> Iterator[dict[str, Any]]:
         """New text."""
         self._take(piece)
-        if piece.text and self._body.n_predict != 0:
+        if piece.text and self.body.n_predict != 0:
             yield {"index": 0, "content": piece.text, "stop": False}
 
     def closing(self) -> Sequence[dict[str, Any]]:
@@ -152,7 +156,7 @@ class _Answer:
         first = self._first or now
         return {
             "index": 0,
-            "content": "" if self._body.n_predict == 0 else content,
+            "content": "" if self.body.n_predict == 0 else content,
             "stop": True,
             "stop_type": "limit" if self._finish == "length" else "eos",
             "model": self._model,
