@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +28,28 @@ def whole_file(path: Path) -> Iterator[Path]:
     except BaseException:
         with suppress(OSError):
             partial.unlink()
+        raise
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder beside ``path`` to fill; when the block ends well, it takes the place of ``path``.
+
+    Raises:
+        OSError: the folder cannot be written, the disk is full, or ``path`` is a folder that is not empty.
+    """
+    path = path.absolute()
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        for file in partial.rglob("*"):
+            _flush(file)
+        partial.replace(path)
+        _flush(path.parent)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
         raise
 
 

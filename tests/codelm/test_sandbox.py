@@ -1,17 +1,18 @@
 """The sandbox lets ordinary programs run, and stops those that reach out or take too much."""
 
+import ast
+import json
 import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
 from tonggan.codelm import sandbox_guard
-from tonggan.codelm.sandbox import run_python
+from tonggan.codelm.sandbox import Outcome, run_python
 
 IS_GUARDED = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 guarded = pytest.mark.skipif(
@@ -102,20 +103,139 @@ def test_memory_out_of_the_limits_and_attributes_of_others_files_are_out_of_reac
     assert "Operation not permitted" in outcome.errors
 
 
+FALLBACK = """
+import ctypes, dataclasses, json, sys
+from tonggan.codelm import sandbox_guard as guard
+from tonggan.codelm.sandbox import run_python
+library = ctypes.CDLL(None)
+assert library.prctl(38, 1, 0, 0, 0) == 0
+allow, refuse = (guard._RETURN, 0, 0, guard._ALLOW), (guard._RETURN, 0, 0, guard._REFUSE | 1)
+assert guard.filter_calls(library, [(guard._LOAD, 0, 0, 0), (guard._EQUAL, 0, 1, int(sys.argv[1])), refuse, allow])
+print(json.dumps(dataclasses.asdict(run_python(sys.argv[2]))))
+"""
+"""Runs a program where the system lets nobody make namespaces, as some do."""
+
+
+def outcome(code: str, *, namespaces: bool) -> Outcome:
+    if namespaces:
+        found = run_python(code)
+        if "namespaces" not in found.protection:
+            pytest.skip("this system lets its users make no namespaces")
+        return found
+    unshare = {"x86_64": "272", "aarch64": "97"}[platform.machine()]
+    done = subprocess.run(
+        [sys.executable, "-c", FALLBACK, unshare, code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    found = Outcome(**json.loads(done.stdout))
+    assert "namespaces" not in found.protection
+    return found
+
+
+PARENT = os.getpid()
+CALL = "import ctypes, os\nC = ctypes.CDLL(None, use_errno=True)\n"
+# Each prints what it reached, if anything.
+ESCAPES = {
+    "outlive the parent": CALL + "if C.prctl(1, 0, 0, 0, 0) == 0: print('free')",
+    "make a device": "import os, stat\nos.mknod('disk', 0o600 | stat.S_IFBLK, os.makedev(254, 0))\nprint('made')",
+    "make a pipe elsewhere": "import os\nos.mkfifo('/tmp/tonggan-escaped')\nprint('made')",
+    "name the host": "import socket\nsocket.sethostname('taken')\nprint('named')",
+    "set the parent's priority": f"import os\nos.setpriority(os.PRIO_PROCESS, {PARENT}, 19)\nprint('slow')",
+    "set its scheduler": f"import os\nos.sched_setscheduler({PARENT}, 3, os.sched_param(0))\nprint('slow')",
+    "keep it on a core": f"import os\nos.sched_setaffinity({PARENT}, [0])\nprint('kept')",
+    "trace it": CALL + f"if C.ptrace(16, {PARENT}, 0, 0) == 0: print('attached')",
+    "signal it": f"import os\nos.kill({PARENT}, 0)\nprint('signaled')",
+    "signal its thread": CALL + f"if C.tgkill({PARENT}, {PARENT}, 0) == 0: print('signaled')",
+    "signal it with a value": CALL + f"if C.sigqueue({PARENT}, 0, None) == 0: print('signaled')",
+    "read its environment": f"print(open('/proc/{PARENT}/environ').read())",
+    "read its memory": f"print(open('/proc/{PARENT}/mem', 'rb').read(0))\nprint('opened')",
+    "be another session": "import os\nos.setsid()\nprint('away')",
+    "be another user": "import os\nos.setuid(12345)\nprint('another')",
+    "change its root": "import os\nos.chroot('.')\nprint('changed')",
+    "set the clock": "import time\ntime.clock_settime(time.CLOCK_REALTIME, time.time())\nprint('set')",
+    "share memory": "import multiprocessing.shared_memory as m\nm.SharedMemory(create=True, size=9)\nprint(1)",
+    "connect": "import socket\nsocket.create_connection(('127.0.0.1', 9))\nprint('connected')",
+    "fork": "import os\nif os.fork(): print('forked')",
+    "spawn": "import os\nos.posix_spawn('/bin/true', ['true'], {})\nprint('spawned')",
+    "look around": "import os\nprint(os.listdir('/'))",
+    "read a secret": "print(open(SECRET).read())",
+    "read it by a link": "import os\nos.symlink(SECRET, 'link')\nprint(open('link').read())",
+    "read it by a hard link": "import os\nos.link(SECRET, 'link')\nprint(open('link').read())",
+    "write beside it": "open(SECRET + '2', 'w').write('x')\nprint('written')",
+    "replace it": "import os\nopen('new', 'w').close()\nos.replace('new', SECRET)\nprint('replaced')",
+    "become a shell": "import os\nos.execv('/bin/sh', ['sh', '-c', 'true < ' + SECRET + ' && echo read'])",
+}
+
+
 @guarded
-def test_a_program_ends_with_the_process_that_started_it(tmp_path):
-    program = f"import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)  # {tmp_path}"
+@pytest.mark.parametrize("namespaces", [True, False])
+@pytest.mark.parametrize("escape", list(ESCAPES))
+def test_there_is_no_way_out(escape, namespaces, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("hidden")
+    found = outcome(f"SECRET = {str(secret)!r}\n{ESCAPES[escape]}", namespaces=namespaces)
+    if "files" not in found.protection and ("SECRET" in ESCAPES[escape] or "listdir" in ESCAPES[escape]):
+        pytest.skip("this kernel has no Landlock")
+    assert found.output == ""
+    assert "SyntaxError" not in found.errors
+    assert "NameError" not in found.errors
+    assert secret.read_text() == "hidden"
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+
+
+@guarded
+@pytest.mark.parametrize("namespaces", [True, False])
+def test_nothing_is_left_of_the_rights_of_root(namespaces):
+    code = "print([line.split()[1] for line in open('/proc/self/status') if line.startswith('Cap')])"
+    assert set(ast.literal_eval(outcome(code, namespaces=namespaces).output)) == {"0" * 16}
+
+
+@guarded
+@pytest.mark.parametrize("namespaces", [True, False])
+def test_ordinary_programs_run(namespaces):
+    code = (
+        "import numpy, tempfile, threading, os, signal\n"
+        "with tempfile.TemporaryFile() as file: file.write(b'1')\n"
+        "print(numpy.ones((64, 64)).dot(numpy.ones((64, 64))).sum(), os.cpu_count() > 0, flush=True)\n"
+        "signal.pthread_kill(threading.get_ident(), signal.SIGTERM)"
+    )
+    found = outcome(code, namespaces=namespaces)
+    assert (found.output, found.exit_code) == ("262144.0 True\n", -15), found.errors
+
+
+BEATS = """
+import ctypes, time
+ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)
+while True:
+    print('beat', flush=True)
+    time.sleep(0.01)
+"""
+
+
+@guarded
+def test_a_program_ends_with_the_process_that_started_it_and_its_folder_is_deleted(tmp_path, monkeypatch):
     starter = subprocess.Popen(
-        [sys.executable, "-c", f"from tonggan.codelm.sandbox import run_python\nrun_python({program!r}, timeout=60)"],
+        [sys.executable, "-c", f"from tonggan.codelm.sandbox import run_python\nrun_python({BEATS!r}, timeout=60)"],
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     try:
-        numbers = _until(lambda: "".join(path.read_text() for path in tmp_path.glob("*/output")))
-        starter.kill()
-        assert _until(lambda: not Path(f"/proc/{int(numbers)}").exists())
+        (output,) = _until(lambda: [path for path in tmp_path.glob("*/output") if path.stat().st_size])
     finally:
         starter.kill()
         starter.wait()
+
+    def has_ended():
+        size = output.stat().st_size
+        time.sleep(0.3)
+        return output.stat().st_size == size
+
+    assert _until(has_ended)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    run_python("pass")
+    assert output.exists(), "a folder so new may be one that is just being made"
+    os.utime(output.parent, (1, 1))
+    run_python("pass")
+    assert not list(tmp_path.iterdir())
 
 
 def _until(condition, *, seconds=30):
@@ -128,7 +248,7 @@ def _until(condition, *, seconds=30):
 def test_nothing_is_left_of_a_program_however_deep_its_folders(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     code = "import os\nos.mkdir('closed', 0)\nfor _ in range(3000):\n    os.mkdir('d')\n    os.chdir('d')"
-    assert run_python(code).status == "passed"
+    assert run_python(code, timeout=60).status == "passed"
     assert not list(tmp_path.iterdir())
 
 

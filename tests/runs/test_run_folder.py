@@ -22,6 +22,16 @@ def test_an_unfinished_run_is_not_resumed_with_another_recipe_or_other_data(tmp_
         run_scene.fit(out, settings=["audit_alone=false", "training.learning_rate=0.5"])
     with pytest.raises(ConfigError, match=r"start: the content of data is \w{8}, now \w{8}, expected"):
         run_scene.fit(out, settings=["audit_alone=false"], data=run_scene.table(seed=1))
+    said: list[str] = []
+
+    class Listen(Progress):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_scene.fit(out, settings=["audit_alone=false", "training.epochs=1"], progress=Stop(), overwrite=True)
+    run_scene.fit(out, settings=["audit_alone=false", "training.epochs=1"], progress=Listen(), overwrite=True)
+    assert any("Resuming" in line for line in said), "its own unfinished run is resumed, not overwritten"
     replaced = run_scene.fit(out, settings=["audit_alone=false"], data=run_scene.table(seed=1), overwrite=True)
     assert replaced.results["rows"] == {"train": 144, "valid": 16}
 

@@ -183,12 +183,12 @@ def _open(name: str, engine: EngineChoice, bits: BitsChoice | None, progress: Pr
     """The model that ``name`` means, and what makes prompts for it."""
     from tonggan.errors import ConfigError
     from tonggan.language.pretrained import open_model
-    from tonggan.runs.bundle import INDEX, RECIPE
+    from tonggan.runs.bundle import is_run
     from tonggan.runs.speaker import open_speaker
 
     choice: Any = engine.value
     number: Any = None if bits is None else int(bits)
-    if not any((Path(name) / file).exists() for file in (INDEX, RECIPE)):
+    if not is_run(Path(name)):
         model = open_model(name, engine=choice, bits=number, progress=progress)
         return model, model.prompt
     if engine is EngineChoice.llamacpp:

@@ -54,21 +54,12 @@ def export(
     """
     from tonggan.cli.console import console_progress, print_json, print_line
     from tonggan.cli.output_path import check_no_input
-    from tonggan.errors import DataError
     from tonggan.language.gguf_export import export_gguf
 
     check_no_input(gguf, [model, f"{model}/*"], option="--gguf")
     with console_progress():
         weights, tokenizer, name = _load(model)
-        try:
-            export_gguf(weights, tokenizer, gguf, name=name, kind=kind.value)
-        except OSError as error:
-            raise DataError(
-                f"file {gguf}",
-                got=str(error),
-                expected="a place that can be written",
-                remedy="Free space or choose another place",
-            ) from error
+        export_gguf(weights, tokenizer, gguf, name=name, kind=kind.value)
     size = gguf.stat().st_size
     if json:
         print_json({"out": str(gguf), "kind": kind.value, "bytes": size})
@@ -78,10 +69,10 @@ def export(
 
 def _load(name: str) -> tuple[Llama, Tokenizer, str]:
     from tonggan.language.pretrained import load_pretrained
-    from tonggan.runs.bundle import INDEX, RECIPE
+    from tonggan.runs.bundle import is_run
     from tonggan.runs.speaker import open_speaker
 
-    if any((Path(name) / file).exists() for file in (INDEX, RECIPE)):
+    if is_run(Path(name)):
         speaker = open_speaker(name, engine="torch")
         return speaker.head.merged(), speaker.model.tokenizer, speaker.model.name
     pretrained = load_pretrained(name)

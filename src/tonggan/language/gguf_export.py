@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.errors import MissingExtraError
+from tonggan.errors import DataError, MissingExtraError
 from tonggan.files import whole_file
 from tonggan.language.gguf_names import row_order, to_gguf
 from tonggan.language.gguf_tokenizer import describe
@@ -34,29 +34,42 @@ def export_gguf(
             in ``q8_0``.
 
     Raises:
-        DataError: the model carries adapters, or the tokenizer cannot be written to the letter.
+        DataError: the model carries adapters, the tokenizer cannot be written to the letter, or the file cannot.
         MissingExtraError: the package gguf is not installed.
-        OSError: the file cannot be written.
     """
     try:
-        from gguf import GGUFWriter
+        import gguf  # noqa: F401
     except ImportError as error:
         raise MissingExtraError.of("gguf", extra="language", purpose="writing GGUF files") from error
     shapes = {key: tuple(weight.shape) for key, weight in model.state_dict().items()}
     check_shapes(model.config, shapes, who="model to export")
     tokens = describe(tokenizer, size=model.config.vocab_size)
-    with whole_file(path) as partial:
-        # Rotary pairs lie in Hugging Face's order in files of Qwen2, and as neighbors in those of Llama.
-        writer = GGUFWriter(partial, "qwen2" if model.config.attention_bias else "llama")
-        _write_config(writer, model.config, name=name, kind=kind)
-        for key, value in tokens.items():
-            _write_value(writer, key, value)
-        for gguf_name, values, raw_kind in _tensors(model, kind):
-            writer.add_tensor(gguf_name, values, raw_dtype=raw_kind)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
+    try:
+        with whole_file(path) as partial:
+            _write(partial, model, tokens, name=name, kind=kind)
+    except OSError as error:
+        raise DataError(
+            f"file {path}",
+            got=str(error),
+            expected="a place that can be written",
+            remedy="Free space or choose another place",
+        ) from error
+
+
+def _write(path: Path, model: Llama, tokens: Mapping[str, Any], *, name: str, kind: str) -> None:
+    from gguf import GGUFWriter
+
+    # Rotary pairs lie in Hugging Face's order in files of Qwen2, and as neighbors in those of Llama.
+    writer = GGUFWriter(path, "qwen2" if model.config.attention_bias else "llama")
+    _write_config(writer, model.config, name=name, kind=kind)
+    for key, value in tokens.items():
+        _write_value(writer, key, value)
+    for gguf_name, values, raw_kind in _tensors(model, kind):
+        writer.add_tensor(gguf_name, values, raw_dtype=raw_kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def _write_config(writer: Any, config: LlamaConfig, *, name: str, kind: str) -> None:

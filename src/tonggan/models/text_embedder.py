@@ -23,7 +23,7 @@ from torch import Tensor
 
 from tonggan.encoders.bert import Bert, BertConfig
 from tonggan.errors import ConfigError, DataError, MissingExtraError
-from tonggan.files import whole_file
+from tonggan.files import whole_folder
 from tonggan.layers.batches import rows_of_like_length
 from tonggan.layers.cores import map_on_cores
 from tonggan.layers.precision import multiplies_in_bf16
@@ -178,11 +178,12 @@ class TextEmbedder:
         return Tokens(tokens.values.float(), tokens.mask)
 
     def save(self, folder: Path) -> None:
-        """Write what ``load`` and sentence-transformers read.
+        """Write what ``load`` and sentence-transformers read, all of it or nothing.
 
         Raises:
-            OSError: the folder cannot be written.
+            DataError: the folder cannot be written, or is not empty.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         files = {
@@ -196,13 +197,21 @@ class TextEmbedder:
                 )
             ],
         }
-        for name, content in files.items():
-            with whole_file(folder / name) as file:
-                file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        with whole_file(folder / "tokenizer.json") as file:
-            file.write_text(self.tokenizer.to_str(), encoding="utf-8")
-        with whole_file(folder / "model.safetensors") as file:
-            save_file({name: weight.cpu() for name, weight in self.encoder.state_dict().items()}, file)
+        weights = {name: weight.cpu() for name, weight in self.encoder.state_dict().items()}
+        try:
+            with whole_folder(folder) as partial:
+                for name, content in files.items():
+                    (partial / name).parent.mkdir(exist_ok=True)
+                    (partial / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+                (partial / "tokenizer.json").write_text(self.tokenizer.to_str(), encoding="utf-8")
+                save_file(weights, partial / "model.safetensors")
+        except (OSError, SafetensorError) as error:
+            raise DataError(
+                f"folder {folder}",
+                got=" ".join(str(error).split()),
+                expected="a new or empty folder that can be written",
+                remedy="Free space or choose another folder",
+            ) from error
 
 
 def pad_ids(rows: Sequence[Sequence[int]]) -> Arrays:

@@ -43,6 +43,9 @@ RECIPE = "recipe.yaml"
 WEIGHTS = "weights.safetensors"
 INPUTS = "inputs.json"
 FILES = (RECIPE, WEIGHTS, INPUTS)
+CHECKPOINTS = "checkpoints"
+IDENTITY = f"{CHECKPOINTS}/run.yaml"
+"""What an unfinished run is; see ``run_folder``."""
 _DAMAGED = "The bundle is damaged: copy it again from where it was made, or train again"
 
 
@@ -153,6 +156,11 @@ class Bundle:
         return cls(recipe, modalities, task, model.eval(), index["results"], info)
 
 
+def is_run(folder: Path) -> bool:
+    """Whether ``folder`` is that of a run, finished or not."""
+    return any((folder / name).exists() for name in (INDEX, RECIPE, IDENTITY))
+
+
 def read_index(folder: Path) -> dict[str, Any]:
     """The index of the bundle in ``folder``, without loading the model.
 
@@ -162,7 +170,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     path = folder / INDEX
     who = f"bundle {folder}"
     if not path.is_file():
-        unfinished = (folder / RECIPE).exists() or (folder / "checkpoints").exists()
+        unfinished = is_run(folder)
         raise BundleError(
             who,
             got="an unfinished run" if unfinished else f"no {INDEX}",

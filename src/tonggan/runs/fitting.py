@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -34,14 +33,14 @@ from tonggan.runs.assess import (
     signatures,
     told_apart,
 )
-from tonggan.runs.bundle import Bundle, base_of, versions
+from tonggan.runs.bundle import CHECKPOINTS, INDEX, Bundle, base_of, versions
 from tonggan.runs.closing import affordable_audit, affordable_draws, collect_parts, estimate_closing
 from tonggan.runs.deadline import Deadline
 from tonggan.runs.predictor import Predictor
 from tonggan.runs.prepare import Prepared, prepare
 from tonggan.runs.recipe import Recipe
 from tonggan.runs.reporting import report_content
-from tonggan.runs.run_folder import ALONE, CHECKPOINTS, claimed, remember
+from tonggan.runs.run_folder import ALONE, claimed, finish, remember
 from tonggan.runs.start import Start, open_start
 from tonggan.tasks import Multitask, Objective
 from tonggan.training import Budget, TrainingResult, train
@@ -106,6 +105,10 @@ def run_recipe(
         _tell(prepared, progress)
         model = _new_model(prepared, start, progress=progress)
         remember(out, _identity(prepared, start), overwrite=overwrite)
+        if (out / INDEX).exists():  # It was stopped when only its traces were left to remove.
+            predictor = Predictor(Bundle.load(out), folder=out)
+            finish(out)
+            return predictor
         start.keep(kept)
         budget.reserve(_time_for_closing(model, prepared, budget=budget, progress=progress))
         training = _train(model, prepared, folder=out / CHECKPOINTS, budget=budget, progress=progress)
@@ -114,9 +117,7 @@ def run_recipe(
         bundle = _bundle(model, prepared, start, account, seconds=budget.elapsed)
         write_report(out / "report.html", content=report_content(bundle, prepared, account))
         bundle.save(out)
-        shutil.rmtree(out / ALONE, ignore_errors=True)
-        for leftover in (out / CHECKPOINTS).glob("*.safetensors"):
-            leftover.unlink()
+        finish(out)
     return Predictor(bundle, folder=out)
 
 

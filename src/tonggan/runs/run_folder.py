@@ -1,4 +1,8 @@
-"""The folder of a run while it is at work: its own, and resumed only by the run that was started in it."""
+"""The folder of a run while it is at work: its own, and resumed only by the run that was started in it.
+
+What the run is stands in ``IDENTITY``, which is written before anything is learned and removed after everything else:
+as long as it is there, the same command goes on where the run was stopped, be it while its bundle was written.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,8 @@ from filelock import FileLock, Timeout
 
 from tonggan.errors import BundleError, ConfigError
 from tonggan.files import whole_file
-from tonggan.runs.bundle import INDEX, RECIPE
+from tonggan.runs.bundle import CHECKPOINTS, FILES, IDENTITY, INDEX
 
-CHECKPOINTS = "checkpoints"
 ALONE = "alone"
 _DIFFERENCES = 4  # fields of recipes that are told
 
@@ -43,10 +46,10 @@ def claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
             f"run folder {out}",
             got=str(error),
             expected="a folder that can be written",
-            remedy="Choose another folder with --out",
+            remedy="Free space or choose another folder with --out",
         ) from error
     try:
-        if not overwrite and (out / INDEX).exists():
+        if not overwrite and (out / INDEX).exists() and not (out / IDENTITY).exists():
             raise BundleError(
                 f"run folder {out}",
                 got="a finished run",
@@ -67,38 +70,51 @@ def claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
             shutil.rmtree(out, ignore_errors=True)
 
 
-def _clear(out: Path) -> None:
-    """Remove what a run writes from its model on, and nothing else."""
-    for name in (CHECKPOINTS, ALONE):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for name in (INDEX, RECIPE, "weights.safetensors", "inputs.json", "report.html"):
-        (out / name).unlink(missing_ok=True)
-
-
 def remember(out: Path, text: str, *, overwrite: bool) -> None:
     """Write ``text``, the full recipe with what its data and its start are, before anything is learned.
 
     Args:
         out: the run's folder.
         text: what to write.
-        overwrite: remove the run that is there; only now, so that a wrong name or a missing table costs nobody a model.
+        overwrite: remove the run of another text that is there, or a finished one; only now, so that a wrong name or
+            a missing table costs nobody a model.
 
     Raises:
         ConfigError: what was left unfinished in ``out`` is the run of another text.
     """
-    path = out / RECIPE
+    path = out / IDENTITY
+    former = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+    if former == text:
+        return
     if overwrite:
         _clear(out)
-    former = path.read_text(encoding="utf-8") if path.exists() and (out / CHECKPOINTS).exists() else text
-    if former != text:
+    elif former is not None or any((out / CHECKPOINTS).glob("*.safetensors")):
+        differences = "its own is lost" if former is None else _differences(former, text)
         raise ConfigError(
             f"run folder {out}",
-            got=f"an unfinished run of another recipe, other data or another start: {_differences(former, text)}",
+            got=f"an unfinished run of another recipe, other data or another start: {differences}",
             expected="the run that was started here",
             remedy="Repeat its command to resume it, choose another folder with --out, or replace it with --overwrite",
         )
     with whole_file(path) as partial:  # Torn by a kill, it would be taken for another run's.
         partial.write_text(text, encoding="utf-8")
+
+
+def finish(out: Path) -> None:
+    """Remove what only an unfinished run needs, once its bundle is whole."""
+    shutil.rmtree(out / ALONE, ignore_errors=True)
+    for leftover in (out / CHECKPOINTS).glob("*.safetensors*"):
+        leftover.unlink()
+    (out / IDENTITY).unlink(missing_ok=True)
+
+
+def _clear(out: Path) -> None:
+    """Remove what a run writes from its model on, and nothing else."""
+    (out / INDEX).unlink(missing_ok=True)  # Without the index, what is left of it is not taken for a model.
+    for name in (CHECKPOINTS, ALONE):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in (*FILES, "report.html"):
+        (out / name).unlink(missing_ok=True)
 
 
 def _differences(former: str, now: str) -> str:
@@ -114,7 +130,10 @@ def _fields(text: str) -> dict[str, str]:
     """By path, what a recipe sets, and the fingerprints in the comments before it."""
     comments = (line[2:].partition(": ") for line in text.splitlines() if line.startswith("# "))
     fields = {f"the content of {name}": fingerprint[:8] for name, _, fingerprint in comments}
-    groups = [("", yaml.safe_load(text))]
+    try:
+        groups = [("", yaml.safe_load(text) or {})]
+    except yaml.YAMLError:
+        return {}
     while groups:
         path, group = groups.pop(0)
         for key, value in group.items():

@@ -11,7 +11,7 @@ from tonggan.decoders import LanguageHead
 from tonggan.errors import ConfigError
 from tonggan.language.pretrained import engine_for, open_model
 from tonggan.progress import Progress
-from tonggan.runs.bundle import INDEX, RECIPE, Bundle
+from tonggan.runs.bundle import Bundle, is_run
 from tonggan.runs.speaker import Speaker
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.services import RowService, Service, TextService
@@ -51,7 +51,7 @@ def open_services(
         )
     services = []
     for path, name in progress.track(list(zip(names, called, strict=True)), label="Opening models"):
-        if any((Path(path) / file).exists() for file in (INDEX, RECIPE)):
+        if is_run(Path(path)):
             services.append(_open_run(Path(path), name, engine, bits, config, progress))
         elif is_code_run(Path(path)):
             if engine == "llamacpp":

@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -69,7 +70,7 @@ def build_corpus(
 
     Raises:
         ConfigError: an unknown license or model.
-        DataError: there is nothing at a path, or ``out`` holds something else.
+        DataError: there is nothing at a path, or ``out`` holds something else or cannot be written.
         MissingExtraError: an optional package is not installed.
     """
     from tonggan.language.pretrained import load_pretrained
@@ -84,33 +85,52 @@ def build_corpus(
     report = CorpusReport(against=list(against))
     parts = _divide([Path(path) for path in paths], out=out, licenses=wanted, against=against)
     identity = _identity(parts, state, shard_tokens)
+    folder = out / identity[:16]
     if (out / MANIFEST).is_file() and Corpus.open(out).manifest["identity"] == identity:
         progress.say(f"The corpus in {out} is of these files already.")
+        _tidy(out, folder)
         return CorpusReport.read(out)
-    _clean(parts, out / _WORK, num_processes=num_processes, progress=progress)
-    folder = out / identity[:16]
-    writer = ShardWriter(folder, dtype=token_type(tokenizer.size), shard_tokens=shard_tokens)
-    _write(parts, out, writer, tokenizer=tokenizer, report=report, progress=progress)
     made = {
         "identity": identity,
         "paths": [str(path) for path in paths],
         "licenses": None if wanted is None else sorted(wanted),
         "against": list(against),
         "tokenizer": _describe(tokenizer, tokenizer_of, state),
-        "shards": writer.shards,
     }
-    _finish(out, folder, state=state, report=report, made=made)
+    with _writing(out):
+        _clean(parts, out / _WORK, num_processes=num_processes, progress=progress)
+        writer = ShardWriter(folder, dtype=token_type(tokenizer.size), shard_tokens=shard_tokens)
+        _write(parts, out, writer, tokenizer=tokenizer, report=report, progress=progress)
+        _finish(out, folder, state=state, report=report, made={**made, "shards": writer.shards})
     return report
 
 
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"corpus {out}",
+            got=str(error),
+            expected="a folder that can be written, with space for the corpus",
+            remedy="Free space or choose another --out, and run the same command again: it goes on where it stopped",
+        ) from error
+
+
 def _finish(out: Path, folder: Path, *, state: str, report: CorpusReport, made: dict[str, Any]) -> None:
-    """Write all but the shards, the manifest last, and remove what is not needed any more."""
+    """Write all but the shards, the manifest last, and tidy up."""
     with whole_file(folder / TOKENIZER) as partial:
         partial.write_text(state, encoding="ascii")
     report.write(out)
     manifest = {"format": FORMAT, "folder": folder.name, **made, "kept": dict(report.kept)}
     with whole_file(out / MANIFEST) as partial:
         partial.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    _tidy(out, folder)
+
+
+def _tidy(out: Path, folder: Path) -> None:
+    """Remove the work, and the shards of a former corpus; where it is killed, the next build goes on with it."""
     for other in out.iterdir():
         if other.is_dir() and other != folder and (other.name == _WORK or (other / TOKENIZER).is_file()):
             shutil.rmtree(other)

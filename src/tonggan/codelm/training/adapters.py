@@ -20,7 +20,7 @@ from torch import Tensor
 
 from tonggan.codelm.training.learner import Learner
 from tonggan.config import Config
-from tonggan.errors import BundleError, ConfigError
+from tonggan.errors import BundleError, ConfigError, TrainingError
 from tonggan.files import whole_file
 from tonggan.language.infill import InfillTokens
 from tonggan.language.llama import Llama, LlamaConfig
@@ -88,14 +88,18 @@ class AdapterRegistry:
 
         Raises:
             ConfigError: the name cannot be a folder's.
+            TrainingError: the disk is full, or the folder cannot be written.
         """
         check_name(manifest.name)
         folder = self.folder / manifest.name
         # Small numbers of adapters want float16's precision; whole models may hold what is too great for it.
         dtype = torch.float16 if manifest.method == "lora" else torch.bfloat16
         halved = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
-        with whole_file(folder / _WEIGHTS) as partial:
-            save_file(halved, partial)
+        try:
+            with whole_file(folder / _WEIGHTS) as partial:
+                save_file(halved, partial)
+        except (OSError, SafetensorError) as error:
+            raise _unwritten(folder / _WEIGHTS, error) from error
         if tokenizer is not None:
             _write_json(folder / _TOKENIZER, tokenizer.state())
         self.describe(manifest)
@@ -131,6 +135,11 @@ class AdapterRegistry:
         """The name of the adapter in use; None where the base is."""
         history = self._history()
         return history[-1] if history else None
+
+    def in_use_before(self, name: str) -> str | None:
+        """The adapter that was in use before ``name`` was, or is if ``name`` is not; None for the base."""
+        others = [each for each in self._history() if each != name]
+        return others[-1] if others else None
 
     def promote(self, name: str) -> None:
         """Take ``name`` into use.
@@ -308,8 +317,20 @@ def _base_of(registry: AdapterRegistry) -> str:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False), encoding="utf-8")
+    try:
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps(value, indent=2, ensure_ascii=False), encoding="utf-8")
+    except OSError as error:
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: Path, error: Exception) -> TrainingError:
+    return TrainingError(
+        f"file {path}",
+        got=" ".join(str(error).split()),
+        expected="a folder that can be written",
+        remedy="Free space or correct the permissions, and run the same command again",
+    )
 
 
 def _read_json(path: Path) -> Any:

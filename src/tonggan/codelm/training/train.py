@@ -118,9 +118,9 @@ def train_code_model(
     manifest = student.save(registry, name, base=base, corpus=corpus, training=training)
     del student, trainer  # the measuring wants the memory
     verdict = _judge(registry, manifest, base, corpus, holdout, config, budget, progress)
-    checkpoint.unlink()
     if verdict is None or verdict.is_better:
         registry.promote(name)
+    checkpoint.unlink()  # The last change: until then the same command goes on.
     return CodeTraining(manifest, verdict, registry.promoted == name, round(budget.elapsed, 1))
 
 
@@ -133,8 +133,8 @@ def _check_folder(run: Path) -> None:
         raise TrainingError(
             f"run {run}",
             got=error.strerror or str(error),
-            expected="a folder that can be written",
-            remedy="Choose another --out",
+            expected="a folder that can be written, with space",
+            remedy="Free space or choose another --out",
         ) from error
 
 
@@ -235,7 +235,7 @@ def _judge(
     progress: Progress,
 ) -> Verdict | None:
     """How it does beside what is in use, written to its manifest; None where nothing is in use."""
-    in_use = _in_use(registry, base, progress)
+    in_use = _in_use(registry, base, progress, before=manifest.name)
     if in_use is None:
         progress.say("Promoted: a first model from scratch has nothing to beat.")
         return None
@@ -257,9 +257,11 @@ def _judge(
     return verdict
 
 
-def _in_use(registry: AdapterRegistry, base: str, progress: Progress) -> Contender | None:
-    if registry.promoted is not None:
-        return open_adapter(registry, registry.promoted, progress=progress)
+def _in_use(registry: AdapterRegistry, base: str, progress: Progress, *, before: str) -> Contender | None:
+    """What the adapter ``before`` has to beat, be it that it is promoted already and was stopped right after that."""
+    in_use = registry.in_use_before(before)
+    if in_use is not None:
+        return open_adapter(registry, in_use, progress=progress)
     return None if base == SCRATCH else open_code_model(base, progress=progress)
 
 

@@ -1,0 +1,169 @@
+"""Killed at any change of a file, or with a full disk from there on, work is brought to its end by the same command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import code_training_scene
+import fault_scene
+import run_scene
+from embedder_scene import tiny_embedder
+from fault_scene import Fault
+from tonggan.codelm.corpus import Corpus, build_corpus
+from tonggan.codelm.search.code_index import CodeIndex
+from tonggan.codelm.training.adapters import AdapterRegistry
+from tonggan.codelm.training.config import CodeTrainingConfig
+from tonggan.codelm.training.train import train_code_model
+from tonggan.data.readers import open_table
+from tonggan.language.gguf_export import export_gguf
+from tonggan.language.pretrained import load_pretrained
+from tonggan.models.text_embedder import TextEmbedder
+from tonggan.runs.writing import write_predictions
+
+FAULTS = pytest.mark.parametrize("fault", ["kill", "full"])
+
+
+def fit(out: Path) -> None:
+    run_scene.fit(out, data=run_scene.table(40), settings=["training.epochs=1", "audit_alone=false"])
+
+
+def bundle(out: Path) -> tuple[Any, ...]:
+    """All of a bundle that does not depend on the clock, and the names of what is in its folder."""
+    index = json.loads((out / "bundle.json").read_bytes())
+    results, files = index["results"], [(out / name).read_bytes() for name in index["files"]]
+    return files, index["files"], results["metrics"], results["intervals"], names(out)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if "tensorboard" not in path.parts)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in names(folder) if (folder / name).is_file()}
+
+
+def check(
+    work: Callable[[Path], Any], content: Callable[[Path], Any], tmp_path: Path, *, fault: Fault, changes: int
+) -> None:
+    """After every fault the same work ends as if there had been none; it changes files at least so many times."""
+    whole, out = tmp_path / "whole" / "out", tmp_path / "faulty" / "out"
+    for folder in (whole, out):
+        folder.parent.mkdir()
+    assert fault_scene.run(work, whole, fault=fault, place=1_000_000) == "done"
+    told = fault_scene.outlive_each(work, out, fault=fault)
+    assert len(told) > changes
+    if fault == "kill":
+        assert set(told[:-1]) == {"killed"}
+    else:
+        for message in set(told[:-1]):
+            assert "No space left on device" in message, message
+            assert "ree space" in message, message
+    assert content(out) == content(whole)
+
+
+@FAULTS
+def test_a_run(tmp_path: Path, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TONGGAN_CACHE", str(tmp_path / "cache"))
+    check(fit, bundle, tmp_path, fault=fault, changes=20)
+
+
+def train_code(run: Path, *, corpus: Path, base: str) -> None:
+    config = CodeTrainingConfig(length=128, batch_tokens=512, lines=2, hidden_size=32, num_layers=1, precision="fp32")
+    train_code_model(Corpus.open(corpus), base=base, run=run, config=config)
+
+
+def adapters(run: Path) -> tuple[Any, ...]:
+    registry = AdapterRegistry(run)
+    manifest = registry.manifest("first").to_dict()
+    del manifest["training"]["seconds"]
+    weights = (registry.folder / "first" / "weights.safetensors").read_bytes()
+    return manifest, weights, registry.promoted, names(run)
+
+
+@FAULTS
+@pytest.mark.parametrize("is_scratch", [True, False])
+def test_a_training_on_code(tmp_path: Path, fault: Fault, *, is_scratch: bool) -> None:
+    base = code_training_scene.base_folder(tmp_path / "base")
+    corpus = code_training_scene.small_corpus(tmp_path / "files", base=base).folder
+    work = partial(train_code, corpus=corpus, base="scratch" if is_scratch else str(base))
+    check(work, adapters, tmp_path, fault=fault, changes=8)
+
+
+def build(out: Path, *, files: Path, base: Path) -> None:
+    build_corpus([files], out, tokenizer_of=str(base))
+
+
+def corpus_files(out: Path) -> tuple[Any, ...]:
+    shards = {name: content for name, content in contents(out).items() if not name.startswith("report.")}
+    return shards, names(out), len(Corpus.open(out).documents)
+
+
+@FAULTS
+def test_a_corpus(tmp_path: Path, fault: Fault) -> None:
+    base = code_training_scene.base_folder(tmp_path / "base")
+    code_training_scene.small_corpus(tmp_path / "files", base=base)
+    work = partial(build, files=tmp_path / "files" / "repository", base=base)
+    check(work, corpus_files, tmp_path, fault=fault, changes=12)
+
+
+def copy_embedder(out: Path, *, source: Path) -> None:
+    TextEmbedder.load(str(source)).save(out)
+
+
+@FAULTS
+def test_an_embedder(tmp_path: Path, fault: Fault) -> None:
+    tiny_embedder(["some words that it knows"]).save(tmp_path / "embedder")
+    check(partial(copy_embedder, source=tmp_path / "embedder"), contents, tmp_path, fault=fault, changes=6)
+
+
+def export(folder: Path, *, base: Path) -> None:
+    pretrained = load_pretrained(str(base))
+    export_gguf(pretrained.build(), pretrained.tokenizer, folder / "model.gguf", name="tiny", kind="f16")
+
+
+def predict(folder: Path) -> None:
+    for suffix in ("csv", "jsonl", "parquet"):
+        write_predictions(folder / f"answers.{suffix}", pa.table({"answer": ["yes", "no"], "score": [0.5, 0.25]}))
+
+
+def store_table(folder: Path) -> None:
+    assert len(open_table(pa.table({"a": [1, 2, 3]}), cache=folder)) == 3
+
+
+@FAULTS
+@pytest.mark.parametrize("work", [predict, store_table])
+def test_single_files(tmp_path: Path, fault: Fault, work: Callable[[Path], None]) -> None:
+    check(work, contents, tmp_path, fault=fault, changes=1)
+
+
+@FAULTS
+def test_an_export(tmp_path: Path, fault: Fault) -> None:
+    base = code_training_scene.base_folder(tmp_path / "base")
+    check(partial(export, base=base), contents, tmp_path, fault=fault, changes=1)
+
+
+def index(folder: Path, *, root: Path) -> None:
+    with closing(CodeIndex.open(root, folder=folder)) as opened:
+        opened.refresh()
+
+
+def counted(folder: Path, *, root: Path) -> tuple[Any, ...]:
+    with closing(CodeIndex.open(root, folder=folder)) as opened:
+        found = [hit.unit for hit in opened.search("how values are pooled")]
+        return opened.count(), found
+
+
+@FAULTS
+def test_an_index_of_code(tmp_path: Path, fault: Fault) -> None:
+    base = code_training_scene.base_folder(tmp_path / "base")
+    code_training_scene.small_corpus(tmp_path / "files", base=base)
+    root = tmp_path / "files" / "repository"
+    check(partial(index, root=root), partial(counted, root=root), tmp_path, fault=fault, changes=1)
