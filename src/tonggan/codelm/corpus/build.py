@@ -78,11 +78,10 @@ def build_corpus(
     progress = progress or Progress()
     out = Path(out).absolute()
     wanted = None if licenses is None else allowed_licenses(licenses)
-    Benchmarks.of(against)  # A wrong name is told before the work begins.
+    Benchmarks.of(against)  # Here a wrong name costs no time.
     tokenizer = load_pretrained(tokenizer_of).tokenizer
     state = json.dumps(tokenizer.state(), sort_keys=True)
     _claim(out)
-    report = CorpusReport(against=list(against))
     parts = _divide([Path(path) for path in paths], out=out, licenses=wanted, against=against)
     identity = _identity(parts, state, shard_tokens)
     folder = out / identity[:16]
@@ -100,7 +99,7 @@ def build_corpus(
     with _writing(out):
         _clean(parts, out / _WORK, num_processes=num_processes, progress=progress)
         writer = ShardWriter(folder, dtype=token_type(tokenizer.size), shard_tokens=shard_tokens)
-        _write(parts, out, writer, tokenizer=tokenizer, report=report, progress=progress)
+        report = _write(parts, out, writer, tokenizer=tokenizer, against=against, progress=progress)
         _finish(out, folder, state=state, report=report, made={**made, "shards": writer.shards})
     return report
 
@@ -237,11 +236,11 @@ def _write(
     writer: ShardWriter,
     *,
     tokenizer: Tokenizer,
-    report: CorpusReport,
+    against: Sequence[str],
     progress: Progress,
-) -> None:
+) -> CorpusReport:
     """Tokenize and write what is no duplicate; what was written before an interruption is counted only."""
-    duplicates = _Duplicates()
+    report, duplicates = CorpusReport(against=list(against)), _Duplicates()
     report.seconds = dict.fromkeys(("clean", "duplicates", "tokens"), 0.0)
     done = iter(list(writer.lengths))
     with whole_file(out / DROPPED) as partial, partial.open("w", encoding="ascii") as dropped:
@@ -271,6 +270,7 @@ def _write(
                 report.keep(cleaned, num_tokens=length)
             report.seconds["tokens"] += time.perf_counter() - begin
     writer.close()
+    return report
 
 
 class _Duplicates:
