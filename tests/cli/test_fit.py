@@ -85,7 +85,6 @@ def test_finished_run_is_not_replaced_unasked(table, run):
         ("", "an empty file"),
         ("image,label\n", "no rows"),
         ("a,b,label\n1,2,x\n3,4\n", "line 3"),
-        ("a,a,label\n1,2,x\n", "several columns named 'a'"),
     ],
 )
 def test_tables_that_are_none(tmp_path, content, said):

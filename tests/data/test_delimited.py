@@ -197,3 +197,10 @@ def test_blank_lines(tmp_path):
 )
 def test_layouts_that_programs_write(tmp_path, content, expected):
     assert columns(write(tmp_path / "a.csv", content)) == expected
+
+
+def test_lines_around_the_header_are_told(tmp_path):
+    assert "1 lines of comments" in told(write(tmp_path / "a.csv", "# now\na,b\n1,2\n"))[0]
+    assert "the row's name" in told(write(tmp_path / "b.csv", "x,y\nr1,5,6\nr2,7,8\n"))[0]
+    with pytest.raises(DataError, match="line 2: got 3 values, expected 2"):
+        columns(write(tmp_path / "c.csv", "name,city\nAnna,Rome, Italy\n"))

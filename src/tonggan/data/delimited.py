@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import pyarrow as pa
 
-from tonggan.data.findings import Finding
+from tonggan.data.findings import Finding, Severity
 from tonggan.data.header import column_names
 from tonggan.data.source import BATCH_BYTES, BATCH_ROWS, STORED_AS, TableSource, check_names, reading
 from tonggan.data.text_file import TextFile, inspect_text
@@ -61,7 +61,7 @@ def read_delimited(path: Path, encoding: str | None = None) -> TableSource:
             header = ["", *header]
         names, found = column_names(header, file=path.name)
         check_names(names, who=f"file {path}")
-        findings.extend(found)
+        findings.extend([*_told_of(layout, path.name), *found])
         schema = pa.schema([pa.field(name, pa.string(), metadata={STORED_AS: "untyped"}) for name in names])
         return schema, _Reading(path, schema, findings).batches(rows)
 
@@ -77,12 +77,41 @@ class _Layout:
     Attributes:
         separator: between values.
         num_skipped: lines before the header: comments and ``sep=;``.
+        num_comments: how many of them begin with ``#``.
         has_row_names: whether rows have one value more than the header has names, as R writes tables.
     """
 
     separator: str
     num_skipped: int
+    num_comments: int
     has_row_names: bool
+
+
+def _told_of(layout: _Layout, file: str) -> Iterator[Finding]:
+    """What a person should know of the lines around the header."""
+    if layout.num_comments:
+        yield Finding(
+            "note",
+            None,
+            None,
+            layout.num_comments,
+            message=f"{file} begins with {layout.num_comments:,} lines of comments, which are passed over.",
+            message_zh=f"{file} 以 {layout.num_comments:,} 行注释开头，已跳过。",
+            remedy="Nothing to do",
+            remedy_zh="无需处理",
+        )
+    if layout.has_row_names:
+        yield Finding(
+            "note",
+            None,
+            None,
+            0,
+            message=f"The rows of {file} have one value more than its header has names; the first is taken for "
+            "the row's name, 'column_1'.",
+            message_zh=f"{file} 的每一行都比表头多一个值；第一个值被当作行名“column_1”。",
+            remedy="Put a name for it before the others in the first line",
+            remedy_zh="请在第一行最前面为它加上列名",
+        )
 
 
 def _look(path: Path, text: TextFile) -> _Layout:
@@ -102,8 +131,12 @@ def _look(path: Path, text: TextFile) -> _Layout:
             separator = _NO_SEPARATOR
     rows = _some_rows(lines[start:], separator)
     width = len(rows[0]) if rows else 0
-    has_row_names = len(rows) > 1 and width > 1 and all(len(row) == width + 1 and row[-1] for row in rows[1:])
-    return _Layout(separator, start, has_row_names)
+    names = {row[0] for row in rows[1:]}
+    has_row_names = (
+        len(rows) > 2 and len(names) == len(rows) - 1 and all(len(row) == width + 1 and row[-1] for row in rows[1:])
+    )
+    num_comments = sum(line.startswith("#") for line in lines[:start])
+    return _Layout(separator, start, num_comments, has_row_names)
 
 
 def _after_comments(lines: list[str], start: int, separator: str | None) -> int:
@@ -233,12 +266,12 @@ class _Reading:
             if not lines:
                 continue
             where = ", ".join(map(str, lines[:_NUM_SHOWN])) + (", …" if len(lines) > _NUM_SHOWN else "")
-            severity = "note" if kind == "blank" else "warning"
+            severity: Severity = "note" if kind == "blank" else "warning"
             message = f"{file}: {said.format(count=f'{len(lines):,}')} (line {where})."
             message_zh = f"{file}：{said_zh.format(count=f'{len(lines):,}')}（第 {where} 行）。"
             self._findings.append(
                 Finding(
-                    "note" if severity == "note" else "warning",
+                    severity,
                     None,
                     None,
                     len(lines),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tonggan.data.findings import Finding
+from tonggan.data.findings import Finding, Severity
 from tonggan.data.source import blocks_of, fingerprint_of
 from tonggan.encodings import encoding_of_mark, guess_encoding, guess_utf_16, known_encoding
 from tonggan.errors import DataError
@@ -127,10 +127,10 @@ def _damaged(path: Path, fingerprint: str, line: int) -> TextFile:
     return TextFile("utf-8-sig", "replace", fingerprint, (finding,))
 
 
-def _finding(severity: str, *, count: int = 0, message: str, message_zh: str, remedy: str, remedy_zh: str) -> Finding:
-    return Finding(
-        "warning" if severity == "warning" else "note", None, None, count, message, message_zh, remedy, remedy_zh
-    )
+def _finding(
+    severity: Severity, *, count: int = 0, message: str, message_zh: str, remedy: str, remedy_zh: str
+) -> Finding:
+    return Finding(severity, None, None, count, message, message_zh, remedy, remedy_zh)
 
 
 def _refusal(path: Path, *, got: str) -> DataError:

@@ -41,7 +41,7 @@ def read_workbook(path: Path, sheet: str | None = None) -> TableSource:
         DataError: openpyxl is not installed, the file is damaged or has no such sheet, a header cell is merged, or a
             formula has no stored value.
     """
-    _require_openpyxl(path)
+    require_openpyxl(path)
     findings: list[Finding] = []
 
     def read() -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
@@ -65,7 +65,7 @@ def write_workbook(path: Path, table: pa.Table) -> None:
     Raises:
         DataError: openpyxl is not installed, or the table has more rows than a sheet holds.
     """
-    _require_openpyxl(path)
+    require_openpyxl(path)
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
@@ -94,7 +94,8 @@ def write_workbook(path: Path, table: pa.Table) -> None:
     book.save(path)
 
 
-def _require_openpyxl(path: Path) -> None:
+def require_openpyxl(path: Path) -> None:
+    """Raise DataError, with what to install, where the workbook ``path`` can be neither read nor written."""
     try:
         import openpyxl  # noqa: F401
     except ImportError as error:

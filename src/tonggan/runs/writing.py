@@ -12,7 +12,7 @@ import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
-from tonggan.data.workbook import write_workbook
+from tonggan.data.workbook import require_openpyxl, write_workbook
 from tonggan.errors import ConfigError, DataError
 from tonggan.files import whole_file
 
@@ -21,7 +21,7 @@ _NUM_DECIMALS = 4  # of a probability that a person reads
 
 
 def check_suffix(path: Path) -> None:
-    """Raise ConfigError now, before any work, if ``path`` is of no kind that can be written."""
+    """Raise ConfigError before any work if ``path`` is of no kind that can be written, DataError without openpyxl."""
     if path.suffix not in SUFFIXES:
         raise ConfigError(
             f"--out {path}",
@@ -29,6 +29,8 @@ def check_suffix(path: Path) -> None:
             expected="one of " + ", ".join(SUFFIXES),
             remedy="Choose a name with one of these suffixes",
         )
+    if path.suffix == ".xlsx":
+        require_openpyxl(path)
 
 
 def write_predictions(path: Path, table: pa.Table) -> None:
