@@ -1,4 +1,4 @@
-from tonggan.codelm.completion.modules import Modules, compiled_names
+from tonggan.codelm.completion.modules import Modules
 from tonggan.codelm.workspace import Workspace
 
 
@@ -20,8 +20,3 @@ def test_where_modules_are(tmp_path):
     assert modules.has_folder("shop", importer=importer)
     assert "x" in modules.parsed(package / "goods.py")[1].bindings
     assert modules.parsed(tmp_path / "gone.py") is None
-
-
-def test_modules_of_the_interpreter():
-    assert "argv" in compiled_names("sys")
-    assert compiled_names("json") is None

@@ -93,6 +93,8 @@ def test_what_resolves(line, repository):
         ("from shop.goods import Thing", "import", "Thing"),
         ("import nothing_of_this_name", "import", "nothing_of_this_name"),
         ("'a'.joined([])", "attribute", "joined"),
+        ("import zlib; zlib.decompstream()", "attribute", "decompstream"),
+        ("import datetime; datetime.datetimes", "attribute", "datetimes"),
         ("[each for each in things]", "name", "things"),
         ("价格 = 单价 * 2", "name", "单价"),
     ],
@@ -132,6 +134,47 @@ def test_inside_a_class(repository):
     assert check("return limit") == [("name", "limit")]
     assert check("return local") == [("name", "local")]
     assert check("self.add(item)") == [("arity", "self.add")]
+
+
+RESPONSE = """
+class Response:
+    def __init__(self, text):
+        self.text = text
+        self.answer = Answer()
+        assert isinstance(self.text, str)
+
+    def __setstate__(self, state):
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    @property
+    def first(self) -> Answer:
+        return self.answer
+
+    def follow(self, other: Response, anything: object):
+        |{}|
+
+class Answer:
+    status = 200
+
+class Elsewhere:
+    def redirect(self):
+        return 1
+"""
+
+
+def test_attributes_of_classes_in_the_repository(repository):
+    def check(line):
+        return problems(RESPONSE.format(line), repository)
+
+    for right in ("self.answer.status", "self.first.status", "other.text", "anything.whatever"):
+        assert check(f"return {right}") == []
+    assert check("return self._redirect_location(other)") == [("attribute", "_redirect_location")]
+    assert check("return self.redirect()") == [("attribute", "redirect")]
+    assert check("return other.location") == [("attribute", "location")]
+    assert check("return self.answer.code") == [("attribute", "code")]
+    assert check("return self.first.code") == [("attribute", "code")]
+    assert check("if hasattr(self, 'late'): return self.late") == []
 
 
 def test_unsaved_files_count(repository):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections import OrderedDict
 from pathlib import Path
@@ -73,13 +72,6 @@ class Modules:
         while len(self._parsed) > _KEPT:
             self._parsed.popitem(last=False)
         return known[1], known[2]
-
-
-def compiled_names(name: str) -> frozenset[str] | None:
-    """What a module that is compiled into the interpreter has; None for any other."""
-    if name not in sys.builtin_module_names:
-        return None
-    return frozenset(dir(importlib.import_module(name)))
 
 
 def _file_of(folder: Path, parts: list[str]) -> Path | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from tonggan.codelm.completion.compiled import compiled_names
 from tonggan.codelm.completion.syntax import Syntax
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ _TARGETS = {
     "type_alias_statement": "left",
 }
 _DYNAMIC = frozenset({"__getattr__", "__getattribute__"})
-_MADE_AT_RUN_TIME = (b"globals()", b"sys.modules[", b"vars()[", b"exec(", b"global_enum")
+_RESTORING = frozenset(
+    {"__getstate__", "__setstate__", "__reduce__", "__copy__", "__deepcopy__"}
+)  # what was there before
+_MADE_AT_RUN_TIME = (b"globals()", b"sys.modules[", b"vars()[", b"exec(", b"global_enum", b"_convert_(")
 _FROM_OUTSIDE = frozenset({"function_definition", "class_definition"})  # their names belong to the scope around
 
 
@@ -115,10 +119,12 @@ def attributes_of(syntax: Syntax, definition: tree_sitter.Node) -> Names:
         method = statement.child_by_field_name("definition") if statement.type == "decorated_definition" else statement
         if method is not None and method.type == "function_definition":
             assigned, is_open = _assigned_to_self(syntax.text_of(method))
-            for name in assigned:
-                if name not in names.bindings:
-                    names.add(name, Binding("variable"))
-            names.is_open |= is_open
+            for name, made in assigned:
+                former = names.bindings.get(name)
+                if former is None or former.kind == "variable":
+                    names.add(name, Binding("variable", made))
+            name_node = method.child_by_field_name("name")
+            names.is_open |= is_open and (name_node is None or syntax.text_of(name_node) not in _RESTORING)
     names.is_open |= bool(_DYNAMIC & names.bindings.keys())
     return names
 
@@ -169,18 +175,27 @@ def dotted(syntax: Syntax, node: tree_sitter.Node | None) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _assigned_to_self(method: str) -> tuple[frozenset[str], bool]:
+def _assigned_to_self(method: str) -> tuple[tuple[tuple[str, str], ...], bool]:
+    """The attributes that a method assigns, with the classes that they are made from; whether it may set others."""
     syntax = Syntax.of(method, "python")
-    found = set()
+    found: list[tuple[str, str]] = []
     is_open = False
     for node in syntax.nodes(0, len(syntax.content)):
         if node.type == "attribute" and _is_target(node):
             value, name = node.child_by_field_name("object"), node.child_by_field_name("attribute")
             if value is not None and name is not None and syntax.text_of(value) in ("self", "cls"):
-                found.add(syntax.text_of(name))
+                found.append((syntax.text_of(name), _assigned_class(syntax, node)))
         elif node.type == "identifier" and syntax.text_of(node) in ("setattr", "__dict__", "vars"):
             is_open = True
-    return frozenset(found), is_open
+    return tuple(found), is_open
+
+
+def _assigned_class(syntax: Syntax, target: tree_sitter.Node) -> str:
+    parent = target.parent
+    left = parent.child_by_field_name("left") if parent is not None and parent.type == "assignment" else None
+    if parent is None or left is None or left.id != target.id:
+        return ""
+    return _made_from(syntax, parent.child_by_field_name("type"), parent.child_by_field_name("right"))
 
 
 def _is_target(node: tree_sitter.Node) -> bool:
@@ -263,7 +278,12 @@ def _bind_definition(syntax: Syntax, node: tree_sitter.Node, names: Names) -> No
 def _bind_import(syntax: Syntax, node: tree_sitter.Node, names: Names) -> None:
     source = node.child_by_field_name("module_name")
     module = syntax.text_of(source) if source is not None else ""
-    names.is_open |= any(child.type == "wildcard_import" for child in node.children)
+    if any(child.type == "wildcard_import" for child in node.children):
+        compiled = compiled_names(module)
+        names.is_open |= compiled is None
+        for name in compiled or ():
+            if not name.startswith("_"):
+                names.bindings.setdefault(name, Binding("variable"))
     for child in node.children_by_field_name("name"):
         alias = child.child_by_field_name("alias")
         path = child.child_by_field_name("name") if child.type == "aliased_import" else child

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tonggan.codelm.completion.modules import Modules, compiled_names
+from tonggan.codelm.completion.compiled import compiled_names
+from tonggan.codelm.completion.modules import Modules
 from tonggan.codelm.completion.names import (
     SCOPES,
     Binding,
@@ -34,6 +35,7 @@ _LITERALS = {
     "string": str, "integer": int, "float": float, "list": list, "dictionary": dict, "set": set, "tuple": tuple,
     "list_comprehension": list, "dictionary_comprehension": dict, "set_comprehension": set,
 }  # fmt: skip
+_PROPERTIES = frozenset({"property", "cached_property", "functools.cached_property"})
 _OF_MODULES = frozenset(dir(builtins)) | {"__file__", "__path__", "__dict__", "__all__", "__version__", "__class__"}
 _HARMLESS = frozenset(
     [
@@ -130,16 +132,31 @@ class Resolver:
             return self._in_module(owner.path, name, depth - 1)
         if owner.node is None or owner.kind not in ("class", "instance"):
             return None
-        binding = names_of(owner.syntax, owner.node).bindings.get(name)
+        held = attributes_of if owner.kind == "instance" else names_of
+        binding = held(owner.syntax, owner.node).bindings.get(name)
         if binding is None:
             bases = (self.member(base, name, depth=depth - 1) for base in self._bases(owner, depth) or ())
             return next((found for found in bases if found is not None), None)
         found = self._bound(binding, owner.syntax, owner.path, depth - 1)
         if found is not None and found.kind == "function" and found.node is not None:
             kinds = decorators_of(owner.syntax, found.node)
+            if _PROPERTIES & set(kinds):
+                return self._returned(found, depth - 1)
             is_bound = "staticmethod" not in kinds and (owner.kind == "instance" or "classmethod" in kinds)
             return Thing("function", found.path, found.syntax, found.node, is_bound=is_bound)
         return found
+
+    def _returned(self, function: Thing, depth: int) -> Thing | None:
+        """An instance of the class that a function is annotated to return."""
+        assert function.node is not None
+        assert function.syntax is not None
+        assert function.path is not None
+        annotation = function.node.child_by_field_name("return_type")
+        text = dotted(function.syntax, annotation.named_children[0]) if annotation and annotation.named_children else ""
+        found = self._dotted(text, function.syntax, function.path, depth, None) if text else None
+        if found is None or found.kind not in ("class", "builtin"):
+            return None
+        return found if found.kind == "builtin" else Thing("instance", found.path, found.syntax, found.node)
 
     def attributes(self, owner: Thing, *, depth: int = _DEPTH) -> frozenset[str] | None:
         """All that ``owner`` has; None where it may have more."""
@@ -269,6 +286,8 @@ class Resolver:
         found: list[Thing] = []
         for node in listed.named_children if listed is not None else ():
             text = dotted(owner.syntax, node)
+            if text == "object":
+                continue
             base = self._dotted(text, owner.syntax, owner.path, depth - 1, None) if text else None
             if base is None or base.kind not in ("class", "builtin"):
                 return None
@@ -278,7 +297,7 @@ class Resolver:
 
 def _builtin(name: str) -> Thing | None:
     """A built-in class, known by what it has; its instances have the same."""
-    found = None if name in ("type", "super") else getattr(builtins, name, None)  # they make anything
+    found = None if name in ("type", "super", "object") else getattr(builtins, name, None)  # may be anything
     return Thing("builtin", names=frozenset(dir(found))) if isinstance(found, type) else None
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tonggan.codelm.completion.modules import Modules, compiled_names
+from tonggan.codelm.completion.compiled import compiled_names
+from tonggan.codelm.completion.modules import Modules
 from tonggan.codelm.completion.names import Parameters
 from tonggan.codelm.completion.resolve import Resolver
 from tonggan.codelm.completion.syntax import Syntax
@@ -121,9 +122,13 @@ class _Check:
     def _may_have(self, owner: str, name: str) -> bool:
         """Whether the file hints that an object has more than its class: it is narrowed, or mixed in elsewhere."""
         text = self.syntax.text
-        if re.search(rf"\b(?:isinstance|hasattr|issubclass|type)\({re.escape(owner)}\b", text):
+        whole = rf"{re.escape(owner)}\s*[,)]"
+        if re.search(rf"(?<![\w.])(?:isinstance|issubclass|type)\({whole}", text):
             return True
-        return owner in ("self", "cls") and self._occurs_elsewhere(name)
+        if re.search(rf"(?<![\w.])(?:has|get)attr\({whole}\s*[\"']{re.escape(name)}[\"']", text):
+            return True
+        is_own = owner in ("self", "cls")
+        return is_own and len(re.findall(rf"\b(?:self|cls)\.{re.escape(name)}\b", text)) > 1
 
     def _occurs_elsewhere(self, name: str) -> bool:
         return len(re.findall(rf"\b{re.escape(name)}\b", self.syntax.text)) > 1
