@@ -84,7 +84,7 @@ def operation(kind: type[Body], answer: str, *, streams: bool = False, takes_for
     """
     content: dict[str, Any] = {"application/json": {"schema": {"$ref": _REF + kind.__name__}}}
     if takes_form:
-        form = {"type": "object", "properties": {"model": {"type": "string"}}}
+        form = {"type": "object", "properties": {"model": {"type": "string"}}, "additionalProperties": {}}
         content["multipart/form-data"] = {"schema": form}
     body = {"required": True, "content": content}
     return {"requestBody": body, **answering(answer, streams=streams, reads_body=True)}
@@ -94,7 +94,7 @@ def answering(answer: str | None, *, streams: bool = False, reads_body: bool = F
     """What the description says of a route's answers; ``answer`` names a schema, None is text."""
     schema = {"text/plain": {"schema": {"type": "string"}}} if answer is None else _json(answer)
     if streams:
-        schema = {**schema, "text/event-stream": {"schema": {"type": "string"}}}
+        schema = {**schema, "text/event-stream": {"schema": {}}}
     statuses = (*_OF_ALL, *(_OF_BODIES if reads_body else ()))
     responses: dict[str, Any] = {"200": {"description": "The answer.", "content": schema}}
     for status in sorted(statuses):

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from tonggan.codelm.units import UnitKind
@@ -33,10 +33,27 @@ _IGNORED = frozenset({
 })  # fmt: skip
 
 
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number: 1.0 is 1."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _nullable(schema: dict[str, Any]) -> None:
+    """Let the description of a body say that null stands for what is left out."""
+    for name, field in schema.get("properties", {}).items():
+        if name not in schema.get("required", ()) and {"type": "null"} not in field.get("anyOf", ()):
+            about = {key: field.pop(key) for key in ("default", "description", "title") if key in field}
+            schema["properties"][name] = {"anyOf": [field, {"type": "null"}], **about}
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A whole number."""
+
+
 class Body(BaseModel):
     """Base of all bodies, and of what is inside of them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, json_schema_extra=_nullable)
 
     neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Parameters that are not supported, with the values of each that ask for nothing."""
@@ -89,14 +106,14 @@ class _TextRequest(Body):
     }
 
     model: str | None = None
-    n: int = Field(default=1, ge=1, le=MAX_TEXTS)
-    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    n: Whole = Field(default=1, ge=1, le=MAX_TEXTS)
+    seed: Whole | None = Field(default=None, ge=-(2**63), lt=2**63)
     stop: _Stop | _Stops = Field(default_factory=list)
     stream: bool = False
     stream_options: StreamOptions | None = None
     temperature: float = Field(default=1.0, ge=0, le=2)
     top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(default=0, ge=-1, le=MAX_INTEGER)
+    top_k: Whole = Field(default=0, ge=-1, le=MAX_INTEGER)
     min_p: float = Field(default=0.0, ge=0, le=1)
     repetition_penalty: float = Field(default=1.0, ge=0.01, le=100)
     regex: str | None = Field(default=None, max_length=MAX_GRAMMAR)
@@ -123,8 +140,8 @@ class CompletionRequest(_TextRequest):
 
     prompt: str | list[str] | list[int] | list[list[int]]
     suffix: str | None = None
-    max_tokens: int = Field(default=16, ge=0, le=MAX_INTEGER)
-    logprobs: int | None = Field(default=None, ge=0, le=5)
+    max_tokens: Whole = Field(default=16, ge=0, le=MAX_INTEGER)
+    logprobs: Whole | None = Field(default=None, ge=0, le=5)
     echo: bool = False
 
     @field_validator("logprobs", mode="before")
@@ -157,15 +174,15 @@ class InfillRequest(Body):
     input_suffix: str = ""
     input_extra: list[ExtraContext] = Field(default_factory=list, max_length=MAX_EXTRAS)
     prompt: str = ""
-    n_predict: int = Field(default=-1, ge=-2, le=MAX_INTEGER)
-    n_indent: int = Field(default=0, ge=0, le=MAX_INTEGER)
-    t_max_predict_ms: int = Field(default=-1, ge=-1, le=MAX_INTEGER)
+    n_predict: Whole = Field(default=-1, ge=-2, le=MAX_INTEGER)
+    n_indent: Whole = Field(default=0, ge=0, le=MAX_INTEGER)
+    t_max_predict_ms: Whole = Field(default=-1, ge=-1, le=MAX_INTEGER)
     temperature: float = Field(default=0.0, ge=0, le=2)
-    top_k: int = Field(default=0, ge=-MAX_INTEGER, le=MAX_INTEGER)
+    top_k: Whole = Field(default=0, ge=-MAX_INTEGER, le=MAX_INTEGER)
     top_p: float = Field(default=1.0, gt=0, le=1)
     min_p: float = Field(default=0.0, ge=0, le=1)
     repeat_penalty: float = Field(default=1.0, ge=0.01, le=100)
-    seed: int = -1
+    seed: Whole = -1
     stop: _Stops = Field(default_factory=list)
     stream: bool = False
     response_fields: list[str] = Field(default_factory=list, max_length=MAX_STOPS)
@@ -291,10 +308,10 @@ class ChatRequest(_TextRequest):
     media = frozenset({"url", "data"})
 
     messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
-    max_tokens: int | None = Field(default=None, ge=1, le=MAX_INTEGER)
-    max_completion_tokens: int | None = Field(default=None, ge=1, le=MAX_INTEGER)
+    max_tokens: Whole | None = Field(default=None, ge=1, le=MAX_INTEGER)
+    max_completion_tokens: Whole | None = Field(default=None, ge=1, le=MAX_INTEGER)
     logprobs: bool = False
-    top_logprobs: int = Field(default=0, ge=0, le=20)
+    top_logprobs: Whole = Field(default=0, ge=0, le=20)
     response_format: ResponseFormat | None = None
 
     @model_validator(mode="after")
@@ -340,6 +357,6 @@ class CodeSearchRequest(Body):
     """``POST /v1/code/search``."""
 
     query: str = Field(pattern=r"\S")
-    limit: int = Field(default=10, ge=1, le=100)
+    limit: Whole = Field(default=10, ge=1, le=100)
     language: str | None = None
     kinds: list[UnitKind] | None = None
