@@ -7,8 +7,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from tonggan.openmp import spin_bounds
 
 if TYPE_CHECKING:
     from tonggan.api import fit, load
@@ -29,7 +33,14 @@ def __getattr__(name: str) -> Any:
     # Lazy, so that ``import tonggan`` does not pay for torch before it is needed.
     if name not in _HOME:
         raise AttributeError(f"module 'tonggan' has no attribute '{name}'")
-    return getattr(import_module(_HOME[name]), name)
+    # The environment is as it was once torch has been imported and has read it.
+    bounds = {} if "torch" in sys.modules else spin_bounds(os.environ)
+    os.environ.update(bounds)
+    try:
+        return getattr(import_module(_HOME[name]), name)
+    finally:
+        for variable in bounds:
+            del os.environ[variable]
 
 
 def __dir__() -> list[str]:

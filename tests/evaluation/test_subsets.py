@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tonggan.evaluation.subsets import all_subsets, estimate_seconds, evaluate_subsets, group_inputs, hide
+from tonggan.evaluation.subsets import all_subsets, evaluate_subsets, group_inputs, hide
 from tonggan.tokens import Tokens
 
 COLUMNS = {"left": np.tile([1.0, 1.0, -1.0, -1.0], 5), "right": np.tile([1.0, -1.0, 1.0, -1.0], 5)}
@@ -61,8 +61,3 @@ def test_what_is_hidden_is_absent_and_nothing_else_changes():
     hidden = hide(tokens, visible=["b"])
     assert not hidden["a"].present.any()
     assert hidden["b"] is tokens["b"]
-
-
-def test_the_estimate_grows_with_the_rows(sums):
-    case = sums(COLUMNS, BOTH)
-    assert estimate_seconds(case.model, case.dataset, kinds=case.kinds, batch_size=5) > 0

@@ -17,8 +17,9 @@ def test_budget_counts_from_its_making_and_keeps_what_is_reserved():
     time.sleep(0.02)
     assert 0.02 <= budget.elapsed < 1
     budget.reserve(3.0)
-    budget.reserve(1.0)
-    assert budget.end == 6.0
+    budget.reserve(4.0)
+    assert budget.end == 6.0, "what is reserved last replaces what was"
+    assert Budget(10.0, started=time.monotonic() - 3).left <= 7
     budget.restore(5.0)
     assert 5.02 <= budget.elapsed < 6
     budget.reserve(100.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -10,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from tonggan.cli import chat, code, data, export, inspect, serve, train, use
+from tonggan.openmp import spin_bounds
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 _INTERRUPTED = 130  # the exit code that typer gives to a Ctrl-C that no command answers
@@ -62,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
+    os.environ.update(spin_bounds(os.environ))  # before any command imports torch
     try:
         app([argument for argument in given if argument != "--debug"], prog_name="tonggan")
     except SystemExit as end:

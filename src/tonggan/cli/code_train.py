@@ -101,11 +101,11 @@ def train(
             }
         )
     elif done.is_promoted:
-        print_line(
-            f"{out}: adapter '{name}' is in use. Complete with it: tonggan code complete FILE:LINE:COL --model {out}"
-        )
+        usage = f"tonggan code complete FILE:LINE:COL --model {out}"
+        print_line(f"{out}: adapter '{name}' is in use. Complete with it: {usage}")
     else:
-        print_line(f"{out}: adapter '{name}' is kept and not used, for it is not better than what is in use.")
+        why = "" if done.verdict is None else f" ({done.verdict.decision}): {done.verdict.reason}"
+        print_line(f"{out}: adapter '{name}' is kept and not used{why}.")
 
 
 def adapters(run: CodeRun, *, json: Json = False) -> None:

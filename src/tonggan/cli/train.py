@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,12 +95,13 @@ def fit(
 
     Run the same command again to resume an interrupted run.
     """
+    started = time.monotonic()  # To import PyTorch takes seconds, which count.
     from tonggan.runs.fitting import run_recipe
     from tonggan.runs.recipe import recipe_for_table
 
     overrides = [*([] if task is None else [f"task.kind={task}"]), *_overrides(set_, max_bad)]
     made = recipe_for_table(train, target=target, valid=valid, test=test, base=recipe, overrides=overrides)
-    _run(run_recipe, made, out, time_limit, overwrite, json)
+    _run(partial(run_recipe, started=started), made, out, time_limit, overwrite, json)
 
 
 def run(
@@ -117,10 +120,12 @@ def run(
 
     Run the same command again to resume an interrupted run.
     """
+    started = time.monotonic()
     from tonggan.runs.fitting import run_recipe
     from tonggan.runs.recipe import load_recipe
 
-    _run(run_recipe, load_recipe(recipe, overrides=_overrides(set_, max_bad)), out, time_limit, overwrite, json)
+    made = load_recipe(recipe, overrides=_overrides(set_, max_bad))
+    _run(partial(run_recipe, started=started), made, out, time_limit, overwrite, json)
 
 
 def _overrides(given: list[str] | None, max_bad: float | None) -> list[str]:

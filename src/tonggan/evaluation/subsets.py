@@ -6,13 +6,11 @@ nothing: how a model trained on one input alone would do is a different question
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -118,22 +116,3 @@ def hide(tokens: Mapping[str, Tokens], *, visible: Iterable[str]) -> dict[str, T
         name: part if name in visible else part.keep(torch.zeros(len(part), dtype=torch.bool, device=part.mask.device))
         for name, part in tokens.items()
     }
-
-
-def estimate_seconds(model: FusedModel, dataset: Dataset, *, kinds: Mapping[str, str], batch_size: int = 256) -> float:
-    """How long the subsets table and the audit of ``dataset`` will take together, from one measured batch.
-
-    The subsets encode every row once and the audit's shuffles twice; each subset and each shuffled input adds a
-    fusion with its head.
-    """
-    num_groups = len(group_inputs(kinds))
-    num_batches = -(-len(dataset) // batch_size)
-    with evaluating(model) as device:
-        start = time.perf_counter()
-        inputs = dataset.batch(np.arange(min(batch_size, len(dataset)))).to(device).inputs
-        tokens = model.encode(inputs)
-        encoded = time.perf_counter()
-        model.decode(model.fuse(tokens)).cpu()
-        fused = time.perf_counter()
-    encodes, fuses = (1, 2) if num_groups < 2 else (3, 2**num_groups + num_groups)
-    return num_batches * (encodes * (encoded - start) + fuses * (fused - encoded))

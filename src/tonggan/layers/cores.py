@@ -1,15 +1,27 @@
-"""Work on several cores at once, each with its own item. It starts threads, no processes."""
+"""How many cores PyTorch works on, and work on several at once, each with its own item. It starts no processes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
 _ItemT = TypeVar("_ItemT")
 _ResultT = TypeVar("_ResultT")
+
+
+@contextmanager
+def num_threads(threads: int) -> Iterator[None]:
+    """Let PyTorch use so many threads, and afterwards as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def map_on_cores(function: Callable[[_ItemT], _ResultT], items: Sequence[_ItemT]) -> Iterator[_ResultT]:

@@ -1,113 +1,194 @@
 """The work after training under a time limit: what to keep for it, and how much of it there is time for.
 
 Whoever sets no limit gets every row measured and every draw made. Under one, what is measured is a fair part, and its
-size is chosen when its turn comes, from what the same work has just taken: estimates made before training are wrong as
-soon as another program wants the processor.
+size is chosen when its turn comes, from what the same work has just taken on a few rows: another program may want the
+processor at any time.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from tonggan.data.dataset import Dataset
 from tonggan.evaluation.intervals import REPEATS, estimate_seconds_per_draw
 from tonggan.evaluation.predict import Outputs, collect
-from tonggan.evaluation.subsets import estimate_seconds
 from tonggan.models import FusedModel
 from tonggan.progress import Progress
-from tonggan.runs.assess import audited_part, input_kinds, max_audited_rows
+from tonggan.runs.assess import audited_part, max_audited_rows
 from tonggan.tasks import Task
 from tonggan.training import Budget
 
 # Writing the report and the bundle, and the calibration.
-_WRITING_SECONDS = 1.5
+_WRITING_SECONDS = 0.8
 # However long all this takes, training keeps at least this part of what preparing the data has left.
-_LEAST_TRAINING = 0.5
-# The estimate before training is stretched by this much; what is not needed then finishes the run early.
-_CAUTION = 1.3
+_LEAST_TRAINING = 0.7
+# The part of the limit by which the audit may pass it, so that a small error costs no rows.
+_SLACK = 0.02
 # The parts of the time left that predicting, and then drawing for the intervals, may take.
-_PREDICTING, _DRAWING = 0.4, 0.4
+_PREDICTING, _DRAWING = 0.5, 0.5
 _FEWEST_DRAWS, _FEWEST_AUDITED_ROWS = 100, 100
-_BATCH_SIZE = 256
 _BLOCK_SIZE = 32
+_DRAWN_ROWS = 5_000
+# Rows on which work is tried; the larger number only where the smaller one was soon done.
+_TRIED_ROWS, _TRIED_SECONDS = (16, 128), 0.5
 
 
-def estimate_closing(model: FusedModel, task: Task, parts: Mapping[str, Dataset], *, budget: Budget) -> float:
-    """Seconds to keep for all that follows the training, when ``parts``, the last of them the final one, are measured.
+class Closing:
+    """The measuring of a trained model, within what ``budget`` leaves.
 
-    Never so much that less than half of the time left would remain for training.
+    Args:
+        model: that is measured, trained or not.
+        task: that it was trained for.
+        parts: what it is measured on; the last one is the final one, and is audited.
+        audit: makes subsets table and audit of some rows.
+        budget: whose limit counts.
+        seed: of the rows that are chosen.
     """
-    final = list(parts.values())[-1]
-    audited = audited_part(final, seed=0, max_rows=max_audited_rows(task))
-    # The audit draws twice: for the full model and for the best part.
-    drawn = sum(len(part) for part in parts.values()) + 2 * len(audited)
-    first = _first_outputs(model, task, final)
-    assert first.target is not None, "rows without a target cannot be measured"
-    task.metrics(first.outputs, first.target)  # Loads what it needs now, not in the time that is kept.
-    seconds = drawn * REPEATS * _seconds_per_drawn_row(task, first)
-    seconds += estimate_seconds(model, audited, kinds=input_kinds(final), batch_size=_BATCH_SIZE)
-    for part in parts.values():
+
+    def __init__(
+        self,
+        model: FusedModel,
+        task: Task,
+        parts: Mapping[str, Dataset],
+        *,
+        audit: Callable[[Dataset], object],
+        budget: Budget,
+        seed: int,
+    ) -> None:
+        self.model, self.task, self.parts, self.audit = model, task, parts, audit
+        self.budget, self.seed = budget, seed
+        self._rehearsal: _Rehearsal | None = None
+        self._slower = 1.0  # than at the rehearsal
+
+    def estimate(self) -> float:
+        """Seconds that all of it takes at the present pace; under a limit never so many that training has too few.
+
+        All is tried once; later, how long a few rows take to predict tells how the pace has changed. That holds for a
+        model that is not trained yet, too: what is measured depends on the rows.
+        """
+        if self._rehearsal is None:
+            self._rehearsal = self._rehearse()
+        else:
+            self._slower = self._probe() / self._rehearsal.probe
+        seconds = _WRITING_SECONDS + self._slower * self._rehearsal.seconds
+        return min(seconds, (1 - _LEAST_TRAINING) * self.budget.left)
+
+    def collect(self, progress: Progress) -> dict[str, Outputs]:
+        """The outputs on each of the parts; where time is short, on a random part of their rows."""
+        if self.budget.seconds is None:
+            return {name: collect(self.model, self.task, part, progress=progress) for name, part in self.parts.items()}
+        outputs = {}
+        ends = np.cumsum([len(part) for part in self.parts.values()])
+        start, share = self.budget.elapsed, max(0.0, _PREDICTING * self._seconds_left)
+        expected = 0.0
+        for (name, part), end in zip(self.parts.items(), ends / ends[-1], strict=True):
+            shuffled = part.take(_blocks_in_random_order(len(part), seed=self.seed))
+            enough = partial(_is_past, self.budget, start + share * float(end))
+            outputs[name] = collect(self.model, self.task, shuffled, progress=progress, enough=enough)
+            if len(outputs[name]) < len(part):
+                progress.say(
+                    f"The time limit leaves {len(outputs[name]):,} of {len(part):,} {name} rows to be measured."
+                )
+            if self._rehearsal:
+                expected += self._rehearsal.predict[name](len(outputs[name]))
+        if expected:
+            self._slower = (self.budget.elapsed - start) / expected
+        return outputs
+
+    def draws(self, outputs: Mapping[str, Outputs]) -> int:
+        """How many bootstrap draws of all of ``outputs`` there is time for, at least 100."""
+        if self.budget.seconds is None:
+            return REPEATS
+        seconds = sum(len(part) * _seconds_per_drawn_row(self.task, part) for part in outputs.values())
+        return int(np.clip(_DRAWING * self._seconds_left / seconds, _FEWEST_DRAWS, REPEATS))
+
+    def audited(self) -> Dataset:
+        """The rows of the final part that subsets table and audit can take, at least 100."""
+        final, most = list(self.parts.values())[-1], max_audited_rows(self.task)
+        if self.budget.seconds is None:
+            return audited_part(final, seed=self.seed, max_rows=most)
+        left = self._seconds_left + _SLACK * self.budget.seconds
+        # Without a rehearsal there was no time for one, and there is none for more.
+        rows = min(len(final), most) if self._rehearsal else _FEWEST_AUDITED_ROWS
+        while self._rehearsal and rows > _FEWEST_AUDITED_ROWS and self._slower * self._rehearsal.audit(rows) > left:
+            rows = max(_FEWEST_AUDITED_ROWS, int(0.9 * rows))
+        return audited_part(final, seed=self.seed, max_rows=rows)
+
+    def _rehearse(self) -> _Rehearsal:
+        final = list(self.parts.values())[-1]
+        self.audit(_first(final, rows=_TRIED_ROWS[0]))  # which also loads what all of it needs
+        audit = _try(self.audit, final)
+        seconds = audit(min(len(final), max_audited_rows(self.task)))
+        first = collect(self.model, self.task, _first(final, rows=_TRIED_ROWS[-1]))
+        predict = {}
+        for name, part in self.parts.items():
+            predict[name] = _try(partial(collect, self.model, self.task), part)
+            rows = min(len(part), _DRAWN_ROWS)  # a draw takes some time for itself: no few rows tell of many
+            drawn = first.take(torch.arange(rows) % len(first))
+            seconds += predict[name](len(part)) + REPEATS * _seconds_per_drawn_row(self.task, drawn) * len(part)
+        return _Rehearsal(seconds, predict, audit, probe=self._probe())
+
+    def _probe(self) -> float:
         start = time.monotonic()
-        _first_outputs(model, task, part)
-        seconds += (time.monotonic() - start) * len(part) / min(len(part), _BATCH_SIZE)
-    return min(_WRITING_SECONDS + _CAUTION * seconds, (1 - _LEAST_TRAINING) * budget.left)
+        collect(self.model, self.task, _first(list(self.parts.values())[-1], rows=_TRIED_ROWS[-1]))
+        return time.monotonic() - start
+
+    @property
+    def _seconds_left(self) -> float:
+        """The time for predicting, drawing and the audit."""
+        return self.budget.left - _WRITING_SECONDS
 
 
-def collect_parts(
-    model: FusedModel, task: Task, parts: Mapping[str, Dataset], *, seed: int, budget: Budget, progress: Progress
-) -> dict[str, Outputs]:
-    """The outputs on each of ``parts``; where time is short, on a random part of their rows."""
-    if budget.seconds is None:
-        return {name: collect(model, task, part, progress=progress) for name, part in parts.items()}
-    outputs = {}
-    ends = np.cumsum([len(part) for part in parts.values()])
-    start, share = budget.elapsed, max(0.0, _PREDICTING * _seconds_left(budget))
-    for (name, part), end in zip(parts.items(), ends / ends[-1], strict=True):
-        until = start + share * float(end)
-        shuffled = part.take(_blocks_in_random_order(len(part), seed=seed))
-        outputs[name] = collect(model, task, shuffled, progress=progress, enough=partial(_is_past, budget, until))
-        if len(outputs[name]) < len(part):
-            progress.say(f"The time limit leaves {len(outputs[name]):,} of {len(part):,} {name} rows to be measured.")
-    return outputs
+@dataclass(frozen=True)
+class _Rehearsal:
+    """How long everything takes, tried on a few rows.
+
+    Attributes:
+        seconds: all of it, on all rows.
+        predict: by part, seconds for a number of rows.
+        audit: seconds for a number of rows.
+        probe: seconds for the rows that tell of the pace.
+    """
+
+    seconds: float
+    predict: Mapping[str, Callable[[int], float]]
+    audit: Callable[[int], float]
+    probe: float
+
+
+def _first(dataset: Dataset, *, rows: int) -> Dataset:
+    return dataset.take(np.arange(min(len(dataset), rows)))
+
+
+def _try(work: Callable[[Dataset], object], dataset: Dataset) -> Callable[[int], float]:
+    """Do ``work`` on a few rows of ``dataset``, and tell from that how long it takes of a number of them.
+
+    The time of more rows than were tried grows in proportion to those beyond; a part of it is the same for any number.
+    """
+    measured: list[tuple[int, float]] = []
+    for rows in _TRIED_ROWS:
+        sample = _first(dataset, rows=rows)
+        start = time.monotonic()
+        work(sample)
+        measured.append((len(sample), time.monotonic() - start))
+        if measured[-1][1] > _TRIED_SECONDS or len(sample) == len(dataset):
+            break
+    rows, seconds = measured[-1]
+    slope = seconds / rows
+    if len(measured) > 1 and rows > measured[0][0]:
+        slope = float(np.clip((seconds - measured[0][1]) / (rows - measured[0][0]), 0.25 * slope, slope))
+    return lambda number: max(0.0, seconds + slope * (number - rows))
 
 
 def _is_past(budget: Budget, moment: float) -> bool:
     return budget.elapsed > moment
-
-
-def affordable_draws(task: Task, outputs: Mapping[str, Outputs], *, budget: Budget) -> int:
-    """How many bootstrap draws of all of ``outputs`` there is time for, at least 100."""
-    if budget.seconds is None:
-        return REPEATS
-    seconds = sum(len(part) * _seconds_per_drawn_row(task, part) for part in outputs.values())
-    return int(np.clip(_DRAWING * _seconds_left(budget) / seconds, _FEWEST_DRAWS, REPEATS))
-
-
-def affordable_audit(
-    model: FusedModel, task: Task, dataset: Dataset, outputs: Outputs, *, seed: int, budget: Budget
-) -> Dataset:
-    """The rows of ``dataset`` that subsets table and audit can take, at least 100."""
-    if budget.seconds is None:
-        return audited_part(dataset, seed=seed, max_rows=max_audited_rows(task))
-    sample = audited_part(dataset, seed=seed, max_rows=_BATCH_SIZE)
-    seconds = estimate_seconds(model, sample, kinds=input_kinds(dataset), batch_size=_BATCH_SIZE) / len(sample)
-    seconds += 2 * REPEATS * _seconds_per_drawn_row(task, outputs)
-    rows = np.clip(_seconds_left(budget) / (_CAUTION * seconds), _FEWEST_AUDITED_ROWS, max_audited_rows(task))
-    return audited_part(dataset, seed=seed, max_rows=int(rows))
-
-
-def _seconds_left(budget: Budget) -> float:
-    """The time for predicting, drawing and the audit."""
-    return budget.left - _WRITING_SECONDS
-
-
-def _first_outputs(model: FusedModel, task: Task, dataset: Dataset) -> Outputs:
-    return collect(model, task, dataset.take(np.arange(min(len(dataset), _BATCH_SIZE))), batch_size=_BATCH_SIZE)
 
 
 def _seconds_per_drawn_row(task: Task, outputs: Outputs) -> float:

@@ -21,6 +21,7 @@ from tonggan.evaluation.constant import AgainstConstant
 from tonggan.evaluation.predict import Outputs, collect
 from tonggan.evaluation.report import write_report
 from tonggan.evaluation.subsets import SubsetRow, group_inputs
+from tonggan.layers.cores import num_threads
 from tonggan.models import FusedModel, MultitaskModel
 from tonggan.progress import Progress
 from tonggan.runs.assess import (
@@ -34,7 +35,7 @@ from tonggan.runs.assess import (
     told_apart,
 )
 from tonggan.runs.bundle import CHECKPOINTS, INDEX, Bundle, base_of, versions
-from tonggan.runs.closing import affordable_audit, affordable_draws, collect_parts, estimate_closing
+from tonggan.runs.closing import Closing
 from tonggan.runs.deadline import Deadline
 from tonggan.runs.predictor import Predictor
 from tonggan.runs.prepare import Prepared, prepare
@@ -43,10 +44,12 @@ from tonggan.runs.reporting import report_content
 from tonggan.runs.run_folder import ALONE, claimed, finish, remember
 from tonggan.runs.start import Start, open_start
 from tonggan.tasks import Multitask, Objective
-from tonggan.training import Budget, TrainingResult, train
+from tonggan.training import Budget, Following, TrainingResult, train
 from tonggan.training.budget import describe_seconds
 
 START = "start.safetensors"
+# Of the time that preparing the data has left, for what follows the training, until that is measured.
+_FIRST_RESERVE = 0.15
 # Rows for each file from which on it is worth telling how to encode it once.
 _OFTEN = 3
 # What to cut off for validation where the usual part is too small to judge a model on.
@@ -74,6 +77,7 @@ def run_recipe(
     out: Path,
     sources: Mapping[str, Any] | None = None,
     time_limit: float | None = None,
+    started: float | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Predictor:
@@ -84,6 +88,7 @@ def run_recipe(
         out: the run's folder; at the end it is the bundle.
         sources: tables in memory by split, instead of the recipe's paths.
         time_limit: seconds for everything.
+        started: ``time.monotonic()`` from which these count, now by default.
         overwrite: replace what another run left in ``out``.
         progress: told of everything.
 
@@ -91,7 +96,7 @@ def run_recipe(
         TongganError: the recipe, the data, the disk or the numbers do not allow it; the error says which.
     """
     progress = progress or Progress()
-    budget = Budget(time_limit)
+    budget = Budget(time_limit, started=started)
     kept = out / CHECKPOINTS / START
     start = open_start(recipe.start, kept=None if overwrite else kept)
     with claimed(out, overwrite=overwrite):
@@ -110,10 +115,15 @@ def run_recipe(
             finish(out)
             return predictor
         start.keep(kept)
-        budget.reserve(_time_for_closing(model, prepared, budget=budget, progress=progress))
-        training = _train(model, prepared, folder=out / CHECKPOINTS, budget=budget, progress=progress)
+        closing = _closing(model, prepared, budget=budget)
+        _reserve(budget, progress=progress)
+        following = Following(closing.estimate, trainings=_num_alone(prepared))
+        training = _train(
+            model, prepared, folder=out / CHECKPOINTS, budget=budget, progress=progress, following=following
+        )
         alone = _train_alone(prepared, start, training, folder=out / ALONE, budget=budget, progress=progress)
-        account = _assess(model, prepared, training, alone, budget=budget, progress=progress)
+        with num_threads(training.threads):
+            account = _assess(model, prepared, training, alone, closing=closing, progress=progress)
         bundle = _bundle(model, prepared, start, account, seconds=budget.elapsed)
         write_report(out / "report.html", content=report_content(bundle, prepared, account))
         bundle.save(out)
@@ -170,20 +180,43 @@ def _new_model(
     return model
 
 
-def _time_for_closing(model: FusedModel, prepared: Prepared, *, budget: Budget, progress: Progress) -> float:
-    """Seconds of the limit, if there is one, to keep for what follows the training."""
+def _closing(model: FusedModel, prepared: Prepared, *, budget: Budget) -> Closing:
+    task, seed = prepared.task, prepared.recipe.seed
+    baseline = _baseline(prepared)
+
+    def audit(dataset: Dataset) -> object:
+        return dissect(model, task, dataset, baseline=baseline, seed=seed, progress=Progress())
+
+    return Closing(model, task, _measured_parts(prepared), audit=audit, budget=budget, seed=seed)
+
+
+def _baseline(prepared: Prepared) -> Tensor:
+    train_target = prepared.datasets["train"].target
+    assert train_target is not None
+    return prepared.task.baseline(train_target, 1)
+
+
+def _reserve(budget: Budget, *, progress: Progress) -> None:
+    """Keep some time for what follows the training, if there is a limit; the training measures how much that takes."""
     if budget.seconds is None:
-        return 0.0
+        return
     if budget.left < 0.5 * budget.seconds:
         progress.say(
             f"Preparing the data took {describe_seconds(budget.elapsed)} of the time limit of "
             f"{describe_seconds(budget.seconds)}; a longer limit leaves more for training."
         )
-    return estimate_closing(model, prepared.task, _measured_parts(prepared), budget=budget)
+    budget.reserve(_FIRST_RESERVE * budget.left)
 
 
 def _train(
-    model: FusedModel, prepared: Prepared, *, folder: Path, budget: Budget, progress: Progress, only: str | None = None
+    model: FusedModel,
+    prepared: Prepared,
+    *,
+    folder: Path,
+    budget: Budget,
+    progress: Progress,
+    following: Following | None = None,
+    only: str | None = None,
 ) -> TrainingResult:
     parts = {split: _with_inputs(prepared.datasets[split], only) for split in ("train", "valid")}
     trained, objective = _with_auxiliaries(model, prepared, only=only)
@@ -196,6 +229,7 @@ def _train(
         folder=folder,
         seed=prepared.recipe.seed,
         budget=budget,
+        following=following,
         progress=progress,
     )
 
@@ -221,16 +255,19 @@ def _with_inputs(dataset: Dataset, only: str | None) -> Dataset:
     return replace(dataset, inputs={only: dataset.inputs[only]})
 
 
+def _num_alone(prepared: Prepared) -> int:
+    """On how many inputs a model of its own is to be trained for the audit: all or none."""
+    inputs = list(prepared.modalities)
+    grouped = len(group_inputs(input_kinds(prepared.datasets["valid"]))) != len(inputs)
+    return 0 if not prepared.recipe.audit_alone or len(inputs) < 2 or grouped else len(inputs)
+
+
 def _train_alone(
     prepared: Prepared, start: Start, training: TrainingResult, *, folder: Path, budget: Budget, progress: Progress
 ) -> dict[str, FusedModel]:
     """By input, a model trained on that input alone in the same way, where time allows it in full."""
-    inputs = list(prepared.modalities)
-    grouped = len(group_inputs(input_kinds(prepared.datasets["valid"]))) != len(inputs)
-    if not prepared.recipe.audit_alone or len(inputs) < 2 or grouped:
-        return {}
-    models = {}
-    for place, name in enumerate(inputs):
+    models: dict[str, FusedModel] = {}
+    for place, name in enumerate(list(prepared.modalities)[: _num_alone(prepared)]):
         allowed = Budget(None if budget.seconds is None else budget.end - budget.elapsed)
         if training.seconds < allowed.left:
             progress.say(f"For the audit: a model trained on '{name}' alone")
@@ -249,23 +286,20 @@ def _assess(
     training: TrainingResult,
     alone: Mapping[str, FusedModel],
     *,
-    budget: Budget,
+    closing: Closing,
     progress: Progress,
 ) -> Account:
     """Calibrate ``model`` on the validation part, and measure it on that and the test part as far as time allows."""
     task, seed = prepared.task, prepared.recipe.seed
-    parts = _measured_parts(prepared)
-    outputs = collect_parts(model, task, parts, seed=seed, budget=budget, progress=progress)
+    outputs = closing.collect(progress)
     valid = outputs["valid"]
     assert valid.target is not None
     task.temperature = fit_temperature(task, valid.outputs, valid.target)
-    draws = affordable_draws(task, outputs, budget=budget)
+    draws = closing.draws(outputs)
     measured = {split: measure(task, part, seed=seed, draws=draws) for split, part in outputs.items()}
-    final = list(parts)[-1]
-    audited = affordable_audit(model, task, parts[final], outputs[final], seed=seed, budget=budget)
-    train_target = prepared.datasets["train"].target
-    assert train_target is not None
-    baseline = task.baseline(train_target, 1)
+    final = list(outputs)[-1]
+    audited = closing.audited()
+    baseline = _baseline(prepared)
     constant = against_constant(task, outputs[final], baseline=baseline, seed=seed, draws=draws)
     subsets, audit = dissect(
         model,

@@ -11,15 +11,16 @@ import torch
 
 
 class Budget:
-    """A time limit that starts when it is made.
+    """A time limit.
 
     Args:
         seconds: wall-clock time for the whole run; None sets no limit.
+        started: ``time.monotonic()`` of its beginning, now by default.
     """
 
-    def __init__(self, seconds: float | None = None) -> None:
+    def __init__(self, seconds: float | None = None, *, started: float | None = None) -> None:
         self.seconds = seconds
-        self._started = time.monotonic()
+        self._started = time.monotonic() if started is None else started
         self._earlier = 0.0
         self._reserved = 0.0
 
@@ -39,8 +40,8 @@ class Budget:
         return math.inf if self.seconds is None else max(0.0, self.seconds - self.elapsed)
 
     def reserve(self, seconds: float) -> None:
-        """Keep ``seconds`` more for what follows."""
-        self._reserved += seconds
+        """Keep ``seconds`` for what follows, instead of those that were kept before."""
+        self._reserved = seconds
 
     def restore(self, elapsed: float) -> None:
         """Count ``elapsed`` seconds of the interrupted run as used."""

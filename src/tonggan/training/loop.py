@@ -26,27 +26,24 @@ from torch import Tensor, nn
 from tonggan.data.dataset import Dataset
 from tonggan.data.loader import Loader
 from tonggan.errors import DataError, InterruptedRunError, TrainingError
+from tonggan.layers.cores import num_threads
 from tonggan.progress import Progress
 from tonggan.tasks.base import Objective
 from tonggan.tokens import Batch
-from tonggan.training.budget import Budget, describe_bytes, describe_seconds, peak_memory
+from tonggan.training.budget import Budget, describe_bytes, peak_memory
 from tonggan.training.checkpoint import load_checkpoint, load_model_tensors, model_tensors, save_checkpoint
 from tonggan.training.config import TrainingConfig
 from tonggan.training.interruption import StopRequest, stop_request
 from tonggan.training.journal import Journal
 from tonggan.training.memory import keep_freed_memory
 from tonggan.training.optimizer import learning_rate_at
+from tonggan.training.pace import Following, Pace
 from tonggan.training.result import RunState, StoppedBy, TrainingResult
 from tonggan.training.stepper import Stepper, set_memory_format
+from tonggan.training.threads import ThreadTuner
 from tonggan.training.validator import Validator, share_of
 
-_MEASURED_STEPS = 20
-_MEASURED_SECONDS = 1.0
 _MEASURED_BATCHES = 2
-# Under a time limit, an evaluation on the way that would take more of the time since the last one is left out.
-_EVALUATION_SHARE = 0.25
-# The part of the limit by which the last evaluation may pass the time kept for it, before it stops at fewer rows.
-_OVERRUN = 0.02
 _NAMED_ROWS = 20
 
 
@@ -60,6 +57,7 @@ def train(
     folder: Path,
     seed: int,
     budget: Budget | None = None,
+    following: Following | None = None,
     progress: Progress | None = None,
 ) -> TrainingResult:
     """Train ``model`` and leave in it the weights with the best score on ``valid``.
@@ -76,6 +74,7 @@ def train(
         folder: receives ``last.safetensors``, ``best-<step>.safetensors`` and the TensorBoard log.
         seed: of dropout and order; the caller has seeded the model's first weights.
         budget: its limit, less what is reserved, ends the training; None sets no limit.
+        following: what comes after the training, and its time.
         progress: is told the predicted time and memory, and how far the run is.
 
     Raises:
@@ -85,11 +84,7 @@ def train(
     """
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
-    for name, part in {"training": train, "validation": valid}.items():
-        if len(part) == 0:
-            raise DataError(
-                f"{name} part", got="no rows", expected="at least one row", remedy="Check the table and its split"
-            )
+    _check_rows(train, valid)
     # A batch in which a modality is absent gives no gradient to that modality's encoder.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     # Half precision is the stepper's work: Accelerate has one setting for a whole process, and patches the model.
@@ -98,11 +93,27 @@ def train(
     if stepper.device.type == "cpu":
         keep_freed_memory()
     devices = [stepper.device] if stepper.device.type == "cuda" else []
-    with stop_request() as stop, torch.random.fork_rng(devices=devices):
+    threads = num_threads(torch.get_num_threads())
+    with stop_request() as stop, torch.random.fork_rng(devices=devices), threads:
         run = _Run(
-            stepper, train=train, valid=valid, folder=folder, budget=budget or Budget(), progress=progress, stop=stop
+            stepper,
+            train=train,
+            valid=valid,
+            folder=folder,
+            budget=budget or Budget(),
+            following=following or Following(),
+            progress=progress,
+            stop=stop,
         )
         return run.complete()
+
+
+def _check_rows(train: Dataset, valid: Dataset) -> None:
+    for name, part in {"training": train, "validation": valid}.items():
+        if len(part) == 0:
+            raise DataError(
+                f"{name} part", got="no rows", expected="at least one row", remedy="Check the table and its split"
+            )
 
 
 class _Run:
@@ -116,6 +127,7 @@ class _Run:
         valid: Dataset,
         folder: Path,
         budget: Budget,
+        following: Following,
         progress: Progress | None,
         stop: StopRequest,
     ) -> None:
@@ -139,11 +151,14 @@ class _Run:
             "processes": self.accelerator.num_processes,
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
         }
-        self.state = RunState(training_started=budget.elapsed)
+        self.pace = Pace(budget, total_steps=self.total_steps, evaluate_every=self.evaluate_every, following=following)
+        self.state = RunState(training_started=self.pace.started)
         self.unread: list[Tensor] = []
         self.steps_between_reads = _reads_apart(stepper.device)
-        self.ticks: list[float] | None = []
-        self.evaluation_seconds = 0.0
+        self.is_told = False
+        # Another number of threads may round otherwise: only where the clock decides already.
+        is_tuned = budget.seconds is not None and stepper.device.type == "cpu" and self.accelerator.num_processes == 1
+        self.tuner = ThreadTuner() if is_tuned else None
 
     # The course of the run.
 
@@ -155,7 +170,8 @@ class _Run:
         if state.stopped_by is None:
             log_folder = self.folder / "tensorboard" if self.accelerator.is_main_process else None
             self.journal = Journal(log_folder, progress=self.progress, step=state.step)
-            self.saved = self.evaluated = time.monotonic()
+            self.saved = time.monotonic()
+            self.pace.evaluated()
             self.stepper.keep_buffers()
             self.stepper.wrapped.train()
             with closing(self.journal), closing(self._batches(state.step)) as batches:
@@ -176,12 +192,16 @@ class _Run:
             stopped_by=state.stopped_by,
             precision=self.stepper.precision,
             peak_memory=state.peak_memory,
+            threads=self.tuner.threads if self.tuner else torch.get_num_threads(),
         )
 
     def _advance(self, batches: Generator[list[Batch]]) -> StoppedBy:
         state = self.state
         while True:
             done = self._done()
+            if done >= 1 and state.step < self.total_steps:
+                self.pace.revise(at_end=True)
+                done = self._done()
             ended: StoppedBy | None = "epochs" if state.step == self.total_steps else "time" if done >= 1 else None
             if self._evaluation_is_due(at_end=ended is not None):
                 self._evaluate(done)
@@ -189,12 +209,14 @@ class _Run:
                 return ended
             if self.config.patience is not None and state.without_gain >= self.config.patience:
                 return "patience"
+            start = time.monotonic()
             loss = self.stepper.step(state.step, next(batches), learning_rate=learning_rate_at(done, self.config))
+            seconds = time.monotonic() - start
             state.step += 1
             self.unread.append(loss)
             if len(self.unread) >= self.steps_between_reads:
                 self._read_losses()
-            self._measure()
+            self._measure(seconds)
             if self.journal.due and state.loss_steps:
                 self._sign(done)
             self._heed_stop()
@@ -202,13 +224,7 @@ class _Run:
                 self._save()
 
     def _done(self) -> float:
-        """The part of the training that is done; a step counts as its middle, so that none has a rate of zero."""
-        by_steps = (self.state.step + 0.5) / self.total_steps
-        if self.budget.seconds is None:
-            return by_steps
-        start = self.state.training_started
-        span = self.budget.end - self.evaluation_seconds - start
-        return self._agree(max(by_steps, (self.budget.elapsed - start) / span if span > 0 else 1.0))
+        return self._agree(self.pace.done(self.state.step))
 
     def _agree(self, value: float) -> float:
         """The main process's ``value`` in all processes, which must take the same turns whatever their clocks say."""
@@ -233,10 +249,7 @@ class _Run:
         step = self.state.step
         if self.state.evaluated or not (at_end or (step > 0 and step % self.evaluate_every == 0)):
             return False
-        if at_end or self.budget.seconds is None:
-            return True
-        share = self.evaluation_seconds / max(time.monotonic() - self.evaluated, 1e-9)
-        return self._agree(share) <= _EVALUATION_SHARE
+        return at_end or self._agree(self.pace.evaluation_share) <= 1
 
     def _evaluate(self, done: float) -> None:
         self._read_losses()
@@ -257,11 +270,13 @@ class _Run:
         self.stepper.keep_buffers()
         curves = {"valid/loss": entry["valid_loss"], f"valid/{self.task.score_name}": entry["valid_score"]}
         self.journal.log(curves, step=self.state.step)
-        self.evaluated = time.monotonic()
-        self.evaluation_seconds = self.evaluated - start
+        self.pace.evaluation_took(time.monotonic() - start, share=len(outputs) / self.validator.num_rows)
+        if done < 1:
+            self.pace.revise(at_end=False)
+        self.pace.evaluated()
 
     def _outputs(self, num_batches: int) -> tuple[Tensor, Tensor]:
-        limit = math.inf if self.budget.seconds is None else self.budget.end + _OVERRUN * self.budget.seconds
+        limit = self.pace.evaluation_end
 
         def enough() -> bool:
             self._heed_stop()
@@ -271,33 +286,26 @@ class _Run:
 
     # Time and memory.
 
-    def _measure(self) -> None:
-        """Time some steps, then say what the whole will cost."""
-        if self.ticks is None:
-            return
-        self.ticks.append(time.monotonic())
-        steps = len(self.ticks) - 1  # The first step, which also allocates, ends at the first tick.
+    def _measure(self, seconds: float) -> None:
+        """Take in the time of a step; after some of them, say what the whole will cost."""
+        self.pace.step_took(seconds)
+        if self.tuner:
+            self.tuner.took(seconds)
         ended = self.state.step % self.evaluate_every == 0 or self.state.step == self.total_steps
-        if steps and (ended or steps == _MEASURED_STEPS or self.ticks[-1] - self.ticks[0] > _MEASURED_SECONDS):
-            seconds_per_step = (self.ticks[-1] - self.ticks[0]) / steps
-            self.ticks = None
-            self._predict_cost(seconds_per_step)
+        settled = self.tuner is None or self.tuner.is_settled
+        if not self.is_told and self.pace.is_known(soon=ended) and (settled or ended):
+            self.is_told = True
+            self._say_plan()
 
-    def _predict_cost(self, seconds_per_step: float) -> None:
+    def _say_plan(self) -> None:
+        self._outputs(1)  # which also allocates
         start = time.monotonic()
         self._outputs(_MEASURED_BATCHES)
-        per_batch = (time.monotonic() - start) / min(_MEASURED_BATCHES, self.validator.num_batches)
-        self.evaluation_seconds = per_batch * self.validator.num_batches
-        left = self.total_steps - self.state.step
-        seconds = left * seconds_per_step + math.ceil(left / self.evaluate_every) * self.evaluation_seconds
-        allowed = self.budget.end - self.budget.elapsed
-        steps = f"{self.total_steps:,} steps"
-        if seconds > allowed:
-            affordable = int(max(0.0, allowed - self.evaluation_seconds) / seconds_per_step)
-            steps = f"about {min(self.total_steps, self.state.step + affordable):,} of {steps}"
-            seconds = max(0.0, allowed)
+        share = min(1.0, _MEASURED_BATCHES / self.validator.num_batches)
+        self.pace.evaluation_took(time.monotonic() - start, share=share)
+        self.pace.revise(at_end=False)
         memory = describe_bytes(peak_memory(self.stepper.device))
-        self.progress.say(f"Training: {steps}, about {describe_seconds(seconds)}, about {memory}")
+        self.progress.say(f"Training: {self.pace.plan(self.state.step)}, about {memory}")
 
     # What is told and written on the way.
 
@@ -355,6 +363,7 @@ class _Run:
         self.state = RunState(**saved["run"])
         self.stepper.load(tensors, self.state.scaler)
         self.budget.restore(self.state.elapsed)
+        self.pace.started = self.state.training_started
         self.progress.say(f"Resuming at step {self.state.step:,} of {self.total_steps:,}")
         return self.state
 

@@ -26,6 +26,7 @@ class TrainingResult:
         stopped_by: what ended it.
         precision: the number format it ran in.
         peak_memory: bytes, of main memory on a CPU, else of the accelerator.
+        threads: with how many PyTorch took the last steps.
     """
 
     history: list[dict[str, Any]]
@@ -36,6 +37,7 @@ class TrainingResult:
     stopped_by: StoppedBy
     precision: Precision
     peak_memory: int
+    threads: int
 
 
 @dataclass

@@ -35,6 +35,7 @@ class Validator:
         share = share_of(dataset, order, accelerator=stepper.accelerator)
         self.loader = Loader(share, batch_size=batch_size)
         self.num_batches = math.ceil(len(share) / batch_size)
+        self.num_rows = len(share) * stepper.accelerator.num_processes
 
     @torch.no_grad()
     def outputs(self, num_batches: int, *, enough: Callable[[], bool]) -> tuple[Tensor, Tensor]:

@@ -37,7 +37,7 @@ def corpus(tmp_path_factory, base):
 def verdict(*, better: bool) -> Verdict:
     good, bad = Scores(0.5, 0.8, 2.0), Scores(0.4, 0.7, 3.0)
     before, after = (bad, good) if better else (good, bad)
-    return Verdict("base", before, after, 10, (0.0, 0.1))
+    return Verdict("base", before, after, 100, (0.01, 0.1) if better else (-0.1, -0.01))
 
 
 def test_an_adapter_is_measured_and_used_only_if_it_is_better(base, corpus, tmp_path):
@@ -51,6 +51,16 @@ def test_an_adapter_is_measured_and_used_only_if_it_is_better(base, corpus, tmp_
     assert done.is_promoted == done.verdict.is_better
     assert registry.promoted == ("first" if done.is_promoted else None)
     assert not list(tmp_path.glob("*.checkpoint*"))
+
+
+def test_a_time_limit_that_is_over_at_once_leaves_an_adapter_that_is_not_used(base, corpus, tmp_path):
+    done = train_code_model(
+        corpus, base=str(base), run=tmp_path, config=TINY.model_copy(update={"lines": 200}), time_limit=0.01
+    )
+    assert done.manifest.training["steps"] <= 1
+    assert done.verdict.lines == 1, "one line is compared in any case"
+    assert done.verdict.decision == "undecided"
+    assert not done.is_promoted
 
 
 @pytest.mark.parametrize("better", [True, False])

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -37,7 +38,9 @@ from tonggan.training.budget import Budget
 if TYPE_CHECKING:
     from tonggan.codelm.corpus.corpus import Corpus
 
-_LEAST_LINES = 10
+_LEAST_LINES = 100  # fewer are no evidence
+_INDEXING = 0.4  # of the time left goes to what retrieval looks up, at most
+_FILES_AT_ONCE = 16
 _REPEATS = 1000
 _FILES_PER_LINE = 2
 
@@ -79,16 +82,37 @@ class Verdict:
 
     @property
     def is_better(self) -> bool:
-        """Better in edit similarity and perplexity, and in exact match no worse."""
+        """On at least 100 lines the whole interval of the gain is above zero, and nothing else is worse."""
         return (
-            self.after.edit_similarity > self.before.edit_similarity
-            and self.after.perplexity < self.before.perplexity
+            self.lines >= _LEAST_LINES
+            and self.gain[0] > 0
+            and self.after.perplexity <= self.before.perplexity
             and self.after.exact_match >= self.before.exact_match
         )
 
+    @property
+    def decision(self) -> Literal["better", "worse", "undecided"]:
+        """What the lines show: nothing, unless the interval is on one side of zero and lines are enough."""
+        if self.is_better:
+            return "better"
+        return "worse" if self.lines >= _LEAST_LINES and self.gain[1] < 0 else "undecided"
+
+    @property
+    def reason(self) -> str:
+        """Why it is, or is not, to be used."""
+        if self.is_better:
+            return "the whole interval of the gain is above zero"
+        if self.lines < _LEAST_LINES:
+            return f"{self.lines} lines are no evidence: at least {_LEAST_LINES} are needed"
+        if self.gain[1] < 0:
+            return "the whole interval of the gain is below zero"
+        if self.gain[0] <= 0:
+            return "the interval of the gain reaches down to zero"
+        return "exact match or perplexity is worse"
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
-        return {**asdict(self), "is_better": self.is_better}
+        return {**asdict(self), "is_better": self.is_better, "decision": self.decision, "reason": self.reason}
 
     def describe(self) -> str:
         """For a person."""
@@ -126,10 +150,13 @@ def compare(
     generator = np.random.default_rng(seed)
     lines = _draw(corpus, held_out, count=count, generator=generator)
     results: list[list[tuple[float, float, float, int]]] = [[], []]
-    with _workspace(corpus, train, progress=progress) as workspace:
+    looked_up = generator.permutation(np.array(train)).tolist()
+    with _workspace(corpus, looked_up, budget=budget, progress=progress) as workspace:
         benches = [_Bench(contender, workspace) for contender in (in_use, trained)]
+        start = time.monotonic()
         for number, line in enumerate(lines):
-            if number >= _LEAST_LINES and budget.left <= 0:
+            if number and budget.left <= (time.monotonic() - start) / number:
+                progress.say(f"The time limit leaves {number:,} of {len(lines):,} lines to compare on.")
                 break
             for each, bench in zip(results, benches, strict=True):
                 each.append(bench.measure(line))
@@ -200,20 +227,27 @@ def _draw(corpus: Corpus, held_out: Sequence[int], *, count: int, generator: np.
 
 
 @contextmanager
-def _workspace(corpus: Corpus, numbers: Sequence[int], *, progress: Progress) -> Iterator[Workspace]:
-    """A folder with these documents as files, indexed."""
+def _workspace(corpus: Corpus, numbers: Sequence[int], *, budget: Budget, progress: Progress) -> Iterator[Workspace]:
+    """A folder with these documents as files, indexed; under a limit with the first of them for which there is time."""
     from tonggan.codelm.search.code_index import CodeIndex
 
     names = _names(corpus)
+    until = budget.elapsed + _INDEXING * budget.left
+    at_once = len(numbers) if budget.seconds is None else _FILES_AT_ONCE
     with tempfile.TemporaryDirectory(prefix="tonggan-holdout-") as folder:
         root = Path(folder).resolve() / "files"
-        for number in numbers:
-            path = Path(os.path.normpath(root / names[number]))
-            if path.is_relative_to(root):  # a corpus may come from elsewhere
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(corpus.text(number), encoding="utf-8")
+        root.mkdir()
         with closing(CodeIndex.open(root, folder=Path(folder) / "index")) as index:
-            index.refresh(progress=progress)
+            for start in range(0, len(numbers), max(1, at_once)):
+                if budget.elapsed > until:
+                    progress.say(f"The time limit leaves {start:,} of {len(numbers):,} files for retrieval to look up.")
+                    break
+                for number in numbers[start : start + at_once]:
+                    path = Path(os.path.normpath(root / names[number]))
+                    if path.is_relative_to(root):  # a corpus may come from elsewhere
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        path.write_text(corpus.text(number), encoding="utf-8")
+                index.refresh(progress=progress)
             yield Workspace(root, index=index)
 
 

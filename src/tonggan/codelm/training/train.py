@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 SCRATCH = "scratch"
 """The base of a model that has none."""
 
-_SHARE_OF_MEASURING = 0.25  # of a time limit, at least
+_SHARE_OF_MEASURING = 0.5  # of a time limit: fewer than 100 lines would leave the training without use
 _HEAD_WIDTH = 32
 
 
@@ -252,8 +252,9 @@ def _judge(
     )
     registry.describe(manifest.model_copy(update={"verdict": verdict.to_dict()}))
     progress.say(verdict.describe())
-    kept = "it is in use now" if verdict.is_better else f"it is not better on all counts, so {verdict.in_use} stays"
-    progress.say(f"{'Promoted' if verdict.is_better else 'Not promoted'}: {kept}.")
+    said = {"better": "Promoted", "worse": "Worse: not used", "undecided": "Undecided: not used"}[verdict.decision]
+    stays = "" if verdict.is_better else f"; {verdict.in_use} stays in use"
+    progress.say(f"{said}: {verdict.reason}{stays}.")
     return verdict
 
 

@@ -111,10 +111,13 @@ class Trainer:
         with stop_request() as stop:
             while self.state.epoch < self.config.epochs and self.budget.elapsed < self.budget.end:
                 for rows in self._steps():
+                    start = self.budget.elapsed
                     self._step(rows)
                     self._heed(stop)
-                    if self.budget.elapsed >= self.budget.end:
-                        break
+                    # The next step takes as long as this one.
+                    if 2 * self.budget.elapsed - start >= self.budget.end:
+                        self.save()
+                        return self.state
                 else:
                     self.state.epoch, self.state.row = self.state.epoch + 1, 0
         self.save()
@@ -147,7 +150,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(min(1.0, done), self.schedule)
         num_labels = self.learner.num_labels(rows)
-        loss = sum(self.learner.backward(part, num_labels=num_labels) for part in self._parts(rows))
+        loss = self._backward(rows, num_labels=num_labels)
         if not np.isfinite(loss):
             raise TrainingError(
                 f"training, step {self.state.step + 1}",
@@ -164,6 +167,21 @@ class Trainer:
         self.progress.update(
             "train", done=min(1.0, done), total=1.0, note=f"step {state.step:,}, loss {state.loss:.3f}"
         )
+
+    def _backward(self, rows: list[list[int]], *, num_labels: int) -> float:
+        """Gradients and loss of the rows; where a first step alone takes longer than the time, of those until then."""
+        total, done = 0.0, 0
+        for part in self._parts(rows):
+            total += self.learner.backward(part, num_labels=num_labels)
+            done += self.learner.num_labels(part)
+            if self.budget.elapsed >= self.budget.end:
+                break
+        if 0 < done < num_labels:
+            for parameter in self.learner.learned().values():
+                if parameter.grad is not None:
+                    parameter.grad *= num_labels / done
+            total *= num_labels / done
+        return total
 
     def _parts(self, rows: list[list[int]]) -> Iterator[list[list[int]]]:
         """Rows that go through the model together; those of like length, since they are padded to the longest."""

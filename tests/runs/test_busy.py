@@ -1,0 +1,28 @@
+"""Beside another program that computes with all threads, a run under a limit is slower, and not worthless."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+BUSY = "import torch; a = torch.randn(500, 500)\nwhile True: a = torch.tanh(a @ a.T / 500)"
+
+
+def test_a_run_beside_a_busy_process_is_still_good(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    left, right = generator.normal(size=(2, 3000))
+    table = pa.table({"left": left, "right": right, "answer": 3 * left - 2 * right + left * right})
+    pyarrow.csv.write_csv(table, tmp_path / "train.csv")
+    busy = subprocess.Popen([sys.executable, "-c", BUSY])
+    try:
+        command = [sys.executable, "-m", "tonggan", "fit", str(tmp_path / "train.csv"), "--target", "answer", "--json"]
+        command += ["--time-limit", "5m", "--set", "training.epochs=8", "--out", str(tmp_path / "run")]
+        done = subprocess.run(command, capture_output=True, check=True)
+    finally:
+        busy.kill()
+        busy.wait()
+    assert json.loads(done.stdout)["metrics"]["valid"]["r2"] > 0.95
