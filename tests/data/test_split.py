@@ -40,6 +40,24 @@ def test_a_label_that_occurs_once_is_learned_from():
         assert 100 in parts[0]
 
 
+@pytest.mark.parametrize("rare", [4, 5, 9])
+@pytest.mark.parametrize("common_first", [False, True])
+def test_a_rare_label_is_in_every_part(rare, common_first):
+    for common in (200, 333, 1000):
+        labels = sorted(["a"] * common + ["b"] * rare, reverse=common_first)
+        fractions = (0.9, 0.1)
+        parts = split_rows(labels, len(labels), fractions=fractions, seed=0)
+        assert is_partition(parts, len(labels))
+        assert [sum(labels[row] == "b" for row in part) for part in parts] == [rare - 1, 1]
+        assert abs(len(parts[1]) - 0.1 * len(labels)) < 1.5
+
+
+def test_many_small_labels_do_not_swell_a_part():
+    labels = [str(row // 4) for row in range(400)]
+    parts = split_rows(labels, 400, fractions=(0.9, 0.1), seed=0)
+    assert [len(part) for part in parts] == [360, 40]
+
+
 def test_numbers_and_tags_are_divided_like_one_label():
     random = np.random.default_rng(0)
     for labels in (random.normal(size=1000).tolist(), [["a", str(row)] for row in range(1000)], list(range(1000))):

@@ -1,5 +1,6 @@
 import base64
 import io
+import math
 import wave
 
 import numpy as np
@@ -14,9 +15,10 @@ from tonggan.evaluation.examples import (
     find_mistakes,
     image_address,
     scatters,
+    thresholds,
 )
 from tonggan.evaluation.predict import Outputs, collect
-from tonggan.tasks import Multiclass, MulticlassConfig, Regress, RegressConfig, Tag, TagConfig
+from tonggan.tasks import Binary, BinaryConfig, Multiclass, MulticlassConfig, Regress, RegressConfig, Tag, TagConfig
 
 
 def content(address: str, prefix: str) -> io.BytesIO:
@@ -110,3 +112,32 @@ def _no_inputs():
     from tonggan.data.dataset import Dataset
 
     return Dataset({}, np.arange(3))
+
+
+def test_thresholds_are_those_of_the_rarer_class_by_hand():
+    task = Binary(BinaryConfig())
+    task.fit(["no"] * 6 + ["yes"] * 5)
+    target = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+    outputs = torch.tensor([-3.0, -3, -3, -1, -1, 1, -1, 1, 1, 2, 2]).unsqueeze(1)
+    found = thresholds(task, outputs, target)
+    assert found.label == "yes"
+    expected = {-3: (5 / 11, 1.0), -1: (5 / 8, 1.0), 1: (4 / 5, 4 / 5), 2: (1.0, 2 / 5)}
+    assert len(found.curve) == 4
+    for (at, precision, recall), (logit, values) in zip(found.curve, expected.items(), strict=True):
+        assert at == pytest.approx(1 / (1 + math.exp(-logit)))
+        assert (precision, recall) == pytest.approx(values)
+    assert found.best == pytest.approx(1 / (1 + math.exp(-1)))
+    assert found.best_f1 == pytest.approx(0.8)
+    assert thresholds(task, outputs[:9], target[:9]) is None, "three rows of a class make no curve"
+
+
+def test_only_two_classes_have_thresholds():
+    numbers = Regress(RegressConfig())
+    numbers.fit([1.0, 2.0])
+    assert thresholds(numbers, torch.zeros(20, 1), torch.zeros(20, 1)) is None
+    three = Multiclass(MulticlassConfig())
+    three.fit(["a", "b", "c"])
+    assert thresholds(three, torch.zeros(30, 3), torch.arange(30) % 3) is None
+    tags = Tag(TagConfig())
+    tags.fit(["a|b", "a", "b"])
+    assert thresholds(tags, torch.zeros(30, 2), torch.ones(30, 2)) is None

@@ -8,6 +8,7 @@ import torch
 from tonggan.data.findings import Finding
 from tonggan.evaluation.audit import Audit
 from tonggan.evaluation.calibration import ReliabilityBin
+from tonggan.evaluation.constant import AgainstConstant, Beaten
 from tonggan.evaluation.content import (
     Calibration,
     Cell,
@@ -18,7 +19,9 @@ from tonggan.evaluation.content import (
     ReportContent,
     Scatter,
     SplitSummary,
+    Thresholds,
 )
+from tonggan.evaluation.permutation import ColumnImportance
 from tonggan.evaluation.report import render_report, write_report
 from tonggan.evaluation.subsets import SubsetRow
 from tonggan.evaluation.verdict import Verdict
@@ -55,7 +58,9 @@ def full_content(text: str) -> ReportContent:
             full=0.913,
             shapley={text: 0.4, "b": -0.1},
             verdict=Verdict("yes", "Fusion pays: " + text, "融合有效：" + text),
+            columns={"table": [ColumnImportance(text, 0.2, (0.1, 0.3)), ColumnImportance("b", -0.01, None)]},
         ),
+        thresholds=Thresholds(text, 0.5, [(0.2, 0.5, 1.0), (0.6, 1.0, 0.5)], best=0.2, best_f1=0.67),
         history=[{"step": step, "train_loss": 1.0, "valid_loss": 2.0, "valid_score": 0.5} for step in (10, 20)],
         confusion=Confusion([text, "b"], [[3, 1], [0, 0]], 2),
         calibration=Calibration(1.5, bins, bins),
@@ -164,6 +169,93 @@ def test_a_single_input_has_no_shares(tmp_path):
     content = full_content("plain")
     alone = replace(content.audit, alone={"b": 0.9}, alone_trained={}, shuffled={}, shapley={"b": 0.5})
     assert "Shapley" not in render_report(replace(content, audit=alone))
+
+
+def against(beaten: Beaten) -> AgainstConstant:
+    return AgainstConstant(
+        beaten, "accuracy", 12, 0.913, 0.9, 0.013, None, f"First: {beaten}.", "先说这句。", "Then 90 %.", "然后 90 %。"
+    )
+
+
+def visible_text(content: ReportContent, *, language: str) -> str:
+    """The page's text in one language, without style."""
+    text = render_report(content)
+    other = {"en": "zh", "zh": "en"}[language]
+    body = text[text.index("<main>") :]
+    body = re.sub(rf'<(span|text) class="[^"]*\b{other}\b[^"]*"[^>]*>.*?</\1>', "", body, flags=re.DOTALL)
+    return " ".join(" ".join(Page(body.removesuffix("</body>\n</html>")).text).split())
+
+
+@pytest.mark.parametrize("beaten", ["no", "uncertain", "too few rows"])
+def test_a_warning_stands_before_every_number(beaten):
+    content = replace(full_content("plain"), constant=against(beaten))
+    shown = visible_text(content, language="en")
+    assert f"First: {beaten}." in shown
+    assert "%" not in shown[: shown.index("First:")]
+    assert shown.index("Then 90 %.") < shown.index("91.3 %")
+    assert "先说这句。" in visible_text(content, language="zh")
+    assert 'class="hero plain"' in render_report(content)
+
+
+def test_a_model_that_is_better_has_no_warning():
+    text = render_report(replace(full_content("plain"), constant=against("yes")))
+    assert "First" not in text
+    assert 'role="alert"' not in text
+
+
+def test_a_few_rows_have_no_verdict_and_no_tables_of_them():
+    content = full_content("plain")
+    part = replace(content.results[0], num_rows=12)
+    shown = visible_text(replace(content, results=[part], constant=against("too few rows")), language="en")
+    for absent in ("Fusion pays", "Shapley", "subset", "trusted", "worse", "90.0 – 93.0"):
+        assert absent not in shown, absent
+
+
+def test_columns_and_thresholds_are_shown():
+    shown = visible_text(full_content("plain"), language="en")
+    assert "20.0 points (10.0 – 30.0)" in shown
+    assert "-1.0 points not certain" in shown
+    assert "Columns that say the same share their importance" in shown
+    assert "The best F1 on these rows, 67.0 %, is at 0.20" in shown
+    useless = visible_text(replace(full_content("plain"), constant=against("no")), language="en")
+    assert "share their importance" not in useless
+
+
+def test_an_imbalanced_target_leads_with_its_rare_class_and_says_what_helps():
+    metrics = {"balanced_accuracy": 0.6, "f1_rare": 0.4, "accuracy": 0.98}
+    content = replace(
+        SMALLEST,
+        task_kind="binary",
+        score_name="balanced_accuracy",
+        results=[PartResult("valid", 200, metrics, {})],
+        rare_class="fraud",
+        settings_to_try=["task.class_weights=balanced"],
+    )
+    shown = visible_text(content, language="en")
+    assert shown.index("60.0 %") < shown.index("40.0 %") < shown.index("98.0 %")
+    assert "F1 of the rare class fraud" in shown
+    assert "--set task.class_weights=balanced" in shown
+
+
+def test_the_chinese_page_has_no_english_words_of_its_own():
+    content = replace(
+        full_content("某列"),
+        inputs=["某列", "table"],
+        constant=against("uncertain"),
+        results=[PartResult("valid", 1234, {"accuracy": 0.913}, {}), PartResult("test", 1234, {"accuracy": 0.9}, {})],
+        splits=[SplitSummary(name, 5, "某列", 0) for name in ("train", "valid", "test")],
+        columns=[
+            ColumnSummary("某列", "input", kind, "某列")
+            for kind in ("image", "text", "audio", "number", "category", "multilabel", "ignore")
+        ],
+        settings_to_try=["task.class_weights=balanced"],
+        rare_class="某列",
+    )
+    shown = visible_text(content, language="zh")
+    allowed = {"English", "Shapley", "F1", "b", "R", "csv", "quarantine", "set", "task", "class_weights", "balanced"}
+    allowed |= {"photo", "sound", "gone"}  # columns of the example
+    allowed |= {"accuracy", "log_loss"}  # names to look up in --json
+    assert set(re.findall(r"[A-Za-z][A-Za-z_0-9]*", shown)) <= allowed
 
 
 def test_the_file_replaces_an_older_one(tmp_path):

@@ -209,7 +209,8 @@ def _show_audit(console: Console, results: Mapping[str, Any]) -> None:
         for each in audit["alone"]:
             table.add_row(escape(each), *(_number(audit[key].get(each)) for key in shown))
         console.print(table)
-    for columns_of in audit.get("columns", {}).values():
+    beaten = (results.get("constant") or {}).get("beaten")
+    for columns_of in audit.get("columns", {}).values() if beaten != "no" else ():
         _show_columns(console, columns_of, name=name)
     baseline = constant_words(results.get("task", "multiclass")).english
     console.print(f"\nFull model {_number(audit['full'])}   {baseline} {_number(audit['majority'])}")

@@ -16,6 +16,9 @@ from tonggan.errors import ConfigError, DataError
 
 # Labels of which more than this share occur only once are no classes, but numbers or sets of tags.
 _MAX_SINGLE_SHARE = 0.05
+# A label of this many rows for each part is in every part: what a part does not hold cannot be measured there. That is
+# so as long as there are few labels, at most this share of the rows of the smallest part, so that sizes hardly change.
+_ROWS_OF_EACH_PART, _MAX_LABEL_SHARE = 2, 0.1
 
 
 def split_rows(
@@ -102,7 +105,9 @@ def _divide(
     order = random.permutation(len(strata))
     order = order[np.argsort(strata[order], kind="stable")]
     due = np.zeros(len(fractions))
-    for rows in np.split(order, np.flatnonzero(np.diff(strata[order])) + 1):
+    labels = np.split(order, np.flatnonzero(np.diff(strata[order])) + 1)
+    most_labels = _MAX_LABEL_SHARE * float(fractions.min()) * len(strata)
+    for rows in labels:
         exact = len(rows) * fractions
         counts = np.floor(exact + 1e-9).astype(np.int64)
         due += exact - counts
@@ -113,6 +118,13 @@ def _divide(
         if counts[0] == 0:
             counts[0] += 1
             counts[np.argmax(counts[1:]) + 1] -= 1
+        if len(labels) <= most_labels and len(rows) >= _ROWS_OF_EACH_PART * len(fractions):
+            for empty in np.flatnonzero(counts == 0):
+                largest = np.argmax(counts)
+                counts[empty] += 1
+                counts[largest] -= 1
+                due[empty] -= 1
+                due[largest] += 1
         parts[rows] = np.repeat(np.arange(len(fractions)), counts)
     sizes = np.bincount(parts, minlength=len(fractions))
     for empty in np.flatnonzero(sizes == 0):

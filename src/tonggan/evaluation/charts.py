@@ -16,7 +16,8 @@ from tonggan.evaluation.content import Thresholds
 from tonggan.evaluation.wording import Words
 
 _WIDTH, _HEIGHT = 460, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 22, 14, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 22, 30, 46
+_LEGEND = 120
 _SHARES = (0, 0.25, 0.5, 0.75, 1)
 
 
@@ -59,9 +60,9 @@ def line_chart(
             parts.append(_dot(frame.x(x), frame.y(y), radius=3, kind=f"dot dot-{number}"))
         if len(lines) == 1:
             continue
-        top = _TOP + 12 + 16 * number
-        parts.append(Markup('<rect class="dot-{}" x="{}" y="{}" width="14" height="3"/>').format(number, 340, top - 5))
-        parts.append(_text(line.label, x=360, y=top, kind="tick"))
+        left = _LEFT + _LEGEND * number  # above the curves, where none can run through it
+        parts.append(Markup('<rect class="dot-{}" x="{}" y="13" width="14" height="3"/>').format(number, left))
+        parts.append(_text(line.label, x=left + 20, y=18, kind="tick"))
     return _svg(parts)
 
 

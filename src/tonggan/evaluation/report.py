@@ -16,6 +16,7 @@ from markupsafe import Markup
 from tonggan.evaluation.charts import Line, line_chart, reliability_chart, scatter_chart, threshold_chart
 from tonggan.evaluation.content import PartResult, ReportContent
 from tonggan.evaluation.permutation import ColumnImportance
+from tonggan.evaluation.verdict import MIN_ROWS
 from tonggan.evaluation.wording import (
     Words,
     constant_words,
@@ -54,6 +55,7 @@ def render_report(content: ReportContent) -> str:
         input_words=input_words,
         constant_words=constant_words,
         interval=_interval,
+        min_rows=MIN_ROWS,
         gain_interval=_gain_interval,
         importance_top=_greatest,
         share=_share,
@@ -110,8 +112,8 @@ def _heat(count: int, *, total: int) -> str:
 
 
 def _charts(content: ReportContent) -> Mapping[str, Markup]:
-    """The learning curves by what they show."""
-    if not content.history:
+    """The learning curves by what they show; one evaluation makes no curve."""
+    if len(content.history) < 2:
         return {}
     step = Words("Step", "步数")
     losses = [
