@@ -41,6 +41,7 @@ LAYERS = [
     ("runs", "recipes"),
     ("codelm",),
     ("api",),
+    ("estimators",),
     ("serving",),
     ("cli",),
     ("__main__",),
@@ -98,7 +99,8 @@ def test_heavy_and_optional_packages_are_imported_lazily() -> None:
         f"{path.relative_to(SOURCE)} imports {module}"
         for path in FILES
         for module in top_level_imports(path)
-        if module.split(".")[0] in LAZY
+        # The estimators are scikit-learn's subclasses; nothing imports their file but whoever asks for one.
+        if module.split(".")[0] in LAZY and not (path.name == "estimators.py" and module.startswith("sklearn"))
     ]
     assert not wrong, "\n".join(wrong)
 

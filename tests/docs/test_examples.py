@@ -57,7 +57,7 @@ def enter(folder: Path, patch: pytest.MonkeyPatch, *, cache: Path) -> None:
     from tonggan.runs import recipe
 
     whole = recipe.apply_overrides
-    patch.setattr(recipe, "apply_overrides", lambda data, overrides: whole(data, [*TINY, *overrides]))
+    patch.setattr(recipe, "apply_overrides", lambda data, overrides: whole(whole(data, TINY), overrides))
     patch.chdir(folder)
     patch.setenv("TONGGAN_CACHE", str(cache))
     patch.delenv("TONGGAN_MIRROR", raising=False)
