@@ -7,6 +7,7 @@ discriminated union, so a typo is answered with the field's path and the allowed
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from tonggan.errors import ConfigError
+
+MAX_FILE = 256 << 20
+"""Bytes of a file of settings, or of what was fitted: the longest lists of names have some megabytes."""
+MAX_DEPTH, MAX_VALUES = 64, 4_000_000
+"""How deep values in such a file may be nested, and how many there may be."""
 
 _ConfigT = TypeVar("_ConfigT", bound="Config")
 
@@ -146,19 +152,57 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or holds no mapping.
+        ConfigError: the file is missing, is not YAML, is too large or deep, or holds no mapping.
     """
+    return _read(path, yaml.safe_load, language="YAML", remedy="Correct the file")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The mapping in a JSON file.
+
+    Raises:
+        ConfigError: as ``read_yaml``.
+    """
+    return _read(path, json.loads, language="JSON", remedy="Restore the file")
+
+
+def _read(path: Path, parse: Callable[[str], Any], *, language: str, remedy: str) -> dict[str, Any]:
     who = f"file {path}"
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size
+        if size > MAX_FILE:
+            raise ValueError(f"{size:,} bytes, more than {MAX_FILE:,}")
+        data = parse(path.read_text(encoding="utf-8"))
+        _check_size(data)
     except FileNotFoundError as error:
-        raise ConfigError(who, got="no such file", expected="a YAML file", remedy="Check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        detail = " ".join(str(error).split())
-        raise ConfigError(who, got=detail, expected="valid YAML in UTF-8", remedy="Correct the file") from error
+        raise ConfigError(who, got="no such file", expected=f"a {language} file", remedy="Check the path") from error
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        detail = (
+            "values that are nested too deep"
+            if isinstance(error, RecursionError)
+            else " ".join(str(error)[:400].split())
+        )
+        raise ConfigError(who, got=detail, expected=f"valid {language} in UTF-8", remedy=remedy) from error
     if not isinstance(data, dict):
-        raise ConfigError(who, got=type(data).__name__, expected="a mapping", remedy="Write 'key: value' lines")
+        raise ConfigError(who, got=type(data).__name__, expected="a mapping", remedy=remedy)
     return data
+
+
+def _check_size(data: Any) -> None:
+    """Raise ValueError where ``data`` is deep or large: a few lines of YAML may name one part many times."""
+    level, count = [data], 0
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for value in level:
+            children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+            below.extend(children)
+            count += len(children)
+            if count > MAX_VALUES:
+                raise ValueError(f"more than {MAX_VALUES:,} values")
+        if not below:
+            return
+        level = below
+    raise ValueError(f"values more than {MAX_DEPTH} deep")
 
 
 def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:

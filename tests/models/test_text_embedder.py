@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -112,6 +113,9 @@ def test_what_cannot_be_loaded_is_said(embedder, tmp_path, monkeypatch):
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
     with pytest.raises(ConfigError, match="got pooling_mode_cls_token, expected pooling_mode_mean_tokens alone"):
         TextEmbedder.load(folder)
+    with pytest.raises(DataError, match="expected a new or empty folder"):
+        embedder.save(folder)
+    shutil.rmtree(folder)
     embedder.save(folder)
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(DataError, match=r"tokenizer\.json: .*expected a tokenizer in JSON"):

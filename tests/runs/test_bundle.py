@@ -81,7 +81,7 @@ def test_an_index_names_exactly_the_files_of_a_bundle(copied: Path) -> None:
     index = json.loads((copied / "bundle.json").read_text())
     index["files"]["../elsewhere"] = index["files"].pop("inputs.json")
     (copied / "bundle.json").write_text(json.dumps(index))
-    with pytest.raises(BundleError, match=r"unreadable bundle.json .a part of it is missing"):
+    with pytest.raises(BundleError, match=r"unreadable bundle.json .files\.\.\./elsewhere"):
         tonggan.load(copied)
 
 

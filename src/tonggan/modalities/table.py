@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, FiniteFloat, PositiveFloat, TypeAdapter
 
 from tonggan.cells import cell_text, places_of
 from tonggan.config import Config
@@ -114,9 +114,12 @@ class TableRow(Modality[TableConfig]):
     def load(cls, config: TableConfig, state: dict[str, Any]) -> Self:
         """The inverse of ``state``."""
         table = cls(config)
-        table._scales = {name: (mean, deviation) for name, (mean, deviation) in state["scales"].items()}
-        for name, names in state["categories"].items():
+        table._scales = TypeAdapter(dict[str, tuple[FiniteFloat, PositiveFloat]]).validate_python(state["scales"])
+        categories = TypeAdapter(dict[str, list[str]]).validate_python(state["categories"])
+        for name, names in categories.items():
             table._set_categories(name, names)
+        if not config.columns.keys() <= table._scales.keys() | categories.keys():
+            raise ValueError(f"nothing was fitted for {', '.join(config.columns.keys() - table._scales.keys())}")
         return table
 
 

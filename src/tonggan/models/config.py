@@ -5,10 +5,10 @@ Inputs without a declared encoder get their modality's default.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from tonggan.config import Config
@@ -19,6 +19,9 @@ from tonggan.errors import ConfigError
 from tonggan.fusion import FusionConfig, default_fusion
 from tonggan.modalities.base import Modality
 from tonggan.models.fused import FusedModel
+
+# Of layers and heads, and of widths and lengths: with more, building would take all memory, or not end.
+_MAX_COUNT, _MAX_SIZE = 1_024, 1 << 20
 
 
 class ModelConfig(Config):
@@ -34,6 +37,14 @@ class ModelConfig(Config):
     """How the fused Tokens become a prediction; a task that writes text has a language decoder by default."""
     modality_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Chance that a present input of a training row is hidden, so that the model works without it."""
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> ModelConfig:
+        for path, number in _integers(self.to_dict()):
+            most = _MAX_COUNT if path.rpartition(".")[2].startswith("num_") else _MAX_SIZE
+            if number > most:
+                raise ValueError(f"{path} is {number}, and at most {most} can be built")
+        return self
 
     def resolve(self, modalities: Mapping[str, Modality[Any]]) -> ModelConfig:
         """The same with an encoder for each input.
@@ -99,6 +110,14 @@ class ModelConfig(Config):
             return self.head.build(self.dim, num_outputs=num_outputs)
         assert text is not None, "checked above"
         return self.head.build(self.dim, text=text)
+
+
+def _integers(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, int]]:
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            yield from _integers(value, f"{prefix}{key}.")
+        elif isinstance(value, int):
+            yield f"{prefix}{key}", value
 
 
 def _check_reads(encoder: str, name: str, modality: str) -> None:

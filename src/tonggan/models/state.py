@@ -30,8 +30,14 @@ def load_learned_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         KeyError: ``state`` lacks something that the model learns.
         RuntimeError: a tensor has another shape.
     """
+    check_learned_state(model, state)
     with torch.no_grad():
         for name, tensor in learned_state(model).items():
-            if tensor.shape != state[name].shape:
-                raise RuntimeError(f"{name} is {tuple(state[name].shape)}, not {tuple(tensor.shape)}")
             tensor.copy_(state[name])
+
+
+def check_learned_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Raise as ``load_learned_state`` would."""
+    for name, tensor in learned_state(model).items():
+        if tensor.shape != state[name].shape:
+            raise RuntimeError(f"{name} is {tuple(state[name].shape)}, not {tuple(tensor.shape)}")

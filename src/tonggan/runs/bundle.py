@@ -14,25 +14,27 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import BaseModel, Field, PositiveInt, TypeAdapter, ValidationError
 from safetensors.torch import load_file, save
 
-from tonggan.config import Config, read_yaml
+from tonggan.config import Config, read_json, read_yaml
 from tonggan.data.fetch import sha256_of
 from tonggan.decoders import LanguageHeadConfig
-from tonggan.errors import BundleError
+from tonggan.errors import BundleError, ConfigError, MissingExtraError, TongganError
 from tonggan.files import whole_file
 from tonggan.language.pretrained import load_pretrained
 from tonggan.modalities import InputConfig, TableRow, load_modality
 from tonggan.modalities.base import Modality
 from tonggan.models import FusedModel
-from tonggan.models.state import learned_state, load_learned_state
+from tonggan.models.state import check_learned_state, learned_state, load_learned_state
 from tonggan.runs.recipe import Recipe
 from tonggan.tasks import Task, load_task
 from tonggan.tokens import Arrays
@@ -63,6 +65,35 @@ class InputsFile(Config):
 
     inputs: dict[str, InputEntry]
     """By input name, in the model's order."""
+
+
+class _TaskEntry(BaseModel):
+    state: dict[str, Any]
+
+
+class _ResultsEntry(BaseModel, extra="allow"):
+    """What of the results others than their readers for people rely on; some numbers may be NaN."""
+
+    metrics: dict[str, dict[str, Any]]
+    intervals: dict[str, dict[str, Any]]
+    rows: dict[str, int]
+    inputs: dict[str, str]
+    task: str
+    target: list[str]
+
+
+class _IndexFile(BaseModel, extra="allow"):
+    """The content of ``bundle.json``; further fields are for people."""
+
+    format: int
+    task: _TaskEntry
+    results: _ResultsEntry
+    files: dict[Literal["recipe.yaml", "weights.safetensors", "inputs.json"], str] = Field(min_length=len(FILES))
+    base: dict[Literal["name", "sha256"], str] = {}
+    versions: dict[str, str]
+    fingerprint: str
+    parameters: int
+    baseline: list[Any]
 
 
 @dataclass(frozen=True)
@@ -135,25 +166,48 @@ class Bundle:
                     expected=f"SHA-256 {expected[:16]}…",
                     remedy=_DAMAGED,
                 )
-        try:
-            recipe = Recipe.parse(read_yaml(folder / RECIPE), who=f"recipe in {folder}")
-            inputs = InputsFile.parse(json.loads((folder / INPUTS).read_bytes()), who=f"{INPUTS} in {folder}")
-            _check_base(recipe, index.get("base", {}), folder=folder)
+        made_by = index["versions"].get("tonggan")
+        with _reading(folder, RECIPE, made_by=made_by):
+            recipe = Recipe.parse(read_yaml(folder / RECIPE), who=RECIPE)
+            if recipe.task is None:
+                raise ValueError("no task; a saved recipe has every choice filled in")
+        _check_base(recipe, index["base"], folder=folder)
+        with _reading(folder, INPUTS, made_by=made_by):
+            inputs = InputsFile.parse(read_json(folder / INPUTS), who=INPUTS)
             modalities = {name: load_modality(entry.config, entry.state) for name, entry in inputs.inputs.items()}
-            assert recipe.task is not None, "a saved recipe has every choice filled in"
+        with _reading(folder, INDEX, made_by=made_by):
             task = load_task(recipe.task, index["task"]["state"])
-            with torch.random.fork_rng(devices=[]):
-                model = recipe.model.build(modalities, num_outputs=task.num_outputs, text=task.text)
-            load_learned_state(model, load_file(folder / WEIGHTS))
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise BundleError(
-                f"bundle {folder}",
-                got=f"{type(error).__name__}: {error}",
-                expected=f"a bundle of Tonggan {index.get('versions', {}).get('tonggan')}",
-                remedy="Load it with the version of Tonggan that wrote it, or train again",
-            ) from error
+        with _reading(folder, WEIGHTS, made_by=made_by):
+            weights = load_file(folder / WEIGHTS)
+
+        def build() -> FusedModel:
+            return recipe.model.build(modalities, num_outputs=task.num_outputs, text=task.text)
+
+        with _reading(folder, *FILES, made_by=made_by), torch.random.fork_rng(devices=[]):
+            if not index["base"]:  # Without memory at first, which a wrong size would take all of.
+                with torch.device("meta"):
+                    check_learned_state(build(), weights)
+            model = build()
+            load_learned_state(model, weights)
         info = {key: value for key, value in index.items() if key not in ("format", "task", "results", "files")}
         return cls(recipe, modalities, task, model.eval(), index["results"], info)
+
+
+@contextmanager
+def _reading(folder: Path, *names: str, made_by: str | None) -> Iterator[None]:
+    """Whatever the content of files does to what reads them, the error names them."""
+    try:
+        yield
+    except MissingExtraError:
+        raise
+    except Exception as error:
+        said = f"{error.got}, expected {error.expected}" if isinstance(error, TongganError) else str(error)
+        raise BundleError(
+            f"{' with '.join(names)} of bundle {folder}",
+            got=f"{type(error).__name__}: {' '.join(said[:400].split())}",
+            expected=f"what Tonggan {made_by} has written",
+            remedy="Load it with the version of Tonggan that wrote it, copy it again, or train again",
+        ) from error
 
 
 def is_run(folder: Path) -> bool:
@@ -178,14 +232,19 @@ def read_index(folder: Path) -> dict[str, Any]:
             remedy="Run the command that started it again to finish it" if unfinished else "Check the path",
         )
     try:
-        index: dict[str, Any] = json.loads(path.read_bytes())
-        written = int(index["format"])
-        if written <= FORMAT and not (index["task"] and index["results"] and set(index["files"]) == set(FILES)):
-            raise ValueError("a part of it is missing")
-    except (ValueError, KeyError, TypeError) as error:
+        index = read_json(path)
+        written = TypeAdapter(PositiveInt).validate_python(index.get("format"))
+        if written <= FORMAT:
+            index = _IndexFile.model_validate(index).model_dump()
+    except (ConfigError, ValidationError) as error:
+        if isinstance(error, ConfigError):
+            got = error.got
+        else:
+            first = error.errors()[0]
+            got = f"{'.'.join(map(str, first['loc'])) or 'format'}: {first['msg']}"
         raise BundleError(
             who,
-            got=f"an unreadable {INDEX} ({error})",
+            got=f"an unreadable {INDEX} ({got})",
             expected="valid JSON with format, task, results and files",
             remedy=_DAMAGED,
         ) from error

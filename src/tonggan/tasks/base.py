@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, Self
 
 import torch
+from pydantic import FiniteFloat, PositiveFloat, TypeAdapter
 from torch import Tensor, nn
 
 from tonggan.config import Config
@@ -139,8 +140,8 @@ class Task(ABC):
     def load(cls, config: Config, state: dict[str, Any]) -> Self:
         """The inverse of ``state``."""
         task = cls(config)
-        task.labels = list(state["labels"])
-        task.temperature = float(state["temperature"])
+        task.labels = TypeAdapter(list[str]).validate_python(state["labels"])
+        task.temperature = TypeAdapter(PositiveFloat).validate_python(state["temperature"])
         return task
 
     def _reject_rows(self, rows: Sequence[int], *, problem: str, expected: str, remedy: str) -> None:
@@ -179,7 +180,11 @@ class LabelTask(Task):
     @classmethod
     def load(cls, config: Config, state: dict[str, Any]) -> Self:
         task = super().load(config, state)
-        task.label_type = state.get("label_type", "text")  # before there were types, all labels came back as texts
+        label_type = state.get("label_type", "text")
+        task.label_type = TypeAdapter(LabelType).validate_python(
+            label_type
+        )  # before there were types, all labels came back as texts
         if state["weights"] is not None:
-            task.weights = torch.tensor(state["weights"])
+            numbers = TypeAdapter(list[FiniteFloat] | list[list[FiniteFloat]])
+            task.weights = torch.tensor(numbers.validate_python(state["weights"]))
         return task

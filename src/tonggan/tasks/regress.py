@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import FiniteFloat, TypeAdapter
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -142,7 +143,10 @@ class Regress(Task):
     @classmethod
     def load(cls, config: Config, state: dict[str, Any]) -> Self:
         task = super().load(config, state)
-        task.mean, task.deviation = np.array(state["mean"]), np.array(state["deviation"])
+        scale = TypeAdapter(list[FiniteFloat])
+        task.mean, task.deviation = (np.array(scale.validate_python(state[name])) for name in ("mean", "deviation"))
+        if not len(task.mean) == len(task.deviation) == len(task.labels) or not (task.deviation > 0).all():
+            raise ValueError("a mean and a deviation above 0 are needed for each target")
         return task
 
 
