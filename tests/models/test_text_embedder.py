@@ -120,6 +120,7 @@ def test_what_cannot_be_loaded_is_said(embedder, tmp_path, monkeypatch):
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(DataError, match=r"tokenizer\.json: .*expected a tokenizer in JSON"):
         TextEmbedder.load(folder)
+    shutil.rmtree(folder)
     embedder.save(folder)
     (folder / "model.safetensors").write_bytes(b"\0" * 20)
     with pytest.raises(DataError, match=r"model\.safetensors: .*expected the weights that config\.json describes"):
