@@ -63,7 +63,8 @@ async def through_the_server(file: Path, text: str, keys: range, *, with_index: 
                 ready.set()
 
         history = ["--history", str(root / "history.sqlite")]
-        command = [sys.executable, "-m", "tonggan", "code", "lsp", *history, *([] if with_index else ["--no-index"])]
+        options = [*history, *([] if with_index else ["--no-index"])]
+        command = [sys.executable, "-P", "-m", "tonggan", "code", "lsp", *options]
         await client.start_io(*command, env=dict(os.environ))
         inline = types.TextDocumentClientCapabilities(inline_completion=types.InlineCompletionClientCapabilities())
         await client.initialize_async(

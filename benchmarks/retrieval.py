@@ -212,7 +212,7 @@ def measure_store(vectors: np.ndarray, functions: Sequence[str], queries: np.nda
             line("adding one row", median_ms(lambda number: add(store, row(number)), range(5)))
             line("search by vector right after", median_ms(store.search_vectors, queries[:1]))
             line("search by vector, 5 rows later", median_ms(store.search_vectors, queries))
-        start_of_process = seconds(lambda: subprocess.run([sys.executable, "-c", "import faiss"], check=True))[1]
+        start_of_process = seconds(lambda: subprocess.run([sys.executable, "-P", "-c", "import faiss"], check=True))[1]
         line("(importing faiss, in a process of its own)", start_of_process * 1e3)
     line("analyzing 1,000 functions as English", seconds(lambda: [analyze(text) for text in functions[:1000]])[1] * 1e3)
 

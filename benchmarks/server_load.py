@@ -155,7 +155,7 @@ def main() -> None:
     assert 0 < options.seconds <= MOST_SECONDS, f"--seconds: at most {MOST_SECONDS}"
     with tempfile.TemporaryDirectory() as temporary:
         model = options.model or str(write_model(Path(temporary)))
-        command = [sys.executable, "-m", "tonggan", "serve", model, "--port", "0", "--max-length", "512"]
+        command = [sys.executable, "-P", "-m", "tonggan", "serve", model, "--port", "0", "--max-length", "512"]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         try:
             url = next(found[0] for line in process.stderr if (found := re.search(r"http://[\d.]+:\d+/v1", line)))

@@ -95,9 +95,9 @@ def main() -> None:
     options = parser.parse_args()
     path = load_pretrained("smollm2").source.path
     most = max(CLIENTS)
-    own = [sys.executable, "-m", "tonggan", "serve", "smollm2", "--port", "0"]
+    own = [sys.executable, "-P", "-m", "tonggan", "serve", "smollm2", "--port", "0"]
     own += ["--slots", str(most), "--max-length", "1024"]
-    other = [sys.executable, "-c", LLAMACPP, str(path), str(options.threads), str(most), "1024"]
+    other = [sys.executable, "-P", "-c", LLAMACPP, str(path), str(options.threads), str(most), "1024"]
     number = 0
     with process(own, threads=options.threads) as tonggan, process(other, threads=options.threads) as llamacpp:
         servers = {"tonggan": tonggan, "llama.cpp": llamacpp}

@@ -22,7 +22,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # From the ground up: a file imports only from layers before its own, or from its own folder.
 LAYERS = [
-    ("cells", "encodings", "errors", "files", "openmp", "progress"),
+    ("cells", "encodings", "errors", "files", "openmp", "processes", "progress"),
     ("config", "tokens"),
     ("layers",),
     ("native",),
@@ -52,7 +52,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 LAZY = {
     "accelerate", "ctranslate2", "cv2", "datasketch", "detect_secrets", "easy_vqa", "emoji", "faiss", "fastapi", "gguf",
     "jedi", "jieba", "jinja2", "jiwer", "librosa", "llguidance", "lsprotocol", "matplotlib", "mcp", "openpyxl",
-    "pandas", "pathspec", "peft", "prometheus_client", "pygls", "sacrebleu", "sklearn", "soundfile", "soxr", "tantivy",
+    "pandas", "peft", "prometheus_client", "pygls", "sacrebleu", "sklearn", "soundfile", "soxr", "tantivy",
     "tensorboard", "tokenizers", "transformers", "tree_sitter", "tree_sitter_language_pack", "uvicorn", "xllamacpp",
 }  # fmt: skip
 

@@ -5,7 +5,13 @@
 >>> tonggan.load("runs/first").predict("new.csv")  # doctest: +SKIP
 """
 
-from __future__ import annotations
+import sys
+
+if (
+    getattr(sys, "argv", [])[:1] == ["-m"] and not sys.flags.safe_path
+):  # so it stands while ``python -m tonggan`` looks for its module
+    # Python has put the folder that the user stands in before all others: a repository's typing.py would be run.
+    del sys.path[0]
 
 import os
 import sys

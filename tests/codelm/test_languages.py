@@ -1,6 +1,7 @@
 import pytest
 
 from tonggan.codelm.languages import comment_of, has_grammar, language_of, parse
+from tonggan.errors import DataError
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,17 @@ def test_every_language_with_a_grammar_parses():
 def test_offsets_count_bytes_and_lone_surrogates_do_not_stop_it():
     assert parse("é = 1", "python").root_node.end_byte == 6
     assert parse("x = '\ud800'", "python").root_node.type == "module"
+
+
+@pytest.mark.parametrize(("text", "language"), [("/*" * 20_000, "swift"), ("object A{" * 20_000, "scala")])
+def test_a_parser_that_finds_no_end_is_stopped(text, language):
+    with pytest.raises(DataError, match=r"bytes that take longer than 0\.5 s"):
+        parse(text, language, seconds=0.5)
+
+
+@pytest.mark.parametrize(("piece", "language"), [("- ", "yaml"), ("> ", "markdown"), ('"${', "kotlin")])
+def test_depth_that_would_end_the_process_is_refused(piece, language):
+    with pytest.raises(DataError, match="nested more than"):
+        parse(piece * 3000, language)
+    deep = "".join(f"{' ' * depth}{piece}a:\n" for depth in range(90))
+    assert parse(deep, language).root_node.end_byte > 0

@@ -1,4 +1,6 @@
+import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ import pytest
 from tonggan.codelm.languages import language_of
 from tonggan.codelm.source_file import SourceFile
 from tonggan.codelm.units import commits_of, units_of
+from tonggan.errors import DataError
 
 
 def source(name, text):
@@ -125,3 +128,64 @@ def test_commits_are_units_and_where_there_is_no_git_there_are_none(tmp_path, mo
 
 def test_a_text_without_headings_is_one_unit():
     assert brief("notes.txt", "buy milk\n") == [("file", "notes.txt", 1, 1)]
+
+
+DEEP = {
+    "functions.js": ("function f(){", "}"),
+    "lambdas.js": ("(()=>{", "})()"),
+    "classes.js": ("class A{m(){", "}}"),
+    "braces.c": ("{", ""),
+    "structs.c": ("struct A{", "}x;"),
+    "ifs.c": ("if(a)", ";"),
+    "stars.c": ("*", "a;"),
+    "namespaces.cpp": ("namespace a{", "}"),
+    "brackets.py": ("(", ")"),
+    "sums.py": ("1+", "1"),
+    "attributes.py": ("a.", "a"),
+    "decorators.py": ("@a\n", "def f(): pass"),
+    "lists.json": ("[", "]"),
+    "texts.kt": ('"${', ""),
+    "items.yaml": ("- ", ""),
+    "maps.yaml": ("{a: ", ""),
+    "divs.html": ("<div>", ""),
+    "rules.scss": ("a{", "}"),
+    "functions.go": ("func f(){", "}"),
+    "modules.rs": ("mod a{", "}"),
+    "functions.rb": ("def f\n", "end\n"),
+    "functions.php": ("<?php function f(){", "}"),
+    "functions.lua": ("function f() ", "end "),
+    "queries.sql": ("select (", ")"),
+    "functions.r": ("f<-function(x){", "}"),
+    "functions.jl": ("function f()\n", "end\n"),
+    "functions.sh": ("f(){ ", "};"),
+    "classes.java": ("class A{", "}"),
+    "classes.cs": ("class A{", "}"),
+    "space.c": ("/*" + " " * 1000, "x*/"),
+    "lines.c": ("/*" + "\n" * 1000, "x*/"),
+    "stars.css": ("/*" + "*" * 1000, "x*/"),
+    "heading.md": ("# a" + " " * 1000, "x\n"),
+    "quotes.md": ("> ", "a"),
+    "underlines.md": ("a\n" + "=" * 1000, "x\n"),
+    "headings.md": ("#\n\n", ""),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_no_file_takes_long_however_deep_it_is(name):
+    """Work grows with the length of a file; what is nested beyond all measure is named, or part of what is around."""
+    begin, end = DEEP[name]
+    count = min(20_000, 400_000 // len(begin))
+    start = time.thread_time()
+    try:
+        units = units_of(source(name, begin * count + end * count))
+    except DataError as error:
+        assert re.search("nested more than|take longer than", error.got)  # noqa: PT017
+    else:
+        assert sum(len(unit.text) for unit in units) < 20 * 1_000_000
+    assert time.thread_time() - start < 25
+
+
+def test_definitions_that_are_nested_are_found_down_to_a_depth():
+    text = "\n".join(f"{' ' * depth}def f{depth}():" for depth in range(40)) + f"\n{' ' * 40}pass\n"
+    names = [unit.qualified_name for unit in units_of(source("a.py", text))]
+    assert names[1:] == [".".join(f"f{depth}" for depth in range(last + 1)) for last in range(16)]

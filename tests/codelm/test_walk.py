@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tonggan.codelm.walk import run_git, walk
+from tonggan.codelm.git import run_git
+from tonggan.codelm.walk import walk
 from tonggan.errors import DataError
 
 
@@ -166,7 +167,7 @@ def test_git_elsewhere_in_the_environment_does_not_matter(tmp_path, monkeypatch)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
     assert names_in(root) == ["a.py"]
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert run_git(root, "status") is None
+    assert run_git(root, "ls-files") is None
     assert names_in(root) == ["a.py"]
 
 

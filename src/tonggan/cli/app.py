@@ -12,6 +12,7 @@ import typer
 
 from tonggan.cli import chat, code, data, export, inspect, serve, train, use
 from tonggan.openmp import spin_bounds
+from tonggan.processes import forget_folder
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 _INTERRUPTED = 130  # the exit code that typer gives to a Ctrl-C that no command answers
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: of the command; those of the process by default.
     """
+    forget_folder()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     os.environ.update(spin_bounds(os.environ))  # before any command imports torch

@@ -56,7 +56,10 @@ def read_pairs(paths: Sequence[Path], *, progress: Progress | None = None) -> li
     for root in paths:
         if not root.exists():
             raise DataError(f"path {root}", got="nothing there", expected="a folder or file", remedy="Check the path")
-        files = [path for path in walk(root) if language_of(path) is not None]
+        left_out: dict[Path, str] = {}
+        files = [path for path in walk(root, left_out=left_out) if language_of(path) is not None]
+        for path, reason in left_out.items():
+            progress.say(f"Left out {path}: {reason}")
         for path in progress.track(files, label=f"read {root.name}"):
             source = read_source(path, root=root)
             if isinstance(source, SourceFile) and why_dropped(source) is None:

@@ -74,7 +74,7 @@ def read_source(path: Path, *, root: Path, max_bytes: int = MAX_BYTES) -> Source
 
     path = path.absolute()
     name = _relative_name(path, root)
-    content = _read(path, max_bytes)
+    content = read_bytes(path, max_bytes)
     if not isinstance(content, bytes):
         reason, detail = content
         return Skipped(name, reason, detail)
@@ -101,21 +101,27 @@ def _relative_name(path: Path, root: Path) -> str:
     return os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
 
 
-def _read(path: Path, max_bytes: int) -> bytes | tuple[str, str]:
-    """The bytes of a regular file; else the reason and the detail of its being skipped."""
+def read_bytes(path: Path, max_bytes: int) -> bytes | tuple[str, str]:
+    """The bytes of a regular file; else the reason and the detail of its being skipped. It never waits for a pipe."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # Opening a pipe would wait for ever.
+        if not stat.S_ISREG(path.stat().st_mode):
             return "not a regular file", ""
-        if status.st_size > max_bytes:
-            return "too large", f"{status.st_size:,} bytes"
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):  # It has become a pipe since.
+                return "not a regular file", ""
+            if status.st_size > max_bytes:
+                return "too large", f"{status.st_size:,} bytes"
             content = file.read(max_bytes + 1)
     except (FileNotFoundError, NotADirectoryError):
         return "vanished", ""
     except OSError as error:  # No permission, a loop of symbolic links, a damaged disk.
         return "unreadable", error.strerror or str(error)
     return content if len(content) <= max_bytes else ("too large", f"more than {max_bytes:,} bytes")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _encoding_of(content: bytes) -> str:

@@ -6,15 +6,15 @@ Units are cut by tree-sitter, so that code that is broken or half written has th
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from tonggan.codelm.languages import PROSE, grammar, has_grammar, parse
+from tonggan.codelm.git import run_git
+from tonggan.codelm.languages import PROSE, has_grammar, nodes_of, parse
 from tonggan.codelm.source_file import SourceFile
-from tonggan.codelm.walk import run_git
 
 if TYPE_CHECKING:
     import tree_sitter
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 UnitKind = Literal["function", "class", "file", "doc", "comment", "commit"]
 UNIT_KINDS: tuple[UnitKind, ...] = get_args(UnitKind)
 
-# Node types over all grammars; each language's query keeps those that its grammar has.
+# Node types over all grammars.
 _FUNCTIONS = {
     "function_definition", "function_declaration", "function_item", "method_definition", "method_declaration",
     "method", "generator_function_declaration", "constructor_declaration", "singleton_method", "create_function",
@@ -46,11 +46,14 @@ _WRAPPERS = {
 }  # fmt: skip
 # Functions that get their name from the variable they are bound to: const f = () => ..., f <- function(x) ...
 _BOUND = {"variable_declarator": "value", "binary_operator": "rhs"}
+_DEFINITIONS = _FUNCTIONS | _CLASSES | _BOUND.keys()
 _BOUND_VALUES = {"arrow_function", "function_expression", "function_definition", "function"}
 _MIN_COMMENT_WORDS = 5
 _MAX_FILE_LINES = 120
-_HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$|^(\S.*)\n(?:=+|-+|~+|\^+)$", re.MULTILINE)
-_COMMENT_MARKS = re.compile(r"^\s*(?:#+!?|//+!?|/\*+!?|\*+/?|--+|%+|;+)\s?|\s*\*+/\s*$", re.MULTILINE)
+_MAX_NESTED = 16  # definitions, one inside the other; what is deeper is found with what is around it
+_HEADING = re.compile(r"#{1,6}[ \t]+(.*)")
+_UNDERLINES = "=-~^"
+_COMMENT_BEGIN = re.compile(r"\s*+(?:#+!?|//+!?|/\*+!?|\*+/?|--+|%+|;+)\s?")
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def units_of(source: SourceFile) -> list[Unit]:
     """The units of one file, in the order of their first lines; the file itself comes first.
 
     Raises:
+        DataError: the file cannot be parsed within bounds.
         MissingExtraError: the file is code and tree-sitter is not installed.
     """
     if source.language in PROSE:
@@ -101,6 +105,9 @@ def commits_of(root: Path, *, limit: int = 2000) -> list[Unit]:
     Args:
         root: of the work tree.
         limit: how many at most.
+
+    Raises:
+        DataError: git did not answer within bounds, or does not trust the repository.
     """
     log = run_git(root, "log", f"--max-count={limit}", "--format=%H%x00%B%x01", "HEAD", "--")
     return list(_commits((log or b"").decode("utf-8", "replace")))
@@ -121,18 +128,31 @@ def _plain_file(source: SourceFile) -> Unit:
 
 
 def _sections(source: SourceFile) -> Iterator[Unit]:
-    text = source.text.replace("\r\n", "\n")
-    heads = list(_HEADING.finditer(text))
-    for head, following in zip(heads, [*heads[1:], None], strict=False):
-        end = following.start() if following else len(text)
-        body = text[head.end() : end].strip()
-        if not body:
+    lines = source.text.replace("\r\n", "\n").split("\n")
+    heads = list(_headings(lines))
+    for (name, first, after), following in zip(heads, [*heads[1:], None], strict=False):
+        end = following[1] if following else len(lines)
+        body = "\n".join(lines[after:end]).strip()
+        if body:
+            whole = "\n".join(lines[first:end]).rstrip()
+            end_line = first + 1 + whole.count("\n")
+            yield Unit("doc", name, name, source.name, first + 1, end_line, whole, body, "", source.language)
+
+
+def _headings(lines: list[str]) -> Iterator[tuple[str, int, int]]:
+    """Each heading's text, its line from 0, and the line after it."""
+    after = 0
+    for number, line in enumerate(lines):
+        if number < after:
             continue
-        name = head[1] or head[2]
-        start_line = text.count("\n", 0, head.start()) + 1
-        whole = text[head.start() : end].rstrip()
-        end_line = start_line + whole.count("\n")
-        yield Unit("doc", name, name, source.name, start_line, end_line, whole, body, "", source.language)
+        head = _HEADING.fullmatch(line)
+        under = lines[number + 1] if number + 1 < len(lines) else ""
+        if head is not None and (name := head[1].rstrip().rstrip("#").strip()):
+            after = number + 1
+            yield name, number, after
+        elif line[:1].strip() and under and under[0] in _UNDERLINES and not under.strip(under[0]):
+            after = number + 2
+            yield line, number, after
 
 
 class _CodeFile:
@@ -143,10 +163,14 @@ class _CodeFile:
         self._source = source
         self._language = source.language
         self._bytes = source.text.encode("utf-8", "replace")
-        self._root = parse(source.text, self._language).root_node
+        self._tree = parse(source.text, self._language)
+        self._root = self._tree.root_node
+        self._parents: dict[int, tree_sitter.Node] = {}
 
     def units(self) -> list[Unit]:
         definitions, comments = self._captures()
+        self._comments = comments
+        self._comment_ends = [comment.end_byte for comment in comments]
         units = list(self._definitions(definitions))
         documented = {unit.docstring for unit in units if unit.docstring}
         units += [unit for unit in self._comment_blocks(comments) if unit.docstring not in documented]
@@ -154,24 +178,27 @@ class _CodeFile:
         return [self._outline(definitions), *units]
 
     def _captures(self) -> tuple[list[tree_sitter.Node], list[tree_sitter.Node]]:
-        import tree_sitter
+        """Definitions and comments, in the order of their beginnings, outer before inner."""
+        definitions, comments = [], []
+        for node, parent in nodes_of(self._tree):
+            kind = node.type
+            if kind in _COMMENTS:
+                comments.append(node)
+            elif kind in _DEFINITIONS or kind in _WRAPPERS:
+                if parent is not None and (parent.type in _WRAPPERS or parent.type in _BOUND):
+                    self._parents[node.id] = parent
+                if kind in _DEFINITIONS and self._is_definition(node):
+                    definitions.append(node)
+        return definitions, comments
 
-        query = _query(self._language)
-        if query is None:
-            return [], []
-        found = tree_sitter.QueryCursor(query).captures(self._root)
-        definitions = [node for node in found.get("definition", ()) if self._is_definition(node)]
-        definitions.sort(key=lambda node: (node.start_byte, -node.end_byte))
-        return definitions, sorted(found.get("comment", ()), key=lambda node: node.start_byte)
-
-    @staticmethod
-    def _is_definition(node: tree_sitter.Node) -> bool:
+    def _is_definition(self, node: tree_sitter.Node) -> bool:
         if node.type in _BOUND:
             value = node.child_by_field_name(_BOUND[node.type])
             return value is not None and value.type in _BOUND_VALUES
         if node.type in ("struct_specifier", "enum_specifier", "class_specifier"):
             return node.child_by_field_name("body") is not None  # else only a type that is named in passing
-        return node.parent is None or node.parent.type not in _BOUND
+        parent = self._parents.get(node.id)
+        return parent is None or parent.type not in _BOUND
 
     def _definitions(self, nodes: list[tree_sitter.Node]) -> Iterator[Unit]:
         enclosing: list[tuple[int, str]] = []
@@ -181,12 +208,14 @@ class _CodeFile:
                 continue
             while enclosing and enclosing[-1][0] <= node.start_byte:
                 enclosing.pop()
+            if len(enclosing) >= _MAX_NESTED:
+                continue
             qualified = ".".join([*(outer for _, outer in enclosing), path])
             enclosing.append((node.end_byte, path))
             name = path.rsplit(".", 1)[-1]
             whole = node
-            while whole.parent is not None and whole.parent.type in _WRAPPERS:
-                whole = whole.parent
+            while (parent := self._parents.get(whole.id)) is not None and parent.type in _WRAPPERS:
+                whole = parent
             kind: UnitKind = "class" if node.type in _CLASSES else "function"
             yield self._unit(kind, name, qualified, node=node, whole=whole)
 
@@ -226,10 +255,14 @@ class _CodeFile:
             first = body.named_children[0] if body is not None and body.named_children else None
             return self._string_statement(first)
         blocks: list[str] = []
-        line, node = whole.start_point[0], whole.prev_sibling
-        while node is not None and node.type in _COMMENTS and node.end_point[0] >= line - 1:
-            blocks.append(self._text(node))
-            line, node = node.start_point[0], node.prev_sibling
+        line, place = whole.start_point[0], whole.start_byte
+        last = bisect_right(self._comment_ends, place) - 1
+        while last >= 0 and self._comments[last].end_point[0] >= line - 1:
+            comment = self._comments[last]
+            if self._bytes[comment.end_byte : place].strip():
+                break
+            blocks.append(self._text(comment))
+            line, place, last = comment.start_point[0], comment.start_byte, last - 1
         return _bare("\n".join(reversed(blocks)))
 
     def _string_statement(self, node: tree_sitter.Node | None) -> str:
@@ -264,9 +297,11 @@ class _CodeFile:
         """The file with the bodies of its outermost functions left out."""
         lines = _lines(self._source)
         hidden: set[int] = set()
+        end = 0
         for node in definitions:
-            body = _body(node)
+            body = _body(node) if node.start_byte >= end else None  # what is inside a body is hidden already
             if node.type not in _CLASSES and body is not None:
+                end = body.end_byte
                 hidden.update(range(max(body.start_point[0], node.start_point[0] + 1), body.end_point[0] + 1))
         kept = [line for number, line in enumerate(lines) if number not in hidden and line.strip()]
         first = self._root.named_children[0] if self._root.named_children else None
@@ -278,18 +313,6 @@ class _CodeFile:
         name, path = _stem(self._source), self._source.name
         text = "\n".join(kept[:_MAX_FILE_LINES])
         return Unit("file", name, path, path, 1, len(lines), text, docstring, "", self._language)
-
-
-@cache
-def _query(language: str) -> tree_sitter.Query | None:
-    """All definitions and comments of a language, found in one pass; None where it has neither."""
-    import tree_sitter
-
-    known = grammar(language)
-    wanted = [(kind, "definition") for kind in sorted({*_FUNCTIONS, *_CLASSES, *_BOUND})]
-    wanted += [(kind, "comment") for kind in sorted(_COMMENTS)]
-    lines = [f"({kind}) @{label}" for kind, label in wanted if known.id_for_node_kind(kind, True)]
-    return tree_sitter.Query(known, "\n".join(lines)) if lines else None
 
 
 def _body(node: tree_sitter.Node) -> tree_sitter.Node | None:
@@ -313,7 +336,14 @@ def _stem(source: SourceFile) -> str:
 
 def _bare(comment: str) -> str:
     """A comment without its marks."""
-    return _COMMENT_MARKS.sub("", comment.replace("\r\n", "\n")).strip()
+    return "\n".join(map(_bare_line, comment.replace("\r\n", "\n").split("\n"))).strip()
+
+
+def _bare_line(line: str) -> str:
+    begin = _COMMENT_BEGIN.match(line)
+    line = line[begin.end() :] if begin else line
+    end = line.rstrip()
+    return end[:-1].rstrip("*").rstrip() if end.endswith("*/") else line
 
 
 def _dedent(docstring: str) -> str:

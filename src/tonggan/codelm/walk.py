@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tonggan.errors import DataError, MissingExtraError
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+from tonggan.codelm.git import run_git
+from tonggan.codelm.ignore import IgnoreFile
+from tonggan.errors import DataError
 
 NEVER_SOURCE = frozenset(
     {".git", ".hg", ".svn", ".tox", ".nox", ".venv", "__pycache__", "bower_components", "node_modules", "site-packages"}
@@ -26,74 +22,137 @@ NEVER_SOURCE = frozenset(
 NOT_SOURCE_UNTRACKED = frozenset({"build", "dist", "env", "htmlcov", "target", "venv"})
 """Folders that are not entered where git does not track what is in them."""
 
-_GIT = ("git", "-c", "core.fsmonitor=false")  # A repository's own configuration must not start programs.
+_Ignored = tuple[tuple[Path, IgnoreFile], ...]  # with the folders that they count from
+_MOST_INSIDE = 50  # repositories, one inside the other
+_PATIENCE = 3  # answers of git that did not come; then it is not asked any more
 
 
-def walk(root: Path) -> Iterator[Path]:
+def walk(root: Path, *, left_out: dict[Path, str] | None = None) -> Iterator[Path]:
     """Absolute paths of the files below ``root``, in the order of their names; ``root`` itself where it is a file.
 
     In a work tree of git these are the tracked files and the others that are not ignored, in submodules and in
-    repositories inside too. Elsewhere ``.gitignore`` files count as they would for git. Hidden files and folders that
-    git does not track are left out, and so are symbolic links: what they lead to is in the tree, or does not belong to
-    it. Files that vanish meanwhile, and folders that may not be read, are passed over.
+    repositories inside too. Elsewhere, and where git does not answer in time, ``.gitignore`` files count as they would
+    for git. Hidden files and folders that git does not track are left out, and so are symbolic links and what lies
+    behind them: it is in the tree, or does not belong to it. Files that vanish meanwhile, and folders that may not be
+    read, are passed over.
+
+    Args:
+        root: a folder or file.
+        left_out: gets what went past a limit, with the reason: ``.gitignore`` files, calls of git.
 
     Raises:
         DataError: there is nothing at ``root``.
-        MissingExtraError: a ``.gitignore`` must be read without git, and package pathspec is not installed.
     """
     root = root.absolute()
     if root.is_file():
         yield root
     elif root.is_dir():
-        yield from _walk_folder(root, root, ())
+        yield from _Walk({} if left_out is None else left_out).repository(root, 0)
     else:
         raise DataError(f"folder {root}", got="no such folder", expected="a folder or file", remedy="Check the path")
 
 
-def _walk_folder(folder: Path, top: Path, ignored: tuple[tuple[Path, GitIgnoreSpec], ...]) -> Iterator[Path]:
-    """The files below ``folder``, given the ``.gitignore`` files from ``top`` down to it."""
-    if folder == top or _has_git(folder):
-        listed = _git_files(folder)
-        if listed is not None:
-            yield from _walk_listed(folder, listed)
+class _Walk:
+    """One walk, and what it leaves out."""
+
+    def __init__(self, left_out: dict[Path, str]) -> None:
+        self._left_out = left_out
+        self._unanswered = 0
+
+    def repository(self, folder: Path, depth: int) -> Iterator[Path]:
+        """The files of a work tree of git, or of a folder that is none."""
+        if depth > _MOST_INSIDE:
+            self._left_out[folder] = f"more than {_MOST_INSIDE} repositories, one inside the other"
             return
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
-        return
-    with suppress(OSError):  # as git, which reads on without it
-        if (folder / ".gitignore").is_file():
-            ignored = (*ignored, (folder, _read_ignored(folder / ".gitignore")))
-    for entry in entries:
-        path = folder / entry.name
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if entry.name.startswith(".") or _is_ignored(path, ignored, is_folder=is_folder):
-            continue
-        if is_folder:
-            if entry.name not in NEVER_SOURCE | NOT_SOURCE_UNTRACKED:
-                yield from _walk_folder(path, top, ignored)
-        elif entry.is_file(follow_symlinks=False):
-            yield path
-
-
-def _walk_listed(folder: Path, listed: list[tuple[str, bool]]) -> Iterator[Path]:
-    for name, tracked in listed:
-        parts = name.rstrip("/").split("/")
-        if not NEVER_SOURCE.isdisjoint(parts):
-            continue
-        if not tracked and (
-            any(part.startswith(".") for part in parts) or not NOT_SOURCE_UNTRACKED.isdisjoint(parts[:-1])
-        ):
-            continue
-        path = folder / name
         try:
-            mode = path.lstat().st_mode
-        except OSError:  # It vanished, or is in a folder that may not be read.
-            continue
-        if stat.S_ISREG(mode):
-            yield path
-        elif stat.S_ISDIR(mode) and _has_git(path):  # a submodule, or a repository of its own
-            yield from _walk_folder(path, path, ())
+            tracked = self._ask(folder, "--cached")
+            if tracked is None:
+                yield from self._folder(folder, depth)
+                return
+            others = self._ask(folder, "--others", "--exclude-standard")
+        except DataError as error:
+            self._unanswered += 1
+            self._left_out[folder] = f"{error.who}: {error.got}, so its .gitignore files are read without git"
+            yield from self._folder(folder, depth)
+            return
+        names = dict.fromkeys(others or (), False) | dict.fromkeys(tracked, True)
+        if not names and run_git(folder.parent, "check-ignore", "--quiet", "--", folder.name) is not None:
+            yield from self._folder(folder, depth)  # whoever names a folder that git ignores wants what is in it
+            return
+        yield from self._listed(folder, sorted(names.items()), depth)
+
+    def _ask(self, folder: Path, *options: str) -> list[str] | None:
+        """Names below ``folder``; submodules and repositories inside are single names. None in no work tree."""
+        listed = run_git(folder, "ls-files", "-z", *options) if self._unanswered < _PATIENCE else None
+        return None if listed is None else [os.fsdecode(name) for name in listed.split(b"\0")[:-1]]
+
+    def _listed(self, folder: Path, listed: list[tuple[str, bool]], depth: int) -> Iterator[Path]:
+        """The files among the names that git lists, each with whether it is tracked."""
+        inside = {"": True}
+        for name, tracked in listed:
+            parts = name.rstrip("/").split("/")
+            if not NEVER_SOURCE.isdisjoint(parts) or ".." in parts or name.startswith("/"):
+                continue
+            if not tracked and (
+                any(part.startswith(".") for part in parts) or not NOT_SOURCE_UNTRACKED.isdisjoint(parts[:-1])
+            ):
+                continue
+            path = folder / name
+            try:
+                mode = path.lstat().st_mode
+            except OSError:  # It vanished, or is in a folder that may not be read.
+                continue
+            if not _is_inside(folder, "/".join(parts[:-1]), inside):
+                continue
+            if stat.S_ISREG(mode):
+                yield path
+            elif stat.S_ISDIR(mode) and _has_git(path):  # a submodule, or a repository of its own
+                yield from self.repository(path, depth + 1)
+
+    def _folder(self, top: Path, depth: int) -> Iterator[Path]:
+        """The files below ``top`` that no ``.gitignore`` from there down excludes."""
+        stack = [(iter(_entries(top)), self._ignored(top, ()))]
+        while stack:
+            entries, ignored = stack[-1]
+            entry = next(entries, None)
+            if entry is None:
+                for base, file in ignored[-1:]:
+                    self._report(base, file)
+                stack.pop()
+                continue
+            path = Path(entry.path)
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if entry.name.startswith(".") or _is_ignored(path, ignored, is_folder=is_folder):
+                continue
+            if not is_folder:
+                if entry.is_file(follow_symlinks=False):
+                    yield path
+            elif entry.name not in NEVER_SOURCE | NOT_SOURCE_UNTRACKED:
+                if _has_git(path):
+                    yield from self.repository(path, depth + 1)
+                else:
+                    stack.append((iter(_entries(path)), self._ignored(path, ignored)))
+
+    def _ignored(self, folder: Path, ignored: _Ignored) -> _Ignored:
+        """The ``.gitignore`` files that count in ``folder``."""
+        path = folder / ".gitignore"
+        if not os.path.lexists(path):
+            return ignored
+        file = IgnoreFile(path)
+        self._report(folder, file)
+        return (*ignored, (folder, file))
+
+    def _report(self, folder: Path, file: IgnoreFile) -> None:
+        if file.problems:
+            self._left_out[folder / ".gitignore"] = "; ".join(file.problems)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
 
 
 def _has_git(folder: Path) -> bool:
@@ -103,49 +162,23 @@ def _has_git(folder: Path) -> bool:
         return False
 
 
-def _git_files(folder: Path) -> list[tuple[str, bool]] | None:
-    """Names below ``folder`` with whether git tracks them, in order; None where it is in no work tree of git.
-
-    A folder that git ignores belongs to no work tree here: whoever names it wants what is in it. Submodules and
-    repositories inside are single names.
-    """
-    names: dict[str, bool] = {}
-    for tracked, options in ((True, ("--cached",)), (False, ("--others", "--exclude-standard"))):
-        listed = run_git(folder, "ls-files", "-z", *options)
-        if listed is None:
-            return None
-        for name in listed.split(b"\0")[:-1]:
-            names.setdefault(os.fsdecode(name), tracked)
-    if not names and run_git(folder.parent, "check-ignore", "--quiet", "--", folder.name) is not None:
-        return None
-    return sorted(names.items())
+def _is_inside(top: Path, folder: str, known: dict[str, bool]) -> bool:
+    """Whether no symbolic link leads to ``folder`` from ``top``; a list of git's may say otherwise."""
+    unknown = []
+    while folder not in known:
+        unknown.append(folder)
+        folder = folder.rpartition("/")[0]
+    inside = known[folder]
+    for each in reversed(unknown):
+        inside = inside and not (top / each).is_symlink()
+        known[each] = inside
+    return inside
 
 
-def run_git(folder: Path, *arguments: str) -> bytes | None:
-    """What git prints in ``folder``; None where it fails or is not installed. It changes nothing and asks nothing."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environment["GIT_OPTIONAL_LOCKS"] = "0"
-    try:
-        done = subprocess.run(
-            [*_GIT, "-C", str(folder), *arguments], capture_output=True, env=environment, stdin=subprocess.DEVNULL
-        )
-    except OSError:
-        return None
-    return done.stdout if done.returncode == 0 else None
-
-
-def _read_ignored(path: Path) -> GitIgnoreSpec:
-    try:
-        from pathspec import GitIgnoreSpec
-    except ImportError as error:
-        raise MissingExtraError.of("pathspec", extra="code", purpose=f"reading {path}") from error
-    return GitIgnoreSpec.from_lines(path.read_text(encoding="utf-8", errors="replace").splitlines())
-
-
-def _is_ignored(path: Path, ignored: tuple[tuple[Path, GitIgnoreSpec], ...], *, is_folder: bool) -> bool:
+def _is_ignored(path: Path, ignored: _Ignored, *, is_folder: bool) -> bool:
     """Whether the deepest ``.gitignore`` that speaks of ``path`` ignores it."""
-    for base, spec in reversed(ignored):
-        verdict = spec.check_file(path.relative_to(base).as_posix() + "/" * is_folder).include
+    for base, file in reversed(ignored):
+        verdict = file.verdict(path.relative_to(base).as_posix(), is_folder=is_folder)
         if verdict is not None:
             return verdict
     return False

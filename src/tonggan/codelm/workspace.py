@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tonggan.codelm.source_file import MAX_BYTES
+from tonggan.codelm.source_file import MAX_BYTES, read_bytes
 
 if TYPE_CHECKING:
     from tonggan.codelm.search.code_index import CodeIndex
@@ -88,7 +88,7 @@ class Workspace:
         stamp = (status.st_mtime_ns, status.st_size)
         if known is not None and known[0] == stamp:
             return known[1]
-        text = _read(path) if status.st_size <= MAX_BYTES else None
+        text = _read(path)
         with self._lock:
             self._files[path] = (stamp, text)
             while len(self._files) > _KEPT_FILES:
@@ -143,8 +143,7 @@ def _first_changed_line(before: str, after: str) -> int:
 
 
 def _read(path: Path) -> str | None:
-    try:
-        content = path.read_bytes()
-    except OSError:
+    content = read_bytes(path, MAX_BYTES)
+    if not isinstance(content, bytes) or b"\0" in content:
         return None
-    return None if b"\0" in content else content.decode("utf-8", errors="replace").removeprefix("\ufeff")
+    return content.decode("utf-8", errors="replace").removeprefix("\ufeff")

@@ -86,7 +86,7 @@ class CandidateWriter:
         self._config = config
         self._modules = modules
         self._can_infill = can_infill
-        self._jedi = JediAttributes(seconds=config.jedi_seconds) if config.jedi_seconds else None
+        self._jedi = JediAttributes(modules.root, seconds=config.jedi_seconds) if config.jedi_seconds else None
 
     def write(self, prompt: CodePrompt, place: Place, *, cancelled: Callable[[], bool]) -> list[Candidate] | None:
         """Candidates, the best first; None once ``cancelled`` answers True."""

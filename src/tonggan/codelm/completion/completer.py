@@ -19,9 +19,11 @@ from tonggan.codelm.completion.syntax import Syntax
 from tonggan.codelm.languages import has_grammar
 from tonggan.codelm.source_file import MAX_BYTES
 from tonggan.codelm.workspace import Workspace
+from tonggan.errors import DataError
 from tonggan.language.infill import InfillTokens
 from tonggan.language.model import LanguageModel
 
+_MAX_DEPTH = 200  # nodes around the cursor; each question to them takes as long as they are many
 _SAME_PLACE = 6  # lines that the cursor may move until other snippets are looked for
 
 
@@ -71,7 +73,7 @@ class Completer:
     ) -> list[Suggestion]:
         """Suggestions, the best first; none where nothing is sure, or once ``cancelled`` answers True.
 
-        Nor are there any in a text of more than ``MAX_BYTES`` characters, which nobody wrote.
+        Nor are there any in a text that nobody wrote: of more than ``MAX_BYTES`` characters, or nested without end.
 
         Args:
             document: what is edited.
@@ -112,10 +114,13 @@ class Completer:
         plain_before, plain_after = _plain(before), _plain(after)
         text, offset = plain_before + plain_after, len(plain_before)
         plain = replace(document, text=text)
-        if has_grammar(document.language):
-            self._syntax = Syntax.of(text, document.language, former=self._syntax)
-        else:
-            self._syntax = None
+        try:
+            known = has_grammar(document.language)
+            self._syntax = Syntax.of(text, document.language, former=self._syntax) if known else None
+        except DataError:  # as with a text that is too long: nobody wrote it
+            return []
+        if self._syntax is not None and self._syntax.depth_at(offset) > _MAX_DEPTH:
+            return []
         extent = extent_of(
             text, offset, language=document.language, multiline=self.config.multiline, syntax=self._syntax
         )

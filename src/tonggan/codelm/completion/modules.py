@@ -9,6 +9,7 @@ from pathlib import Path
 from tonggan.codelm.completion.names import Names, names_of
 from tonggan.codelm.completion.syntax import Syntax
 from tonggan.codelm.workspace import Workspace
+from tonggan.errors import DataError
 
 _KEPT = 128
 
@@ -24,12 +25,12 @@ class Modules:
     """
 
     def __init__(self, workspace: Workspace) -> None:
+        self.root = workspace.root
         self._workspace = workspace
         self._parsed: OrderedDict[Path, tuple[str, Syntax, Names]] = OrderedDict()
         root = workspace.root
-        environments = [*root.glob(".venv/lib/python3*/site-packages"), *root.glob("venv/lib/python3*/site-packages")]
         own = [] if (root / "__init__.py").is_file() else [root]
-        self._roots = [*own, root / "src", *environments, *(Path(place) for place in sys.path if place)]
+        self._roots = [*own, root / "src", *environment_packages(root), *(Path(place) for place in sys.path if place)]
 
     def find(self, name: str, *, importer: Path) -> Path | None:
         """The file of a module; None where there is none that can be read.
@@ -65,13 +66,21 @@ class Modules:
             return None
         known = self._parsed.get(path)
         if known is None or known[0] != text:
-            syntax = Syntax.of(text, "python", former=known[1] if known else None)
+            try:
+                syntax = Syntax.of(text, "python", former=known[1] if known else None)
+            except DataError:
+                return None
             known = (text, syntax, names_of(syntax, syntax.tree.root_node))
         self._parsed[path] = known
         self._parsed.move_to_end(path)
         while len(self._parsed) > _KEPT:
             self._parsed.popitem(last=False)
         return known[1], known[2]
+
+
+def environment_packages(root: Path) -> list[Path]:
+    """Where packages are in the virtual environments of the repository at ``root``."""
+    return [*root.glob(".venv/lib/python3*/site-packages"), *root.glob("venv/lib/python3*/site-packages")]
 
 
 def _file_of(folder: Path, parts: list[str]) -> Path | None:

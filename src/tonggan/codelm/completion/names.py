@@ -295,13 +295,13 @@ def _bind_import(syntax: Syntax, node: tree_sitter.Node, names: Names) -> None:
 
 def _targets(node: tree_sitter.Node | None) -> Iterator[tree_sitter.Node]:
     """The names that a target binds; an attribute or an element binds none."""
-    if node is None:
-        return
-    if node.type == "identifier":
-        yield node
-    elif node.type not in ("attribute", "subscript", "call"):
-        for child in node.named_children:
-            yield from _targets(child)
+    waiting = [] if node is None else [node]
+    while waiting:
+        node = waiting.pop()
+        if node.type == "identifier":
+            yield node
+        elif node.type not in ("attribute", "subscript", "call"):
+            waiting += reversed(node.named_children)
 
 
 def _made_from(syntax: Syntax, annotation: tree_sitter.Node | None, value: tree_sitter.Node | None) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tonggan.codelm.languages import grammar
+from tonggan.codelm.languages import parse
 
 if TYPE_CHECKING:
     import tree_sitter
+
+_SECONDS = 1.0  # of processor time: somebody is typing
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,15 +35,12 @@ class Syntax:
         """Parse ``text``; where it differs little from a former one, most of the work is saved.
 
         Raises:
+            DataError: it takes too long.
             MissingExtraError: tree-sitter is not installed.
         """
         content = text.encode("utf-8", "replace")
-        language_object = grammar(language)
-        import tree_sitter
-
-        parser = tree_sitter.Parser(language_object)
         if former is None or former.language != language:
-            return cls(text, language, content, parser.parse(content))
+            return cls(text, language, content, parse(text, language, seconds=_SECONDS))
         if former.content == content:
             return former
         start, end = _differing(former.content, content)
@@ -55,7 +54,14 @@ class Syntax:
             old_end_point=_point(former.content, last),
             new_end_point=_point(content, end),
         )
-        return cls(text, language, content, parser.parse(content, old))
+        return cls(text, language, content, parse(text, language, old=old, seconds=_SECONDS))
+
+    def depth_at(self, offset: int) -> int:
+        """How many nodes lie around the character at ``offset``."""
+        cursor, place, depth = self.tree.walk(), self.byte_of(offset), 0
+        while cursor.goto_first_child_for_byte(place) is not None:
+            depth += 1
+        return depth
 
     def byte_of(self, offset: int) -> int:
         """Where the character at ``offset`` begins."""

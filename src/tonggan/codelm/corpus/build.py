@@ -29,6 +29,7 @@ from tonggan.codelm.corpus.repositories import find_repositories, last_changes
 from tonggan.codelm.corpus.shards import SHARD_TOKENS, ShardWriter, token_type
 from tonggan.errors import DataError
 from tonggan.files import whole_file
+from tonggan.processes import isolated_children
 from tonggan.progress import Progress
 
 if TYPE_CHECKING:
@@ -75,20 +76,20 @@ def build_corpus(
     """
     from tonggan.language.pretrained import load_pretrained
 
-    progress = progress or Progress()
-    out = Path(out).absolute()
+    progress, out = progress or Progress(), Path(out).absolute()
     wanted = None if licenses is None else allowed_licenses(licenses)
     Benchmarks.of(against)  # Here a wrong name costs no time.
     tokenizer = load_pretrained(tokenizer_of).tokenizer
     state = json.dumps(tokenizer.state(), sort_keys=True)
     _claim(out)
-    parts = _divide([Path(path) for path in paths], out=out, licenses=wanted, against=against)
+    parts, left_out = _divide([Path(path) for path in paths], out=out, licenses=wanted, against=against)
     identity = _identity(parts, state, shard_tokens)
     folder = out / identity[:16]
     if (out / MANIFEST).is_file() and Corpus.open(out).manifest["identity"] == identity:
         progress.say(f"The corpus in {out} is of these files already.")
         _tidy(out, folder)
         return CorpusReport.read(out)
+    report = CorpusReport(against=list(against), left_out=left_out)
     made = {
         "identity": identity,
         "paths": [str(path) for path in paths],
@@ -99,7 +100,7 @@ def build_corpus(
     with _writing(out):
         _clean(parts, out / _WORK, num_processes=num_processes, progress=progress)
         writer = ShardWriter(folder, dtype=token_type(tokenizer.size), shard_tokens=shard_tokens)
-        report = _write(parts, out, writer, tokenizer=tokenizer, against=against, progress=progress)
+        _write(parts, out, writer, tokenizer=tokenizer, report=report, progress=progress)
         _finish(out, folder, state=state, report=report, made={**made, "shards": writer.shards})
     return report
 
@@ -161,8 +162,15 @@ def _claim(out: Path) -> None:
         )
 
 
-def _divide(paths: Sequence[Path], *, out: Path, licenses: frozenset[str] | None, against: Sequence[str]) -> list[Part]:
-    """The files in parts of some megabytes each, so that little work is lost by a kill."""
+def _divide(
+    paths: Sequence[Path],
+    *,
+    out: Path,
+    licenses: frozenset[str] | None,
+    against: Sequence[str],
+) -> tuple[list[Part], dict[str, str]]:
+    """The files in parts of some megabytes each, so that little work is lost by a kill; what of them is left out."""
+    left_out: dict[Path, str] = {}
     parts: list[Part] = []
     contents = tuple((name, _digest(name)) for name in against)
     pending: list[Found] = []
@@ -173,10 +181,14 @@ def _divide(paths: Sequence[Path], *, out: Path, licenses: frozenset[str] | None
         parts.append(Part(tuple(pending), used, licenses, contents))
         pending.clear()
 
-    for repository in find_repositories(paths):
+    for repository in find_repositories(paths, left_out=left_out):
         metadata = None if repository.metadata is None else str(repository.metadata)
         folders[repository.name] = (str(repository.folder), metadata)
-        times = last_changes(repository)
+        try:
+            times = last_changes(repository)
+        except DataError as error:
+            left_out[repository.folder] = f"{error.who}: {error.got}, so files count as changed when they were written"
+            times = {}
         for path in repository.files:
             if out in path.parents:
                 continue
@@ -190,7 +202,7 @@ def _divide(paths: Sequence[Path], *, out: Path, licenses: frozenset[str] | None
                 close()
     if pending:
         close()
-    return parts
+    return parts, {str(path): reason for path, reason in left_out.items()}
 
 
 def _digest(name: str) -> str:
@@ -220,7 +232,9 @@ def _clean_each(parts: Sequence[Part], work: Path, num_processes: int) -> Iterat
         min(num_processes, len(parts)), mp_context=get_context("spawn"), initializer=_ignore_stop
     )
     try:
-        for done in as_completed([pool.submit(clean_part, part, work) for part in parts]):
+        with isolated_children():
+            waiting = [pool.submit(clean_part, part, work) for part in parts]
+        for done in as_completed(waiting):
             yield done.result()
     finally:
         pool.shutdown(cancel_futures=True)
@@ -236,11 +250,11 @@ def _write(
     writer: ShardWriter,
     *,
     tokenizer: Tokenizer,
-    against: Sequence[str],
+    report: CorpusReport,
     progress: Progress,
-) -> CorpusReport:
+) -> None:
     """Tokenize and write what is no duplicate; what was written before an interruption is counted only."""
-    report, duplicates = CorpusReport(against=list(against)), _Duplicates()
+    duplicates = _Duplicates()
     report.seconds = dict.fromkeys(("clean", "duplicates", "tokens"), 0.0)
     done = iter(list(writer.lengths))
     with whole_file(out / DROPPED) as partial, partial.open("w", encoding="ascii") as dropped:
@@ -270,7 +284,6 @@ def _write(
                 report.keep(cleaned, num_tokens=length)
             report.seconds["tokens"] += time.perf_counter() - begin
     writer.close()
-    return report
 
 
 class _Duplicates:

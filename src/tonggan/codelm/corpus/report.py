@@ -33,6 +33,7 @@ class CorpusReport:
         tokenized: megabytes that the last build tokenized; what an interrupted one had written it does not do again.
         seconds: by stage: ``clean`` of processor time, interrupted builds included; ``duplicates`` and ``tokens`` of
             wall-clock time, of the last build.
+        left_out: what is no file and went past a limit, by its path, with the reason: a ``.gitignore``, a call of git.
     """
 
     kept: Counter[str] = field(default_factory=Counter)
@@ -45,6 +46,7 @@ class CorpusReport:
     megabytes: float = 0.0
     tokenized: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def keep(self, cleaned: Cleaned, *, num_tokens: int) -> None:
         """Count a file of the corpus."""
@@ -85,6 +87,7 @@ class CorpusReport:
             "by": {name: {key: dict(counts) for key, counts in _largest(groups)} for name, groups in self.by.items()},
             "dropped": dict(sorted(self.dropped.items(), key=lambda item: -item[1]["files"])),
             "secrets": dict(sorted(self.secrets.items(), key=lambda item: -item[1]["count"])),
+            "left_out": self.left_out,
             "against": self.against,
             "megabytes": round(self.megabytes, 3),
             "tokenized": round(self.tokenized, 3),
@@ -120,6 +123,8 @@ class CorpusReport:
         yield f"Left out {num_dropped:,} files"
         for reason, entry in self.to_dict()["dropped"].items():
             yield f"  {entry['files']:7,}  {reason}, e.g. {entry['examples'][0]}"
+        for path, reason in sorted(self.left_out.items()):
+            yield f"Left out {path}: {reason}"
         yield "Secrets replaced: " + (
             ", ".join(f"{entry['count']:,} {kind}" for kind, entry in self.to_dict()["secrets"].items()) or "none"
         )

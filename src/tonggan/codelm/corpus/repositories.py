@@ -10,7 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tonggan.codelm.walk import run_git, walk
+from tonggan.codelm.git import run_git
+from tonggan.codelm.source_file import read_bytes
+from tonggan.codelm.walk import walk
+
+_MAX_RECORD = 50_000_000  # bytes of the list of files that an installed package brought
+_SECONDS = 300.0  # for a whole history; that of Linux takes two minutes
 
 
 @dataclass(frozen=True)
@@ -30,11 +35,15 @@ class Repository:
     metadata: Path | None = None
 
 
-def find_repositories(paths: Sequence[Path]) -> list[Repository]:
+def find_repositories(paths: Sequence[Path], *, left_out: dict[Path, str] | None = None) -> list[Repository]:
     """The repositories at and below ``paths``, in that order; no file is in two.
 
     A work tree of git is one, a submodule is its own, and in a folder of installed packages each package is one. What
     remains of a path is one that bears the name of its folder.
+
+    Args:
+        paths: repositories, folders of them or of installed packages, or files.
+        left_out: as ``walk`` takes it.
 
     Raises:
         DataError: there is nothing at a path.
@@ -46,7 +55,7 @@ def find_repositories(paths: Sequence[Path]) -> list[Repository]:
         top = root if root.is_dir() else root.parent
         packages = dict(_installed(top))
         homes: dict[Path, Path] = {top: top}
-        for file in walk(root):
+        for file in walk(root, left_out=left_out):
             if file not in seen:
                 seen.add(file)
                 home = _home(file.parent, homes)
@@ -60,10 +69,15 @@ def find_repositories(paths: Sequence[Path]) -> list[Repository]:
 
 
 def last_changes(repository: Repository) -> dict[Path, int]:
-    """When each file was last changed, in seconds since 1970, as far as git knows; a file's own time is not asked."""
+    """When each file was last changed, in seconds since 1970, as far as git knows; a file's own time is not asked.
+
+    Raises:
+        DataError: git did not answer within bounds, or does not trust the repository.
+    """
     if repository.metadata is not None:
         return {}
-    log = run_git(repository.folder, "log", "-z", "--format=%x01%ct", "--name-only", "--no-renames", "--relative")
+    options = ("-z", "--format=%x01%ct", "--name-only", "--no-renames", "--relative")
+    log = run_git(repository.folder, "log", *options, seconds=_SECONDS)
     times: dict[Path, int] = {}
     time = 0
     for part in (log or b"").split(b"\0"):
@@ -85,8 +99,8 @@ def _home(folder: Path, homes: dict[Path, Path]) -> Path:
 def _installed(folder: Path) -> Iterator[tuple[str, Path]]:
     """Each file or folder in ``folder`` that an installed package brought, and the package's ``dist-info``."""
     for metadata in sorted(folder.glob("*.dist-info")):
-        record = metadata / "RECORD"
-        lines = record.read_text(encoding="utf-8", errors="replace").splitlines() if record.is_file() else []
+        record = read_bytes(metadata / "RECORD", _MAX_RECORD)
+        lines = record.decode("utf-8", "replace").splitlines() if isinstance(record, bytes) else []
         for name in {line.split(",")[0].split("/")[0].strip('"') for line in lines} - {
             metadata.name,
             "..",

@@ -18,10 +18,12 @@ def main(root: str, embedder: str | None = None) -> int:
     from tonggan.codelm.search.opening import open_index
 
     try:
-        open_index(Path(root), embedder=embedder).refresh()
+        done = open_index(Path(root), embedder=embedder).refresh()
     except TongganError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    for name, reason in sorted(done.skipped.items()):
+        sys.stderr.write(f"Skipped {name}: {reason}\n")
     return 0
 
 

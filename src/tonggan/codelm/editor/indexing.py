@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tonggan.errors import CacheError, DataError, TongganError
+from tonggan.processes import isolated_command
 from tonggan.progress import Progress
 
 if TYPE_CHECKING:
     from tonggan.codelm.search.code_index import CodeIndex
 
 _NICENESS = 5  # of the process that writes: keys come first
+_WORKER = "tonggan.codelm.editor.index_worker"
+_MOST_LINES = 20  # of what that process says
 
 
 class Indexing:
@@ -51,6 +54,7 @@ class Indexing:
         self._index: CodeIndex | None = None
         self._writing: CodeIndex | None = None  # another handle, so that nobody who reads waits for it
         self._overlays: dict[str, str] = {}
+        self._told: set[str] = set()
         self._refreshing = threading.Lock()  # of this process; that of the index keeps other processes out
         self._wanted = threading.Event()
         self._closing = threading.Event()
@@ -110,15 +114,22 @@ class Indexing:
             self._progress.say(f"No search: {error}")
 
     def _refresh(self) -> bool:
-        with self._refreshing:
+        command = isolated_command(_WORKER, str(self._root), *([] if self._embedder is None else [self._embedder]))
+        with self._refreshing, tempfile.TemporaryFile() as said:
             self._overlays = {}  # the other process reads what is on disk
-            command = [sys.executable, "-m", "tonggan.codelm.editor.index_worker", str(self._root)]
-            command += [] if self._embedder is None else [self._embedder]
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said)
             if self._closing.is_set():  # ``close`` may have looked before there was a process
                 self._process.terminate()
             with suppress(OSError, AttributeError):  # it has ended already, or the system has no such priorities
                 os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
-            return self._process.wait() == 0
+            is_done = self._process.wait() == 0
+            said.seek(0)
+            self._tell(said.read().decode("utf-8", "replace").splitlines())
+            return is_done
+
+    def _tell(self, lines: list[str]) -> None:
+        """What the other process said; it says the same at each refresh, so only what is new."""
+        new = [line for line in lines if line.strip() and line not in self._told]
+        self._told.update(new)
+        for line in new[-_MOST_LINES:]:
+            self._progress.say(line)

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tonggan.codelm.git import run_git
 from tonggan.codelm.languages import language_of
 from tonggan.codelm.search.unit_rows import rows_of, text_to_embed
 from tonggan.codelm.source_file import MAX_BYTES, SourceFile, read_source
 from tonggan.codelm.units import commits_of, units_of
-from tonggan.codelm.walk import run_git, walk
+from tonggan.codelm.walk import walk
+from tonggan.errors import DataError
 from tonggan.models.text_embedder import TextEmbedder
 from tonggan.progress import Progress
 from tonggan.retrieval.store import Store
@@ -28,6 +30,7 @@ _SECONDS_BETWEEN_COMMITS = 5.0
 _EMBEDDED_AT_ONCE = 512
 _RACY_SECONDS = 0.1  # a file may change again within the resolution of its time
 _COMMIT = "commit:"
+_COMMITS = "commits"  # what is skipped where they cannot be read
 _PASSING = ("vanished", "unreadable")  # reasons to skip a file that may end without a change of it
 
 
@@ -40,7 +43,8 @@ class Refreshed:
         num_changed: of these, files that were read anew.
         num_deleted: files that are no longer there.
         num_embedded: units that got a vector.
-        skipped: of the files that were looked into, those that could not be read, by name, with the reason.
+        skipped: of the files that were looked into, those that could not be read, by name, with the reason; and what
+            went past a limit: a ``.gitignore``, a call of git, the commits.
     """
 
     num_files: int
@@ -86,7 +90,7 @@ class Refreshing:
         changed, deleted = self._differences(files, overlays)
         commits = self._commits_changed()
         if not (changed or deleted or commits or self._lacks_vectors()):
-            return Refreshed(len(files), 0, 0, 0, {})
+            return Refreshed(len(files), 0, 0, 0, self._skipped)
         num_changed = num_embedded = 0
         with self._store.writing() as writer:
             changed, deleted = self._differences(files, overlays)  # another one may have written until now
@@ -105,19 +109,23 @@ class Refreshing:
     def _files(self, overlays: Mapping[str, str]) -> dict[str, _Found]:
         """Files by their names; a file that exists only unsaved is one too."""
         files: dict[str, _Found] = {}
-        for path in walk(self._root):
+        left_out: dict[Path, str] = {}
+        for path in walk(self._root, left_out=left_out):
             if language_of(path) is None:
                 continue
             try:
                 status = path.stat()
             except OSError:
                 continue  # it vanished
-            name = os.fsencode(path.relative_to(self._root)).decode("utf-8", "backslashreplace")
-            files[name] = _Found(path, status.st_mtime_ns, status.st_size)
+            files[self._name(path)] = _Found(path, status.st_mtime_ns, status.st_size)
+        self._skipped |= {self._name(path): reason for path, reason in left_out.items()}
         for name in overlays:
             if language_of(name) is not None:
                 files.setdefault(name, _Found(self._root / name, 0, 0))
         return files
+
+    def _name(self, path: Path) -> str:
+        return os.fsencode(path.relative_to(self._root)).decode("utf-8", "backslashreplace")
 
     def _differences(self, files: Mapping[str, _Found], overlays: Mapping[str, str]) -> tuple[list[str], list[str]]:
         known = {name: stamp for name, stamp in self._store.groups().items() if not name.startswith(_COMMIT)}
@@ -147,7 +155,10 @@ class Refreshing:
             if stamp.split()[:2] == self._stamps.get(name, "").split()[:2]:
                 writer.keep_group(name, content_hash=stamp)  # only its time has changed
                 return False
-        rows = list(rows_of(units_of(source), group=name, content_hash=stamp))
+        try:
+            rows = list(rows_of(units_of(source), group=name, content_hash=stamp))
+        except DataError as error:
+            return self._skip(writer, name, f"{error.who}: {error.got}", stamp=stamp)
         writer.delete_group(name)
         writer.put(rows)
         return True
@@ -166,12 +177,20 @@ class Refreshing:
             self._committed = time.monotonic()
 
     def _commits_changed(self) -> bool:
-        head = run_git(self._root, "rev-parse", "--verify", "--quiet", "HEAD")
+        try:
+            head = run_git(self._root, "rev-parse", "--verify", "--quiet", "HEAD")
+        except DataError as error:
+            self._skipped[_COMMITS] = f"{error.who}: {error.got}"
+            return False
         known = [name for name in self._store.groups() if name.startswith(_COMMIT)]
         return bool(known) if head is None else _COMMIT + head.decode().strip() not in known
 
     def _read_commits(self, writer: Writer) -> None:
-        commits = {_COMMIT + unit.qualified_name: unit for unit in commits_of(self._root)}
+        try:
+            commits = {_COMMIT + unit.qualified_name: unit for unit in commits_of(self._root)}
+        except DataError as error:
+            self._skipped[_COMMITS] = f"{error.who}: {error.got}"
+            return
         known = {name for name in self._store.groups() if name.startswith(_COMMIT)}
         for name in known - commits.keys():
             writer.delete_group(name)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tonggan.codelm.languages import PROSE, has_grammar, parse
+from tonggan.codelm.languages import PROSE, has_grammar, nodes_of, parse
+from tonggan.errors import DataError
 from tonggan.tasks.edit_distance import edit_distance
 
 _LEAST_LETTERS = 4  # a line of brackets tells nothing
@@ -80,20 +81,24 @@ def edit_similarity(one: str, other: str) -> float:
 
 def _places(text: str, language: str) -> list[tuple[int, int]]:
     """Offsets of the first character and of the end of each line that is code."""
-    root = parse(text, language).root_node
+    try:
+        texts = [node for node, _ in nodes_of(parse(text, language)) if _is_text(node.type)]
+    except DataError:  # a text that no parser gets through is no code to complete
+        return []
     places: list[tuple[int, int]] = []
-    start = 0
-    for number, line in enumerate(text.split("\n")):
+    start = start_byte = number = end_of_texts = 0
+    for line in text.split("\n"):
         code = line.strip()
         first = len(line) - len(line.lstrip())
-        if sum(map(str.isalpha, code)) >= _LEAST_LETTERS and len(code) <= _LONGEST:
-            point = (number, len(line[:first].encode()))
-            node = root.descendant_for_point_range(point, point)
-            while node is not None and not _is_text(node.type):
-                node = node.parent
-            if node is None:
-                places.append((start + first, start + len(line.rstrip())))
+        first_byte = start_byte + len(line[:first].encode("utf-8", "replace"))
+        while number < len(texts) and texts[number].start_byte <= first_byte:
+            end_of_texts = max(end_of_texts, texts[number].end_byte)
+            number += 1
+        is_line = sum(map(str.isalpha, code)) >= _LEAST_LETTERS and len(code) <= _LONGEST
+        if is_line and first_byte >= end_of_texts:
+            places.append((start + first, start + len(line.rstrip())))
         start += len(line) + 1
+        start_byte += len(line.encode("utf-8", "replace")) + 1
     return places
 
 
