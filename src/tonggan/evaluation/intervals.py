@@ -125,7 +125,7 @@ def _statistics(task: Task, outputs: Tensor, target: Tensor) -> tuple[list[_Stat
         classes = target.long().view(-1).numpy()
         truth = np.eye(scores.shape[1], dtype=bool)[classes]
         predicted = scores.argmax(axis=1)
-        confusion = _one_class(predicted, classes, num_classes=scores.shape[1], rare=getattr(task, "rare_number", None))
+        confusion = _one_class(predicted, classes, num_classes=scores.shape[1], rare=task.rare_number)
     columns = slice(1, 2) if task.kind == "binary" else slice(None)
     calibration = _calibration(*confidence_and_right(probabilities, target), num_rows=len(outputs))
     return (

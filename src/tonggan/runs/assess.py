@@ -138,7 +138,7 @@ def results_of(
         "audit": account.to_dict(),
         "seconds": seconds,
         "score_name": task.score_name,
-        "rare_class": getattr(task, "rare", None),
+        "rare_class": task.rare,
         "task": task.kind,
         "rows": dict(rows),
         "audited": subsets[0].num_rows,

@@ -43,11 +43,13 @@ class Task(ABC):
         temperature: logits are divided by it before they become probabilities (Guo et al. 2017); 1 without calibration.
         score_name: the metric that decides early stopping and that the audit compares.
         greater_is_better: whether a greater score is better.
+        rare: the rarest class, where one class has so many of the training rows that accuracy would flatter.
     """
 
     kind: str
     score_name: str
     greater_is_better: bool = True
+    rare: str | None = None
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -123,6 +125,11 @@ class Task(ABC):
     @abstractmethod
     def baseline(self, target: Tensor, num_rows: int) -> Tensor:
         """[num_rows, num_outputs]: outputs of a model that sees no input, from the training part's ``target``."""
+
+    @property
+    def rare_number(self) -> int | None:
+        """The number of the class ``rare``."""
+        return None if self.rare is None else self.labels.index(self.rare)
 
     def settings_to_try(self) -> list[str]:
         """Settings ``KEY=VALUE`` of a recipe that may serve these targets better than those of this task."""

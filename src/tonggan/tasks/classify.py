@@ -41,11 +41,7 @@ class MulticlassConfig(losses.LabelLossConfig):
 
 
 class Classify(LabelTask):
-    """What both kinds share. Targets are int64 class numbers [B], positions in ``labels``.
-
-    Attributes:
-        rare: the rarest class, where one class has so many of the training rows that accuracy would flatter.
-    """
+    """What both kinds share. Targets are int64 class numbers [B], positions in ``labels``."""
 
     config: losses.LabelLossConfig
 
@@ -135,11 +131,6 @@ class Classify(LabelTask):
         probabilities = self.probabilities(outputs_row.unsqueeze(0))[0]
         number = int(self.classes(outputs_row.unsqueeze(0)))
         return f"{self.labels[number]} ({float(probabilities[number]):.0%})"
-
-    @property
-    def rare_number(self) -> int | None:
-        """The number of the class ``rare``."""
-        return None if self.rare is None else self.labels.index(self.rare)
 
     def settings_to_try(self) -> list[str]:
         """Weights where one class is rare and counts for little."""
