@@ -6,11 +6,12 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from tonggan.cli import chat, code, data, export, inspect, serve, train, use
+from tonggan.cli.translation import shown, speaking, take_language
 from tonggan.openmp import spin_bounds
 from tonggan.processes import forget_folder
 
@@ -45,6 +46,11 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
+def _refuse_language(value: str | None) -> None:
+    if value is not None:  # 'en' and 'zh' have been taken from the line before
+        raise typer.BadParameter(f"'{value}' is neither 'en' nor 'zh'", param_hint="--lang")
+
+
 @app.callback()
 def _root(
     version: Annotated[
@@ -53,6 +59,15 @@ def _root(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error. May stand anywhere on the line.")
     ] = False,
+    lang: Annotated[
+        str | None,
+        typer.Option(
+            "--lang",
+            metavar="LANGUAGE",
+            callback=_refuse_language,
+            help="Language of messages and help, en or zh; by default the locale's. May stand anywhere on the line.",
+        ),
+    ] = None,
 ) -> None:
     """Multimodal models from a table of pictures, texts, sounds and numbers, on hardware you own."""
 
@@ -64,11 +79,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: of the command; those of the process by default.
     """
     forget_folder()
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
+    given, chosen = take_language(sys.argv[1:] if arguments is None else arguments)
     os.environ.update(spin_bounds(os.environ))  # before any command imports torch
+    with speaking(chosen):
+        _run(given)
+
+
+def _run(given: Sequence[str]) -> None:
+    debug = "--debug" in given
+    command = typer.main.get_command(app)
+    _translate_help(command)
     try:
-        app([argument for argument in given if argument != "--debug"], prog_name="tonggan")
+        command([argument for argument in given if argument != "--debug"], prog_name="tonggan")
     except SystemExit as end:
         if end.code == _INTERRUPTED:
             _fail("Interrupted before any work began")
@@ -100,5 +122,26 @@ def _fail(text: str, *, code: int = 1) -> NoReturn:
 
     from tonggan.cli.console import stderr
 
-    stderr.print(f"[bold red]Error:[/] {escape(text)}", soft_wrap=True)
+    stderr.print(f"[bold red]{shown('Error:')}[/] {escape(shown(text))}", soft_wrap=True)
     sys.exit(code)
+
+
+def _translate_help(command: Any) -> None:
+    """Put the help of ``command`` and of all below it into the reader's language."""
+    from typer import rich_utils
+
+    for title in ("Options", "Commands", "Arguments", "Errors"):
+        setattr(rich_utils, f"{title.upper()}_PANEL_TITLE", shown(title))
+    command.help = command.help and shown(_joined(command.help))
+    command.epilog = command.epilog and shown(command.epilog)
+    for parameter in command.params:
+        said = getattr(parameter, "help", None)
+        if said:
+            parameter.help = shown(_joined(said))
+    for below in getattr(command, "commands", {}).values():
+        _translate_help(below)
+
+
+def _joined(paragraphs: str) -> str:
+    """Each paragraph on one line, as the catalog has it."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs.split("\n\n"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tonggan.cli.train import Json
+from tonggan.cli.translation import shown
 
 if TYPE_CHECKING:
     from tonggan.codelm.completion.document import Document, Suggestion
@@ -133,13 +134,13 @@ def _show(found: list[Suggestion], document: Document, offset: int, workspace: W
     from tonggan.cli.console import print_line
 
     if not found:
-        print_line("No suggestion: nothing is sure enough here. --set threshold=0 shows all.")
+        print_line(shown("No suggestion: nothing is sure enough here. --set threshold=0 shows all."))
         return
     before = document.text[:offset].rpartition("\n")[2]
     for suggestion in found:
         print_line(f"{before}{suggestion.text}")
         print_line("  " + " · ".join([f"confidence {suggestion.confidence:.2f}", *suggestion.notes]))
-    print_line("Why:" if found[0].sources else "Why: this file only, what stands before the cursor.")
+    print_line(shown("Why:" if found[0].sources else "Why: this file only, what stands before the cursor."))
     for snippet in found[0].sources:
         name = workspace.name_of(snippet.path)
         print_line(f"  {name}:{snippet.start_line}-{snippet.end_line}  {snippet.reason}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tonggan.cli.train import Json
+from tonggan.cli.translation import shown
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -69,4 +70,4 @@ def corpus(
     else:
         for line in report.lines():
             print_line(line)
-        print_line(f"The corpus is in {out}; read {out / 'report.html'}")
+        print_line(shown(f"The corpus is in {out}; read {out / 'report.html'}"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from tonggan.cli.train import Json
+from tonggan.cli.translation import shown
 
 if TYPE_CHECKING:
     from tonggan.codelm.search import CodeIndex, Hit
@@ -89,7 +90,7 @@ def index(
         print_json({**vars(done), "units": counts, "root": str(opened.root)})
         return
     units = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
-    print_line(f"{done.num_files:,} files ({done.num_changed:,} read, {done.num_deleted:,} gone): {units}")
+    print_line(shown(f"{done.num_files:,} files ({done.num_changed:,} read, {done.num_deleted:,} gone): {units}"))
 
 
 def search(
@@ -120,7 +121,7 @@ def search(
     kinds = cast("list[UnitKind]", kind) if kind else None
     note = opened.note_on(query)
     if note is not None:
-        stderr.print(note, style="yellow", soft_wrap=True)
+        stderr.print(shown(note), style="yellow", soft_wrap=True)
     _show(opened.search(query, limit=limit, language=lang, kinds=kinds), json=json)
 
 
@@ -181,11 +182,11 @@ def _show(hits: list[Hit], *, json: bool) -> None:
     for heading, role in _HEADINGS.items():
         group = [hit for hit in hits if hit.role == role]
         if group:
-            print_line(heading)
+            print_line(shown(heading))
         for hit in group:
             _show_hit(hit)
     if not hits:
-        print_line("Nothing found.")
+        print_line(shown("Nothing found."))
 
 
 def _show_hit(hit: Hit) -> None:

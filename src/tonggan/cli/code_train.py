@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tonggan.cli.train import Json, TimeLimit
+from tonggan.cli.translation import shown
 
 if TYPE_CHECKING:
     from tonggan.codelm.training.adapters import AdapterManifest, AdapterRegistry
@@ -102,10 +103,10 @@ def train(
         )
     elif done.is_promoted:
         usage = f"tonggan code complete FILE:LINE:COL --model {out}"
-        print_line(f"{out}: adapter '{name}' is in use. Complete with it: {usage}")
+        print_line(shown(f"{out}: adapter '{name}' is in use. Complete with it: {usage}"))
     else:
         why = "" if done.verdict is None else f" ({done.verdict.decision}): {done.verdict.reason}"
-        print_line(f"{out}: adapter '{name}' is kept and not used{why}.")
+        print_line(shown(f"{out}: adapter '{name}' is kept and not used{why}."))
 
 
 def adapters(run: CodeRun, *, json: Json = False) -> None:

@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from tonggan.cli.translation import shown
 from tonggan.errors import InterruptedRunError
 from tonggan.progress import Progress
 
@@ -35,7 +36,7 @@ class ConsoleProgress(Progress):
         self._tasks: dict[str, TaskID] = {}
 
     def say(self, text: str) -> None:
-        self._bars.console.print(escape(text), soft_wrap=True)
+        self._bars.console.print(escape(shown(text)), soft_wrap=True)
 
     def warn(self, text: str) -> None:
         self.say(text)
@@ -54,12 +55,12 @@ class ConsoleProgress(Progress):
             self._bars.update(task, completed=max(done, 1), total=max(done, 1))
 
     def update(self, label: str, *, done: float, total: float, note: str = "") -> None:
-        self._bars.update(self._task(label, total), completed=done, total=total, note=escape(note))
+        self._bars.update(self._task(label, total), completed=done, total=total, note=escape(shown(note)))
 
     def _task(self, label: str, total: float | None, *, anew: bool = False) -> TaskID:
         """The bar of ``label``: one, however often such work is done."""
         if label not in self._tasks:
-            self._tasks[label] = self._bars.add_task(escape(label), total=total, note="")
+            self._tasks[label] = self._bars.add_task(escape(shown(label)), total=total, note="")
         elif anew:
             self._bars.reset(self._tasks[label], total=total)
         return self._tasks[label]

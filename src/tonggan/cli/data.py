@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tonggan.cli.train import Json
+from tonggan.cli.translation import shown
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -84,5 +85,5 @@ def check(name: Name, *, json: Json = False) -> None:
         for path, state in states.items():
             print_line(f"{state:10} {path}")
     if any(state != "ok" for state in states.values()):
-        stderr.print(f"Fetch what is missing or damaged with: tonggan data get {name}")
+        stderr.print(shown(f"Fetch what is missing or damaged with: tonggan data get {name}"))
         raise typer.Exit(1)

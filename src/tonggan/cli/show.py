@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tonggan.cli.translation import shown
 from tonggan.evaluation.wording import Words, constant_words, metric_words
+from tonggan.wording import language
 
 if TYPE_CHECKING:
     from tonggan.data.doctor import Diagnosis
@@ -41,8 +43,8 @@ def show_results(results: Mapping[str, Any], run: Path | None = None) -> None:
     constant = results.get("constant")
     if constant and constant["headline"]:
         style = "bold yellow" if constant["beaten"] == "too few rows" else "bold red"
-        console.print(escape(constant["headline"]), style=style)
-        console.print(escape(constant["sentence"]) + "\n")
+        console.print(escape(_own(constant, "headline")), style=style)
+        console.print(escape(_own(constant, "sentence")) + "\n")
     if constant and constant["beaten"] == "too few rows":
         _show_few(console, results, constant)
     else:
@@ -62,18 +64,20 @@ def show_results(results: Mapping[str, Any], run: Path | None = None) -> None:
 
 def _show_next(console: Console, results: Mapping[str, Any], run: Path) -> None:
     """Where the report is, and what to type next."""
-    console.print(f"\nReport: {run / 'report.html'}   (in {results['seconds']:.0f} s)", style="bold", soft_wrap=True)
+    console.print(
+        shown(f"\nReport: {run / 'report.html'}   (in {results['seconds']:.0f} s)"), style="bold", soft_wrap=True
+    )
     # Never the training table itself: what a model says of rows it has learned is flattery.
     example = results["data"].get("test", "new.csv")
     program = _program()
     settings = results.get("settings_to_try", [])
     if settings:
         few = results["constant"] and results["constant"]["beaten"] == "too few rows"
-        console.print(f"\n{(_MORE_ROWS if few else _LET_CLASSES_COUNT).english}")
+        console.print(f"\n{shown(_MORE_ROWS if few else _LET_CLASSES_COUNT)}")
     for number, setting in enumerate(settings, start=2):
         again = [program, "run", str(run / "recipe.yaml"), "--set", setting, "--out", f"{run}-{number}"]
         console.print(f"  {escape(shlex.join(again))}", style="cyan", soft_wrap=True)
-    console.print("\nNext:")
+    console.print(shown("\nNext:"))
     for command in (
         [program, "predict", str(run), example, "--out", "predictions.csv"],
         [program, "evaluate", str(run), example],
@@ -94,12 +98,12 @@ def show_info(run: Path, index: Mapping[str, Any]) -> None:
     """What a bundle is, and its stored results."""
     console = _console()
     results = index["results"]
-    kinds = ", ".join(f"{name} ({kind})" for name, kind in results["inputs"].items())
+    kinds = ", ".join(f"{name} ({shown(kind)})" for name, kind in results["inputs"].items())
     facts = {
-        "Predicts": f"{', '.join(results['target'])} ({results['task']})",
+        "Predicts": f"{', '.join(results['target'])} ({shown(results['task'])})",
         "From": kinds,
         "Classes": _shortened(results["labels"]) if results["labels"] else "",
-        "Trained on": f"{results['rows']['train']:,} rows of {results['data']['train']}",
+        "Trained on": shown(f"{results['rows']['train']:,} rows of {results['data']['train']}"),
         "Data fingerprint": index["fingerprint"],
         "Parameters": f"{index['parameters']:,}",
         "Made": index["created"],
@@ -108,7 +112,7 @@ def show_info(run: Path, index: Mapping[str, Any]) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in facts.items():
         if value:
-            table.add_row(name, escape(str(value)))
+            table.add_row(shown(name), escape(str(value)))
     console.print(f"[bold]{escape(str(run))}[/]")
     console.print(table)
     console.print()
@@ -131,105 +135,115 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
     if diagnosis.columns:
         table = _list("column", "kind", "why")
         for name, kind, reason in diagnosis.columns:
-            table.add_row(escape(name), kind, escape(reason))
+            table.add_row(escape(name), shown(kind), escape(shown(reason)))
         console.print(table)
         console.print()
     if not diagnosis.findings:
-        console.print("No findings: the doctor sees nothing wrong.", style="green")
+        console.print(shown("No findings: the doctor sees nothing wrong."), style="green")
         return
     for finding in diagnosis.findings:
         style = _SEVERITY_STYLE[finding.severity]
-        console.print(f"[{style}]{finding.severity:8}[/] {escape(finding.message)}", soft_wrap=True)
+        console.print(f"[{style}]{shown(finding.severity):8}[/] {escape(shown(finding.said))}", soft_wrap=True)
         if finding.remedy:
-            console.print(f"         {escape(finding.remedy)}", style="dim", soft_wrap=True)
+            console.print(f"         {escape(shown(finding.said_remedy))}", style="dim", soft_wrap=True)
 
 
 def _show_metrics(console: Console, results: Mapping[str, Any]) -> None:
     measured = results.get("measured", results["rows"])
     splits = list(results["metrics"])
-    headers = [header for split in splits for header in (f"{split}\nn={measured[split]:,}", "95 % interval")]
+    headers = [header for split in splits for header in (f"{shown(split)}\nn={measured[split]:,}", "95 % interval")]
     table = _table("metric", *headers)
     for name in dict.fromkeys(name for split in splits for name in results["metrics"][split]):
         cells = []
         for split in splits:
             low_high = results["intervals"][split].get(name)
-            shown = "–".join(_number(value, decimals=3) for value in low_high) if low_high else ""
-            cells += [_number(results["metrics"][split].get(name)), f"[dim]{shown}[/]"]
-        table.add_row(name, *cells)
+            interval = "–".join(_number(value, decimals=3) for value in low_high) if low_high else ""
+            cells += [_number(results["metrics"][split].get(name)), f"[dim]{interval}[/]"]
+        table.add_row(_metric(name), *cells)
     console.print(table)
 
 
 def _show_parts(console: Console, parts: Mapping[str, Mapping[str, float]]) -> None:
-    console.print("\nBy part", style="bold")
+    console.print(shown("\nBy part"), style="bold")
     table = _table("metric", *parts)
     for name in dict.fromkeys(name for metrics in parts.values() for name in metrics):
         if name == "rows":
-            table.add_row(name, *(f"{metrics[name]:,.0f}" for metrics in parts.values()))
+            table.add_row(shown(name), *(f"{metrics[name]:,.0f}" for metrics in parts.values()))
         else:
-            table.add_row(name, *(_number(metrics.get(name)) for metrics in parts.values()))
+            table.add_row(_metric(name), *(_number(metrics.get(name)) for metrics in parts.values()))
     console.print(table)
 
 
 def _show_few(console: Console, results: Mapping[str, Any], constant: Mapping[str, Any]) -> None:
     """The score beside that of the constant answer, in one line."""
-    name = metric_words(constant["score_name"]).english
-    always = constant_words(results["task"]).english
+    name = shown(metric_words(constant["score_name"]))
+    always = shown(constant_words(results["task"]))
     console.print(
         f"{name} {_number(constant['model'])}   {always} {_number(constant['constant'])}   "
-        f"({constant['num_rows']} rows)",
+        f"({shown(str(constant['num_rows']) + ' rows')})",
         soft_wrap=True,
     )
 
 
 def _show_subsets(console: Console, results: Mapping[str, Any]) -> None:
     """Each input alone, all but one, and all; the report has the rest."""
-    name = results["score_name"]
-    console.print(f"\nWith some of the inputs: {name} on {results['audited']:,} rows", style="bold")
+    name = _metric(results["score_name"])
+    console.print(shown(f"\nWith some of the inputs: {name} on {results['audited']:,} rows"), style="bold")
     table = _table("present", name)
     most = max(len(row["present"]) for row in results["subsets"])
     for row in results["subsets"]:
         if len(row["present"]) in (1, most - 1, most):
-            table.add_row(escape(" + ".join(row["present"]) or "(none)"), _number(row["score"]))
+            table.add_row(escape(" + ".join(map(shown, row["present"])) or shown("(none)")), _number(row["score"]))
     console.print(table)
 
 
 def _show_audit(console: Console, results: Mapping[str, Any]) -> None:
     audit = results["audit"]
-    name = audit["score_name"]
+    name = _metric(audit["score_name"])
     if len(audit["alone"]) > 1:
-        console.print(f"\nIs it multimodal? {name} on {results['audited']:,} rows", style="bold")
+        console.print(shown(f"\nIs it multimodal? {name} on {results['audited']:,} rows"), style="bold")
         columns = {
             "alone": "alone",
             "alone_trained": "trained alone",
             "shuffled": "shuffled",
             "shapley": "Shapley value",
         }
-        shown = {key: header for key, header in columns.items() if audit[key]}
-        table = _table("input", *shown.values())
+        columns = {key: header for key, header in columns.items() if audit[key]}
+        table = _table("input", *columns.values())
         for each in audit["alone"]:
-            table.add_row(escape(each), *(_number(audit[key].get(each)) for key in shown))
+            table.add_row(escape(shown(each)), *(_number(audit[key].get(each)) for key in columns))
         console.print(table)
     beaten = (results.get("constant") or {}).get("beaten")
     for columns_of in audit.get("columns", {}).values() if beaten != "no" else ():
         _show_columns(console, columns_of, name=name)
-    baseline = constant_words(results.get("task", "multiclass")).english
-    console.print(f"\nFull model {_number(audit['full'])}   {baseline} {_number(audit['majority'])}")
-    console.print(escape(audit["verdict"]["sentence"]), style="bold")
+    baseline = shown(constant_words(results.get("task", "multiclass")))
+    console.print(shown(f"\nFull model {_number(audit['full'])}   {baseline} {_number(audit['majority'])}"))
+    console.print(escape(_own(audit["verdict"], "sentence")), style="bold")
 
 
 def _show_columns(console: Console, columns: Mapping[str, Any], *, name: str) -> None:
     """The columns of the table that the model needs most."""
-    console.print(f"\n{_COLUMNS.english}: {name}", style="bold")
+    console.print(f"\n{shown(_COLUMNS)}: {name}", style="bold")
     table = _table("column", "worse by", "95 % interval")
-    shown = list(columns.items())[:_MAX_COLUMNS]
-    for column, found in shown:
+    first = list(columns.items())[:_MAX_COLUMNS]
+    for column, found in first:
         pair = found["interval"]
         bounds = " to ".join(_number(value, decimals=3) for value in pair) if pair else ""
         table.add_row(escape(column), _number(found["importance"]), f"[dim]{bounds}[/]")
     console.print(table)
-    if len(columns) > len(shown):
-        console.print(f"and {len(columns) - len(shown)} more columns in the report", style="dim")
-    console.print(_SHARED.english, style="dim")
+    if len(columns) > len(first):
+        console.print(shown(f"and {len(columns) - len(first)} more columns in the report"), style="dim")
+    console.print(shown(_SHARED), style="dim")
+
+
+def _metric(name: str) -> str:
+    """A metric as results name it, or its Chinese name."""
+    return metric_words(name).chinese if language() == "zh" else name
+
+
+def _own(said: Mapping[str, Any], key: str) -> str:
+    """A sentence that results hold in both languages."""
+    return str(said.get(f"{key}_zh") if language() == "zh" else said[key])
 
 
 def _number(value: float | None, *, decimals: int = 4) -> str:
@@ -247,7 +261,7 @@ def _table(*columns: str) -> Table:
     """Names on the left, numbers on the right; no cell is broken."""
     table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), show_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, no_wrap=True, justify="left" if index == 0 else "right", vertical="bottom")
+        table.add_column(shown(column), no_wrap=True, justify="left" if index == 0 else "right", vertical="bottom")
     return table
 
 
@@ -255,8 +269,8 @@ def _list(*columns: str) -> Table:
     """Columns of words, the last of which may take several lines."""
     table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), show_edge=False)
     for column in columns[:-1]:
-        table.add_column(column, overflow="fold", min_width=min(len(column), 12))
-    table.add_column(columns[-1], ratio=1)
+        table.add_column(shown(column), overflow="fold", min_width=min(len(column), 12))
+    table.add_column(shown(columns[-1]), ratio=1)
     return table
 
 

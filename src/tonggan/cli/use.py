@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tonggan.cli.train import Json
+from tonggan.cli.translation import shown
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
 
@@ -82,4 +83,5 @@ def predict(
     if json:
         print_json({"out": str(out), "rows": predictions.num_rows, "columns": predictions.column_names})
     else:
-        print_line(f"{predictions.num_rows:,} predictions in {out} ({', '.join(predictions.column_names[:6])})")
+        columns = ", ".join(predictions.column_names[:6])
+        print_line(shown(f"{predictions.num_rows:,} predictions in {out} ({columns})"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
+from tonggan.wording import Bilingual
+
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
@@ -33,6 +35,20 @@ class Finding:
     message_zh: str
     remedy: str
     remedy_zh: str
+
+    @property
+    def said(self) -> Bilingual:
+        """What was found."""
+        return Bilingual(self.message, self.message_zh)
+
+    @property
+    def said_remedy(self) -> Bilingual:
+        """What can be done."""
+        return Bilingual(self.remedy, self.remedy_zh)
+
+    def told(self) -> Bilingual:
+        """What was found, as a line among others of a run."""
+        return Bilingual(f"Doctor: {self.message}", f"数据检查：{self.message_zh}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, by attribute."""

@@ -30,6 +30,7 @@ from tonggan.evaluation.wording import (
     task_words,
 )
 from tonggan.files import whole_file
+from tonggan.wording import language
 
 
 def write_report(path: Path, *, content: ReportContent) -> None:
@@ -70,7 +71,9 @@ def render_report(content: ReportContent) -> str:
     metric_names = list(dict.fromkeys(name for part in content.results for name in part.metrics))
     headline = content.results[-1]
     leading = [name for name in (content.score_name, "f1_rare") if name in headline.metrics]
-    return template.render(content=content, headline=headline, leading=leading, metric_names=metric_names)
+    return template.render(
+        content=content, headline=headline, leading=leading, metric_names=metric_names, opens_in=language()
+    )
 
 
 def _metric_name(name: str) -> Words:

@@ -145,7 +145,7 @@ def _tell(prepared: Prepared, progress: Progress) -> None:
     progress.say(f"Rows: {rows}. Task: {prepared.task.kind}.")
     for finding in prepared.diagnosis.findings:
         if finding.severity != "note":
-            progress.warn(f"Doctor: {finding.message}")
+            progress.warn(finding.told())
     if prepared.recipe.data.batch_by is None:
         for name, times in _repeated_files(prepared.datasets["train"]).items():
             progress.say(

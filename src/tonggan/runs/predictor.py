@@ -206,12 +206,12 @@ class Predictor:
         for name in target:
             table.require(name)
         for finding in table.findings:
-            progress.warn(f"Doctor: {finding.message}")
+            progress.warn(finding.told())
         media, caches = scan_tables({"data": table}, modalities, cache=cache, progress=progress)
         for name, column in media["data"].items():
             for finding in check_media(table, name, column, split="the table", is_train=False)[0]:
                 if finding.severity != "note":
-                    progress.warn(f"Doctor: {finding.message}")
+                    progress.warn(finding.told())
         encoded = (
             self.bundle.task.encode(target_values(table, target, columns=self.bundle.recipe.columns))
             if target
