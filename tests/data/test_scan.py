@@ -13,7 +13,7 @@ import pytest
 
 from small_data import make_table, png
 from tonggan.data.cache import DecodeCache
-from tonggan.data.scan import MediaColumn, MediaStatus, scan_media
+from tonggan.data.scan import MediaColumn, MediaStatus, _read, scan_media
 from tonggan.errors import DataError
 from tonggan.modalities.image import Image, ImageConfig
 from tonggan.progress import Progress
@@ -100,20 +100,42 @@ def test_equal_content_is_decoded_once_under_any_name(tmp_path):
     assert set(first.slots.tolist()) == set(second.slots.tolist()) == {0}
 
 
-def test_unchanged_files_are_not_read_again(tmp_path):
+def test_a_file_that_looks_unchanged_is_read_by_its_content(tmp_path):
+    path = tmp_path / "a.png"
+    times = (1_700_000_000_000_000_000,) * 2
+    seen = []
+    for value in (5, 6, 7):  # one size, one name, one inode, one time of modification, within one tick of the clock
+        path.write_bytes(png(value, value, value))
+        os.utime(path, ns=times)
+        seen += colors(*scan(tmp_path, ["a.png"]))
+    assert seen == [[5, 5, 5], [6, 6, 6], [7, 7, 7]]
+    other = tmp_path / "b.png"
+    other.write_bytes(png(8, 8, 8))
+    os.utime(other, ns=times)
+    other.replace(path)
+    assert colors(*scan(tmp_path, ["a.png"])) == [[8, 8, 8]]
+
+
+def test_files_that_settled_are_not_read_again(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr("tonggan.data.scan._read", lambda path: [read.append(path), _read(path)][1])
+    monkeypatch.setattr("tonggan.data.cache._SETTLED", 20_000_000)
     path = tmp_path / "a.png"
     path.write_bytes(png(5, 5, 5))
     (tmp_path / "bad.png").write_bytes(b"bad")
+    time.sleep(0.05)
     before, _ = scan(tmp_path, ["a.png", "bad.png"])
+    again, cache = scan(tmp_path, ["a.png", "bad.png"])
+    assert len(read) == 2
+    assert colors(again, cache) == [[5, 5, 5], None]
+    assert again.problems == before.problems
     status = path.stat()
     path.write_bytes(bytes(len(png(5, 5, 5))))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    again, cache = scan(tmp_path, ["a.png", "bad.png"])
-    assert colors(again, cache) == [[5, 5, 5], None]
-    assert again.problems == before.problems
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    time.sleep(0.05)
     changed, _ = scan(tmp_path, ["a.png"])
     assert changed.status.tolist() == [MediaStatus.UNREADABLE]
+    assert len(read) == 3
 
 
 def test_progress_is_told_of_every_row(tmp_path):

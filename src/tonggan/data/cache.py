@@ -18,6 +18,7 @@ import mmap
 import os
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -40,6 +41,7 @@ CREATE TABLE files (stamp BLOB PRIMARY KEY, slot INTEGER NOT NULL) WITHOUT ROWID
 CREATE TABLE layout (data TEXT NOT NULL, dtype TEXT, trailing TEXT);
 """
 _QUERY_SIZE = 4096
+_SETTLED = 2_000_000_000  # nanoseconds; FAT has the coarsest clock of all
 _UNDECODABLE = -1  # the start of an entry without an array
 
 
@@ -48,10 +50,17 @@ def content_hash(raw: bytes) -> bytes:
     return hashlib.blake2b(raw, digest_size=16).digest()
 
 
-def file_stamp(path: str, status: os.stat_result) -> bytes:
-    """The 16 bytes that name a file in one state: another size or time of change is another stamp."""
-    text = f"{path}\0{status.st_size}\0{status.st_mtime_ns}"
-    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+def file_stamp(path: str, status: os.stat_result) -> bytes | None:
+    """The 16 bytes that name a file in one state; None where its status cannot vouch for its content.
+
+    A program can set size and time of modification as it likes, but not the time of the last change to the inode, which
+    the system sets at every write. A change within one tick of its clock shows no difference, so a file that has just
+    changed has no stamp (as in Git's index, "racy Git"); nor has one under Windows, where that time is the creation's.
+    """
+    if os.name == "nt" or time.time_ns() - status.st_ctime_ns < _SETTLED:
+        return None
+    state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return hashlib.blake2b(f"{path}\0{state}".encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 
 class DecodeCache:

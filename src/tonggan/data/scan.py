@@ -30,6 +30,7 @@ _PATHS_PER_TASK = 256
 _EMBEDDED_PER_BATCH = 512  # the encoded bytes of these are in memory at once
 _CONTENTS_PER_CHUNK = 64  # so are the encoded bytes of these files
 _BYTES_PER_COMMIT = 64_000_000  # decoded, in memory until then, and lost by a kill
+_NO_STAMP = b""
 _ItemT = TypeVar("_ItemT")
 
 
@@ -169,7 +170,7 @@ class _Scan:
         parts = list(_chunks(list(files), _PATHS_PER_TASK))
         stamps = {path: stamp for part in self.pool.map(_stamp_all, parts) for path, stamp in part}
         known = self.cache.find_files(stamp for stamp in stamps.values() if isinstance(stamp, bytes))
-        changed: list[tuple[str, bytes]] = []
+        changed: list[tuple[str, bytes]] = []  # or without a stamp, so that only the content can tell
         for path, stamp in stamps.items():
             if not isinstance(stamp, bytes):
                 self._reject(files[path], stamp)
@@ -182,7 +183,8 @@ class _Scan:
             for (path, stamp), content in zip(chunk, self.pool.map(_read, [path for path, _ in chunk]), strict=True):
                 if isinstance(content, tuple):
                     hashed.append((*content, files[path]))
-                    self._files[stamp] = content[0]
+                    if stamp != _NO_STAMP:
+                        self._files[stamp] = content[0]
                 else:
                     self._reject(files[path], content)
             self._take(hashed)
@@ -241,7 +243,7 @@ def _stamp(path: str) -> bytes | str | None:
         return None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path.
         return _reason(error)
-    return file_stamp(path, status) if stat.S_ISREG(status.st_mode) else "not a regular file"
+    return file_stamp(path, status) or _NO_STAMP if stat.S_ISREG(status.st_mode) else "not a regular file"
 
 
 def _read(path: str) -> tuple[bytes, bytes] | str | None:
