@@ -101,3 +101,19 @@ def test_auxiliary_targets_follow_the_positions(dataset):
     further = Dataset(dataset.inputs, dataset.rows, dataset.target, auxiliary={"more": torch.tensor([4, 3, 1, 0])})
     assert further.batch(np.array([3, 0])).auxiliary["more"].tolist() == [0, 4]
     assert further.take(np.array([2])).batch(np.array([0])).auxiliary["more"].tolist() == [1]
+
+
+def test_cells_of_chosen_rows_are_hidden(dataset):
+    whole = dataset.batch(np.arange(4)).inputs["table"]
+    hidden = np.array([True, False, True, False])
+    losses = 0
+    for seed in range(20):
+        batch = dataset.batch(np.arange(4), generator=torch.Generator().manual_seed(seed), hidden=hidden)
+        cells = batch.inputs["table"]
+        assert torch.equal(cells.mask[1::2], whole.mask[1::2])
+        assert torch.equal(cells.values[1::2], whole.values[1::2])
+        losses += int((whole.mask & ~cells.mask)[0].sum())
+        assert batch.inputs["words"].present.tolist() == [True, False, True, True]
+    assert losses > 5
+    assert dataset.has_cells
+    assert not Dataset({"words": dataset.inputs["words"]}, dataset.rows).has_cells

@@ -326,3 +326,19 @@ def test_plain_data(tmp_path):
     assert data["num_rows"] == {"train": 1}
     assert data["findings"][0]["severity"] == "error"
     assert data["columns"][1] == {"name": "city", "kind": "category", "reason": ""}
+
+
+@pytest.mark.parametrize("wild", [[1000.0], [99_999.0, -99_999.0], [-9999.0] * 10, [1e300]])
+def test_wild_cells_are_named(tmp_path, wild):
+    numbers = np.random.default_rng(0).random(200).tolist()
+    cells = {"number": [None, *wild, *numbers], "label": labels(201 + len(wild))}
+    diagnosis = diagnose(tmp_path, target=["label"], task="binary", train=cells)
+    assert told(diagnosis) == [("warning", "number", "train", len(wild))]
+    assert f"{wild[0]:g} in row 2" in diagnosis.findings[0].message
+
+
+def test_wild_targets_are_named(tmp_path):
+    prices = [*np.random.default_rng(0).random(200).tolist(), 1e9]
+    diagnosis = diagnose(tmp_path, target=["price"], task="regression", train={"other": prices[::-1], "price": prices})
+    assert told(diagnosis) == [("warning", "other", "train", 1), ("warning", "price", "train", 1)]
+    assert "1e+09 in row 201" in diagnosis.findings[1].message

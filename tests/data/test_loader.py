@@ -10,10 +10,11 @@ import torch
 
 from small_data import make_table, png
 from tonggan.data.cache import DecodeCache
-from tonggan.data.dataset import Dataset, MediaSource
+from tonggan.data.dataset import CellSource, Dataset, MediaSource
 from tonggan.data.loader import Loader
 from tonggan.data.scan import scan_media
 from tonggan.modalities.image import ImageAugment, ImageConfig
+from tonggan.modalities.table import NumberConfig, TableConfig
 from tonggan.progress import Progress
 
 NUM_ROWS = 23
@@ -31,10 +32,10 @@ def dataset(tmp_path):
 class FailingDataset(Dataset):
     """Fails at one row."""
 
-    def batch(self, positions, *, generator=None):
+    def batch(self, positions, **options):
         if 10 in positions:
             raise ValueError("row 10 is broken")
-        return super().batch(positions, generator=generator)
+        return super().batch(positions, **options)
 
 
 def loader_threads() -> list:
@@ -129,9 +130,9 @@ def test_batches_are_made_ahead_but_not_without_bound(dataset):
     made = []
 
     class Recording(Dataset):
-        def batch(self, positions, *, generator=None):
+        def batch(self, positions, **options):
             made.append(positions[0])
-            return super().batch(positions, generator=generator)
+            return super().batch(positions, **options)
 
     epoch = Loader(Recording(dataset.inputs, dataset.rows), batch_size=1, prefetch=3).epoch(0)
     next(epoch)
@@ -148,3 +149,27 @@ def test_rows_of_a_group_come_together_in_random_order(dataset):
         assert np.count_nonzero(np.diff(groups[order])) == 4
     assert groups[orders[0]].tolist() != groups[orders[1]].tolist()
     assert orders[0].tolist() == next(iter(loader.epoch(0))).rows.tolist()
+
+
+def test_a_share_of_the_rows_comes_again_with_cells_hidden(tmp_path):
+    table = make_table(tmp_path, {"age": list(range(40))})
+    cells = TableConfig(columns={"age": NumberConfig()}).build()
+    cells.fit({"age": range(40)})
+    dataset = Dataset({"table": CellSource(cells, table)}, np.arange(40), torch.arange(40))
+    loader = Loader(dataset, batch_size=8, shuffle=True, hidden_cells=0.25)
+    first, second = (list(loader.epoch(epoch)) for epoch in (0, 1))
+    assert len(loader) == len(first) == 7
+    again = []
+    for batches in (first, second):
+        rows = torch.cat([batch.rows for batch in batches])
+        present = torch.cat([batch.inputs["table"].mask[:, 0] for batch in batches])
+        assert torch.equal(rows, torch.cat([batch.target for batch in batches]))
+        assert set(rows[present].tolist()) == set(range(40)), "each row comes whole once"
+        again.append({row for row in range(40) if (rows == row).sum() == 2})
+        assert 0 < (~present).sum() < 10
+    assert len(again[0]) == len(again[1]) == 10
+    assert again[0] != again[1]
+    for batch, same in zip(first[3:], loader.epoch(0, start=3), strict=True):
+        assert torch.equal(batch.rows, same.rows)
+        assert torch.equal(batch.inputs["table"].mask, same.inputs["table"].mask)
+    assert len(Loader(dataset, batch_size=8, hidden_cells=0.25)) == 5

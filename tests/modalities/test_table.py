@@ -46,8 +46,19 @@ def test_what_is_missing_is_absent() -> None:
     assert (arrays.values == 0).all()
 
 
-def test_one_mistyped_cell_stays_bounded() -> None:
-    assert fitted().collate([{"age": 1e30}]).values[0, 0] == 10
+def test_one_mistyped_cell_leaves_the_others_as_they_were() -> None:
+    numbers = np.random.default_rng(0).random(400)
+    table = TableConfig(columns={"x": NumberConfig()}).build()
+    table.fit({"x": [*numbers.tolist(), 1e30]})
+    values = table.collate([{"x": x} for x in [*numbers, 1e30, -1e300, 1e6]]).values[:, 0]
+    torch.testing.assert_close(values[:400], torch.from_numpy((numbers - numbers.mean()) / numbers.std()).float())
+    assert 10 < values[402] < values[400] < 100
+    assert -1000 < values[401] < -values[400]
+
+
+def test_a_model_that_learned_from_clipped_numbers_reads_them_so() -> None:
+    state = {"scales": {"age": [0.0, 1.0]}, "categories": {"town": []}}
+    assert TableRow.load(CONFIG, state).collate([{"age": 1e30}, {"age": 5}]).values[:, 0].tolist() == [10, 5]
 
 
 def test_integers_and_floats_of_one_number_are_one_category() -> None:
@@ -77,6 +88,22 @@ def test_saved_and_loaded_through_json_is_equal() -> None:
     items = [{"age": 2.5, "town": "a"}, {"town": "z"}]
     assert torch.equal(loaded.collate(items).values, table.collate(items).values)
     assert torch.equal(loaded.collate(items).mask, table.collate(items).mask)
+
+
+def test_any_number_of_cells_is_hidden() -> None:
+    columns = {"age": NumberConfig(), "town": CategoryConfig(), "pet": CategoryConfig()}
+    table = TableConfig(columns=columns).build()
+    table.fit({"age": [1, 2], "town": ["a"], "pet": ["cat"]})
+    arrays = table.collate([{"age": 2, "town": "a", "pet": "cat"}] * 20_000)
+    generator = torch.Generator().manual_seed(0)
+    hidden = table.hide(arrays, torch.ones(20_000, dtype=torch.bool), generator)
+    absent, unseen = ~hidden.mask, hidden.mask & (hidden.values == 0)
+    # 0 to 3 cells, each as often; half of the categories absent, the other half as if never seen.
+    counts = torch.bincount((absent | unseen).sum(dim=1)) / 20_000
+    torch.testing.assert_close(counts, torch.full((4,), 0.25), atol=0.01, rtol=0)
+    torch.testing.assert_close(absent.float().mean(dim=0), torch.tensor([0.5, 0.25, 0.25]), atol=0.01, rtol=0)
+    torch.testing.assert_close(unseen.float().mean(dim=0), torch.tensor([0.0, 0.25, 0.25]), atol=0.01, rtol=0)
+    assert table.hide(arrays, torch.zeros(20_000, dtype=torch.bool), generator).mask.all()
 
 
 def test_config() -> None:

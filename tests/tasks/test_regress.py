@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from torch.nn import functional as F
 from contracts import check_task
 from tonggan.errors import DataError
 from tonggan.tasks import RegressConfig
+from tonggan.tasks.regress import Regress
 
 
 def fitted(values, **options):
@@ -92,3 +95,45 @@ def test_targets_that_cannot_be_learned(values, message):
 def test_missing_numbers_are_named_by_row():
     with pytest.raises(DataError, match=r"counted from 1: 2"):
         fitted([1, 2]).encode([1, None])
+
+
+def test_two_wild_targets_leave_scale_score_and_loss_to_the_others():
+    numbers = np.random.default_rng(0).random(300) * 3
+    mixed = [*numbers.tolist(), 1e9, -1e300]
+    task = RegressConfig().build()
+    task.fit(mixed)
+    np.testing.assert_allclose([task.mean[0], task.deviation[0]], [numbers.mean(), numbers.std()])
+    loaded = Regress.load(task.config, json.loads(json.dumps(task.state())))
+    target = loaded.encode(mixed)
+    right = target.clone()
+    right[300:] = 0
+    loss = loaded.outputs_loss(right, target)
+    assert (loss[:300] == 0).all()
+    assert (loss[300:] < 1e-4).all()
+    assert loaded.score(right, target) == 1
+    assert loaded.baseline(target, 1).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_long_tail_is_not_wild():
+    prices = np.exp(np.random.default_rng(0).normal(7.0, 1.0, 2_000))
+    task = RegressConfig().build()
+    task.fit(prices.tolist())
+    np.testing.assert_allclose([task.mean[0], task.deviation[0]], [prices.mean(), prices.std()])
+    target = task.encode(prices.tolist())
+    torch.testing.assert_close(task.outputs_loss(target * 0, target), target.square()[:, 0])
+
+
+def test_what_every_tenth_target_is_is_learned():
+    numbers = [0.0] * 30 + np.random.default_rng(0).normal(100, 1, 270).tolist()
+    task = RegressConfig().build()
+    task.fit(numbers)
+    np.testing.assert_allclose(task.deviation[0], np.std(numbers))
+    assert task.outputs_loss(torch.zeros(1, 1), task.encode([0.0])).item() == pytest.approx(9, abs=0.1)
+
+
+def test_a_task_saved_before_there_were_limits_has_none():
+    task = RegressConfig().build()
+    task.fit([1.0, 2.0, 3.0])
+    state = {key: value for key, value in task.state().items() if key != "limits"}
+    old = Regress.load(task.config, state)
+    assert old.outputs_loss(torch.zeros(1, 1), torch.tensor([[1e3]])).item() == 1e6

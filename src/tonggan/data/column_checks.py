@@ -13,6 +13,7 @@ from tonggan.data.findings import Finding, Quarantined, Severity
 from tonggan.data.number_format import NumberFormat
 from tonggan.data.scan import MediaColumn, MediaStatus
 from tonggan.data.table import Table
+from tonggan.data.wild_cells import find_wild_cells
 from tonggan.errors import DataError
 from tonggan.modalities import ColumnConfig, NumberConfig
 
@@ -107,6 +108,8 @@ def check_cells(table: Table, name: str, *, config: ColumnConfig, split: str, is
         findings.append(_stray(name, split, num_stray, len(table), stray))
     if num_long:
         findings.append(_long(name, split, num_long))
+    if isinstance(config, NumberConfig):
+        findings += find_wild_cells(table, name, config=config, split=split, is_target=False)
     return findings
 
 

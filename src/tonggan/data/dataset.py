@@ -112,8 +112,22 @@ class Dataset:
         numbers: list[int] = (rows + 1 if self.numbers is None else self.numbers[rows]).tolist()
         return numbers
 
-    def batch(self, positions: NDArray[np.int64], *, generator: torch.Generator | None = None) -> Batch:
-        """The rows at ``positions`` (0 to N - 1) as one batch, randomly varied when a ``generator`` is given."""
+    @property
+    def has_cells(self) -> bool:
+        """Whether an input has single cells that can be hidden."""
+        return any(isinstance(source, CellSource) for source in self.inputs.values())
+
+    def batch(
+        self,
+        positions: NDArray[np.int64],
+        *,
+        generator: torch.Generator | None = None,
+        hidden: NDArray[np.bool_] | None = None,
+    ) -> Batch:
+        """The rows at ``positions`` (0 to N - 1) as one batch.
+
+        With a ``generator`` rows are randomly varied, and those where ``hidden`` [B] is True lose some of their cells.
+        """
         rows = self.rows[positions]
         arrays: dict[str, Arrays] = {}
         for name, source in self.inputs.items():
@@ -121,6 +135,8 @@ class Dataset:
             made = source.modality.collate(source.items(rows if shared is None else shared[0]))
             if generator is not None:
                 made = source.modality.augment(made, generator)
+                if hidden is not None and isinstance(source, CellSource):
+                    made = source.modality.hide(made, torch.from_numpy(hidden), generator)
             arrays[name] = made if shared is None else replace(made, index=torch.from_numpy(shared[1]))
         target = None if self.target is None else self.target[torch.from_numpy(positions)]
         auxiliary = {name: values[torch.from_numpy(positions)] for name, values in self.auxiliary.items()}

@@ -6,6 +6,7 @@ resumed in the middle of an epoch sees the batches that it would have seen.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +30,8 @@ class Loader:
             Otherwise they come in their own order, as they are.
         drop_last: leave out a last batch that is smaller.
         prefetch: batches that are made ahead.
+        hidden_cells: when shuffled, the share of the rows that come a second time in each epoch, with some of their
+            cells hidden. The first time all are whole: a small table would teach less of them otherwise.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Loader:
         shuffle: bool = False,
         drop_last: bool = False,
         prefetch: int = 2,
+        hidden_cells: float = 0.0,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
@@ -47,10 +51,11 @@ class Loader:
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.prefetch = prefetch
+        self.num_again = math.ceil(hidden_cells * len(dataset)) if shuffle and dataset.has_cells else 0
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
-        full, rest = divmod(len(self.dataset), self.batch_size)
+        full, rest = divmod(len(self.dataset) + self.num_again, self.batch_size)
         return full + (1 if rest and not self.drop_last else 0)
 
     def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
@@ -73,20 +78,29 @@ class Loader:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
+        """Positions in the data set; ``~position`` where its row comes again."""
+        count = len(self.dataset)
         if not self.shuffle:
-            return np.arange(len(self.dataset))
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset))
+            return np.arange(count)
+        random = np.random.default_rng([self.seed, epoch])
+        places = random.permutation(count + self.num_again)
+        order = np.concatenate([np.arange(count), ~random.permutation(count)[: self.num_again]])[places]
         if self.dataset.groups is None:
             return order
         # Groups in the order in which their first row was drawn, each with its rows side by side.
-        drawn = self.dataset.groups[order]
+        drawn = self.dataset.groups[_positions(order)]
         _, first, group = np.unique(drawn, return_index=True, return_inverse=True)
         return order[np.argsort(first[group], kind="stable")]
 
     def _batch(self, order: NDArray[np.int64], epoch: int, index: int) -> Batch:
-        positions = order[index * self.batch_size : (index + 1) * self.batch_size]
-        generator = None
-        if self.shuffle:
-            (state,) = np.random.SeedSequence([self.seed, epoch, index]).generate_state(1, np.uint64)
-            generator = torch.Generator().manual_seed(int(state) >> 1)
-        return self.dataset.batch(positions, generator=generator)
+        chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
+        if not self.shuffle:
+            return self.dataset.batch(chosen)
+        (state,) = np.random.SeedSequence([self.seed, epoch, index]).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(state) >> 1)
+        hidden = chosen < 0 if self.num_again else None
+        return self.dataset.batch(_positions(chosen), generator=generator, hidden=hidden)
+
+
+def _positions(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.where(order < 0, ~order, order)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tonggan.cells import cell_text, places_of
 from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.table import Table
+from tonggan.data.wild_cells import find_wild_cells
 from tonggan.modalities import ColumnConfig, MultilabelConfig, NumberConfig
 
 IMBALANCED_SHARE = 0.8  # of the largest class; above, a model that always says it looks good
@@ -88,7 +89,7 @@ def _check_numbers(
     findings = _unusable(name, split, bad, num_rows=len(table), is_train=is_train)
     if is_train and low == high:
         findings += _one_value(name, split, [f"{low:g}"])
-    return findings, bad
+    return findings + find_wild_cells(table, name, config=written, split=split, is_target=True), bad
 
 
 def _read_labels(

@@ -52,6 +52,8 @@ class TableEncoder(nn.Module):
             # The columns share one table of vectors, each from its own offset on.
             self.embedding = nn.Embedding(int(sizes.sum()), dim)
             nn.init.normal_(self.embedding.weight, std=0.5)
+            # A name never seen starts as saying nothing.
+            self.embedding.weight.data[sizes.cumsum(dim=0) - sizes] = 0
         self.biases = nn.Parameter(torch.randn(len(num_categories), dim) * 0.5)
         self.register_buffer("numbers", torch.tensor(numbers, dtype=torch.int64), persistent=False)
         self.register_buffer("categories", torch.tensor(categories, dtype=torch.int64), persistent=False)

@@ -20,9 +20,10 @@ from tonggan.cells import cell_text, places_of
 from tonggan.config import Config
 from tonggan.modalities.base import Modality
 from tonggan.modalities.number import NumberConfig
+from tonggan.modalities.scales import Sample, mean_and_deviation
 from tonggan.tokens import Arrays
 
-# One mistyped cell of 1e30 would otherwise swamp every other number of its row.
+# Beyond so many deviations only the logarithm counts: a cell of 1e30 would otherwise swamp every other of its row.
 _MAX_DEVIATIONS = 10.0
 _CHUNK = 8_192
 
@@ -57,6 +58,7 @@ class TableRow(Modality[TableConfig]):
         self._scales: dict[str, tuple[float, float]] = {}
         self._categories: dict[str, list[str]] = {}
         self._places: dict[str, dict[str, int]] = {}
+        self._clips = False
 
     @property
     def columns(self) -> list[str]:
@@ -69,10 +71,16 @@ class TableRow(Modality[TableConfig]):
         return {name: len(names) + 1 for name, names in self._categories.items()}
 
     def fit(self, columns: Mapping[str, Iterable[Any]]) -> None:
-        """Mean and deviation of each number column, names of each category column; values are streamed."""
+        """Mean and deviation of each number column, names of each category column; values are streamed.
+
+        Numbers far from the others do not count in either (``scales.py``).
+        """
         for name, config in self.config.columns.items():
             if isinstance(config, NumberConfig):
-                self._scales[name] = _mean_and_deviation(map(config.read, columns[name]))
+                sample = Sample()
+                for chunk in _chunks(map(config.read, columns[name])):
+                    sample.add(chunk)
+                self._scales[name] = mean_and_deviation(sample.values)
             else:
                 counts = Counter(key for key in map(cell_text, columns[name]) if key is not None)
                 by_frequency = sorted(counts, key=lambda key: (-counts[key], key))
@@ -96,17 +104,32 @@ class TableRow(Modality[TableConfig]):
         if isinstance(config, NumberConfig):
             assert name in self._scales, f"column '{name}' is used before fit"
             mean, deviation = self._scales[name]
-            numbers = (np.array([config.read(item) for item in items]) - mean) / deviation
-            return np.clip(numbers, -_MAX_DEVIATIONS, _MAX_DEVIATIONS)
+            with np.errstate(over="ignore"):
+                numbers = (np.array([config.read(item) for item in items]) - mean) / deviation
+            clipped = np.clip(numbers, -_MAX_DEVIATIONS, _MAX_DEVIATIONS)
+            return clipped if self._clips else clipped + _logarithm(numbers - clipped)
         assert name in self._places, f"column '{name}' is used before fit"
         places = self._places[name]
         keys = [cell_text(item) for item in items]
         return np.array([math.nan if key is None else places.get(key, -1) + 1 for key in keys])
 
+    def hide(self, arrays: Arrays, rows: torch.Tensor, generator: torch.Generator) -> Arrays:
+        """Cells of ``rows`` [B] bool made absent, or, half of the categories among them, a name never seen (index 0).
+
+        Each row draws its own share to hide, so that every number of cells, all of them included, is as frequent as
+        every other, and what is left of a row is answered for itself.
+        """
+        share = torch.rand(len(arrays), 1, generator=generator)
+        hidden = rows.unsqueeze(1) & (torch.rand(arrays.mask.shape, generator=generator) < share)
+        is_category = torch.tensor([name in self._categories for name in self.columns])
+        unseen = is_category & (torch.rand(arrays.mask.shape, generator=generator) < 0.5)
+        return Arrays(arrays.values.masked_fill(hidden & unseen, 0), arrays.mask & (~hidden | unseen))
+
     def state(self) -> dict[str, Any]:
-        """Mean and deviation of numbers; names of categories by index, from 1."""
+        """Mean and deviation of numbers; names of categories by index, from 1; whether far numbers are clipped."""
         return {
             "scales": {name: list(scale) for name, scale in self._scales.items()},
+            "clips": self._clips,
             "categories": dict(self._categories),
         }
 
@@ -120,24 +143,15 @@ class TableRow(Modality[TableConfig]):
             table._set_categories(name, names)
         if not config.columns.keys() <= table._scales.keys() | categories.keys():
             raise ValueError(f"nothing was fitted for {', '.join(config.columns.keys() - table._scales.keys())}")
+        # Bundles of Tonggan 0.1 have no such entry: their models have learned from clipped numbers.
+        table._clips = TypeAdapter(bool).validate_python(state.get("clips", True))
         return table
 
 
-def _mean_and_deviation(values: Iterable[float]) -> tuple[float, float]:
-    """Of the finite numbers, chunk by chunk (Chan et al. 1979); (0, 1) of none, deviation 1 of a constant."""
-    count, mean, squares = 0, 0.0, 0.0
-    for chunk in _chunks(values):
-        numbers = np.array(chunk)
-        numbers = numbers[~np.isnan(numbers)]
-        if len(numbers) == 0:
-            continue
-        difference = float(numbers.mean()) - mean
-        total = count + len(numbers)
-        squares += float(numbers.var()) * len(numbers) + difference**2 * count * len(numbers) / total
-        mean += difference * len(numbers) / total
-        count = total
-    deviation = math.sqrt(squares / count) if count else 0.0
-    return mean, deviation if deviation > 0 else 1.0
+def _logarithm(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sign and ``log(1 + |x|)``, of infinity as of the largest number."""
+    finite = np.minimum(np.abs(numbers), np.finfo(np.float64).max)
+    return np.asarray(np.copysign(np.log1p(finite), numbers))
 
 
 def _chunks(values: Iterable[float]) -> Iterator[list[float]]:

@@ -1,11 +1,14 @@
 """Numbers for each row, one or several.
 
 Inside, targets and outputs are standardized by the training part's mean and deviation, so that targets of any scale
-train alike; ``decode`` and ``metrics`` speak in the units of the data.
+train alike; ``decode`` and ``metrics`` speak in the units of the data. A wild target, one of few that lie many times as
+far out as any other, takes no part in either, and counts for less the farther out it is: two mistyped prices must not
+ruin a model.
 """
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
@@ -20,8 +23,11 @@ from torch.nn import functional as F
 from tonggan.cells import cell_number
 from tonggan.config import Config
 from tonggan.errors import DataError
+from tonggan.modalities.scales import WILD_TARGET_SHARE, spread_of, wild_distance
 from tonggan.tasks.base import Task
 from tonggan.tasks.metrics import number_metrics
+
+_FARTHEST = 1e30  # which float32 still holds
 
 
 class RegressConfig(Config):
@@ -51,6 +57,8 @@ class Regress(Task):
         super().__init__(config)
         self.mean: NDArray[np.float64] = np.zeros(0)
         self.deviation: NDArray[np.float64] = np.ones(0)
+        # [2, T], standardized: beyond them a target is wild.
+        self.limits = torch.tensor([[-math.inf], [math.inf]])
 
     @property
     def num_outputs(self) -> int:
@@ -72,7 +80,6 @@ class Regress(Task):
                 "regression target", got="no values", expected="numbers in the training part", remedy="Add rows"
             )
         table = np.frombuffer(numbers).reshape(-1, len(self.labels))
-        self.mean, self.deviation = table.mean(axis=0), table.std(axis=0)
         for name, low, high in zip(self.labels, table.min(axis=0), table.max(axis=0), strict=True):
             if low == high:
                 raise DataError(
@@ -81,6 +88,10 @@ class Regress(Task):
                     expected="numbers that differ",
                     remedy="Choose another target column",
                 )
+        scales = np.array([_scale(column) for column in table.T])
+        self.mean, self.deviation = scales[:, 0], scales[:, 1]
+        limits = (scales[:, 2:].T - self.mean) / self.deviation
+        self.limits = torch.from_numpy(limits.clip(-_FARTHEST, _FARTHEST)).float()
 
     def _parse(self, value: Any) -> list[float]:
         """The numbers of one row in the order of ``labels``, NaN where one is missing or is no number."""
@@ -102,16 +113,26 @@ class Regress(Task):
         """[B, T] float32, standardized."""
         numbers = np.array([self._parse(value) for value in values], dtype=np.float64).reshape(-1, len(self.labels))
         self._reject_bad(np.flatnonzero(~np.isfinite(numbers).all(axis=1)).tolist())
-        return torch.from_numpy((numbers - self.mean) / self.deviation).float()
+        standardized = (numbers - self.mean) / self.deviation
+        return torch.from_numpy(standardized.clip(-_FARTHEST, _FARTHEST)).float()
 
     def units(self, outputs: Tensor) -> NDArray[np.float64]:
         """[B, T]: standardized outputs or targets in the units of the data."""
         return outputs.detach().cpu().double().numpy() * self.deviation + self.mean
 
     def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """[B]: the mean over the targets."""
+        """[B]: the mean over the targets; a wild one counts as one at the limit, and the less the farther out it is."""
         loss = F.mse_loss if self.config.loss == "mse" else F.huber_loss
-        return loss(outputs.float(), target, reduction="none").mean(dim=1)
+        low, high = self.limits.to(target.device)
+        limited = target.clamp(low, high)
+        weight = torch.where(limited == target, 1.0, limited / target)
+        return (weight * loss(outputs.float(), limited, reduction="none")).mean(dim=1)
+
+    def _is_tame(self, target: Tensor) -> Tensor:
+        """[B] bool: rows of ``target`` [B, T] without a wild one."""
+        low, high = self.limits.to(target.device)
+        tame: Tensor = ((target >= low) & (target <= high)).all(dim=1)
+        return tame
 
     def probabilities(self, outputs: Tensor) -> None:
         """None: numbers have no probabilities."""
@@ -125,11 +146,16 @@ class Regress(Task):
         return number_metrics(self.units(outputs), self.units(target))
 
     def score(self, outputs: Tensor, target: Tensor) -> float:
-        """R², the mean over the targets; 0 for fewer than two rows."""
+        """R² of the rows without a wild target, the mean over the targets; 0 for fewer than two rows."""
+        tame = self._is_tame(target)
+        if int(tame.sum()) < 2:
+            return 0.0
+        outputs, target = outputs[tame.to(outputs.device)], target[tame]
         return number_metrics(self.units(outputs), self.units(target)).get("r2", 0.0)
 
     def baseline(self, target: Tensor, num_rows: int) -> Tensor:
-        return target.cpu().mean(dim=0).repeat(num_rows, 1)
+        target = target.cpu()
+        return target[self._is_tame(target)].mean(dim=0).repeat(num_rows, 1)
 
     def describe(self, outputs_row: Tensor) -> str:
         numbers = self.units(outputs_row.unsqueeze(0))[0]
@@ -138,7 +164,8 @@ class Regress(Task):
         return ", ".join(f"{name} {number:.4g}" for name, number in zip(self.labels, numbers, strict=True))
 
     def state(self) -> dict[str, Any]:
-        return super().state() | {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
+        scales = {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
+        return super().state() | scales | {"limits": self.limits.tolist()}
 
     @classmethod
     def load(cls, config: Config, state: dict[str, Any]) -> Self:
@@ -147,7 +174,21 @@ class Regress(Task):
         task.mean, task.deviation = (np.array(scale.validate_python(state[name])) for name in ("mean", "deviation"))
         if not len(task.mean) == len(task.deviation) == len(task.labels) or not (task.deviation > 0).all():
             raise ValueError("a mean and a deviation above 0 are needed for each target")
+        if "limits" in state:  # bundles of Tonggan 0.1 have none
+            limits = [scale.validate_python(part) for part in TypeAdapter(list[Any]).validate_python(state["limits"])]
+            if [len(part) for part in limits] != [len(task.labels)] * 2:
+                raise ValueError("two limits are needed for each target")
+            task.limits = torch.tensor(limits)
         return task
+
+
+def _scale(numbers: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """Mean and deviation of the numbers that are not wild, and the limits beyond which one is."""
+    spread = spread_of(numbers)
+    distances = spread.distances(numbers)
+    limit = wild_distance(distances, spread, total=len(numbers), share=WILD_TARGET_SHARE)
+    tame = numbers[distances <= limit]
+    return float(tame.mean()), float(tame.std()), spread.center - limit, spread.center + limit
 
 
 def _is_sequence(value: Any) -> bool:

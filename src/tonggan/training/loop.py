@@ -138,7 +138,14 @@ class _Run:
         size = self.config.batch_size
         self.validator = Validator(stepper, valid, batch_size=size)
         share = share_of(train, np.arange(len(train)), accelerator=self.accelerator)
-        self.loader = Loader(share, batch_size=size, seed=stepper.seed, shuffle=True, drop_last=len(share) >= size)
+        self.loader = Loader(
+            share,
+            batch_size=size,
+            seed=stepper.seed,
+            shuffle=True,
+            drop_last=len(share) >= size,
+            hidden_cells=self.config.hidden_cells,
+        )
         self.accumulation = min(self.config.accumulation, len(self.loader))
         self.steps_per_epoch = len(self.loader) // self.accumulation
         self.total_steps = self.steps_per_epoch * self.config.epochs

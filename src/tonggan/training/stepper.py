@@ -121,7 +121,7 @@ class Stepper:
             assert batch.target is not None, "training wants targets"
             losses = self.task.outputs_loss(self.task.predict(self.model, batch).float(), batch.target)
             rows += batch.rows.cpu()[~torch.isfinite(losses).cpu()].tolist()
-        return rows
+        return list(dict.fromkeys(rows))
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights and the optimizer's memory, for a checkpoint."""

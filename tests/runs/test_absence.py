@@ -1,0 +1,42 @@
+"""A row without its deciding cell is answered with doubt, whatever else it holds."""
+
+import numpy as np
+import pytest
+
+pd = pytest.importorskip("pandas")
+
+import tonggan  # noqa: E402
+
+SETTINGS = ["audit_alone=false"]
+RANDOM = np.random.default_rng(0)
+X, Z = RANDOM.random((2, 400))
+NAMES = RANDOM.choice(list("pqrstu"), 400)
+NOTHING = [None, None, None]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_missing_number(tmp_path, seed):
+    table = pd.DataFrame({"x": X, "z": Z, "y": np.where(X > 0.5, "hi", "lo")})
+    model = tonggan.fit(table, target="y", out=tmp_path / "run", seed=seed, settings=SETTINGS)
+    assert (np.array(model.predict(table[["x", "z"]])) == table.y).mean() > 0.95
+    without_x = model.predict_proba(pd.DataFrame({"x": NOTHING, "z": [0.1, 0.5, 0.9]}, dtype=float))
+    without_any = model.predict_proba(pd.DataFrame({"x": [None], "z": [None]}, dtype=float))
+    assert np.abs(without_x - 0.5).max() < 0.25
+    assert np.abs(without_any - 0.5).max() < 0.1
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_name_never_seen_or_missing(tmp_path, seed):
+    table = pd.DataFrame({"name": NAMES, "z": Z, "y": np.where(np.isin(NAMES, list("pqr")), "yes", "no")})
+    model = tonggan.fit(table, target="y", out=tmp_path / "run", seed=seed, settings=SETTINGS)
+    assert (np.array(model.predict(table[["name", "z"]])) == table.y).mean() > 0.95
+    doubtful = model.predict_proba(pd.DataFrame({"name": ["never seen", None, "also new"], "z": [0.1, 0.5, 0.9]}))
+    assert np.abs(doubtful - 0.5).max() < 0.25
+
+
+def test_a_number_is_predicted_near_the_mean(tmp_path):
+    table = pd.DataFrame({"x": X, "z": Z, "y": 100 * X})
+    model = tonggan.fit(table, target="y", out=tmp_path / "run", settings=SETTINGS)
+    assert np.abs(np.array(model.predict(table[["x", "z"]])) - table.y).mean() < 6
+    without_x = np.array(model.predict(pd.DataFrame({"x": NOTHING, "z": [0.1, 0.5, 0.9]}, dtype=float)))
+    assert np.abs(without_x - table.y.mean()).max() < 20
