@@ -9,8 +9,8 @@ import typer
 
 from command_line import tonggan
 from tonggan.cli.app import _joined, app
-from tonggan.cli.translation import Catalog, catalog, shown, speaking, take_language
-from tonggan.wording import LANGUAGE_VARIABLE, Bilingual, language
+from tonggan.cli.translation import shown, speaking, take_language
+from tonggan.wording import LANGUAGE_VARIABLE, Bilingual, Catalog, catalog, language
 
 SOURCE = Path(__file__).parents[2] / "src" / "tonggan"
 CHINESE = re.compile("[\u4e00-\u9fff]")
@@ -52,7 +52,7 @@ def chinese(monkeypatch):
 def test_the_catalog_holds_what_the_code_says():
     import yaml
 
-    entries = yaml.safe_load((SOURCE / "cli" / "chinese.yaml").read_text(encoding="utf-8"))
+    entries = yaml.safe_load((SOURCE / "chinese.yaml").read_text(encoding="utf-8"))
     known = texts() | helps(typer.main.get_command(app))
     pieces = "\n".join(known)
     unsaid = []

@@ -30,7 +30,7 @@ from tonggan.evaluation.wording import (
     task_words,
 )
 from tonggan.files import whole_file
-from tonggan.wording import language
+from tonggan.wording import catalog, language
 
 
 def write_report(path: Path, *, content: ReportContent) -> None:
@@ -49,6 +49,7 @@ def render_report(content: ReportContent) -> str:
         metric_name=_metric_name,
         score=format_score,
         gain=format_gain,
+        in_chinese=catalog().translate,
         two=Words,
         task_words=task_words,
         kind_words=kind_words,
