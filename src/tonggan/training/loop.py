@@ -39,12 +39,11 @@ from tonggan.training.memory import keep_freed_memory
 from tonggan.training.optimizer import learning_rate_at
 from tonggan.training.pace import Following, Pace
 from tonggan.training.result import RunState, StoppedBy, TrainingResult
-from tonggan.training.stepper import Stepper, set_memory_format
+from tonggan.training.stepper import Stepper, not_finite, set_memory_format
 from tonggan.training.threads import ThreadTuner
 from tonggan.training.validator import Validator, share_of
 
 _MEASURED_BATCHES = 2
-_NAMED_ROWS = 20
 
 
 def train(
@@ -393,13 +392,7 @@ class _Run:
         rows = self.stepper.bad_rows(group)
         whole = [row for batch in group for row in batch.rows.tolist()]
         named = sorted(self.loader.dataset.numbers_of(np.array(rows or whole)))
-        shown = ", ".join(map(str, named[:_NAMED_ROWS])) + (", …" if len(named) > _NAMED_ROWS else "")
-        raise TrainingError(
-            f"training step {step + 1:,}",
-            got=f"a loss or gradient that is not finite in {len(named)} of {len(whole)} rows (counted from 1: {shown})",
-            expected="finite numbers",
-            remedy=f"Look at these rows, or lower training.learning_rate (now {self.config.learning_rate:g})",
-        )
+        raise not_finite(step + 1, named, of=len(whole), learning_rate=self.config.learning_rate)
 
 
 def _reads_apart(device: torch.device) -> int:

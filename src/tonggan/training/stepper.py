@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tonggan.errors import TrainingError
 from tonggan.tasks.base import Objective
 from tonggan.tokens import Batch
 from tonggan.training.checkpoint import (
@@ -27,6 +28,8 @@ from tonggan.training.precision import Autocast, choose_precision
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+_NAMED_ROWS = 20
 
 
 class Stepper:
@@ -138,3 +141,14 @@ class Stepper:
 def set_memory_format(model: nn.Module, memory_format: torch.memory_format) -> None:
     """Lay out the weights of two-dimensional convolutions in ``memory_format``; others stay as they are."""
     model.to(memory_format=memory_format)  # type: ignore[call-overload]
+
+
+def not_finite(step: int, named: Sequence[int], *, of: int, learning_rate: float) -> TrainingError:
+    """The error of a loss or gradient that is not finite in the rows ``named``, out of ``of`` rows of a step."""
+    shown = ", ".join(map(str, named[:_NAMED_ROWS])) + (", …" if len(named) > _NAMED_ROWS else "")
+    return TrainingError(
+        f"training step {step:,}",
+        got=f"a loss or gradient that is not finite in {len(named)} of {of} rows (counted from 1: {shown})",
+        expected="finite numbers",
+        remedy=f"Look at these rows, or lower training.learning_rate (now {learning_rate:g})",
+    )
