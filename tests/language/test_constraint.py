@@ -7,7 +7,7 @@ import torch
 
 from generation_scene import engine, language_model, tokenizer
 from tonggan.errors import ConfigError, MissingExtraError
-from tonggan.language.constraint import Constraint
+from tonggan.language.constraint import Constraint, _expanded_length
 from tonggan.language.continuation import Continuation
 from tonggan.language.settings import GenerationConfig
 
@@ -118,3 +118,31 @@ def test_without_the_library_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "llguidance", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'tonggan\[language\]'"):
         Constraint(GenerationConfig(regex="a"), tokenizer())
+
+
+@pytest.mark.parametrize(
+    ("expression", "length"),
+    [
+        ("a|b|c", 5),
+        ("[]a]{3}x", 4),
+        ("(ab){3}c{2}", 8),
+        (r"\({4}", 4),
+        ("((a{50}b){10}){20}", 10_200),
+        ("(a{1,}){3}", 3),
+    ],
+)
+def test_the_length_of_an_expression_written_out(expression, length):
+    assert _expanded_length(expression) == length
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"regex": "(a{1000}){1000}"},
+        {"json_schema": {"type": "string", "pattern": "((a{100}){100}){100}"}},
+        {"json_schema": {"properties": {"a": {"anyOf": [{"patternProperties": {"(b{999}){999}": {}}}]}}}},
+    ],
+)
+def test_repetitions_that_multiply_are_refused_before_they_are_built(fields):
+    with pytest.raises(ConfigError, match="written out"):
+        Constraint(GenerationConfig(**fields), tokenizer())

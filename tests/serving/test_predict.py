@@ -1,4 +1,5 @@
 import base64
+import io
 import json
 from pathlib import Path
 
@@ -6,13 +7,15 @@ import httpx
 import numpy as np
 import openai
 import pytest
+import soundfile
 
 import tonggan
 from command_line import make_rows
 from doc_examples import blocks_of
+from generation_scene import language_model
 from serving_scene import data_url, picture, recording, running
 from tonggan.serving.config import ServerConfig
-from tonggan.serving.services import RowService, Service
+from tonggan.serving.services import RowService, Service, TextService
 
 PAGE = Path(__file__).parents[2] / "docs" / "serve.md"
 SETTINGS = ["training.epochs=1", "training.batch_size=16", "model.dim=16", "audit_alone=false"]
@@ -137,6 +140,43 @@ def test_bad_rows(predict, cells, status, message):
     answer = predict(cells)
     assert answer.status_code == status
     assert message in answer.json()["error"]["message"]
+
+
+def test_all_files_of_a_request_are_measured_before_one_is_decoded(predict, monkeypatch):
+    decoded = []
+    monkeypatch.setattr("tonggan.modalities.image.Image.decode", lambda *_: decoded.append(1))
+    answer = predict(*[{"photo": data_url(picture(side=100))}] * 9)  # each has all the pixels that one may have
+    assert (answer.status_code, decoded) == (413, [])
+    assert "expected at most 80,000 in all pictures of a request" in answer.json()["error"]["message"]
+
+
+def test_a_recording_of_many_channels_or_samples(predict):
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros((150_000, 8), dtype=np.int16), 100_000, format="FLAC")
+    answer = predict({"sound": data_url(file.getvalue(), "audio/flac")})
+    assert (answer.status_code, "1,200,000 samples in all channels" in answer.text) == (413, True)
+
+
+@pytest.mark.parametrize("price", [10**400, "1" * 400, [1], {"a": 1}])
+def test_cells_that_are_no_number(predict, price):
+    answer = predict({"price": price})
+    assert (answer.status_code, "expected a cell of kind number" in answer.text) == (400, True)
+
+
+def test_no_name_is_the_only_model_that_can(run, config):
+    predictor, _ = run
+    services = [Service(name, rows=RowService(predictor.bundle, config=config)) for name in ("first", "second")]
+    services.append(Service("tiny", texts=TextService(language_model(), config=config)))
+    hello = {"messages": [{"role": "user", "content": "the cat"}], "max_tokens": 2}
+    with running(services, config=config) as server:
+        for name in ({}, {"model": ""}, {"model": None}):
+            chat = httpx.post(f"{server.url}/v1/chat/completions", json={**hello, **name}, timeout=20)
+            assert (chat.status_code, chat.json()["model"]) == (200, "tiny")
+            rows = httpx.post(f"{server.url}/v1/predict", json={"rows": [{"price": 3}], **name}, timeout=20)
+            assert (rows.status_code, rows.json()["error"]["code"]) == (400, "model_not_found")
+            assert "expected one of first, second" in rows.json()["error"]["message"]
+            every = httpx.post(f"{server.url}/v1/embeddings", json={"input": "a", **name}, timeout=20)
+            assert "expected one of first, second, tiny" in every.json()["error"]["message"]
 
 
 def test_bad_requests(server, predict):

@@ -6,6 +6,8 @@ It sees the tokenizer's bytes only; choosing among the allowed tokens is the sam
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +17,10 @@ from torch import Tensor
 from tonggan.errors import ConfigError, MissingExtraError
 from tonggan.language.settings import GenerationConfig
 from tonggan.language.tokenizer import Tokenizer
+
+_MAX_LENGTH = 50_000
+"""Of an expression that is written out, in characters and classes."""
+_REGEX_PARTS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(?P<count>\d{1,9})(?:,(?P<most>\d{1,9})?)?\}|.", re.DOTALL)
 
 
 class Constraint:
@@ -32,9 +38,12 @@ class Constraint:
         self._size = tokenizer.size
         if settings.regex is not None:
             self._who, self._given = "regex", repr(settings.regex)
+            self._check_size(settings.regex)
             grammar = library.LLMatcher.grammar_from_regex(settings.regex)
         else:
             self._who, self._given = "json_schema", json.dumps(settings.json_schema, ensure_ascii=False)
+            for pattern in _patterns(settings.json_schema):
+                self._check_size(pattern)
             # One space after commas and colons: a small model may else write white space for ever.
             layout = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
             grammar = library.LLMatcher.grammar_from_json_schema(settings.json_schema, overrides=layout)
@@ -57,6 +66,16 @@ class Constraint:
         self._matcher.consume_token(token)
         self._check()
 
+    def _check_size(self, expression: str) -> None:
+        """Repetitions inside of repetitions multiply; the library counts them only while it is at it for seconds."""
+        if (size := _expanded_length(expression)) > _MAX_LENGTH:
+            raise ConfigError(
+                self._who,
+                got=f"'{expression[:80]}', written out {size:,} characters or more",
+                expected=f"at most {_MAX_LENGTH:,}",
+                remedy=f"Repeat less in the {self._who}",
+            )
+
     def _check(self) -> None:
         """What is wrong shows at the beginning; what is too large to follow may show later."""
         if self._matcher.is_error():
@@ -67,6 +86,42 @@ class Constraint:
                 expected=f"a {self._who} that can be enforced",
                 remedy=f"Correct or simplify the {self._who}",
             )
+
+
+def _expanded_length(expression: str) -> int:
+    """How many characters and classes an expression has with its counted repetitions written out."""
+    sizes, last = [0], 0
+    for match in _REGEX_PARTS.finditer(expression):
+        part = match[0]
+        if part == "(":
+            sizes.append(0)
+            last = 0
+        elif part == ")" and len(sizes) > 1:
+            last = sizes.pop()
+            sizes[-1] += last
+        elif match["count"]:
+            times = max(1, int(match["most"] or match["count"]))
+            sizes[-1] += last * (times - 1)
+            last *= times
+        else:
+            last = 1
+            sizes[-1] += 1
+    return sum(sizes)
+
+
+def _patterns(schema: Any) -> Iterator[str]:
+    """All expressions inside of a JSON schema."""
+    rest = [schema]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, dict):
+            if isinstance(value.get("pattern"), str):
+                yield value["pattern"]
+            if isinstance(value.get("patternProperties"), dict):
+                yield from value["patternProperties"]
+            rest += value.values()
+        elif isinstance(value, list):
+            rest += value
 
 
 class _Bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -58,9 +60,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        for part in (*services, code):
-            if part is not None:
-                await asyncio.to_thread(part.close)  # others, which were told to end, must be able to
+        parts = [part for part in (*services, code) if part is not None]
+        await asyncio.to_thread(_close, parts, config.stop_timeout)  # what was told to end must be able to
 
     # FastAPI's own pages load their scripts from elsewhere.
     app = FastAPI(title="Tonggan", version=version("tonggan"), lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -73,6 +74,16 @@ def create_app(
     app.add_middleware(Guard, keys=keys, config=config, loopback_only=loopback_only, stopping=stopping)
     app.add_middleware(Meter, metrics=context.metrics)  # the last one added is the first one reached
     return app
+
+
+def _close(parts: Sequence[Service | CodeService], seconds: float) -> None:
+    """Close all ``parts``; what takes longer than ``seconds`` is left to the end of the process."""
+    threads = [threading.Thread(target=part.close, daemon=True) for part in parts]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 def _register_failures(app: FastAPI) -> None:

@@ -39,8 +39,6 @@ MAX_SAMPLE_RATE = 96_000
 """Of a recording, all its channels together; what has more samples a second may be shorter in proportion."""
 HELD_BODIES = 8
 """All bodies that the server holds at a time have at most so many times the bytes of the largest one."""
-LARGE_BODY = 2**18
-"""Bytes; after a request with more, memory that the C library keeps goes back to the system."""
 MAX_INTEGER = 2**31 - 1
 """Of parameters that are whole numbers and have no bound of their own."""
 

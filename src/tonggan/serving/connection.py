@@ -9,8 +9,8 @@ from typing import Any
 
 from tonggan.serving.failures import error_body
 
-_READ_AT_ONCE = 2**15
-"""Bytes; asyncio's 256 KiB hold a body of 40,000 chunks of one byte each, which keep the event loop for a second."""
+_READ_AT_ONCE = 2**13
+"""Bytes; asyncio's 256 KiB may hold a body in 40,000 chunks of one byte, which keep the event loop for many seconds."""
 
 
 def connection_class(read_timeout: float) -> type[asyncio.Protocol]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any
 
 from tonggan.language.prompt import Generation, Piece
 from tonggan.language.settings import GenerationConfig
 from tonggan.serving.cut import Cut
 from tonggan.serving.job import Job
+
+_LOOK_EVERY = 0.5
+"""Seconds, for whether the time is over."""
 
 
 class Delivery:
@@ -47,7 +51,7 @@ class Delivery:
         """
         going = set(range(len(self.jobs)))
         while going:
-            index, piece = await self._arrived.get()
+            index, piece = await self._next(going)
             if index not in going:
                 continue  # written before its writer heard that the text is over
             if isinstance(piece, Exception):
@@ -59,6 +63,15 @@ class Delivery:
                 going.remove(index)
                 self.jobs[index].cancel()
             yield index, piece
+
+    async def _next(self, going: Collection[int]) -> tuple[int, Piece | Exception]:
+        """What arrives next; that the time is over is found here too, as the model may be busy with something else."""
+        while True:
+            late = next((index for index in going if self.jobs[index].late), None)
+            if late is not None and self._arrived.empty():
+                return late, self.jobs[late].too_late()
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(self._arrived.get(), _LOOK_EVERY)
 
     async def whole(self) -> list[Generation]:
         """The texts, once all have ended."""

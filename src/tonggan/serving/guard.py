@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from tonggan.serving.authentication import Keys
-from tonggan.serving.config import HELD_BODIES, LARGE_BODY, ServerConfig
+from tonggan.serving.config import HELD_BODIES, ServerConfig
 from tonggan.serving.failures import RefusedError, failure_of
 
 Scope = MutableMapping[str, Any]
@@ -27,6 +27,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 _OPEN_PATHS = ("/health", "/docs")
+_IDLE = 1.0
+"""Seconds without work, after which memory is given back."""
 _WITH_BODY = ("POST", "PUT", "PATCH")
 
 
@@ -88,7 +90,7 @@ class Guard:
         self._config = config
         self._loopback_only = loopback_only
         self._stopping = stopping
-        self._held = 0
+        self._held = self._working = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -103,6 +105,7 @@ class Guard:
         if body is None:
             return
         size = len(body)
+        self._working += 1
         try:
             await self._app(scope, _replay([body], receive), send)
         except asyncio.CancelledError:
@@ -112,9 +115,14 @@ class Guard:
                 await _refuse(send, _stops())
         finally:
             self._held -= size
-            if size > LARGE_BODY:
-                del body
-                await asyncio.to_thread(release_memory)
+            self._working -= 1
+            if scope["method"] in _WITH_BODY and not self._working:
+                asyncio.get_running_loop().call_later(_IDLE, self._tidy)
+
+    def _tidy(self) -> None:
+        """Give back what the work of the last requests has left, unless there is more of it."""
+        if not self._working:
+            asyncio.get_running_loop().run_in_executor(None, release_memory)
 
     def _check(self, scope: Scope) -> None:
         """Everything that the headers alone decide."""

@@ -45,9 +45,9 @@ class RowModel:
         return {name: self._kind(name) for name in self._modality_of}
 
     def read(self, cells: Mapping[str, Any], *, param: str, media: MediaLimits) -> Row:
-        """A row of a request. Pictures and recordings are data URLs or bytes; null and "" are absent.
+        """A row of a request, its pictures and recordings still files; they are data URLs or bytes, null and "" absent.
 
-        ``media`` counts the files of the request.
+        ``media`` counts the files of the request, so that all are known to be in bounds before one is decoded.
 
         Raises:
             RefusedError: an unknown column, a cell of the wrong kind, or nothing at all.
@@ -78,6 +78,17 @@ class RowModel:
             remedy = 'Send an object that names the column, e.g. {"column": "…"}'
             raise self._refused(param, got=f"one {kind}, of which the model reads {len(names)} columns", remedy=remedy)
         return self.read({names[0]: content}, param=param, media=media)
+
+    def decode(self, rows: Sequence[Row], *, param: str) -> list[Row]:
+        """``rows`` of ``read`` with their pictures and recordings decoded.
+
+        Raises:
+            RefusedError: one is damaged.
+        """
+        return [
+            {name: self._decoded(name, cell, param=f"{param}[{index}].{name}") for name, cell in row.items()}
+            for index, row in enumerate(rows)
+        ]
 
     def predict(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """``prediction`` of each row and, where the task has them, ``probabilities`` by class."""
@@ -119,7 +130,18 @@ class RowModel:
             raise _wrong_kind(cell, kind, param=param)
         return cell
 
-    def _medium(self, modality: MediaModality[Any], cell: Any, *, param: str, media: MediaLimits) -> Any:
+    def _decoded(self, name: str, cell: Any, *, param: str) -> Any:
+        modality = self._modality_of[name]
+        if not isinstance(modality, MediaModality):
+            return cell
+        try:
+            return modality.decode(cell)
+        except UnreadableError as error:
+            raise RefusedError(
+                param, got=error.got, expected=error.expected, remedy="Send the whole, undamaged file", param=param
+            ) from error
+
+    def _medium(self, modality: MediaModality[Any], cell: Any, *, param: str, media: MediaLimits) -> bytes:
         if not isinstance(cell, str | bytes):
             raise _wrong_kind(cell, modality.kind, param=param)
         raw = bytes_of_url(cell, param=param) if isinstance(cell, str) else cell
@@ -132,12 +154,7 @@ class RowModel:
                 remedy="Send it in the right column",
                 param=param,
             )
-        try:
-            return modality.decode(raw)
-        except UnreadableError as error:
-            raise RefusedError(
-                param, got=error.got, expected=error.expected, remedy="Send the whole, undamaged file", param=param
-            ) from error
+        return raw
 
     def _refused(self, param: str, *, got: str, remedy: str) -> RefusedError:
         columns = ", ".join(f"{name} ({kind})" for name, kind in self.columns.items())

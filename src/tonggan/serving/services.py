@@ -25,6 +25,24 @@ from tonggan.serving.scheduler import Scheduler
 from tonggan.serving.streams import Streams
 from tonggan.serving.writer import Writer
 
+_EMBEDDED_AT_ONCE = 2048
+"""Tokens, padding included."""
+
+
+@dataclass
+class Passage:
+    """A text to embed.
+
+    Attributes:
+        text: the text.
+        length: its tokens.
+        cancelled: nobody waits for its vector any more.
+    """
+
+    text: str
+    length: int
+    cancelled: bool = False
+
 
 class TextService:
     """A model that writes texts, with what lets many requests share it.
@@ -98,9 +116,17 @@ class TextService:
         self.embeddings.close()
         self.writer.close()
 
-    def _embed(self, texts: Sequence[str]) -> list[Tensor]:
-        vectors: Tensor = self.writer.call(partial(self.model.embed, texts)).result()
-        return list(vectors)
+    def _embed(self, passages: Sequence[Passage]) -> list[Tensor]:
+        """A vector for each; a few at a time, so that the texts being written go on between them."""
+        vectors = [torch.empty(0)] * len(passages)
+        for group in _groups([passage.length for passage in passages]):
+            going = [number for number in group if not passages[number].cancelled]
+            if going:
+                texts = [passages[number].text for number in going]
+                found: Tensor = self.writer.call(partial(self.model.embed, texts)).result()
+                for number, vector in zip(going, found, strict=True):
+                    vectors[number] = vector
+        return vectors
 
     def _lacks_tokenizer(self, param: str, *, got: str) -> RefusedError:
         return RefusedError(
@@ -133,6 +159,16 @@ class RowService:
         """Finish what was begun, then free the threads."""
         self.predictions.close()
         self.embeddings.close()
+
+
+def _groups(lengths: Sequence[int]) -> list[list[int]]:
+    """The numbers of texts that go through a model together: of like lengths, with few tokens in all."""
+    groups: list[list[int]] = [[]]
+    for number in sorted(range(len(lengths)), key=lambda number: lengths[number]):
+        if groups[-1] and (len(groups[-1]) + 1) * lengths[number] > _EMBEDDED_AT_ONCE:
+            groups.append([])
+        groups[-1].append(number)
+    return groups
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ from tonggan.serving.context import Context, json_response, unless_left
 from tonggan.serving.description import operation
 from tonggan.serving.failures import RefusedError
 from tonggan.serving.media import MediaLimits
+from tonggan.serving.metrics import CANCEL
 from tonggan.serving.requests import EmbeddingRequest
-from tonggan.serving.services import RowService, TextService
+from tonggan.serving.rows import Row
+from tonggan.serving.services import Passage, RowService, TextService
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -38,8 +41,10 @@ def register(app: "FastAPI", context: Context) -> None:
         else:
             assert service.texts is not None, "a service has one of the two"
             service.texts.embeddings.require_room(len(inputs))
-            texts, num_tokens = await asyncio.to_thread(_check_texts, service.texts, inputs, context.config)
-            vectors = await unless_left(request, context.result(service.texts.embeddings.submit(texts)))
+            passages = await asyncio.to_thread(_passages, service.texts, inputs, context.config)
+            num_tokens = sum(passage.length for passage in passages)
+            request.scope[CANCEL] = partial(_cancel, passages)
+            vectors = await unless_left(request, context.result(service.texts.embeddings.submit(passages)))
         context.metrics.count_tokens(service.name, prompt=num_tokens, completion=0)
         encode = partial(_encode, encoding_format=body.encoding_format)
         encoded = await asyncio.to_thread(lambda: [encode(vector) for vector in vectors])
@@ -53,20 +58,19 @@ def register(app: "FastAPI", context: Context) -> None:
         })  # fmt: skip
 
 
-def _read_rows(service: RowService, inputs: list[str | dict[str, Any]], media: MediaLimits) -> list[Any]:
-    return [
+def _read_rows(service: RowService, inputs: list[str | dict[str, Any]], media: MediaLimits) -> list[Row]:
+    rows = [
         service.model.read_content(each, param=f"input[{index}]", media=media)
         if isinstance(each, str)
         else service.model.read(each, param=f"input[{index}]", media=media)
         for index, each in enumerate(inputs)
     ]
+    return service.model.decode(rows, param="input")
 
 
-def _check_texts(
-    service: TextService, inputs: list[str | dict[str, Any]], config: ServerConfig
-) -> tuple[list[str], int]:
-    """The texts and their tokens; checked here, so that one that is too long does not spoil a batch."""
-    texts, num_tokens = [], 0
+def _passages(service: TextService, inputs: Sequence[str | dict[str, Any]], config: ServerConfig) -> list[Passage]:
+    """The texts; checked here, so that one that is too long does not spoil a batch."""
+    passages = []
     for index, each in enumerate(inputs):
         param = f"input[{index}]"
         if not isinstance(each, str):
@@ -86,9 +90,13 @@ def _check_texts(
                 param=param,
                 code="context_length_exceeded",
             )
-        texts.append(each)
-        num_tokens += length
-    return texts, num_tokens
+        passages.append(Passage(each, length))
+    return passages
+
+
+def _cancel(passages: Sequence[Passage]) -> None:
+    for passage in passages:
+        passage.cancelled = True
 
 
 def _encode(vector: Tensor, encoding_format: str) -> list[float] | str:

@@ -10,6 +10,7 @@ from tonggan.serving.description import operation
 from tonggan.serving.failures import RefusedError
 from tonggan.serving.media import MediaLimits
 from tonggan.serving.requests import PredictRequest
+from tonggan.serving.rows import Row
 from tonggan.serving.services import RowService
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ def register(app: "FastAPI", context: Context) -> None:
         return await json_response({"object": "list", "model": own, "predictions": predictions})
 
 
-def _read(service: RowService, rows: Sequence[Mapping[str, Any]], media: MediaLimits) -> list[Any]:
-    return [service.model.read(row, param=f"rows[{index}]", media=media) for index, row in enumerate(rows)]
+def _read(service: RowService, rows: Sequence[Mapping[str, Any]], media: MediaLimits) -> list[Row]:
+    read = [service.model.read(row, param=f"rows[{index}]", media=media) for index, row in enumerate(rows)]
+    return service.model.decode(read, param="rows")
 
 
 def _read_form(headers: Any, body: bytes) -> tuple[str | None, dict[str, Any]]:
