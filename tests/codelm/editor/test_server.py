@@ -1,4 +1,6 @@
 import importlib.util
+import subprocess
+import sys
 
 import pytest
 from lsprotocol import types
@@ -176,3 +178,14 @@ def test_search_and_symbols_know_what_is_not_saved(repository, tmp_path, monkeyp
         names = [hit["name"] for hit in editor.request("tonggan/search", {"query": "parse generated"})]
         assert "parse_moment" in names
         assert "generated" not in names  # too long, as it would be on disk
+
+
+def test_a_message_that_nobody_can_hold_is_named(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tonggan", "code", "lsp"],
+        input="Content-Length: 1000000000000\r\n\r\n{}", capture_output=True, text=True, cwd=tmp_path, check=False,
+        timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "got:      a message of 1,000,000,000,000 bytes" in done.stderr
+    assert "batch_size" not in done.stderr

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from tonggan.codelm.editor.answers import completion_items, hit_of, hover_text, inline_items, symbol_of
 from tonggan.codelm.editor.assistant import Assistant, Offer
 from tonggan.codelm.editor.positions import offset_of, replace
-from tonggan.errors import MissingExtraError
+from tonggan.errors import DataError, MissingExtraError
 from tonggan.progress import Progress
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ ACCEPTED = "tonggan.accepted"
 SEARCH = "tonggan/search"
 """A request of this server's own: ``{query, limit?, language?, kinds?}``, answered with a list of hits."""
 _MOST_SYMBOLS = 100
+_MOST_BYTES = 2**28  # of a message; an editor sends whole files
 _HITS = 10
 _ResultT = TypeVar("_ResultT")
 
@@ -80,7 +81,7 @@ def make_server(make_assistant: Callable[[Path], Assistant], *, progress: LogPro
 def serve(server: LanguageServer) -> None:
     """Answer until the editor says exit or closes standard input."""
     with _protocol_output() as output:
-        server.start_io(stdout=output)
+        server.start_io(stdin=cast("BinaryIO", _Input(sys.stdin.buffer)), stdout=output)
 
 
 def _protocol_output() -> BinaryIO:
@@ -89,6 +90,30 @@ def _protocol_output() -> BinaryIO:
     sys.stdout.flush()
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return output
+
+
+class _Input:
+    """Standard input of messages that can be held; pygls would try to hold any.
+
+    Args:
+        file: where they come from.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readline(self) -> bytes:
+        return self._file.readline()
+
+    def read(self, size: int) -> bytes:
+        if size > _MOST_BYTES:
+            raise DataError(
+                "language server",
+                got=f"a message of {size:,} bytes",
+                expected=f"at most {_MOST_BYTES:,}",
+                remedy="Let an editor start it, which writes the Language Server Protocol to its standard input",
+            )
+        return self._file.read(size)
 
 
 class _Handlers:
