@@ -106,16 +106,16 @@ def until(condition: Callable[[], Any], *, seconds: float = 5.0) -> None:
         time.sleep(0.005)
 
 
-def picture(*, side: int = 16, color: tuple[int, int, int] = (200, 30, 30)) -> bytes:
+def picture(*, side: int = 16, color: tuple[int, int, int] = (200, 30, 30), mode: str = "RGB") -> bytes:
     file = io.BytesIO()
-    Image.new("RGB", (side, side), color).save(file, "PNG")
+    Image.new("RGB", (side, side), color).convert(mode).save(file, "PNG")
     return file.getvalue()
 
 
-def recording(*, seconds: float = 0.1) -> bytes:
+def recording(*, seconds: float = 0.1, rate: int = 8000) -> bytes:
     file = io.BytesIO()
-    samples = np.random.default_rng(0).normal(scale=0.1, size=round(8000 * seconds)).astype(np.float32)
-    soundfile.write(file, samples, 8000, format="WAV")
+    samples = np.random.default_rng(0).normal(scale=0.1, size=round(rate * seconds)).astype(np.float32)
+    soundfile.write(file, samples, rate, format="WAV")
     return file.getvalue()
 
 

@@ -22,16 +22,17 @@ from tonggan.openmp import spin_bounds
 
 if TYPE_CHECKING:
     from tonggan.api import fit, load
-    from tonggan.errors import TongganError
+    from tonggan.errors import DataWarning, TongganError
     from tonggan.estimators import TongganClassifier, TongganRegressor
     from tonggan.runs.predictor import Predictor
 
-__all__ = ["Predictor", "TongganClassifier", "TongganError", "TongganRegressor", "fit", "load"]
+__all__ = ["DataWarning", "Predictor", "TongganClassifier", "TongganError", "TongganRegressor", "fit", "load"]
 
 _HOME = {
     "fit": "tonggan.api",
     "load": "tonggan.api",
     "Predictor": "tonggan.runs.predictor",
+    "DataWarning": "tonggan.errors",
     "TongganClassifier": "tonggan.estimators",
     "TongganError": "tonggan.errors",
     "TongganRegressor": "tonggan.estimators",

@@ -6,6 +6,10 @@ It does not log, print or translate; the command line decides how an error is sh
 from __future__ import annotations
 
 
+class DataWarning(UserWarning):
+    """One thing that the data doctor found, as Python tells it; ``warnings.filterwarnings`` chooses what is shown."""
+
+
 class TongganError(Exception):
     """Base of all errors that Tonggan raises on purpose.
 

@@ -8,8 +8,13 @@ from __future__ import annotations
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sized
+from pathlib import Path
+from types import FrameType
 from typing import TextIO, TypeVar
+
+from tonggan.errors import DataWarning
 
 _ItemT = TypeVar("_ItemT")
 _logger = logging.getLogger("tonggan")
@@ -26,6 +31,10 @@ class Progress:
     def warn(self, text: str) -> None:
         """One line about what may be wrong, which is shown even where nothing else is."""
         _logger.warning(text)
+
+    def warn_of_data(self, text: str) -> None:
+        """One finding of the data doctor; in Python a ``DataWarning`` at the caller's own line."""
+        warnings.warn(text, DataWarning, stacklevel=_depth_of_caller())
 
     def track(self, items: Iterable[_ItemT], *, label: str, total: int | None = None) -> Iterator[_ItemT]:
         """Yield ``items``, counted out of ``total`` under ``label``."""
@@ -56,6 +65,10 @@ class LineProgress(Progress):
         self.close()
         super().warn(text)
 
+    def warn_of_data(self, text: str) -> None:
+        self.close()
+        super().warn_of_data(text)
+
     def track(self, items: Iterable[_ItemT], *, label: str, total: int | None = None) -> Iterator[_ItemT]:
         if total is None and isinstance(items, Sized):
             total = len(items)
@@ -81,6 +94,17 @@ class LineProgress(Progress):
         self._stream.write("\r" + text.ljust(self._width) + end)
         self._stream.flush()
         self._width = 0 if end else len(text)
+
+
+def _depth_of_caller() -> int:
+    """How many calls above whoever asks the first file is that is not of this package."""
+    package = str(Path(__file__).parent)
+    frame: FrameType | None = sys._getframe(1)
+    depth = 1
+    while frame is not None and frame.f_code.co_filename.startswith(package):
+        frame = frame.f_back
+        depth += 1
+    return max(1, depth - 1)
 
 
 def someone_watches() -> bool:

@@ -38,7 +38,9 @@ def test_predict(run, folder, rows, tmp_path, suffix):
     out = tmp_path / "deep" / f"predictions{suffix}"
     outcome = tonggan("predict", run, source, "--out", out, "--json")
     assert outcome.code == 0, outcome.err
-    assert outcome.json == {"out": str(out), "rows": 64, "columns": ["row", "prediction", "p_cat", "p_dog"]}
+    told = {"out": str(out), "rows": 64, "columns": ["row", "prediction", "p_cat", "p_dog"], "findings": []}
+    assert outcome.json == told
+    assert "Doctor" not in outcome.err
     if suffix == ".csv":
         found = read_csv(out)
         assert all(len(row["p_cat"]) <= 6 for row in found)
@@ -86,6 +88,31 @@ def test_predict_tells_of_a_column_that_is_not_there(run, folder, rows, tmp_path
     assert outcome.code == 0
     assert "no column 'image', which the model reads: absent in every row" in outcome.err
     assert len(read_csv(tmp_path / "predictions.csv")) == 64
+
+
+def test_ruined_columns_stop_predict_and_evaluate(run, folder, rows, tmp_path):
+    ruined = [{**row, "age": str(row["age"]).replace(".", ","), "image": "gone/" + row["image"]} for row in rows]
+    source = write_csv(folder / "ruined.csv", ruined)
+    out = tmp_path / "predictions.csv"
+    spelled = "64 of 64 cells of 'age' in the table are not written as the numbers of this column are"
+    for command in (("predict", run, source, "--out", out), ("evaluate", run, source)):
+        outcome = tonggan(*command, "--json")
+        assert_named(
+            outcome, "64 of 64 rows (100.0%)", "--max-bad 1", spelled, "Doctor: 64 of 64 rows of the table name a file"
+        )
+        assert command[0] == "evaluate" or not out.exists()
+        going_on = tonggan(*command, "--json", "--max-bad", "1")
+        assert going_on.code == 0, going_on.err
+        assert {(finding["column"], finding["count"]) for finding in going_on.json["findings"]} == {
+            ("age", 64),
+            ("image", 64),
+        }
+        assert all(finding["message_zh"] and finding["remedy"] for finding in going_on.json["findings"])
+    assert len(read_csv(out)) == 64
+    few = write_csv(folder / "few.csv", ruined[:3] + rows[3:])
+    outcome = tonggan("predict", run, few, "--out", out)
+    assert outcome.code == 0, outcome.err
+    assert "3 of 64 cells of 'age'" in outcome.err
 
 
 def test_info(run):

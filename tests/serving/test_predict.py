@@ -77,6 +77,23 @@ def test_what_is_left_out_is_absent(predict):
     assert same[0] == same[1]
 
 
+def test_what_differs_from_the_training_table_is_told(run, predict, monkeypatch, shared_cache):
+    _predictor, folder = run
+    usual = {**row(folder, 0), "title": "the one picture of something", "price": 40}
+    assert predict(usual, usual).json()["findings"] == []
+    cells = {"photo": data_url(picture(mode="L")), "sound": data_url(recording(rate=16_000)), "title": "快递来得太晚了"}
+    findings = predict({**cells, "price": 4000}, {**cells, "price": -4000}).json()["findings"]
+    told = {(finding["column"], finding["message"].split(" in the request ")[1].split(",")[0]) for finding in findings}
+    assert told == {
+        ("photo", "have another color than in training"),
+        ("sound", "have another sample rate than in training"),
+        ("title", "are in another language than in training (Chinese)"),
+        ("price", "lie far outside the range of training"),
+    }
+    assert {finding["count"] for finding in findings} == {2}
+    assert all("请求" in finding["message_zh"] for finding in findings)
+
+
 def test_a_form_with_files(run, server, predict):
     _, folder = run
     files = {"photo": ("a.png", (folder / "0.png").read_bytes()), "sound": ("a.wav", (folder / "0.wav").read_bytes())}

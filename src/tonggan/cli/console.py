@@ -41,6 +41,9 @@ class ConsoleProgress(Progress):
     def warn(self, text: str) -> None:
         self.say(text)
 
+    def warn_of_data(self, text: str) -> None:
+        self.say(text)
+
     def track(self, items: Iterable[_ItemT], *, label: str, total: int | None = None) -> Iterator[_ItemT]:
         if total is None and isinstance(items, Sized):
             total = len(items)

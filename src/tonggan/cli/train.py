@@ -20,7 +20,9 @@ Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="Folder of the r
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, all else on stderr.")]
 MaxBad = Annotated[
     float | None,
-    typer.Option("--max-bad", metavar="SHARE", help="Stop if more than this share of rows is unusable (0.05)."),
+    typer.Option(
+        "--max-bad", metavar="SHARE", min=0, max=1, help="Stop if more than this share of rows is unusable (0.05)."
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is already in the folder.")]
 

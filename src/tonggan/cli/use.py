@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from tonggan.cli.train import Json
+from tonggan.cli.train import Json, MaxBad
 from tonggan.cli.translation import shown
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
+MAX_BAD = 0.05
+"""The share of rows with cells that cannot be used from which on a command stops, as in a recipe."""
 
 EVALUATE_EXAMPLES = """
 [bold]Examples[/]
@@ -41,6 +43,7 @@ def evaluate(
     run: RunFolder,
     data: Annotated[str, typer.Argument(metavar="DATA", help="Table with the target column.")],
     *,
+    max_bad: MaxBad = MAX_BAD,
     json: Json = False,
 ) -> None:
     """Measure a bundle on a table: metrics with 95 % intervals, each subset of modalities, the audit."""
@@ -49,7 +52,9 @@ def evaluate(
     from tonggan.cli.show import show_results
 
     with console_progress() as progress:
-        results = load(run).evaluate(data, progress=progress)
+        predictor = load(run)
+        rows = predictor.read(data, with_target=True, max_bad=max_bad, progress=progress)
+        results = predictor.evaluate(rows, progress=progress)
     if json:
         print_json(results)
     else:
@@ -67,6 +72,7 @@ def predict(
         list[str] | None,
         typer.Option("--keep", metavar="COLUMN", help="Carry a column of DATA along; may be repeated."),
     ] = None,
+    max_bad: MaxBad = MAX_BAD,
     json: Json = False,
 ) -> None:
     """Predict each row of a table: its number, its ids, the prediction and, for classes, probabilities."""
@@ -78,10 +84,14 @@ def predict(
     check_suffix(out)
     check_no_input(out, [data], option="--out")
     with console_progress() as progress:
-        predictions = load(run).predict_table(data, keep=keep or [], progress=progress)
+        predictor = load(run)
+        rows = predictor.read(data, max_bad=max_bad, progress=progress)
+        predictions = predictor.predict_table(rows, keep=keep or [], progress=progress)
     write_predictions(out, predictions)
     if json:
-        print_json({"out": str(out), "rows": predictions.num_rows, "columns": predictions.column_names})
+        findings = [finding.to_dict() for finding in rows.diagnosis.findings]
+        columns = predictions.column_names
+        print_json({"out": str(out), "rows": predictions.num_rows, "columns": columns, "findings": findings})
     else:
         columns = ", ".join(predictions.column_names[:6])
         print_line(shown(f"{predictions.num_rows:,} predictions in {out} ({columns})"))

@@ -25,7 +25,7 @@ _NO_FILE = "no file at this path"
 
 
 def check_media(
-    table: Table, name: str, column: MediaColumn, *, split: str, is_train: bool
+    table: Table, name: str, column: MediaColumn, *, split: str, is_train: bool, is_compared: bool = False
 ) -> tuple[list[Finding], list[Quarantined]]:
     """Findings on a scanned column of pictures or recordings, and its cells that cannot be used.
 
@@ -41,7 +41,7 @@ def check_media(
             example = next(entry for entry in bad if entry.row == rows[0])
             hopeless = is_train and num_present == 0
             findings.append(_bad_files(name, split, len(rows), len(table), example, status=status, hopeless=hopeless))
-    if num_absent == len(table):
+    if num_absent == len(table) and not is_compared:
         findings.append(_empty(name, split, len(table)))
     elif num_absent:
         findings.append(
@@ -81,8 +81,13 @@ def require_cells(table: Table, name: str, *, kind: str) -> None:
         )
 
 
-def check_cells(table: Table, name: str, *, config: ColumnConfig, split: str, is_train: bool) -> list[Finding]:
-    """Findings on a column of texts, numbers or categories."""
+def check_cells(
+    table: Table, name: str, *, config: ColumnConfig, split: str, is_train: bool, is_compared: bool = False
+) -> list[Finding]:
+    """Findings on a column of texts, numbers or categories.
+
+    Where it ``is_compared`` with the training part, stray and missing cells are told there.
+    """
     distinct: set[str] = set()
     num_missing = num_stray = num_long = 0
     stray = ""
@@ -96,11 +101,11 @@ def check_cells(table: Table, name: str, *, config: ColumnConfig, split: str, is
                 distinct.add(text)
             if len(text) > _MAX_CHARACTERS:
                 num_long += 1
-            if isinstance(config, NumberConfig) and config.is_unreadable(value):
+            if not is_compared and isinstance(config, NumberConfig) and config.is_unreadable(value):
                 num_stray += 1
                 stray = stray or text
     findings = []
-    if num_missing == len(table):
+    if num_missing == len(table) and not is_compared:
         findings.append(_empty(name, split, len(table)))
     if is_train and len(distinct) == 1 and not num_missing:
         findings.append(_constant(name, split, len(table), f"'{next(iter(distinct))[:40]}'"))

@@ -1,14 +1,15 @@
 """The data doctor: what a person should know about their tables before a model learns from them.
 
-It looks and tells; it changes nothing. What it finds is a list of findings in English and Chinese, and a quarantine
-list of the cells that cannot be used.
+It stands at both doors: before training, and before a trained model is applied to new rows, which it compares with the
+training part. It looks and tells; it changes nothing. What it finds is a list of findings in English and Chinese, and a
+quarantine list of the cells that cannot be used.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.data.column_checks import check_cells, check_doubt, check_media
+from tonggan.data.comparison import compare_table
 from tonggan.data.duplicates import find_duplicates
 from tonggan.data.findings import SEVERITIES, Finding, Quarantined
 from tonggan.data.layout_checks import check_layout
 from tonggan.data.leaks import find_leaks
 from tonggan.data.number_format import NumberFormat
+from tonggan.data.profiles import ColumnProfile, profile_columns
 from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
 from tonggan.data.target_checks import check_target
 from tonggan.errors import DataError
 from tonggan.files import whole_file
 from tonggan.modalities import ColumnConfig
+
+NEW_ROWS = "the table"
+"""What the only part of the data is called where a model is applied."""
+_CORRECT = "Correct the cells that the run's quarantine.csv names, or allow more with --max-bad"
 
 
 @dataclass(frozen=True)
@@ -39,12 +46,14 @@ class Diagnosis:
             and targets without a usable value. An empty cell of an input is not among them.
         num_rows: number of rows of each part.
         columns: name, kind and reason for that kind of each column.
+        profiles: what the input columns of the training part are like.
     """
 
     findings: Sequence[Finding]
     quarantine: Sequence[Quarantined]
     num_rows: Mapping[str, int]
     columns: Sequence[tuple[str, str, str]] = ()
+    profiles: Mapping[str, ColumnProfile] = field(default_factory=dict)
 
     @property
     def has_errors(self) -> bool:
@@ -64,7 +73,7 @@ class Diagnosis:
             )
         )
 
-    def check(self, *, max_bad: float) -> None:
+    def check(self, *, max_bad: float, remedy: str = _CORRECT) -> None:
         """Stop where training makes no sense, or where more than the share ``max_bad`` of a part's rows is bad.
 
         Raises:
@@ -80,11 +89,11 @@ class Diagnosis:
             if num_bad > max_bad * num_rows:
                 example = next(entry for entry in self.quarantine if entry.split == split)
                 raise DataError(
-                    f"data, part {split}",
+                    "data" if split == NEW_ROWS else f"data, part {split}",
                     got=f"{num_bad:,} of {num_rows:,} rows ({num_bad / num_rows:.1%}) with cells that cannot be used, "
                     f"e.g. '{example.value}' in column '{example.column}' of row {example.number}: {example.reason}",
                     expected=f"at most {max_bad:.1%}",
-                    remedy="Correct the cells that the run's quarantine.csv names, or allow more with --max-bad",
+                    remedy=remedy,
                 )
 
     def write_quarantine(self, path: Path) -> None:
@@ -146,16 +155,20 @@ def examine(
     findings = [replace(finding, split=split) for split, table in tables.items() for finding in table.findings]
     quarantine: list[Quarantined] = []
     train = next(iter(tables))
+    profiles = profile_columns(tables[train], {name: columns[name] for name in inputs}, media=media[train])
     for split, table in tables.items():
         findings += check_layout(table, split=split)
     for split, table in tables.items():
-        for name in inputs:
-            if name in media[split]:
-                found, bad = check_media(table, name, media[split][name], split=split, is_train=split == train)
-                quarantine += bad
-            else:
-                found = check_cells(table, name, config=columns[name], split=split, is_train=split == train)
-            findings += found
+        found, bad = _check_inputs(
+            table,
+            {name: columns[name] for name in inputs},
+            {} if split == train else profiles,
+            media=media[split],
+            split=split,
+            is_train=split == train,
+        )
+        findings += found
+        quarantine += bad
     findings += [
         check_doubt(name, doubt, config=columns[name], split=train, num_rows=len(tables[train]))
         for name, doubt in (doubts or {}).items()
@@ -171,6 +184,53 @@ def examine(
         findings += find_leaks(
             tables[train], columns=columns, inputs=list(inputs), target=target, regression=task == "regression"
         )
-    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     told = [(name, config.kind, (reasons or {}).get(name, "")) for name, config in columns.items()]
-    return Diagnosis(findings, quarantine, {split: len(table) for split, table in tables.items()}, told)
+    num_rows = {split: len(table) for split, table in tables.items()}
+    return Diagnosis(_worst_first(findings), quarantine, num_rows, told, profiles)
+
+
+def examine_rows(
+    table: Table,
+    *,
+    columns: Mapping[str, ColumnConfig],
+    media: Mapping[str, MediaColumn],
+    profiles: Mapping[str, ColumnProfile],
+) -> Diagnosis:
+    """Examine rows that a model is to be applied to, beside the training part.
+
+    Args:
+        table: the rows.
+        columns: the kind of each column that is read and that the table has.
+        media: the scanned ones of them.
+        profiles: of the training part's columns; those without one are compared with nothing.
+    """
+    found, quarantine = _check_inputs(table, columns, profiles, media=media, split=NEW_ROWS, is_train=False)
+    return Diagnosis(_worst_first([*table.findings, *found]), quarantine, {NEW_ROWS: len(table)})
+
+
+def _check_inputs(
+    table: Table,
+    columns: Mapping[str, ColumnConfig],
+    profiles: Mapping[str, ColumnProfile],
+    *,
+    media: Mapping[str, MediaColumn],
+    split: str,
+    is_train: bool,
+) -> tuple[list[Finding], list[Quarantined]]:
+    """What is wrong with the input ``columns`` by themselves, and beside the training part's ``profiles``."""
+    findings: list[Finding] = []
+    quarantine: list[Quarantined] = []
+    for name, config in columns.items():
+        compared = name in profiles
+        if name in media:
+            found, bad = check_media(table, name, media[name], split=split, is_train=is_train, is_compared=compared)
+            quarantine += bad
+        else:
+            found = check_cells(table, name, config=config, split=split, is_train=is_train, is_compared=compared)
+        findings += found
+    found, bad = compare_table(table, columns, profiles, media=media, split=split)
+    return findings + found, quarantine + bad
+
+
+def _worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))

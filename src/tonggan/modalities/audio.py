@@ -81,6 +81,16 @@ class Audio(MediaModality[AudioConfig]):
         integers: NDArray[np.int16] = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
         return integers
 
+    def describe(self, raw: bytes) -> dict[str, str | int]:
+        """The sample rate and the number of channels of a recording."""
+        import soundfile
+
+        try:
+            with soundfile.SoundFile(io.BytesIO(raw)) as file:
+                return {"sample rate": f"{file.samplerate} Hz", "channels": str(file.channels)}
+        except soundfile.LibsndfileError:
+            return {}
+
     def cache_key(self) -> str:
         """The settings that change what ``decode`` returns, and the version of its method."""
         return f"audio-{self.config.sample_rate}-{self.config.max_seconds:g}-1"

@@ -58,6 +58,13 @@ class MediaModality(Modality[ConfigT]):
         """
 
     @abstractmethod
+    def describe(self, raw: bytes) -> dict[str, str | int]:
+        """What a file's header says that a model may depend on, by name; nothing where it cannot be read.
+
+        Texts are compared as they are, numbers as a range; see ``data.comparison``.
+        """
+
+    @abstractmethod
     def cache_key(self) -> str:
         """The settings that change what ``decode`` returns, as a short file-name-safe string."""
 

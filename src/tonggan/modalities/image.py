@@ -117,6 +117,15 @@ class Image(MediaModality[ImageConfig]):
             raise _unreadable(f"{header.width:,} x {header.height:,} pixels", expected=too_large, remedy=smaller)
         return header
 
+    def describe(self, raw: bytes) -> dict[str, str | int]:
+        """Whether a picture has colors, and the pixels of its shorter side."""
+        try:
+            header = self._open(raw)
+        except UnreadableError:
+            return {}
+        is_grey = header.mode in ("1", "L", "LA", "La", "F") or header.mode.startswith("I")
+        return {"color": "shades of grey" if is_grey else "color", "size": min(header.size)}
+
     def cache_key(self) -> str:
         """The settings that change what ``decode`` returns, and the version of its method."""
         return f"image-{self.config.size}-{self.config.resize}-{self.config.max_pixels}-1"

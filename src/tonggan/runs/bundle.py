@@ -16,7 +16,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -27,11 +27,12 @@ from safetensors.torch import load_file, save
 
 from tonggan.config import Config, read_json, read_yaml
 from tonggan.data.fetch import sha256_of
+from tonggan.data.profiles import ColumnProfile
 from tonggan.decoders import LanguageHeadConfig
 from tonggan.errors import BundleError, ConfigError, MissingExtraError, TongganError
 from tonggan.files import whole_file
 from tonggan.language.pretrained import load_pretrained
-from tonggan.modalities import InputConfig, TableRow, load_modality
+from tonggan.modalities import ColumnConfig, InputConfig, TableRow, load_modality
 from tonggan.modalities.base import Modality
 from tonggan.models import FusedModel
 from tonggan.models.state import check_learned_state, learned_state, load_learned_state
@@ -58,6 +59,8 @@ class InputEntry(Config):
     """Its modality's config."""
     state: dict[str, Any]
     """What the modality was fitted to."""
+    profiles: dict[str, ColumnProfile] = Field(default_factory=dict)
+    """What its columns were like in the training part, by column; bundles of older versions have none."""
 
 
 class InputsFile(Config):
@@ -106,6 +109,15 @@ class Bundle:
     model: FusedModel
     results: Mapping[str, Any]
     info: Mapping[str, Any]
+    profiles: Mapping[str, ColumnProfile] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, ColumnConfig]:
+        """The kind of each column that the model reads."""
+        read: dict[str, ColumnConfig] = {}
+        for name, modality in self.modalities.items():
+            read |= modality.config.columns if isinstance(modality, TableRow) else {name: modality.config}
+        return read
 
     def save(self, folder: Path) -> None:
         """Write the bundle into ``folder``, each file atomically, the index last.
@@ -120,7 +132,9 @@ class Bundle:
             _write(folder / WEIGHTS, save(state))
             inputs = InputsFile(
                 inputs={
-                    name: InputEntry(config=modality.config, state=modality.state())
+                    name: InputEntry(
+                        config=modality.config, state=modality.state(), profiles=self._profiles_of(name, modality)
+                    )
                     for name, modality in self.modalities.items()
                 }
             )
@@ -140,6 +154,10 @@ class Bundle:
                 expected="a folder that can be written",
                 remedy="Free space or choose another folder with --out, and run the same command again",
             ) from error
+
+    def _profiles_of(self, name: str, modality: Modality[Any]) -> dict[str, ColumnProfile]:
+        columns = modality.columns if isinstance(modality, TableRow) else [name]
+        return {column: self.profiles[column] for column in columns if column in self.profiles}
 
     def collate(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Arrays]:
         """What the model reads of ``rows``, each with its decoded cells by column; what is not in one is absent."""
@@ -190,7 +208,8 @@ class Bundle:
             model = build()
             load_learned_state(model, weights)
         info = {key: value for key, value in index.items() if key not in ("format", "task", "results", "files")}
-        return cls(recipe, modalities, task, model.eval(), index["results"], info)
+        profiles = {column: profile for entry in inputs.inputs.values() for column, profile in entry.profiles.items()}
+        return cls(recipe, modalities, task, model.eval(), index["results"], info, profiles)
 
 
 @contextmanager

@@ -26,6 +26,9 @@ class Deadline(Progress):
     def warn(self, text: str) -> None:
         self.progress.warn(text)
 
+    def warn_of_data(self, text: str) -> None:
+        self.progress.warn_of_data(text)
+
     def track(self, items: Iterable[_ItemT], *, label: str, total: int | None = None) -> Iterator[_ItemT]:
         return self.progress.track(items, label=label, total=total)
 

@@ -145,7 +145,7 @@ def _tell(prepared: Prepared, progress: Progress) -> None:
     progress.say(f"Rows: {rows}. Task: {prepared.task.kind}.")
     for finding in prepared.diagnosis.findings:
         if finding.severity != "note":
-            progress.warn(finding.told())
+            progress.warn_of_data(finding.told())
     if prepared.recipe.data.batch_by is None:
         for name, times in _repeated_files(prepared.datasets["train"]).items():
             progress.say(
@@ -384,4 +384,6 @@ def _bundle(model: FusedModel, prepared: Prepared, start: Start, account: Accoun
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "baseline": account.baseline.tolist(),
     }
-    return Bundle(prepared.recipe, prepared.modalities, prepared.task, model.cpu().eval(), results, info)
+    trained = model.cpu().eval()
+    profiles = prepared.diagnosis.profiles
+    return Bundle(prepared.recipe, prepared.modalities, prepared.task, trained, results, info, profiles)

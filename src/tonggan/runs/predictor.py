@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +16,47 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from tonggan.data.column_checks import check_media
 from tonggan.data.dataset import Dataset
+from tonggan.data.doctor import NEW_ROWS, Diagnosis, examine_rows
+from tonggan.data.findings import Finding
 from tonggan.data.kinds import is_id
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.data.table import Table
 from tonggan.errors import BundleError, DataError
 from tonggan.evaluation.predict import collect, evaluating, iterate_batches
-from tonggan.modalities import Modality, TableRow
 from tonggan.progress import Progress
 from tonggan.runs.assess import against_constant, audited_part, dissect, max_audited_rows, measure, results_of
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.prepare import build_dataset, scan_tables, target_values
 from tonggan.runs.results import Results
 
+_GO_ON = "Correct the cells, or go on anyway with --max-bad 1 (in Python max_bad=1)"
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """Rows that ``Predictor.read`` has opened and examined, to be predicted or measured.
+
+    Attributes:
+        table: the rows, with the columns that they lack as absent.
+        dataset: what the model reads of them.
+        diagnosis: what the doctor found in them, and beside the training table.
+        given: what the user gave.
+    """
+
+    table: Table
+    dataset: Dataset
+    diagnosis: Diagnosis
+    given: Any
+
 
 class Predictor:
     """A trained model with everything it needs to read raw data.
 
     ``data`` is always what ``fit`` takes: a path, a data frame, an Arrow table, columns as a mapping of lists, a row as
-    a mapping, or a list of such rows. A cell that is empty is absent, and so is a column that is left out.
+    a mapping, or a list of such rows; or what ``read`` has made of it. A cell that is empty is absent, and so is a
+    column that is left out. Whatever the doctor finds in the rows is a ``DataWarning``.
 
     Args:
         bundle: the trained run.
@@ -59,6 +81,54 @@ class Predictor:
         """The classes or labels in the order of ``predict_proba``'s columns, in the type of the target column."""
         return self.bundle.task.label_values
 
+    def read(
+        self, data: Any, *, with_target: bool = False, max_bad: float | None = None, progress: Progress | None = None
+    ) -> NewRows:
+        """Open ``data`` and let the doctor examine it, so that ``diagnosis`` can be looked at before it is used.
+
+        Args:
+            data: as for ``predict``.
+            with_target: whether the target is to be read too, as ``evaluate`` needs it.
+            max_bad: stop where more than this share of rows has cells that cannot be used; None never stops.
+            progress: told of every step and of what the doctor finds.
+
+        Raises:
+            DataError: as ``predict``; or more rows than ``max_bad`` allows are bad.
+        """
+        if isinstance(data, NewRows):
+            return data
+        progress = progress or Progress()
+        cache, modalities, columns = cache_folder(), self.bundle.modalities, self.bundle.columns
+        opened = open_table(data, cache=cache, progress=progress)
+        target = self.bundle.recipe.target if with_target else []
+        for name in target:
+            opened.require(name)
+        absent = [name for name in columns if name not in opened.names]
+        if len(absent) == len(columns):
+            opened.require(absent[0])
+        table = opened.with_absent(absent)
+        media, caches = scan_tables({"data": table}, modalities, cache=cache, progress=progress)
+        diagnosis = examine_rows(
+            table,
+            columns={name: config for name, config in columns.items() if name not in absent},
+            media=media["data"],
+            profiles=self.bundle.profiles,
+        )
+        if absent:
+            diagnosis = replace(diagnosis, findings=[_lacking(opened, absent, columns), *diagnosis.findings])
+        for finding in diagnosis.findings:
+            if finding.severity != "note":
+                progress.warn_of_data(finding.told())
+        if max_bad is not None:
+            diagnosis.check(max_bad=max_bad, remedy=_GO_ON)
+        encoded = (
+            self.bundle.task.encode(target_values(table, target, columns=self.bundle.recipe.columns))
+            if target
+            else None
+        )
+        dataset = build_dataset(table, modalities, media=media["data"], caches=caches, target=encoded)
+        return NewRows(table, dataset, diagnosis, data)
+
     def predict(self, data: Any, *, progress: Progress | None = None) -> Any:
         """One prediction for each row: a class in the type of the target column, a list of labels, or a number.
 
@@ -69,7 +139,8 @@ class Predictor:
         Raises:
             DataError: the data cannot be read or lack every column that the model reads.
         """
-        predictions = self.bundle.task.decode(self._collect(data, progress))
+        rows = self.read(data, progress=progress)
+        predictions, data = self.bundle.task.decode(self._collect(rows, progress)), rows.given
         pandas = sys.modules.get("pandas")  # whoever holds a data frame has imported it
         if pandas is None or not isinstance(data, pandas.DataFrame):
             return predictions
@@ -108,9 +179,9 @@ class Predictor:
         Raises:
             DataError: as ``predict``; or ``data`` has no column of ``keep``.
         """
-        table = open_table(data, cache=cache_folder(), progress=progress)
-        kept = {} if keep is None else _kept(table, keep)
-        outputs = self._collect(table, progress)
+        rows = self.read(data, progress=progress)
+        kept = {} if keep is None else _kept(rows.table, keep)
+        outputs = self._collect(rows, progress)
         task = self.bundle.task
         predictions = task.decode(outputs)
         target = self.bundle.recipe.target
@@ -134,7 +205,8 @@ class Predictor:
         """
         progress = progress or Progress()
         start = time.monotonic()
-        dataset = self._dataset(data, progress, with_target=True)
+        rows = self.read(data, with_target=True, progress=progress)
+        dataset = rows.dataset
         model, task, seed = self.bundle.model, self.bundle.task, self.bundle.recipe.seed
         outputs = collect(model, task, dataset, progress=progress)
         metrics, intervals = measure(task, outputs, seed=seed)
@@ -157,7 +229,7 @@ class Predictor:
             rows={"test": len(dataset)},
             task=task,
         )
-        return Results(measured)
+        return Results(measured | {"findings": [finding.to_dict() for finding in rows.diagnosis.findings]})
 
     def embed(self, data: Any, *, progress: Progress | None = None) -> NDArray[np.float32]:
         """[N, dim]: one vector for each row, the mean of the fused Tokens.
@@ -165,7 +237,7 @@ class Predictor:
         Raises:
             DataError: as ``predict``.
         """
-        dataset = self._dataset(data, progress or Progress())
+        dataset = self.read(data, progress=progress).dataset
         with evaluating(self.bundle.model) as device:
             vectors = [
                 self.bundle.model.embed(batch.to(device).inputs).float().cpu()
@@ -195,29 +267,8 @@ class Predictor:
         return folder
 
     def _collect(self, data: Any, progress: Progress | None) -> torch.Tensor:
-        dataset = self._dataset(data, progress or Progress())
+        dataset = self.read(data, progress=progress).dataset
         return collect(self.bundle.model, self.bundle.task, dataset, progress=progress).outputs
-
-    def _dataset(self, data: Any, progress: Progress, *, with_target: bool = False) -> Dataset:
-        cache = cache_folder()
-        modalities = self.bundle.modalities
-        target = self.bundle.recipe.target if with_target else []
-        table = _with_columns(open_table(data, cache=cache, progress=progress), _columns_of(modalities), progress)
-        for name in target:
-            table.require(name)
-        for finding in table.findings:
-            progress.warn(finding.told())
-        media, caches = scan_tables({"data": table}, modalities, cache=cache, progress=progress)
-        for name, column in media["data"].items():
-            for finding in check_media(table, name, column, split="the table", is_train=False)[0]:
-                if finding.severity != "note":
-                    progress.warn(finding.told())
-        encoded = (
-            self.bundle.task.encode(target_values(table, target, columns=self.bundle.recipe.columns))
-            if target
-            else None
-        )
-        return build_dataset(table, modalities, media=media["data"], caches=caches, target=encoded)
 
 
 def _kept(table: Table, names: Sequence[str]) -> dict[str, Any]:
@@ -230,22 +281,19 @@ def _kept(table: Table, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _columns_of(modalities: Mapping[str, Modality[Any]]) -> list[str]:
-    """The columns that a model reads."""
-    parts = [part.columns if isinstance(part, TableRow) else [name] for name, part in modalities.items()]
-    return [name for part in parts for name in part]
-
-
-def _with_columns(table: Table, columns: Sequence[str], progress: Progress) -> Table:
-    """``table`` with the ``columns`` that it lacks as absent in every row, and a warning about them.
-
-    Raises:
-        DataError: it has none of them.
-    """
-    absent = [name for name in columns if name not in table.names]
-    if absent == list(columns):
-        table.require(absent[0])
-    if absent:
-        names = ", ".join(f"'{name}'" for name in absent)
-        progress.warn(f"Table {table.source} has no column {names}, which the model reads: absent in every row.")
-    return table.with_absent(absent)
+def _lacking(table: Table, absent: Sequence[str], columns: Iterable[str]) -> Finding:
+    """The finding on columns that the model reads and ``table`` lacks; names that are nearly theirs are shown."""
+    others = [name for name in table.names if name not in columns]
+    near = {name: match[0] for name in absent if (match := difflib.get_close_matches(name, others, n=1, cutoff=0.7))}
+    renamed = ", ".join(f"'{other}' to '{name}'" for name, other in near.items())
+    names = ", ".join(f"'{name}'" for name in absent)
+    return Finding(
+        "warning",
+        column=absent[0] if len(absent) == 1 else None,
+        split=NEW_ROWS,
+        count=len(table),
+        message=f"Table {table.source} has no column {names}, which the model reads: absent in every row.",
+        message_zh=f"表 {table.source} 没有模型要读取的列 {names}：每一行都按缺失处理。",
+        remedy=f"Rename {renamed}" if renamed else "Add the columns, or expect predictions that lean on what is left",
+        remedy_zh=f"请改名：{renamed}" if renamed else "请添加这些列；否则预测只能依靠其余的列",
+    )

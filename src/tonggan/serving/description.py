@@ -67,8 +67,29 @@ _ANSWERS: dict[str, dict[str, Any]] = {
     },
     "Infill": {"description": "What response_fields asks for; all fields by default."},
     "Predictions": {
-        "required": ["object", "model", "predictions"],
-        "properties": {"object": {"const": "list"}, "predictions": {"type": "array"}},
+        "required": ["object", "model", "predictions", "findings"],
+        "properties": {
+            "object": {"const": "list"},
+            "predictions": {"type": "array"},
+            "findings": {
+                "description": "How the rows differ from the training part: names never seen, numbers out of range, …",
+                "type": "array",
+                "items": {"$ref": _REF + "Finding"},
+            },
+        },
+    },
+    "Finding": {
+        "required": ["severity", "column", "split", "count", "message", "message_zh", "remedy", "remedy_zh"],
+        "properties": {
+            "severity": {"enum": ["error", "warning", "note"]},
+            "column": {"type": ["string", "null"]},
+            "split": {"type": ["string", "null"]},
+            "count": {"type": "integer", "description": "Rows concerned."},
+            "message": {"type": "string"},
+            "message_zh": {"type": "string"},
+            "remedy": {"type": "string"},
+            "remedy_zh": {"type": "string"},
+        },
     },
 }
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from tonggan.data.comparison import compare_cells, compare_media
+from tonggan.data.findings import Finding
+from tonggan.data.profiles import MediaProfile
 from tonggan.errors import UnreadableError
 from tonggan.evaluation.predict import evaluating
 from tonggan.modalities import Modality, NumberConfig, TableRow
@@ -21,6 +25,8 @@ from tonggan.tokens import Batch
 
 Row = Mapping[str, Any]
 """A row by column: a decoded picture or recording, a text, a number or a category; what is absent is not in it."""
+
+_ABSENT = (None, "", b"")  # cells that say nothing
 
 
 class RowModel:
@@ -58,7 +64,7 @@ class RowModel:
         row = {
             name: self._cell(name, cell, param=f"{param}.{name}", media=media)
             for name, cell in cells.items()
-            if cell not in (None, "", b"")
+            if cell not in _ABSENT
         }
         if not row:
             raise self._refused(param, got="an empty row", remedy="Give at least one of the columns")
@@ -78,6 +84,25 @@ class RowModel:
             remedy = 'Send an object that names the column, e.g. {"column": "…"}'
             raise self._refused(param, got=f"one {kind}, of which the model reads {len(names)} columns", remedy=remedy)
         return self.read({names[0]: content}, param=param, media=media)
+
+    def compare(self, rows: Sequence[Row]) -> list[Finding]:
+        """What the doctor finds in ``rows`` of ``read``, not yet decoded, beside the training part."""
+        findings: list[Finding] = []
+        split, numbers = "the request", np.arange(1, len(rows) + 1)
+        columns = self._bundle.columns
+        for name, profile in self._bundle.profiles.items():
+            cells = [row.get(name) for row in rows]
+            if isinstance(profile, MediaProfile):
+                modality = self._modality_of[name]
+                assert isinstance(modality, MediaModality)
+                facts = [(row, modality.describe(raw)) for row, raw in enumerate(cells) if raw is not None]
+                absent = len(rows) - len(facts)
+                findings += compare_media(name, facts, profile=profile, num_absent=absent, split=split, numbers=numbers)
+            else:
+                findings += compare_cells(
+                    name, cells, config=columns[name], profile=profile, split=split, numbers=numbers
+                )[0]
+        return findings
 
     def decode(self, rows: Sequence[Row], *, param: str) -> list[Row]:
         """``rows`` of ``read`` with their pictures and recordings decoded.

@@ -32,14 +32,19 @@ def register(app: "FastAPI", context: Context) -> None:
             name, rows = body.model, body.rows
         own, service = context.rows(name)
         service.predictions.require_room(len(rows))
-        read = await context.decode(_read, service, rows, MediaLimits(context.config))
+        read, findings = await context.decode(_read, service, rows, MediaLimits(context.config))
         predictions = await unless_left(request, context.result(service.predictions.submit(read)))
-        return await json_response({"object": "list", "model": own, "predictions": predictions})
+        answer = {"object": "list", "model": own, "predictions": predictions, "findings": findings}
+        return await json_response(answer)
 
 
-def _read(service: RowService, rows: Sequence[Mapping[str, Any]], media: MediaLimits) -> list[Row]:
+def _read(
+    service: RowService, rows: Sequence[Mapping[str, Any]], media: MediaLimits
+) -> tuple[list[Row], list[dict[str, Any]]]:
+    """The rows as the model reads them, and what the doctor finds in them."""
     read = [service.model.read(row, param=f"rows[{index}]", media=media) for index, row in enumerate(rows)]
-    return service.model.decode(read, param="rows")
+    findings = [finding.to_dict() for finding in service.model.compare(read)]
+    return service.model.decode(read, param="rows"), findings
 
 
 def _read_form(headers: Any, body: bytes) -> tuple[str | None, dict[str, Any]]:
