@@ -26,8 +26,6 @@ from tonggan.tokens import Batch
 Row = Mapping[str, Any]
 """A row by column: a decoded picture or recording, a text, a number or a category; what is absent is not in it."""
 
-_ABSENT = (None, "", b"")  # cells that say nothing
-
 
 class RowModel:
     """A bundle that reads rows.
@@ -64,7 +62,7 @@ class RowModel:
         row = {
             name: self._cell(name, cell, param=f"{param}.{name}", media=media)
             for name, cell in cells.items()
-            if cell not in _ABSENT
+            if cell not in (None, "", b"")
         }
         if not row:
             raise self._refused(param, got="an empty row", remedy="Give at least one of the columns")
