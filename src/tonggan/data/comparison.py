@@ -6,17 +6,17 @@ all counts), so that rows of the same table give none.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.cells import cell_text
-from tonggan.data.findings import Finding, Quarantined, Severity
+from tonggan.data.cell_findings import CellFindings, shortened
+from tonggan.data.chance import CHANCE, is_surprising
+from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.languages import LATIN, NO_LETTERS, language_of
 from tonggan.data.profiles import (
     MAX_TEXTS,
@@ -38,61 +38,13 @@ from tonggan.modalities import ColumnConfig, NumberConfig
 Facts = Sequence[tuple[int, Mapping[str, str | int]]]
 """Row and what the header of its file says."""
 
-_CHANCE = 0.01  # that a difference at least as large is chance
-_SHOWN = 40
 _FAR = 0.5  # of the range of the training part: so far out is a new value, less is its tail
 _VERY_FAR = 3.0  # of that range: so far out is no chance, however few
 _MIN_ROWS = 20  # from which a column as a whole is compared
 _FACTOR = 2.0  # by which a size may be outside the training part's
 _LUCK = 0.25  # cells of a kind that the training part may have had, and had not by chance
 _UNREADABLE = "not written as the numbers of this column are"
-_SPLITS_ZH = {"the table": "表格", "the request": "请求"}
 _FACTS_ZH = {"color": "颜色", "size": "尺寸", "sample rate": "采样率", "channels": "声道数"}
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """One column of new rows, to speak of.
-
-    Attributes:
-        name: the column.
-        split: the part.
-        numbers: how each row is counted by its owner.
-    """
-
-    name: str
-    split: str
-    numbers: NDArray[np.int64]
-
-    def finding(
-        self,
-        severity: Severity,
-        count: int,
-        example: tuple[int, Any] | None,
-        *,
-        what: tuple[str, str],
-        then: tuple[str, str] = ("", ""),
-        remedy: tuple[str, str],
-        total: int | None = None,
-    ) -> Finding:
-        """``count`` of ``total`` cells are ``what``, e.g. ``example``, and ``then``; each in both languages."""
-        total = len(self.numbers) if total is None else total
-        where_zh = _SPLITS_ZH.get(self.split, self.split)
-        shown = shown_zh = ""
-        if example is not None:
-            row, value = example
-            number = self.numbers[row]
-            shown, shown_zh = f", e.g. '{_short(value)}' in row {number}", f"，例如第 {number} 行的“{_short(value)}”"
-        return Finding(
-            severity,
-            self.name,
-            self.split,
-            count,
-            message=f"{count:,} of {total:,} cells of '{self.name}' in {self.split} {what[0]}{shown}{then[0]}.",
-            message_zh=f"{where_zh} 的“{self.name}”列（共 {total:,} 格）有 {count:,} 格{what[1]}{shown_zh}{then[1]}。",
-            remedy=remedy[0],
-            remedy_zh=remedy[1],
-        )
 
 
 def compare_table(
@@ -145,7 +97,7 @@ def compare_cells(
         split: the part of the data.
         numbers: int64 ``[N]``, how the rows are counted by their owner.
     """
-    column = _Cells(name, split, numbers)
+    column = CellFindings(name, split, numbers)
     if isinstance(profile, NumberProfile):
         return _compare_numbers(column, cells, cast("NumberConfig", config), profile)
     if isinstance(profile, CategoryProfile):
@@ -163,25 +115,25 @@ def compare_media(
     numbers: NDArray[np.int64],
 ) -> list[Finding]:
     """Findings on one column of files, of which ``facts`` tell a sample and ``num_absent`` cells are empty."""
-    column = _Cells(name, split, numbers)
+    column = CellFindings(name, split, numbers)
     findings = _compare_missing(column, num_absent, profile)
     for what, counts in profile.facts.items():
         told = [(row, str(fact[what])) for row, fact in facts if what in fact]
         new = [(row, value) for row, value in told if value not in counts]
-        if new and _is_surprising(len(new), len(told), before=0, out_of=profile.sampled):
+        if new and is_surprising(len(new), len(told), before=0, out_of=profile.sampled):
             usual = max(counts, key=lambda value: counts[value])
             findings.append(_other_fact(column, what, new, len(told), usual))
     for what, (low, high) in profile.ranges.items():
         sizes = [(row, int(fact[what])) for row, fact in facts if what in fact]
         outside = [(row, size) for row, size in sizes if not low / _FACTOR <= size <= high * _FACTOR]
-        if outside and _is_surprising(len(outside), len(sizes), before=0, out_of=profile.sampled):
+        if outside and is_surprising(len(outside), len(sizes), before=0, out_of=profile.sampled):
             usual = f"{low:g}" if low == high else f"{low:g} to {high:g}"
             findings.append(_other_fact(column, what, outside, len(sizes), usual))
     return findings
 
 
 def _compare_numbers(
-    column: _Cells, cells: Iterable[Any], config: NumberConfig, profile: NumberProfile
+    column: CellFindings, cells: Iterable[Any], config: NumberConfig, profile: NumberProfile
 ) -> tuple[list[Finding], list[Quarantined]]:
     unreadable: list[tuple[int, str]] = []
     far: list[tuple[int, float]] = []
@@ -205,7 +157,7 @@ def _compare_numbers(
             missing += 1
     findings = _compare_missing(column, missing, profile)
     bad: list[Quarantined] = []
-    if _is_surprising(len(unreadable), len(column.numbers), before=profile.unreadable, out_of=profile.rows):
+    if is_surprising(len(unreadable), len(column.numbers), before=profile.unreadable, out_of=profile.rows):
         findings.append(
             column.finding(
                 "warning",
@@ -213,8 +165,8 @@ def _compare_numbers(
                 unreadable[0],
                 what=(f"are {_UNREADABLE}", "不是数，或与该列的写法不同"),
                 then=(
-                    f", where training has '{_short(profile.example)}'; they count as missing",
-                    f"（训练表中的写法如“{_short(profile.example)}”）；按缺失处理",
+                    f", where training has '{shortened(profile.example)}'; they count as missing",
+                    f"（训练表中的写法如“{shortened(profile.example)}”）；按缺失处理",
                 ),
                 remedy=("Write them as the training table does", "请改成训练表中的写法"),
             )
@@ -223,14 +175,14 @@ def _compare_numbers(
             Quarantined(column.split, row, int(column.numbers[row]), column.name, text[:200], _UNREADABLE)
             for row, text in unreadable
         ]
-    if far and (worst > _VERY_FAR or _is_surprising(len(far), num_read, before=0, out_of=profile.rows, more=_LUCK)):
+    if far and (worst > _VERY_FAR or is_surprising(len(far), num_read, before=0, out_of=profile.rows, more=_LUCK)):
         findings.append(_out_of_range(column, far, profile))
     elif num_read >= _MIN_ROWS and 2 * len(unusual) > num_read:
         findings.append(_elsewhere(column, unusual, profile))
     return findings, bad
 
 
-def _compare_categories(column: _Cells, cells: Iterable[Any], profile: CategoryProfile) -> list[Finding]:
+def _compare_categories(column: CellFindings, cells: Iterable[Any], profile: CategoryProfile) -> list[Finding]:
     known = set(profile.names)
     folded = {fold(name): name for name in reversed(profile.names)}
     folded.pop("", None)
@@ -254,13 +206,15 @@ def _compare_categories(column: _Cells, cells: Iterable[Any], profile: CategoryP
                 len(otherwise),
                 otherwise[0],
                 what=("are written in another way than in training", "与训练表中的写法不同"),
-                then=(f", where training has '{_short(usual)}'", f"（训练表中为“{_short(usual)}”）"),
+                then=(f", where training has '{shortened(usual)}'", f"（训练表中为“{shortened(usual)}”）"),
                 remedy=("Write them as the training table does", "请改成训练表中的写法"),
             )
         )
     if unseen and profile.names:
-        surprising = _is_surprising(len(unseen), len(column.numbers), before=profile.rare, out_of=profile.rows)
-        usual = ", ".join(f"'{_short(name)}'" for name in profile.names[:3]) + (", …" if len(profile.names) > 3 else "")
+        surprising = is_surprising(len(unseen), len(column.numbers), before=profile.rare, out_of=profile.rows)
+        usual = ", ".join(f"'{shortened(name)}'" for name in profile.names[:3]) + (
+            ", …" if len(profile.names) > 3 else ""
+        )
         findings.append(
             column.finding(
                 "warning" if surprising else "note",
@@ -277,7 +231,7 @@ def _compare_categories(column: _Cells, cells: Iterable[Any], profile: CategoryP
     return findings
 
 
-def _compare_texts(column: _Cells, cells: Iterable[Any], profile: TextProfile) -> list[Finding]:
+def _compare_texts(column: CellFindings, cells: Iterable[Any], profile: TextProfile) -> list[Finding]:
     looked_at = set(spread(len(column.numbers), MAX_TEXTS).tolist())
     missing = 0
     texts: list[tuple[int, str]] = []
@@ -292,7 +246,7 @@ def _compare_texts(column: _Cells, cells: Iterable[Any], profile: TextProfile) -
     if profile.forms:
         other = [(row, text) for row, text in texts if form_of(text) not in profile.forms]
         before = profile.sampled - sum(profile.forms.values())
-        if _is_surprising(len(other), len(texts), before=before, out_of=profile.sampled, more=_LUCK):
+        if is_surprising(len(other), len(texts), before=before, out_of=profile.sampled, more=_LUCK):
             findings.append(
                 column.finding(
                     "warning",
@@ -301,8 +255,8 @@ def _compare_texts(column: _Cells, cells: Iterable[Any], profile: TextProfile) -
                     total=len(texts),
                     what=("are written in another way than in training", "与训练表中的写法不同"),
                     then=(
-                        f", where training has '{_short(profile.example)}'",
-                        f"（训练表中的写法如“{_short(profile.example)}”）",
+                        f", where training has '{shortened(profile.example)}'",
+                        f"（训练表中的写法如“{shortened(profile.example)}”）",
                     ),
                     remedy=("Write them as the training table does", "请改成训练表中的写法"),
                 )
@@ -311,7 +265,7 @@ def _compare_texts(column: _Cells, cells: Iterable[Any], profile: TextProfile) -
     return findings + _compare_languages(column, texts, profile)
 
 
-def _compare_languages(column: _Cells, texts: Sequence[tuple[int, str]], profile: TextProfile) -> list[Finding]:
+def _compare_languages(column: CellFindings, texts: Sequence[tuple[int, str]], profile: TextProfile) -> list[Finding]:
     total = sum(profile.languages.values())
     known = {language for language, count in profile.languages.items() if count > 0.02 * total}
     if any(language not in (NO_LETTERS, LATIN) and _is_latin(language) for language in known):
@@ -321,7 +275,7 @@ def _compare_languages(column: _Cells, texts: Sequence[tuple[int, str]], profile
         found = [(row, text, LATIN if _is_latin(language) else language) for row, text, language in found]
     foreign = [(row, text, language) for row, text, language in found if language not in known]
     before = sum(count for language, count in profile.languages.items() if language not in known)
-    if not _is_surprising(len(foreign), len(texts), before=before, out_of=total, more=_LUCK):
+    if not is_surprising(len(foreign), len(texts), before=before, out_of=total, more=_LUCK):
         return []
     main = max(profile.languages, key=lambda language: profile.languages[language])
     most, _ = Counter(language for _, _, language in foreign).most_common(1)[0]
@@ -346,12 +300,12 @@ def _is_latin(language: str) -> bool:
     return language in (LATIN, "English", "German", "French", "Spanish", "Italian", "Portuguese", "Dutch")
 
 
-def _compare_missing(column: _Cells, count: int, profile: ColumnProfile) -> list[Finding]:
+def _compare_missing(column: CellFindings, count: int, profile: ColumnProfile) -> list[Finding]:
     total = len(column.numbers)
     share = profile.missing / profile.rows
     by_chance = min(1.0, (profile.missing + _LUCK) / profile.rows)
-    is_empty = count == total and by_chance**total < _CHANCE
-    more_often = count > max(2 * share, 0.01) * total and _is_surprising(
+    is_empty = count == total and by_chance**total < CHANCE
+    more_often = count > max(2 * share, 0.01) * total and is_surprising(
         count, total, before=profile.missing, out_of=profile.rows, more=_LUCK
     )
     if not (is_empty or more_often):
@@ -372,7 +326,7 @@ def _compare_missing(column: _Cells, count: int, profile: ColumnProfile) -> list
     ]
 
 
-def _out_of_range(column: _Cells, far: Sequence[tuple[int, float]], profile: NumberProfile) -> Finding:
+def _out_of_range(column: CellFindings, far: Sequence[tuple[int, float]], profile: NumberProfile) -> Finding:
     row, number = far[0]
     return column.finding(
         "warning",
@@ -390,7 +344,7 @@ def _out_of_range(column: _Cells, far: Sequence[tuple[int, float]], profile: Num
     )
 
 
-def _elsewhere(column: _Cells, unusual: Sequence[tuple[int, float]], profile: NumberProfile) -> Finding:
+def _elsewhere(column: CellFindings, unusual: Sequence[tuple[int, float]], profile: NumberProfile) -> Finding:
     row, number = unusual[0]
     low, high = f"{profile.usual_low:g}", f"{profile.usual_high:g}"
     return column.finding(
@@ -403,7 +357,9 @@ def _elsewhere(column: _Cells, unusual: Sequence[tuple[int, float]], profile: Nu
     )
 
 
-def _other_fact(column: _Cells, what: str, new: Sequence[tuple[int, str | int]], total: int, usual: str) -> Finding:
+def _other_fact(
+    column: CellFindings, what: str, new: Sequence[tuple[int, str | int]], total: int, usual: str
+) -> Finding:
     row, value = new[0]
     what_zh = _FACTS_ZH.get(what, what)
     return column.finding(
@@ -418,29 +374,3 @@ def _other_fact(column: _Cells, what: str, new: Sequence[tuple[int, str | int]],
             "请使用与训练表相同形式的文件，或用两种文件重新训练",
         ),
     )
-
-
-def _is_surprising(count: int, total: int, *, before: int, out_of: int, more: float = 0.0) -> bool:
-    """Whether ``count`` of ``total`` is more than ``before`` of ``out_of`` lets expect, give or take its own chance.
-
-    ``more`` is how many there may have been by bad luck where ``before`` is 0; with 0 a single one is a surprise.
-    """
-    if count == 0 or out_of == 0:
-        return False
-    expected = total * min(1.0, (before + 2 * math.sqrt(before) + more) / out_of)
-    return _poisson_tail(count, expected) < _CHANCE
-
-
-def _poisson_tail(count: int, mean: float) -> float:
-    """The chance of ``count`` or more events, of which ``mean`` are expected."""
-    if mean == 0:
-        return 0.0
-    if count > 1_000:  # the normal approximation is good, and the sum would be long
-        return 0.5 * math.erfc((count - 0.5 - mean) / math.sqrt(2 * mean))
-    terms = (math.exp(events * math.log(mean) - mean - math.lgamma(events + 1)) for events in range(count))
-    return max(0.0, 1.0 - math.fsum(terms))
-
-
-def _short(value: Any) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
