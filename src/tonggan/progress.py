@@ -104,7 +104,7 @@ def _depth_of_caller() -> int:
     while frame is not None and frame.f_code.co_filename.startswith(package):
         frame = frame.f_back
         depth += 1
-    return max(1, depth - 1)
+    return depth
 
 
 def someone_watches() -> bool:
