@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 _SAFE, _PATH = "PYTHONSAFEPATH", "PYTHONPATH"
 _HOME = str(Path(__file__).parents[1])  # where this package is found
@@ -50,6 +53,35 @@ def forget_folder() -> None:
     entries = os.environ[_PATH].split(os.pathsep) if _PATH in os.environ else []
     unwanted = {os.path.abspath(entry) for entry in entries if not Path(entry).is_absolute()} - {_HOME}  # noqa: PTH100
     sys.path[:] = [each for each in sys.path if each not in unwanted]
+
+
+def end_with_input(*, within: float = 5.0) -> None:
+    """From now on the process ends ``within`` seconds of the end of standard input, whatever it is at then.
+
+    Who serves over standard input is wanted no longer once that ends, but may be indexing, or waiting for a thread.
+    """
+    given, (reading, writing) = os.dup(0), os.pipe()
+    os.dup2(reading, 0)
+    os.close(reading)
+
+    def pass_on() -> None:
+        with suppress(OSError):  # nobody reads any more
+            while piece := os.read(given, 1 << 16):
+                while piece:
+                    piece = piece[os.write(writing, piece) :]
+        os.close(writing)
+        time.sleep(within)
+        end_process()
+
+    threading.Thread(target=pass_on, name="tonggan-input", daemon=True).start()
+
+
+def end_process() -> NoReturn:
+    """End with 0 at once: the interpreter's own end waits for threads, and aborts where compiled code is at work."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(0)
 
 
 def _set_variables(environment: dict[str, str]) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -67,3 +69,44 @@ def test_a_real_client_searches_over_stdio(repository, tmp_path):
     is_error, message = answers["gone"]
     assert is_error
     assert "no such folder" in message
+
+
+@pytest.mark.parametrize("command", ["mcp", "lsp"])
+@pytest.mark.parametrize("seconds", [0, 3])
+def test_a_client_that_is_gone_ends_the_server_while_it_works(tmp_path, monkeypatch, command, seconds):
+    """It ends with 0 and quietly, in the middle of an index and of a call."""
+    monkeypatch.setenv("TONGGAN_CACHE", str(tmp_path / "cache"))
+    root = tmp_path / "large"
+    root.mkdir()
+    for number in range(1500):
+        (root / f"f{number}.py").write_text(SOURCE.replace("date", f"date_{number}"))
+    line = [sys.executable, "-m", "tonggan", "code", command, *(["--root", str(root)] if command == "mcp" else [])]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(line, cwd=root, stdin=pipe, stdout=pipe, stderr=pipe) as server:
+        client = {"protocolVersion": "2025-03-26", "clientInfo": {"name": "a", "version": "1"}}
+        opening = {"processId": None, "rootUri": root.as_uri(), "capabilities": {}, **client}
+        requests = [
+            {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": opening},
+            {
+                "jsonrpc": "2.0",
+                "method": "initialized" if command == "lsp" else "notifications/initialized",
+                "params": {},
+            },
+        ]
+        if command == "mcp":
+            call = {"name": "search_code", "arguments": {"query": "parse a date"}}
+            requests.append({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call})
+        for request in requests:
+            body = json.dumps(request).encode()
+            head = b"Content-Length: %d\r\n\r\n" % len(body) if command == "lsp" else b""
+            server.stdin.write(head + body + b"\n" * (command == "mcp"))
+            server.stdin.flush()
+            if request is requests[0]:
+                assert server.stdout.readline()
+        time.sleep(seconds)
+        server.stdin.close()
+        start = time.monotonic()
+        said = server.stderr.read()
+        assert server.wait(60) == 0, said
+        assert time.monotonic() - start < 30
+        assert said == b""

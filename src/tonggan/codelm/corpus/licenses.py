@@ -26,6 +26,7 @@ UNKNOWN = "unknown"
 """The license of a file of which none was found."""
 
 _SPDX = re.compile(r"SPDX-License-Identifier:\s*([\w.+() -]+?)\s*(?:\*/|-->|$)", re.MULTILINE)
+_MAX_LICENSE = 200_000  # characters of a text in which a license is looked for
 _HEADER = 4000  # characters of a file in which its license may be told, above its first line of code
 _CODE = re.compile(
     r"^(?:import|from|package|namespace|#include|def|class|use|using|const|var|let|fn|func)\b", re.MULTILINE
@@ -91,7 +92,8 @@ _KNOWN = {name.lower(): name for name in (*PERMISSIVE, *(license_ for license_, 
 
 def license_of_text(text: str) -> str | None:
     """The license whose text, or whose notice, ``text`` is; None where it is none that is known."""
-    flat = " ".join(re.sub(r"[#*/;]+(?=\s|$)|^\s*(?:--|dnl|rem)\s", " ", text.lower(), flags=re.MULTILINE).split())
+    marks = r"(?<![#*/;])[#*/;]++(?=\s|$)|^[ \t]*+(?:--|dnl|rem)\s"
+    flat = " ".join(re.sub(marks, " ", text[:_MAX_LICENSE].lower(), flags=re.MULTILINE).split())
     found = [(license_, match.start()) for license_, pattern in _TEXTS if (match := pattern.search(flat[:40_000]))]
     return min(found, key=lambda pair: pair[1])[0] if found else None
 

@@ -55,7 +55,7 @@ _KEY_LIKE = re.compile(
 )
 _MAX_LINE = 2000  # characters of a line that patterns are tried on
 
-_PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?)-----.+?-----END \1-----", re.DOTALL)
+_PRIVATE_KEY = re.compile(r"-----(BEGIN|END) ([A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?)-----")
 _LOGIN_IN_URL = re.compile(r"://[^\s:/?#\[\]@!$&'()*+,;=\"<>{}]+:([^\s:/?#\[\]@!$&'()*+,;=\"<>{}%]{3,})@(?=[\w.-])")
 _QUOTED = re.compile(r"[:=]\s*[bru]{0,2}([\"'])([^\"'\s\\{}<>$%()]{8,200})\1")
 _UNQUOTED = re.compile(r"[:=][ \t]*([^\"'\s\\{}<>$%()\[\]#]{8,200})[ \t]*$", re.MULTILINE)
@@ -73,7 +73,7 @@ _PLACEHOLDER = re.compile(  # in what a person would make up, not a machine
 _MIN_ENTROPY = 3.0  # bits a character
 
 _EMAIL_DOMAIN = re.compile(
-    r"@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+([A-Za-z]{2,18}))(?![\w(\[.-]*[(\[\w@])"
+    r"@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}([A-Za-z]{2,18}))(?![\w(\[.-]{0,100}[(\[\w@])"
 )
 _EMAIL_NAME = re.compile(r"[A-Za-z0-9](?:[\w.+-]{0,62}[\w+-])?\Z", re.ASCII)
 _TOP_LEVEL = re.compile(
@@ -89,7 +89,7 @@ _NO_PERSON = re.compile(  # RFC 2606, and accounts of machines
 )
 
 # Each begins with a sign that is rare, so that most of a text costs nothing; the first number is looked up backwards.
-_IPV4_REST = re.compile(r"\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\w.]*\w|-\w)")
+_IPV4_REST = re.compile(r"\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\w.]{0,40}\w|-\w)")
 _IPV4_FIRST = re.compile(r"(?<![\w.+-])\d{1,3}\Z")
 _IPV6_REST = re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){1,5}(?![\w:.])")
 _IPV6_FIRST = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{1,4}\Z")
@@ -153,8 +153,13 @@ def redact(text: str, *, language: str | None) -> tuple[str, list[Secret]]:
 
 
 def _private_keys(text: str) -> Iterator[Secret]:
+    begun: dict[str, int] = {}  # where the first key of each kind begins that has no end yet
     for match in _PRIVATE_KEY.finditer(text) if "PRIVATE KEY" in text else ():
-        yield Secret("private key", match.start(), match.end(), KEY)
+        if match[1] == "BEGIN":
+            begun.setdefault(match[2], match.start())
+        elif match[2] in begun:
+            yield Secret("private key", begun[match[2]], match.end(), KEY)
+            begun.clear()
 
 
 def _service_keys(text: str) -> Iterator[Secret]:

@@ -19,6 +19,7 @@ from tonggan.codelm.editor.answers import completion_items, hit_of, hover_text, 
 from tonggan.codelm.editor.assistant import Assistant, Offer
 from tonggan.codelm.editor.positions import offset_of, replace
 from tonggan.errors import DataError, MissingExtraError
+from tonggan.processes import end_process, end_with_input
 from tonggan.progress import Progress
 
 if TYPE_CHECKING:
@@ -72,16 +73,23 @@ def make_server(make_assistant: Callable[[Path], Assistant], *, progress: LogPro
         raise MissingExtraError.of("pygls", extra="code", purpose="the language server") from error
     from importlib.metadata import version
 
-    server = LanguageServer("tonggan", version("tonggan"))
+    class Server(LanguageServer):
+        def shutdown(self) -> None:
+            handlers.close()  # an editor that is gone has not said so
+            super().shutdown()  # type: ignore[no-untyped-call]
+
+    server = Server("tonggan", version("tonggan"))
     handlers = _Handlers(server, make_assistant, progress)
     handlers.register()
     return server
 
 
 def serve(server: LanguageServer) -> None:
-    """Answer until the editor says exit or closes standard input."""
+    """Answer until the editor says exit or closes standard input; then the process ends."""
+    end_with_input()
     with _protocol_output() as output:
         server.start_io(stdin=cast("BinaryIO", _Input(sys.stdin.buffer)), stdout=output)
+    end_process()
 
 
 def _protocol_output() -> BinaryIO:
@@ -126,6 +134,7 @@ class _Handlers:
         self._make_assistant = make_assistant
         self._progress = progress
         self._assistant: Assistant | None = None
+        self._is_closed = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="tonggan-completion")  # one after another: two cores
         self._searcher = ThreadPoolExecutor(1, thread_name_prefix="tonggan-search")
 
@@ -201,9 +210,15 @@ class _Handlers:
         self.assistant.start()
 
     def shutdown(self, _: None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cancel what is at work; once is enough."""
         self._writer.shutdown(wait=False, cancel_futures=True)
         self._searcher.shutdown(wait=False, cancel_futures=True)
-        self.assistant.close()
+        if self._assistant is not None and not self._is_closed:
+            self._is_closed = True
+            self._assistant.close()
 
     def did_open(self, params: types.DidOpenTextDocumentParams) -> None:
         document = params.text_document
