@@ -56,7 +56,11 @@ def test_channels_are_averaged() -> None:
 
 
 def test_only_the_first_seconds_are_read() -> None:
-    assert len(AudioConfig(max_seconds=0.25).build().decode(encode(tone(2.0, rate=8_000), rate=8_000))) == 4_000
+    audio = AudioConfig(max_seconds=0.25).build()
+    longer, exact = (audio.decode(encode(tone(seconds, rate=8_000), rate=8_000)) for seconds in (2.0, 0.25))
+    assert len(exact) == audio.max_samples == 4_000
+    assert len(longer) == 4_001, "one sample more says that there was more"
+    assert audio.collate([longer, exact]).mask.sum(dim=1).tolist() == [4_000, 4_000]
 
 
 @pytest.mark.parametrize("file_format", ["WAV", "AIFF", "FLAC"])
@@ -173,3 +177,45 @@ def test_config_and_cache_key() -> None:
     check_config(AudioConfig(augment=None))
     settings = ({}, {"sample_rate": 8_000}, {"max_seconds": 2.5})
     assert len({Audio(AudioConfig(**one)).cache_key() for one in settings}) == 3
+
+
+@pytest.mark.parametrize("loudest", [800.0, 16_000.0, 32_768.0])
+def test_floats_in_the_range_of_integers_keep_their_loudness(loudest: float) -> None:
+    decoded = AudioConfig().build().decode(encode(tone() * loudest, subtype="FLOAT"))
+    assert np.abs(decoded - np.clip(np.rint(tone() * loudest), -32_768, 32_767)).max() <= 1
+
+
+def test_one_full_scale_holds_for_soft_and_loud() -> None:
+    audio = AudioConfig(full_scale=2.0**23).build()
+    assert audio.greatest(encode(tone() * 2.0**22, subtype="FLOAT")) == pytest.approx(2.0**21, rel=0.01)
+    assert audio.greatest(encode(tone())) is None
+    assert np.abs(audio.decode(encode(tone() * 2.0**20, subtype="FLOAT"))).max() == pytest.approx(2_048, rel=0.01)
+    with pytest.raises(UnreadableError, match="beyond 1 as full scale"):
+        AudioConfig(full_scale=1).build().decode(encode(tone() * 800, subtype="FLOAT"))
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+def test_every_width_of_sample_is_the_same_tone(subtype: str) -> None:
+    decoded = AudioConfig().build().decode(encode(tone() / 2, subtype=subtype))
+    assert np.abs(decoded - np.rint(tone() * 16_384)).max() <= (257 if subtype == "PCM_U8" else 1)
+
+
+def test_channels_of_opposite_phase_are_not_silence() -> None:
+    stereo = np.stack([tone() / 2, -tone() / 2], axis=1)
+    assert np.abs(AudioConfig().build().decode(encode(stereo)) - np.rint(tone() * 16_384)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        (b"\x00\x00\x00\x20ftypM4A ", "MPEG-4 audio"),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media (WMA)"),
+        (b"#!AMR\n", "AMR"),
+        (b"\x1a\x45\xdf\xa3", "WebM or Matroska"),
+    ],
+)
+def test_a_format_that_is_not_read_is_named(start: bytes, name: str) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        AudioConfig().build().decode(start + bytes(2_000))
+    assert caught.value.got.startswith(name)
+    assert "convert it to WAV" in caught.value.got

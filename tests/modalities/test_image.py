@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import time
 import zlib
 from typing import Any
 
 import numpy as np
+import PIL.features
 import PIL.Image
 import PIL.ImageOps
 import pytest
@@ -174,7 +176,16 @@ def test_a_png_with_one_wrong_byte_is_unreadable() -> None:
 
 @pytest.mark.parametrize(
     ("raw", "got"),
-    [(b"", "a file of 0 bytes"), (b"hello, I am a text", "no known format"), (b"%PDF-1.7", "no known format")],
+    [
+        (b"", "a file of 0 bytes"),
+        (b"hello, I am a text", "no known format"),
+        (b"%PDF-1.7", "a PDF document: export its pages as PNG"),
+        (b"\xff\x0a\x00", "JPEG XL: convert it"),
+        (b"8BPS\x00\x01", "a Photoshop document"),
+        (bytes(128) + b"DICM", "DICOM: export"),
+        (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "SVG: convert it to PNG"),
+        (b"II*\x00\x10\x00\x00\x00CR\x02\x00", "a camera raw file (CR2)"),
+    ],
 )
 def test_what_is_no_picture_says_so(raw: bytes, got: str) -> None:
     with pytest.raises(UnreadableError) as caught:
@@ -260,3 +271,69 @@ def test_config_and_cache_key() -> None:
     }
     assert len(keys) == 4
     assert Image(ImageConfig(augment=None)).cache_key() in keys
+
+
+def gradient(greatest: float, dtype: Any) -> np.ndarray:
+    return np.linspace(0, greatest, 64 * 64).reshape(64, 64).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("greatest", "dtype"),
+    [(255, np.int32), (65_535, np.int32), (1, np.float32), (255, np.float32), (65_535, np.float32)],
+)
+def test_integers_and_floats_of_32_bits_are_scaled_by_what_they_hold(greatest: float, dtype: Any) -> None:
+    values = gradient(greatest, dtype)
+    decoded = ImageConfig().build().decode(encode(PIL.Image.fromarray(values), "TIFF"))
+    assert np.abs(decoded[0] - values * (255 / greatest)).max() <= 0.51
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_white_of_a_sensor_of_12_bits(color: bool) -> None:
+    import cv2
+
+    values = gradient(4_095, np.uint16)
+    raw = cv2.imencode(".png", np.stack([values, values // 2, values // 4], axis=2)[:, :, ::-1] if color else values)[1]
+    image = ImageConfig(white=4_095).build()
+    decoded = image.decode(raw.tobytes())
+    assert len(np.unique(decoded[0])) == 256
+    assert decoded[1].max() == (127 if color else 255)
+    assert image.greatest(raw.tobytes()) == 4_095
+    assert image.greatest(encode(landscape(), "PNG")) is None
+    with pytest.raises(UnreadableError, match="values up to 4095, above 1023 as white"):
+        ImageConfig(white=1_023).build().decode(raw.tobytes())
+
+
+@pytest.mark.parametrize(("values", "got"), [([-5.0, 3.0], "values below 0"), ([math.nan, 1.0], "values that are NaN")])
+def test_values_that_are_no_light_are_unreadable(values: list[float], got: str) -> None:
+    picture = PIL.Image.fromarray(np.array([values] * 2, dtype=np.float32))
+    with pytest.raises(UnreadableError) as caught:
+        ImageConfig().build().decode(encode(picture, "TIFF"))
+    assert caught.value.got.startswith(got)
+
+
+def test_white_is_zero() -> None:
+    raw = encode(PIL.Image.fromarray(gradient(65_535, np.uint16)), "TIFF", tiffinfo={262: 0})
+    decoded = ImageConfig().build().decode(raw)
+    assert (decoded[0, 0, 0], decoded[0, -1, -1]) == (255, 0)
+
+
+def test_heic_is_read_where_its_extra_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    file = io.BytesIO()
+    pillow_heif.from_pillow(PIL.Image.new("RGB", (64, 48), (200, 20, 20))).save(file, quality=90)
+    decoded = ImageConfig().build().decode(file.getvalue())
+    assert np.abs(decoded[:, 32, 32].astype(int) - [200, 20, 20]).max() < 8
+    with_extra = ImageConfig().build().cache_key()
+    monkeypatch.setattr("tonggan.modalities.image.can_read_heif", lambda: False)
+    with pytest.raises(UnreadableError, match=r"HEIC: .*tonggan\[heif\].*convert it to JPEG"):
+        ImageConfig().build().decode(file.getvalue())
+    assert ImageConfig().build().cache_key() != with_extra
+    monkeypatch.undo()
+    with pytest.raises(UnreadableError):
+        ImageConfig().build().decode(file.getvalue()[: len(file.getvalue()) // 2])
+
+
+@pytest.mark.skipif(not PIL.features.check("avif"), reason="this Pillow knows no AVIF")
+def test_avif() -> None:
+    picture = landscape()
+    assert difference(ImageConfig().build().decode(encode(picture, "AVIF")), squashed(picture)) < 3

@@ -143,6 +143,10 @@ class DecodeCache:
             row = connection.execute("SELECT problem FROM contents WHERE slot = ?", (slot,)).fetchone()
         return str(row[0])
 
+    def lengths(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How long the arrays in ``slots`` are along their first dimension; 0 for a negative slot."""
+        return np.where(slots >= 0, self._lengths[slots], 0) if len(self._lengths) else np.zeros_like(slots)
+
     def read(self, slots: NDArray[np.int64]) -> list[NDArray[Any] | None]:
         """The arrays in ``slots``, read-only views of the mapped file; None for a negative slot."""
         if not (slots >= 0).any():

@@ -13,9 +13,10 @@ from tonggan.data.findings import Finding, Quarantined, Severity
 from tonggan.data.number_format import NumberFormat
 from tonggan.data.scan import MediaColumn, MediaStatus
 from tonggan.data.table import Table
+from tonggan.data.text_cuts import find_cut_texts
 from tonggan.data.wild_cells import find_wild_cells
 from tonggan.errors import DataError
-from tonggan.modalities import ColumnConfig, NumberConfig
+from tonggan.modalities import ColumnConfig, NumberConfig, TextConfig
 
 _MAX_CHARACTERS = 100_000  # of a text; a model reads some thousand at most
 _MAX_STRAY_SHARE = 0.01  # of a number column's cells that are not numbers
@@ -113,9 +114,15 @@ def check_cells(
         findings.append(_stray(name, split, num_stray, len(table), stray))
     if num_long:
         findings.append(_long(name, split, num_long))
+    return findings + _check_kind(table, name, config=config, split=split)
+
+
+def _check_kind(table: Table, name: str, *, config: ColumnConfig, split: str) -> list[Finding]:
+    if isinstance(config, TextConfig):
+        return find_cut_texts(table, name, config=config, split=split)
     if isinstance(config, NumberConfig):
-        findings += find_wild_cells(table, name, config=config, split=split, is_target=False)
-    return findings
+        return find_wild_cells(table, name, config=config, split=split, is_target=False)
+    return []
 
 
 def check_doubt(name: str, doubt: NumberFormat, *, config: ColumnConfig, split: str, num_rows: int) -> Finding:

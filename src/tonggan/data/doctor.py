@@ -22,6 +22,7 @@ from tonggan.data.duplicates import find_duplicates
 from tonggan.data.findings import SEVERITIES, Finding, Quarantined
 from tonggan.data.layout_checks import check_layout
 from tonggan.data.leaks import find_leaks
+from tonggan.data.media_checks import check_range
 from tonggan.data.number_format import NumberFormat
 from tonggan.data.profiles import ColumnProfile, profile_columns
 from tonggan.data.scan import MediaColumn
@@ -224,6 +225,7 @@ def _check_inputs(
         compared = name in profiles
         if name in media:
             found, bad = check_media(table, name, media[name], split=split, is_train=is_train, is_compared=compared)
+            found += check_range(name, media[name], config=config, split=split, is_train=is_train)
             quarantine += bad
         else:
             found = check_cells(table, name, config=config, split=split, is_train=is_train, is_compared=compared)

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from tonggan.cells import cell_text
-from tonggan.data.media_types import MediaKind, kind_of_bytes, kind_of_path
+from tonggan.data.media_types import HEAD_BYTES, MediaKind, kind_of_bytes, kind_of_path
 from tonggan.data.number_format import NumberFormat, fit_numbers
 from tonggan.data.table import Table
 from tonggan.data.text_profile import TextProfile
@@ -38,6 +38,7 @@ TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
 _SAMPLE_SIZE = 5_000
 _EMBEDDED_SAMPLE_SIZE = 16  # each may be a file of many megabytes
 _ROWS_AT_ONCE = 256
+_NUM_HEADS = 8
 _MAX_CHARACTERS = 1_000
 _ID_NAME = re.compile(
     r"(?i:(^|.*[\W_])(id|ids|uuid|guid|key|index|idx|no|nr)[\W_]*)|.*[a-z](Id|ID)|.*(编号|序号)", re.ASCII
@@ -264,22 +265,30 @@ def _guess_paths(table: Table, profile: TextProfile) -> Guess | None:
         if by_suffix.count(kind) >= 0.8 * len(by_suffix):
             if sum("://" in value for value in profile.values) > 0.5 * len(by_suffix):
                 return Guess(IgnoreConfig(), "addresses of files on the network, which are not fetched")
-            return _media(kind, "paths of files")
+            # A container of video, such as WebM, may hold sound alone.
+            heads = _heads_of_files(table.base, profile.values) if kind == "video" else []
+            sound_alone = bool(heads) and _most_common([kind_of_bytes(head) for head in heads]) == "audio"
+            return _media("audio" if sound_alone else kind, "paths of files")
     if profile.mean_words > 2:
         return None
-    heads = [_head_of_file(table.base / value) for value in profile.values[:8]]
-    found = [head for head in heads if head is not None]
-    if 2 * len(found) <= len(heads):
+    found = _heads_of_files(table.base, profile.values)
+    if 2 * len(found) <= len(profile.values[:_NUM_HEADS]):
         return None
     media = _most_common([kind_of_bytes(head) for head in found])
     return _media(media, "paths of files") if media else Guess(IgnoreConfig(), "paths of files of an unknown format")
+
+
+def _heads_of_files(base: Path, paths: Sequence[str]) -> list[bytes]:
+    """The beginnings of those of the first files that are there."""
+    heads = [_head_of_file(base / path) for path in paths[:_NUM_HEADS]]
+    return [head for head in heads if head is not None]
 
 
 def _head_of_file(path: Path) -> bytes | None:
     try:
         if path.is_file():
             with path.open("rb") as file:
-                return file.read(16)
+                return file.read(HEAD_BYTES)
     except OSError:  # e.g. a value too long for a file's name
         return None
     return None

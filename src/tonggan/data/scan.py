@@ -31,6 +31,7 @@ _EMBEDDED_PER_BATCH = 512  # the encoded bytes of these are in memory at once
 _CONTENTS_PER_CHUNK = 64  # so are the encoded bytes of these files
 _BYTES_PER_COMMIT = 64_000_000  # decoded, in memory until then, and lost by a kill
 _NO_STAMP = b""
+_LOOKED_AT = 256
 _ItemT = TypeVar("_ItemT")
 
 
@@ -52,11 +53,15 @@ class MediaColumn:
             the same content have the same slot.
         status: uint8 ``[N]``, a ``MediaStatus``.
         problems: by row, why it is ``UNREADABLE``.
+        lengths: int64 ``[N]``, how long the decoded array is along its first dimension; 0 where there is none.
+        blank: rows, of up to 256 that were looked at, whose file holds one value only, as silence does.
     """
 
     slots: NDArray[np.int64]
     status: NDArray[np.uint8]
     problems: Mapping[int, str]
+    lengths: NDArray[np.int64] | None = None
+    blank: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -110,7 +115,15 @@ def scan_media(
             scan.add_contents(contents)
             first += len(values)
             progress.update(f"reading {name}", done=first, total=len(table))
-    return MediaColumn(scan.slots, scan.status, scan.problems)
+    return MediaColumn(scan.slots, scan.status, scan.problems, cache.lengths(scan.slots), _blank(scan.slots, cache))
+
+
+def _blank(slots: NDArray[np.int64], cache: DecodeCache) -> list[int]:
+    """The rows, of some spread over all that have something, whose arrays hold one value only."""
+    rows = np.flatnonzero(slots >= 0)
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _LOOKED_AT)).astype(np.int64))]
+    arrays = zip(rows.tolist(), cache.read(slots[rows]), strict=True)
+    return [row for row, array in arrays if array is not None and array.size and array.min() == array.max()]
 
 
 def _sort_cells(

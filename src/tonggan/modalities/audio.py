@@ -11,7 +11,7 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -22,8 +22,16 @@ from torch import Tensor
 from tonggan.config import Config
 from tonggan.errors import UnreadableError
 from tonggan.modalities.base import MediaModality
+from tonggan.modalities.file_formats import unread_recording
 from tonggan.tokens import Arrays
 
+# Floating point samples may pass full scale so many times; louder ones are of another scale.
+_LOUDEST = 4.0
+_MEASURED_FRAMES = 10_000_000
+# Seconds that are read beyond the last, so that a recording that goes on gives at least one more sample.
+_BEYOND = 0.01
+# The part of the channels' power below which their mean is what is left of channels of opposite phase.
+_CANCELLED = 1e-4
 _STREAMED = (0, 0xFFFFFFFF)  # the length that programs write into a header when they cannot know it
 
 
@@ -47,7 +55,11 @@ class AudioConfig(Config):
     sample_rate: int = Field(default=16_000, ge=1_000, le=192_000)
     """Samples a second that every recording is brought to."""
     max_seconds: float = Field(default=10.0, gt=0, le=3_600)
-    """What lies beyond is not read."""
+    """What lies beyond is not read; the doctor says how many recordings are longer."""
+    full_scale: float | None = Field(default=None, gt=0)
+    """The loudest sample of files of floating point numbers, such as 32768 where they hold those of 16-bit integers.
+    Null is chosen from what recordings of the training part hold; one alone has the least of 1, 2^15, 2^23 and 2^31
+    that holds all of it."""
     augment: AudioAugment | None = AudioAugment()
     """Random variation in training; null for none."""
 
@@ -64,18 +76,22 @@ class Audio(MediaModality[AudioConfig]):
     def decode(self, raw: bytes) -> NDArray[np.int16]:
         """int16 ``[T]`` mono at ``sample_rate`` of a WAV, FLAC, Ogg, MP3 or AIFF file; channels are averaged.
 
+        Of a recording longer than ``max_seconds`` one more sample is kept, which says so and which ``collate`` leaves
+        out. Channels that cancel each other out, of which one was wired the wrong way around, give the first of them.
+
         Raises:
-            UnreadableError: empty, of no known format, truncated, no samples, or samples that are not finite.
+            UnreadableError: empty, of no known format, truncated, no samples, or samples that are not finite or far
+                beyond full scale.
         """
         import soxr
 
         if not raw:
             raise _unreadable("a file of 0 bytes", remedy="Restore the file, or leave the cell empty")
         _check_length(raw)
-        samples, rate = _read_mono(raw, max_seconds=self.config.max_seconds)
+        samples, rate = _read_mono(raw, max_seconds=self.config.max_seconds, full_scale=self.config.full_scale)
         if rate != self.config.sample_rate:
             samples = soxr.resample(samples, rate, self.config.sample_rate)
-        samples = samples[: max(1, int(self.config.max_seconds * self.config.sample_rate))]
+        samples = samples[: self.max_samples + 1]
         if len(samples) == 0:
             raise _unreadable("zero samples", remedy="Record it again, or leave the cell empty")
         integers: NDArray[np.int16] = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
@@ -93,10 +109,29 @@ class Audio(MediaModality[AudioConfig]):
 
     def cache_key(self) -> str:
         """The settings that change what ``decode`` returns, and the version of its method."""
-        return f"audio-{self.config.sample_rate}-{self.config.max_seconds:g}-1"
+        scale = "" if self.config.full_scale is None else f"-scale{self.config.full_scale:g}"
+        return f"audio-{self.config.sample_rate}-{self.config.max_seconds:g}{scale}-2"
+
+    @property
+    def max_samples(self) -> int:
+        """Samples of a recording that are read; where ``decode`` gives more, the recording is longer."""
+        return max(1, int(self.config.max_seconds * self.config.sample_rate))
+
+    def greatest(self, raw: bytes) -> float | None:
+        """The loudest sample of a file of floating point numbers; None of any other, and of what cannot be read."""
+        import soundfile
+
+        try:
+            with soundfile.SoundFile(io.BytesIO(raw)) as file:
+                if not _is_float(file):
+                    return None
+                return float(np.abs(file.read(min(file.frames, _MEASURED_FRAMES), dtype="float64")).max(initial=0))
+        except soundfile.LibsndfileError:
+            return None
 
     def collate(self, items: Sequence[NDArray[np.int16] | None]) -> Arrays:
         """float32 ``[B, T]``, T the longest of the batch (1 when all are absent), padded with zeros at the end."""
+        items = [None if item is None else item[: self.max_samples] for item in items]
         lengths = np.array([0 if item is None else len(item) for item in items])
         values = np.zeros((len(items), max(1, lengths.max())), dtype=np.float32)
         for row, item in enumerate(items):
@@ -156,25 +191,51 @@ def _check_length(raw: bytes) -> None:
     raise _truncated("a truncated file (it ends before its sound)")
 
 
-def _read_mono(raw: bytes, *, max_seconds: float) -> tuple[NDArray[np.float32], int]:
-    """Samples [T] in [-1, 1] of the first ``max_seconds``, and their rate."""
+def full_scale_of(greatest: float) -> float:
+    """The full scale of floating point samples up to ``greatest``: 1, which loud mixes pass, or that of integers."""
+    if greatest <= _LOUDEST:
+        return 1.0
+    return next((scale for scale in (2.0**15, 2.0**23, 2.0**31) if greatest <= scale), greatest)
+
+
+def _is_float(file: Any) -> bool:
+    return file.subtype in ("FLOAT", "DOUBLE")
+
+
+def _read_mono(raw: bytes, *, max_seconds: float, full_scale: float | None) -> tuple[NDArray[np.float32], int]:
+    """Samples [T] in [-1, 1] of the first ``max_seconds`` and a little more, and their rate."""
     import soundfile
 
     try:
         with soundfile.SoundFile(io.BytesIO(raw)) as file:
-            wanted = min(file.frames, math.ceil(max_seconds * file.samplerate))
+            wanted = min(file.frames, math.ceil((max_seconds + _BEYOND) * file.samplerate))
             samples = file.read(wanted, dtype="float32", always_2d=True)
             if len(samples) < wanted and file.format == "FLAC":  # others are checked above or state no number
                 raise _truncated(f"a truncated FLAC ({len(samples):,} of {wanted:,} samples)")
-            rate = int(file.samplerate)
+            rate, is_float = int(file.samplerate), _is_float(file)
     except soundfile.LibsndfileError as error:
+        unread = unread_recording(raw)
+        if unread is not None:
+            raise _unreadable(unread, remedy="Convert the recording") from error
         raise _unreadable(
             f"bytes that no decoder reads ({error.error_string})",
             remedy="Convert it to WAV or FLAC, or declare the column as another kind",
         ) from error
     if not np.isfinite(samples).all():
         raise _unreadable("samples that are NaN or infinite", remedy="Export the recording again")
-    return samples.mean(axis=1, dtype=np.float32), rate
+    if is_float:
+        greatest = float(np.abs(samples).max(initial=0))
+        scale = full_scale_of(greatest) if full_scale is None else full_scale
+        if greatest > _LOUDEST * scale:
+            raise _unreadable(
+                f"samples up to {greatest:g}, beyond {scale:g} as full scale: set columns.NAME.full_scale",
+                remedy="Export the recording with samples from -1 to 1",
+            )
+        samples = samples / np.float32(scale)
+    mono = samples.mean(axis=1, dtype=np.float32)
+    if np.square(mono).sum() < _CANCELLED * np.square(samples).mean(axis=1).sum():
+        mono = samples[:, 0]
+    return mono, rate
 
 
 def _uniform(batch: int, generator: torch.Generator) -> Tensor:

@@ -22,6 +22,8 @@ from torch import Tensor
 from tonggan.config import Config
 from tonggan.errors import UnreadableError
 from tonggan.modalities.base import MediaModality, mask_of
+from tonggan.modalities.deep_picture import deep_values, is_deep, to_bytes
+from tonggan.modalities.file_formats import can_read_heif, is_heif, open_heif, unread_picture
 from tonggan.tokens import Arrays
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 # Formats that Pillow reads in its own process; EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+# Those that Pillow reads where it is new enough.
+_NEWER_FORMATS = ("AVIF",)
 # Pillow itself refuses pictures above twice its MAX_IMAGE_PIXELS.
 PILLOW_MAX_PIXELS = 178_956_970
 # What Pillow's readers raise on damaged bytes, depending on format and place of the damage.
@@ -60,6 +64,10 @@ class ImageConfig(Config):
     """How a picture that is not square becomes square: stretch it, keep its middle, or add black borders."""
     max_pixels: int = Field(default=100_000_000, ge=1, le=PILLOW_MAX_PIXELS)
     """A picture whose header names more pixels is refused before it is decoded."""
+    white: float | None = Field(default=None, gt=0)
+    """The value that is white in pictures of more than 8 bits, such as 4095 from a sensor of 12 bits. Null is chosen
+    from what pictures of the training part hold; one alone has 65535 in 16 bits, and in 32-bit integers and floats the
+    least of 1, 255, 65535, 2^24 - 1 and 2^31 - 1 that holds all of it."""
     augment: ImageAugment | None = ImageAugment()
     """Random variation in training; null for none."""
 
@@ -74,24 +82,28 @@ class Image(MediaModality[ImageConfig]):
     kind: ClassVar[str] = "image"
 
     def decode(self, raw: bytes) -> NDArray[np.uint8]:
-        """uint8 ``[3, size, size]`` RGB of a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file, turned upright.
+        """uint8 ``[3, size, size]`` RGB of a JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF or HEIC file, turned upright.
 
-        The first frame of an animation is taken; transparent parts become white; 16 bits become 8 by dropping
-        the lower ones.
+        The first frame of an animation, or page of a document, is taken; transparent parts become white; what has more
+        than 8 bits is scaled so that ``white`` becomes 255. HEIC needs pillow-heif.
 
         Raises:
-            UnreadableError: empty, of no known format, truncated or damaged, or more than ``max_pixels``.
+            UnreadableError: empty, of no known format, truncated or damaged, more than ``max_pixels``, or with values
+                below 0 or above ``white``.
         """
         header = self._open(raw)
         if header.format in ("JPEG", "MPO") and header.mode in ("L", "RGB") and _jpeg_is_whole(raw):
             picture = _decode_fast(raw, reduction=_jpeg_reduction(header.size, self.config))
         elif header.format == "PNG":
             _check_png(raw)
-            opaque = header.mode in ("L", "RGB", "I;16") and "transparency" not in header.info
-            picture = _decode_fast(raw, reduction=1) if opaque else None
+            # OpenCV knows neither transparent colors nor the orientation in an eXIf chunk.
+            plain = header.mode in ("L", "RGB") and "transparency" not in header.info and b"eXIf" not in raw
+            picture = _decode_fast(raw, reduction=1) if plain and not is_deep(header, raw) else None
         else:
             picture = None
-        if picture is None:
+        if is_deep(header, raw):
+            picture = _decode_deep(header, raw, white=self.config.white)
+        elif picture is None:
             picture = _decode_strictly(header)
         return np.ascontiguousarray(_fit(picture, self.config).transpose(2, 0, 1))
 
@@ -104,8 +116,12 @@ class Image(MediaModality[ImageConfig]):
         too_large = f"at most {self.config.max_pixels:,} pixels"
         smaller = "Scale the picture down, or raise max_pixels of the column if you trust it"
         PIL.Image.init()  # naming formats, as below, skips the registration of all but the commonest
+        formats = [*FORMATS, *(name for name in _NEWER_FORMATS if name in PIL.Image.OPEN)]
+        unread = None if is_heif(raw) and can_read_heif() else unread_picture(raw)
+        if unread is not None:
+            raise _unreadable(unread, remedy="Convert the picture")
         try:
-            header = PIL.Image.open(io.BytesIO(raw), formats=FORMATS)
+            header = open_heif(raw) if is_heif(raw) else PIL.Image.open(io.BytesIO(raw), formats=formats)
         except PIL.Image.DecompressionBombError as error:
             raise _unreadable("a picture of gigantic size", expected=too_large, remedy=smaller) from error
         except PIL.UnidentifiedImageError as error:
@@ -128,7 +144,18 @@ class Image(MediaModality[ImageConfig]):
 
     def cache_key(self) -> str:
         """The settings that change what ``decode`` returns, and the version of its method."""
-        return f"image-{self.config.size}-{self.config.resize}-{self.config.max_pixels}-1"
+        white = "" if self.config.white is None else f"-white{self.config.white:g}"
+        # What cannot be read without pillow-heif must be looked at again once it is there.
+        heif = "-heif" if can_read_heif() else ""
+        return f"image-{self.config.size}-{self.config.resize}-{self.config.max_pixels}{white}{heif}-2"
+
+    def greatest(self, raw: bytes) -> float | None:
+        """The greatest value of a picture of more than 8 bits; None of any other, and of what cannot be read."""
+        try:
+            header = self._open(raw)
+            return float(deep_values(header, raw).max()) if is_deep(header, raw) else None
+        except (UnreadableError, *_DAMAGED):
+            return None
 
     def collate(self, items: Sequence[NDArray[np.uint8] | None]) -> Arrays:
         """uint8 ``[B, 3, size, size]``; an absent picture is zeros under a False mask."""
@@ -217,15 +244,18 @@ def _decode_strictly(header: PIL.Image.Image) -> NDArray[np.uint8]:
 
     try:
         picture = PIL.ImageOps.exif_transpose(header)
-        if picture.mode == "F":
-            raise _unreadable("a picture of floating point numbers", remedy="Convert it to 8 or 16 bits")
-        if picture.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
-            high_bytes = (np.asarray(picture).clip(0, 65535) >> 8).astype(np.uint8)
-            return np.repeat(high_bytes[:, :, None], 3, axis=2)
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
             picture = PIL.Image.alpha_composite(PIL.Image.new("RGBA", picture.size, "white"), picture)
         return np.asarray(picture.convert("RGB"))
+    except _DAMAGED as error:
+        raise _damaged(error) from error
+
+
+def _decode_deep(header: PIL.Image.Image, raw: bytes, *, white: float | None) -> NDArray[np.uint8]:
+    """[H, W, 3] RGB of a picture of more than 8 bits."""
+    try:
+        return to_bytes(deep_values(header, raw), header, white=white)
     except _DAMAGED as error:
         raise _damaged(error) from error
 

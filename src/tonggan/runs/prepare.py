@@ -22,6 +22,7 @@ from tonggan.data.column_checks import require_cells
 from tonggan.data.dataset import CellSource, Dataset, MediaSource, Source, TextSource
 from tonggan.data.doctor import Diagnosis, examine
 from tonggan.data.kinds import Guess, guess_columns, guess_target, guess_task
+from tonggan.data.media_range import settle_ranges
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.data.scan import MediaColumn, scan_media
@@ -93,7 +94,7 @@ def resolve_columns(recipe: Recipe, table: Table) -> dict[str, Guess]:
             expected="at least one picture, text, recording, number or category beside the target",
             remedy="Declare a kind, e.g. --set columns.NAME.kind=text",
         )
-    return guesses
+    return settle_ranges(table, guesses)
 
 
 def build_modalities(columns: Mapping[str, ColumnConfig], *, target: Sequence[str]) -> dict[str, Modality[Any]]:
@@ -339,7 +340,7 @@ def diagnose_tables(sources: Mapping[str, Any], *, target: Sequence[str], progre
     cache = cache_folder()
     tables = {split: open_table(source, cache=cache, progress=progress) for split, source in sources.items()}
     train = next(iter(tables.values()))
-    guesses = guess_columns(train, target=target, declared={})
+    guesses = settle_ranges(train, guess_columns(train, target=target, declared={}))
     columns = {name: guess.config for name, guess in guesses.items()}
     media, _ = scan_tables(tables, build_modalities(columns, target=target), cache=cache, progress=progress)
     return examine(

@@ -11,7 +11,7 @@ import binascii
 import io
 import re
 
-from tonggan.data.media_types import MediaKind, kind_of_bytes
+from tonggan.data.media_types import HEAD_BYTES, MediaKind, kind_of_bytes
 from tonggan.modalities.image import FORMATS
 from tonggan.serving.config import MAX_MEDIA, MAX_SAMPLE_RATE, MEDIA_SHARE, ServerConfig
 from tonggan.serving.failures import RefusedError
@@ -77,7 +77,7 @@ class MediaLimits:
         Raises:
             RefusedError: neither, unreadable, too large, or one too many of them.
         """
-        kind = kind_of_bytes(raw[:16])
+        kind = kind_of_bytes(raw[:HEAD_BYTES])
         self._count += 1
         if self._count > MAX_MEDIA:
             raise _too_large(f"more than {MAX_MEDIA} files", limit=f"{MAX_MEDIA} of them in a request", param=param)

@@ -1,0 +1,64 @@
+"""The range of a column's pictures of more than 8 bits, and of its recordings of floating point samples.
+
+What files of the training part hold decides, one answer for the column: decided file by file, a dark picture would
+become as bright as the others, and a soft recording as loud.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tonggan.data.kinds import Guess
+from tonggan.data.table import Table
+from tonggan.modalities import AudioConfig, ImageConfig
+from tonggan.modalities.audio import full_scale_of
+from tonggan.modalities.deep_picture import white_of
+
+_SAMPLE_SIZE = 64
+
+
+def settle_ranges(table: Table, guesses: Mapping[str, Guess]) -> dict[str, Guess]:
+    """``guesses`` with ``white`` and ``full_scale`` filled in where files of ``table`` need them."""
+    settled = {}
+    for name, guess in guesses.items():
+        config = guess.config
+        if isinstance(config, ImageConfig) and config.white is None:
+            greatest = _greatest(table, name, config)
+            config = config if greatest is None else config.model_copy(update={"white": white_of(greatest)})
+        elif isinstance(config, AudioConfig) and config.full_scale is None:
+            greatest = _greatest(table, name, config)
+            scale = 1.0 if greatest is None else full_scale_of(greatest)
+            config = config if scale == 1.0 else config.model_copy(update={"full_scale": scale})
+        settled[name] = replace(guess, config=config)
+    return settled
+
+
+def _greatest(table: Table, name: str, config: ImageConfig | AudioConfig) -> float | None:
+    """The greatest value in a sample of the column's files; None where none of them says."""
+    modality = config.build()
+    rows = np.unique(np.linspace(0, len(table) - 1, min(len(table), _SAMPLE_SIZE)).astype(np.int64))
+    found = []
+    for value in table.values(name, rows):
+        raw = _bytes_of(value, table.base)
+        greatest = modality.greatest(raw) if raw else None
+        if greatest is not None:
+            found.append(greatest)
+    return max(found, default=None)
+
+
+def _bytes_of(value: Any, base: Path) -> bytes | None:
+    """What a media cell holds or names; None where there is nothing to read, of which the scan will tell."""
+    if isinstance(value, Mapping):
+        value = value.get("path") if value.get("bytes") is None else value.get("bytes")
+    if not isinstance(value, str):
+        return value if isinstance(value, bytes) else None
+    try:
+        path = base / value
+        return path.read_bytes() if value.strip() and path.is_file() else None
+    except (OSError, ValueError):  # ValueError: a null byte in the path.
+        return None
