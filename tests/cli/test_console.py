@@ -36,6 +36,20 @@ def test_one_bar_for_each_label(bars):
     ]
 
 
+def test_without_a_terminal_long_work_says_a_line_now_and_then(monkeypatch):
+    written = io.StringIO()
+    progress = ConsoleProgress(Bars(console=Console(file=written), disable=True))
+    clock = iter(range(0, 1000, 3))  # seconds
+    monkeypatch.setattr("tonggan.cli.console.time.monotonic", lambda: next(clock))
+    for done in range(1, 11):
+        progress.update("embed", done=done, total=10, note="[of 10]")
+    assert list(progress.track(range(8), label="index")) == list(range(8))
+    lines = written.getvalue().splitlines()
+    assert lines[0] == "embed: 40% [of 10]"
+    assert 3 <= len(lines) <= 6
+    assert all(line.startswith(("embed: ", "index: ")) for line in lines)
+
+
 def test_interrupt_becomes_a_named_error():
     with pytest.raises(InterruptedRunError, match="Run the same command again"), console_progress():
         raise KeyboardInterrupt

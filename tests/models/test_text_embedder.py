@@ -8,7 +8,7 @@ import torch
 
 from embedder_scene import tiny_embedder
 from tonggan.errors import ConfigError, DataError, MissingExtraError
-from tonggan.models.text_embedder import TextEmbedder
+from tonggan.models.text_embedder import TextEmbedder, _fastest
 from tonggan.progress import Progress
 
 TEXTS = ["", "a cat", "解析 date", "def parse(text): return text.split()", "a long text about a cat " * 40, "a cat"]
@@ -93,13 +93,37 @@ def test_equals_the_recipe_of_sentence_transformers(minilm):
     np.testing.assert_allclose(minilm.embed(TEXTS), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("precision", "least"), [("bf16", 0.999), ("int8", 0.98)])
+@pytest.mark.parametrize(("precision", "least"), [("bf16", 0.999), ("int8", 0.96)])
 def test_shorter_numbers_stay_near(minilm, precision, least):
     if precision == "int8":
         pytest.importorskip("ctranslate2", reason="CTranslate2 computes in int8")
     short = TextEmbedder.load("minilm", precision=precision)
     cosines = (short.embed(TEXTS) * minilm.embed(TEXTS)).sum(axis=1)
     assert cosines.min() > least
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_vectors_are_the_same_without_the_weights_that_do_not_compute(embedder, precision, tmp_path):
+    if precision == "int8":
+        pytest.importorskip("ctranslate2", reason="CTranslate2 computes in int8")
+    embedder.save(tmp_path / "saved")
+    whole, freed = (TextEmbedder.load(tmp_path / "saved", precision=precision) for _ in range(2))
+    freed.free_weights()
+    np.testing.assert_array_equal(freed.embed(TEXTS), whole.embed(TEXTS))
+    assert (freed.version, freed.dim) == (whole.version, whole.dim)
+    if precision != "fp32":
+        with pytest.raises(ConfigError, match="whose float32 weights were freed"):
+            freed.save(tmp_path / "again")
+
+
+@pytest.mark.parametrize(
+    ("has_bf16", "has_int8", "expected"),
+    [(True, True, "bf16"), (False, True, "int8"), (False, False, "fp32")],
+)
+def test_the_fastest_arithmetic_is_chosen(has_bf16, has_int8, expected, monkeypatch):
+    monkeypatch.setattr("tonggan.models.text_embedder.multiplies_in_bf16", lambda _: has_bf16)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object() if has_int8 else None)
+    assert _fastest(torch.device("cpu")) == expected
 
 
 def test_what_cannot_be_loaded_is_said(embedder, tmp_path, monkeypatch):

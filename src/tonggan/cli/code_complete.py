@@ -15,6 +15,26 @@ if TYPE_CHECKING:
     from tonggan.codelm.completion.document import Document, Suggestion
     from tonggan.codelm.workspace import Workspace
 
+CodeModel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="'smollm2', a model folder, a .gguf file, or a run of 'code train'; else what 'code use' named.",
+    ),
+]
+
+USE_EXAMPLES = """
+[bold]Examples[/]
+
+  tonggan code use models/Qwen2.5-Coder-0.5B
+
+  tonggan code use qwen2.5-coder-1.5b-q8_0.gguf
+
+  tonggan code use smollm2      [dim]back to the one that is used by default[/]
+
+  tonggan code use              [dim]says which one it is[/]
+"""
+
 COMPLETE_EXAMPLES = """
 [bold]Examples[/]
 
@@ -29,6 +49,7 @@ COMPLETE_EXAMPLES = """
 def register(app: typer.Typer) -> None:
     """Add the command of this file to ``app``."""
     app.command(epilog=COMPLETE_EXAMPLES)(complete)
+    app.command(epilog=USE_EXAMPLES)(use)
 
 
 def complete(
@@ -36,9 +57,7 @@ def complete(
         str, typer.Argument(metavar="FILE:LINE:COL", help="Where the cursor is; lines and columns count from 1.")
     ],
     *,
-    model: Annotated[
-        str, typer.Option(metavar="MODEL", help="'smollm2', a model folder, a .gguf file, or a run of 'code train'.")
-    ] = "smollm2",
+    model: CodeModel = None,
     index: Annotated[
         bool, typer.Option("--index/--no-index", help="Read similar code from the repository's index, if there is one.")
     ] = True,
@@ -49,7 +68,7 @@ def complete(
     json: Json = False,
 ) -> None:
     """Suggest what comes at a place of a file, and show which snippets the model read, and why."""
-    from tonggan.cli.console import console_progress, print_json
+    from tonggan.cli.console import console_progress, print_json, print_line
     from tonggan.codelm.completion.config import CompletionConfig
     from tonggan.codelm.completion.open import open_completer, repository_of
     from tonggan.codelm.workspace import Workspace
@@ -65,9 +84,28 @@ def complete(
         completer = open_completer(model, workspace=workspace, config=config, progress=progress)
         found = completer.complete(document, offset)
     if json:
-        print_json({"file": str(path), "offset": offset, "suggestions": [_plain(each) for each in found]})
+        suggestions = [_plain(each) for each in found]
+        print_json({"file": str(path), "offset": offset, "model": completer.model.name, "suggestions": suggestions})
     else:
         _show(found, document, offset, workspace)
+        print_line(shown(f"Model: {completer.model.name}"))
+
+
+def use(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="'smollm2', a model folder, a .gguf file, or a run of 'code train'."),
+    ] = None,
+) -> None:
+    """Choose the model that completes code: in 'code complete', 'code lsp', and 'serve' where no other is named."""
+    from tonggan.cli.console import print_line
+    from tonggan.codelm.completion.open import model_in_use, use_model
+
+    if model is None:
+        print_line(model_in_use())
+        return
+    reads = "what comes before and after the cursor" if use_model(model) else "only what comes before the cursor"
+    print_line(shown(f"Code is completed with {model_in_use()} from now on. It reads {reads}."))
 
 
 def _read_place(text: str) -> tuple[Path, int, int]:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tonggan.cli.code_complete import CodeModel
+
 LSP_EXAMPLES = """
 [bold]Examples[/]
 
@@ -25,9 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def lsp(
     *,
-    model: Annotated[
-        str, typer.Option(metavar="MODEL", help="'smollm2', a model folder, a .gguf file, or a run of 'code train'.")
-    ] = "smollm2",
+    model: CodeModel = None,
     index: Annotated[bool, typer.Option("--index/--no-index", help="Keep an index of the repository.")] = True,
     embedder: Annotated[
         str | None,

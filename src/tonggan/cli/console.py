@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -25,17 +26,24 @@ from tonggan.progress import Progress
 
 _ItemT = TypeVar("_ItemT")
 
+_SECONDS_BETWEEN_LINES = 10.0
+
 stderr = Console(stderr=True, highlight=False)
 
 
 class ConsoleProgress(Progress):
-    """Shows bars on stderr when that is a terminal, with the time left and at the end the time taken; else lines."""
+    """Shows bars on stderr when that is a terminal, with the time left and at the end the time taken; else lines.
+
+    Where it is none, a line now and then says how far work is that takes long.
+    """
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
+        self._said = time.monotonic()
 
     def say(self, text: str) -> None:
+        self._said = time.monotonic()
         self._bars.console.print(escape(shown(text)), soft_wrap=True)
 
     def warn(self, text: str) -> None:
@@ -54,11 +62,19 @@ class ConsoleProgress(Progress):
                 done += 1
                 yield item
                 self._bars.advance(task)
+                self._say_sometimes(label, done, total)
         finally:  # The bar ends here also where no total was known, or the rest was not needed.
             self._bars.update(task, completed=max(done, 1), total=max(done, 1))
 
     def update(self, label: str, *, done: float, total: float, note: str = "") -> None:
         self._bars.update(self._task(label, total), completed=done, total=total, note=escape(shown(note)))
+        self._say_sometimes(label, done, total, note)
+
+    def _say_sometimes(self, label: str, done: float, total: float | None, note: str = "") -> None:
+        """How far the work is, where no bar shows it and nothing was said for a while."""
+        if self._bars.disable and time.monotonic() - self._said >= _SECONDS_BETWEEN_LINES:
+            far = f"{done / total:.0%}" if total else f"{done:,.0f}"
+            self.say(f"{shown(label)}: {far} {shown(note)}".rstrip())
 
     def _task(self, label: str, total: float | None, *, anew: bool = False) -> TaskID:
         """The bar of ``label``: one, however often such work is done."""

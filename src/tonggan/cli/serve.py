@@ -47,9 +47,12 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     models: Annotated[
-        list[str],
-        typer.Argument(metavar="RUN|MODEL…", help="Folders of finished runs, 'smollm2', model folders, .gguf files."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN|MODEL…",
+            help="Folders of finished runs, 'smollm2', model folders, .gguf files; else what 'code use' named.",
+        ),
+    ] = None,
     *,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines come.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
@@ -75,6 +78,7 @@ def serve(
     Ctrl-C finishes what was begun and stops; a second one stops at once.
     """
     from tonggan.cli.console import console_progress
+    from tonggan.codelm.completion.open import model_in_use
     from tonggan.codelm.editor.open import open_indexing
     from tonggan.serving.authentication import Keys
     from tonggan.serving.code import CodeService
@@ -92,6 +96,8 @@ def serve(
     config = ServerConfig.parse(given, who="tonggan serve")
     keys = Keys() if api_key_file is None else Keys.from_file(api_key_file)
     with bind(host, port) as listening, console_progress() as progress:
-        services = open_services(models, engine=engine.value, bits=_BITS[bits], config=config, progress=progress)
+        services = open_services(
+            models or [model_in_use()], engine=engine.value, bits=_BITS[bits], config=config, progress=progress
+        )
         found = None if code is None else CodeService(open_indexing(code, embedder=None, progress=progress))
         serve(services, listening=listening, config=config, keys=keys, progress=progress, code=found)

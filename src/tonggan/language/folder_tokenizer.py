@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tonggan.errors import DataError
-from tonggan.language.tokenizer import Tokenizer
+from tonggan.language.tokenizer import Tokenizer, looks_like_control
 
 
 def build(path: Path) -> Tokenizer:
@@ -21,7 +21,7 @@ def build(path: Path) -> Tokenizer:
     file = path / "tokenizer.json"
     who = f"file {file}"
     try:
-        library = tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8"))
+        library = tokenizers.Tokenizer.from_str(_with_control_marked(file.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         remedy = "Save the tokenizer there with transformers, whose fast tokenizers write this file"
         raise DataError(who, got="no such file", expected="the model's tokenizer", remedy=remedy) from error
@@ -42,6 +42,19 @@ def build(path: Path) -> Tokenizer:
         chat_template=_chat_template(path, settings),
         names=names,
     )
+
+
+def _with_control_marked(text: str) -> str:
+    """``tokenizer.json`` where all added tokens that look like control tokens are special."""
+    content = json.loads(text)
+    unmarked = [
+        token
+        for token in content.get("added_tokens", ())
+        if not token["special"] and looks_like_control(token["content"])
+    ]
+    for token in unmarked:
+        token["special"] = True
+    return json.dumps(content, ensure_ascii=False) if unmarked else text
 
 
 def read_json(path: Path) -> dict[str, Any]:

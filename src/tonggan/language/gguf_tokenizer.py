@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tonggan.errors import DataError, UnsupportedModelError
-from tonggan.language.tokenizer import Tokenizer
+from tonggan.language.tokenizer import Tokenizer, looks_like_control
 
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer
@@ -61,7 +61,7 @@ def build(metadata: Mapping[str, Any]) -> Tokenizer:
     library.decoder = decoders.ByteLevel()
     kinds = metadata.get("tokenizer.ggml.token_type", [])
     for id_, token_kind in enumerate(kinds):
-        if token_kind == _CONTROL:
+        if token_kind == _CONTROL or (token_kind == _USER_DEFINED and looks_like_control(names[id_])):
             library.add_special_tokens([AddedToken(names[id_], normalized=False, special=True)])
         elif token_kind == _USER_DEFINED:
             library.add_tokens([AddedToken(names[id_], normalized=False)])

@@ -162,6 +162,14 @@ class Tokenizer:
         return build(path)
 
 
+def looks_like_control(name: str) -> bool:
+    """Whether an added token is a control token by its name, whatever its file says.
+
+    Qwen2.5-Coder's tokens to fill in with are not marked as special; llama.cpp goes by the same form of a name.
+    """
+    return name.startswith("<|") and name.endswith("|>")
+
+
 def _without_control(library: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
     """The same tokenizer, which takes the names of control tokens as plain text; it shares the vocabulary's memory."""
     import tokenizers

@@ -25,6 +25,7 @@ from tonggan.errors import ConfigError, DataError
 from tonggan.files import whole_folder
 from tonggan.layers.batches import rows_of_like_length
 from tonggan.layers.cores import map_on_cores
+from tonggan.layers.memory import release_memory
 from tonggan.layers.precision import multiplies_in_bf16
 from tonggan.packaged_weights import PackagedWeights
 from tonggan.progress import Progress
@@ -64,6 +65,9 @@ class TextEmbedder:
         tokenizer: writes what opens and closes a text around it; cuts after ``max_tokens``.
         max_tokens: of a text, the opening and closing one included; the rest is not read.
         precision: of the arithmetic; int8 is for CPUs alone.
+
+    Attributes:
+        dim: width of a vector.
     """
 
     def __init__(
@@ -74,7 +78,9 @@ class TextEmbedder:
         max_tokens: int,
         precision: Precision = "fp32",
     ) -> None:
-        self.encoder = encoder.eval()
+        self._encoder: Bert | None = encoder.eval()
+        self.dim = encoder.dim
+        self._device = encoder.device
         self.tokenizer = tokenizer
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(max_tokens)
@@ -87,9 +93,9 @@ class TextEmbedder:
 
         Args:
             name: ``minilm``, or a folder as sentence-transformers or ``save`` writes it.
-            precision: of the arithmetic; auto is bf16 where the CPU or GPU multiplies in it, fp32 elsewhere. Against
-                fp32, vectors of MiniLM have a cosine of 0.9999 in bf16; in int8 of 0.997 for code, and of 0.98 to 0.99
-                for texts of one or two tokens.
+            precision: of the arithmetic; auto is bf16 where the CPU or GPU multiplies in it, on other CPUs int8 where
+                CTranslate2 is installed, else fp32. Against fp32, vectors of MiniLM have a cosine of 0.9999 in bf16; in
+                int8 of 0.99 and more, and of 0.97 for an empty text.
 
         Raises:
             ConfigError: there is no such folder, or its model is none with BERT's architecture and mean pooling.
@@ -110,14 +116,32 @@ class TextEmbedder:
         max_tokens = min(told or config.max_position_embeddings, config.max_position_embeddings)
         device = torch.device("cuda" if torch.cuda.is_available() and precision != "int8" else "cpu")
         if precision == "auto":
-            precision = "bf16" if multiplies_in_bf16(device) else "fp32"
+            precision = _fastest(device)
         encoder = _read_weights(folder, config).to(device)
         return cls(encoder, _read_tokenizer(folder), max_tokens=max_tokens, precision=precision)
 
     @property
-    def dim(self) -> int:
-        """Width of a vector."""
-        return self.encoder.dim
+    def encoder(self) -> Bert:
+        """The weights in float32.
+
+        Raises:
+            ConfigError: they were freed.
+        """
+        if self._encoder is None:
+            raise ConfigError(
+                "text embedder",
+                got="one whose float32 weights were freed",
+                expected="all weights, to save or tune them",
+                remedy="Load it again",
+            )
+        return self._encoder
+
+    def free_weights(self) -> None:
+        """Keep only the weights that ``embed`` computes with: in bf16 and int8 those of float32 are freed."""
+        if self.precision != "fp32":
+            _ = self.version, self._read  # made of those weights
+            self._encoder = None
+            release_memory()
 
     @cached_property
     def version(self) -> str:
@@ -173,7 +197,7 @@ class TextEmbedder:
         batches = list(rows_of_like_length([len(row) for row in ids], max_tokens=_TOKENS_AT_ONCE))
         _ = self._read  # made here, once, before several threads ask for it
         # CTranslate2 has threads of its own.
-        has_cores = self.encoder.device.type == "cpu" and self.precision != "int8"
+        has_cores = self._device.type == "cpu" and self.precision != "int8"
         return zip(batches, (map_on_cores if has_cores else map)(vectors, batches), strict=True)
 
     @cached_property
@@ -187,7 +211,7 @@ class TextEmbedder:
 
     def _hidden(self, rows: Sequence[Sequence[int]]) -> Tokens:
         """Last hidden states ``[B, L, D]`` of token ids, float32."""
-        tokens = self._read(pad_ids(rows).to(self.encoder.device))
+        tokens = self._read(pad_ids(rows).to(self._device))
         return Tokens(tokens.values.float(), tokens.mask)
 
     def save(self, folder: Path) -> None:
@@ -236,13 +260,18 @@ def pad_ids(rows: Sequence[Sequence[int]]) -> Arrays:
     return Arrays(values, mask)
 
 
+def _fastest(device: torch.device) -> Precision:
+    if multiplies_in_bf16(device):
+        return "bf16"
+    return "int8" if device.type == "cpu" and importlib.util.find_spec("ctranslate2") else "fp32"
+
+
 def _read_weights(folder: Path, config: BertConfig) -> Bert:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     file = folder / "model.safetensors"
-    with torch.device("meta"):
-        encoder = config.build()
+    encoder = config.build()  # not on the meta device, which loads 75 MB of compiler for it
     try:
         found = load_file(file)
         expected = encoder.state_dict().keys()

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from functools import cache
 from typing import Any
 
+from tonggan.layers.memory import release_memory
 from tonggan.serving.authentication import Keys
 from tonggan.serving.config import HELD_BODIES, ServerConfig
 from tonggan.serving.failures import RefusedError, failure_of
@@ -204,18 +203,6 @@ class Guard:
 
 class _LeftError(Exception):
     """Ends the reading of a body."""
-
-
-def release_memory() -> None:
-    """Give memory that is free, but kept for later, back to the system; nothing where the C library cannot."""
-    trim = _trim()
-    if trim is not None:
-        trim(0)
-
-
-@cache
-def _trim() -> Any:
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def _replay(body: list[bytes], receive: Receive) -> Receive:

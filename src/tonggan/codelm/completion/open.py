@@ -1,4 +1,7 @@
-"""From the words on a command line to a completer: which model, with which adapter, in which repository."""
+"""From the words on a command line to a completer: which model, with which adapter, in which repository.
+
+The model is named in a command, or once for all commands: ``use_model`` keeps its name in the cache folder.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tonggan.codelm.workspace import Workspace
+from tonggan.data.places import cache_folder
+from tonggan.errors import ConfigError
+from tonggan.files import whole_file
 from tonggan.progress import Progress
 
 if TYPE_CHECKING:
@@ -15,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def open_completer(
-    model: str, *, workspace: Workspace, config: CompletionConfig | None = None, progress: Progress | None = None
+    model: str | None, *, workspace: Workspace, config: CompletionConfig | None = None, progress: Progress | None = None
 ) -> Completer:
     """A completer that is ready.
 
     Args:
-        model: what ``open_model`` opens, or a run of code training.
+        model: what ``open_model`` opens, or a run of code training; None for the one that ``use_model`` named.
         workspace: the files around.
         config: how to complete.
         progress: told what is in use.
@@ -33,8 +39,53 @@ def open_completer(
     from tonggan.codelm.completion.completer import Completer
     from tonggan.codelm.training.adapters import open_code_model
 
-    opened, infill = open_code_model(model, progress=progress)
+    opened, infill = open_code_model(model or model_in_use(), progress=progress)
     return Completer(opened, workspace=workspace, config=config, infill=infill)
+
+
+def model_in_use() -> str:
+    """The code model that ``use_model`` named; ``smollm2`` where it was never called.
+
+    Raises:
+        ConfigError: it is gone.
+    """
+    from tonggan.language.pretrained import SMOLLM2
+
+    name = _setting().read_text(encoding="utf-8").strip() if _setting().is_file() else SMOLLM2
+    if name != SMOLLM2 and not Path(name).exists():
+        raise ConfigError(
+            "code model",
+            got=f"{name!r}, which 'tonggan code use' named and which is gone",
+            expected="a model folder, a .gguf file, or a run of 'code train'",
+            remedy="Put it back, or choose another: tonggan code use MODEL",
+        )
+    return name
+
+
+def use_model(name: str) -> bool:
+    """From now on complete code with the model ``name`` wherever no other is named.
+
+    Args:
+        name: as ``open_code_model`` takes it.
+
+    Returns:
+        Whether the model fills in: reads what comes after the cursor, too.
+
+    Raises:
+        ConfigError, DataError, BundleError, MissingExtraError: it cannot be opened; the former one stays in use.
+    """
+    from tonggan.codelm.training.adapters import open_code_model
+    from tonggan.language.pretrained import SMOLLM2
+
+    _, infill = open_code_model(name)
+    path = name if name == SMOLLM2 else str(Path(name).expanduser().resolve())
+    with whole_file(_setting()) as file:
+        file.write_text(path + "\n", encoding="utf-8")
+    return infill is not None
+
+
+def _setting() -> Path:
+    return cache_folder() / "code" / "model.txt"
 
 
 def repository_of(path: Path) -> Path:

@@ -201,7 +201,7 @@ class Assistant:
         completer.threshold = 0.0  # it is applied here, and not to what the user asks for
         self._calibrate(completer)
         self._completer = completer
-        self._progress.say(f"Completion is ready after {time.perf_counter() - start:.1f} s.")
+        self._progress.say(f"Completion is ready after {time.perf_counter() - start:.1f} s, by {completer.model.name}.")
 
     def _calibrate(self, completer: Completer) -> None:
         """Show what this user keeps often enough."""

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from tonggan.codelm.search.code_index import CodeIndex
 
 
-def open_server(model: str, *, with_index: bool, embedder: str | None, history: Path | None) -> LanguageServer:
+def open_server(model: str | None, *, with_index: bool, embedder: str | None, history: Path | None) -> LanguageServer:
     """A server that loads nothing yet.
 
     Args:
-        model: what ``open_model`` opens, or a run of code training.
+        model: as ``open_completer`` takes it.
         with_index: whether to keep an index of the repository.
         embedder: see ``open_indexing``.
         history: file of what becomes of suggestions; by default one for each repository in the cache folder.

@@ -19,7 +19,7 @@ from tonggan.codelm.search.ranking import compared, expanded, fused, grouped, re
 from tonggan.codelm.search.reasons import Reason, reasons_for
 from tonggan.codelm.search.refreshing import Refreshed, Refreshing
 from tonggan.codelm.search.roles import Role, role_of, roles_asked
-from tonggan.codelm.search.unit_rows import kind_and_path, name_in, text_to_embed, unit_of
+from tonggan.codelm.search.unit_rows import VECTORS_VERSION, kind_and_path, name_in, text_to_embed, unit_of
 from tonggan.codelm.units import Unit, UnitKind
 from tonggan.codelm.words import code_words, question_words, symbol_of, symbols_in, written_as
 from tonggan.data.places import cache_folder
@@ -88,7 +88,7 @@ class CodeIndex:
             analyze=code_words,
             dim=embedder.dim if embedder else None,
             version=_WORDS_VERSION,
-            vector_version=embedder.version if embedder else "",
+            vector_version=f"{VECTORS_VERSION} {embedder.version}" if embedder else "",
         )
         return cls(root, store, embedder=embedder)
 

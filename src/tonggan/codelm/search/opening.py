@@ -48,7 +48,9 @@ def _loaded(name: str, *, is_remembered: bool) -> TextEmbedder | None:
     if name == NO_EMBEDDER:
         return None
     try:
-        return TextEmbedder.load(name)
+        loaded = TextEmbedder.load(name)
+        loaded.free_weights()
+        return loaded
     except (ConfigError, DataError) as error:
         if not is_remembered:
             raise

@@ -20,6 +20,7 @@ from tonggan.codelm.source_file import MAX_BYTES, SourceFile, read_source
 from tonggan.codelm.units import commits_of, units_of
 from tonggan.codelm.walk import walk
 from tonggan.errors import DataError
+from tonggan.layers.memory import release_memory
 from tonggan.models.text_embedder import TextEmbedder
 from tonggan.progress import Progress
 from tonggan.retrieval.store import Store
@@ -27,7 +28,7 @@ from tonggan.retrieval.writer import Writer
 
 _FORMAT = "units-3"  # of what is made of a file; another one reads all files anew
 _SECONDS_BETWEEN_COMMITS = 5.0
-_EMBEDDED_AT_ONCE = 512
+_EMBEDDED_AT_ONCE = 256
 _RACY_SECONDS = 0.1  # a file may change again within the resolution of its time
 _COMMIT = "commit:"
 _COMMITS = "commits"  # what is skipped where they cannot be read
@@ -211,6 +212,7 @@ class Refreshing:
             vectors = self._embedder.embed([text_to_embed(row) for row in rows])
             writer.set_vectors(dict(zip((row.key for row in rows), vectors, strict=True)))
             writer.commit()
+            release_memory()  # what the shapes of a chunk needed, the next one may not
             done += len(chunk)
             self._progress.update("embed", done=done, total=len(keys))
         return done

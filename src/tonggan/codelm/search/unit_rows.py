@@ -7,12 +7,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
+from tonggan.codelm.search.roles import Role, role_of
 from tonggan.codelm.units import UNIT_KINDS, Unit, UnitKind
 from tonggan.codelm.words import symbol_of
 from tonggan.retrieval.row import Row, Value
 
 _END_OF_TEXT = "\x00"  # between what is shown of a unit and what is only searched
 _KIND = re.compile(f"#({'|'.join(UNIT_KINDS)})#")
+_MOST_EMBEDDED: dict[Role, int] = {"code": 4_000, "docs": 600, "tests": 240, "history": 160}  # characters
+_MOST_OF_OUTLINE = 400
+VECTORS_VERSION = "units-2"
+"""Of ``text_to_embed``: vectors of another version are made anew."""
+
 _NAME_WEIGHT, _DOCSTRING_WEIGHT = 2, 1  # how often they are said besides once in the text
 
 
@@ -88,8 +94,14 @@ def kind_and_path(key: str) -> tuple[UnitKind, str]:
 
 
 def text_to_embed(row: Row) -> str:
-    """What the vector of ``row`` is made of: the whole unit, as it stands in the file.
+    """What the vector of ``row`` is made of: the unit as it stands in the file; of what is no code, only its beginning.
 
-    A name and a docstring alone, the code without its docstring, and means over such views were all worse.
+    A name and a docstring alone, the code without its docstring, and means over such views were all worse. Tests,
+    commits and outlines are many, and their first lines say what they are about.
     """
-    return row.text.partition(_END_OF_TEXT)[0]
+    text = row.text.partition(_END_OF_TEXT)[0]
+    kind, path = kind_and_path(row.key)
+    most = _MOST_EMBEDDED[role_of(kind, path)]
+    if kind == "file":
+        most = min(most, _MOST_OF_OUTLINE)
+    return text if len(text) <= most else text[:most].rpartition("\n")[0] or text[:most]
