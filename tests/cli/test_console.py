@@ -1,4 +1,5 @@
 import io
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -38,9 +39,9 @@ def test_one_bar_for_each_label(bars):
 
 def test_without_a_terminal_long_work_says_a_line_now_and_then(monkeypatch):
     written = io.StringIO()
-    progress = ConsoleProgress(Bars(console=Console(file=written), disable=True))
     clock = iter(range(0, 1000, 3))  # seconds
-    monkeypatch.setattr("tonggan.cli.console.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("tonggan.cli.console.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    progress = ConsoleProgress(Bars(console=Console(file=written), disable=True))
     for done in range(1, 11):
         progress.update("embed", done=done, total=10, note="[of 10]")
     assert list(progress.track(range(8), label="index")) == list(range(8))
