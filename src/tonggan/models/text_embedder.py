@@ -7,6 +7,7 @@ folders it reads and writes.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
