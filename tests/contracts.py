@@ -92,10 +92,18 @@ def check_encoder(config: Config, build: Callable[[Config], nn.Module], arrays: 
             assert_same_tokens(encoder(longer), tokens)
     check_gradients(encoder, lambda: encoder(arrays).mean())
     check_save_load(build(config), build(config), lambda module: module(arrays).mean())
+    check_needs_no_memory(lambda: build(config))
 
 
 def _is_table(encoder: nn.Module) -> bool:
     return bool(getattr(encoder, "fixed_length", False))
+
+
+def check_needs_no_memory(build: Callable[[], nn.Module]) -> None:
+    """``build`` works without values, as a bundle's shapes are checked before memory is taken for them."""
+    shapes = [weight.shape for weight in build().state_dict().values()]
+    with torch.device("meta"):
+        assert [weight.shape for weight in build().state_dict().values()] == shapes
 
 
 def check_save_load(one: nn.Module, other: nn.Module, output: Callable[[nn.Module], Tensor]) -> None:
@@ -150,6 +158,7 @@ def check_fusion(config: Config, build: Callable[[Config], nn.Module], *, dim: i
     # Each input is absent in some row that has another, so parameters for its absence get a gradient too.
     check_gradients(fusion, lambda: fusion(tokens).mean())
     check_save_load(build(config), build(config), lambda module: module(tokens).mean())
+    check_needs_no_memory(lambda: build(config))
 
 
 def _check_subsets(fusion: nn.Module, tokens: Mapping[str, Tokens]) -> None:

@@ -43,21 +43,22 @@ class TableEncoder(nn.Module):
         super().__init__()
         numbers = [column for column, size in enumerate(num_categories) if size is None]
         categories = [column for column, size in enumerate(num_categories) if size is not None]
-        sizes = torch.tensor([size for size in num_categories if size is not None], dtype=torch.int64)
+        sizes = [size for size in num_categories if size is not None]
+        offsets = [sum(sizes[:column]) for column in range(len(sizes))]
         self.weights: nn.Parameter | None = None
         self.embedding: nn.Embedding | None = None
         if numbers:
             self.weights = nn.Parameter(torch.randn(len(numbers), dim) * 0.5)
         if categories:
             # The columns share one table of vectors, each from its own offset on.
-            self.embedding = nn.Embedding(int(sizes.sum()), dim)
+            self.embedding = nn.Embedding(sum(sizes), dim)
             nn.init.normal_(self.embedding.weight, std=0.5)
             # A name never seen starts as saying nothing.
-            self.embedding.weight.data[sizes.cumsum(dim=0) - sizes] = 0
+            self.embedding.weight.data[offsets] = 0
         self.biases = nn.Parameter(torch.randn(len(num_categories), dim) * 0.5)
         self.register_buffer("numbers", torch.tensor(numbers, dtype=torch.int64), persistent=False)
         self.register_buffer("categories", torch.tensor(categories, dtype=torch.int64), persistent=False)
-        self.register_buffer("offsets", sizes.cumsum(dim=0) - sizes, persistent=False)
+        self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.int64), persistent=False)
         self.register_buffer("order", torch.tensor(numbers + categories).argsort(), persistent=False)
         self.transformer = Transformer(dim, config=config)
 
