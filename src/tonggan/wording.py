@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -51,8 +52,8 @@ class Catalog:
     def __init__(self, entries: Mapping[str, str]) -> None:
         self._whole = {english: chinese for english, chinese in entries.items() if "{}" not in english}
         filled = [(english.split("{}"), chinese) for english, chinese in entries.items() if "{}" in english]
-        # The sentence that says the most itself is tried first.
-        self._filled = sorted(filled, key=lambda entry: -sum(map(len, entry[0])))
+        # Sentences that begin with words of their own are tried first, of these what says the most itself.
+        self._filled = sorted(filled, key=lambda entry: (not entry[0][0].strip(), -sum(map(len, entry[0]))))
 
     def translate(self, text: str, *, depth: int = _DEPTH) -> str:
         """``text`` with all that the catalog knows of it translated, line by line."""
@@ -70,10 +71,23 @@ class Catalog:
             return self._whole[text]
         if depth == 0:
             return None
+        listed = self._translated_list(text, depth)
+        if listed is not None:
+            return listed
         for pieces, chinese in self._filled:
             values = _filling(text, pieces)
             if values is not None:
                 return chinese.format(*(self.translate(value, depth=depth - 1) for value in values))
+        return None
+
+    def _translated_list(self, text: str, depth: int) -> str | None:
+        """``text`` as a list of which every part is known, or None."""
+        for separator, chinese in (("; ", "；"), (", ", "，")):
+            parts = text.split(separator)
+            known = takewhile(lambda said: said is not None, (self._translated(part, depth) for part in parts))
+            said = [part for part in known if part] if len(parts) > 1 else []
+            if said and len(said) == len(parts):
+                return chinese.join(said)
         return None
 
 
@@ -98,4 +112,6 @@ def _filling(text: str, pieces: Sequence[str]) -> list[str] | None:
             return None
         values.append(text[start:place])
         start = place + len(piece)
+    if not first and not middle and " " not in last.strip() and " " in text[:end]:
+        return None  # '{} rows' is a number of rows, and not the end of a sentence
     return [*values, text[start:end]]

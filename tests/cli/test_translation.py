@@ -16,6 +16,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "tonggan"
 CHINESE = re.compile("[\u4e00-\u9fff]")
 
 # Which the code puts together of several texts.
+OF_TYPER = ("Show this message and exit.",)
 OF_PARTS = ("{} different dates or times that repeat", "{} whole numbers from {} to {} that repeat, taken for classes")
 
 
@@ -61,7 +62,7 @@ def test_the_catalog_holds_what_the_code_says():
         assert set(re.findall(r"(?<!\{)\{(\d)\}(?!\})", translation)) <= {str(place) for place in range(places)}, (
             english
         )
-        if english in OF_PARTS:
+        if english in OF_PARTS + OF_TYPER:
             continue
         parts = [part.strip() for part in english.split("{}") if part.strip(" ,.:;()'")]
         if not (english.strip() in known or all(part in pieces for part in parts)):
@@ -73,6 +74,20 @@ def test_help_is_chinese_throughout():
     lines = helps(typer.main.get_command(app))
     missing = sorted(line for line in lines if not CHINESE.search(catalog().translate(line)))
     assert missing == []
+
+
+def test_help_is_whole_on_a_narrow_terminal(chinese, monkeypatch, capsys):
+    from tonggan.cli.app import main
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--help"])
+    said = capsys.readouterr().out
+    assert end.value.code == 0
+    assert "…" not in said
+    assert "显示本帮助后退出。" in said
+    assert "[必填]" in said
 
 
 def test_what_a_run_says_is_in_the_catalog():
@@ -103,6 +118,19 @@ def test_what_a_run_says_is_in_the_catalog():
         ),
         ("no column 'x'\ntable a.csv", "没有列“x”\n表格 a.csv"),
         ("what the catalog lacks", "what the catalog lacks"),
+        ("Sort these rows", "Sort these rows"),
+        (
+            "numbers from 2 to 6, with ',' between thousands, in 元, with 万 for 10,000, '无' and '-' count as missing",
+            "2 至 6 的数值，以 ',' 分隔千位，单位为 元，万 即 10,000，'无'、'-' 按缺失处理",
+        ),
+        (
+            "text (Chinese), 3 words on average; numbers in different units: 5 with 'kg', 3 without a unit",
+            "文本（中文），平均 3 个词；单位不同的数：5 个带“kg”，3 个没有单位",
+        ),
+        (
+            "binary target\n  got:      no value in 1 rows (counted from 1: 31)",
+            "二分类目标\n  得到：1 行没有值（从 1 数起：31）",
+        ),
     ],
 )
 def test_sentences_are_found_by_what_stands_around_their_places(english, expected):

@@ -6,7 +6,7 @@ from tonggan.data.number_format import fit_numbers
 @pytest.mark.parametrize(
     ("values", "numbers", "reason"),
     [
-        (["1", "2.5", "-3e4", "NA", "?"], [1, 2.5, -3e4], "'NA', '?' count as missing"),
+        (["1", "2.5", "-3e4", "NA", "?"], [1, 2.5, -3e4], "'NA' and '?' count as missing"),
         (["1,5", "2,25"], [1.5, 2.25], "written with a decimal comma"),
         (["1,234", "0,345"], [1.234, 0.345], "decimal comma"),
         (["1,234.50", "2,000.00"], [1234.5, 2000], "with ',' between thousands"),
@@ -20,6 +20,9 @@ from tonggan.data.number_format import fit_numbers
         (["¥3.2万", "¥8000", "¥1.2亿"], [32e3, 8e3, 1.2e8], "¥万 for 10,000"),
         (["3亿", "2.5万", "700"], [3e8, 25e3, 700], "亿 for 100,000,000"),
         (["3.2万元", "8000元"], [32e3, 8e3], "in 元"),
+        (["¥3.2万", "1,280.50元", "500"], [32e3, 1280.5, 500], "in 元, with ¥万 for 10,000"),
+        (["¥3.2万元", "RMB 500"], [32e3, 500], "in rmb, with ¥万元 for 10,000"),
+        (["$5k", "USD 700"], [5000, 700], "in usd, with $k for 1,000"),
         (["$1,200", "-$20", "($5.50)"], [1200, -20, -5.5], "in $"),
         (["€ 12,50", "3,20 €"], [12.5, 3.2], "in €"),
         (["€ 3,5 Mio.", "€ 2 Mrd."], [3.5e6, 2e9], "€mio for 1,000,000"),
@@ -68,6 +71,12 @@ def test_one_way_of_writing_for_the_column(values, numbers, reason):
 )
 def test_what_has_nothing_to_do_with_numbers(values):
     assert fit_numbers(values) is None
+
+
+def test_the_remedy_multiplies_by_what_a_magnitude_says():
+    found = fit_numbers(["3.2万元", "5 kg"] * 5)
+    assert found is not None
+    assert """{'万元': 10000, 'kg': 1}""" in found.remedy
 
 
 @pytest.mark.parametrize(

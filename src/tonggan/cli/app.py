@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -88,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(given: Sequence[str]) -> None:
     debug = "--debug" in given
     command = typer.main.get_command(app)
+    _fold_help()
     _translate_help(command)
     try:
         command([argument for argument in given if argument != "--debug"], prog_name="tonggan")
@@ -126,15 +128,35 @@ def _fail(text: str, *, code: int = 1) -> NoReturn:
     sys.exit(code)
 
 
+def _fold_help() -> None:
+    """Have help broken inside words too: Chinese has no blanks, and a word that does not fit would be cut off."""
+    from rich.text import Text
+    from typer import rich_utils
+
+    make = getattr(rich_utils, "_make_rich_text", None)  # of no public interface
+    if make is None or hasattr(make, "__wrapped__"):
+        return
+
+    @functools.wraps(make)
+    def folded(**given: Any) -> Any:
+        made = make(**given)
+        if isinstance(made, Text):
+            made.overflow = "fold"
+        return made
+
+    rich_utils._make_rich_text = folded
+
+
 def _translate_help(command: Any) -> None:
     """Put the help of ``command`` and of all below it into the reader's language."""
     from typer import rich_utils
 
     for title in ("Options", "Commands", "Arguments", "Errors"):
         setattr(rich_utils, f"{title.upper()}_PANEL_TITLE", shown(title))
+    rich_utils.REQUIRED_LONG_STRING = shown("[required]")
     command.help = command.help and shown(_joined(command.help))
     command.epilog = command.epilog and shown(command.epilog)
-    for parameter in command.params:
+    for parameter in command.get_params(command.context_class(command)):  # --help among them
         said = getattr(parameter, "help", None)
         if said:
             parameter.help = shown(_joined(said))

@@ -43,8 +43,8 @@ def show_results(results: Mapping[str, Any], run: Path | None = None) -> None:
     constant = results.get("constant")
     if constant and constant["headline"]:
         style = "bold yellow" if constant["beaten"] == "too few rows" else "bold red"
-        console.print(escape(_own(constant, "headline")), style=style)
-        console.print(escape(_own(constant, "sentence")) + "\n")
+        console.print(escape(_own(constant, "headline")), style=style, soft_wrap=True)
+        console.print(escape(_own(constant, "sentence")) + "\n", soft_wrap=True)
     if constant and constant["beaten"] == "too few rows":
         _show_few(console, results, constant)
     else:
@@ -218,7 +218,7 @@ def _show_audit(console: Console, results: Mapping[str, Any]) -> None:
         _show_columns(console, columns_of, name=name)
     baseline = shown(constant_words(results.get("task", "multiclass")))
     console.print(shown(f"\nFull model {_number(audit['full'])}   {baseline} {_number(audit['majority'])}"))
-    console.print(escape(_own(audit["verdict"], "sentence")), style="bold")
+    console.print(escape(_own(audit["verdict"], "sentence")), style="bold", soft_wrap=True)
 
 
 def _show_columns(console: Console, columns: Mapping[str, Any], *, name: str) -> None:

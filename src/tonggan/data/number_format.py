@@ -60,6 +60,13 @@ _MAGNITUDES = {
 }  # fmt: skip
 _MONEY = r"[^\w\s%‰°+]{1,2}|us\$|r\$|usd|eur|euro|gbp|chf|rmb|cny|元"
 _MAGNITUDE = re.compile(rf"(?P<before>(?:{_MONEY})?) ?(?P<word>{'|'.join(_MAGNITUDES)})\.? ?(?P<after>(?:{_MONEY})?)")
+_CURRENCIES = {
+    "元": ("¥", "￥", "¥元", "￥元", "圆", "块", "rmb", "cny", "人民币"),
+    "$": ("us$", "usd"),
+    "€": ("eur", "euro"),
+    "£": ("gbp",),
+}
+_CURRENCY = {name: currency for currency, names in _CURRENCIES.items() for name in names}
 _PERCENT = {"%": 0.01, "‰": 0.001}
 _IN_WORDS = {"comma": "','", "point": "'.'", "space": "blanks", "apostrophe": "apostrophes"}
 
@@ -176,9 +183,11 @@ def _magnitudes(counts: Mapping[str, int]) -> dict[str, tuple[float, str]]:
     names = {found["word"] for found in words.values()}
     # A lone m is a meter and a lone b a byte, unless money or another magnitude stands beside it.
     is_sure = bases != {""} or len(names) > 1 or ("" in counts and names == {"k"})
-    if words and is_sure and counts.keys() <= words.keys() | bases | {""}:
+    if words and is_sure and counts.keys() <= words.keys() | bases | {""} | _CURRENCY.keys():
         for unit, found in words.items():
             split[unit] = (_MAGNITUDES[found["word"]], found["before"] + found["after"])
+    if len({base for _, base in split.values()}) > 1:  # ¥ is the yuan beside 元
+        split = {unit: (factor, _CURRENCY.get(base, base)) for unit, (factor, base) in split.items()}
     return split
 
 
@@ -196,7 +205,8 @@ def _problem(mixed: Mapping[str, int], rest: Mapping[str, int], share: float) ->
             f"{count:,} with '{unit}'" if unit else f"{count:,} without a unit"
             for unit, count in sorted(mixed.items(), key=lambda item: -item[1])[:5]
         )
-        example = ", ".join(f"'{unit}': 1" for unit in list(mixed)[:2] if unit)
+        factors = _magnitudes(mixed)
+        example = ", ".join(f"'{unit}': {factors[unit][0]:g}" for unit in list(mixed)[:2] if unit)
         return (
             f"numbers in different units: {shown}",
             "Write all cells in one unit, or say what each unit is multiplied by, e.g. "
@@ -226,12 +236,11 @@ def _reason(config: NumberConfig, cells: Sequence[Cell], markers: Sequence[str])
         if percent in config.units:
             said.append(words)
     plain = [unit for unit, factor in config.units.items() if unit and factor == 1]
-    large = [f"{unit} for {factor:,.0f}" for unit, factor in config.units.items() if factor > 1]
+    large = [f"with {unit} for {factor:,.0f}" for unit, factor in config.units.items() if factor > 1]
     if plain:
         said.append("in " + " or ".join(plain))
-    if large:
-        said.append("with " + " and ".join(large))
+    said.extend(large)
     missing = [*dict.fromkeys(markers), *config.missing]
     if missing:
-        said.append(", ".join(f"'{text}'" for text in missing[:5]) + " count as missing")
+        said.append(" and ".join(f"'{text}'" for text in missing[:5]) + " count as missing")
     return ", ".join(said)
