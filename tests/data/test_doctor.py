@@ -96,6 +96,7 @@ def test_absent_missing_and_unreadable_files_apart(tmp_path):
     ]
     assert "'gone.png' in row 4" in diagnosis.findings[0].message
     assert "'bad.png' in row 6: no known format" in diagnosis.findings[1].message
+    assert "第 6 行的“bad.png”：格式未知" in diagnosis.findings[1].message_zh
     assert diagnosis.rows("train").tolist() == [3, 4, 5]
     assert diagnosis.rows("train", columns=["label"]).tolist() == []
     diagnosis.write_quarantine(tmp_path / "new" / "quarantine.csv")

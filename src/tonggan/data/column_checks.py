@@ -17,6 +17,7 @@ from tonggan.data.text_cuts import find_cut_texts
 from tonggan.data.wild_cells import find_wild_cells
 from tonggan.errors import DataError
 from tonggan.modalities import ColumnConfig, NumberConfig, TextConfig
+from tonggan.wording import catalog
 
 _MAX_CHARACTERS = 100_000  # of a text; a model reads some thousand at most
 _MAX_STRAY_SHARE = 0.01  # of a number column's cells that are not numbers
@@ -127,14 +128,14 @@ def _check_kind(table: Table, name: str, *, config: ColumnConfig, split: str) ->
 
 def check_doubt(name: str, doubt: NumberFormat, *, config: ColumnConfig, split: str, num_rows: int) -> Finding:
     """The finding on a column that holds many numbers and is not taken for numbers."""
-    share_zh = f"{doubt.share:.0%}"
+    kind_zh = catalog().translate(config.kind)
     return Finding(
         "warning",
         column=name,
         split=split,
         count=round(doubt.share * num_rows),
         message=f"Column '{name}' holds {doubt.problem}; it is read as {config.kind}.",
-        message_zh=f"“{name}”列约有 {share_zh} 的单元格是数，但写法或单位不一致；目前按 {config.kind} 读取。",
+        message_zh=f"“{name}”列约有 {doubt.share:.0%} 的单元格是数，但写法或单位不一致；目前按{kind_zh}读取。",
         remedy=doubt.remedy.replace("NAME", name),
         remedy_zh=f"请统一写法，或用 --set columns.{name}.kind=number 读取其中的数（其余按缺失处理）",
     )
@@ -180,7 +181,7 @@ def _bad_files(
         )
         message_zh = (
             f"{split} 的 {num_rows:,} 行中有 {count:,} 行的“{name}”无法读取，例如{which_zh}："
-            f"{example.reason}。{none_zh}"
+            f"{catalog().translate(example.reason)}。{none_zh}"
         )
         remedy = "Restore the files named in quarantine.csv, or leave their cells empty"
         remedy_zh = "请恢复 quarantine.csv 中列出的文件，或将其单元格留空"
