@@ -216,7 +216,7 @@ def present(options: argparse.Namespace) -> dict[str, str]:
             continue
         python = options.peer_python if package == "llama_cpp" and options.peer_python else sys.executable
         program = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
-        missing = subprocess.run([python, "-c", program], check=False).returncode
+        missing = subprocess.run([python, "-I", "-c", program], check=False).returncode
         if missing:
             print(f"Left out: {name}, because {package} is not installed for {python}", file=sys.stderr)
         else:

@@ -180,7 +180,9 @@ def main() -> None:
     if options.text:
         for path in options.files:
             perplexities(path, options)
-    if subprocess.run([options.peer_python, "-c", "import llama_cpp"], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [options.peer_python, "-I", "-c", "import llama_cpp"], capture_output=True, check=False
+    ).returncode:
         sys.exit(f"{options.peer_python} has no llama-cpp-python: pip install llama-cpp-python, or name --peer-python")
     for path in options.files:
         compare(path, options)

@@ -5,8 +5,9 @@ It reads the repository and writes only its index; nothing is sent anywhere.
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -119,16 +120,18 @@ class _Tools:
                 raise _tool_error(error) from error
 
 
-def _refresh(index: CodeIndex) -> None:
+def _refresh(index: CodeIndex) -> Mapping[str, str]:
+    """What was skipped."""
     try:
-        index.refresh()
+        return index.refresh().skipped
     except StoreBusyError:
-        return  # somebody else is at it: the last state will do
+        return {}  # somebody else is at it: the last state will do
 
 
 def _refresh_beside(index: CodeIndex) -> None:
     with suppress(TongganError):  # the next tool that is called meets it too, and says so
-        _refresh(index)
+        for name, reason in sorted(_refresh(index).items()):
+            sys.stderr.write(f"Skipped {name}: {reason}\n")
 
 
 def _tool_error(error: TongganError) -> Exception:

@@ -70,16 +70,17 @@ class _Walk:
                 yield from self._folder(folder, depth)
                 return
             others = self._ask(folder, "--others", "--exclude-standard")
+            names = dict.fromkeys(others or (), False) | dict.fromkeys(tracked, True)
+            is_ignored = not names and run_git(folder.parent, "check-ignore", "--quiet", "--", folder.name) is not None
         except DataError as error:
             self._unanswered += 1
             self._left_out[folder] = f"{error.who}: {error.got}, so its .gitignore files are read without git"
             yield from self._folder(folder, depth)
             return
-        names = dict.fromkeys(others or (), False) | dict.fromkeys(tracked, True)
-        if not names and run_git(folder.parent, "check-ignore", "--quiet", "--", folder.name) is not None:
-            yield from self._folder(folder, depth)  # whoever names a folder that git ignores wants what is in it
-            return
-        yield from self._listed(folder, sorted(names.items()), depth)
+        if is_ignored:  # whoever names a folder that git ignores wants what is in it
+            yield from self._folder(folder, depth)
+        else:
+            yield from self._listed(folder, sorted(names.items()), depth)
 
     def _ask(self, folder: Path, *options: str) -> list[str] | None:
         """Names below ``folder``; submodules and repositories inside are single names. None in no work tree."""

@@ -322,3 +322,17 @@ def test_a_damaged_corpus_is_named(many, model, tmp_path):
     tokens.unlink()
     with pytest.raises(DataError, match="got no such file"):
         Corpus.open(out)
+
+
+def test_processes_that_clean_import_nothing_from_the_folder(tmp_path, model, monkeypatch):
+    root = tmp_path / "shop"
+    root.mkdir()
+    for number in range(1001):
+        (root / f"f{number}.py").write_text(function(f"f{number}", number))
+    for name in ("multiprocessing", "sqlite3", "numpy", "detect_secrets", "sitecustomize"):
+        (root / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("PYTHONPATH", ":.")
+    report = build_corpus(["."], tmp_path / "out", tokenizer_of=model, num_processes=2)
+    assert report.kept["files"] >= 1001
+    assert not (tmp_path / "ran").exists()

@@ -228,12 +228,12 @@ def _clean_each(parts: Sequence[Part], work: Path, num_processes: int) -> Iterat
         yield from (clean_part(part, work) for part in parts)
         return
     # Not forked: threads of torch or of the tokenizers may hold locks.
-    pool = ProcessPoolExecutor(
-        min(num_processes, len(parts)), mp_context=get_context("spawn"), initializer=_ignore_stop
-    )
+    with isolated_children():  # the pool starts one beside those that work
+        pool = ProcessPoolExecutor(
+            min(num_processes, len(parts)), mp_context=get_context("spawn"), initializer=_ignore_stop
+        )
+        waiting = [pool.submit(clean_part, part, work) for part in parts]
     try:
-        with isolated_children():
-            waiting = [pool.submit(clean_part, part, work) for part in parts]
         for done in as_completed(waiting):
             yield done.result()
     finally:

@@ -27,7 +27,7 @@ from tonggan.codelm.languages import language_of
 from tonggan.codelm.source_file import Skipped, read_source
 from tonggan.files import whole_file
 
-VERSION = 2
+VERSION = 3
 """Raised whenever files are cleaned in another way, so that no part of an older build is taken for a new one."""
 
 _EMPTY: NDArray[np.uint32] = np.zeros(0, dtype=np.uint32)

@@ -26,7 +26,7 @@ from tonggan.progress import Progress
 from tonggan.retrieval.store import Store
 from tonggan.retrieval.writer import Writer
 
-_FORMAT = "units-3"  # of what is made of a file; another one reads all files anew
+_FORMAT = "units-4"  # of what is made of a file; another one reads all files anew
 _SECONDS_BETWEEN_COMMITS = 5.0
 _EMBEDDED_AT_ONCE = 256
 _RACY_SECONDS = 0.1  # a file may change again within the resolution of its time

@@ -10,7 +10,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -192,7 +192,9 @@ class _Bench:
     def _surprise(self, document: OpenDocument, line: Line) -> tuple[float, int]:
         """Negative log-likelihood of the line, given the prompt that completion writes, and its number of tokens."""
         tokenizer = self.model.tokenizer
-        syntax = Syntax.of(line.text, line.language) if has_grammar(line.language) else None
+        syntax = None
+        with suppress(DataError):  # without the rest of a line, a parser may find no end
+            syntax = Syntax.of(line.text, line.language) if has_grammar(line.language) else None
         snippets = self.finder.find(document, line.offset, syntax=syntax)
         names = [self.workspace.name_of(snippet.path) for snippet in snippets]
         writer = PromptWriter(
