@@ -173,3 +173,11 @@ def test_a_share_of_the_rows_comes_again_with_cells_hidden(tmp_path):
         assert torch.equal(batch.rows, same.rows)
         assert torch.equal(batch.inputs["table"].mask, same.inputs["table"].mask)
     assert len(Loader(dataset, batch_size=8, hidden_cells=0.25)) == 5
+
+
+@pytest.mark.parametrize(("num_rows", "again"), [(40, 10), (500, 125), (2_000, 125), (10_000, 500)])
+def test_of_many_rows_a_smaller_share_comes_again(tmp_path, num_rows, again):
+    table = make_table(tmp_path, {"age": [1, 2]})
+    cells = TableConfig(columns={"age": NumberConfig()}).build()
+    dataset = Dataset({"table": CellSource(cells, table)}, np.zeros(num_rows, dtype=np.int64))
+    assert Loader(dataset, batch_size=1, shuffle=True, hidden_cells=0.25).num_again == again

@@ -29,7 +29,7 @@ def fitted(**settings: object) -> Text:
 
 
 def test_what_is_encoded_can_be_read_again() -> None:
-    text = fitted()
+    text = fitted(hidden_words=0)
     items = ["The CAT sat", "今天很好", "ﬁne １２３", "never seen: ünïcode 🦄"]
     arrays = text.collate(items)
     text.tokenizer.decoder = decoders.ByteLevel()
@@ -62,7 +62,7 @@ def test_length_is_limited_and_a_huge_text_costs_nothing() -> None:
 
 
 def test_special_tokens_in_a_text_are_plain_characters() -> None:
-    arrays = fitted().collate(["<mask> <pad>"])
+    arrays = fitted(hidden_words=0).collate(["<mask> <pad>"])
     assert MASK_ID not in arrays.values[0].tolist()
     assert PAD_ID not in arrays.values[0].tolist()
 
@@ -92,7 +92,7 @@ def test_fit_on_nothing_still_reads_everything() -> None:
 
 
 def test_word_dropout_masks_real_tokens_only() -> None:
-    text = fitted(word_dropout=0.5)
+    text = fitted(word_dropout=0.5, hidden_words=0)
     arrays = text.collate(["the cat sat on the mat " * 10, "cat", None])
     dropped = text.augment(arrays, torch.Generator().manual_seed(0))
     again = text.augment(arrays, torch.Generator().manual_seed(0))
@@ -101,9 +101,34 @@ def test_word_dropout_masks_real_tokens_only() -> None:
     share = (dropped.values[0] == MASK_ID).float().mean()
     assert 0.3 < share < 0.7
     assert (dropped.values[~arrays.mask] == PAD_ID).all()
-    plain = fitted()
+    plain = fitted(hidden_words=0)
     assert plain.augment(arrays, torch.Generator()) is arrays
 
 
 def test_config() -> None:
     check_config(TextConfig(vocab_size=500, word_dropout=0.1))
+
+
+def test_tokens_that_training_never_had_are_masked() -> None:
+    text = fitted()
+    loaded = Text.load(text.config, json.loads(json.dumps(text.state())))
+    for one in (text, loaded):
+        arrays = one.collate(["Кошка 猫", "the cat sat", "the cat zzz"])
+        assert (arrays.values[0][arrays.mask[0]] == MASK_ID).all()
+        assert not (arrays.values[1] == MASK_ID).any()
+        assert 0 < (arrays.values[2] == MASK_ID).sum() < arrays.mask[2].sum()
+    # What training had is never masked, and a model that knows no <mask> reads every token.
+    assert not (text.collate(TEXTS).values == MASK_ID).any()
+    assert not (fitted(hidden_words=0).collate(["Кошка 猫"]).values == MASK_ID).any()
+    old = Text.load(text.config, {"tokenizer": text.state()["tokenizer"]})
+    assert not (old.collate(["Кошка 猫"]).values == MASK_ID).any()
+
+
+def test_some_texts_lose_some_or_all_of_their_tokens() -> None:
+    text = fitted(hidden_words=0.5)
+    arrays = text.collate(["the cat sat on the mat"] * 4_000)
+    hidden = text.augment(arrays, torch.Generator().manual_seed(0))
+    share = (hidden.values == MASK_ID).float().mean(dim=1)
+    assert abs((share == 1).float().mean().item() - 0.28) < 0.04
+    assert abs((share == 0).float().mean().item() - 0.54) < 0.05
+    assert torch.equal(hidden.mask, arrays.mask)

@@ -40,3 +40,16 @@ def test_a_number_is_predicted_near_the_mean(tmp_path):
     assert np.abs(np.array(model.predict(table[["x", "z"]])) - table.y).mean() < 6
     without_x = np.array(model.predict(pd.DataFrame({"x": NOTHING, "z": [0.1, 0.5, 0.9]}, dtype=float)))
     assert np.abs(without_x - table.y.mean()).max() < 20
+
+
+def test_a_text_of_unknown_words(tmp_path):
+    words = ["the", "film", "was", "a", "story", "about", "people", "with", "some", "music", "and", "light", "in", "it"]
+    decisive = {"pos": ["good", "great", "fine", "lovely"], "neg": ["bad", "awful", "poor", "ugly"]}
+    labels = RANDOM.choice(["pos", "neg"], 400)
+    texts = [" ".join([*RANDOM.choice(words, 5), RANDOM.choice(decisive[label])]) for label in labels]
+    model = tonggan.fit(
+        pd.DataFrame({"text": texts, "z": Z, "y": labels}), target="y", out=tmp_path / "run", settings=SETTINGS
+    )
+    assert (np.array(model.predict(pd.DataFrame({"text": texts, "z": Z}))) == labels).mean() > 0.95
+    doubtful = model.predict_proba(pd.DataFrame({"text": ["Кошка сидит", "猫在家里", ""], "z": [0.1, 0.5, 0.9]}))
+    assert np.abs(doubtful - 0.5).max() < 0.25

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from tonggan.data.dataset import Dataset
 from tonggan.tokens import Batch
 
+_ENOUGH = 500
+
 
 class Loader:
     """Batches of ``dataset``, epoch by epoch.
@@ -31,7 +33,7 @@ class Loader:
         drop_last: leave out a last batch that is smaller.
         prefetch: batches that are made ahead.
         hidden_cells: when shuffled, the share of the rows that come a second time in each epoch, with some of their
-            cells hidden. The first time all are whole: a small table would teach less of them otherwise.
+            cells hidden; of more than 500 rows it is a smaller one, down to a fifth. The first time all are whole.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Loader:
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.prefetch = prefetch
-        self.num_again = math.ceil(hidden_cells * len(dataset)) if shuffle and dataset.has_cells else 0
+        # A number of rows teaches what absence means, more than a share; and each costs the whole ones a little.
+        counted = max(min(len(dataset), _ENOUGH), len(dataset) / 5)
+        self.num_again = math.ceil(hidden_cells * counted) if shuffle and dataset.has_cells else 0
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""

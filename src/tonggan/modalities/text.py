@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, TypeAdapter, model_validator
 
 from tonggan.cells import cell_text
 from tonggan.config import Config
@@ -30,6 +30,7 @@ SPECIAL_TOKENS = ["<pad>", "<mask>"]
 _CHARACTERS_PER_TOKEN = 16
 # Characters that the vocabulary is learned from; more would cost time and memory and change it little.
 _FIT_CHARACTERS = 20_000_000
+_TEXTS_AT_ONCE = 4_096
 
 
 class TextConfig(Config):
@@ -46,6 +47,9 @@ class TextConfig(Config):
     """How often a pair of tokens must occur to become a token of its own."""
     word_dropout: float = Field(default=0.0, ge=0, lt=1)
     """In training, the chance that a token is replaced by <mask>."""
+    hidden_words: float = Field(default=0.1, ge=0, lt=1)
+    """In training, the chance that a text loses some or all of its tokens to <mask>, which also stands for tokens that
+    training never has: a text of unknown words alone is then answered with doubt. 0 for neither."""
     language: str | None = None
     """Use the tokens of this pretrained language model, which will read the text, instead of a vocabulary fitted to the
     training part; the settings of the vocabulary then do not count."""
@@ -69,6 +73,7 @@ class Text(Modality[TextConfig]):
     def __init__(self, config: TextConfig) -> None:
         super().__init__(config)
         self._tokenizer: Tokenizer | None = None
+        self._unseen: list[int] = []
         self._language = None if config.language is None else _load_language(config.language)
 
     def fit(self, texts: Iterable[str | None]) -> None:
@@ -92,8 +97,14 @@ class Text(Modality[TextConfig]):
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        tokenizer.train_from_iterator(self._sample(texts), trainer)
+        sample = list(self._sample(texts))
+        tokenizer.train_from_iterator(sample, trainer)
         self._tokenizer = self._prepared(tokenizer)
+        seen = set(range(len(SPECIAL_TOKENS)))
+        for first in range(0, len(sample), _TEXTS_AT_ONCE):
+            for ids in self._encode(sample[first : first + _TEXTS_AT_ONCE]):
+                seen.update(ids)
+        self._unseen = sorted(set(range(self.num_tokens)) - seen)
 
     def _sample(self, texts: Iterable[str | None]) -> Iterator[str]:
         remaining = _FIT_CHARACTERS
@@ -139,6 +150,8 @@ class Text(Modality[TextConfig]):
         values = np.full((len(ids), max(1, lengths.max())), PAD_ID, dtype=np.int64)
         for row, tokens in enumerate(ids):
             values[row, : len(tokens)] = tokens
+        if self._unseen and self.config.hidden_words:
+            values[np.isin(values, self._unseen)] = MASK_ID
         mask = np.arange(values.shape[1]) < lengths[:, None]
         return Arrays(torch.from_numpy(values), torch.from_numpy(mask))
 
@@ -148,17 +161,25 @@ class Text(Modality[TextConfig]):
         return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts)]
 
     def augment(self, arrays: Arrays, generator: torch.Generator) -> Arrays:
-        """Real tokens replaced by ``MASK_ID`` with chance ``word_dropout``."""
-        if not self.config.word_dropout:
+        """Real tokens replaced by ``MASK_ID``: each with chance ``word_dropout``, and those of some texts together."""
+        if self._language is not None or not (self.config.word_dropout or self.config.hidden_words):
             return arrays
-        dropped = torch.rand(arrays.mask.shape, generator=generator) < self.config.word_dropout
-        return replace(arrays, values=arrays.values.masked_fill(dropped & arrays.mask, MASK_ID))
+        values = arrays.values
+        if self.config.word_dropout:
+            dropped = torch.rand(arrays.mask.shape, generator=generator) < self.config.word_dropout
+            values = values.masked_fill(dropped & arrays.mask, MASK_ID)
+        if self.config.hidden_words:
+            rows, whole, share = torch.rand(3, len(arrays), 1, generator=generator)
+            share = torch.where(whole < 0.5, 1.0, share) * (rows < self.config.hidden_words)
+            hidden = torch.rand(arrays.mask.shape, generator=generator) < share
+            values = values.masked_fill(hidden & arrays.mask, MASK_ID)
+        return replace(arrays, values=values)
 
     def state(self) -> dict[str, Any]:
-        """The tokenizer in its own JSON; a pretrained model's is not copied."""
+        """The tokenizer in its own JSON, and the tokens that training never had; a pretrained model's is not copied."""
         if self._language is not None:
             return {}
-        return {"tokenizer": self.tokenizer.to_str()}
+        return {"tokenizer": self.tokenizer.to_str(), "unseen": self._unseen}
 
     @classmethod
     def load(cls, config: TextConfig, state: dict[str, Any]) -> Self:
@@ -169,6 +190,8 @@ class Text(Modality[TextConfig]):
         if config.language is not None:
             return text
         text._tokenizer = text._prepared(Tokenizer.from_str(state["tokenizer"]))
+        # Bundles of Tonggan 0.1 name none: their models know every token.
+        text._unseen = TypeAdapter(list[NonNegativeInt]).validate_python(state.get("unseen", []))
         return text
 
 

@@ -18,7 +18,8 @@ class TrainingConfig(Config):
     """Rows that go through the model at once, in each process."""
     hidden_cells: float = Field(default=0.25, ge=0, le=1)
     """Share of the rows with number or category columns that come a second time in each epoch, then with some of these
-    cells hidden, so that a row with missing or never-seen cells is answered by what is left of it; 0 for none."""
+    cells hidden, so that a row with missing or never-seen cells is answered by what is left of it; of more than 500
+    rows a smaller share, down to a fifth. 0 for none."""
     accumulation: int = Field(default=1, ge=1)
     """Batches whose gradients are averaged for one step of the optimizer."""
     learning_rate: float = Field(default=1e-3, gt=0)
