@@ -82,10 +82,10 @@ def test_equals_the_torch_engine_on_the_same_weights(bits: int, fields: dict[str
         values = torch.randn(2, length, 64, generator=generator)
         mask = torch.arange(length) < torch.tensor([[length], [length // 2]])
         expected = plain.prefill(values, mask=mask, rows=rows)
-        assert error(native.prefill(values, mask=mask, rows=rows), expected) < 0.03
+        assert error(native.prefill(values, mask=mask, rows=rows), expected) < 0.04
         for count in (1, 4):
             ids = torch.randint(0, 101, (2, count), generator=generator)
-            assert error(native.step(ids, rows=rows), plain.step(ids, rows=rows)) < 0.03
+            assert error(native.step(ids, rows=rows), plain.step(ids, rows=rows)) < 0.04
         assert torch.equal(native.lengths, plain.lengths)
 
 

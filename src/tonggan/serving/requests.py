@@ -141,10 +141,10 @@ class CompletionRequest(_TextRequest):
     prompt: str | list[str] | list[int] | list[list[int]]
     suffix: str | None = None
     max_tokens: Whole = Field(default=16, ge=0, le=MAX_INTEGER)
-    logprobs: Whole | None = Field(default=None, ge=0, le=5)
+    logprobs: Annotated[Whole, Field(ge=0, le=5)] | Literal[False] | None = None
     echo: bool = False
 
-    @field_validator("logprobs", mode="before")
+    @field_validator("logprobs", mode="after")
     @classmethod
     def _no_logprobs(cls, value: Any) -> Any:
         return None if value is False else value

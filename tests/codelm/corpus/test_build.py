@@ -66,7 +66,7 @@ def shop(tmp_path) -> Path:
             "src/windows.py": function("windows", 2).replace("\n", "\r\n"),
             "test/copy.py": function("order", 1),
             "test/near.py": function("order", 1).replace("value", "number"),
-            "src/cafe.py": b"# caf\xe9\n" + function("cafe", 3).encode(),
+            "src/cafe.py": ("# " + "订单" * 20).encode() + b" caf\xe9\n" + function("cafe", 3).encode(),
             "src/book.ipynb": json.dumps({"cells": [{"cell_type": "code", "source": function("cell", 4)}]}),
             "src/mail.py": function("mail", 5) + "# by ann.bee" + "@" + "bee-line.de\n",
             "src/blob.py": b"\0\1\2",

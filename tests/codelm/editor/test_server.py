@@ -90,7 +90,7 @@ def test_what_is_selected_in_an_open_list_is_taken_up(editor):
 
 def test_hover_tells_why(editor):
     editor.open("why.py", CODE)
-    (item,) = editor.items("why.py", CURSOR)
+    (item,) = editor.items("why.py", CURSOR, invoked=True)
     place = types.TextDocumentIdentifier(editor.uri("why.py"))
     hover = editor.wait(editor.client.text_document_hover_async(types.HoverParams(place, types.Position(12, 3))))
     assert hover.contents.value.startswith(f"**Tonggan** suggested `{item.insert_text}`, ")

@@ -5,6 +5,7 @@ It knows no protocol. Model and index come when they are ready; until then there
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections import OrderedDict
@@ -199,7 +200,10 @@ class Assistant:
             self._progress.say(f"No completion: {error}")
             return
         completer.threshold = 0.0  # it is applied here, and not to what the user asks for
-        self._calibrate(completer)
+        try:
+            self._calibrate(completer)
+        except sqlite3.ProgrammingError:
+            return  # the editor has gone, and the history is closed
         self._completer = completer
         self._progress.say(f"Completion is ready after {time.perf_counter() - start:.1f} s, by {completer.model.name}.")
 
