@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from tonggan.codelm.units import UnitKind
@@ -82,6 +82,12 @@ class StreamOptions(Body):
     include_usage: bool = False
 
 
+# Described with the -1 that stands for no limit and is taken out before.
+_MostTokens = Annotated[
+    Whole,
+    Field(ge=1, le=MAX_INTEGER),
+    WithJsonSchema({"type": "integer", "minimum": -1, "maximum": MAX_INTEGER}),
+]
 _Stop = Annotated[str, Field(min_length=1, max_length=MAX_STOP_LENGTH)]
 _Stops = Annotated[list[_Stop], Field(max_length=MAX_STOPS, fail_fast=True)]
 
@@ -140,7 +146,7 @@ class CompletionRequest(_TextRequest):
 
     prompt: str | list[str] | list[int] | list[list[int]]
     suffix: str | None = None
-    max_tokens: Whole = Field(default=16, ge=0, le=MAX_INTEGER)
+    max_tokens: Whole = Field(default=16, ge=0, le=MAX_INTEGER, json_schema_extra={"minimum": -1})
     logprobs: Annotated[Whole, Field(ge=0, le=5)] | Literal[False] | None = None
     echo: bool = False
 
@@ -308,8 +314,8 @@ class ChatRequest(_TextRequest):
     media = frozenset({"url", "data"})
 
     messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
-    max_tokens: Whole | None = Field(default=None, ge=1, le=MAX_INTEGER)
-    max_completion_tokens: Whole | None = Field(default=None, ge=1, le=MAX_INTEGER)
+    max_tokens: _MostTokens | None = None
+    max_completion_tokens: _MostTokens | None = None
     logprobs: bool = False
     top_logprobs: Whole = Field(default=0, ge=0, le=20)
     response_format: ResponseFormat | None = None
