@@ -65,7 +65,7 @@ def guess_utf_16(content: bytes) -> str | None:
         return None
     name = "utf-16-le" if odd > even else "utf-16-be"
     text = _decoded(content[: len(content) // 2 * 2], name)
-    return name if text is not None and re.search("[\0-\x08\x0e-\x1f\ufffe\uffff]", text) is None else None
+    return name if text and re.search("[\0-\x08\x0e-\x1f\ufffe\uffff]", text) is None else None
 
 
 def guess_encoding(content: bytes) -> Guess | None:

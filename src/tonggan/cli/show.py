@@ -43,8 +43,8 @@ def show_results(results: Mapping[str, Any], run: Path | None = None) -> None:
     constant = results.get("constant")
     if constant and constant["headline"]:
         style = "bold yellow" if constant["beaten"] == "too few rows" else "bold red"
-        console.print(escape(_own(constant, "headline")), style=style, soft_wrap=True)
-        console.print(escape(_own(constant, "sentence")) + "\n", soft_wrap=True)
+        console.print(escape(_own(constant, "headline")), style=style, soft_wrap=_as_is())
+        console.print(escape(_own(constant, "sentence")) + "\n", soft_wrap=_as_is())
     if constant and constant["beaten"] == "too few rows":
         _show_few(console, results, constant)
     else:
@@ -218,7 +218,7 @@ def _show_audit(console: Console, results: Mapping[str, Any]) -> None:
         _show_columns(console, columns_of, name=name)
     baseline = shown(constant_words(results.get("task", "multiclass")))
     console.print(shown(f"\nFull model {_number(audit['full'])}   {baseline} {_number(audit['majority'])}"))
-    console.print(escape(_own(audit["verdict"], "sentence")), style="bold", soft_wrap=True)
+    console.print(escape(_own(audit["verdict"], "sentence")), style="bold", soft_wrap=_as_is())
 
 
 def _show_columns(console: Console, columns: Mapping[str, Any], *, name: str) -> None:
@@ -234,6 +234,11 @@ def _show_columns(console: Console, columns: Mapping[str, Any], *, name: str) ->
     if len(columns) > len(first):
         console.print(shown(f"and {len(columns) - len(first)} more columns in the report"), style="dim")
     console.print(shown(_SHARED), style="dim")
+
+
+def _as_is() -> bool:
+    """Whether the terminal is to break sentences: it breaks Chinese at the end of a line, rich at its few blanks."""
+    return language() == "zh"
 
 
 def _metric(name: str) -> str:
