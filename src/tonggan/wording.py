@@ -91,6 +91,12 @@ class Catalog:
         return None
 
 
+def shortened(text: str, *, limit: int = 40) -> str:
+    """``text`` as one line of at most ``limit`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
 @cache
 def catalog() -> Catalog:
     """The Chinese catalog that comes with the package."""

@@ -109,11 +109,11 @@ def test_wrong_names(table, tmp_path):
         ("trainng.epochs=1", "trainng: no such field, the nearest is 'training'"),
         ("columns.image={kind: image, sise: 3}", "columns.image.sise: no such field, the nearest is 'size'"),
         ("training.epochs=abc", "training.epochs = 'abc'"),
-        ("training.epochs=0", "greater than or equal to 1"),
+        ("training.epochs=0", "training.epochs: at least 1"),
         ("training.epochs=[1", "which is not YAML"),
         ("training.epochs", "no '='"),
         ("model.fusion.kind=fim", "'film'"),
-        ("max_bad=7", "less than or equal to 1"),
+        ("max_bad=7", "max_bad: at most 1"),
     ],
 )
 def test_wrong_settings(table, tmp_path, override, said):
@@ -197,7 +197,7 @@ def test_a_truncated_recording_and_an_endless_text(folder, rows, tmp_path):
     assert outcome.code == 0, outcome.err
     messages = [finding["message"] for finding in outcome.json["findings"]]
     assert any("'cut.wav' in row 6: a truncated file" in message for message in messages)
-    assert any("longer than 100,000 characters" in message for message in messages)
+    assert any("texts in 'text' of train are longer than the" in message for message in messages)
     assert refused(source, tmp_path / "run", "--set", "columns.sound.kind=ignore").code == 0
 
 

@@ -202,13 +202,7 @@ def _show_audit(console: Console, results: Mapping[str, Any]) -> None:
     name = _metric(audit["score_name"])
     if len(audit["alone"]) > 1:
         console.print(shown(f"\nIs it multimodal? {name} on {results['audited']:,} rows"), style="bold")
-        columns = {
-            "alone": "alone",
-            "alone_trained": "trained alone",
-            "shuffled": "shuffled",
-            "shapley": "Shapley value",
-        }
-        columns = {key: header for key, header in columns.items() if audit[key]}
+        columns = {key: header for key, header in _AUDITED.items() if audit[key]}
         table = _table("input", *columns.values())
         for each in audit["alone"]:
             table.add_row(escape(shown(each)), *(_number(audit[key].get(each)) for key in columns))

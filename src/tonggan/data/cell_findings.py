@@ -9,14 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.data.findings import Finding, Severity
+from tonggan.wording import shortened
 
-_SHOWN = 40
+UNREADABLE = "not written as the numbers of this column are"
+"""Why a cell of a number column that says something cannot be used."""
+
 _SPLITS_ZH = {"the table": "表格", "the request": "请求"}
 
 
 @dataclass(frozen=True)
 class CellFindings:
-    """One column of new rows, to speak of.
+    """One column of one part, to speak of.
 
     Attributes:
         name: the column.
@@ -45,11 +48,8 @@ class CellFindings:
         shown = shown_zh = ""
         if example is not None:
             row, value = example
-            number = self.numbers[row]
-            shown, shown_zh = (
-                f", e.g. '{shortened(value)}' in row {number}",
-                f"，例如第 {number} 行的“{shortened(value)}”",
-            )
+            number, value = self.numbers[row], shortened(str(value))
+            shown, shown_zh = f", e.g. '{value}' in row {number}", f"，例如第 {number} 行的“{value}”"
         return Finding(
             severity,
             self.name,
@@ -60,9 +60,3 @@ class CellFindings:
             remedy=remedy[0],
             remedy_zh=remedy[1],
         )
-
-
-def shortened(value: Any) -> str:
-    """A value as one short line."""
-    text = " ".join(str(value).split())
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

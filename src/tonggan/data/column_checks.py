@@ -1,7 +1,8 @@
-"""What can be wrong with one input column: files that cannot be used, empty or constant cells, texts that never end."""
+"""What can be wrong with one input column: files that cannot be used, empty or constant cells, what is cut off."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,29 +10,37 @@ import numpy as np
 import pyarrow as pa
 
 from tonggan.cells import cell_text
+from tonggan.data.cell_findings import UNREADABLE, CellFindings
 from tonggan.data.findings import Finding, Quarantined, Severity
 from tonggan.data.number_format import NumberFormat
 from tonggan.data.scan import MediaColumn, MediaStatus
 from tonggan.data.table import Table
-from tonggan.data.text_cuts import find_cut_texts
 from tonggan.data.wild_cells import find_wild_cells
 from tonggan.errors import DataError
-from tonggan.modalities import ColumnConfig, NumberConfig, TextConfig
-from tonggan.wording import catalog
+from tonggan.modalities import AudioConfig, ColumnConfig, ImageConfig, NumberConfig, TextConfig
+from tonggan.wording import catalog, shortened
 
-_MAX_CHARACTERS = 100_000  # of a text; a model reads some thousand at most
+_MAX_CHARACTERS = 100_000  # of a text, however few words they are; a model reads some thousand tokens at most
+_WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_WIDE_PER_TOKEN = 3
 _MAX_STRAY_SHARE = 0.01  # of a number column's cells that are not numbers
 _ROWS_PER_READ = 256  # the cells may hold whole files
-_SHOWN = 60
 _NO_FILE = "no file at this path"
 
 
 def check_media(
-    table: Table, name: str, column: MediaColumn, *, split: str, is_train: bool, is_compared: bool = False
+    table: Table,
+    name: str,
+    column: MediaColumn,
+    *,
+    config: ColumnConfig,
+    split: str,
+    is_train: bool,
+    is_compared: bool = False,
 ) -> tuple[list[Finding], list[Quarantined]]:
     """Findings on a scanned column of pictures or recordings, and its cells that cannot be used.
 
-    Absent (an empty cell), missing (a wrong path) and unreadable are told apart. It is an error when the training
+    Absent (an empty cell), missing (a wrong path) and unreadable are distinguished. It is an error when the training
     part names files and none of them can be used.
     """
     bad = _bad_cells(table, name, column, split=split)
@@ -60,7 +69,35 @@ def check_media(
         )
     if is_train and num_present > 1 and num_present + num_absent == len(table) and len(np.unique(column.slots)) == 1:
         findings.append(_constant(name, split, len(table), "the same file"))
+    if isinstance(config, AudioConfig):
+        findings += _check_recordings(name, column, config, split=split, is_train=is_train)
+    elif is_train and isinstance(config, ImageConfig) and config.white is not None:
+        findings.append(_scaled(name, column, split, "white", config.white))
     return findings, bad
+
+
+def _check_recordings(
+    name: str, column: MediaColumn, config: AudioConfig, *, split: str, is_train: bool
+) -> list[Finding]:
+    findings = []
+    count = 0 if column.lengths is None else int((column.lengths > config.build().max_samples).sum())
+    if count:
+        findings.append(
+            _cut_off(
+                name,
+                split,
+                count,
+                column.count(MediaStatus.PRESENT),
+                what=("recordings", "段录音"),
+                limit=(f"{config.max_seconds:g} s", f"{config.max_seconds:g} 秒"),
+                setting=f"max_seconds={3 * config.max_seconds:g}",
+            )
+        )
+    if is_train and config.full_scale is not None:
+        findings.append(_scaled(name, column, split, "full_scale", config.full_scale))
+    if column.blank:
+        findings.append(_silent(name, split, len(column.blank)))
+    return findings
 
 
 def require_cells(table: Table, name: str, *, kind: str) -> None:
@@ -73,11 +110,11 @@ def require_cells(table: Table, name: str, *, kind: str) -> None:
     is_bytes = kind == "text" and (pa.types.is_binary(stored) or pa.types.is_large_binary(stored))
     if pa.types.is_nested(stored) or is_bytes:
         cells = (value for values in table.iterate(name, batch_size=_ROWS_PER_READ) for value in values)
-        example = repr(next((value for value in cells if value is not None), None))
+        example = shortened(repr(next((value for value in cells if value is not None), None)), limit=60)
         what = "bytes" if is_bytes else "a structure" if pa.types.is_struct(stored) else "a list"
         raise DataError(
             f"column '{name}' of {table.source}",
-            got=f"{what} in a cell, such as " + (example if len(example) <= _SHOWN else example[: _SHOWN - 1] + "…"),
+            got=f"{what} in a cell, such as {example}",
             expected=f"one {'value' if kind == 'category' else kind} in each cell, as the column is of kind {kind}",
             remedy="Join or take apart what the cells hold; a column of several rows goes into a mapping of columns",
         )
@@ -90,40 +127,54 @@ def check_cells(
 
     Where it ``is_compared`` with the training part, stray and missing cells are told there.
     """
+    column = CellFindings(name, split, table.row_numbers)
     distinct: set[str] = set()
-    num_missing = num_stray = num_long = 0
-    stray = ""
-    for values in table.iterate(name):
-        for value in values:
-            text = cell_text(value)
-            if text is None:
-                num_missing += 1
-                continue
-            if len(distinct) < 2:
-                distinct.add(text)
-            if len(text) > _MAX_CHARACTERS:
-                num_long += 1
-            if not is_compared and isinstance(config, NumberConfig) and config.is_unreadable(value):
-                num_stray += 1
-                stray = stray or text
+    num_missing = num_cut = 0
+    stray: list[tuple[int, str]] = []
+    cells = (cell for values in table.iterate(name) for cell in values)
+    for row, value in enumerate(cells):
+        text = cell_text(value)
+        if text is None:
+            num_missing += 1
+            continue
+        if len(distinct) < 2:
+            distinct.add(text)
+        if isinstance(config, TextConfig):
+            num_cut += _is_longer(text, config.max_tokens)
+        elif not is_compared and isinstance(config, NumberConfig) and config.is_unreadable(value):
+            stray.append((row, text))
     findings = []
     if num_missing == len(table) and not is_compared:
         findings.append(_empty(name, split, len(table)))
     if is_train and len(distinct) == 1 and not num_missing:
-        findings.append(_constant(name, split, len(table), f"'{next(iter(distinct))[:40]}'"))
-    if num_stray:
-        findings.append(_stray(name, split, num_stray, len(table), stray))
-    if num_long:
-        findings.append(_long(name, split, num_long))
-    return findings + _check_kind(table, name, config=config, split=split)
-
-
-def _check_kind(table: Table, name: str, *, config: ColumnConfig, split: str) -> list[Finding]:
-    if isinstance(config, TextConfig):
-        return find_cut_texts(table, name, config=config, split=split)
+        findings.append(_constant(name, split, len(table), f"'{shortened(next(iter(distinct)))}'"))
+    if stray:
+        findings.append(_stray(column, stray))
+    if isinstance(config, TextConfig) and num_cut:
+        findings.append(
+            _cut_off(
+                name,
+                split,
+                num_cut,
+                len(table) - num_missing,
+                what=("texts", "段文本"),
+                limit=(f"{config.max_tokens} tokens", f"{config.max_tokens} 个词元"),
+                setting=f"max_tokens={min(4 * config.max_tokens, 8_192)}",
+            )
+        )
     if isinstance(config, NumberConfig):
-        return find_wild_cells(table, name, config=config, split=split, is_target=False)
-    return []
+        findings += find_wild_cells(table, name, config=config, split=split, is_target=False)
+    return findings
+
+
+def _is_longer(text: str, max_tokens: int) -> bool:
+    """Whether a text surely has more tokens, before there is a tokenizer.
+
+    A token is a word at the most, or some characters of Chinese, Japanese or Korean.
+    """
+    if len(text) <= max_tokens:
+        return False
+    return len(text) > _MAX_CHARACTERS or len(text.split()) + len(_WIDE.findall(text)) // _WIDE_PER_TOKEN > max_tokens
 
 
 def check_doubt(name: str, doubt: NumberFormat, *, config: ColumnConfig, split: str, num_rows: int) -> Finding:
@@ -214,30 +265,61 @@ def _constant(name: str, split: str, num_rows: int, value: str) -> Finding:
     )
 
 
-def _stray(name: str, split: str, count: int, num_rows: int, example: str) -> Finding:
-    return Finding(
-        "warning" if count > _MAX_STRAY_SHARE * num_rows else "note",
-        column=name,
-        split=split,
-        count=count,
-        message=f"{count:,} of {num_rows:,} cells of '{name}' in {split} are not written as the numbers of this "
-        f"column are, e.g. '{example[:40]}'; they count as missing.",
-        message_zh=f"{split} 中“{name}”的 {num_rows:,} 个单元格有 {count:,} 个不是数或写法与其他不同，"
-        f"例如“{example[:40]}”；按缺失处理。",
-        remedy="Write these cells as the others are, or leave them empty",
-        remedy_zh="请按其他单元格的写法改写，或留空",
+def _stray(column: CellFindings, stray: list[tuple[int, str]]) -> Finding:
+    return column.finding(
+        "warning" if len(stray) > _MAX_STRAY_SHARE * len(column.numbers) else "note",
+        len(stray),
+        stray[0],
+        what=(f"are {UNREADABLE}", "不是数或写法与其他不同"),
+        then=("; they count as missing", "；按缺失处理"),
+        remedy=("Write these cells as the others are, or leave them empty", "请按其他单元格的写法改写，或留空"),
     )
 
 
-def _long(name: str, split: str, count: int) -> Finding:
+def _cut_off(
+    name: str, split: str, count: int, total: int, *, what: tuple[str, str], limit: tuple[str, str], setting: str
+) -> Finding:
+    """``count`` of ``total`` are longer than the ``limit`` up to which they are read, in both languages."""
+    setting = f"--set columns.{name}.{setting}"
     return Finding(
         "note",
         column=name,
         split=split,
         count=count,
-        message=f"{count:,} texts in '{name}' of {split} are longer than {_MAX_CHARACTERS:,} characters; only their "
-        "beginning is read.",
-        message_zh=f"{split} 的“{name}”中有 {count:,} 段文本超过 {_MAX_CHARACTERS:,} 个字符；只读取开头部分。",
-        remedy="Cut them into parts, or put what matters first",
-        remedy_zh="请将其拆分，或把重要内容放在开头",
+        message=f"{count:,} of {total:,} {what[0]} in '{name}' of {split} are longer than the {limit[0]} that are "
+        "read; the rest of them is cut off.",
+        message_zh=f"{split} 的“{name}”中 {total:,} {what[1]}有 {count:,} 段超过读取的 {limit[1]}；其余部分被截去。",
+        remedy=f"Set how much is read, e.g. {setting}, or shorten them to what matters",
+        remedy_zh=f"请设置读取的长度，例如 {setting}，或只保留重要的部分",
+    )
+
+
+def _scaled(name: str, column: MediaColumn, split: str, field: str, value: float) -> Finding:
+    pictures = field == "white"
+    what = "Pictures of more than 8 bits" if pictures else "Recordings of floating point samples"
+    what_zh = "超过 8 位的图片" if pictures else "浮点采样的录音"
+    setting = f"--set columns.{name}.{field}={65_535 if pictures else 1}"
+    return Finding(
+        "note",
+        column=name,
+        split=split,
+        count=column.count(MediaStatus.PRESENT),
+        message=f"{what} in '{name}' are read with {value:.10g} as {'white' if pictures else 'full scale'}, "
+        "by the values that they hold.",
+        message_zh=f"“{name}”中{what_zh}按其取值以 {value:.10g} 为{'白色' if pictures else '满幅'}读取。",
+        remedy=f"Set another value where that is wrong, e.g. {setting}",
+        remedy_zh=f"如果不对，请设置别的值，例如 {setting}",
+    )
+
+
+def _silent(name: str, split: str, count: int) -> Finding:
+    return Finding(
+        "note",
+        column=name,
+        split=split,
+        count=count,
+        message=f"{count:,} recordings in '{name}' of {split} hold silence alone.",
+        message_zh=f"{split} 的“{name}”中有 {count:,} 段录音只有静音。",
+        remedy="Listen to these files; leave their cells empty if they hold nothing",
+        remedy_zh="请检查这些文件；如果其中没有内容，请将单元格留空",
     )

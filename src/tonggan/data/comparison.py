@@ -6,6 +6,7 @@ all counts), so that rows of the same table give none.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.cells import cell_text
-from tonggan.data.cell_findings import CellFindings, shortened
+from tonggan.data.cell_findings import UNREADABLE, CellFindings
 from tonggan.data.chance import CHANCE, is_surprising
 from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.languages import LATIN, NO_LETTERS, language_of
@@ -29,11 +30,11 @@ from tonggan.data.profiles import (
     fold,
     form_of,
     name_of,
-    spread,
 )
 from tonggan.data.scan import MediaColumn, MediaStatus
-from tonggan.data.table import Table
+from tonggan.data.table import Table, spread
 from tonggan.modalities import ColumnConfig, NumberConfig
+from tonggan.wording import shortened
 
 Facts = Sequence[tuple[int, Mapping[str, str | int]]]
 """Row and what the header of its file says."""
@@ -43,39 +44,20 @@ _VERY_FAR = 3.0  # of that range: so far out is no chance, however few
 _MIN_ROWS = 20  # from which a column as a whole is compared
 _FACTOR = 2.0  # by which a size may be outside the training part's
 _LUCK = 0.25  # cells of a kind that the training part may have had, and had not by chance
-_UNREADABLE = "not written as the numbers of this column are"
 _FACTS_ZH = {"color": "颜色", "size": "尺寸", "sample rate": "采样率", "channels": "声道数"}
 
 
-def compare_table(
-    table: Table,
-    columns: Mapping[str, ColumnConfig],
-    profiles: Mapping[str, ColumnProfile],
-    *,
-    media: Mapping[str, MediaColumn],
-    split: str,
+def compare_column(
+    table: Table, name: str, *, config: ColumnConfig, profile: ColumnProfile, media: MediaColumn | None, split: str
 ) -> tuple[list[Finding], list[Quarantined]]:
-    """Findings on each of ``columns`` that has a profile, and the cells that cannot be read."""
-    findings: list[Finding] = []
-    bad: list[Quarantined] = []
-    for name, profile in profiles.items():
-        if name not in columns:
-            continue
-        config = columns[name]
-        if isinstance(profile, MediaProfile):
-            facts = facts_of(table, name, media[name], config=config)
-            absent = media[name].count(MediaStatus.ABSENT)
-            findings += compare_media(
-                name, facts, profile=profile, num_absent=absent, split=split, numbers=table.row_numbers
-            )
-        else:
-            cells = (cell for values in table.iterate(name) for cell in values)
-            found, unreadable = compare_cells(
-                name, cells, config=config, profile=profile, split=split, numbers=table.row_numbers
-            )
-            findings += found
-            bad += unreadable
-    return findings, bad
+    """Findings on the column ``name``, which is scanned as ``media`` if it has files, and its unreadable cells."""
+    numbers = table.row_numbers
+    if isinstance(profile, MediaProfile):
+        assert media is not None, "a column of files has been scanned"
+        facts, num_absent = facts_of(table, name, media, config=config), media.count(MediaStatus.ABSENT)
+        return compare_media(name, facts, profile=profile, num_absent=num_absent, split=split, numbers=numbers), []
+    cells = (cell for values in table.iterate(name) for cell in values)
+    return compare_cells(name, cells, config=config, profile=profile, split=split, numbers=numbers)
 
 
 def compare_cells(
@@ -143,7 +125,7 @@ def _compare_numbers(
     worst = 0.0
     for row, cell in enumerate(cells):
         number = config.read(cell)
-        if number == number:
+        if not math.isnan(number):
             num_read += 1
             if not profile.usual_low <= number <= profile.usual_high:
                 unusual.append((row, number))
@@ -163,7 +145,7 @@ def _compare_numbers(
                 "warning",
                 len(unreadable),
                 unreadable[0],
-                what=(f"are {_UNREADABLE}", "不是数，或与该列的写法不同"),
+                what=(f"are {UNREADABLE}", "不是数，或与该列的写法不同"),
                 then=(
                     f", where training has '{shortened(profile.example)}'; they count as missing",
                     f"（训练表中的写法如“{shortened(profile.example)}”）；按缺失处理",
@@ -172,7 +154,7 @@ def _compare_numbers(
             )
         )
         bad = [
-            Quarantined(column.split, row, int(column.numbers[row]), column.name, text[:200], _UNREADABLE)
+            Quarantined(column.split, row, int(column.numbers[row]), column.name, text[:200], UNREADABLE)
             for row, text in unreadable
         ]
     if far and (worst > _VERY_FAR or is_surprising(len(far), num_read, before=0, out_of=profile.rows, more=_LUCK)):

@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.data.column_checks import check_cells, check_doubt, check_media
-from tonggan.data.comparison import compare_table
+from tonggan.data.comparison import compare_column
 from tonggan.data.duplicates import find_duplicates
 from tonggan.data.findings import SEVERITIES, Finding, Quarantined
 from tonggan.data.layout_checks import check_layout
 from tonggan.data.leaks import find_leaks
-from tonggan.data.media_checks import check_range
 from tonggan.data.number_format import NumberFormat
 from tonggan.data.profiles import ColumnProfile, profile_columns
 from tonggan.data.scan import MediaColumn
@@ -222,16 +221,21 @@ def _check_inputs(
     findings: list[Finding] = []
     quarantine: list[Quarantined] = []
     for name, config in columns.items():
-        compared = name in profiles
-        if name in media:
-            found, bad = check_media(table, name, media[name], split=split, is_train=is_train, is_compared=compared)
-            found += check_range(name, media[name], config=config, split=split, is_train=is_train)
+        profile, column = profiles.get(name), media.get(name)
+        compared = profile is not None
+        if column is not None:
+            found, bad = check_media(
+                table, name, column, config=config, split=split, is_train=is_train, is_compared=compared
+            )
+            findings += found
             quarantine += bad
         else:
-            found = check_cells(table, name, config=config, split=split, is_train=is_train, is_compared=compared)
-        findings += found
-    found, bad = compare_table(table, columns, profiles, media=media, split=split)
-    return findings + found, quarantine + bad
+            findings += check_cells(table, name, config=config, split=split, is_train=is_train, is_compared=compared)
+        if profile is not None:
+            found, bad = compare_column(table, name, config=config, profile=profile, media=column, split=split)
+            findings += found
+            quarantine += bad
+    return findings, quarantine
 
 
 def _worst_first(findings: Sequence[Finding]) -> list[Finding]:

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from tonggan.data.kinds import Guess
-from tonggan.data.table import Table
+from tonggan.data.scan import read_media
+from tonggan.data.table import Table, spread
 from tonggan.modalities import AudioConfig, ImageConfig
 from tonggan.modalities.audio import full_scale_of
 from tonggan.modalities.deep_picture import white_of
@@ -41,24 +38,6 @@ def settle_ranges(table: Table, guesses: Mapping[str, Guess]) -> dict[str, Guess
 def _greatest(table: Table, name: str, config: ImageConfig | AudioConfig) -> float | None:
     """The greatest value in a sample of the column's files; None where none of them says."""
     modality = config.build()
-    rows = np.unique(np.linspace(0, len(table) - 1, min(len(table), _SAMPLE_SIZE)).astype(np.int64))
-    found = []
-    for value in table.values(name, rows):
-        raw = _bytes_of(value, table.base)
-        greatest = modality.greatest(raw) if raw else None
-        if greatest is not None:
-            found.append(greatest)
-    return max(found, default=None)
-
-
-def _bytes_of(value: Any, base: Path) -> bytes | None:
-    """What a media cell holds or names; None where there is nothing to read, of which the scan will tell."""
-    if isinstance(value, Mapping):
-        value = value.get("path") if value.get("bytes") is None else value.get("bytes")
-    if not isinstance(value, str):
-        return value if isinstance(value, bytes) else None
-    try:
-        path = base / value
-        return path.read_bytes() if value.strip() and path.is_file() else None
-    except (OSError, ValueError):  # ValueError: a null byte in the path.
-        return None
+    contents = (read_media(cell, base=table.base) for cell in table.values(name, spread(len(table), _SAMPLE_SIZE)))
+    greatest = (modality.greatest(content) for content in contents if content)
+    return max((value for value in greatest if value is not None), default=None)

@@ -6,23 +6,22 @@ its size does not grow with the table.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, NonNegativeInt
 
 from tonggan.cells import cell_text
 from tonggan.config import Config
 from tonggan.data.languages import language_of
-from tonggan.data.scan import MediaColumn, MediaStatus
-from tonggan.data.table import Table
+from tonggan.data.scan import MediaColumn, MediaStatus, read_media
+from tonggan.data.table import Table, spread
 from tonggan.modalities import CategoryConfig, ColumnConfig, MediaModality, NumberConfig, TextConfig
 
 MAX_TEXTS = 2_000  # texts whose language and form are looked at, spread over the table
@@ -134,16 +133,11 @@ def facts_of(
     rows = present[spread(len(present), _MAX_FILES)]
     found = []
     for row in rows.tolist():
-        raw = _content(table.values(name, np.array([row]))[0], table.base)
+        raw = read_media(table.values(name, np.array([row]))[0], base=table.base)
         facts = {} if raw is None else modality.describe(raw)
         if facts:
             found.append((row, facts))
     return found
-
-
-def spread(count: int, limit: int) -> NDArray[np.int64]:
-    """At most ``limit`` of the places 0 to ``count`` - 1, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, limit)).astype(np.int64)) if count else np.arange(0)
 
 
 def name_of(cell: Any) -> str | None:
@@ -173,7 +167,7 @@ def _profile_numbers(cells: Iterable[Any], config: NumberConfig) -> NumberProfil
     example = ""
     for cell in cells:
         number = config.read(cell)
-        if number == number:
+        if not math.isnan(number):
             numbers.append(number)
             example = example or str(cell).strip()[:_NAME_LENGTH]
         elif config.is_unreadable(cell):
@@ -250,16 +244,3 @@ def _spread(table: Table, name: str, limit: int) -> Iterator[Any]:
     rows = iter(spread(len(table), limit).tolist())
     while some := list(islice(rows, 8_192)):
         yield from table.values(name, np.array(some))
-
-
-def _content(cell: Any, base: Path) -> bytes | None:
-    """The encoded bytes that a media cell holds or names; None where they are not there any more."""
-    if isinstance(cell, Mapping):
-        embedded = cell.get("bytes")
-        cell = cell.get("path") if embedded is None else embedded
-    if isinstance(cell, str):
-        try:
-            return (base / cell).read_bytes()
-        except OSError:
-            return None
-    return cell if isinstance(cell, bytes) else None

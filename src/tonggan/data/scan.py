@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tonggan.data.cache import DecodeCache, content_hash, file_stamp
-from tonggan.data.table import Table
+from tonggan.data.table import Table, spread
 from tonggan.errors import DataError, UnreadableError
 from tonggan.modalities.base import MediaModality
 from tonggan.progress import Progress
@@ -118,10 +118,30 @@ def scan_media(
     return MediaColumn(scan.slots, scan.status, scan.problems, cache.lengths(scan.slots), _blank(scan.slots, cache))
 
 
+def read_media(cell: Any, *, base: Path) -> bytes | None:
+    """The encoded bytes that a cell holds, or those of the file that it names; None where there are none to read."""
+    content = _path_or_bytes(cell)
+    if isinstance(content, str):
+        try:
+            path = base / content
+            return path.read_bytes() if content.strip() and path.is_file() else None
+        except (OSError, ValueError):  # ValueError: a null byte in the path
+            return None
+    return content if isinstance(content, bytes) else None
+
+
+def _path_or_bytes(cell: Any) -> Any:
+    """What a media cell says: of ``{bytes, path}`` the bytes where it has them."""
+    if not isinstance(cell, Mapping):
+        return cell
+    embedded = cell.get("bytes")
+    return cell.get("path") if embedded is None else embedded
+
+
 def _blank(slots: NDArray[np.int64], cache: DecodeCache) -> list[int]:
     """The rows, of some spread over all that have something, whose arrays hold one value only."""
     rows = np.flatnonzero(slots >= 0)
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _LOOKED_AT)).astype(np.int64))]
+    rows = rows[spread(len(rows), _LOOKED_AT)]
     arrays = zip(rows.tolist(), cache.read(slots[rows]), strict=True)
     return [row for row, array in arrays if array is not None and array.size and array.min() == array.max()]
 
@@ -134,9 +154,7 @@ def _sort_cells(
     contents: list[tuple[int, bytes]] = []
     folder = str(base.absolute())
     for row, value in enumerate(values, first):
-        if isinstance(value, Mapping):
-            embedded = value.get("bytes")
-            value = value.get("path") if embedded is None else embedded
+        value = _path_or_bytes(value)
         if isinstance(value, str):
             if value.strip():
                 files.setdefault(os.path.join(folder, value), []).append(row)  # noqa: PTH118 - pathlib is 10 times slower

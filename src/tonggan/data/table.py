@@ -21,6 +21,11 @@ from tonggan.data.source import STORED_AS
 from tonggan.errors import DataError
 
 
+def spread(count: int, limit: int) -> NDArray[np.int64]:
+    """At most ``limit`` of the places 0 to ``count`` - 1, evenly spread and ascending."""
+    return np.unique(np.linspace(0, count - 1, min(count, limit)).astype(np.int64)) if count else np.arange(0)
+
+
 class Table:
     """Rows and named columns in an Arrow IPC file.
 

@@ -15,6 +15,7 @@ from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.table import Table
 from tonggan.data.wild_cells import find_wild_cells
 from tonggan.modalities import ColumnConfig, MultilabelConfig, NumberConfig
+from tonggan.wording import shortened
 
 IMBALANCED_SHARE = 0.8  # of the largest class; above, a model that always says it looks good
 _MIN_ROWS = 10  # of a class; below, it can hardly be learned or measured
@@ -136,8 +137,9 @@ def _unusable(name: str, split: str, bad: list[Quarantined], *, num_rows: int, i
     findings = []
     for reason, count in Counter(entry.reason for entry in bad).items():
         example = next(entry for entry in bad if entry.reason == reason)
-        shown = f", e.g. '{example.value[:40]}' in row {example.number}" if example.value else ""
-        shown_zh = f"，例如第 {example.number} 行的“{example.value[:40]}”" if example.value else ""
+        value = shortened(example.value)
+        shown = f", e.g. '{value}' in row {example.number}" if value else ""
+        shown_zh = f"，例如第 {example.number} 行的“{value}”" if value else ""
         findings.append(
             Finding(
                 "error" if is_train and count == num_rows else "warning",

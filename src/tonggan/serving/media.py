@@ -15,8 +15,7 @@ from tonggan.data.media_types import HEAD_BYTES, MediaKind, kind_of_bytes
 from tonggan.modalities.image import FORMATS
 from tonggan.serving.config import MAX_MEDIA, MAX_SAMPLE_RATE, MEDIA_SHARE, ServerConfig
 from tonggan.serving.failures import RefusedError
-
-_SHOWN = 40
+from tonggan.wording import shortened
 
 
 def bytes_of_url(url: str, *, param: str) -> bytes:
@@ -29,7 +28,7 @@ def bytes_of_url(url: str, *, param: str) -> bytes:
     if match is None:
         raise RefusedError(
             param,
-            got=f"'{_shortened(url)}'",
+            got=f"'{shortened(url)}'",
             expected="a data URL that holds the content in base64, e.g. data:image/png;base64,…",
             remedy="Send the content itself; this server fetches no address and opens no path",
             param=param,
@@ -51,7 +50,7 @@ def bytes_of_base64(content: str, *, param: str) -> bytes:
     except (binascii.Error, ValueError) as error:
         raise RefusedError(
             param,
-            got=f"'{_shortened(content)}' ({error})",
+            got=f"'{shortened(content)}' ({error})",
             expected="base64, all of it",
             remedy="Encode the file's bytes with the standard base64 alphabet, padding included",
             param=param,
@@ -153,7 +152,3 @@ def _too_large(got: str, *, limit: str, param: str) -> RefusedError:
         param=param,
         code="too_large",
     )
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
