@@ -14,14 +14,17 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from tonggan.errors import ConfigError
+from tonggan.validation import place_of, wanted
+from tonggan.wording import shortened
 
 MAX_FILE = 256 << 20
 """Bytes of a file of settings, or of what was fitted: the longest lists of names have some megabytes."""
 MAX_DEPTH, MAX_VALUES = 64, 4_000_000
 """How deep values in such a file may be nested, and how many there may be."""
+_MOST_FIELDS = 8  # that one message names
 
 _ConfigT = TypeVar("_ConfigT", bound="Config")
 
@@ -78,74 +81,25 @@ def infer_kind(*family: type[Config], default: str | None = None) -> Callable[[A
 
 
 def _explain(error: ValidationError, who: str, data: Mapping[str, Any]) -> ConfigError:
+    got, expected = explain_fields(error, data)
+    return ConfigError(who, got=got, expected=expected, remedy="Correct the named fields")
+
+
+def explain_fields(error: ValidationError, data: Any) -> tuple[str, str]:
+    """What ``data`` has in the fields that ``error`` is about, and what they want; of many fields the first."""
     problems = []
     expected = []
-    for item in error.errors():
+    for item in error.errors()[:_MOST_FIELDS]:
         unknown = item.get("ctx", {}).get("unknown")
-        path = _path((*item["loc"], unknown) if unknown else item["loc"], data) or "(top)"
-        missing = item["type"] == "missing"
-        problems.append(
-            f"no {path}" if missing else f"{path} = {_short(item['input'][unknown] if unknown else item['input'])}"
-        )
-        expected.append(f"{path}: {_in_words(item)}")
-    return ConfigError(
-        who,
-        got="; ".join(problems),
-        expected="; ".join(expected),
-        remedy="Correct the named fields",
-    )
+        path, value = place_of((*item["loc"], unknown) if unknown else item["loc"], data)
+        path = path or "(top)"
+        problems.append(f"no {path}" if item["type"] == "missing" else f"{path} = {_short(value)}")
+        expected.append(f"{path}: {wanted(item)}")
+    return "; ".join(problems), "; ".join(expected)
 
 
-# What a field wants, by pydantic's type of an error, where its own words are about its machinery.
-_WANTED = {
-    "missing": "a value",
-    "bool": "true or false",
-    "int": "a whole number",
-    "float": "a number",
-    "string": "a text",
-    "list": "a list",
-    "dict": "a group of fields, as a mapping",
-    "mapping": "a group of fields, as a mapping",
-    "model": "a group of fields, as a mapping",
-    "path": "a path",
-    "finite": "a finite number",
-}
-
-
-def _in_words(item: ErrorDetails) -> str:
-    """What would have been right, for somebody who has never heard of pydantic."""
-    kind, context = item["type"], item.get("ctx", {})
-    if kind == "union_tag_invalid":
-        return f"a kind out of {context['expected_tags']}"
-    if kind == "union_tag_not_found":
-        return "a group of fields with a kind"
-    if kind == "value_error":
-        return str(context["error"])
-    if kind in ("too_short", "too_long"):
-        bound = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
-        return f"{bound} of them"
-    wanted = _WANTED.get(kind) or _WANTED.get(kind.partition("_")[0]) if "constraint" not in kind else None
-    message = item["msg"]
-    for opening in ("Input should be ", "Input should have ", "String should have ", "Input should "):
-        message = message.removeprefix(opening)
-    return wanted or message
-
-
-def _path(location: Sequence[str | int], data: Any) -> str:
-    """The place of an error as the user wrote it: pydantic's own also names the chosen kind of each union."""
-    parts = []
-    for depth, part in enumerate(location):
-        known = part in data if isinstance(data, Mapping) else isinstance(data, list) and isinstance(part, int)
-        if isinstance(data, Mapping) and not known and depth < len(location) - 1:
-            continue
-        parts.append(str(part))
-        data = data[part] if known else None
-    return ".".join(parts)
-
-
-def _short(value: object, limit: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def _short(value: object) -> str:
+    return shortened(repr(value), limit=80)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

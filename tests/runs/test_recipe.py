@@ -36,7 +36,7 @@ def test_overrides_replace_single_fields(tmp_path: Path) -> None:
     [
         ("training.epoch=5", r"training.epoch"),
         ("model.fusion.kind=summ", r"model.fusion"),
-        ("training.epochs=0", r"greater than or equal to 1"),
+        ("training.epochs=0", "training.epochs: at least 1"),
         ("data.set=fsdd", r"exclude each other"),
         ("training", r"no '='"),
     ],

@@ -39,6 +39,7 @@ from tonggan.models.state import check_learned_state, learned_state, load_learne
 from tonggan.runs.recipe import Recipe
 from tonggan.tasks import Task, load_task
 from tonggan.tokens import Arrays
+from tonggan.validation import place_of, wanted
 
 FORMAT = 1
 INDEX = "bundle.json"
@@ -260,7 +261,8 @@ def read_index(folder: Path) -> dict[str, Any]:
             got = error.got
         else:
             first = error.errors()[0]
-            got = f"{'.'.join(map(str, first['loc'])) or 'format'}: {first['msg']}"
+            place, _ = place_of(first["loc"], index)
+            got = f"{place or 'format'}: expected {wanted(first)}"
         raise BundleError(
             who,
             got=f"an unreadable {INDEX} ({got})",

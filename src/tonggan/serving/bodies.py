@@ -17,36 +17,11 @@ from pydantic_core import ErrorDetails
 from tonggan.serving.config import MAX_DEPTH, MAX_VALUES, ServerConfig
 from tonggan.serving.failures import RefusedError
 from tonggan.serving.requests import Body
+from tonggan.validation import place_of, wanted
+from tonggan.wording import shortened
 
 _BodyT = TypeVar("_BodyT", bound=Body)
 _SHOWN = 60
-_EXPECTED = {
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "dict_type": "an object",
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "int_type": "a whole number",
-    "list_type": "a list",
-    "model_type": "an object",
-    "string_pattern_mismatch": "a text with something in it",
-    "string_too_short": "a text with something in it",
-    "string_type": "a text",
-    "enum": "{expected}",
-    "greater_than": "more than {gt}",
-    "greater_than_equal": "at least {ge}",
-    "less_than": "less than {lt}",
-    "less_than_equal": "at most {le}",
-    "literal_error": "{expected}",
-    "string_too_long": "at most {max_length} characters",
-    "too_long": "at most {max_length} of them",
-    "too_short": "at least {min_length} of them",
-    "union_tag_invalid": "one of the types {expected_tags}",
-    "union_tag_not_found": "an object with a type",
-}
-"""What each of pydantic's errors means, for those that a body can cause."""
 
 
 def require_json(headers: Mapping[str, str]) -> None:
@@ -100,7 +75,7 @@ def _measure(data: Mapping[str, Any], kind: type[Body], config: ServerConfig) ->
     """Count what a body holds; nothing behind this meets more, or what text and numbers cannot hold.
 
     Raises:
-        RefusedError: too much, half of a surrogate pair, or a number without end.
+        RefusedError: too much, an unpaired surrogate, or a number that is not finite.
     """
     rest: list[tuple[str, Any, int]] = [("", data, 0)]
     num_values = num_characters = 0
@@ -161,16 +136,16 @@ def _refuse_constant(text: str) -> NoReturn:
 
 
 def _check_text(text: str) -> None:
-    """JSON can write half of a surrogate pair; nothing behind this can hold it, the answer included."""
+    """JSON can write an unpaired surrogate; nothing behind this can hold it, the answer included."""
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError as error:
             raise RefusedError(
                 "body",
-                got=f"half of a surrogate pair in {text[max(0, error.start - 20) : error.start + 20]!a}",
-                expected="whole characters",
-                remedy="Send both halves",
+                got=f"an unpaired surrogate in {text[max(0, error.start - 20) : error.start + 20]!a}",
+                expected="valid Unicode",
+                remedy="Send both halves of the pair, or none",
             ) from error
 
 
@@ -179,10 +154,10 @@ def _explain(errors: Sequence[ErrorDetails], data: Any, kind: type[Body]) -> Ref
 
     A field of several types has an error for each: the deepest is of the one that was meant.
     """
-    deepest = max(errors, key=lambda error: sum(_place(error["loc"], data)[0].count(mark) for mark in ".["))
-    place, value = _place(deepest["loc"], data)
-    same = [error for error in errors if _place(error["loc"], data)[0] == place]
-    others = len({each for error in errors if not place.startswith(each := _place(error["loc"], data)[0])})
+    deepest = max(errors, key=lambda error: sum(place_of(error["loc"], data)[0].count(mark) for mark in ".["))
+    place, value = place_of(deepest["loc"], data)
+    same = [error for error in errors if place_of(error["loc"], data)[0] == place]
+    others = len({each for error in errors if not place.startswith(each := place_of(error["loc"], data)[0])})
     first = same[0]
     more = f" ({others} more of the body is wrong)" if others else ""
     if first["type"] == "extra_forbidden":
@@ -208,30 +183,11 @@ def _explain(errors: Sequence[ErrorDetails], data: Any, kind: type[Body]) -> Ref
             place or "request", got=_short(value) if place else "parameters that do not go together", expected=reason,
             remedy=f"Change it, or leave it out{more}", param=place or None,
         )  # fmt: skip
-    expected = " or ".join(dict.fromkeys(_expected(error) for error in same))
+    expected = " or ".join(dict.fromkeys(wanted(error, group="an object") for error in same))
     return RefusedError(place, got=_short(value), expected=expected, remedy=f"Correct it{more}", param=place or None)
-
-
-def _expected(error: ErrorDetails) -> str:
-    context: dict[str, Any] = error.get("ctx", {})
-    return _EXPECTED.get(error["type"], "another value").format(**context)
-
-
-def _place(location: Sequence[str | int], data: Any) -> tuple[str, Any]:
-    """Path and value of what is wrong, as the client wrote it; pydantic also names the type that it tried."""
-    path = ""
-    for depth, part in enumerate(location):
-        is_known = part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
-        if is_known:
-            data = data[part]
-        elif depth < len(location) - 1 or not isinstance(data, dict):
-            continue
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return path, data
 
 
 def _short(value: Any) -> str:
     if isinstance(value, list | dict):
         return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return shortened(json.dumps(value, ensure_ascii=False), limit=_SHOWN)
