@@ -11,8 +11,8 @@ from tonggan.language.tokenizer import Tokenizer
 TEXTS = ["the cat", "你好, wörld 😀\n\n\tdef f(x): return 1234", "", "  two  spaces  ", "\x00\x7f", "<s> and </s>"]
 
 
-def test_half_of_a_surrogate_pair_is_no_text():
-    with pytest.raises(DataError, match=r"got half of a surrogate pair in 'a\\ud83d b'"):
+def test_an_unpaired_surrogate_is_refused():
+    with pytest.raises(DataError, match=r"got an unpaired surrogate in 'a\\ud83d b'"):
         tokenizer().encode("a\ud83d b")
 
 

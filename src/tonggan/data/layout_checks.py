@@ -7,7 +7,7 @@ import numpy as np
 from tonggan.cells import cell_text
 from tonggan.data.findings import Finding
 from tonggan.data.table import Table
-from tonggan.modalities.number import dissect
+from tonggan.modalities.number import parse_cell
 
 _TOTALS = frozenset(
     {
@@ -56,7 +56,7 @@ def _check_last_row(table: Table, split: str) -> list[Finding]:
 
 def _check_names(table: Table, split: str) -> list[Finding]:
     named = [name for name in table.names if table.stored_as(name) == "untyped"]
-    numbers = [name for name in named if dissect(name.removesuffix("_2")) is not None]
+    numbers = [name for name in named if parse_cell(name.removesuffix("_2")) is not None]
     # Years and counted columns are names.
     whole = [int(name) for name in numbers if name.isdecimal()]
     counted = len(whole) == len(numbers) and (

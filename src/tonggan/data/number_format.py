@@ -17,8 +17,8 @@ from tonggan.modalities.number import (
     DecimalMark,
     NumberConfig,
     ThousandsMark,
-    dissect,
     is_missing_marker,
+    parse_cell,
     value_of,
 )
 
@@ -100,7 +100,7 @@ class NumberFormat:
 def fit_numbers(values: Sequence[str]) -> NumberFormat | None:
     """How most of ``values``, texts that are not blank, write a number; None where fewer than half hold one."""
     told = [value for value in values if not is_missing_marker(value)]
-    cells = [cell for cell in map(dissect, told) if cell is not None]
+    cells = [cell for cell in map(parse_cell, told) if cell is not None]
     if len(cells) < _LIKELY * len(told) or not cells:
         return None
     if sum(1 for value in told if _LEADING_ZERO.fullmatch(value)) > 0.01 * len(told):  # codes such as 00123

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from tonggan.modalities.number import dissect
+from tonggan.modalities.number import parse_cell
 
 _DATE = re.compile(
     r"\d{4}[-/.年]\d{1,2}([-/.月]\d{1,2}日?)?([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?"
@@ -102,7 +102,7 @@ class TextProfile:
         combined = separator == "|" or _are_combined(split)
         repeats = 2 * len(set(tags)) <= len(tags) and len(set(tags)) < self.num_distinct * 2
         own = sum(len(set(parts)) == len(parts) for parts in several)
-        return combined and repeats and own >= MOST * len(several) and not all(map(dissect, tags))
+        return combined and repeats and own >= MOST * len(several) and not all(map(parse_cell, tags))
 
 
 def _are_combined(values: Sequence[Sequence[str]]) -> bool:

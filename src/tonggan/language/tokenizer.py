@@ -62,7 +62,7 @@ class Tokenizer:
                 user wrote: it must not be able to end its own turn.
 
         Raises:
-            DataError: the text holds half of a surrogate pair, as JSON can write and no encoding can.
+            DataError: the text holds an unpaired surrogate, which JSON can write and no encoding can.
         """
         library = self.library if special else self._plain
         try:
@@ -72,9 +72,9 @@ class Tokenizer:
         except TypeError as error:
             raise DataError(
                 "text",
-                got=f"half of a surrogate pair in {text[:80]!a}",
-                expected="text that UTF-8 can hold",
-                remedy="Send both halves, or the character itself",
+                got=f"an unpaired surrogate in {text[:80]!a}",
+                expected="valid Unicode",
+                remedy="Send both halves of the pair, or the character itself",
             ) from error
         return ids
 

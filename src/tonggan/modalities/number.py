@@ -99,7 +99,7 @@ class NumberConfig(Config):
         if isinstance(cell, str):
             if self.decimal == "point" and not self.units and _PLAIN.fullmatch(cell):
                 return cell_number(cell)
-            parts = dissect(cell)
+            parts = parse_cell(cell)
             if parts is None:
                 return cell_number(cell) if cell_text(cell) in ("True", "False") else math.nan
             return value_of(parts, decimal=self.decimal, thousands=self.thousands) * self._factor(parts.unit)
@@ -133,7 +133,7 @@ def unit_name(unit: str) -> str:
 
 
 @lru_cache(maxsize=1 << 14)
-def dissect(text: str) -> Cell | None:
+def parse_cell(text: str) -> Cell | None:
     """The parts of a text that holds one number, e.g. ``-$1,200``, ``(12.5)``, ``¥3.2万``, ``120 km/h``; else None.
 
     Digits of every script are read, and full-width signs. What the marks in them mean is left to ``value_of``.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tonggan.progress import Progress
 
-_SECONDS_BETWEEN_SIGNS = 0.5
+_SECONDS_BETWEEN_UPDATES = 0.5
 
 
 class Journal:
@@ -23,7 +23,7 @@ class Journal:
     def __init__(self, folder: Path | None, *, progress: Progress, step: int) -> None:
         self.progress = progress
         self._writer = None
-        self._signed = time.monotonic()
+        self._updated = time.monotonic()
         if folder:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -37,12 +37,12 @@ class Journal:
 
     @property
     def due(self) -> bool:
-        """Whether the last sign of life was some time ago."""
-        return time.monotonic() - self._signed >= _SECONDS_BETWEEN_SIGNS
+        """Whether the last update was some time ago."""
+        return time.monotonic() - self._updated >= _SECONDS_BETWEEN_UPDATES
 
-    def sign(self, done: float, *, note: str) -> None:
+    def update(self, done: float, *, note: str) -> None:
         """Show how far, from 0 to 1, the run is."""
-        self._signed = time.monotonic()
+        self._updated = time.monotonic()
         self.progress.update("training", done=min(done, 1.0), total=1.0, note=note)
 
     def close(self) -> None:

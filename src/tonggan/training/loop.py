@@ -224,8 +224,8 @@ class _Run:
                 self._read_losses()
             self._measure(seconds)
             if self.journal.due and state.loss_steps:
-                self._sign(done)
-            self._heed_stop()
+                self._log_progress(done)
+            self._check_stop()
             if time.monotonic() - self.saved > self.config.checkpoint_every:
                 self._save()
 
@@ -285,7 +285,7 @@ class _Run:
         limit = self.pace.evaluation_end
 
         def enough() -> bool:
-            self._heed_stop()
+            self._check_stop()
             return self.budget.elapsed > limit
 
         return self.validator.outputs(num_batches, enough=enough)
@@ -315,16 +315,16 @@ class _Run:
 
     # What is told and written on the way.
 
-    def _sign(self, done: float) -> None:
+    def _log_progress(self, done: float) -> None:
         loss = self.state.loss_sum / self.state.loss_steps
         note = f"step {self.state.step:,}, loss {loss:.4f}"
         if self.state.best_score is not None:
             note += f", best {self.task.score_name} {self.state.best_score:.4f}"
-        self.journal.sign(done, note=note)
+        self.journal.update(done, note=note)
         curves = {"train/loss": loss, "train/learning_rate": learning_rate_at(done, self.config)}
         self.journal.log(curves, step=self.state.step)
 
-    def _heed_stop(self) -> None:
+    def _check_stop(self) -> None:
         if self.stop.received:
             self._save()
             raise InterruptedRunError(

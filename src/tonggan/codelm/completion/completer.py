@@ -168,5 +168,5 @@ class Completer:
 
 
 def _plain(text: str) -> str:
-    r"""``text`` with ``\n`` at its line ends, and no half of a surrogate pair, which no encoding has."""
+    r"""``text`` with ``\n`` at its line ends, without unpaired surrogates, which no encoding has."""
     return text.replace("\r\n", "\n").encode("utf-8", "replace").decode("utf-8")
