@@ -61,10 +61,10 @@ class Running:
     thread: threading.Thread
 
     def client(self, *, api_key: str = "none") -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=api_key, max_retries=0, timeout=20)
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=api_key, max_retries=0, timeout=60)
 
     def metrics(self) -> dict[str, float]:
-        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
+        lines = httpx.get(f"{self.url}/metrics", timeout=60).text.splitlines()
         pairs = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
         return {name: float(value) for name, value in pairs}
 
@@ -86,19 +86,19 @@ def running(
             yield Running(f"http://127.0.0.1:{listening.getsockname()[1]}", stop, thread)
         finally:
             stop()
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive(), "the server does not stop"
 
 
 @contextmanager
 def serving(model: LanguageModel, *, keys: Sequence[str] = (), **limits: Any) -> Iterator[Running]:
     """``model`` served as ``tiny``."""
-    config = ServerConfig(**{"timeout": 20.0, **limits})
+    config = ServerConfig(**{"timeout": 60.0, **limits})
     with running([Service("tiny", texts=TextService(model, config=config))], config=config, keys=keys) as server:
         yield server
 
 
-def until(condition: Callable[[], Any], *, seconds: float = 5.0) -> None:
+def until(condition: Callable[[], Any], *, seconds: float = 60.0) -> None:
     """Wait for ``condition``; fail where it does not come."""
     end = time.monotonic() + seconds
     while not condition():

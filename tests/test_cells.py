@@ -64,11 +64,11 @@ def test_a_text_is_its_own_text() -> None:
 
 def test_a_long_text_is_not_taken_for_a_number_and_not_kept_in_memory() -> None:
     digits = "1" * 500_000 + ".0"
-    start = time.monotonic()
+    start = time.process_time()
     for _ in range(50):
         assert cell_text(digits) == digits
     assert cell_text("1e+999999") == "1e+999999"
-    assert time.monotonic() - start < 30
+    assert time.process_time() - start < 30
 
 
 @pytest.mark.parametrize(

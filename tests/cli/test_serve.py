@@ -25,10 +25,11 @@ def test_serve_until_interrupted(model, run):
         client = openai.OpenAI(base_url=url, api_key="none")
         assert [each.id for each in client.models.list()] == ["tiny", run.name]
         assert client.completions.create(model="tiny", prompt="the cat", max_tokens=3).usage.completion_tokens <= 3
-        assert httpx.post(f"{url}/predict", json={"rows": [{"age": 40}]}).json()["predictions"][0]["prediction"]
+        answer = httpx.post(f"{url}/predict", json={"rows": [{"age": 40}]}, timeout=60)
+        assert answer.json()["predictions"][0]["prediction"]
     finally:
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")
 
 

@@ -73,10 +73,10 @@ def test_every_pattern_means_what_it_means_to_git(tree, lines):
     ],
 )
 def test_no_pattern_takes_long(tmp_path, pattern):
-    start = time.monotonic()
+    start = time.process_time()
     said(tmp_path, pattern, "a" * 255, is_folder=False)
     said(tmp_path, pattern, "a/" * 2000 + "a", is_folder=True)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 10
 
 
 def test_what_is_past_a_limit_is_named(tmp_path):

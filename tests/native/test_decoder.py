@@ -357,6 +357,6 @@ def test_works_in_a_forked_process() -> None:
         target=lambda: os._exit(0 if torch.equal(Run(decoder)(ids), expected) else 1)
     )
     process.start()
-    process.join(30)
+    process.join(60)
     assert process.exitcode == 0
     assert torch.equal(Run(decoder)(ids), expected)

@@ -1,5 +1,4 @@
 import threading
-import time
 
 import pytest
 
@@ -18,7 +17,7 @@ class Squares:
 
     def __call__(self, items):
         self.calls.append(list(items))
-        assert self.may_go.wait(10)
+        assert self.may_go.wait(60)
         if 0 in items:
             raise DataError("item", got="0", expected="more", remedy="Add one")
         return [item * item for item in items]
@@ -44,35 +43,33 @@ def make(squares):
 
 
 def test_requests_that_come_together_go_together(make, squares):
-    batcher = make(max_items=4, wait=5.0)
-    start = time.monotonic()
+    batcher = make(max_items=4, wait=3600.0)  # a full batch does not wait
     futures = [batcher.submit(items) for items in ([1], [2, 3], [4])]
-    assert [future.result(10) for future in futures] == [[1], [4, 9], [16]]
+    assert [future.result(60) for future in futures] == [[1], [4, 9], [16]]
     assert squares.calls == [[1, 2, 3, 4]]
-    assert time.monotonic() - start < 2  # a full batch does not wait
 
 
 def test_a_lone_request_waits_no_longer_than_told(make, squares):
-    assert make(wait=0.02).submit([3]).result(10) == [9]
+    assert make(wait=0.02).submit([3]).result(60) == [9]
     assert squares.calls == [[3]]
 
 
 def test_a_large_request_goes_in_slices(make, squares):
-    assert make(max_items=2).submit([1, 2, 3, 4, 5]).result(10) == [1, 4, 9, 16, 25]
+    assert make(max_items=2).submit([1, 2, 3, 4, 5]).result(60) == [1, 4, 9, 16, 25]
     assert squares.calls == [[1, 2], [3, 4], [5]]
 
 
 def test_one_at_fault_leaves_the_others_alone(make):
     batcher = make(wait=0.3, max_items=3)
     futures = [batcher.submit([item]) for item in (1, 0, 2)]
-    assert (futures[0].result(10), futures[2].result(10)) == ([1], [4])
+    assert (futures[0].result(60), futures[2].result(60)) == ([1], [4])
     with pytest.raises(DataError, match="got 0"):
-        futures[1].result(10)
+        futures[1].result(60)
 
 
 def test_a_fault_of_the_program_is_logged(make, caplog):
     with pytest.raises(TypeError):
-        make().submit(["a"]).result(10)
+        make().submit(["a"]).result(60)
     assert "a batch failed" in caplog.text
 
 
@@ -89,7 +86,7 @@ def test_the_queue_is_bounded_and_a_cancelled_request_makes_room(make, squares):
     second.cancel()
     third = batcher.submit([5])
     squares.may_go.set()
-    assert (first.result(10), third.result(10)) == ([1], [25])
+    assert (first.result(60), third.result(60)) == ([1], [25])
     assert (batcher.held, squares.calls) == (0, [[1], [5]])
 
 

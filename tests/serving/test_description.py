@@ -16,7 +16,7 @@ SECONDS = 40
 
 @pytest.fixture(scope="module")
 def server():
-    with serving(language_model(max_length=128), timeout=20) as running:
+    with serving(language_model(max_length=128), timeout=60) as running:
         yield running
 
 
@@ -33,20 +33,20 @@ def test_requests_made_from_the_description_are_answered_as_it_says(server, tmp_
 
 
 def test_every_route_describes_its_answers(server):
-    document = httpx.get(f"{server.url}/openapi.json").json()
+    document = httpx.get(f"{server.url}/openapi.json", timeout=60).json()
     posts = [each for path in document["paths"].values() for method, each in path.items() if method == "post"]
     assert len(posts) == 6
     for each in posts:
         assert {"400", "401", "404", "408", "413", "415", "421", "429", "503", "504"} <= set(each["responses"])
     assert list(document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain"]
-    names = set(re.findall(r"#/components/schemas/(\w+)", httpx.get(f"{server.url}/openapi.json").text))
+    names = set(re.findall(r"#/components/schemas/(\w+)", httpx.get(f"{server.url}/openapi.json", timeout=60).text))
     assert names <= set(document["components"]["schemas"])
 
 
 def test_the_page_loads_nothing_from_elsewhere():
     with serving(language_model(), keys=["key"]) as server:
-        page = httpx.get(f"{server.url}/docs")  # a browser sends no key by itself
+        page = httpx.get(f"{server.url}/docs", timeout=60)  # a browser sends no key by itself
         assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert "default-src 'none'" in page.headers["content-security-policy"]
         assert not re.search(r"https?://|(src|href)=\"(?!data:,|/openapi\.json)", page.text)
-        assert httpx.get(f"{server.url}/openapi.json").status_code == 401
+        assert httpx.get(f"{server.url}/openapi.json", timeout=60).status_code == 401

@@ -31,20 +31,21 @@ def test_another_does_not(server, key):
         with pytest.raises(openai.AuthenticationError) as caught:
             server.client(api_key=key).models.list()
         assert caught.value.code == "invalid_api_key"
-    answer = httpx.get(f"{server.url}/v1/models", headers={"Authorization": f"Bearer {key}".encode()})
+    answer = httpx.get(f"{server.url}/v1/models", headers={"Authorization": f"Bearer {key}".encode()}, timeout=60)
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
 
 
 def test_only_health_needs_no_key(server):
-    assert httpx.get(f"{server.url}/health").json() == {"status": "ok"}
+    assert httpx.get(f"{server.url}/health", timeout=60).json() == {"status": "ok"}
     for path in ("/v1/models", "/metrics", "/openapi.json", "/none"):
-        assert httpx.get(server.url + path).status_code == 401
-    assert httpx.get(f"{server.url}/v1/models", headers={"Authorization": "first-key"}).status_code == 401
-    assert httpx.get(f"{server.url}/metrics", headers={"Authorization": "bearer second-key"}).status_code == 200
+        assert httpx.get(server.url + path, timeout=60).status_code == 401
+    assert httpx.get(f"{server.url}/v1/models", headers={"Authorization": "first-key"}, timeout=60).status_code == 401
+    second = {"Authorization": "bearer second-key"}
+    assert httpx.get(f"{server.url}/metrics", headers=second, timeout=60).status_code == 200
 
 
 def connection(server):
-    opened = http.client.HTTPConnection(urllib.parse.urlsplit(server.url).netloc, timeout=10)
+    opened = http.client.HTTPConnection(urllib.parse.urlsplit(server.url).netloc, timeout=60)
     opened.putrequest("POST", "/v1/chat/completions")
     opened.putheader("Authorization", "Bearer first-key")
     opened.putheader("Content-Type", "application/json")
@@ -75,7 +76,7 @@ def test_a_chunked_body_within_the_limit_is_read(server):
         yield b'"messages": [{"role": "user", "content": "hello"}]}'
 
     headers = {"Authorization": "Bearer first-key", "Content-Type": "application/json"}
-    answer = httpx.post(f"{server.url}/v1/chat/completions", content=chunks(), headers=headers)
+    answer = httpx.post(f"{server.url}/v1/chat/completions", content=chunks(), headers=headers, timeout=60)
     assert answer.status_code == 200
 
 
@@ -91,15 +92,15 @@ def test_a_name_that_leads_here_is_not_enough(server):
         "localhost:",
         "",
     ):
-        answer = httpx.get(f"{server.url}/health", headers={"Host": host})
+        answer = httpx.get(f"{server.url}/health", headers={"Host": host}, timeout=60)
         assert (answer.status_code, answer.json()["error"]["code"]) == (421, "wrong_host")
     for host in ("localhost", "LOCALHOST:1", "[::1]:80", "127.0.0.1"):
-        assert httpx.get(f"{server.url}/health", headers={"Host": host}).status_code == 200
+        assert httpx.get(f"{server.url}/health", headers={"Host": host}, timeout=60).status_code == 200
 
 
 def test_web_pages_of_others_may_not_read(server):
     headers = {"Origin": "https://evil.example", "Authorization": "Bearer first-key"}
-    answer = httpx.get(f"{server.url}/v1/models", headers=headers)
+    answer = httpx.get(f"{server.url}/v1/models", headers=headers, timeout=60)
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
@@ -108,7 +109,7 @@ def test_metrics_count_what_was_done(server):
     usage = client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=4).usage
     with pytest.raises(openai.NotFoundError):
         client.chat.completions.create(model="none", messages=HELLO)
-    text = httpx.get(f"{server.url}/metrics", headers={"Authorization": "Bearer first-key"}).text
+    text = httpx.get(f"{server.url}/metrics", headers={"Authorization": "Bearer first-key"}, timeout=60).text
     values = dict(line.rsplit(" ", 1) for line in io.StringIO(text).read().splitlines() if not line.startswith("#"))
     assert float(values['tonggan_requests_total{route="/v1/chat/completions",status="404"}']) == 1
     assert float(values['tonggan_requests_total{route="/v1/chat/completions",status="200"}']) >= 1

@@ -56,7 +56,7 @@ def plain():
 
 
 def post(server, path, body):
-    return httpx.post(f"{server.url}{path}", json=body, timeout=20)
+    return httpx.post(f"{server.url}{path}", json=body, timeout=60)
 
 
 def test_infill_with_control_tokens_reads_what_the_model_was_trained_for():

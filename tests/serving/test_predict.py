@@ -35,7 +35,7 @@ def run(tmp_path_factory, shared_cache):
 
 @pytest.fixture(scope="module")
 def config():
-    return ServerConfig(max_pixels=10_000, max_seconds=2, max_bytes=100_000, timeout=20)
+    return ServerConfig(max_pixels=10_000, max_seconds=2, max_bytes=100_000, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def server(run, config):
 
 @pytest.fixture
 def predict(server):
-    return lambda *rows, **more: httpx.post(f"{server.url}/v1/predict", json={"rows": rows, **more}, timeout=20)
+    return lambda *rows, **more: httpx.post(f"{server.url}/v1/predict", json={"rows": rows, **more}, timeout=60)
 
 
 def row(folder, number):
@@ -97,7 +97,7 @@ def test_what_differs_from_the_training_table_is_told(run, predict, monkeypatch,
 def test_a_form_with_files(run, server, predict):
     _, folder = run
     files = {"photo": ("a.png", (folder / "0.png").read_bytes()), "sound": ("a.wav", (folder / "0.wav").read_bytes())}
-    answer = httpx.post(f"{server.url}/v1/predict", data={"price": "40", "model": "first"}, files=files)
+    answer = httpx.post(f"{server.url}/v1/predict", data={"price": "40", "model": "first"}, files=files, timeout=60)
     assert answer.json() == predict({**row(folder, 0), "price": 40}).json()
 
 
@@ -187,21 +187,21 @@ def test_no_name_is_the_only_model_that_can(run, config):
     hello = {"messages": [{"role": "user", "content": "the cat"}], "max_tokens": 2}
     with running(services, config=config) as server:
         for name in ({}, {"model": ""}, {"model": None}):
-            chat = httpx.post(f"{server.url}/v1/chat/completions", json={**hello, **name}, timeout=20)
+            chat = httpx.post(f"{server.url}/v1/chat/completions", json={**hello, **name}, timeout=60)
             assert (chat.status_code, chat.json()["model"]) == (200, "tiny")
-            rows = httpx.post(f"{server.url}/v1/predict", json={"rows": [{"price": 3}], **name}, timeout=20)
+            rows = httpx.post(f"{server.url}/v1/predict", json={"rows": [{"price": 3}], **name}, timeout=60)
             assert (rows.status_code, rows.json()["error"]["code"]) == (400, "model_not_found")
             assert "expected one of first, second" in rows.json()["error"]["message"]
-            every = httpx.post(f"{server.url}/v1/embeddings", json={"input": "a", **name}, timeout=20)
+            every = httpx.post(f"{server.url}/v1/embeddings", json={"input": "a", **name}, timeout=60)
             assert "expected one of first, second, tiny" in every.json()["error"]["message"]
 
 
 def test_bad_requests(server, predict):
     assert predict().json()["error"]["param"] == "rows"
     assert predict({"price": 3}, model="dogs").status_code == 404
-    wrong = httpx.post(f"{server.url}/v1/predict", content=b"a,b")
+    wrong = httpx.post(f"{server.url}/v1/predict", content=b"a,b", timeout=60)
     assert (wrong.status_code, "multipart/form-data" in wrong.text) == (415, True)
-    twice = httpx.post(f"{server.url}/v1/predict", files=[("price", (None, "3")), ("price", (None, "4"))])
+    twice = httpx.post(f"{server.url}/v1/predict", files=[("price", (None, "3")), ("price", (None, "4"))], timeout=60)
     assert "got the field 'price' twice" in twice.json()["error"]["message"]
 
 

@@ -1,5 +1,4 @@
 import threading
-import time
 
 import pytest
 import torch
@@ -18,7 +17,7 @@ GREEDY = GenerationConfig(max_tokens=30)
 class Received:
     """What a job was told."""
 
-    def __init__(self, prompt, settings=GREEDY, *, timeout=20.0):
+    def __init__(self, prompt, settings=GREEDY, *, timeout=60.0):
         self.pieces = []
         self.over = threading.Event()
         self.job = Job(prompt, settings, self._receive, timeout)
@@ -29,7 +28,7 @@ class Received:
             self.over.set()
 
     def whole(self):
-        assert self.over.wait(20)
+        assert self.over.wait(60)
         if isinstance(self.pieces[-1], Exception):
             raise self.pieces[-1]
         return [id_ for piece in self.pieces for id_ in piece.token_ids], "".join(piece.text for piece in self.pieces)
@@ -66,15 +65,16 @@ def test_many_at_once_are_what_each_is_alone(make, prefill):
     assert scheduler.active == scheduler.waiting == 0
 
 
-def test_rows_are_stepped_together(make):
-    model = endless_model(seconds=0.004)
+def test_rows_are_stepped_together(make, monkeypatch):
+    model, steps = endless_model(), []
+    logits = model.engine.logits
+    monkeypatch.setattr(model.engine, "logits", lambda hidden: steps.append(len(hidden)) or logits(hidden))
     scheduler = make(model, slots=8)
     received = [Received(prompt, GREEDY.model_copy(update={"max_tokens": 25})) for prompt in prompts(8)]
-    start = time.monotonic()
     scheduler.submit([each.job for each in received])
     for each in received:
         each.whole()
-    assert time.monotonic() - start < 8 * 25 * 0.004 / 2
+    assert len(steps) < 8 * 25 / 2
 
 
 def test_a_chat_that_goes_on_reads_only_what_is_new(make):
@@ -142,6 +142,7 @@ def test_the_queue_is_bounded(make):
     for each in received:
         each.job.cancel()
     until(lambda: scheduler.active == 0)
+    assert len(received[0].pieces) < 1000
     last = Received(prompts(1)[0], GenerationConfig(max_tokens=2))
     scheduler.submit([last.job])
     last.whole()

