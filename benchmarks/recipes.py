@@ -14,6 +14,7 @@ import argparse
 import json
 import platform
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tonggan.cli.console import console_progress
 from tonggan.runs.bundle import read_index
 from tonggan.runs.fitting import run_recipe
 from tonggan.runs.recipe import load_recipe, measured_results, recipe_names
+from tonggan.wording import catalog
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "src" / "tonggan" / "recipes" / "results.json"
@@ -57,8 +59,8 @@ def main() -> None:
                 found = run_recipe(recipe, out=arguments.out / name, overwrite=True, progress=progress).results
         results[name] = summary(found)
         RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    for readme, heading in HEADINGS.items():
-        write_table(ROOT / readme, heading, results)
+    write_table(ROOT / "README.md", HEADINGS["README.md"], results, say=str)
+    write_table(ROOT / "README.zh-CN.md", HEADINGS["README.zh-CN.md"], results, say=catalog().translate)
 
 
 def summary(results: dict[str, Any]) -> dict[str, Any]:
@@ -86,12 +88,13 @@ def machine() -> str:
     import torch
 
     text = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
+    cores = torch.get_num_threads()
     found = re.search(r"model name\s*:\s*(.+)", text)
-    return f"{found.group(1) if found else platform.processor()}, {torch.get_num_threads()} cores"
+    return f"{found.group(1) if found else platform.processor()}, {cores} core{'s' * (cores > 1)}"
 
 
-def write_table(path: Path, heading: str, results: dict[str, Any]) -> None:
-    """Replace what stands between the marks in ``path``."""
+def write_table(path: Path, heading: str, results: dict[str, Any], *, say: Callable[[str], str]) -> None:
+    """Replace what stands between the marks in ``path``; ``say`` puts a description into its language."""
     lines = [heading, "| --- | --- | --- | --- | --- | --- | --- |"]
     for name in recipe_names():
         if name not in results:
@@ -100,7 +103,7 @@ def write_table(path: Path, heading: str, results: dict[str, Any]) -> None:
         low, high = entry["interval"]
         part = f"{entry['best_part']} {entry['best_score']:.4f}" if entry["best_part"] else "–"
         lines.append(
-            f"| `{name}` | {load_recipe(name).description} | {entry['score_name']} **{entry['score']:.4f}** "
+            f"| `{name}` | {say(load_recipe(name).description)} | {entry['score_name']} **{entry['score']:.4f}** "
             f"({entry['rows']['test']:,}) | {low:.4f} – {high:.4f} | {part} "
             f"| {entry['training_seconds']:.0f} s | {entry['seconds']:.0f} s |"
         )
@@ -108,7 +111,7 @@ def write_table(path: Path, heading: str, results: dict[str, Any]) -> None:
     text = path.read_text(encoding="utf-8")
     before, _, rest = text.partition(MARKS[0])
     _, _, after = rest.partition(MARKS[1])
-    table = "\n".join([MARKS[0], "", *lines, "", *(f"<sub>{each}</sub>" for each in machines), MARKS[1]])
+    table = "\n".join([MARKS[0], "", *lines, "", f"<sub>{'; '.join(machines)}</sub>", MARKS[1]])
     path.write_text(before + table + after, encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ import typer
 from command_line import tonggan
 from tonggan.cli.app import _joined, app
 from tonggan.cli.translation import shown, speaking, take_language
+from tonggan.runs.recipe import load_recipe, recipe_names
 from tonggan.wording import LANGUAGE_VARIABLE, Bilingual, Catalog, catalog, language
 
 SOURCE = Path(__file__).parents[2] / "src" / "tonggan"
@@ -39,6 +40,10 @@ def texts() -> set[str]:
     return found
 
 
+def descriptions() -> set[str]:
+    return {load_recipe(name).description for name in recipe_names()}
+
+
 def helps(command) -> set[str]:
     said = [command.help, *(getattr(parameter, "help", None) for parameter in command.params)]
     found = {line for text in said if text for line in _joined(text).split("\n\n")}
@@ -54,7 +59,7 @@ def test_the_catalog_holds_what_the_code_says():
     import yaml
 
     entries = yaml.safe_load((SOURCE / "chinese.yaml").read_text(encoding="utf-8"))
-    known = texts() | helps(typer.main.get_command(app))
+    known = texts() | descriptions() | helps(typer.main.get_command(app))
     pieces = "\n".join(known)
     unsaid = []
     for english, translation in entries.items():
@@ -74,6 +79,10 @@ def test_help_is_chinese_throughout():
     lines = helps(typer.main.get_command(app))
     missing = sorted(line for line in lines if not CHINESE.search(catalog().translate(line)))
     assert missing == []
+
+
+def test_recipes_are_described_in_chinese():
+    assert [said for said in descriptions() if not CHINESE.search(catalog().translate(said))] == []
 
 
 def test_help_is_whole_on_a_narrow_terminal(chinese, monkeypatch, capsys):

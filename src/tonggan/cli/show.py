@@ -125,7 +125,7 @@ def show_recipes(listed: Mapping[str, Mapping[str, Any]]) -> None:
     for name, entry in listed.items():
         measured = entry["measured"]
         text = f"{measured['score_name']} {measured['score']:.4f} in {measured['seconds']:.0f} s" if measured else ""
-        table.add_row(name, text, escape(entry["description"]))
+        table.add_row(name, text, escape(shown(entry["description"])))
     _console().print(table)
 
 
