@@ -37,8 +37,8 @@ def fit(
     """Train a model that predicts ``target`` from the other columns of ``data``.
 
     Args:
-        data: path of a CSV, TSV, JSON Lines or Parquet file, of tar shards or of a folder of class folders; a pandas
-            or polars data frame; a pyarrow table; columns as a mapping of lists; or rows as a list of mappings.
+        data: path of a CSV, TSV, JSON Lines, Excel or Parquet file, of tar shards or of a folder of class folders; a
+            pandas or polars data frame; a pyarrow table; columns as a mapping of lists; or rows as a list of mappings.
         target: column to predict; several number columns make one regression.
         out: the run's folder, which becomes the bundle; to fit again with the same one resumes an interrupted run.
             Without it the folder is new: ``runs/`` with the target and the time, as ``Predictor.folder`` says.

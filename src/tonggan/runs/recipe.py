@@ -28,7 +28,7 @@ class DataConfig(Config):
     set: str | None = None
     """Name of a public data set (see 'tonggan data list'); otherwise 'train' names a table."""
     train: str | None = None
-    """Table to learn from: CSV, TSV, JSONL, Parquet, a folder of class folders, or tar shards."""
+    """Table to learn from: CSV, TSV, JSONL, Parquet, Excel, a folder of class folders, or tar shards."""
     valid: str | None = None
     """Table to choose on; without it a part of 'train' is cut off."""
     test: str | None = None
