@@ -72,7 +72,9 @@ def test_half_a_name_is_healed(smollm2, tmp_path):
 def test_windows_line_ends_and_tabs_stay(smollm2, tmp_path):
     marked = MAIN.replace("    ", "\t").replace("\n", "\r\n").replace("return |", "|")
     document, offset = place(marked, tmp_path / "main.py")
-    for suggestion in completer(smollm2, tmp_path, multiline="always", max_block_tokens=24).complete(document, offset):
+    found = completer(smollm2, tmp_path, multiline="always", max_block_tokens=24).complete(document, offset)
+    assert found
+    for suggestion in found:
         assert "\n" not in suggestion.text.replace("\r\n", "")
         assert not any(line.startswith(" ") for line in suggestion.text.splitlines()[1:])
         assert (suggestion.start, suggestion.end) == (offset, offset)
