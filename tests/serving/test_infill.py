@@ -1,5 +1,4 @@
 import json
-import time
 
 import httpx
 import openai
@@ -9,7 +8,7 @@ import torch
 
 from code_training_scene import UNUSED, base_folder
 from generation_scene import SENTENCES, engine, language_model
-from serving_scene import endless_model, serving
+from serving_scene import endless_model, serving, until
 from tonggan.codelm.training.adapters import AdapterManifest, AdapterRegistry
 from tonggan.codelm.training.learner import Learner
 from tonggan.errors import ConfigError
@@ -175,14 +174,10 @@ def test_a_suffix_for_a_model_that_was_not_trained_to_fill_in(plain):
 
 
 def test_what_a_cut_ends_is_written_no_further():
-    with serving(endless_model(seconds=0.002)) as server:
+    with serving(endless_model(seconds=0.1), timeout=300) as server:  # it would write for minutes
         body = {**LLAMA_VIM, "n_predict": -1, "input_extra": [], "t_max_predict_ms": 1, "input_suffix": ""}
         assert post(server, "/infill", body).status_code == 200
-        for _ in range(100):  # the text is given up right after the answer is sent
-            if server.metrics()['tonggan_texts_active{model="tiny"}'] == 0:
-                break
-            time.sleep(0.1)
-        assert server.metrics()['tonggan_texts_active{model="tiny"}'] == 0
+        until(lambda: server.metrics()['tonggan_texts_active{model="tiny"}'] == 0)
 
 
 @pytest.mark.parametrize("body", [{"n_predict": "many"}, {"stop": [""]}, {"input_extra": [{"filename": "a"}]}])
