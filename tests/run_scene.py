@@ -1,7 +1,7 @@
 """A small real run for tests: numbers and texts of which both are needed, fitted by ``tonggan.fit``.
 
 ``python run_scene.py OUT STEP`` runs it alone up to training step STEP (counted over all models of the run), or up to
-the work with the label STEP, says so, and waits there to be killed.
+the work with the label STEP, says so, and waits there to be killed; with ``overwrite`` behind it replaces a run.
 """
 
 from __future__ import annotations
@@ -84,4 +84,4 @@ if __name__ == "__main__":
     out, place = Path(sys.argv[1]), sys.argv[2]
     if place.isdigit():
         stop_at_step(int(place))
-    fit(out, progress=StopAt(place))
+    fit(out, progress=StopAt(place), overwrite="overwrite" in sys.argv)

@@ -26,6 +26,7 @@ from tonggan.data.readers import open_table
 from tonggan.language.gguf_export import export_gguf
 from tonggan.language.pretrained import load_pretrained
 from tonggan.models.text_embedder import TextEmbedder
+from tonggan.runs.bundle import Bundle
 from tonggan.runs.writing import write_predictions
 
 FAULTS = pytest.mark.parametrize("fault", ["kill", "full"])
@@ -73,6 +74,32 @@ def check(
 def test_a_run(tmp_path: Path, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TONGGAN_CACHE", str(tmp_path / "cache"))
     check(fit, bundle, tmp_path, fault=fault, changes=20)
+
+
+def replace_run(out: Path) -> None:
+    run_scene.fit(
+        out, data=run_scene.table(40), settings=["training.epochs=1", "audit_alone=false"], seed=1, overwrite=True
+    )
+
+
+@FAULTS
+def test_a_run_that_replaces_another(tmp_path: Path, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stops it, its folder holds one of the two, whole."""
+    monkeypatch.setenv("TONGGAN_CACHE", str(tmp_path / "cache"))
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    for work, folder in ((fit, out), (fit, whole), (replace_run, whole)):
+        assert fault_scene.run(work, folder, fault=fault, place=1_000_000) == "done"
+    former, new = bundle(out)[0], bundle(whole)[0]
+    told: list[str] = []
+    held = []
+    while "done" not in told:
+        told.append(fault_scene.run(replace_run, out, fault=fault, place=len(told) + 1))
+        weights = Bundle.load(out).model.state_dict()
+        held.append({name: tensor.tolist() for name, tensor in weights.items()})
+    assert len(told) > 20
+    assert former != new
+    assert [one for place, one in enumerate(held) if place == 0 or one != held[place - 1]] == [held[0], held[-1]]
+    assert bundle(out) == bundle(whole)
 
 
 def train_code(run: Path, *, corpus: Path, base: str) -> None:

@@ -22,9 +22,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     partial = path.with_name(path.name + ".partial")
     try:
         yield partial
-        _flush(partial)
+        flush(partial)
         partial.replace(path)
-        _flush(path.parent)  # The renaming too must reach the disk.
+        flush(path.parent)  # The renaming too must reach the disk.
     except BaseException:
         with suppress(OSError):
             partial.unlink()
@@ -45,15 +45,20 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         yield partial
         for file in partial.rglob("*"):
-            _flush(file)
+            flush(file)
         partial.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Let a file, or the names in a folder, reach the disk.
+
+    Raises:
+        OSError: they cannot.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

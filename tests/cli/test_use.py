@@ -5,7 +5,7 @@ import openpyxl
 import pyarrow.parquet
 import pytest
 
-from command_line import assert_named, read_csv, tonggan, write_csv
+from command_line import SMALL, assert_named, read_csv, tonggan, write_csv
 
 
 def test_evaluate(run, table):
@@ -28,8 +28,26 @@ def test_evaluate_tells_of_wrong_paths(run, folder, rows):
 def test_evaluate_needs_the_target(run, folder, rows):
     lacking = write_csv(folder / "lacking.csv", rows, "image", "age")
     assert_named(tonggan("evaluate", run, lacking), "no column 'label'")
-    unknown = write_csv(folder / "unknown.csv", [{**rows[0], "label": "cow"}, *rows[1:]])
-    assert_named(tonggan("evaluate", run, unknown), "'cow', in 1 rows (counted from 1: 1)", "'cat', 'dog'")
+    empty = write_csv(folder / "empty.csv", [{**row, "label": "cow" if row is rows[0] else ""} for row in rows])
+    assert_named(tonggan("evaluate", run, empty, "--max-bad", "1"), "63 of 64 rows", "no value in the target 'label'")
+
+
+def test_fit_and_evaluate_leave_out_rows_without_a_usable_target(run, table, folder, rows, tmp_path):
+    source = write_csv(folder / "holes.csv", [{**rows[0], "label": ""}, {**rows[1], "label": "cow"}, *rows[2:]])
+    no_value = "Doctor: 1 of 64 rows of the table have no value in the target 'label'"
+    unknown = "have a label that the training part does not have in the target 'label', e.g. 'cow' in row 2"
+    measured = tonggan("evaluate", run, source, "--json")
+    assert measured.code == 0, measured.err
+    assert no_value in measured.err
+    assert unknown in measured.err
+    assert measured.json["rows"] == {"test": 62}
+    assert {finding["count"] for finding in measured.json["findings"]} == {1}
+    assert_named(tonggan("evaluate", run, source, "--max-bad", "0.01"), "2 of 64 rows (3.1%)", "--max-bad 1")
+    out = tmp_path / "run"
+    fitted = tonggan("fit", table, "--target", "label", "--test", source, "--out", out, "--json", *SMALL)
+    assert fitted.code == 0, fitted.err
+    assert no_value.replace("the table", "test") in fitted.err
+    assert fitted.json["rows"]["test"] == 62
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet", ".xlsx"])
@@ -91,7 +109,7 @@ def test_predict_tells_of_a_column_that_is_not_there(run, folder, rows, tmp_path
 
 
 def test_ruined_columns_stop_predict_and_evaluate(run, folder, rows, tmp_path):
-    ruined = [{**row, "age": str(row["age"]).replace(".", ","), "image": "gone/" + row["image"]} for row in rows]
+    ruined = [{**row, "age": f"ca. {row['age']}", "image": "gone/" + row["image"]} for row in rows]
     source = write_csv(folder / "ruined.csv", ruined)
     out = tmp_path / "predictions.csv"
     spelled = "64 of 64 cells of 'age' in the table are not written as the numbers of this column are"

@@ -194,7 +194,7 @@ def test_other_files(tmp_path, config, usual, new, what):
 
 def test_fit_compares_its_parts_by_the_same_function(tmp_path):
     ruined = cells(100, seed=1)
-    ruined["size"] = [cell.replace(".", ",") for cell in ruined["size"]]
+    ruined["size"] = [f"ca. {cell}" for cell in ruined["size"]]
     tables = {"train": make_table(tmp_path, cells(), name="train"), "test": make_table(tmp_path, ruined, name="test")}
     diagnosis = examine(tables, columns=KINDS, media={"train": {}, "test": {}})
     told = [finding for finding in diagnosis.findings if finding.column == "size"]

@@ -30,7 +30,7 @@ def dataset(tmp_path):
     cache = DecodeCache(tmp_path / "cache", image)
     text = TextConfig().build()
     text.fit(table.values("words"))
-    cells = TableConfig(columns={"age": NumberConfig(), "city": CategoryConfig()}).build()
+    cells = TableConfig(columns={"age": NumberConfig(), "city": CategoryConfig(min_rows=1)}).build()
     cells.fit({name: table.values(name) for name in cells.columns})
     inputs = {
         "picture": MediaSource(image, scan_media(table, "picture", image, cache, progress=Progress()), cache),

@@ -305,7 +305,7 @@ def test_a_part_may_lack_the_target(tmp_path):
 def test_several_labels(tmp_path):
     tags = ["red|round", "red", "round|new", None] * 10 + ["rare"]
     cells = {"number": np.random.default_rng(0).normal(size=41).tolist(), "tags": tags}
-    test = {"number": [0.5], "tags": ["red|odd"]}
+    test = {"number": [0.5, 0.25], "tags": ["red|odd", "red"]}
     diagnosis = diagnose(tmp_path, target=["tags"], task="multilabel", train=cells, test=test)
     assert told(diagnosis) == [
         ("warning", "tags", "train", 10),

@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ from small_data import make_table, png
 from tonggan.data.kinds import guess_columns, guess_task
 from tonggan.data.readers import open_table
 from tonggan.errors import DataError
-from tonggan.modalities import CategoryConfig, ImageConfig, NumberConfig, TextConfig
+from tonggan.modalities import CategoryConfig, IgnoreConfig, ImageConfig, NumberConfig, TextConfig
+from tonggan.wording import catalog
 
 ROWS = 400
 
@@ -246,3 +248,58 @@ def test_how_declared_numbers_are_written_is_found_unless_it_is_declared_too(tmp
     guesses = guess_columns(table, target=[], declared={"a": NumberConfig(), "b": NumberConfig(decimal="comma")})
     assert guesses["a"].config.read("3,5") == 3.5
     assert guesses["b"].config == NumberConfig(decimal="comma")
+
+
+@pytest.mark.parametrize(
+    ("values", "missing"),
+    [
+        (["0", "1", "NA", "1", "0"], ["NA"]),
+        (["0", "1", "unknown", "?", "0"], ["?", "unknown"]),
+        (["1", "2", "3", "-"], ["-"]),
+        (["yes", "no", "N/A", "null", "no"], ["N/A", "null"]),
+        (["none", "mild", "unknown", "severe"], []),
+        (["DE", "FR", "NA", "US", "CN", "IT", "NA"], []),
+        (["Y", "N", "NA", "Y"], ["NA"]),
+        (["true", "false", "nan", "n.a."], ["n.a.", "nan"]),
+    ],
+)
+def test_what_says_that_there_is_no_label_is_none(tmp_path, values, missing):
+    guess = one(tmp_path, values * 30, is_target=True)
+    assert isinstance(guess.config, CategoryConfig)
+    assert guess.config.missing == missing
+    assert guess.reason.endswith("count as missing") == bool(missing)
+    table = make_table(tmp_path, {"y": values * 30})
+    task = guess_task(table, ["y"], columns={"y": guess.config})
+    assert task == ("binary" if len({*values} - {*missing, "nan"}) == 2 else "multiclass")
+    for declared, found in (([], []), (["x"], ["x"]), (None, missing)):
+        config = CategoryConfig() if declared is None else CategoryConfig(missing=declared)
+        assert guess_columns(table, target=["y"], declared={"y": config})["y"].config.missing == found
+
+
+def test_labels_that_are_missing_in_some_rows(tmp_path):
+    guess = one(tmp_path, ["red|round", "small", "NA", "red|small", None, "round|small"] * 20, is_target=True)
+    assert (guess.config.separator, guess.config.missing) == ("|", ["NA"])
+    assert guess.config.split("NA") is None
+    assert guess.config.split("na|red") == ["na", "red"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("page {}.pdf", "PDF files, which are not read (export their pages as PNG or put their text into the table)"),
+        ("texts/{}.txt", "TXT files, which are not read (put their text into the table)"),
+        ("{}.DOCX", "DOCX files, which are not read (put their text into the table)"),
+    ],
+)
+def test_files_that_are_not_read_are_named(tmp_path, name, said):
+    guess = one(tmp_path, [name.format(row) for row in range(40)])
+    assert guess.config == IgnoreConfig()
+    assert guess.reason == f"paths of files that are {said}"
+    assert re.search("文件路径，内容是 [A-Z]+ 文件，不读取（请把.*写入表格）", catalog().translate(guess.reason))
+
+
+def test_documents_are_known_by_what_they_hold(tmp_path):
+    for row in range(10):
+        (tmp_path / f"scan{row}").write_bytes(b"%PDF-1.7\n...")
+    assert "PDF files" in one(tmp_path, [f"scan{row}" for row in range(10)]).reason
+    assert "embedded files that are PDF files" in one(tmp_path, [b"%PDF-1.7\n..."] * 10).reason

@@ -112,3 +112,28 @@ def test_embedded_pictures_and_missing_files(tmp_path):
     rows = [{"bytes": file.getvalue(), "path": None}] * 28 + [{"bytes": None, "path": "gone.png"}, None]
     table = open_table(pd.DataFrame({"file": rows, "y": LABELS}), cache=tmp_path / "cache", progress=Progress())
     assert settle_ranges(table, guess_columns(table, target=["y"], declared={}))["file"].config.white == 4_095
+
+
+def test_pictures_of_several_frames_are_noted(tmp_path):
+    shades = [PIL.Image.fromarray(np.full((8, 8), shade, np.uint8)) for shade in range(0, 90, 3)]
+    for row, shade in enumerate(shades):
+        shade.save(tmp_path / f"{row}.gif", **({"save_all": True, "append_images": shades} if row < 3 else {}))
+    names = [f"{row}.gif" for row in range(28)]
+    for row in (28, 29):
+        shades[row].save(tmp_path / f"{row}.tif", save_all=True, append_images=shades[:2])
+        names.append(f"{row}.tif")
+    diagnosis = diagnose(written(tmp_path, names), target="y")
+    (note,) = [finding for finding in diagnosis.findings if "frames" in finding.message]
+    assert (note.severity, note.column, note.count) == ("note", "file", 5)
+    assert "Of 30 pictures in 'file' of train that were looked at, 5 have several frames or pages" in note.message
+
+
+def test_clipped_recordings_and_those_off_zero_are_noted(tmp_path):
+    tone = np.sin(np.arange(8_000) / 5)
+    names = [recording(tmp_path, str(row), 0.5 * tone) for row in range(23)]
+    names += [recording(tmp_path, f"clipped{row}", np.clip(2 * tone, -1, 1)) for row in range(4)]
+    names += [recording(tmp_path, f"offset{row}", 0.5 * tone + 0.1) for row in range(3)]
+    findings = {finding.count: finding for finding in diagnose(written(tmp_path, names), target="y").findings}
+    assert "4 recordings in 'file' of train are clipped" in findings[4].message
+    assert "3 recordings in 'file' of train are not centered on zero" in findings[3].message
+    assert {findings[count].severity for count in (3, 4)} == {"note"}

@@ -17,7 +17,7 @@ ROWS = [
 
 
 def table(kinds: dict[str, str]) -> TableRow:
-    configs = {"number": NumberConfig(), "category": CategoryConfig()}
+    configs = {"number": NumberConfig(), "category": CategoryConfig(min_rows=1)}
     modality = TableConfig(columns={name: configs[kind] for name, kind in kinds.items()}).build()
     modality.fit({name: [row[name] for row in ROWS[:3] if row is not None] for name in kinds})
     return modality

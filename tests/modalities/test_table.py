@@ -11,7 +11,7 @@ import torch
 from contracts import check_config
 from tonggan.modalities.table import CategoryConfig, NumberConfig, TableConfig, TableRow
 
-CONFIG = TableConfig(columns={"age": NumberConfig(), "town": CategoryConfig(max_categories=2)})
+CONFIG = TableConfig(columns={"age": NumberConfig(), "town": CategoryConfig(max_categories=2, min_rows=1)})
 
 
 def fitted() -> TableRow:
@@ -63,7 +63,7 @@ def test_a_model_that_learned_from_clipped_numbers_reads_them_so() -> None:
 
 def test_integers_and_floats_of_one_number_are_one_category() -> None:
     table = TableConfig(columns={"zip": CategoryConfig()}).build()
-    table.fit({"zip": [3.0, 3, "3", 4]})
+    table.fit({"zip": [3.0, 3, "3", 4, "4.0"]})
     assert table.num_categories == {"zip": 3}
     assert table.collate([{"zip": 3}, {"zip": 3.0}, {"zip": "3"}]).values[:, 0].tolist() == [1, 1, 1]
 
@@ -93,7 +93,7 @@ def test_saved_and_loaded_through_json_is_equal() -> None:
 def test_any_number_of_cells_is_hidden() -> None:
     columns = {"age": NumberConfig(), "town": CategoryConfig(), "pet": CategoryConfig()}
     table = TableConfig(columns=columns).build()
-    table.fit({"age": [1, 2], "town": ["a"], "pet": ["cat"]})
+    table.fit({"age": [1, 2], "town": ["a", "a"], "pet": ["cat", "cat"]})
     arrays = table.collate([{"age": 2, "town": "a", "pet": "cat"}] * 20_000)
     generator = torch.Generator().manual_seed(0)
     hidden = table.hide(arrays, torch.ones(20_000, dtype=torch.bool), generator)
@@ -104,6 +104,32 @@ def test_any_number_of_cells_is_hidden() -> None:
     torch.testing.assert_close(absent.float().mean(dim=0), torch.tensor([0.5, 0.25, 0.25]), atol=0.01, rtol=0)
     torch.testing.assert_close(unseen.float().mean(dim=0), torch.tensor([0.0, 0.25, 0.25]), atol=0.01, rtol=0)
     assert table.hide(arrays, torch.zeros(20_000, dtype=torch.bool), generator).mask.all()
+
+
+def test_rare_names_are_one_with_those_never_seen() -> None:
+    table = TableConfig(columns={"town": CategoryConfig(), "pet": CategoryConfig(min_rows=3)}).build()
+    table.fit({"town": ["a", "b", "a", "c", "b"], "pet": ["cat", "dog", "cat", "dog", "cat"]})
+    assert table.num_categories == {"town": 3, "pet": 2}
+    rows = [{"town": "a", "pet": "cat"}, {"town": "c", "pet": "dog"}, {"town": "new", "pet": "new"}]
+    arrays = table.collate(rows)
+    assert arrays.mask.all()
+    assert arrays.values.tolist() == [[1, 1], [0, 0], [0, 0]]
+
+
+def test_what_is_declared_missing_is_absent() -> None:
+    table = TableConfig(columns={"town": CategoryConfig(missing=["n/a"])}).build()
+    table.fit({"town": ["a", "N/A", "a", "n/a"]})
+    assert table.collate([{"town": "a"}, {"town": " n/A "}]).mask.tolist() == [[True], [False]]
+
+
+def test_the_same_model_reads_numbers_of_another_writing() -> None:
+    table = fitted()
+    other = table.reading({"age": NumberConfig(decimal="comma"), "price": NumberConfig()})
+    assert other.columns == table.columns
+    torch.testing.assert_close(
+        other.collate([{"age": "2,5", "town": "a"}]).values, table.collate([{"age": 2.5, "town": "a"}]).values
+    )
+    assert not table.collate([{"age": "2,5"}]).mask.any()
 
 
 def test_config() -> None:

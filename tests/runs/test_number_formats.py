@@ -7,6 +7,7 @@ import pytest
 
 import tonggan
 from tonggan.api import diagnose
+from tonggan.errors import DataWarning
 
 
 def frame(num_rows=160, seed=0):
@@ -55,3 +56,43 @@ def test_the_doctor_says_how_numbers_are_read_and_when_they_are_not():
     [finding] = [finding for finding in diagnosis.findings if finding.column == "mixed"]
     assert "different units" in finding.message
     assert "--set" in finding.remedy
+
+
+def test_new_rows_may_be_written_in_another_way(predictor):
+    data, sizes = frame(40, seed=3)
+    usual = predictor.predict(data)
+    other = data.assign(weight=[f"{size:.2f}kg" for size in sizes], price=[f"{1000 * size:.2f} EUR" for size in sizes])
+    told = [index for index in range(40) if index % 10]
+    with pytest.warns(DataWarning, match=r"40 of 40 cells of 'weight' in the table are written in another way") as said:
+        found = predictor.predict(other)
+    assert len(said) == 1
+    assert [found[index] for index in told] == [usual[index] for index in told]
+    rows = predictor.read(other, with_target=True)
+    assert {(note.column, note.severity) for note in rows.diagnosis.aloud} == {("weight", "note"), ("price", "note")}
+    assert predictor.evaluate(rows).metrics.test.r2 > 0.7
+    unsure = other.assign(weight=[f"{size:.2f} lb" for size in sizes])
+    with pytest.warns(
+        DataWarning, match="are not written as the numbers of this column are, e.g. '[0-9.]+ lb' in row 1"
+    ):
+        predictor.predict(unsure)
+
+
+def test_a_test_table_may_be_written_in_another_way(tmp_path):
+    draw = random.Random(0)
+    sizes = [draw.uniform(1, 5) for _ in range(200)]
+    table = pd.DataFrame({"size": [f"{size:.3f}" for size in sizes], "y": [f"{3 * size:.2f}" for size in sizes]})
+    test = table[100:].map(lambda cell: cell.replace(".", ","))
+    model = tonggan.fit(
+        table[:100],
+        target="y",
+        test=test,
+        out=tmp_path / "run",
+        settings=["training.epochs=30", "training.hidden_cells=0", "audit_alone=false"],
+    )
+    assert model.results.rows.test == 100
+    assert model.results.metrics.test.r2 > 0.9
+    notes = [finding for finding in model.results.findings if "another way" in finding["message"]]
+    assert {(note["column"], note["split"], note["count"]) for note in notes} == {
+        ("size", "test", 100),
+        ("y", "test", 100),
+    }

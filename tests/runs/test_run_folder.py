@@ -1,9 +1,14 @@
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 import run_scene
+import tonggan
 from tonggan.errors import BundleError, ConfigError, DataError
 from tonggan.progress import Progress
 
@@ -54,3 +59,44 @@ def test_a_run_is_only_replaced_by_one_that_can_begin(tmp_path: Path) -> None:
     assert {name: (out / name).read_bytes() for name in kept} == kept
     again = run_scene.fit(out, settings=["audit_alone=false", "training.epochs=1"], overwrite=True)
     assert again.results["metrics"] == former.results["metrics"]
+
+
+def test_a_finished_run_stays_until_the_one_that_replaces_it_is_whole(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    quick = ["audit_alone=false", "training.epochs=1"]
+    former = run_scene.fit(out, settings=quick)
+    rows = run_scene.table(8, seed=5)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, run_scene.__file__, str(out), "20", "overwrite"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == run_scene.HERE
+        process.send_signal(signal.SIGKILL)
+    assert (out / "next" / "checkpoints" / "last.safetensors").exists()
+    assert tonggan.load(out).predict_proba(rows).tolist() == former.predict_proba(rows).tolist()
+    with pytest.raises(BundleError, match="a finished run"):
+        run_scene.fit(out, settings=quick)
+    with pytest.raises(BundleError, match="an unfinished run that is to replace its bundle"):
+        former.save(out)
+    said: list[str] = []
+
+    class Listen(Progress):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    resumed = run_scene.fit(out, progress=Listen())
+    assert any(line.startswith("Resuming at step") for line in said)
+    assert resumed.results["training"]["steps"] > 20, "of four epochs"
+    assert tonggan.load(out).predict_proba(rows).tolist() == resumed.predict_proba(rows).tolist()
+    assert not (out / "next").exists()
+    assert {path.name for path in out.iterdir()} >= {"bundle.json", "report.html", "checkpoints"}
+
+
+def test_a_bundle_is_saved_over_another_one_with_its_report(tmp_path: Path) -> None:
+    settings = ["audit_alone=false", "training.epochs=1"]
+    one, other = (run_scene.fit(tmp_path / str(seed), seed=seed, settings=settings) for seed in (0, 1))
+    other.save(tmp_path / "0")
+    rows = run_scene.table(8, seed=5)
+    assert tonggan.load(one.folder).predict_proba(rows).tolist() == other.predict_proba(rows).tolist()
+    assert (one.folder / "report.html").read_bytes() == (other.folder / "report.html").read_bytes()
+    assert not (one.folder / "next").exists()

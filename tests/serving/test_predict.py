@@ -180,6 +180,11 @@ def test_cells_that_are_no_number(predict, price):
     assert (answer.status_code, "expected a cell of kind number" in answer.text) == (400, True)
 
 
+def test_a_number_in_another_writing_is_read_where_it_is_sure(predict):
+    usual, other = (predict({"price": price}).json()["predictions"] for price in (3.5, "3,5"))
+    assert usual == other
+
+
 def test_no_name_is_the_only_model_that_can(run, config):
     predictor, _ = run
     services = [Service(name, rows=RowService(predictor.bundle, config=config)) for name in ("first", "second")]

@@ -13,6 +13,7 @@ from tonggan.cells import cell_text
 from tonggan.data.cell_findings import UNREADABLE, CellFindings
 from tonggan.data.findings import Finding, Quarantined, Severity
 from tonggan.data.number_format import NumberFormat
+from tonggan.data.profiles import MediaProfile
 from tonggan.data.scan import MediaColumn, MediaStatus
 from tonggan.data.table import Table
 from tonggan.data.wild_cells import find_wild_cells
@@ -95,9 +96,28 @@ def _check_recordings(
         )
     if is_train and config.full_scale is not None:
         findings.append(_scaled(name, column, split, "full_scale", config.full_scale))
-    if column.blank:
-        findings.append(_silent(name, split, len(column.blank)))
-    return findings
+    return findings + [_odd(name, split, len(rows), *_ODD[what]) for what, rows in column.odd.items()]
+
+
+def check_frames(name: str, profile: MediaProfile, *, split: str) -> list[Finding]:
+    """A note on pictures of which only the first frame or page is read, by the profile of the training part."""
+    count = profile.facts.get("number of frames", {}).get("several", 0)
+    if not count:
+        return []
+    return [
+        Finding(
+            "note",
+            column=name,
+            split=split,
+            count=count,
+            message=f"Of {profile.sampled:,} pictures in '{name}' of {split} that were looked at, {count:,} have "
+            "several frames or pages; only the first is read.",
+            message_zh=f"抽查 {split} 的“{name}”中 {profile.sampled:,} 张图片，"
+            f"有 {count:,} 张含多帧或多页；只读取第一帧。",
+            remedy="Export the frames that matter as pictures of their own",
+            remedy_zh="请把重要的帧或页导出为单独的图片",
+        )
+    ]
 
 
 def require_cells(table: Table, name: str, *, kind: str) -> None:
@@ -312,14 +332,33 @@ def _scaled(name: str, column: MediaColumn, split: str, field: str, value: float
     )
 
 
-def _silent(name: str, split: str, count: int) -> Finding:
+_ODD = {
+    "silent": (
+        ("hold silence alone", "只有静音"),
+        (
+            "Listen to these files; leave their cells empty if they hold nothing",
+            "请检查这些文件；如果其中没有内容，请将单元格留空",
+        ),
+    ),
+    "clipped": (
+        ("are clipped: many samples lie at full scale", "发生削波：许多采样达到满幅"),
+        ("Record or export them at a lower level", "请以较低的电平重新录制或导出"),
+    ),
+    "offset": (
+        ("are not centered on zero (a DC offset)", "不以零为中心（直流偏移）"),
+        ("Export them with the DC offset removed", "请在导出时去除直流偏移"),
+    ),
+}
+
+
+def _odd(name: str, split: str, count: int, what: tuple[str, str], remedy: tuple[str, str]) -> Finding:
     return Finding(
         "note",
         column=name,
         split=split,
         count=count,
-        message=f"{count:,} recordings in '{name}' of {split} hold silence alone.",
-        message_zh=f"{split} 的“{name}”中有 {count:,} 段录音只有静音。",
-        remedy="Listen to these files; leave their cells empty if they hold nothing",
-        remedy_zh="请检查这些文件；如果其中没有内容，请将单元格留空",
+        message=f"{count:,} recordings in '{name}' of {split} {what[0]}.",
+        message_zh=f"{split} 的“{name}”中有 {count:,} 段录音{what[1]}。",
+        remedy=remedy[0],
+        remedy_zh=remedy[1],
     )

@@ -33,7 +33,7 @@ from tonggan.data.profiles import (
 )
 from tonggan.data.scan import MediaColumn, MediaStatus
 from tonggan.data.table import Table, spread
-from tonggan.modalities import ColumnConfig, NumberConfig
+from tonggan.modalities import CategoryConfig, ColumnConfig, NumberConfig
 from tonggan.wording import shortened
 
 Facts = Sequence[tuple[int, Mapping[str, str | int]]]
@@ -44,7 +44,7 @@ _VERY_FAR = 3.0  # of that range: so far out is no chance, however few
 _MIN_ROWS = 20  # from which a column as a whole is compared
 _FACTOR = 2.0  # by which a size may be outside the training part's
 _LUCK = 0.25  # cells of a kind that the training part may have had, and had not by chance
-_FACTS_ZH = {"color": "颜色", "size": "尺寸", "sample rate": "采样率", "channels": "声道数"}
+_FACTS_ZH = {"color": "颜色", "size": "尺寸", "sample rate": "采样率", "channels": "声道数", "number of frames": "帧数"}
 
 
 def compare_column(
@@ -83,7 +83,7 @@ def compare_cells(
     if isinstance(profile, NumberProfile):
         return _compare_numbers(column, cells, cast("NumberConfig", config), profile)
     if isinstance(profile, CategoryProfile):
-        return _compare_categories(column, cells, profile), []
+        return _compare_categories(column, map(cast("CategoryConfig", config).read, cells), profile), []
     return _compare_texts(column, cells, profile), []
 
 

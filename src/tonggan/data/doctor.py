@@ -16,20 +16,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.data.column_checks import check_cells, check_doubt, check_media
+from tonggan.data.column_checks import check_cells, check_doubt, check_frames, check_media
 from tonggan.data.comparison import compare_column
 from tonggan.data.duplicates import find_duplicates
 from tonggan.data.findings import SEVERITIES, Finding, Quarantined
 from tonggan.data.layout_checks import check_layout
 from tonggan.data.leaks import find_leaks
 from tonggan.data.number_format import NumberFormat
-from tonggan.data.profiles import ColumnProfile, profile_columns
+from tonggan.data.other_writing import find_other_writing
+from tonggan.data.profiles import ColumnProfile, MediaProfile, profile_columns
 from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
-from tonggan.data.target_checks import check_target
+from tonggan.data.target_checks import check_measured_target, check_target
 from tonggan.errors import DataError
 from tonggan.files import whole_file
-from tonggan.modalities import ColumnConfig
+from tonggan.modalities import ColumnConfig, NumberConfig
 
 NEW_ROWS = "the table"
 """What the only part of the data is called where a model is applied."""
@@ -47,6 +48,7 @@ class Diagnosis:
         num_rows: number of rows of each part.
         columns: name, kind and reason for that kind of each column.
         profiles: what the input columns of the training part are like.
+        other_writing: by part, how columns of numbers are read there that are written in another way than in training.
     """
 
     findings: Sequence[Finding]
@@ -54,10 +56,20 @@ class Diagnosis:
     num_rows: Mapping[str, int]
     columns: Sequence[tuple[str, str, str]] = ()
     profiles: Mapping[str, ColumnProfile] = field(default_factory=dict)
+    other_writing: Mapping[str, Mapping[str, NumberConfig]] = field(default_factory=dict)
+
+    @property
+    def aloud(self) -> list[Finding]:
+        """The findings that a person is told without asking: all but notes, and what is read in another way."""
+        return [
+            finding
+            for finding in self.findings
+            if finding.severity != "note" or finding.column in self.other_writing.get(finding.split or "", ())
+        ]
 
     @property
     def has_errors(self) -> bool:
-        """Whether training makes no sense."""
+        """Whether training, or measuring, makes no sense."""
         return any(finding.severity == "error" for finding in self.findings)
 
     def rows(self, split: str, *, columns: Sequence[str] | None = None) -> NDArray[np.int64]:
@@ -74,7 +86,7 @@ class Diagnosis:
         )
 
     def check(self, *, max_bad: float, remedy: str = _CORRECT) -> None:
-        """Stop where training makes no sense, or where more than the share ``max_bad`` of a part's rows is bad.
+        """Stop where nothing can be learned or measured, or more than the share ``max_bad`` of a part's rows is bad.
 
         Raises:
             DataError: with the first error found, or the share and an example.
@@ -82,7 +94,7 @@ class Diagnosis:
         for finding in self.findings:
             if finding.severity == "error":
                 raise DataError(
-                    "data", got=finding.message.rstrip("."), expected="data to learn from", remedy=finding.remedy
+                    "data", got=finding.message.rstrip("."), expected="data that can be used", remedy=finding.remedy
                 )
         for split, num_rows in self.num_rows.items():
             num_bad = len(self.rows(split))
@@ -156,17 +168,16 @@ def examine(
     quarantine: list[Quarantined] = []
     train = next(iter(tables))
     profiles = profile_columns(tables[train], {name: columns[name] for name in inputs}, media=media[train])
+    for name, profile in profiles.items():
+        findings += check_frames(name, profile, split=train) if isinstance(profile, MediaProfile) else []
     for split, table in tables.items():
         findings += check_layout(table, split=split)
+    writing, found = _find_writing(tables, {name: columns[name] for name in (*inputs, *target)}, profiles)
+    findings += found
     for split, table in tables.items():
-        found, bad = _check_inputs(
-            table,
-            {name: columns[name] for name in inputs},
-            {} if split == train else profiles,
-            media=media[split],
-            split=split,
-            is_train=split == train,
-        )
+        own = {name: writing[split].get(name, columns[name]) for name in inputs}
+        known = {} if split == train else profiles
+        found, bad = _check_inputs(table, own, known, media=media[split], split=split, is_train=split == train)
         findings += found
         quarantine += bad
     findings += [
@@ -175,7 +186,8 @@ def examine(
     ]
     for name in target:
         assert task is not None, "a target needs its task"
-        found, bad = check_target(tables, name, task=task, config=columns[name])
+        read = {split: own.get(name, columns[name]) for split, own in writing.items()}
+        found, bad = check_target(tables, name, task=task, configs=read)
         findings += found
         quarantine += bad
     if inputs:
@@ -186,7 +198,22 @@ def examine(
         )
     told = [(name, config.kind, (reasons or {}).get(name, "")) for name, config in columns.items()]
     num_rows = {split: len(table) for split, table in tables.items()}
-    return Diagnosis(_worst_first(findings), quarantine, num_rows, told, profiles)
+    return Diagnosis(_worst_first(findings), quarantine, num_rows, told, profiles, writing)
+
+
+def _find_writing(
+    tables: Mapping[str, Table], columns: Mapping[str, ColumnConfig], profiles: Mapping[str, ColumnProfile]
+) -> tuple[dict[str, dict[str, NumberConfig]], list[Finding]]:
+    """By part, how columns are read that are written in another way than in the first one, the training part."""
+    writing: dict[str, dict[str, NumberConfig]] = {}
+    findings: list[Finding] = []
+    for split, table in tables.items():
+        if not writing:
+            writing[split] = {}
+        else:
+            writing[split], found = find_other_writing(table, columns, profiles, split=split)
+            findings += found
+    return writing, findings
 
 
 def examine_rows(
@@ -195,6 +222,9 @@ def examine_rows(
     columns: Mapping[str, ColumnConfig],
     media: Mapping[str, MediaColumn],
     profiles: Mapping[str, ColumnProfile],
+    target: Mapping[str, ColumnConfig] | None = None,
+    task: str = "",
+    labels: Sequence[str] = (),
 ) -> Diagnosis:
     """Examine rows that a model is to be applied to, beside the training part.
 
@@ -203,9 +233,22 @@ def examine_rows(
         columns: the kind of each column that is read and that the table has.
         media: the scanned ones of them.
         profiles: of the training part's columns; those without one are compared with nothing.
+        target: the columns that the model predicts, where the rows are to be measured.
+        task: the kind of the model's task.
+        labels: what that task has learned to tell apart.
     """
-    found, quarantine = _check_inputs(table, columns, profiles, media=media, split=NEW_ROWS, is_train=False)
-    return Diagnosis(_worst_first([*table.findings, *found]), quarantine, {NEW_ROWS: len(table)})
+    target = target or {}
+    writing, findings = find_other_writing(table, {**columns, **target}, profiles, split=NEW_ROWS)
+    read = {name: writing.get(name, config) for name, config in columns.items()}
+    found, quarantine = _check_inputs(table, read, profiles, media=media, split=NEW_ROWS, is_train=False)
+    findings += found
+    for name, config in target.items():
+        config = writing.get(name, config)
+        found, bad = check_measured_target(table, name, split=NEW_ROWS, task=task, config=config, labels=labels)
+        findings += found
+        quarantine += bad
+    findings = _worst_first([*table.findings, *findings])
+    return Diagnosis(findings, quarantine, {NEW_ROWS: len(table)}, other_writing={NEW_ROWS: writing})
 
 
 def _check_inputs(

@@ -10,24 +10,22 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from tonggan.cells import cell_text
-from tonggan.data.media_types import HEAD_BYTES, MediaKind, kind_of_bytes, kind_of_path
+from tonggan.data.file_columns import kind_of_embedded, kind_of_paths
+from tonggan.data.missing_labels import missing_labels
 from tonggan.data.number_format import NumberFormat, fit_numbers
 from tonggan.data.table import Table
 from tonggan.data.text_profile import TextProfile
 from tonggan.errors import DataError
 from tonggan.modalities import (
-    AudioConfig,
     CategoryConfig,
     ColumnConfig,
     IgnoreConfig,
-    ImageConfig,
     MultilabelConfig,
     NumberConfig,
     TextConfig,
@@ -38,7 +36,6 @@ TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
 _SAMPLE_SIZE = 5_000
 _EMBEDDED_SAMPLE_SIZE = 16  # each may be a file of many megabytes
 _ROWS_AT_ONCE = 256
-_NUM_HEADS = 8
 _MAX_CHARACTERS = 1_000
 _ID_NAME = re.compile(
     r"(?i:(^|.*[\W_])(id|ids|uuid|guid|key|index|idx|no|nr)[\W_]*)|.*[a-z](Id|ID)|.*(编号|序号)", re.ASCII
@@ -78,7 +75,7 @@ def guess_columns(table: Table, *, target: Sequence[str], declared: Mapping[str,
     for name in (*target, *declared):
         table.require(name)
     guesses = {
-        name: _declared(table, name, declared[name])
+        name: _declared(table, name, declared[name], is_target=name in target)
         if name in declared
         else _guess(table, name, is_target=name in target)
         for name in table.names
@@ -91,13 +88,25 @@ def guess_columns(table: Table, *, target: Sequence[str], declared: Mapping[str,
     return guesses
 
 
-def _declared(table: Table, name: str, config: ColumnConfig) -> Guess:
-    """What the user says a column is; how its numbers are written is found where that is left open."""
+def _declared(table: Table, name: str, config: ColumnConfig, *, is_target: bool) -> Guess:
+    """What the user says a column is; how its numbers are written, or no label, is found where that is left open."""
+    is_label = isinstance(config, CategoryConfig | MultilabelConfig)
+    if is_target and is_label and "missing" not in config.model_fields_set:
+        missing = missing_labels(table, name, of_numbers=_are_numbers(_written(table, name)))
+        return Guess(config.model_copy(update={"missing": missing}), "declared" + _missing_in_words(missing))
     if isinstance(config, NumberConfig) and config.model_fields_set <= {"kind"}:
-        written = fit_numbers([str(value) for value in _sample(table, name, _SAMPLE_SIZE)[1]])
+        written = _written(table, name)
         if written is not None:
             return Guess(written.config, "declared" + (f", {written.reason}" if written.reason else ""))
     return Guess(config, "declared")
+
+
+def _written(table: Table, name: str) -> NumberFormat | None:
+    return fit_numbers([str(value) for value in _sample(table, name, _SAMPLE_SIZE)[1]])
+
+
+def _are_numbers(written: NumberFormat | None) -> bool:
+    return written is not None and written.is_sure
 
 
 def guess_target(table: Table, name: str) -> Guess:
@@ -127,7 +136,7 @@ def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, Col
     if len(target) == 1 and kinds[target[0]] == "multilabel":
         return "multilabel"
     if len(target) == 1 and kinds[target[0]] == "category":
-        return "multiclass" if _has_three_values(table, target[0]) else "binary"
+        return "multiclass" if _has_three_values(table, target[0], columns[target[0]]) else "binary"
     raise DataError(
         f"target {', '.join(repr(name) for name in target)}",
         got=f"columns of kind {', '.join(kinds.values())}" if target else "no column",
@@ -158,10 +167,11 @@ def is_id(table: Table, name: str) -> bool:
     return isinstance(guess.config, IgnoreConfig) and guess.reason.startswith("an id")
 
 
-def _has_three_values(table: Table, name: str) -> bool:
+def _has_three_values(table: Table, name: str, config: ColumnConfig) -> bool:
+    assert isinstance(config, CategoryConfig)
     found: set[str] = set()
     for values in table.iterate(name):
-        found.update(text for text in map(cell_text, values) if text is not None)
+        found.update(text for text in map(cell_text, map(config.read, values)) if text is not None)
         if len(found) > 2:
             return True
     return False
@@ -174,7 +184,7 @@ def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
     if not values:
         return Guess(IgnoreConfig(), "has hardly any values" if _has_values(table, name) else "has no values")
     if is_embedded:
-        return _guess_embedded(values)
+        return Guess(*kind_of_embedded(values))
     if pa.types.is_list(stored) or pa.types.is_large_list(stored) or pa.types.is_fixed_size_list(stored):
         if is_target:
             return Guess(MultilabelConfig(), "each row holds a list of labels")
@@ -182,17 +192,22 @@ def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
     if pa.types.is_boolean(stored):
         return Guess(CategoryConfig(), "true or false")
     profile = TextProfile([str(value) for value in values])
+    missing: list[str] = []
     if pa.types.is_integer(stored) or pa.types.is_floating(stored):
         numbers = [float(value) for value in values if math.isfinite(value)]
         written: NumberFormat | None = NumberFormat(NumberConfig(), numbers, 1.0, "", "", "")
     else:
         written = fit_numbers(profile.values)
+        if is_target:
+            missing = missing_labels(table, name, of_numbers=_are_numbers(written))
     if written is not None and written.is_sure and written.numbers:
-        return _guess_target_number(written, name) if is_target else _guess_number(written, profile, name, rows)
-    media = _guess_paths(table, profile)
-    if media is not None:
-        return media
-    guess = _guess_target_text(profile) if is_target else _guess_text(profile, name)
+        return (
+            _guess_target_number(written, name, missing) if is_target else _guess_number(written, profile, name, rows)
+        )
+    files = kind_of_paths(profile, table.base)
+    if files is not None:
+        return Guess(*files)
+    guess = _guess_target_text(profile, missing) if is_target else _guess_text(profile, name)
     if written is not None and not written.is_sure and not isinstance(guess.config, IgnoreConfig):
         return Guess(guess.config, f"{guess.reason}; {written.problem}", written)
     return guess
@@ -232,68 +247,6 @@ def _sample(table: Table, name: str, size: int) -> tuple[list[int], list[Any]]:
     return rows, values
 
 
-def _guess_embedded(values: Sequence[Any]) -> Guess:
-    kinds: list[MediaKind | None] = []
-    for value in values:
-        content = value.get("bytes") if isinstance(value, Mapping) else value
-        path = value.get("path") if isinstance(value, Mapping) else None
-        kind = kind_of_bytes(content) if isinstance(content, bytes) else None
-        kinds.append(kind or (kind_of_path(path) if isinstance(path, str) else None))
-    media = _most_common(kinds)
-    if media is None:
-        return Guess(IgnoreConfig(), "holds bytes or structures that are neither pictures nor recordings")
-    return _media(media, "embedded files")
-
-
-def _most_common(kinds: Sequence[MediaKind | None]) -> MediaKind | None:
-    """The kind of at least half."""
-    return next((kind for kind in kinds if kind is not None and 2 * kinds.count(kind) >= len(kinds)), None)
-
-
-def _media(kind: MediaKind, what: str) -> Guess:
-    if kind == "image":
-        return Guess(ImageConfig(), f"{what} that are pictures")
-    if kind == "audio":
-        return Guess(AudioConfig(), f"{what} that are recordings")
-    return Guess(IgnoreConfig(), f"{what} that are video, which is not read")
-
-
-def _guess_paths(table: Table, profile: TextProfile) -> Guess | None:
-    """A guess if most values name files: by their suffixes, or else by what the first of them hold."""
-    by_suffix = [kind_of_path(value) for value in profile.values]
-    for kind in ("image", "audio", "video"):
-        if by_suffix.count(kind) >= 0.8 * len(by_suffix):
-            if sum("://" in value for value in profile.values) > 0.5 * len(by_suffix):
-                return Guess(IgnoreConfig(), "addresses of files on the network, which are not fetched")
-            # A container of video, such as WebM, may hold sound alone.
-            heads = _heads_of_files(table.base, profile.values) if kind == "video" else []
-            sound_alone = bool(heads) and _most_common([kind_of_bytes(head) for head in heads]) == "audio"
-            return _media("audio" if sound_alone else kind, "paths of files")
-    if profile.mean_words > 2:
-        return None
-    found = _heads_of_files(table.base, profile.values)
-    if 2 * len(found) <= len(profile.values[:_NUM_HEADS]):
-        return None
-    media = _most_common([kind_of_bytes(head) for head in found])
-    return _media(media, "paths of files") if media else Guess(IgnoreConfig(), "paths of files of an unknown format")
-
-
-def _heads_of_files(base: Path, paths: Sequence[str]) -> list[bytes]:
-    """The beginnings of those of the first files that are there."""
-    heads = [_head_of_file(base / path) for path in paths[:_NUM_HEADS]]
-    return [head for head in heads if head is not None]
-
-
-def _head_of_file(path: Path) -> bytes | None:
-    try:
-        if path.is_file():
-            with path.open("rb") as file:
-                return file.read(HEAD_BYTES)
-    except OSError:  # e.g. a value too long for a file's name
-        return None
-    return None
-
-
 def _guess_number(written: NumberFormat, profile: TextProfile, name: str, rows: Sequence[int]) -> Guess:
     numbers = written.numbers
     if profile.is_unique and all(number.is_integer() for number in numbers):
@@ -313,15 +266,20 @@ def _number(written: NumberFormat, name: str) -> Guess:
     return Guess(written.config, reason + how)
 
 
-def _guess_target_number(written: NumberFormat, name: str) -> Guess:
+def _missing_in_words(missing: Sequence[str]) -> str:
+    return f", {' and '.join(repr(text) for text in missing[:5])} count as missing" if missing else ""
+
+
+def _guess_target_number(written: NumberFormat, name: str, missing: Sequence[str]) -> Guess:
     numbers = written.numbers
     distinct = set(numbers)
     whole = all(number.is_integer() for number in distinct)
     span = f"from {min(distinct):g} to {max(distinct):g}"
     if len(distinct) <= 2:
-        return Guess(CategoryConfig(), f"{len(distinct)} different values")
+        return Guess(_category(missing), f"{len(distinct)} different values{_missing_in_words(missing)}")
     if whole and _are_classes(numbers):
-        return Guess(CategoryConfig(), f"{len(distinct)} whole numbers {span} that repeat, taken for classes")
+        reason = f"{len(distinct)} whole numbers {span} that repeat, taken for classes{_missing_in_words(missing)}"
+        return Guess(_category(missing), reason)
     return _number(written, name)
 
 
@@ -364,11 +322,16 @@ def _is_category(profile: TextProfile) -> bool:
     return profile.num_distinct <= _MAX_CATEGORIES and repeats >= 5
 
 
-def _guess_target_text(profile: TextProfile) -> Guess:
+def _guess_target_text(profile: TextProfile, missing: Sequence[str]) -> Guess:
+    profile = TextProfile([value for value in profile.values if value not in missing] or profile.values)
+    how = _missing_in_words(missing)
     if profile.tag_separator is not None:
-        return Guess(
-            MultilabelConfig(separator=profile.tag_separator), f"labels separated by '{profile.tag_separator}'"
-        )
+        config = MultilabelConfig(separator=profile.tag_separator, missing=list(missing))
+        return Guess(config, f"labels separated by '{profile.tag_separator}'{how}")
     if 2 * profile.num_distinct > len(profile.values) >= _MAX_SMALL_CLASSES:
         return Guess(TextConfig(), f"text ({profile.language}) that hardly repeats")
-    return Guess(CategoryConfig(), f"{profile.num_distinct} different values that repeat")
+    return Guess(_category(missing), f"{profile.num_distinct} different values that repeat{how}")
+
+
+def _category(missing: Sequence[str]) -> CategoryConfig:
+    return CategoryConfig(missing=list(missing))

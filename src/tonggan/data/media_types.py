@@ -75,6 +75,28 @@ _SIGNATURES: dict[MediaKind, list[tuple[int, bytes]]] = {
     "video": [(4, b"ftyp"), (8, b"AVI "), (0, _MATROSKA), (0, b"\x00\x00\x01\xba"), (0, _WINDOWS_MEDIA), (0, b"FLV")],
 }
 
+# Files that are neither: what to do about them, by suffix.
+_PAGES = "which are not read (export their pages as PNG or put their text into the table)"
+_WORDS = "which are not read (put their text into the table)"
+_DOCUMENTS = {
+    ".pdf .ps .eps .djvu .xps": _PAGES,
+    ".doc .docx .odt .rtf .ppt .pptx .odp .xls .xlsx .ods .epub .txt .md .htm .html .xml .json": _WORDS,
+}
+_TODO = {suffix: todo for suffixes, todo in _DOCUMENTS.items() for suffix in suffixes.split()}
+_SUFFIX_OF_START = {b"%PDF-": ".pdf", b"%!PS": ".ps", b"{\\rtf": ".rtf", b"\xd0\xcf\x11\xe0": ".doc"}
+
+
+def document_of_path(path: str) -> str | None:
+    """What a path's suffix promises where that is a document, e.g. PDF files, and what to do about them."""
+    suffix = posixpath.splitext(path.strip())[1].lower()
+    return f"{suffix[1:].upper()} files, {_TODO[suffix]}" if suffix in _TODO else None
+
+
+def document_of_bytes(head: bytes) -> str | None:
+    """The same of a file that starts with ``head``."""
+    found = (suffix for start, suffix in _SUFFIX_OF_START.items() if head.startswith(start))
+    return document_of_path(f"x{next(found, '')}")
+
 
 def kind_of_path(path: str) -> MediaKind | None:
     """The kind of media that a path's suffix promises."""

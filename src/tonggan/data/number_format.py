@@ -30,7 +30,7 @@ _MIN_NAMED = 0.7  # of the cells: below, a text that repeats is a value rather t
 _MAX_NAMED = 3
 _LEADING_ZERO = re.compile(r"0\d+")
 # The first that reads most cells; so a comma before three digits alone stands between thousands.
-_MARKS: tuple[tuple[DecimalMark, ThousandsMark], ...] = (
+MARKS: tuple[tuple[DecimalMark, ThousandsMark], ...] = (
     ("point", "none"),
     ("point", "comma"),
     ("point", "space"),
@@ -135,7 +135,7 @@ def _marks(cells: Sequence[Cell]) -> tuple[DecimalMark, ThousandsMark]:
             if not math.isnan(value_of(cell, decimal=marks[0], thousands=marks[1]))
         )
 
-    return max(_MARKS, key=num_read)
+    return max(MARKS, key=num_read)
 
 
 def _looks_like_phones(cells: Sequence[Cell]) -> bool:
@@ -149,7 +149,7 @@ def _units(cells: Sequence[Cell]) -> tuple[dict[str, float], Counter[str]]:
     counts = Counter(cell.unit for cell in cells)
     if set(counts) == {""}:
         return {}, Counter()
-    factors = _magnitudes(counts)
+    factors = magnitudes(counts)
     bases: Counter[str] = Counter()
     for unit, count in counts.items():
         bases[factors[unit][1]] += count
@@ -167,7 +167,7 @@ def _units(cells: Sequence[Cell]) -> tuple[dict[str, float], Counter[str]]:
     return own, Counter()
 
 
-def _magnitudes(counts: Mapping[str, int]) -> dict[str, tuple[float, str]]:
+def magnitudes(counts: Mapping[str, int]) -> dict[str, tuple[float, str]]:
     """Each unit as a factor and the unit that is measured in: 万元 is (10,000, 元), $k with $ is (1,000, $)."""
     split: dict[str, tuple[float, str]] = {}
     for unit in counts:
@@ -205,7 +205,7 @@ def _problem(mixed: Mapping[str, int], rest: Mapping[str, int], share: float) ->
             f"{count:,} with '{unit}'" if unit else f"{count:,} without a unit"
             for unit, count in sorted(mixed.items(), key=lambda item: -item[1])[:5]
         )
-        factors = _magnitudes(mixed)
+        factors = magnitudes(mixed)
         example = ", ".join(f"'{unit}': {factors[unit][0]:g}" for unit in list(mixed)[:2] if unit)
         return (
             f"numbers in different units: {shown}",

@@ -117,7 +117,7 @@ def profile_columns(
             if numbers is not None:
                 profiles[name] = numbers
         elif isinstance(config, CategoryConfig):
-            profiles[name] = _profile_categories(_spread(table, name, len(table)), len(table))
+            profiles[name] = _profile_categories(map(config.read, _spread(table, name, len(table))), len(table))
         elif isinstance(config, TextConfig):
             profiles[name] = _profile_texts(table, name)
     return profiles

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,14 +54,15 @@ class MediaColumn:
         status: uint8 ``[N]``, a ``MediaStatus``.
         problems: by row, why it is ``UNREADABLE``.
         lengths: int64 ``[N]``, how long the decoded array is along its first dimension; 0 where there is none.
-        blank: rows, of up to 256 that were looked at, whose file holds one value only, as silence does.
+        odd: what a person should know of single files, as ``MediaModality.oddities`` names it, with the rows, of up to
+            256 that were looked at, where that is so.
     """
 
     slots: NDArray[np.int64]
     status: NDArray[np.uint8]
     problems: Mapping[int, str]
     lengths: NDArray[np.int64] | None = None
-    blank: Sequence[int] = ()
+    odd: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -115,7 +116,8 @@ def scan_media(
             scan.add_contents(contents)
             first += len(values)
             progress.update(f"reading {name}", done=first, total=len(table))
-    return MediaColumn(scan.slots, scan.status, scan.problems, cache.lengths(scan.slots), _blank(scan.slots, cache))
+    odd = _odd(scan.slots, cache, modality)
+    return MediaColumn(scan.slots, scan.status, scan.problems, cache.lengths(scan.slots), odd)
 
 
 def read_media(cell: Any, *, base: Path) -> bytes | None:
@@ -138,12 +140,15 @@ def _path_or_bytes(cell: Any) -> Any:
     return cell.get("path") if embedded is None else embedded
 
 
-def _blank(slots: NDArray[np.int64], cache: DecodeCache) -> list[int]:
-    """The rows, of some spread over all that have something, whose arrays hold one value only."""
+def _odd(slots: NDArray[np.int64], cache: DecodeCache, modality: MediaModality[Any]) -> dict[str, list[int]]:
+    """Oddities with their rows, of some spread over all that have something."""
     rows = np.flatnonzero(slots >= 0)
     rows = rows[spread(len(rows), _LOOKED_AT)]
-    arrays = zip(rows.tolist(), cache.read(slots[rows]), strict=True)
-    return [row for row, array in arrays if array is not None and array.size and array.min() == array.max()]
+    odd: dict[str, list[int]] = {}
+    for row, array in zip(rows.tolist(), cache.read(slots[rows]), strict=True):
+        for name in modality.oddities(array) if array is not None else ():
+            odd.setdefault(name, []).append(row)
+    return odd
 
 
 def _sort_cells(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from tonggan.cells import cell_text, places_of
 from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.table import Table
 from tonggan.data.wild_cells import find_wild_cells
-from tonggan.modalities import ColumnConfig, MultilabelConfig, NumberConfig
+from tonggan.modalities import CategoryConfig, ColumnConfig, MultilabelConfig, NumberConfig
 from tonggan.wording import shortened
 
 IMBALANCED_SHARE = 0.8  # of the largest class; above, a model that always says it looks good
@@ -24,7 +24,7 @@ _LABEL_TASKS = ("binary", "multiclass", "multilabel")
 
 
 def check_target(
-    tables: Mapping[str, Table], name: str, *, task: str, config: ColumnConfig
+    tables: Mapping[str, Table], name: str, *, task: str, configs: Mapping[str, ColumnConfig]
 ) -> tuple[list[Finding], list[Quarantined]]:
     """Findings on the target ``name``, and its rows that have no usable value.
 
@@ -32,45 +32,49 @@ def check_target(
         tables: the parts of the data, the training part first; the others may lack the target.
         name: the target column.
         task: ``binary``, ``multiclass``, ``multilabel``, ``regression``, or one that writes text.
-        config: the column's kind, which says how a multilabel value is split.
+        configs: the column's kind in each part, which says how its values are read.
     """
     first, *others = [split for split, table in tables.items() if name in table.names]
+    config = configs[first]
     if task == "regression":
         findings, quarantine = _check_numbers(tables[first], name, split=first, config=config, is_train=True)
-        for split in others:
-            found, bad = _check_numbers(tables[split], name, split=split, config=config, is_train=False)
-            findings += found
-            quarantine += bad
-        return findings, quarantine
-    if task not in _LABEL_TASKS:
-        return _check_texts(tables, name)
-    counts, quarantine = _read_labels(tables[first], name, split=first, config=config, known=None)
-    findings = _unusable(name, first, quarantine, num_rows=len(tables[first]), is_train=True)
-    if len(quarantine) < len(tables[first]):
-        findings += (
-            _one_value(name, first, list(counts)) if len(counts) < 2 else _imbalance(name, first, counts, config)
-        )
+    elif task not in _LABEL_TASKS:
+        findings, quarantine = _check_texts(tables[first], name, split=first)
+    else:
+        counts, quarantine = _read_labels(tables[first], name, split=first, config=config, known=None)
+        findings = _unusable(name, first, quarantine, num_rows=len(tables[first]))
+        if len(quarantine) < len(tables[first]):
+            findings += (
+                _one_value(name, first, list(counts)) if len(counts) < 2 else _imbalance(name, first, counts, config)
+            )
     for split in others:
-        _, bad = _read_labels(tables[split], name, split=split, config=config, known=counts)
-        findings += _unusable(name, split, bad, num_rows=len(tables[split]), is_train=False)
+        labels = list(counts) if task in _LABEL_TASKS else ()
+        found, bad = check_measured_target(
+            tables[split], name, split=split, task=task, config=configs[split], labels=labels
+        )
+        findings += found
         quarantine += bad
     return findings, quarantine
 
 
-def _check_texts(tables: Mapping[str, Table], name: str) -> tuple[list[Finding], list[Quarantined]]:
+def check_measured_target(
+    table: Table, name: str, *, split: str, task: str, config: ColumnConfig, labels: Sequence[str]
+) -> tuple[list[Finding], list[Quarantined]]:
+    """The same of rows that a model is measured on, where training has ``labels``."""
+    if task == "regression":
+        return _check_numbers(table, name, split=split, config=config, is_train=False)
+    if task not in _LABEL_TASKS:
+        return _check_texts(table, name, split=split)
+    _, bad = _read_labels(table, name, split=split, config=config, known=labels)
+    return _unusable(name, split, bad, num_rows=len(table)), bad
+
+
+def _check_texts(table: Table, name: str, *, split: str) -> tuple[list[Finding], list[Quarantined]]:
     """Texts to be written may be new in every row; only those that are not there cannot be used."""
-    findings: list[Finding] = []
-    quarantine: list[Quarantined] = []
-    is_train = True
-    for split, table in tables.items():
-        if name in table.names:
-            numbers = table.row_numbers
-            empty = [(row, value) for row, value in _cells(table, name) if cell_text(value) is None]
-            bad = [_quarantined(split, row, numbers, name, value, "no value") for row, value in empty]
-            findings += _unusable(name, split, bad, num_rows=len(table), is_train=is_train)
-            quarantine += bad
-        is_train = False
-    return findings, quarantine
+    numbers = table.row_numbers
+    empty = [(row, value) for row, value in _cells(table, name) if cell_text(value) is None]
+    bad = [_quarantined(split, row, numbers, name, value, "no value") for row, value in empty]
+    return _unusable(name, split, bad, num_rows=len(table)), bad
 
 
 def _check_numbers(
@@ -87,14 +91,14 @@ def _check_numbers(
             bad.append(_quarantined(split, row, numbers, name, value, reason))
         else:
             low, high = min(low, number), max(high, number)
-    findings = _unusable(name, split, bad, num_rows=len(table), is_train=is_train)
+    findings = _unusable(name, split, bad, num_rows=len(table))
     if is_train and low == high:
         findings += _one_value(name, split, [f"{low:g}"])
     return findings + find_wild_cells(table, name, config=written, split=split, is_target=True), bad
 
 
 def _read_labels(
-    table: Table, name: str, *, split: str, config: ColumnConfig, known: Mapping[str, int] | None
+    table: Table, name: str, *, split: str, config: ColumnConfig, known: Sequence[str] | None
 ) -> tuple[Counter[str], list[Quarantined]]:
     """How often each label occurs, and the cells that are empty or have a label that is not in ``known``."""
     counts: Counter[str] = Counter()
@@ -102,7 +106,10 @@ def _read_labels(
     numbers = table.row_numbers
     places = None if known is None else places_of(known)
     for row, value in _cells(table, name):
-        parts = config.split(value) if isinstance(config, MultilabelConfig) else [value]
+        if isinstance(config, MultilabelConfig):
+            parts = config.split(value)
+        else:
+            parts = [config.read(value) if isinstance(config, CategoryConfig) else value]
         labels = [text for text in map(cell_text, parts or ()) if text is not None]
         if parts is None or (not labels and not isinstance(config, MultilabelConfig)):
             bad.append(_quarantined(split, row, numbers, name, value, "no value"))
@@ -132,17 +139,17 @@ _REASONS_ZH = {
 }
 
 
-def _unusable(name: str, split: str, bad: list[Quarantined], *, num_rows: int, is_train: bool) -> list[Finding]:
-    """A finding for each reason in ``bad``; an error where no row of the training part is left."""
+def _unusable(name: str, split: str, bad: list[Quarantined], *, num_rows: int) -> list[Finding]:
+    """A finding for each reason in ``bad``; an error where no row is left to learn from or to be measured."""
     findings = []
-    for reason, count in Counter(entry.reason for entry in bad).items():
+    for reason, count in Counter(entry.reason for entry in bad).most_common():
         example = next(entry for entry in bad if entry.reason == reason)
         value = shortened(example.value)
         shown = f", e.g. '{value}' in row {example.number}" if value else ""
         shown_zh = f"，例如第 {example.number} 行的“{value}”" if value else ""
         findings.append(
             Finding(
-                "error" if is_train and count == num_rows else "warning",
+                "error" if len(bad) == num_rows else "warning",
                 column=name,
                 split=split,
                 count=count,

@@ -32,6 +32,8 @@ _MEASURED_FRAMES = 10_000_000
 _BEYOND = 0.01
 # The part of the channels' power below which their mean is what is left of channels of opposite phase.
 _CANCELLED = 1e-4
+_FEW_CLIPPED, _CLIPPED_SHARE = 10, 0.001  # samples at full scale that a loud recording may have
+_OFFSET = 0.02  # of full scale: so far from zero no recording lies by chance
 _STREAMED = (0, 0xFFFFFFFF)  # the length that programs write into a header when they cannot know it
 
 
@@ -106,6 +108,15 @@ class Audio(MediaModality[AudioConfig]):
                 return {"sample rate": f"{file.samplerate} Hz", "channels": str(file.channels)}
         except soundfile.LibsndfileError:
             return {}
+
+    def oddities(self, array: NDArray[Any]) -> list[str]:
+        """``silent``: one value only; ``clipped``: many samples at full scale; ``offset``: not centered on zero."""
+        if array.size == 0 or array.min() == array.max():
+            return ["silent"] if array.size else []
+        at_full_scale = int(((array >= 32767) | (array <= -32768)).sum())
+        is_clipped = at_full_scale > max(_FEW_CLIPPED, _CLIPPED_SHARE * array.size)
+        is_offset = abs(float(array.mean())) > _OFFSET * 32768
+        return [name for name, is_so in (("clipped", is_clipped), ("offset", is_offset)) if is_so]
 
     def cache_key(self) -> str:
         """The settings that change what ``decode`` returns, and the version of its method."""

@@ -64,6 +64,10 @@ class MediaModality(Modality[ConfigT]):
         Texts are compared as they are, numbers as a range; see ``data.comparison``.
         """
 
+    def oddities(self, array: NDArray[Any]) -> list[str]:  # noqa: ARG002
+        """What a person should know of one decoded file, in short names; nothing by default."""
+        return []
+
     @abstractmethod
     def cache_key(self) -> str:
         """The settings that change what ``decode`` returns, as a short file-name-safe string."""

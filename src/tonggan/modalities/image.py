@@ -134,13 +134,17 @@ class Image(MediaModality[ImageConfig]):
         return header
 
     def describe(self, raw: bytes) -> dict[str, str | int]:
-        """Whether a picture has colors, and the pixels of its shorter side."""
+        """Whether a picture has colors, the pixels of its shorter side, and whether it is the first of several."""
         try:
             header = self._open(raw)
         except UnreadableError:
             return {}
         is_grey = header.mode in ("1", "L", "LA", "La", "F") or header.mode.startswith("I")
-        return {"color": "shades of grey" if is_grey else "color", "size": min(header.size)}
+        return {
+            "color": "shades of grey" if is_grey else "color",
+            "size": min(header.size),
+            "number of frames": "several" if _has_frames(header) else "one",
+        }
 
     def cache_key(self) -> str:
         """The settings that change what ``decode`` returns, and the version of its method."""
@@ -178,6 +182,16 @@ class Image(MediaModality[ImageConfig]):
         if settings.cutout:
             values = _cut_out(values, fraction=settings.cutout, generator=generator)
         return replace(arrays, values=values)
+
+
+def _has_frames(header: PIL.Image.Image) -> bool:
+    """Whether a file is an animation or has several pages; the second picture of a telephone's JPEG is no frame."""
+    if header.format == "GIF":
+        return bool(getattr(header, "is_animated", False))  # to count them takes long
+    try:
+        return header.format in ("TIFF", "WEBP", "PNG", "AVIF") and getattr(header, "n_frames", 1) > 1
+    except _DAMAGED:
+        return False
 
 
 def _unreadable(got: str, *, expected: str = "a picture", remedy: str) -> UnreadableError:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from tonggan.cells import cell_text
 from tonggan.config import Config
+from tonggan.modalities.number import is_one_of
 
 
 class MultilabelConfig(Config):
@@ -20,6 +21,12 @@ class MultilabelConfig(Config):
     kind: Literal["multilabel"] = "multilabel"
     separator: str = Field(default="|", min_length=1)
     """What stands between two labels of a text value."""
+    missing: list[str] = Field(default_factory=list)
+    """Texts that say that the labels are not known; those such as NA are found where none are declared."""
+
+    def read(self, cell: Any) -> Any:
+        """The cell; None where it is one of ``missing``."""
+        return None if is_one_of(cell, self.missing) else cell
 
     def split(self, value: Any) -> list[Any] | None:
         """The labels of one value in their order and as they are, each once; None where the value is missing.
@@ -29,7 +36,7 @@ class MultilabelConfig(Config):
         """
         if isinstance(value, list | tuple | set | frozenset):
             parts: Iterable[Any] = value
-        elif cell_text(value) is None:
+        elif cell_text(self.read(value)) is None:
             return None
         else:
             parts = value.split(self.separator) if isinstance(value, str) else [value]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -102,7 +103,7 @@ class NumberConfig(Config):
             parts = parse_cell(cell)
             if parts is None:
                 return cell_number(cell) if cell_text(cell) in ("True", "False") else math.nan
-            return value_of(parts, decimal=self.decimal, thousands=self.thousands) * self._factor(parts.unit)
+            return value_of(parts, decimal=self.decimal, thousands=self.thousands) * self.factor(parts.unit)
         return math.nan if isinstance(cell, bytes) else cell_number(cell)
 
     def is_unreadable(self, cell: Any) -> bool:
@@ -110,9 +111,9 @@ class NumberConfig(Config):
         if is_missing(cell) or not math.isnan(self.read(cell)):
             return False
         text = str(cell).strip()
-        return bool(text) and not is_missing_marker(text) and text.casefold() not in map(str.casefold, self.missing)
+        return bool(text) and not is_missing_marker(text) and not is_one_of(text, self.missing)
 
-    def _factor(self, unit: str) -> float:
+    def factor(self, unit: str) -> float:
         """What a number with ``unit`` is multiplied by; NaN where this column does not have the unit."""
         if unit:
             return self.units.get(unit, math.nan)
@@ -124,6 +125,11 @@ class NumberConfig(Config):
 def is_missing_marker(text: str) -> bool:
     """Whether a stripped text is one of those by which tables of all kinds say that a value is not known."""
     return text.casefold() in MISSING
+
+
+def is_one_of(cell: Any, texts: Sequence[str]) -> bool:
+    """Whether a cell is one of ``texts``, in small or capital letters."""
+    return bool(texts) and isinstance(cell, str) and cell.strip().casefold() in map(str.casefold, texts)
 
 
 def unit_name(unit: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -19,7 +20,7 @@ from pydantic import Field, FiniteFloat, PositiveFloat, TypeAdapter
 from tonggan.cells import cell_text, places_of
 from tonggan.config import Config
 from tonggan.modalities.base import Modality
-from tonggan.modalities.number import NumberConfig
+from tonggan.modalities.number import NumberConfig, is_one_of
 from tonggan.modalities.scales import Sample, mean_and_deviation
 from tonggan.tokens import Arrays
 
@@ -34,6 +35,14 @@ class CategoryConfig(Config):
     kind: Literal["category"] = "category"
     max_categories: int = Field(default=1_000, ge=1)
     """Names rarer than this many others are taken together with those never seen in training."""
+    min_rows: int = Field(default=2, ge=1)
+    """So are names in fewer rows of the training part: what is learned from them holds for names never seen, too."""
+    missing: list[str] = Field(default_factory=list)
+    """Texts that say that a value is not known. Of a target those such as NA are found where none are declared."""
+
+    def read(self, cell: Any) -> Any:
+        """The cell; None where it is one of ``missing``."""
+        return None if is_one_of(cell, self.missing) else cell
 
 
 class TableConfig(Config):
@@ -70,6 +79,13 @@ class TableRow(Modality[TableConfig]):
         """How many indices each category column has, index 0 for all other names included."""
         return {name: len(names) + 1 for name, names in self._categories.items()}
 
+    def reading(self, configs: Mapping[str, NumberConfig]) -> TableRow:
+        """The same for rows that write some of the number columns in another way, which ``configs`` read."""
+        own = {name: configs.get(name, config) for name, config in self.config.columns.items()}
+        other = copy(self)
+        other.config = self.config.model_copy(update={"columns": own})
+        return other
+
     def fit(self, columns: Mapping[str, Iterable[Any]]) -> None:
         """Mean and deviation of each number column, names of each category column; values are streamed.
 
@@ -82,8 +98,10 @@ class TableRow(Modality[TableConfig]):
                     sample.add(chunk)
                 self._scales[name] = mean_and_deviation(sample.values)
             else:
-                counts = Counter(key for key in map(cell_text, columns[name]) if key is not None)
-                by_frequency = sorted(counts, key=lambda key: (-counts[key], key))
+                keys = map(cell_text, map(config.read, columns[name]))
+                counts = Counter(key for key in keys if key is not None)
+                known = [key for key, count in counts.items() if count >= config.min_rows]
+                by_frequency = sorted(known, key=lambda key: (-counts[key], key))
                 self._set_categories(name, by_frequency[: config.max_categories])
 
     def _set_categories(self, name: str, names: list[str]) -> None:
@@ -110,7 +128,7 @@ class TableRow(Modality[TableConfig]):
             return clipped if self._clips else clipped + _logarithm(numbers - clipped)
         assert name in self._places, f"column '{name}' is used before fit"
         places = self._places[name]
-        keys = [cell_text(item) for item in items]
+        keys = [cell_text(config.read(item)) for item in items]
         return np.array([math.nan if key is None else places.get(key, -1) + 1 for key in keys])
 
     def hide(self, arrays: Arrays, rows: torch.Tensor, generator: torch.Generator) -> Arrays:

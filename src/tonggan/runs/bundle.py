@@ -7,13 +7,15 @@ inputs.json             what was fitted: tokenizers, means, category names
 bundle.json             format, versions, task state, results, data fingerprint, SHA-256 of the rest and of a base model
 ======================  =====================================================================
 
-``bundle.json`` is written last: a folder without it is an unfinished run.
+``bundle.json`` is written last: a folder without it is an unfinished run. A bundle that is replaced stays until the new
+one is whole: that one is written into ``next/``, and from the moment it is whole there, it is what the folder holds.
 """
 
 from __future__ import annotations
 
 import json
 import platform
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +32,7 @@ from tonggan.data.fetch import sha256_of
 from tonggan.data.profiles import ColumnProfile
 from tonggan.decoders import LanguageHeadConfig
 from tonggan.errors import BundleError, ConfigError, MissingExtraError, TongganError
-from tonggan.files import whole_file
+from tonggan.files import flush, whole_file
 from tonggan.language.pretrained import load_pretrained
 from tonggan.modalities import ColumnConfig, InputConfig, TableRow, load_modality
 from tonggan.modalities.base import Modality
@@ -50,6 +52,8 @@ FILES = (RECIPE, WEIGHTS, INPUTS)
 CHECKPOINTS = "checkpoints"
 IDENTITY = f"{CHECKPOINTS}/run.yaml"
 """What an unfinished run is; see ``run_folder``."""
+NEXT = "next"
+"""In the folder of a finished run, that of the one that replaces it."""
 _DAMAGED = "The bundle is damaged: copy it again from where it was made, or train again"
 
 
@@ -121,11 +125,25 @@ class Bundle:
         return read
 
     def save(self, folder: Path) -> None:
-        """Write the bundle into ``folder``, each file atomically, the index last.
+        """Write the bundle into ``folder``, each file atomically, the index last; one that is there stays until then.
 
         Raises:
-            BundleError: the folder cannot be written.
+            BundleError: the folder cannot be written, or a run that is to replace its bundle is unfinished.
         """
+        if (folder / INDEX).exists():
+            if (folder / NEXT / IDENTITY).exists():
+                raise BundleError(
+                    f"run folder {folder}",
+                    got="an unfinished run that is to replace its bundle",
+                    expected="a folder that no other run needs",
+                    remedy="Finish that run, or choose another folder",
+                )
+            self._write(folder / NEXT)
+            place_next(folder)
+        else:
+            self._write(folder)
+
+    def _write(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _write(folder / RECIPE, self.recipe.to_yaml().encode())
@@ -175,8 +193,9 @@ class Bundle:
             BundleError: no bundle, an unfinished run, a damaged file, or a newer format.
         """
         index = read_index(folder)
+        paths = {name: _located(folder, name) for name in FILES}
         for name, expected in index["files"].items():
-            path = folder / name
+            path = paths[name]
             actual = sha256_of(path) if path.is_file() else "no such file"
             if actual != expected:
                 raise BundleError(
@@ -187,17 +206,17 @@ class Bundle:
                 )
         made_by = index["versions"].get("tonggan")
         with _reading(folder, RECIPE, made_by=made_by):
-            recipe = Recipe.parse(read_yaml(folder / RECIPE), who=RECIPE)
+            recipe = Recipe.parse(read_yaml(paths[RECIPE]), who=RECIPE)
             if recipe.task is None:
                 raise ValueError("no task; a saved recipe has every choice filled in")
         _check_base(recipe, index["base"], folder=folder)
         with _reading(folder, INPUTS, made_by=made_by):
-            inputs = InputsFile.parse(read_json(folder / INPUTS), who=INPUTS)
+            inputs = InputsFile.parse(read_json(paths[INPUTS]), who=INPUTS)
             modalities = {name: load_modality(entry.config, entry.state) for name, entry in inputs.inputs.items()}
         with _reading(folder, INDEX, made_by=made_by):
             task = load_task(recipe.task, index["task"]["state"])
         with _reading(folder, WEIGHTS, made_by=made_by):
-            weights = load_file(folder / WEIGHTS)
+            weights = load_file(paths[WEIGHTS])
 
         def build() -> FusedModel:
             return recipe.model.build(modalities, num_outputs=task.num_outputs, text=task.text)
@@ -230,6 +249,37 @@ def _reading(folder: Path, *names: str, made_by: str | None) -> Iterator[None]:
         ) from error
 
 
+def _located(folder: Path, name: str) -> Path:
+    """Where a file of the bundle in ``folder`` is: that of a new one that is whole and not yet in its place counts."""
+    new = folder / NEXT
+    return new / name if (new / INDEX).exists() and (new / name).exists() else folder / name
+
+
+def place_next(folder: Path) -> None:
+    """Bring all that is in ``folder/next``, a whole bundle, to its place; stopped anywhere, it goes on when repeated.
+
+    Raises:
+        BundleError: the folder cannot be written.
+    """
+    try:
+        new = folder / NEXT
+        for path in [*(path for path in new.iterdir() if path.name != INDEX), new / INDEX]:
+            if path.name == INDEX:
+                flush(folder)  # Until all the rest has reached the disk, the index says where to look.
+            place = folder / path.name
+            if place.is_dir():
+                shutil.rmtree(place)
+            path.replace(place)
+        new.rmdir()
+    except OSError as error:
+        raise BundleError(
+            f"run folder {folder}",
+            got=str(error),
+            expected="a folder that can be written",
+            remedy="Free space or correct the permissions, and run the same command again to resume",
+        ) from error
+
+
 def is_run(folder: Path) -> bool:
     """Whether ``folder`` is that of a run, finished or not."""
     return any((folder / name).exists() for name in (INDEX, RECIPE, IDENTITY))
@@ -241,7 +291,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     Raises:
         BundleError: there is none, or it cannot be read.
     """
-    path = folder / INDEX
+    path = _located(folder, INDEX)
     who = f"bundle {folder}"
     if not path.is_file():
         unfinished = is_run(folder)

@@ -41,7 +41,7 @@ from tonggan.runs.predictor import Predictor
 from tonggan.runs.prepare import Prepared, prepare
 from tonggan.runs.recipe import Recipe
 from tonggan.runs.reporting import report_content
-from tonggan.runs.run_folder import ALONE, claimed, finish, remember
+from tonggan.runs.run_folder import ALONE, claimed, finish, remember, unfinished
 from tonggan.runs.start import Start, open_start
 from tonggan.tasks import Multitask, Objective
 from tonggan.training import Budget, Following, TrainingResult, train
@@ -89,7 +89,7 @@ def run_recipe(
         sources: tables in memory by split, instead of the recipe's paths.
         time_limit: seconds for everything.
         started: ``time.monotonic()`` from which these count, now by default.
-        overwrite: replace what another run left in ``out``.
+        overwrite: replace what another run left in ``out``; a finished one when this one is.
         progress: told of everything.
 
     Raises:
@@ -97,8 +97,7 @@ def run_recipe(
     """
     progress = progress or Progress()
     budget = Budget(time_limit, started=started)
-    kept = out / CHECKPOINTS / START
-    start = open_start(recipe.start, kept=None if overwrite else kept)
+    start = open_start(recipe.start, kept=None if overwrite else unfinished(out) / CHECKPOINTS / START)
     with claimed(out, overwrite=overwrite):
         prepared = prepare(
             recipe,
@@ -109,24 +108,24 @@ def run_recipe(
         )
         _tell(prepared, progress)
         model = _new_model(prepared, start, progress=progress)
-        remember(out, _identity(prepared, start), overwrite=overwrite)
-        if (out / INDEX).exists():  # It was stopped when only its traces were left to remove.
+        work = remember(out, _identity(prepared, start), overwrite=overwrite)
+        if (work / INDEX).exists():  # It was stopped when only its traces were left to remove.
             predictor = Predictor(Bundle.load(out), folder=out)
             finish(out)
             return predictor
-        start.keep(kept)
+        start.keep(work / CHECKPOINTS / START)
         closing = _closing(model, prepared, budget=budget)
         _reserve(budget, progress=progress)
         following = Following(closing.estimate, trainings=_num_alone(prepared))
         training = _train(
-            model, prepared, folder=out / CHECKPOINTS, budget=budget, progress=progress, following=following
+            model, prepared, folder=work / CHECKPOINTS, budget=budget, progress=progress, following=following
         )
-        alone = _train_alone(prepared, start, training, folder=out / ALONE, budget=budget, progress=progress)
+        alone = _train_alone(prepared, start, training, folder=work / ALONE, budget=budget, progress=progress)
         with num_threads(training.threads):
             account = _assess(model, prepared, training, alone, closing=closing, progress=progress)
         bundle = _bundle(model, prepared, start, account, seconds=budget.elapsed)
-        write_report(out / "report.html", content=report_content(bundle, prepared, account))
-        bundle.save(out)
+        write_report(work / "report.html", content=report_content(bundle, prepared, account))
+        bundle.save(work)
         finish(out)
     return Predictor(bundle, folder=out)
 
@@ -143,9 +142,8 @@ def _tell(prepared: Prepared, progress: Progress) -> None:
         progress.say(f"  {name}: {role} ({guess.reason})")
     rows = ", ".join(f"{len(table):,} {split}" for split, table in prepared.tables.items())
     progress.say(f"Rows: {rows}. Task: {prepared.task.kind}.")
-    for finding in prepared.diagnosis.findings:
-        if finding.severity != "note":
-            progress.warn_of_data(finding.told())
+    for finding in prepared.diagnosis.aloud:
+        progress.warn_of_data(finding.told())
     if prepared.recipe.data.batch_by is None:
         for name, times in _repeated_files(prepared.datasets["train"]).items():
             progress.say(

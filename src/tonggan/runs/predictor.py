@@ -28,7 +28,7 @@ from tonggan.evaluation.predict import collect, evaluating, iterate_batches
 from tonggan.progress import Progress
 from tonggan.runs.assess import against_constant, audited_part, dissect, max_audited_rows, measure, results_of
 from tonggan.runs.bundle import Bundle
-from tonggan.runs.prepare import build_dataset, scan_tables, target_values
+from tonggan.runs.prepare import as_written, build_dataset, scan_tables, target_values
 from tonggan.runs.results import Results
 
 _GO_ON = "Correct the cells, or go on anyway with --max-bad 1 (in Python max_bad=1)"
@@ -88,8 +88,9 @@ class Predictor:
 
         Args:
             data: as for ``predict``.
-            with_target: whether the target is to be read too, as ``evaluate`` needs it.
-            max_bad: stop where more than this share of rows has cells that cannot be used; None never stops.
+            with_target: whether the target is to be read too, as ``evaluate`` needs it; rows without a usable one
+                are left out, as in training.
+            max_bad: stop where more than this share of rows has cells that cannot be used; None stops where all have.
             progress: told of every step and of what the doctor finds.
 
         Raises:
@@ -100,7 +101,7 @@ class Predictor:
         progress = progress or Progress()
         cache, modalities, columns = cache_folder(), self.bundle.modalities, self.bundle.columns
         opened = open_table(data, cache=cache, progress=progress)
-        target = self.bundle.recipe.target if with_target else []
+        task, target = self.bundle.task, self.bundle.recipe.target if with_target else []
         for name in target:
             opened.require(name)
         absent = [name for name in columns if name not in opened.names]
@@ -113,21 +114,26 @@ class Predictor:
             columns={name: config for name, config in columns.items() if name not in absent},
             media=media["data"],
             profiles=self.bundle.profiles,
+            target={name: self.bundle.recipe.columns[name] for name in target},
+            task=task.kind,
+            labels=task.labels,
         )
         if absent:
             diagnosis = replace(diagnosis, findings=[_lacking(opened, absent, columns), *diagnosis.findings])
-        for finding in diagnosis.findings:
-            if finding.severity != "note":
-                progress.warn_of_data(finding.told())
-        if max_bad is not None:
-            diagnosis.check(max_bad=max_bad, remedy=_GO_ON)
-        encoded = (
-            self.bundle.task.encode(target_values(table, target, columns=self.bundle.recipe.columns))
-            if target
-            else None
-        )
-        dataset = build_dataset(table, modalities, media=media["data"], caches=caches, target=encoded)
-        return NewRows(table, dataset, diagnosis, data)
+        for finding in diagnosis.aloud:
+            progress.warn_of_data(finding.told())
+        diagnosis.check(max_bad=1.0 if max_bad is None else max_bad, remedy=_GO_ON)
+        modalities = as_written(modalities, diagnosis.other_writing[NEW_ROWS])
+        dataset = build_dataset(table, modalities, media=media["data"], caches=caches)
+        return NewRows(table, self._with_target(dataset, table, diagnosis) if target else dataset, diagnosis, data)
+
+    def _with_target(self, dataset: Dataset, table: Table, diagnosis: Diagnosis) -> Dataset:
+        """The rows that have a usable target, with it."""
+        recipe = self.bundle.recipe
+        usable = np.setdiff1d(dataset.rows, diagnosis.rows(NEW_ROWS, columns=recipe.target))
+        columns = {**recipe.columns, **diagnosis.other_writing[NEW_ROWS]}
+        values = target_values(table.select(usable), recipe.target, columns=columns)
+        return replace(dataset, rows=usable, target=self.bundle.task.encode(values))
 
     def predict(self, data: Any, *, progress: Progress | None = None) -> Any:
         """One prediction for each row: a class in the type of the target column, a list of labels, or a number.
@@ -254,7 +260,7 @@ class Predictor:
         folder = Path(folder)
         self.bundle.save(folder)
         report = self.folder / "report.html"
-        if report.is_file() and not (folder / "report.html").exists():
+        if report.is_file() and folder.resolve() != self.folder.resolve():
             try:
                 shutil.copy2(report, folder / "report.html")
             except OSError as error:

@@ -176,6 +176,16 @@ def build_dataset(
     return Dataset(sources, rows, target, numbers=table.row_numbers)
 
 
+def as_written(
+    modalities: Mapping[str, Modality[Any]], writing: Mapping[str, NumberConfig]
+) -> dict[str, Modality[Any]]:
+    """``modalities`` for a table that writes some columns of numbers in another way, as the doctor has found."""
+    return {
+        name: modality.reading(writing) if writing and isinstance(modality, TableRow) else modality
+        for name, modality in modalities.items()
+    }
+
+
 def target_values(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> list[Any]:
     """One value for each row: of the target column, or of several columns a mapping by name; numbers are read."""
     values = [_target_column(table, name, columns[name]) for name in target]
@@ -186,7 +196,9 @@ def target_values(table: Table, target: Sequence[str], *, columns: Mapping[str, 
 
 def _target_column(table: Table, name: str, config: ColumnConfig) -> list[Any]:
     values = table.values(name)
-    return [config.read(value) for value in values] if isinstance(config, NumberConfig) else values
+    if isinstance(config, NumberConfig | CategoryConfig | MultilabelConfig):
+        return [config.read(value) for value in values]
+    return values
 
 
 def task_for(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> TaskConfig:
@@ -286,9 +298,15 @@ def _learn_and_encode(
     fit_modalities(modalities, train, progress=progress)
     datasets: dict[str, Dataset] = {}
     for split, table in tables.items():
-        target = task.encode(target_values(table.select(usable[split]), recipe.target, columns=columns))
+        writing = diagnosis.other_writing.get(split, {})
+        values = target_values(table.select(usable[split]), recipe.target, columns={**columns, **writing})
         datasets[split] = build_dataset(
-            table, modalities, media=media[split], caches=caches, rows=usable[split], target=target
+            table,
+            as_written(modalities, writing),
+            media=media[split],
+            caches=caches,
+            rows=usable[split],
+            target=task.encode(values),
         )
     if recipe.data.batch_by is not None:
         datasets["train"] = _grouped(datasets["train"], train.values(recipe.data.batch_by, usable["train"]))

@@ -1,7 +1,8 @@
 """The folder of a run while it is at work: its own, and resumed only by the run that was started in it.
 
 What the run is stands in ``IDENTITY``, which is written before anything is learned and removed after everything else:
-as long as it is there, the same command goes on where the run was stopped, be it while its bundle was written.
+as long as it is there, the same command goes on where the run was stopped, be it while its bundle was written. A run
+that replaces a finished one works in ``NEXT`` inside its folder.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from tonggan.errors import BundleError, ConfigError
 from tonggan.files import whole_file
-from tonggan.runs.bundle import CHECKPOINTS, FILES, IDENTITY, INDEX
+from tonggan.runs.bundle import CHECKPOINTS, FILES, IDENTITY, INDEX, NEXT, place_next
 
 ALONE = "alone"
 _DIFFERENCES = 4  # fields of recipes that are told
@@ -24,7 +25,7 @@ _DIFFERENCES = 4  # fields of recipes that are told
 
 @contextmanager
 def claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
-    """``out`` for this run alone; a finished run in it is an error without ``overwrite``, and stays until ``remember``.
+    """``out`` for this run alone; a finished run in it is an error without ``overwrite``, and stays until ``finish``.
 
     Raises:
         BundleError: the folder is in use, holds a finished run, or cannot be read or written.
@@ -49,13 +50,11 @@ def claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
             remedy="Free space or choose another folder with --out",
         ) from error
     try:
-        if not overwrite and (out / INDEX).exists() and not (out / IDENTITY).exists():
-            raise BundleError(
-                f"run folder {out}",
-                got="a finished run",
-                expected="a new folder, or an unfinished run to resume",
-                remedy="Choose another folder with --out, or replace it with --overwrite",
-            )
+        if (out / NEXT / INDEX).exists():
+            place_next(out)
+        at_work = any((folder / IDENTITY).exists() for folder in (out, out / NEXT))
+        if not overwrite and (out / INDEX).exists() and not at_work:
+            raise _finished(out)
         yield
     except OSError as error:
         raise BundleError(
@@ -70,25 +69,34 @@ def claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
             shutil.rmtree(out, ignore_errors=True)
 
 
-def remember(out: Path, text: str, *, overwrite: bool) -> None:
+def remember(out: Path, text: str, *, overwrite: bool) -> Path:
     """Write ``text``, the full recipe with what its data and its start are, before anything is learned.
 
     Args:
         out: the run's folder.
         text: what to write.
-        overwrite: remove the run of another text that is there, or a finished one; only now, so that a wrong name or
-            a missing table costs nobody a model.
+        overwrite: remove an unfinished run of another text that is there, and let this one replace a finished one;
+            only now, so that a wrong name or a missing table costs nobody a model.
+
+    Returns:
+        The folder to work in: ``out``, or ``NEXT`` in it where a finished run stays until this one is whole.
 
     Raises:
-        ConfigError: what was left unfinished in ``out`` is the run of another text.
+        BundleError: ``out`` holds a finished run.
+        ConfigError: what was left unfinished there is the run of another text.
     """
-    path = out / IDENTITY
-    former = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+    work = out
+    if (out / INDEX).exists() and _identity(out) != text:
+        if not overwrite and _identity(out / NEXT) != text:
+            raise _finished(out)
+        finish(out)
+        work = out / NEXT
+    path, former = work / IDENTITY, _identity(work)
     if former == text:
-        return
+        return work
     if overwrite:
-        _clear(out)
-    elif former is not None or any((out / CHECKPOINTS).glob("*.safetensors")):
+        _clear(work)
+    elif former is not None or any((work / CHECKPOINTS).glob("*.safetensors")):
         differences = "its own is lost" if former is None else _differences(former, text)
         raise ConfigError(
             f"run folder {out}",
@@ -98,10 +106,34 @@ def remember(out: Path, text: str, *, overwrite: bool) -> None:
         )
     with whole_file(path) as partial:  # Torn by a kill, it would be taken for another run's.
         partial.write_text(text, encoding="utf-8")
+    return work
+
+
+def unfinished(out: Path) -> Path:
+    """The folder in which a run of ``out`` that was stopped has worked; ``out`` where there is none."""
+    return out / NEXT if (out / NEXT / IDENTITY).exists() else out
+
+
+def _identity(folder: Path) -> str | None:
+    path = folder / IDENTITY
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+
+
+def _finished(out: Path) -> BundleError:
+    return BundleError(
+        f"run folder {out}",
+        got="a finished run",
+        expected="a new folder, or an unfinished run to resume",
+        remedy="Choose another folder with --out, or replace it with --overwrite",
+    )
 
 
 def finish(out: Path) -> None:
-    """Remove what only an unfinished run needs, once its bundle is whole."""
+    """Once a run's bundle is whole, bring it to its place and remove what only an unfinished run needs."""
+    if (out / NEXT / INDEX).exists():
+        place_next(out)
+    elif not (out / NEXT / IDENTITY).exists():
+        shutil.rmtree(out / NEXT, ignore_errors=True)
     shutil.rmtree(out / ALONE, ignore_errors=True)
     for leftover in (out / CHECKPOINTS).glob("*.safetensors*"):
         leftover.unlink()

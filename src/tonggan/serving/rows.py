@@ -11,7 +11,8 @@ from torch import Tensor
 
 from tonggan.data.comparison import compare_cells, compare_media
 from tonggan.data.findings import Finding
-from tonggan.data.profiles import MediaProfile
+from tonggan.data.other_writing import read_otherwise
+from tonggan.data.profiles import MediaProfile, NumberProfile
 from tonggan.errors import UnreadableError
 from tonggan.evaluation.predict import evaluating
 from tonggan.modalities import Modality, NumberConfig, TableRow
@@ -146,6 +147,9 @@ class RowModel:
         kind = self._kind(name)
         config = modality.config.columns[name] if isinstance(modality, TableRow) else None
         if isinstance(config, NumberConfig):
+            profile = self._bundle.profiles.get(name)
+            known = profile if isinstance(profile, NumberProfile) else None
+            config = read_otherwise([cell], config, known) or config
             if config.is_unreadable(cell):
                 raise _wrong_kind(cell, kind, param=param)
             return config.read(cell)

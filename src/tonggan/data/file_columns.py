@@ -1,0 +1,109 @@
+"""What a column of files holds: pictures, recordings, or what is not read, which is named with what to do about it.
+
+The suffixes of paths decide, or else the first bytes of some of the files. Whether a file can be decoded, its modality
+finds out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tonggan.data.media_types import (
+    HEAD_BYTES,
+    MediaKind,
+    document_of_bytes,
+    document_of_path,
+    kind_of_bytes,
+    kind_of_path,
+)
+from tonggan.data.text_profile import TextProfile
+from tonggan.modalities import AudioConfig, ColumnConfig, IgnoreConfig, ImageConfig
+
+Found = tuple[ColumnConfig, str]
+"""What a column is taken for, and why in words."""
+
+_NUM_HEADS = 8
+_MOST = 0.8
+_HALF = 0.5
+_MAX_WORDS = 2  # on average, of what may be a path without a suffix that says anything
+_NameT = TypeVar("_NameT", bound=str)
+
+
+def kind_of_embedded(values: Sequence[Any]) -> Found:
+    """Of a column whose cells hold files: bytes, or ``{bytes, path}``."""
+    kinds: list[MediaKind | None] = []
+    documents: list[str | None] = []
+    for value in values:
+        content = value.get("bytes") if isinstance(value, Mapping) else value
+        path = value.get("path") if isinstance(value, Mapping) else None
+        head, path = content if isinstance(content, bytes) else b"", path if isinstance(path, str) else ""
+        kinds.append(kind_of_bytes(head) or kind_of_path(path))
+        documents.append(document_of_bytes(head) or document_of_path(path))
+    return (
+        _named(_common(kinds, _HALF), "embedded files")
+        or _named(_common(documents, _HALF), "embedded files")
+        or (IgnoreConfig(), "holds bytes or structures that are neither pictures nor recordings")
+    )
+
+
+def kind_of_paths(profile: TextProfile, base: Path) -> Found | None:
+    """Of a column of texts, if most of them name files; paths start at ``base``."""
+    values = profile.values
+    kind = _common([kind_of_path(value) for value in values], _MOST)
+    if kind is not None and sum("://" in value for value in values) > _HALF * len(values):
+        return IgnoreConfig(), "addresses of files on the network, which are not fetched"
+    if kind == "video":  # a container, such as WebM, may hold sound alone
+        heads = _heads_of_files(base, values)
+        sound_alone = bool(heads) and _common([kind_of_bytes(head) for head in heads], _HALF) == "audio"
+        kind = "audio" if sound_alone else kind
+    found = _named(kind, "paths of files") or _named(
+        _common([document_of_path(value) for value in values], _MOST), "paths of files"
+    )
+    if found is not None or profile.mean_words > _MAX_WORDS:
+        return found
+    heads = _heads_of_files(base, values)
+    if 2 * len(heads) <= len(values[:_NUM_HEADS]):
+        return None
+    return (
+        _named(_common([kind_of_bytes(head) for head in heads], _HALF), "paths of files")
+        or _named(_common([document_of_bytes(head) for head in heads], _HALF), "paths of files")
+        or (IgnoreConfig(), "paths of files of an unknown format")
+    )
+
+
+def _common(names: Sequence[_NameT | None], share: float) -> _NameT | None:
+    """The name that at least ``share`` of all have."""
+    found = Counter(name for name in names if name is not None).most_common(1)
+    return found[0][0] if found and found[0][1] >= share * len(names) else None
+
+
+def _named(kind: str | None, what: str) -> Found | None:
+    """A kind of media, or the name of documents, as a kind of column."""
+    if kind is None:
+        return None
+    if kind == "image":
+        return ImageConfig(), f"{what} that are pictures"
+    if kind == "audio":
+        return AudioConfig(), f"{what} that are recordings"
+    if kind == "video":
+        return IgnoreConfig(), f"{what} that are video, which is not read"
+    return IgnoreConfig(), f"{what} that are {kind}"
+
+
+def _heads_of_files(base: Path, paths: Sequence[str]) -> list[bytes]:
+    """The beginnings of those of the first files that are there."""
+    heads = [_head_of_file(base / path) for path in paths[:_NUM_HEADS]]
+    return [head for head in heads if head is not None]
+
+
+def _head_of_file(path: Path) -> bytes | None:
+    try:
+        if path.is_file():
+            with path.open("rb") as file:
+                return file.read(HEAD_BYTES)
+    except OSError:  # e.g. a value too long for a file's name
+        return None
+    return None
