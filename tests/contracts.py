@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from tonggan.config import Config
 from tonggan.tasks import Task, load_task
+from tonggan.tasks.measure import Measure
 from tonggan.tokens import Arrays, Batch, Masked, Tokens
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
@@ -201,10 +203,16 @@ class ConstantWriter(nn.Module):
         return self.losses if self.training and target is not None else self.outputs.clone()
 
 
-def check_task(task: Task, values: Sequence[Any]) -> None:
-    """The task contract: shapes, loss and its gradient, score among the metrics, baseline, state, config.
+def check_task(
+    task: Task, values: Sequence[Any], *, perfect: Callable[[Tensor], Tensor], of_all_rows: Collection[str] = ()
+) -> None:
+    """The task contract: shapes, loss and its gradient, measure, baseline, state, config.
 
-    ``task`` is not fitted yet; ``values`` are targets among which there is something to tell apart.
+    Args:
+        task: not fitted yet.
+        values: targets among which there is something to tell apart.
+        perfect: the outputs that say encoded targets without a mistake.
+        of_all_rows: as for ``check_measure``.
     """
     check_config(task.config)
     task.fit(iter(values))
@@ -224,15 +232,63 @@ def check_task(task: Task, values: Sequence[Any]) -> None:
     torch.testing.assert_close(task.loss(model, batch), (rows * weights).sum() / weights.sum())
     check_gradients(model, lambda: task.loss(model, batch))
     assert torch.equal(task.predict(model.eval(), batch), outputs)
-    metrics = task.metrics(outputs, target)
-    assert abs(metrics[task.score_name] - task.score(outputs, target)) < 1e-6
+    measure = task.measure(outputs, target)
+    parts = [task.measure(outputs[row : row + 1], target[row : row + 1]) for row in range(len(values))]
+    check_measure(measure, parts, of_all_rows=of_all_rows)
     baseline = task.baseline(target, 3)
     assert baseline.shape == (3, task.num_outputs)
     assert len(task.decode(baseline)) == 3
     assert task.describe(outputs[0])
+    assert task.describe_target(target[0])
+    best, constant = task.measure(perfect(target), target), task.measure_constant(baseline[:1], target)
+    sign = 1 if task.greater_is_better else -1
+    assert sign * best.score() > sign * constant.score(), "the constant answer is as good as one without a mistake"
+    assert sign * best.score() >= sign * measure.score()
+    assert not best.differs(best).any()
+    assert best.differs(constant).any()
     task.temperature = 1.5
     other = load_task(type(task.config).parse(task.config.to_dict(), who="task"), json.loads(json.dumps(task.state())))
     assert other.labels == task.labels
-    assert other.metrics(outputs, target) == task.metrics(outputs, target)
+    assert other.measure(outputs, target).metrics() == task.measure(outputs, target).metrics()
     assert torch.equal(other.outputs_loss(outputs, target), task.outputs_loss(outputs, target))
     assert torch.equal(other.encode(values), target)
+
+
+def check_measure(measure: Measure, rows: Sequence[Measure], *, of_all_rows: Collection[str] = ()) -> None:
+    """The contract of measures: whole and in parts, by counts and by rows that stand several times, the worst rows.
+
+    Args:
+        measure: of at least three rows.
+        rows: that of each of these rows alone.
+        of_all_rows: metrics in which rows are weighted by what all rows are, drawn or not.
+    """
+    count = len(measure)
+    assert count == len(rows) >= 3
+    metrics = measure.metrics()
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert metrics[measure.score_name] == measure.score()
+    assert measure.metrics(np.ones(count)) == metrics, "counts of one change nothing"
+    assert measure.metrics(names=[measure.score_name]) == {measure.score_name: measure.score()}
+    assert Measure.cat(rows).metrics() == metrics, "batches do not add up to the whole"
+    forth = np.random.default_rng(0).permutation(count)
+    _assert_equal(measure.take(forth).metrics(), metrics)
+    longer = Measure.cat([measure.take(forth), measure.take(forth[:1])])
+    _assert_equal(longer.take(np.argsort(forth)).metrics(), metrics)
+    counts = np.arange(count) % 3 + 1.0
+    several = measure.take(np.repeat(np.arange(count), counts.astype(int)))
+    again = several.metrics()
+    drawn = {name: value for name, value in measure.metrics(counts).items() if name not in of_all_rows}
+    _assert_equal(drawn, {name: again[name] for name in drawn})  # more rows may define more metrics
+    assert abs(measure.score(counts) - several.score()) < 1e-9
+    badness = measure.badness()
+    worst = measure.worst(count)
+    assert (np.diff(badness[worst]) <= 0).all()
+    assert set(worst.tolist()) == set(np.flatnonzero(badness > 0).tolist())
+    assert measure.worst(1).tolist() == worst[:1].tolist()
+    assert set(measure.leading) <= {measure.score_name, *metrics}
+
+
+def _assert_equal(one: Mapping[str, float], other: Mapping[str, float]) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert abs(value - other[name]) < 1e-9, name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
@@ -26,6 +27,18 @@ def language() -> Language:
     """The reader's language: of ``--lang``, else of the locale."""
     said = next((os.environ[name] for name in (LANGUAGE_VARIABLE, *_LOCALE) if os.environ.get(name)), "")
     return "zh" if said.lower().startswith("zh") else "en"
+
+
+@dataclass(frozen=True)
+class Words:
+    """A label in both languages."""
+
+    english: str
+    chinese: str
+
+    def capitalized(self) -> Words:
+        """The same for the beginning of a line."""
+        return Words(self.english[:1].upper() + self.english[1:], self.chinese)
 
 
 class Bilingual(str):

@@ -43,6 +43,8 @@ def results(beaten: str = "yes") -> dict[str, Any]:
         "audited": 100,
         "score_name": "accuracy",
         "task": "binary",
+        "constant_answer": "always the majority class",
+        "constant_answer_zh": "总是预测多数类",
         "seconds": 1.0,
     }
 
@@ -88,7 +90,8 @@ def test_a_few_rows_are_a_few_lines(capsys):
 
 def test_results_of_an_older_bundle_are_shown(capsys):
     old = results()
-    del old["constant"], old["audit"]["columns"]
+    del old["constant"], old["audit"]["columns"], old["constant_answer"]
     text = shown(old, capsys)
     assert text.lstrip().startswith("valid")
+    assert "Full model 0.9000   the constant answer 0.6000" in text
     assert "Fusion pays." in text

@@ -61,7 +61,7 @@ def test_a_model_trained_on_one_input_alone_is_the_part_to_beat(sums):
     case = sums(COLUMNS, np.tile([1, 0, 0, 0], 100))
     specialist = torch.where(case.target > 0, 1.0, -1.0).unsqueeze(1)
     specialist[0] = -1.0  # one row wrong
-    result = run(case, alone_trained={"left": specialist})
+    result = run(case, alone_trained={"left": case.task.measure(specialist, case.target)})
     assert result.alone_trained == {"left": 399 / 400}
     assert result.verdict.best_trained_alone
     assert result.verdict.fusion_pays == "uncertain"

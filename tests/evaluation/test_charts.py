@@ -2,9 +2,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tonggan.evaluation.calibration import ReliabilityBin
-from tonggan.evaluation.charts import Line, _ticks, line_chart, reliability_chart, scatter_chart
-from tonggan.evaluation.wording import Words
+from tonggan.evaluation.charts import _ticks, draw
+from tonggan.tasks.figures import Chart, Line
+from tonggan.wording import Words
 
 STEP = Words("Step", "步数")
 
@@ -23,32 +23,31 @@ def test_ticks_are_round_and_enclose_the_numbers(low, high, expected):
 
 
 def test_a_curve_leaves_out_what_is_not_finite():
-    chart = line_chart([Line(STEP, [(0, 1.0), (5, float("nan")), (10, 2.0)])], x_label=STEP, y_label=STEP)
-    drawing = ElementTree.fromstring(chart)
+    drawing = ElementTree.fromstring(draw(Chart(STEP, STEP, [Line(STEP, [(0, 1.0), (5, float("nan")), (10, 2.0)])])))
     assert len(drawing.find("polyline").get("points").split()) == 2
-    assert line_chart([Line(STEP, [(0, float("inf"))])], x_label=STEP, y_label=STEP) == ""
+    assert draw(Chart(STEP, STEP, [Line(STEP, [(0, float("inf"))])])) == ""
 
 
 def test_labels_are_escaped():
     hostile = Words("<script>alert(1)</script>", "\"'&")
-    chart = line_chart([Line(hostile, [(0, 1)]), Line(hostile, [(0, 2)])], x_label=hostile, y_label=hostile)
+    chart = draw(Chart(hostile, hostile, [Line(hostile, [(0, 1)]), Line(hostile, [(0, 2)])]))
     assert "<script" not in chart
     ElementTree.fromstring(chart)
 
 
-def test_scatter_has_equal_axes():
-    drawing = ElementTree.fromstring(scatter_chart([0.0, 1.0, float("nan")], [0.0, 4.0, 1.0]))
+def test_a_diagonal_has_equal_axes():
+    dots = [(0.0, 0.0), (1.0, 4.0), (float("nan"), 1.0)]
+    drawing = ElementTree.fromstring(draw(Chart(STEP, STEP, dots=dots, diagonal=True)))
     points = [node for node in drawing.iter("circle") if node.get("class") == "point"]
     assert len(points) == 2
     ticks = [node.text for node in drawing.iter("text") if node.get("class") == "tick"]
     assert ticks[: len(ticks) // 2] == ticks[len(ticks) // 2 :] == ["0", "1", "2", "3", "4"]
-    assert scatter_chart([], []) == ""
+    assert draw(Chart(STEP, STEP, diagonal=True)) == ""
 
 
-def test_reliability_has_a_dot_for_each_bin():
-    bins = [ReliabilityBin(0.5, 0.6, 4, 0.55, 0.5), ReliabilityBin(0.9, 1.0, 40, 0.95, 0.9)]
-    drawing = ElementTree.fromstring(reliability_chart(bins))
-    radii = [float(node.get("r")) for node in drawing.iter("circle")]
-    assert len(radii) == 2
-    assert radii[0] < radii[1]
-    ElementTree.fromstring(reliability_chart([]))
+def test_the_area_of_a_dot_is_its_weight():
+    dots = [(0.55, 0.5), (0.95, 0.9)]
+    drawing = ElementTree.fromstring(draw(Chart(STEP, STEP, dots=dots, weights=[4, 40], ticks=[0, 1], mark=0.5)))
+    small, large = (float(node.get("r")) for node in drawing.iter("circle"))
+    assert ((large - 2.5) / (small - 2.5)) ** 2 == pytest.approx(10, rel=0.1)
+    assert len([node for node in drawing.iter("line") if node.get("class") == "diagonal"]) == 1

@@ -3,28 +3,58 @@ import pytest
 import torch
 
 from tonggan.errors import DataError
-from tonggan.evaluation.predict import collect
+from tonggan.evaluation.predict import measure_rows, predict_rows
 
 COLUMNS = {"left": np.array([1.0, 1.0, -1.0, -1.0]), "right": np.array([1.0, -1.0, 1.0, -1.0])}
 
 
-def test_every_row_in_order_whatever_the_batch_size(sums):
+def measured(case, places, **options):
+    baseline = case.task.baseline(case.target, 1)
+    return measure_rows(case.model, case.task, case.dataset.take(np.array(places)), baseline=baseline, **options)
+
+
+def test_every_row_is_predicted_in_order(sums):
     case = sums(COLUMNS, np.array([1, 0, 0, 0]))
-    outputs = collect(case.model, case.task, case.dataset.take(np.array([3, 0, 1])), batch_size=2)
-    assert len(outputs) == 3
-    torch.testing.assert_close(outputs.outputs, torch.tensor([[-2.1], [1.9], [-0.1]]))
-    assert outputs.rows.tolist() == [3, 0, 1]
-    assert outputs.target.tolist() == [0, 1, 0]
+    outputs = predict_rows(case.model, case.task, case.dataset.take(np.array([3, 0, 1])))
+    torch.testing.assert_close(outputs, torch.tensor([[-2.1], [1.9], [-0.1]]))
+
+
+def test_the_batches_make_one_measure_beside_that_of_the_constant_answer(sums):
+    columns = {name: np.tile(values, 150) for name, values in COLUMNS.items()}  # three batches
+    case = sums(columns, np.tile([1, 0, 0, 0], 150))
+    order = np.random.default_rng(0).permutation(600)
+    found = measured(case, order)
+    assert len(found) == len(found.measure) == len(found.constant) == 600
+    assert np.array_equal(found.rows, order)
+    assert (found.measure.score(), found.constant.score()) == (1.0, 0.75)
+    some = found.take(np.array([2, 0]))
+    assert some.rows.tolist() == order[[2, 0]].tolist()
+    assert some.measure.rows["target"].tolist() == found.measure.rows["target"][[2, 0]].tolist()
+
+
+def test_it_may_stop_early(sums):
+    columns = {name: np.tile(values, 150) for name, values in COLUMNS.items()}
+    case = sums(columns, np.tile([1, 0, 0, 0], 150))
+    assert len(measured(case, range(600), enough=lambda: True)) == 256
+
+
+def test_a_temperature_changes_the_model_and_no_constant_answer(sums):
+    case = sums(COLUMNS, np.array([1, 0, 0, 0]))
+    found = measured(case, range(4))
+    cooler = found.at_temperature(3.0)
+    assert cooler.measure.metrics()["log_loss"] != found.measure.metrics()["log_loss"]
+    assert cooler.constant is found.constant
 
 
 def test_the_model_keeps_its_mode_and_gets_no_gradient(sums):
     case = sums(COLUMNS, np.array([1, 0, 0, 0]))
     case.model.train()
-    assert not collect(case.model, case.task, case.dataset).outputs.requires_grad
+    assert not predict_rows(case.model, case.task, case.dataset).requires_grad
     assert case.model.training
 
 
 def test_no_rows(sums):
     case = sums(COLUMNS, np.array([1, 0, 0, 0]))
-    with pytest.raises(DataError, match="got no rows"):
-        collect(case.model, case.task, case.dataset.take(np.array([], dtype=np.int64)))
+    for run in (measured, lambda case, _: predict_rows(case.model, case.task, case.dataset.take(np.zeros(0, int)))):
+        with pytest.raises(DataError, match="got no rows"):
+            run(case, np.zeros(0, int))

@@ -7,38 +7,38 @@ import torch
 
 from tonggan.data.findings import Finding
 from tonggan.evaluation.audit import Audit
-from tonggan.evaluation.calibration import ReliabilityBin
-from tonggan.evaluation.constant import AgainstConstant, Beaten
-from tonggan.evaluation.content import (
-    Calibration,
-    Cell,
+from tonggan.evaluation.mistakes import Cell, Mistake
+from tonggan.evaluation.permutation import ColumnImportance
+from tonggan.evaluation.report import (
     ColumnSummary,
-    Confusion,
-    Mistake,
     PartResult,
     ReportContent,
-    Scatter,
     SplitSummary,
-    Thresholds,
+    render_report,
+    write_report,
 )
-from tonggan.evaluation.permutation import ColumnImportance
-from tonggan.evaluation.report import render_report, write_report
 from tonggan.evaluation.subsets import SubsetRow
-from tonggan.evaluation.verdict import Verdict
-from tonggan.evaluation.wording import Words
+from tonggan.evaluation.verdict import AgainstConstant, Beaten, Verdict
+from tonggan.tasks import RegressConfig
+from tonggan.tasks.figures import Chart, Line, Matrix, Section
+from tonggan.wording import Words
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> \"'&{{ 7 * 7 }}"
-SMALLEST = ReportContent("a run", "price", "regression", "r2", [PartResult("valid", 10, {"r2": 0.5}, {})])
+SMALLEST = ReportContent(
+    "a run", "price", Words("regression", "回归"), "r2", [PartResult("valid", 10, {"r2": 0.5}, {})]
+)
+MEASURE = RegressConfig().build().measure(torch.zeros(0, 0), torch.zeros(0, 0))
 
 
 def full_content(text: str) -> ReportContent:
     metrics = {"accuracy": 0.913, "log_loss": 0.25}
-    rows = [SubsetRow(present, 1234, 0.5, metrics, torch.zeros(1)) for present in [(), (text,), ("b",), (text, "b")]]
-    bins = [ReliabilityBin(0.5, 0.6, 4, 0.55, 0.5)]
+    rows = [SubsetRow(present, 1234, 0.5, metrics, MEASURE) for present in [(), (text,), ("b",), (text, "b")]]
+    words = Words(text, text)
+    chart = Chart(words, words, [Line(words, [(0, 1)])], dots=[(0, 1)], weights=[3], diagonal=True, caption=words)
     return ReportContent(
         title=text,
         target=text,
-        task_kind="multiclass",
+        task=Words("multiclass", "多分类"),
         score_name="accuracy",
         results=[PartResult("test", 1234, metrics, {"accuracy": (0.9, 0.93)})],
         parts=[PartResult(text, 1000, {"accuracy": 0.873}, {}), PartResult("b", 234, metrics, {})],
@@ -60,11 +60,11 @@ def full_content(text: str) -> ReportContent:
             verdict=Verdict("yes", "Fusion pays: " + text, "融合有效：" + text),
             columns={"table": [ColumnImportance(text, 0.2, (0.1, 0.3)), ColumnImportance("b", -0.01, None)]},
         ),
-        thresholds=Thresholds(text, 0.5, [(0.2, 0.5, 1.0), (0.6, 1.0, 0.5)], best=0.2, best_f1=0.67),
         history=[{"step": step, "train_loss": 1.0, "valid_loss": 2.0, "valid_score": 0.5} for step in (10, 20)],
-        confusion=Confusion([text, "b"], [[3, 1], [0, 0]], 2),
-        calibration=Calibration(1.5, bins, bins),
-        scatters=[Scatter(text, [1.0, 2.0], [1.5, 2.5])],
+        sections=[
+            Section(words, words, [chart, chart]),
+            Section(Words("Confusion", "混淆"), words, matrix=Matrix([text, "b"], [[3, 1], [0, 0]])),
+        ],
         mistakes=[
             Mistake(
                 7,
@@ -146,10 +146,9 @@ def test_what_the_page_says():
         "+40.0 points",
         "-10.0 个百分点",
         "有问题：plain",
-        "The 2 largest classes; 2 smaller ones are not shown.",
+        "Confusion混淆",
         "1,234 rows",
         "absent",
-        "1.500",
         "By按 plain",
         "87.3 %",
     ]:
@@ -207,16 +206,15 @@ def test_a_few_rows_have_no_verdict_and_no_tables_of_them():
     content = full_content("plain")
     part = replace(content.results[0], num_rows=12)
     shown = visible_text(replace(content, results=[part], constant=against("too few rows")), language="en")
-    for absent in ("Fusion pays", "Shapley", "subset", "trusted", "worse", "90.0 – 93.0"):
+    for absent in ("Fusion pays", "Shapley", "subset", "worse", "90.0 – 93.0"):
         assert absent not in shown, absent
 
 
-def test_columns_and_thresholds_are_shown():
+def test_columns_are_shown():
     shown = visible_text(full_content("plain"), language="en")
     assert "20.0 points (10.0 – 30.0)" in shown
     assert "-1.0 points not certain" in shown
     assert "Columns that say the same share their importance" in shown
-    assert "The best F1 on these rows, 67.0 %, is at 0.20" in shown
     useless = visible_text(replace(full_content("plain"), constant=against("no")), language="en")
     assert "share their importance" not in useless
 
@@ -225,8 +223,9 @@ def test_an_imbalanced_target_leads_with_its_rare_class_and_says_what_helps():
     metrics = {"balanced_accuracy": 0.6, "f1_rare": 0.4, "accuracy": 0.98}
     content = replace(
         SMALLEST,
-        task_kind="binary",
+        task=Words("binary", "二分类"),
         score_name="balanced_accuracy",
+        leading=("balanced_accuracy", "f1_rare"),
         results=[PartResult("valid", 200, metrics, {})],
         rare_class="fraud",
         settings_to_try=["task.class_weights=balanced"],
@@ -266,6 +265,8 @@ def test_the_file_replaces_an_older_one(tmp_path):
     assert [found.name for found in path.parent.iterdir()] == ["report.html"]
 
 
-@pytest.mark.parametrize(("kind", "words"), [("regression", "Always the mean"), ("multilabel", "label frequencies")])
-def test_the_baseline_is_named_by_the_task(kind, words):
-    assert words in render_report(replace(full_content("plain"), task_kind=kind))
+def test_the_baseline_and_the_worst_rows_are_named_as_the_task_says():
+    said = {"always": Words("always nothing", "总是空"), "mistakes_title": Words("The emptiest", "最空的")}
+    shown = visible_text(replace(full_content("plain"), **said), language="en")
+    assert "Always nothing" in shown
+    assert "The emptiest" in shown

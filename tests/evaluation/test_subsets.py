@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tonggan.evaluation.subsets import all_subsets, evaluate_subsets, group_inputs, hide
+from tonggan.errors import ConfigError
+from tonggan.evaluation.subsets import all_subsets, evaluate_subsets, group_inputs, hide, shapley_values
 from tonggan.tokens import Tokens
 
 COLUMNS = {"left": np.tile([1.0, 1.0, -1.0, -1.0], 5), "right": np.tile([1.0, -1.0, 1.0, -1.0], 5)}
@@ -31,7 +32,7 @@ def test_the_full_subset_is_the_model_itself(sums):
     rows = evaluate_subsets(case.model, case.task, case.dataset, kinds=case.kinds)
     with torch.no_grad():
         outputs = case.model(case.dataset.batch(np.arange(20)).inputs)
-    assert torch.equal(rows[-1].outputs, outputs)
+    assert np.array_equal(rows[-1].measure.rows["outputs"], outputs.numpy())
 
 
 def test_one_input(sums):
@@ -49,7 +50,7 @@ def test_many_inputs_are_switched_by_kind(sums):
     kinds = {name: "image" if name < "d" else "text" for name in columns}
     rows = evaluate_subsets(case.model, case.task, case.dataset, kinds=kinds)
     assert [row.present for row in rows] == [(), ("image",), ("text",), ("image", "text")]
-    assert rows[1].outputs[0].item() == pytest.approx(2.9)
+    assert rows[1].measure.rows["outputs"][0].item() == pytest.approx(2.9)
 
 
 def test_all_subsets_by_size():
@@ -61,3 +62,32 @@ def test_what_is_hidden_is_absent_and_nothing_else_changes():
     hidden = hide(tokens, visible=["b"])
     assert not hidden["a"].present.any()
     assert hidden["b"] is tokens["b"]
+
+
+def subset(text: str) -> frozenset[str]:
+    return frozenset(text)
+
+
+def test_a_game_worked_by_hand():
+    # The glove game: "a" holds a left glove, "b" and "c" a right one each; only a pair is worth anything.
+    # "a" is decisive in 4 of the 6 orders, "b" in one (b a c) and "c" in one (c a b).
+    value = {
+        subset(text): float("a" in text and len(text) > 1) for text in ("", "a", "b", "c", "ab", "ac", "bc", "abc")
+    }
+    assert shapley_values(value) == pytest.approx({"a": 4 / 6, "b": 1 / 6, "c": 1 / 6})
+
+
+def test_the_values_sum_to_full_minus_empty():
+    value = {subset(""): 0.1, subset("a"): 0.5, subset("b"): 0.3, subset("ab"): 0.9}
+    values = shapley_values(value)
+    assert values == pytest.approx({"a": 0.5, "b": 0.3})
+    assert sum(values.values()) == pytest.approx(0.8)
+
+
+def test_no_player():
+    assert shapley_values({frozenset(): 0.5}) == {}
+
+
+def test_a_missing_subset_is_refused():
+    with pytest.raises(ConfigError, match="got 3 subsets, expected all 4 subsets of a, b"):
+        shapley_values({subset(""): 0.1, subset("a"): 0.5, subset("ab"): 0.9})

@@ -1,10 +1,16 @@
+import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 from tonggan.evaluation.permutation import ColumnImportance
-from tonggan.evaluation.verdict import Comparison, judge, nothing_to_fuse
+from tonggan.evaluation.predict import Measured
+from tonggan.evaluation.verdict import AgainstConstant, Comparison, compare_with_constant, judge, nothing_to_fuse
 from tonggan.evaluation.wording import format_gain, format_score, metric_words
+from tonggan.tasks import AnswerConfig, Binary, BinaryConfig, Regress, RegressConfig
+from tonggan.tasks.base import Task
 
 COMPARISON = Comparison(
     score_name="r2",
@@ -95,3 +101,96 @@ def test_numbers_as_a_person_reads_them():
     assert format_gain("accuracy", 0.0004).english == "0.04 points"
     assert format_gain("log_loss", 0.25, signed=True).english == "+0.25"
     assert metric_words("my_metric").chinese == "my_metric"
+
+
+def binary(share: float, *, rows: int, right: float, seed: int = 0) -> tuple[Task, torch.Tensor, torch.Tensor]:
+    """Targets of which ``share`` are "yes", and outputs that find ``right`` of all rows."""
+    random = np.random.default_rng(seed)
+    target = (np.arange(rows) < share * rows).astype(int)
+    said = np.where(random.random(rows) < right, target, 1 - target)
+    task = Binary(BinaryConfig())
+    task.fit([["no", "yes"][value] for value in target])
+    return task, torch.from_numpy(2.0 * said - 1).unsqueeze(1), torch.from_numpy(target)
+
+
+def compare(task: Task, outputs: torch.Tensor, target: torch.Tensor) -> AgainstConstant | None:
+    constant = task.measure_constant(task.baseline(target, 1), target)
+    measured = Measured(task.measure(outputs, target), constant, np.arange(len(target)))
+    return compare_with_constant(measured, always=task.constant_words, seed=0)
+
+
+def test_a_good_model_beats_the_constant_answer_and_nothing_is_to_be_said_first():
+    result = compare(*binary(0.5, rows=200, right=0.9))
+    assert result.beaten == "yes"
+    assert result.headline == result.headline_zh == ""
+    assert result.constant == 0.5
+    assert result.gain_interval is not None
+    assert result.gain_interval[0] > 0.2
+
+
+def test_a_high_accuracy_that_the_constant_answer_has_too_is_none():
+    task, outputs, target = binary(0.02, rows=500, right=1.0)
+    always_no = torch.full_like(outputs, -1.0)
+    assert task.measure(always_no, target).metrics()["accuracy"] == 0.98
+    result = compare(task, always_no, target)
+    assert (result.beaten, result.score_name, result.model, result.constant) == ("no", "balanced_accuracy", 0.5, 0.5)
+    assert result.headline == "This model does not beat the constant answer."
+    assert result.headline_zh == "该模型并不优于固定答案。"
+    assert "balanced accuracy is 50.0 %, that of the constant answer (always the majority class) 50.0 %" in (
+        result.sentence
+    )
+
+
+def test_a_gain_that_may_be_chance_is_not_certain():
+    task, _, target = binary(0.5, rows=100, right=1.0)
+    outputs = torch.where(torch.arange(100) % 20 == 0, 1.0, -1.0).unsqueeze(1)
+    outputs[:4] = 1.0  # a little better than always "no"
+    result = compare(task, outputs, target)
+    assert result.gain > 0
+    assert result.beaten == "uncertain"
+    assert "the 95 % interval of the gain is " in result.sentence
+
+
+@pytest.mark.parametrize(("rows", "beaten"), [(29, "too few rows"), (30, "yes")])
+def test_below_thirty_rows_no_model_is_judged(rows, beaten):
+    result = compare(*binary(0.5, rows=rows, right=1.0))
+    assert result.beaten == beaten
+    assert ("Only 29 rows" in result.sentence) == (rows == 29)
+
+
+def test_an_error_is_better_when_smaller_and_numbers_have_a_mean():
+    task = Regress(RegressConfig())
+    task.fit(np.linspace(-1, 1, 60))
+    target = task.encode(np.linspace(-1, 1, 60).tolist())
+    assert compare(task, 0.9 * target, target).beaten == "yes"
+    worse = compare(task, -target, target)
+    assert worse.beaten == "no"
+    assert "(always the mean) 0" in worse.sentence
+    assert "总是预测均值" in worse.sentence_zh
+
+
+def test_a_text_is_compared_with_the_most_common_one():
+    texts = ["red"] * 30 + ["blue"] * 20
+    task = AnswerConfig().build()
+    task.fit(texts)
+    target = task.encode(texts)
+    perfect = task.text.outputs(target, losses=torch.zeros(50, 2))
+    result = compare(task, perfect, target)
+    assert (result.beaten, result.constant) == ("yes", 0.6)
+    assert "always the most common text" in result.sentence
+    assert compare(task, task.baseline(target, 50), target).beaten == "no"
+
+
+def test_what_has_no_score_without_a_model_is_not_compared():
+    texts = ["red", "blue"] * 20
+    task = AnswerConfig(score="perplexity").build()
+    task.fit(texts)
+    target = task.encode(texts)
+    outputs = task.text.outputs(target, losses=torch.ones(40, 2))
+    assert compare(task, outputs, target) is None
+
+
+def test_it_is_plain_data():
+    plain = json.loads(json.dumps(compare(*binary(0.5, rows=60, right=0.9)).to_dict()))
+    assert plain["beaten"] == "yes"
+    assert len(plain["gain_interval"]) == 2

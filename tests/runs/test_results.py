@@ -12,6 +12,8 @@ RUN = {
     "constant": {"headline": "It is <not> certain.", "constant": 0.53},
     "score_name": "accuracy",
     "task": "binary",
+    "constant_answer": "always the majority class",
+    "constant_answer_zh": "总是预测多数类",
     "rows": {"train": 1_440, "valid": 1_600, "test": 40},
 }
 
@@ -32,6 +34,11 @@ def test_a_run_prints_its_score_beside_the_constant_answer_and_a_table_of_metric
     assert page is not None
     assert "It is &lt;not&gt; certain.<br>accuracy 0.9 on 40 rows" in page
     assert "<td>log_loss</td><td>0.2</td>" in page
+
+
+def test_an_older_run_does_not_say_what_its_constant_answer_is() -> None:
+    older = {name: value for name, value in RUN.items() if not name.startswith("constant_answer")}
+    assert "of test, the constant answer 0.53" in str(Results(older))
 
 
 def test_a_part_of_results_is_a_dict_as_others_are() -> None:

@@ -18,11 +18,17 @@ def fitted(config, values):
     return task
 
 
+PERFECT = {
+    "binary": lambda target: 20.0 * target.unsqueeze(1) - 10,
+    "multiclass": lambda target: 20.0 * nn.functional.one_hot(target),
+}
+
+
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
 @pytest.mark.parametrize("options", [{}, {"class_weights": "balanced"}, {"focal_gamma": 2.0, "label_smoothing": 0.1}])
 def test_contract(kind, options):
     config = TypeAdapter(TaskConfig).validate_python({"kind": kind, **options})
-    check_task(config.build(), ["x", "y", "y", "x", "y"])
+    check_task(config.build(), ["x", "y", "y", "x", "y"], perfect=PERFECT[kind])
 
 
 def test_multiclass_loss_is_cross_entropy_and_reaches_the_model():
@@ -160,12 +166,15 @@ def test_an_imbalanced_target_leads_with_what_counts_every_class(config, rare_ro
         assert each.score_name == ("accuracy" if rare is None else "balanced_accuracy")
         assert each.settings_to_try() == ([] if rare is None else ["task.class_weights=balanced"])
     outputs = torch.tensor([[1.0], [-1.0], [1.0]] if task.num_outputs == 1 else [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
-    metrics = task.metrics(outputs, torch.tensor([1, 1, 0]))
+    measure = task.measure(outputs, torch.tensor([1, 1, 0]))
+    metrics = measure.metrics()
     if rare is None:
         assert next(iter(metrics)) == "accuracy"
+        assert measure.leading == ("accuracy",)
         assert "f1_rare" not in metrics
     else:
         assert list(metrics)[:2] == ["balanced_accuracy", "f1_rare"]
+        assert measure.leading == ("balanced_accuracy", "f1_rare")
         assert (metrics["f1_rare"], metrics["precision_rare"], metrics["recall_rare"]) == (0.5, 0.5, 0.5)
 
 

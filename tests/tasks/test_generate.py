@@ -1,7 +1,6 @@
 import math
 
 import jiwer
-import numpy as np
 import pytest
 import sacrebleu
 import torch
@@ -9,7 +8,6 @@ import torch
 from contracts import check_task
 from tonggan.errors import DataError
 from tonggan.tasks import AnswerConfig, CaptionConfig, ChatConfig, TranscribeConfig, TranslateConfig
-from tonggan.tasks.generate import perplexity
 
 TEXTS = ["three five seven", "nine", "三五七", "a cat on the mat", "three five seven"]
 CONFIGS = [AnswerConfig(), CaptionConfig(), ChatConfig(), TranscribeConfig(), TranslateConfig()]
@@ -23,7 +21,12 @@ def fitted(config):
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.kind)
 def test_contract(config):
-    check_task(config.build(), TEXTS)
+    task = config.build()
+
+    def perfect(target):
+        return task.text.outputs(target, losses=torch.ones(len(target), 2))
+
+    check_task(task, TEXTS, perfect=perfect, of_all_rows=["cider"])
 
 
 def test_targets_end_and_come_back_as_texts():
@@ -33,7 +36,7 @@ def test_targets_end_and_come_back_as_texts():
     assert [row[length - 1] for row, length in zip(target.tolist(), lengths.tolist(), strict=True)] == [
         task.tokenizer.ends[0]
     ] * 2
-    assert task.references(target) == ["three five seven", "nine"]
+    assert [task.describe_target(row) for row in target] == ["three five seven", "nine"]
     assert target.shape[1] == task.max_tokens == task.text.max_tokens
 
 
@@ -55,16 +58,19 @@ def test_numbers_of_the_reference_packages():
     outputs = task.text.outputs(target.roll(1, dims=0))
     hypotheses = task.decode(outputs)
     assert hypotheses == TEXTS[-1:] + TEXTS[:-1]
-    metrics = task.metrics(outputs, target)
+    metrics = task.measure(outputs, target).metrics()
     assert metrics["wer"] == pytest.approx(jiwer.wer(TEXTS, hypotheses))
     assert metrics["chrf"] == pytest.approx(sacrebleu.corpus_chrf(hypotheses, [TEXTS]).score)
     assert "perplexity" not in metrics, "without the model's probabilities there is none"
 
 
-def test_perplexity_by_hand():
-    outputs = torch.tensor([[2.0, 2.0, 5, -1], [4.0, 1.0, 5, -1]])
-    assert perplexity(outputs) == {"perplexity": pytest.approx(math.exp(6 / 3))}
-    assert perplexity(outputs, np.array([2.0, 0.0])) == {"perplexity": pytest.approx(math.exp(1))}
+def test_the_score_may_be_a_perplexity():
+    task = fitted(AnswerConfig(score="perplexity"))
+    target = task.encode(TEXTS)
+    measure = task.measure(task.text.outputs(target, losses=torch.tensor([[2.0, 2.0]] * 5)), target)
+    assert not measure.greater_is_better
+    assert measure.score() == pytest.approx(math.e)
+    assert task.measure_constant(task.baseline(target, 1), target).score() == math.inf
 
 
 def test_baseline_is_the_most_frequent_text():

@@ -56,7 +56,8 @@ def test_predictions_and_scores_are_the_tasks_own(scene):
     task, _, model, wrapped, objective, batch = scene
     outputs = objective.predict(wrapped, batch)
     torch.testing.assert_close(outputs, model(batch.inputs))
-    assert objective.score(outputs, batch.target) == task.score(outputs, batch.target)
+    measure = objective.measure(outputs, batch.target)
+    assert measure.metrics() == task.measure(outputs, batch.target).metrics()
     torch.testing.assert_close(objective.outputs_loss(outputs, batch.target), task.outputs_loss(outputs, batch.target))
     assert (objective.score_name, objective.greater_is_better) == (task.score_name, task.greater_is_better)
 

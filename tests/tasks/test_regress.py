@@ -20,7 +20,7 @@ def fitted(values, **options):
 @pytest.mark.parametrize("loss", ["mse", "huber"])
 @pytest.mark.parametrize("values", [[1, 2.5, 7], [{"a": 1, "b": 20}, {"a": 2, "b": 0}, {"a": 4, "b": 3}]])
 def test_contract(loss, values):
-    check_task(RegressConfig(loss=loss).build(), values)
+    check_task(RegressConfig(loss=loss).build(), values, perfect=lambda target: target)
 
 
 def test_targets_are_standardized_and_read_in_their_units():
@@ -68,11 +68,53 @@ def test_metrics_are_in_the_units_of_the_data():
     task = fitted(values)
     target = task.encode(values)
     outputs = task.encode([1.5, 2.0, 3.0])
-    metrics = task.metrics(outputs, target)
+    measure = task.measure(outputs, target)
+    metrics = measure.metrics()
     # Errors 0.5, 0, -1 around the mean 7/3, from which the squares add up to 14/3.
     assert metrics == pytest.approx({"mae": 0.5, "rmse": (1.25 / 3) ** 0.5, "r2": 1 - 1.25 / (14 / 3)})
-    assert task.score(outputs, target) == pytest.approx(metrics["r2"])
-    assert "r2" not in task.metrics(outputs[:1], target[:1])
+    assert measure.score() == pytest.approx(metrics["r2"])
+    assert "r2" not in task.measure(outputs[:1], target[:1]).metrics()
+
+
+def test_metrics_of_several_targets():
+    generator = np.random.default_rng(2)
+    target = generator.normal(size=(30, 2)) * [1, 100] + 1e6
+    predicted = target + generator.normal(size=(30, 2))
+    task = fitted(target.tolist())
+    result = task.measure(task.encode(predicted.tolist()), task.encode(target.tolist())).metrics()
+    errors = predicted - target
+    assert result["mae"] == pytest.approx(np.abs(errors).mean(), rel=1e-5)
+    assert result["rmse"] == pytest.approx(np.sqrt((errors**2).mean(axis=0)).mean(), rel=1e-5)
+    expected = (1 - (errors**2).sum(axis=0) / (target.var(axis=0) * 30)).mean()
+    assert result["r2"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_r2_of_targets_that_are_all_the_same_is_scikit_learns(right):
+    from sklearn.metrics import r2_score
+
+    task = fitted([1.0, 2.0, 4.0])
+    target = task.encode([2.0] * 5)
+    outputs = target if right else task.encode([2.0, 1.0, 2.0, 3.0, 2.0])
+    measure = task.measure(outputs, target)
+    assert measure.score() == r2_score(task.decode(target), task.decode(outputs)) == float(right)
+    # A draw in which the targets happen to be the same tells nothing.
+    mixed = task.measure(torch.cat([outputs, outputs[:1]]), task.encode([2.0] * 5 + [4.0]))
+    assert np.isnan(mixed.score(np.array([1.0, 1, 1, 1, 1, 0])))
+
+
+def test_the_largest_errors_are_the_worst_and_a_scatter_shows_all():
+    task = fitted([0.0, 2.0])
+    measure = task.measure(torch.tensor([[0.0], [1.0], [4.0]]), torch.tensor([[0.0], [2.0], [1.0]]))
+    assert measure.worst(10).tolist() == [2, 1]
+    (section,) = measure.sections()
+    assert section.charts[0].dots == [(1, 1), (3, 2), (2, 5)]
+    several = fitted([{"x": 0.0, "y": 1.0}, {"x": 2.0, "y": 5.0}])
+    (section,) = several.measure(torch.zeros(1500, 2), torch.zeros(1500, 2)).sections()
+    assert [chart.caption.english for chart in section.charts] == ["x", "y"]
+    assert [len(chart.dots) for chart in section.charts] == [1000, 1000]
+    assert measure.best_temperature() == 1
+    assert measure.at_temperature(2.0) is measure
 
 
 @pytest.mark.parametrize(
@@ -110,7 +152,10 @@ def test_two_wild_targets_leave_scale_score_and_loss_to_the_others():
     loss = loaded.outputs_loss(right, target)
     assert (loss[:300] == 0).all()
     assert (loss[300:] < 1e-4).all()
-    assert loaded.score(right, target) == 1
+    measure = loaded.measure(right, target)
+    assert measure.score() == 1
+    assert measure.score(np.append(np.full(300, 2.0), [1, 0])) == 1
+    assert measure.metrics()["r2"] < 0.1
     assert loaded.baseline(target, 1).item() == pytest.approx(0, abs=1e-6)
 
 

@@ -16,7 +16,8 @@ def fitted(values, **options):
 
 @pytest.mark.parametrize("options", [{}, {"class_weights": "balanced"}, {"focal_gamma": 2.0, "separator": ","}])
 def test_contract(options):
-    check_task(TagConfig(**options).build(), [["a"], ["a", "b"], [], ["c"]])
+    values = [["a"], ["a", "b"], [], ["c"]]
+    check_task(TagConfig(**options).build(), values, perfect=lambda target: 20 * target - 10)
 
 
 def test_texts_and_lists_mean_the_same():
@@ -63,7 +64,7 @@ def test_baseline_says_the_frequencies():
     target = task.encode(values)
     outputs = task.baseline(target, 2)
     torch.testing.assert_close(task.probabilities(outputs), torch.tensor([[4 / 6, 2 / 6]] * 2))
-    assert task.score(torch.randn(4, 2), torch.zeros(4, 2)) == 0.0
+    assert task.measure(torch.randn(4, 2), torch.zeros(4, 2)).score() == 0.0
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """Metrics of texts: the numbers of the reference packages, also of a corpus drawn again."""
 
+import math
 import string
 import sys
 
 import numpy as np
 import pytest
 
+from contracts import check_measure
 from tonggan.errors import MissingExtraError
-from tonggan.tasks.text_metrics import ERROR_RATES, TextMetrics, detect_language
+from tonggan.tasks.text_metrics import LOWER_IS_BETTER, TextMeasure, detect_language
 
 ENGLISH = [
     ("The cat sat on the mat.", "A cat sat on a mat."),
@@ -38,8 +40,15 @@ def drawn(pairs, *, seed=0):
     return [pairs[row] for row in rows], np.bincount(rows, minlength=len(pairs)).astype(np.float64)
 
 
+def measured(pairs, *, losses=(float("nan"), 0.0), **options):
+    """Texts of which the model was not asked how likely they are, unless ``losses`` say so of each."""
+    written, truth = (np.array(texts, dtype=object) for texts in columns(pairs))
+    rows = {"written": written, "truth": truth, "losses": np.broadcast_to(np.array(losses), (len(pairs), 2))}
+    return TextMeasure(rows, "chrf", True, **options)
+
+
 def compute(pairs, name, *, counts=None, **options):
-    return TextMetrics(*columns(pairs), names=[name], **options).compute(counts)[name]
+    return measured(pairs, **options).metrics(counts, names=[name])[name]
 
 
 def reference_bleu(pairs, tokenize="13a"):
@@ -145,9 +154,7 @@ def test_chinese_is_scored_by_characters():
             return [character for character in text if character >= "\u4e00" and character not in "。，"]
 
     pure = [pair for pair in CHINESE if not any("0" <= letter <= "z" for letter in "".join(pair))]
-    metrics = TextMetrics(*columns(pure), names=["bleu", "chrf", "rouge_l", "cer", "token_f1"])
-    assert metrics.language == "zh"
-    result = metrics.compute()
+    result = measured(pure).metrics()
     assert result["bleu"] == pytest.approx(reference_bleu(pure, "zh"), abs=1e-12)
     assert result["chrf"] == pytest.approx(reference_chrf(pure), abs=1e-12)
     assert result["cer"] == pytest.approx(reference_cer(pure), abs=1e-12)
@@ -204,19 +211,41 @@ def test_empty_references_count_as_jiwer_counts_them():
 
 def test_all_metrics_of_empty_texts_are_numbers():
     for pairs in ([("", "")], [("", "a")], [("a", "")]):
-        assert all(np.isfinite(value) for value in TextMetrics(*columns(pairs)).compute().values())
+        metrics = measured(pairs).metrics()
+        assert set(metrics) == {"exact_match", "token_f1", "bleu", "chrf", "rouge_l", "cider", "wer", "cer"}
 
 
 def test_signatures_are_those_of_sacrebleu():
-    metrics = TextMetrics(*columns(CHINESE))
-    assert metrics.signature("bleu").startswith("nrefs:1|case:mixed|eff:no|tok:zh|smooth:exp|version:")
-    assert metrics.signature("chrf").startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:")
-    assert metrics.signature("rouge_l") is None
+    signatures = measured(CHINESE).signatures()
+    assert set(signatures) == {"bleu", "chrf"}
+    assert signatures["bleu"].startswith("nrefs:1|case:mixed|eff:no|tok:zh|smooth:exp|version:")
+    assert signatures["chrf"].startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:")
 
 
-def test_error_rates_are_the_metrics_of_which_less_is_better():
-    perfect = TextMetrics(["one two three four", "five"], ["one two three four", "five"]).compute()
-    assert {name for name, value in perfect.items() if value == 0} == ERROR_RATES
+def test_which_metrics_are_better_when_lower():
+    perfect = measured([(text, text) for text in ("one two three four", "five")], losses=(0.0, 1.0)).metrics()
+    assert perfect["perplexity"] == 1
+    assert {name for name, value in perfect.items() if value == 0} | {"perplexity"} == LOWER_IS_BETTER
+
+
+def test_perplexity_by_hand():
+    measure = measured([("a", "b"), ("c", "d")], losses=[[2.0, 2.0], [4.0, 1.0]])
+    assert measure.metrics()["perplexity"] == pytest.approx(math.exp(6 / 3))
+    assert measure.metrics(np.array([2.0, 0.0]))["perplexity"] == pytest.approx(math.exp(1))
+    assert "perplexity" not in measured([("a", "b")]).metrics(), "without the model's probabilities there is none"
+
+
+def test_the_worst_texts_are_wrong_and_unexpected():
+    pairs = [("a", "b"), ("Same", "same"), ("c", "d"), ("e", "f")]
+    measure = measured(pairs, losses=[[2.0, 2.0], [90.0, 1.0], [8.0, 2.0], [3.0, 1.0]])
+    assert measure.worst(10).tolist() == [2, 3, 0]
+    assert measure.differs(measured([*pairs[:3], ("g", "f")])).tolist() == [False, False, False, True]
+
+
+def test_contract_of_measures():
+    losses = np.linspace(1, 20, 2 * len(ENGLISH)).reshape(-1, 2)
+    parts = [measured([pair], losses=losses[row : row + 1]) for row, pair in enumerate(ENGLISH)]
+    check_measure(measured(ENGLISH, losses=losses), parts, of_all_rows=["cider"])
 
 
 def test_without_sacrebleu_the_install_line_is_told(monkeypatch):

@@ -65,7 +65,7 @@ def test_learns_and_keeps_the_best_weights(tmp_path):
     model.eval()
     with torch.no_grad():
         batch = valid.batch(np.arange(len(valid)))
-        assert task.score(task.predict(model, batch), batch.target) == pytest.approx(result.best_score)
+        assert task.measure(task.predict(model, batch), batch.target).score() == pytest.approx(result.best_score)
     assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == [
         f"best-{result.best_step:08d}.safetensors",
         "last.safetensors",

@@ -16,8 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from tonggan.cli.translation import shown
-from tonggan.evaluation.wording import Words, constant_words, metric_words
-from tonggan.wording import language
+from tonggan.evaluation.wording import constant_answer, metric_words
+from tonggan.wording import Words, language
 
 if TYPE_CHECKING:
     from tonggan.data.doctor import Diagnosis
@@ -177,7 +177,7 @@ def _show_parts(console: Console, parts: Mapping[str, Mapping[str, float]]) -> N
 def _show_few(console: Console, results: Mapping[str, Any], constant: Mapping[str, Any]) -> None:
     """The score beside that of the constant answer, in one line."""
     name = shown(metric_words(constant["score_name"]))
-    always = shown(constant_words(results["task"]))
+    always = shown(constant_answer(results))
     console.print(
         f"{name} {_number(constant['model'])}   {always} {_number(constant['constant'])}   "
         f"({shown(str(constant['num_rows']) + ' rows')})",
@@ -210,8 +210,8 @@ def _show_audit(console: Console, results: Mapping[str, Any]) -> None:
     beaten = (results.get("constant") or {}).get("beaten")
     for columns_of in audit.get("columns", {}).values() if beaten != "no" else ():
         _show_columns(console, columns_of, name=name)
-    baseline = shown(constant_words(results.get("task", "multiclass")))
-    console.print(shown(f"\nFull model {_number(audit['full'])}   {baseline} {_number(audit['majority'])}"))
+    always = shown(constant_answer(results))
+    console.print(shown(f"\nFull model {_number(audit['full'])}   {always} {_number(audit['majority'])}"))
     console.print(escape(_own(audit["verdict"], "sentence")), style="bold", soft_wrap=_as_is())
 
 

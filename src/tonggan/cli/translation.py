@@ -9,8 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from tonggan.evaluation.wording import Words
-from tonggan.wording import LANGUAGE_VARIABLE, Bilingual, catalog, language
+from tonggan.wording import LANGUAGE_VARIABLE, Bilingual, Words, catalog, language
 
 
 def take_language(arguments: Sequence[str]) -> tuple[list[str], str | None]:

@@ -1,8 +1,8 @@
 """The audit: is the model really multimodal, and does fusion pay?
 
 It sets the full model beside the majority, each input alone, and each input shuffled between rows, shares the score
-out among the inputs, and says the result in one sentence. It trains nothing itself: outputs of models that were
-trained on one input alone are handed in by whoever trained them.
+out among the inputs, and says the result in one sentence. It trains nothing itself: what models are worth that were
+trained on one input alone is handed in by whoever trained them.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from tonggan.data.dataset import Dataset
-from tonggan.evaluation.intervals import interval, resample
-from tonggan.evaluation.permutation import ColumnImportance, column_importance, shuffled_outputs
-from tonggan.evaluation.shapley import shapley_values
-from tonggan.evaluation.subsets import SubsetRow, group_inputs
+from tonggan.evaluation.bootstrap import gain_interval, score_draws
+from tonggan.evaluation.permutation import ColumnImportance, column_importance, shuffle_inputs
+from tonggan.evaluation.subsets import SubsetRow, group_inputs, shapley_values
 from tonggan.evaluation.verdict import MIN_ROWS, Comparison, Verdict, judge, nothing_to_fuse, too_few_rows
 from tonggan.models.fused import FusedModel
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
+from tonggan.tasks.measure import Measure
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def audit(
     kinds: Mapping[str, str],
     baseline: Tensor,
     seed: int,
-    alone_trained: Mapping[str, Tensor] | None = None,
+    alone_trained: Mapping[str, Measure] | None = None,
     batch_size: int = 256,
     progress: Progress | None = None,
 ) -> Audit:
@@ -91,23 +90,21 @@ def audit(
         kinds: the modality kind of each input.
         baseline: outputs ``[1, num_outputs]`` of the model that sees no input, ``task.baseline`` of the training part.
         seed: of the shuffles and of the bootstrap.
-        alone_trained: by input (or group), raw outputs on these rows of a model trained on that input alone.
+        alone_trained: by input (or group), what a model trained on that input alone is worth on these rows.
         batch_size: rows at a time.
         progress: told of every batch.
     """
+    assert dataset.target is not None, "only rows with a target can be audited"
     groups = group_inputs(kinds)
-    target, shuffled = shuffled_outputs(
-        model, dataset, groups=groups, seed=seed, batch_size=batch_size, progress=progress
-    )
+    shuffled = shuffle_inputs(model, task, dataset, groups=groups, seed=seed, batch_size=batch_size, progress=progress)
     columns = column_importance(model, task, dataset, seed=seed, batch_size=batch_size, progress=progress)
-    alone = {row.present[0]: row.outputs for row in subsets if len(row.present) == 1}
+    alone = {row.present[0]: row.measure for row in subsets if len(row.present) == 1}
     trained = dict(alone_trained or {})
     full = subsets[-1]
-    majority = task.score(baseline.expand(len(target), -1), target)
     if len(groups) > 1:
-        verdict = judge(_compare(task, full.outputs, target, alone=alone, alone_trained=trained, seed=seed))
-    elif len(target) < MIN_ROWS:
-        verdict = too_few_rows(len(target))
+        verdict = judge(_compare(full.measure, alone=alone, alone_trained=trained, seed=seed))
+    elif full.num_rows < MIN_ROWS:
+        verdict = too_few_rows(full.num_rows)
     else:
         (name,) = groups
         verdict = nothing_to_fuse(
@@ -117,11 +114,11 @@ def audit(
     return Audit(
         score_name=task.score_name,
         greater_is_better=task.greater_is_better,
-        num_rows=len(target),
-        majority=majority,
-        alone={name: task.score(outputs, target) for name, outputs in alone.items()},
-        alone_trained={name: task.score(outputs, target) for name, outputs in trained.items()},
-        shuffled={name: task.score(outputs, target) for name, outputs in shuffled.items()},
+        num_rows=full.num_rows,
+        majority=task.measure_constant(baseline, dataset.target).score(),
+        alone={name: measure.score() for name, measure in alone.items()},
+        alone_trained={name: measure.score() for name, measure in trained.items()},
+        shuffled={name: measure.score() for name, measure in shuffled.items()},
         full=full.score,
         shapley=shapley_values({frozenset(row.present): sign * row.score for row in subsets}),
         verdict=verdict,
@@ -130,34 +127,25 @@ def audit(
 
 
 def _compare(
-    task: Task,
-    full: Tensor,
-    target: Tensor,
-    *,
-    alone: Mapping[str, Tensor],
-    alone_trained: Mapping[str, Tensor],
-    seed: int,
+    full: Measure, *, alone: Mapping[str, Measure], alone_trained: Mapping[str, Measure], seed: int
 ) -> Comparison:
     """The full model beside the best single part, however that part was made; the bootstrap draws are paired."""
-    sign = 1.0 if task.greater_is_better else -1.0
-    parts = [(task.score(outputs, target), name, False, outputs) for name, outputs in alone.items()]
-    parts += [(task.score(outputs, target), name, True, outputs) for name, outputs in alone_trained.items()]
+    sign = 1.0 if full.greater_is_better else -1.0
+    parts = [(measure.score(), name, False, measure) for name, measure in alone.items()]
+    parts += [(measure.score(), name, True, measure) for name, measure in alone_trained.items()]
     best_score, best_part, best_trained_alone, best = max(parts, key=lambda part: sign * part[0])
-    score = task.score(full, target)
-    draws, best_draws = (
-        resample(task, outputs, target, seed=seed, only=task.score_name).get(task.score_name, np.empty(0))
-        for outputs in (full, best)
-    )
-    paired = 0 < len(draws) == len(best_draws)
+    score = full.score()
     return Comparison(
-        score_name=task.score_name,
-        num_rows=len(target),
-        num_different=sum(one != other for one, other in zip(task.decode(full), task.decode(best), strict=True)),
+        score_name=full.score_name,
+        num_rows=len(full),
+        num_different=int(full.differs(best).sum()),
         full=score,
         best_part=best_part,
         best_score=best_score,
         best_trained_alone=best_trained_alone,
         any_trained_alone=bool(alone_trained),
         gain=sign * (score - best_score),
-        gain_interval=interval(sign * (draws - best_draws)) if paired else None,
+        gain_interval=gain_interval(
+            score_draws(full, seed=seed), score_draws(best, seed=seed), greater_is_better=full.greater_is_better
+        ),
     )

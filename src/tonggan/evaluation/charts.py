@@ -7,107 +7,66 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from tonggan.evaluation.calibration import ReliabilityBin
-from tonggan.evaluation.content import Thresholds
-from tonggan.evaluation.wording import Words
+from tonggan.tasks.figures import Chart, Line
+from tonggan.wording import Words
 
 _WIDTH, _HEIGHT = 460, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 22, 30, 46
 _LEGEND = 120
-_SHARES = (0, 0.25, 0.5, 0.75, 1)
 
 
-@dataclass(frozen=True)
-class Line:
-    """One curve: its points, and its label below the chart."""
-
-    label: Words
-    points: Sequence[tuple[float, float]]
-
-
-def line_chart(
-    lines: Sequence[Line], *, x_label: Words, y_label: Words, ticks: Sequence[float] = (), mark: float | None = None
-) -> Markup:
-    """Curves over a common axis, with a legend where there are several; points that are not finite are left out.
-
-    Args:
-        lines: the curves.
-        x_label: of the horizontal axis.
-        y_label: of the vertical one.
-        ticks: of both axes; by default they follow the points.
-        mark: where a dashed line stands upright.
-    """
-    curves = [[(x, y) for x, y in line.points if math.isfinite(x) and math.isfinite(y)] for line in lines]
-    points = [point for curve in curves for point in curve]
-    if not points:
+def draw(chart: Chart) -> Markup:
+    """``chart`` as SVG; empty where no point is finite."""
+    curves = [[point for point in line.points if _is_finite(point)] for line in chart.lines]
+    dots = [(*point, weight) for point, weight in zip(chart.dots, _weights(chart), strict=True) if _is_finite(point)]
+    xs = [x for curve in curves for x, _ in curve] + [x for x, *_ in dots]
+    ys = [y for curve in curves for _, y in curve] + [y for _, y, _ in dots]
+    if not xs and not chart.ticks:
         return Markup("")
-    frame = _Frame(
-        x_ticks=ticks or _ticks(min(x for x, _ in points), max(x for x, _ in points)),
-        y_ticks=ticks or _ticks(min(y for _, y in points), max(y for _, y in points)),
-    )
-    parts = [frame.axes(x_label, y_label)]
-    if mark is not None:
-        parts.append(frame.upright(mark))
-    for number, (line, curve) in enumerate(zip(lines, curves, strict=True)):
-        path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in curve)
-        parts.append(Markup('<polyline class="line line-{}" points="{}"/>').format(number, path))
-        if len(curve) == 1:
-            x, y = curve[0]
-            parts.append(_dot(frame.x(x), frame.y(y), radius=3, kind=f"dot dot-{number}"))
-        if len(lines) == 1:
-            continue
+    if chart.diagonal:
+        xs = ys = xs + ys
+    frame = _Frame(x_ticks=chart.ticks or _ticks(min(xs), max(xs)), y_ticks=chart.ticks or _ticks(min(ys), max(ys)))
+    parts = [frame.axes(chart.x_label, chart.y_label)]
+    if chart.diagonal:
+        parts.append(frame.diagonal())
+    if chart.mark is not None:
+        parts.append(frame.upright(chart.mark))
+    for number, (line, curve) in enumerate(zip(chart.lines, curves, strict=True)):
+        parts += _curve(frame, line, curve, number=number, is_alone=len(chart.lines) == 1)
+    most = max(_weights(chart), default=0.0)
+    for x, y, weight in dots:
+        if chart.weights:
+            radius, title = 2.5 + 7 * math.sqrt(weight / most), f"{x:.2f}, {y:.2f}: {weight:g}"
+            parts.append(_dot(frame.x(x), frame.y(y), radius=radius, kind="bubble", title=title))
+        else:
+            parts.append(_dot(frame.x(x), frame.y(y), radius=2, kind="point"))
+    return Markup('<svg viewBox="0 0 {} {}" role="img">{}</svg>').format(_WIDTH, _HEIGHT, Markup("").join(parts))
+
+
+def _is_finite(point: tuple[float, float]) -> bool:
+    return all(map(math.isfinite, point))
+
+
+def _weights(chart: Chart) -> Sequence[float]:
+    return chart.weights or [1.0] * len(chart.dots)
+
+
+def _curve(
+    frame: _Frame, line: Line, points: Sequence[tuple[float, float]], *, number: int, is_alone: bool
+) -> list[Markup]:
+    path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in points)
+    parts = [Markup('<polyline class="line line-{}" points="{}"/>').format(number, path)]
+    if len(points) == 1:
+        x, y = points[0]
+        parts.append(_dot(frame.x(x), frame.y(y), radius=3, kind=f"dot dot-{number}"))
+    if not is_alone:
         left = _LEFT + _LEGEND * number  # above the curves, where none can run through it
         parts.append(Markup('<rect class="dot-{}" x="{}" y="13" width="14" height="3"/>').format(number, left))
         parts.append(_text(line.label, x=left + 20, y=18, kind="tick"))
-    return _svg(parts)
-
-
-def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
-    """What came true against what was claimed, with the line on which they agree; a dot's area shows its rows."""
-    frame = _Frame(x_ticks=_SHARES, y_ticks=_SHARES)
-    parts = [frame.axes(Words("Confidence", "置信度"), Words("Share that came true", "实际正确率"))]
-    parts.append(frame.diagonal(0, 1))
-    most = max((found.count for found in bins), default=1)
-    path = " ".join(f"{frame.x(found.confidence):.1f},{frame.y(found.accuracy):.1f}" for found in bins)
-    parts.append(Markup('<polyline class="line line-0" points="{}"/>').format(path))
-    for found in bins:
-        radius = 2.5 + 7 * math.sqrt(found.count / most)
-        title = f"{found.low:.2f}-{found.high:.2f}: {found.count}"
-        parts.append(
-            _dot(frame.x(found.confidence), frame.y(found.accuracy), radius=radius, kind="bubble", title=title)
-        )
-    return _svg(parts)
-
-
-def threshold_chart(thresholds: Thresholds) -> Markup:
-    """Precision and recall by the probability from which on a row is given the label."""
-    lines = [
-        Line(Words("precision", "精确率"), [(at, precision) for at, precision, _ in thresholds.curve]),
-        Line(Words("recall", "召回率"), [(at, recall) for at, _, recall in thresholds.curve]),
-    ]
-    return line_chart(
-        lines,
-        x_label=Words("Threshold", "阈值"),
-        y_label=Words("Precision and recall", "精确率与召回率"),
-        ticks=_SHARES,
-        mark=thresholds.used,
-    )
-
-
-def scatter_chart(truth: Sequence[float], predicted: Sequence[float]) -> Markup:
-    """Predicted against true numbers on equal axes, with the line on which they agree."""
-    pairs = [(x, y) for x, y in zip(truth, predicted, strict=True) if math.isfinite(x) and math.isfinite(y)]
-    if not pairs:
-        return Markup("")
-    ticks = _ticks(min(min(pair) for pair in pairs), max(max(pair) for pair in pairs))
-    frame = _Frame(x_ticks=ticks, y_ticks=ticks)
-    parts = [frame.axes(Words("True", "真实值"), Words("Predicted", "预测值")), frame.diagonal(ticks[0], ticks[-1])]
-    parts += [_dot(frame.x(x), frame.y(y), radius=2, kind="point") for x, y in pairs]
-    return _svg(parts)
+    return parts
 
 
 class _Frame:
@@ -144,10 +103,10 @@ class _Frame:
             self.x(value), _TOP, _HEIGHT - _BOTTOM
         )
 
-    def diagonal(self, low: float, high: float) -> Markup:
-        """The dashed line on which both axes agree."""
+    def diagonal(self) -> Markup:
+        """The dashed line on which both axes, which are equal, agree."""
         return Markup('<line class="diagonal" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(
-            self.x(low), self.y(low), self.x(high), self.y(high)
+            _LEFT, _HEIGHT - _BOTTOM, _WIDTH - _RIGHT, _TOP
         )
 
 
@@ -173,7 +132,3 @@ def _dot(x: float, y: float, *, radius: float, kind: str, title: str = "") -> Ma
     return Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"><title>{}</title></circle>').format(
         kind, x, y, radius, title
     )
-
-
-def _svg(parts: Sequence[Markup]) -> Markup:
-    return Markup('<svg viewBox="0 0 {} {}" role="img">{}</svg>').format(_WIDTH, _HEIGHT, Markup("").join(parts))

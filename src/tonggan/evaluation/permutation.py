@@ -12,19 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tonggan.data.dataset import Dataset
-from tonggan.evaluation.intervals import interval, resample
-from tonggan.evaluation.predict import evaluating, iterate_batches
+from tonggan.evaluation.bootstrap import gain_interval, score_draws
+from tonggan.evaluation.predict import evaluating, iterate_batches, target_of
+from tonggan.evaluation.subsets import measure_tokens
 from tonggan.modalities.table import TableRow
 from tonggan.models.fused import FusedModel
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
+from tonggan.tasks.measure import Measure
 from tonggan.tokens import Arrays
 
-# Every column takes a pass of its own over the rows; to write a text is a pass for each of its tokens.
-_MAX_PASSES, _MAX_WRITTEN = 40_000, 1_000
 _MAX_ROWS, _MIN_ROWS = 2_000, 100
 _DRAWS = 300
 
@@ -66,54 +65,51 @@ def column_importance(
     if not columns:
         return {}
     generator = np.random.default_rng(seed)
-    passes = (_MAX_PASSES if task.text is None else _MAX_WRITTEN) // len(columns)
-    num_rows = max(_MIN_ROWS, min(passes, _MAX_ROWS))
+    # Every column takes a pass of its own over the rows.
+    num_rows = max(_MIN_ROWS, min(task.max_audited_passes // len(columns), _MAX_ROWS))
     sample = dataset.take(np.sort(generator.permutation(len(dataset))[:num_rows]))
-    target, full, shuffled = _with_shuffled_columns(
-        model, sample, columns=columns, generator=generator, batch_size=batch_size, progress=progress
+    full, shuffled = _with_shuffled_columns(
+        model, task, sample, columns=columns, generator=generator, batch_size=batch_size, progress=progress
     )
     sign = 1.0 if task.greater_is_better else -1.0
-    score, name = task.score(full, target), task.score_name
-    draws = resample(task, full, target, seed=seed, repeats=_DRAWS, only=name).get(name, np.empty(0))
+    draws = score_draws(full, seed=seed, repeats=_DRAWS)
     found: dict[str, list[ColumnImportance]] = {}
-    for (table, column), outputs in shuffled.items():
-        lost = sign * (score - task.score(outputs, target))
-        other = resample(task, outputs, target, seed=seed, repeats=_DRAWS, only=name).get(name, np.empty(0))
-        paired = 0 < len(draws) == len(other)
+    for (table, column), measure in shuffled.items():
+        lost = sign * (full.score() - measure.score())
+        other = score_draws(measure, seed=seed, repeats=_DRAWS)
         found.setdefault(table, []).append(
-            ColumnImportance(column, lost, interval(sign * (draws - other)) if paired else None)
+            ColumnImportance(column, lost, gain_interval(draws, other, greater_is_better=task.greater_is_better))
         )
     return {name: sorted(each, key=lambda column: -column.importance) for name, each in found.items()}
 
 
 def _with_shuffled_columns(
     model: FusedModel,
+    task: Task,
     dataset: Dataset,
     *,
     columns: Mapping[tuple[str, str], int],
     generator: np.random.Generator,
     batch_size: int,
     progress: Progress | None,
-) -> tuple[Tensor, Tensor, dict[tuple[str, str], Tensor]]:
-    """Targets, the model's outputs, and those with each of ``columns``, cells by their place, from another row."""
+) -> tuple[Measure, dict[tuple[str, str], Measure]]:
+    """What the model is worth, and with each of ``columns``, cells by their place, from another row."""
     encoders = dict(zip(model.names, model.encoders, strict=True))
-    targets: list[Tensor] = []
-    full: list[Tensor] = []
-    shuffled: dict[tuple[str, str], list[Tensor]] = {key: [] for key in columns}
+    full: list[Measure] = []
+    shuffled: dict[tuple[str, str], list[Measure]] = {key: [] for key in columns}
     permuted = dataset.take(_other_rows(len(dataset), generator))
     own = iterate_batches(dataset, batch_size=batch_size, progress=progress, label="columns")
     other = iterate_batches(permuted, batch_size=batch_size, progress=None, label="columns")
     with evaluating(model) as device:
         for batch, other_batch in zip(own, other, strict=True):
-            assert batch.target is not None, "only rows with a target can be audited"
-            targets.append(batch.target)
+            target = target_of(batch)
             inputs, others = batch.to(device).inputs, other_batch.to(device).inputs
             tokens = model.encode(inputs)
-            full.append(model.decode(model.fuse(tokens)).float().cpu())
+            full.append(measure_tokens(model, task, tokens, target))
             for (name, column), place in columns.items():
                 mixed = encoders[name](_with_column(inputs[name], others[name], place=place))
-                shuffled[name, column].append(model.decode(model.fuse({**tokens, name: mixed})).float().cpu())
-    return torch.cat(targets), torch.cat(full), {key: torch.cat(parts) for key, parts in shuffled.items()}
+                shuffled[name, column].append(measure_tokens(model, task, {**tokens, name: mixed}, target))
+    return Measure.cat(full), {key: Measure.cat(parts) for key, parts in shuffled.items()}
 
 
 def _with_column(own: Arrays, other: Arrays, *, place: int) -> Arrays:
@@ -124,36 +120,34 @@ def _with_column(own: Arrays, other: Arrays, *, place: int) -> Arrays:
     )
 
 
-def shuffled_outputs(
+def shuffle_inputs(
     model: FusedModel,
+    task: Task,
     dataset: Dataset,
     *,
     groups: Mapping[str, tuple[str, ...]],
     seed: int,
     batch_size: int,
     progress: Progress | None,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The targets, and by group the outputs when its inputs come from another row of the whole split.
+) -> dict[str, Measure]:
+    """By group, what the model is worth when the group's inputs come from another row of the whole split.
 
-    One permutation serves every group, so that each batch is encoded twice, whatever the number of inputs.
+    One permutation serves every group, so that each batch is encoded twice, whatever the number of inputs. There is
+    nothing to compare where there is one group alone.
     """
-    generator = np.random.default_rng(seed)
-    permuted = dataset.take(_other_rows(len(dataset), generator))
-    targets: list[Tensor] = []
-    outputs: dict[str, list[Tensor]] = {group: [] for group in groups} if len(groups) > 1 else {}
+    if len(groups) < 2:
+        return {}
+    permuted = dataset.take(_other_rows(len(dataset), np.random.default_rng(seed)))
+    shuffled: dict[str, list[Measure]] = {group: [] for group in groups}
     own = iterate_batches(dataset, batch_size=batch_size, progress=progress, label="shuffled inputs")
     other = iterate_batches(permuted, batch_size=batch_size, progress=None, label="shuffled inputs")
     with evaluating(model) as device:
         for batch, other_batch in zip(own, other, strict=True):
-            assert batch.target is not None, "only rows with a target can be audited"
-            targets.append(batch.target)
-            if not outputs:
-                continue
             tokens, other_tokens = model.encode(batch.to(device).inputs), model.encode(other_batch.to(device).inputs)
-            for group, parts in outputs.items():
+            for group, parts in shuffled.items():
                 mixed = {**tokens, **{name: other_tokens[name] for name in groups[group]}}
-                parts.append(model.decode(model.fuse(mixed)).float().cpu())
-    return torch.cat(targets), {group: torch.cat(parts) for group, parts in outputs.items()}
+                parts.append(measure_tokens(model, task, mixed, target_of(batch)))
+    return {group: Measure.cat(parts) for group, parts in shuffled.items()}
 
 
 def _other_rows(num_rows: int, generator: np.random.Generator) -> NDArray[np.int64]:

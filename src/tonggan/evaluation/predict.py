@@ -1,15 +1,17 @@
-"""Run a model over a whole data set once, and keep its raw outputs beside the targets.
+"""Run a model over a whole data set once: what it predicts, or what its predictions are worth.
 
-It computes no metric and never augments; the model is left in the mode (training or evaluation) it was found in.
+It never augments; the model is left in the mode (training or evaluation) it was found in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tonggan.data.dataset import Dataset
@@ -17,66 +19,90 @@ from tonggan.data.loader import Loader
 from tonggan.errors import DataError
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
+from tonggan.tasks.measure import Measure
 from tonggan.tokens import Batch
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """What a model says about each row of a data set, in the data set's order, on the CPU.
+class Measured:
+    """What a model is worth on rows of a data set, in the data set's order.
 
     Attributes:
-        outputs: float ``[N, num_outputs]``, before any temperature.
-        target: the encoded targets ``[N, ...]``, or None where the data has none.
+        measure: of the model.
+        constant: of the constant answer.
         rows: int64 ``[N]``, the row numbers of the source table.
     """
 
-    outputs: Tensor
-    target: Tensor | None
-    rows: Tensor
+    measure: Measure
+    constant: Measure
+    rows: NDArray[np.int64]
 
     def __len__(self) -> int:
-        return self.outputs.shape[0]
+        return len(self.rows)
 
-    def take(self, places: Tensor) -> Outputs:
-        """Those at ``places``, int64."""
-        return Outputs(self.outputs[places], None if self.target is None else self.target[places], self.rows[places])
+    def take(self, places: NDArray[np.int64]) -> Measured:
+        """Those at ``places``."""
+        return Measured(self.measure.take(places), self.constant.take(places), self.rows[places])
+
+    def at_temperature(self, temperature: float) -> Measured:
+        """The same after calibration, which changes no constant answer."""
+        return replace(self, measure=self.measure.at_temperature(temperature))
 
 
-def collect(
+def measure_rows(
     model: nn.Module,
     task: Task,
     dataset: Dataset,
     *,
-    batch_size: int = 256,
+    baseline: Tensor,
     progress: Progress | None = None,
     enough: Callable[[], bool] = lambda: False,
-) -> Outputs:
-    """The outputs of ``model`` for every row of ``dataset``, or for the first of them.
+) -> Measured:
+    """What ``model`` is worth on the rows of ``dataset``, or on the first of them; no outputs are kept.
 
     Args:
         model: maps ``batch.inputs`` to outputs.
         task: that the model was trained for.
-        dataset: the rows, in their order.
-        batch_size: rows at a time.
+        dataset: rows with a target.
+        baseline: the constant answer, ``task.baseline`` of the training part.
         progress: told of every batch.
         enough: asked after each batch whether to leave it at those so far.
 
     Raises:
         DataError: the data set has no rows.
     """
-    outputs, targets, rows = [], [], []
+    measures, constants, rows = [], [], []
     with evaluating(model) as device:
-        for batch in iterate_batches(dataset, batch_size=batch_size, progress=progress, label="predict"):
-            outputs.append(task.predict(model, batch.to(device)).float().cpu())
-            rows.append(batch.rows)
-            if batch.target is not None:
-                targets.append(batch.target)
+        for batch in iterate_batches(dataset, progress=progress, label="predict"):
+            target = target_of(batch)
+            measures.append(task.measure(task.predict(model, batch.to(device)).float().cpu(), target))
+            constants.append(task.measure_constant(baseline, target))
+            rows.append(batch.rows.numpy())
             if enough():
                 break
-    return Outputs(torch.cat(outputs), torch.cat(targets) if targets else None, torch.cat(rows))
+    return Measured(Measure.cat(measures), Measure.cat(constants), np.concatenate(rows))
 
 
-def iterate_batches(dataset: Dataset, *, batch_size: int, progress: Progress | None, label: str) -> Iterator[Batch]:
+def predict_rows(model: nn.Module, task: Task, dataset: Dataset, *, progress: Progress | None = None) -> Tensor:
+    """The outputs ``[N, num_outputs]`` of ``model`` for every row of ``dataset``, in its order, on the CPU.
+
+    Raises:
+        DataError: the data set has no rows.
+    """
+    with evaluating(model) as device:
+        batches = iterate_batches(dataset, progress=progress, label="predict")
+        return torch.cat([task.predict(model, batch.to(device)).float().cpu() for batch in batches])
+
+
+def target_of(batch: Batch) -> Tensor:
+    """The batch's target, which it must have."""
+    assert batch.target is not None, "only rows with a target can be measured"
+    return batch.target
+
+
+def iterate_batches(
+    dataset: Dataset, *, batch_size: int = 256, progress: Progress | None, label: str
+) -> Iterator[Batch]:
     """The batches of ``dataset`` in order, without augmentation.
 
     Raises:

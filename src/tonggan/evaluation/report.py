@@ -1,25 +1,28 @@
 """Write a run's result as one self-contained HTML page in English and Chinese.
 
 The page loads nothing, runs no script (its own policy forbids both), and escapes whatever came from the data. Nothing
-is computed here: ``content.py`` says what a page shows.
+is computed here: whoever ran the training fills in a ``ReportContent``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup
 
-from tonggan.evaluation.charts import Line, line_chart, reliability_chart, scatter_chart, threshold_chart
-from tonggan.evaluation.content import PartResult, ReportContent
+from tonggan.data.findings import Finding
+from tonggan.evaluation.audit import Audit
+from tonggan.evaluation.charts import draw
+from tonggan.evaluation.mistakes import Mistake
 from tonggan.evaluation.permutation import ColumnImportance
-from tonggan.evaluation.verdict import MIN_ROWS
+from tonggan.evaluation.subsets import SubsetRow
+from tonggan.evaluation.verdict import MIN_ROWS, AgainstConstant
 from tonggan.evaluation.wording import (
-    Words,
-    constant_words,
+    CONSTANT_ANSWER,
     format_gain,
     format_score,
     input_words,
@@ -27,10 +30,100 @@ from tonggan.evaluation.wording import (
     kind_words,
     metric_words,
     part_words,
-    task_words,
 )
 from tonggan.files import whole_file
-from tonggan.wording import catalog, language
+from tonggan.tasks.figures import Chart, Line, Section
+from tonggan.tasks.measure import Measure
+from tonggan.wording import Words, catalog, language
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """One part of the data: its rows, where they came from, and how many of them are in the quarantine list."""
+
+    name: str
+    num_rows: int
+    source: str
+    num_quarantined: int = 0
+
+
+@dataclass(frozen=True)
+class ColumnSummary:
+    """One column: what it is used as, its kind, and why that kind was chosen."""
+
+    name: str
+    role: Literal["input", "target", "ignored"]
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """The metrics on one part of the data, with their 95 % intervals."""
+
+    name: str
+    num_rows: int
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything on the page; what is empty or None is left out of it.
+
+    Attributes:
+        title: e.g. the name of the run.
+        target: the predicted column or columns.
+        task: what the task is called.
+        score_name: the metric that decides.
+        leading: the metrics of the headline.
+        results: one or more parts; the last one is the headline, so put the test part last.
+        inputs: the names of the model's inputs.
+        constant: the model beside the constant answer.
+        always: what the constant answer is called.
+        rare_class: the class that the metrics of the rare class are of.
+        settings_to_try: ``KEY=VALUE``, of a recipe that may serve better.
+        parts: of the headline's rows, those with each value of the column ``parts_by``.
+        parts_by: that column.
+        splits: the parts of the data.
+        columns: all columns of the table.
+        findings: of the data doctor.
+        subsets: the subsets table.
+        audit: the audit.
+        history: one entry for each evaluation during training, as ``TrainingResult.history``.
+        sections: what the measure of the headline's rows shows.
+        mistakes: the worst first.
+        mistakes_title: what they are called.
+        mistakes_note: the same in a sentence.
+        recipe: as YAML.
+        facts: name and value, e.g. seed, seconds, machine, versions, the fingerprint of the data.
+    """
+
+    title: str
+    target: str
+    task: Words
+    score_name: str
+    results: Sequence[PartResult]
+    leading: Sequence[str] = ()
+    inputs: Sequence[str] = ()
+    constant: AgainstConstant | None = None
+    always: Words = CONSTANT_ANSWER
+    rare_class: str | None = None
+    settings_to_try: Sequence[str] = ()
+    parts: Sequence[PartResult] = ()
+    parts_by: str = ""
+    splits: Sequence[SplitSummary] = ()
+    columns: Sequence[ColumnSummary] = ()
+    findings: Sequence[Finding] = ()
+    subsets: Sequence[SubsetRow] = ()
+    audit: Audit | None = None
+    history: Sequence[Mapping[str, Any]] = ()
+    sections: Sequence[Section] = ()
+    mistakes: Sequence[Mistake] = ()
+    mistakes_title: Words = Measure.worst_title
+    mistakes_note: Words = Measure.worst_note
+    recipe: str = ""
+    facts: Sequence[tuple[Words, Words]] = ()
 
 
 def write_report(path: Path, *, content: ReportContent) -> None:
@@ -51,11 +144,9 @@ def render_report(content: ReportContent) -> str:
         gain=format_gain,
         in_chinese=catalog().translate,
         two=Words,
-        task_words=task_words,
         kind_words=kind_words,
         part_words=part_words,
         input_words=input_words,
-        constant_words=constant_words,
         interval=_interval,
         min_rows=MIN_ROWS,
         gain_interval=_gain_interval,
@@ -64,14 +155,12 @@ def render_report(content: ReportContent) -> str:
         bar=_bar,
         heat=_heat,
         charts=_charts(content),
-        reliability_chart=reliability_chart,
-        threshold_chart=threshold_chart,
-        scatter_chart=scatter_chart,
+        draw=draw,
     )
     template = environment.from_string(files("tonggan.evaluation").joinpath("report.html").read_text(encoding="utf-8"))
     metric_names = list(dict.fromkeys(name for part in content.results for name in part.metrics))
     headline = content.results[-1]
-    leading = [name for name in (content.score_name, "f1_rare") if name in headline.metrics]
+    leading = [name for name in content.leading or (content.score_name,) if name in headline.metrics]
     return template.render(
         content=content, headline=headline, leading=leading, metric_names=metric_names, opens_in=language()
     )
@@ -126,8 +215,8 @@ def _charts(content: ReportContent) -> Mapping[str, Markup]:
     ]
     scores = [Line(Words("validation", "验证"), _points(content, "valid_score"))]
     charts = {
-        "loss": line_chart(losses, x_label=step, y_label=Words("Loss", "损失")),
-        "score": line_chart(scores, x_label=step, y_label=_metric_name(content.score_name)),
+        "loss": draw(Chart(step, Words("Loss", "损失"), losses)),
+        "score": draw(Chart(step, _metric_name(content.score_name), scores)),
     }
     return {name: chart for name, chart in charts.items() if chart}
 

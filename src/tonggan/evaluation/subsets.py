@@ -1,4 +1,4 @@
-"""The subsets table: the metrics with every subset of a model's inputs present, the empty one included.
+"""The subsets table: the metrics with every subset of a model's inputs present, and each input's share in them.
 
 Each batch is encoded once; per subset only fusion and head run again, on Tokens whose masks are closed. It trains
 nothing: how a model trained on one input alone would do is a different question, which the audit takes up.
@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
+from math import factorial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tonggan.data.dataset import Dataset
-from tonggan.evaluation.predict import evaluating, iterate_batches
+from tonggan.errors import ConfigError
+from tonggan.evaluation.predict import evaluating, iterate_batches, target_of
 from tonggan.models.fused import FusedModel
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
+from tonggan.tasks.measure import Measure
 from tonggan.tokens import Tokens
 
 MAX_GROUPS = 6
@@ -32,15 +35,15 @@ class SubsetRow:
         present: names of the inputs, or of the groups of inputs, that are present.
         num_rows: how many rows were evaluated.
         score: the task's own score, ``metrics[task.score_name]``.
-        metrics: by name, as ``task.metrics`` gives them.
-        outputs: the raw outputs ``[N, num_outputs]``, for paired comparisons; not part of ``to_dict``.
+        metrics: by name.
+        measure: of these rows, for paired comparisons; not part of ``to_dict``.
     """
 
     present: tuple[str, ...]
     num_rows: int
     score: float
     metrics: dict[str, float]
-    outputs: Tensor = field(repr=False, compare=False)
+    measure: Measure = field(repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -83,30 +86,30 @@ def evaluate_subsets(
 ) -> list[SubsetRow]:
     """One row for every subset of the inputs (of the groups of ``group_inputs``), by size, the full set last.
 
-    At most 64 subsets, and at most twice the memory of their outputs; take fewer rows of a large data set.
+    At most 64 subsets, of each of which the statistics of the rows are kept; take fewer rows of a large data set.
 
     Raises:
         DataError: the data set has no rows.
     """
     groups = group_inputs(kinds)
     subsets = all_subsets(groups)
-    collected: list[list[Tensor]] = [[] for _ in subsets]
-    targets = []
+    collected: list[list[Measure]] = [[] for _ in subsets]
     with evaluating(model) as device:
         for batch in iterate_batches(dataset, batch_size=batch_size, progress=progress, label="subsets"):
             tokens = model.encode(batch.to(device).inputs)
-            for place, chosen in zip(collected, subsets, strict=True):
+            for parts, chosen in zip(collected, subsets, strict=True):
                 visible = {name for group in chosen for name in groups[group]}
-                place.append(model.decode(model.fuse(hide(tokens, visible=visible))).float().cpu())
-            assert batch.target is not None, "only rows with a target can be evaluated"
-            targets.append(batch.target)
-    target = torch.cat(targets)
+                parts.append(measure_tokens(model, task, hide(tokens, visible=visible), target_of(batch)))
     rows = []
     for chosen, parts in zip(subsets, collected, strict=True):
-        outputs = torch.cat(parts)
-        metrics = task.metrics(outputs, target)
-        rows.append(SubsetRow(chosen, len(outputs), task.score(outputs, target), metrics, outputs))
+        measure = Measure.cat(parts)
+        rows.append(SubsetRow(chosen, len(measure), measure.score(), measure.metrics(), measure))
     return rows
+
+
+def measure_tokens(model: FusedModel, task: Task, tokens: Mapping[str, Tokens], target: Tensor) -> Measure:
+    """What the rest of ``model`` is worth on encoded inputs."""
+    return task.measure(model.decode(model.fuse(tokens)).float().cpu(), target)
 
 
 def hide(tokens: Mapping[str, Tokens], *, visible: Iterable[str]) -> dict[str, Tokens]:
@@ -116,3 +119,35 @@ def hide(tokens: Mapping[str, Tokens], *, visible: Iterable[str]) -> dict[str, T
         name: part if name in visible else part.keep(torch.zeros(len(part), dtype=torch.bool, device=part.mask.device))
         for name, part in tokens.items()
     }
+
+
+def shapley_values(value: Mapping[frozenset[str], float]) -> dict[str, float]:
+    """Each player's average contribution over all orders in which the players may join (Shapley 1953).
+
+    The values sum to the value of all players minus the value of none.
+
+    Args:
+        value: the worth of every subset of the players, the empty one included.
+
+    Raises:
+        ConfigError: a subset is missing.
+    """
+    players = sorted(frozenset().union(*value))
+    total = len(players)
+    missing = 2**total - len(value)
+    if missing:
+        raise ConfigError(
+            "Shapley values",
+            got=f"{len(value)} subsets",
+            expected=f"all {2**total} subsets of {', '.join(players) or 'no players'}",
+            remedy="Evaluate the missing subsets",
+        )
+    result = dict.fromkeys(players, 0.0)
+    for player in players:
+        others = [other for other in players if other != player]
+        for size in range(total):
+            weight = factorial(size) * factorial(total - size - 1) / factorial(total)
+            for chosen in combinations(others, size):
+                without = frozenset(chosen)
+                result[player] += weight * (value[without | {player}] - value[without])
+    return result

@@ -1,22 +1,156 @@
-"""Does fusion pay? The answer as one plain sentence, in English and in Chinese.
+"""Is the model better than always the same answer, and does fusion pay? The answers as sentences in two languages.
 
-It measures nothing; the audit hands in the numbers.
+The constant answer is the task's baseline of the training part: the most frequent class, the label frequencies, the
+mean, the most common text. A report says so before any number where a model is no better.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
+import numpy as np
+
+from tonggan.evaluation.bootstrap import REPEATS, gain_interval, score_draws
 from tonggan.evaluation.permutation import ColumnImportance
+from tonggan.evaluation.predict import Measured
 from tonggan.evaluation.wording import format_gain, format_score, input_words, metric_words
+from tonggan.wording import Words
 
 # With fewer rows that differ, no outcome is significant at 5 % by the exact sign test (2 / 2^5 > 0.05), whatever the
 # bootstrap says: its intervals are too narrow where so little differs.
 MIN_DIFFERENT_ROWS = 6
 # On fewer rows no score says much: at 30, an accuracy's interval is still some 35 points wide.
 MIN_ROWS = 30
+
+
+_HEADLINES = {
+    "yes": Words("", ""),
+    "no": Words("This model does not beat the constant answer.", "该模型并不优于固定答案。"),
+    "uncertain": Words(
+        "It is not certain that this model beats the constant answer.", "尚不能确定该模型优于固定答案。"
+    ),
+    "too few rows": Words("Too few rows were measured to judge this model.", "测量的数据行太少，无法评判该模型。"),
+}
+
+Beaten = Literal["yes", "no", "uncertain", "too few rows"]
+
+
+@dataclass(frozen=True)
+class AgainstConstant:
+    """A model beside the constant answer, in the task's score.
+
+    Attributes:
+        beaten: ``yes`` where the 95 % interval of the gain lies above zero and rests on enough rows, ``no`` where there
+            is no gain, ``uncertain`` between, ``too few rows`` below 30.
+        score_name: e.g. ``accuracy``.
+        num_rows: how many rows were measured.
+        model: the model's score.
+        constant: that of the constant answer.
+        gain: how much better the model is; more is always better, also where a small score is.
+        gain_interval: 95 %, from a paired bootstrap over the rows.
+        headline: what to say first, in English; empty where the model beats the constant answer.
+        headline_zh: the same in Chinese.
+        sentence: the numbers behind it, in English.
+        sentence_zh: the same in Chinese.
+    """
+
+    beaten: Beaten
+    score_name: str
+    num_rows: int
+    model: float
+    constant: float
+    gain: float
+    gain_interval: tuple[float, float] | None
+    headline: str
+    headline_zh: str
+    sentence: str
+    sentence_zh: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self) | {"gain_interval": None if self.gain_interval is None else list(self.gain_interval)}
+
+
+def compare_with_constant(
+    measured: Measured, *, always: Words, seed: int, repeats: int = REPEATS
+) -> AgainstConstant | None:
+    """The model beside the constant answer, on the same rows and the same bootstrap draws.
+
+    Args:
+        measured: both.
+        always: what the constant answer is called.
+        seed: of the draws.
+        repeats: how many times the rows are drawn.
+
+    Returns:
+        None where the score of the constant answer is undefined, as its perplexity is.
+    """
+    measure, greater = measured.measure, measured.measure.greater_is_better
+    model, constant = measure.score(), measured.constant.score()
+    if not np.isfinite([model, constant]).all():
+        return None
+    gain = model - constant if greater else constant - model
+    draws, constant_draws = (score_draws(each, seed=seed, repeats=repeats) for each in (measure, measured.constant))
+    bounds = gain_interval(draws, constant_draws, greater_is_better=greater)
+    different = int(measure.differs(measured.constant).sum())
+    beaten = _beaten(gain, bounds, num_rows=len(measure), num_different=different)
+    scores = format_score(measure.score_name, model), format_score(measure.score_name, constant)
+    sentence = _sentence(measure.score_name, beaten, scores, bounds, always=always, num_rows=len(measure))
+    return AgainstConstant(
+        beaten=beaten,
+        score_name=measure.score_name,
+        num_rows=len(measure),
+        model=model,
+        constant=constant,
+        gain=gain,
+        gain_interval=bounds,
+        headline=_HEADLINES[beaten].english,
+        headline_zh=_HEADLINES[beaten].chinese,
+        sentence=sentence.english,
+        sentence_zh=sentence.chinese,
+    )
+
+
+def _beaten(gain: float, bounds: tuple[float, float] | None, *, num_rows: int, num_different: int) -> Beaten:
+    if num_rows < MIN_ROWS:
+        return "too few rows"
+    if gain <= 0:
+        return "no"
+    certain = bounds is not None and bounds[0] > 0 and num_different >= MIN_DIFFERENT_ROWS
+    return "yes" if certain else "uncertain"
+
+
+def _sentence(
+    name: str,
+    beaten: Beaten,
+    scores: tuple[str, str],
+    bounds: tuple[float, float] | None,
+    *,
+    always: Words,
+    num_rows: int,
+) -> Words:
+    if beaten == "too few rows":
+        return Words(
+            f"Only {num_rows} rows were measured, and on fewer than {MIN_ROWS} a score says next to nothing: measure a "
+            "larger table, set more rows aside, or fit with several seeds and look at all their scores.",
+            f"只测量了 {num_rows} 行；不足 {MIN_ROWS} 行时，分数几乎说明不了什么：请用更大的表测量、留出更多的行，"
+            "或用多个随机种子分别训练并比较各次的分数。",
+        )
+    metric = metric_words(name)
+    english = (
+        f"On {num_rows:,} rows its {metric.english} is {scores[0]}, that of the constant answer "
+        f"({always.english}) {scores[1]}"
+    )
+    chinese = f"在 {num_rows:,} 行上，模型的{metric.chinese}为 {scores[0]}，固定答案（{always.chinese}）为 {scores[1]}"
+    if bounds is not None:
+        low, high = (format_gain(name, bound, signed=True) for bound in bounds)
+        english += f"; the 95 % interval of the gain is {low.english.removesuffix(' points')} to {high.english}"
+        chinese += f"；增益的 95 % 区间为 {low.chinese.removesuffix(' 个百分点')} 至 {high.chinese}"
+    if beaten == "yes":
+        return Words(f"{english}.", f"{chinese}。")
+    return Words(f"{english}. Do not rely on its predictions.", f"{chinese}。请不要依赖它的预测。")
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
-
-@dataclass(frozen=True)
-class Words:
-    """A label in both languages."""
-
-    english: str
-    chinese: str
-
-    def capitalized(self) -> Words:
-        """The same for the beginning of a line."""
-        return Words(self.english[:1].upper() + self.english[1:], self.chinese)
-
+from tonggan.wording import Words
 
 _SHARES = {
     "accuracy": Words("accuracy", "准确率"),
@@ -48,6 +38,7 @@ _NUMBERS = {
     "cider": Words("CIDEr", "CIDEr"),
     "perplexity": Words("perplexity", "困惑度"),
 }
+CONSTANT_ANSWER = Words("the constant answer", "固定答案")
 _NOTHING = 1e-9  # What is smaller comes from rounding.
 _PARTS = {
     "train": Words("train", "训练集"),
@@ -61,41 +52,20 @@ _KINDS = {
     "table": Words("table", "表格"),
     "number": Words("number", "数值"),
     "category": Words("category", "类别"),
+    "multilabel": Words("multilabel", "多标签分类"),
     "ignore": Words("ignore", "忽略"),
 }
-_TASKS = {
-    "binary": Words("binary", "二分类"),
-    "multiclass": Words("multiclass", "多分类"),
-    "multilabel": Words("multilabel", "多标签分类"),
-    "regression": Words("regression", "回归"),
-    "caption": Words("caption", "图像描述"),
-    "answer": Words("answer", "问答"),
-    "transcribe": Words("transcribe", "语音转写"),
-    "translate": Words("translate", "翻译"),
-    "chat": Words("chat", "对话"),
-}
-_CONSTANTS = {
-    "binary": Words("always the majority class", "总是预测多数类"),
-    "multiclass": Words("always the majority class", "总是预测多数类"),
-    "multilabel": Words("always the label frequencies", "总是预测标签频率"),
-    "regression": Words("always the mean", "总是预测均值"),
-}
-_CONSTANT_TEXT = Words("always the most common text", "总是输出最常见的文本")
 
 
-def constant_words(task: str) -> Words:
-    """What a model without inputs answers in a kind of task."""
-    return _CONSTANTS.get(task, _CONSTANT_TEXT)
-
-
-def task_words(kind: str) -> Words:
-    """What a kind of task is called."""
-    return _TASKS.get(kind, Words(kind, kind))
+def constant_answer(results: Mapping[str, Any]) -> Words:
+    """What the constant answer of a run's results is called; bundles of older versions do not say."""
+    english, chinese = (results.get(name) for name in ("constant_answer", "constant_answer_zh"))
+    return Words(english, chinese) if english and chinese else CONSTANT_ANSWER
 
 
 def kind_words(kind: str) -> Words:
     """What a kind of column or input is called."""
-    return (_TASKS | _KINDS).get(kind, Words(kind, kind))
+    return _KINDS.get(kind, Words(kind, kind))
 
 
 def part_words(name: str) -> Words:

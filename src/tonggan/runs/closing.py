@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tonggan.data.dataset import Dataset
-from tonggan.evaluation.intervals import REPEATS, estimate_seconds_per_draw
-from tonggan.evaluation.predict import Outputs, collect
+from tonggan.evaluation.bootstrap import REPEATS, seconds_per_draw
+from tonggan.evaluation.predict import Measured, measure_rows
 from tonggan.models import FusedModel
 from tonggan.progress import Progress
-from tonggan.runs.assess import audited_part, max_audited_rows
+from tonggan.runs.assess import audited_part
 from tonggan.tasks import Task
 from tonggan.training import Budget
 
@@ -47,6 +47,7 @@ class Closing:
         model: that is measured, trained or not.
         task: that it was trained for.
         parts: what it is measured on; the last one is the final one, and is audited.
+        baseline: the constant answer.
         audit: makes subsets table and audit of some rows.
         budget: whose limit counts.
         seed: of the rows that are chosen.
@@ -58,12 +59,14 @@ class Closing:
         task: Task,
         parts: Mapping[str, Dataset],
         *,
+        baseline: Tensor,
         audit: Callable[[Dataset], object],
         budget: Budget,
         seed: int,
     ) -> None:
         self.model, self.task, self.parts, self.audit = model, task, parts, audit
         self.budget, self.seed = budget, seed
+        self._measure = partial(measure_rows, model, task, baseline=baseline)
         self._rehearsal: _Rehearsal | None = None
         self._slower = 1.0  # than at the rehearsal
 
@@ -80,38 +83,38 @@ class Closing:
         seconds = _WRITING_SECONDS + self._slower * self._rehearsal.seconds
         return min(seconds, (1 - _LEAST_TRAINING) * self.budget.left)
 
-    def collect(self, progress: Progress) -> dict[str, Outputs]:
-        """The outputs on each of the parts; where time is short, on a random part of their rows."""
+    def measure(self, progress: Progress) -> dict[str, Measured]:
+        """What the model is worth on each of the parts; where time is short, on a random part of their rows."""
         if self.budget.seconds is None:
-            return {name: collect(self.model, self.task, part, progress=progress) for name, part in self.parts.items()}
-        outputs = {}
+            return {name: self._measure(part, progress=progress) for name, part in self.parts.items()}
+        measured = {}
         ends = np.cumsum([len(part) for part in self.parts.values()])
         start, share = self.budget.elapsed, max(0.0, _PREDICTING * self._seconds_left)
         expected = 0.0
         for (name, part), end in zip(self.parts.items(), ends / ends[-1], strict=True):
             shuffled = part.take(_blocks_in_random_order(len(part), seed=self.seed))
             enough = partial(_is_past, self.budget, start + share * float(end))
-            outputs[name] = collect(self.model, self.task, shuffled, progress=progress, enough=enough)
-            if len(outputs[name]) < len(part):
+            measured[name] = self._measure(shuffled, progress=progress, enough=enough)
+            if len(measured[name]) < len(part):
                 progress.say(
-                    f"The time limit leaves {len(outputs[name]):,} of {len(part):,} {name} rows to be measured."
+                    f"The time limit leaves {len(measured[name]):,} of {len(part):,} {name} rows to be measured."
                 )
             if self._rehearsal:
-                expected += self._rehearsal.predict[name](len(outputs[name]))
+                expected += self._rehearsal.predict[name](len(measured[name]))
         if expected:
             self._slower = (self.budget.elapsed - start) / expected
-        return outputs
+        return measured
 
-    def draws(self, outputs: Mapping[str, Outputs]) -> int:
-        """How many bootstrap draws of all of ``outputs`` there is time for, at least 100."""
+    def draws(self, measured: Mapping[str, Measured]) -> int:
+        """How many bootstrap draws of all that is ``measured`` there is time for, at least 100."""
         if self.budget.seconds is None:
             return REPEATS
-        seconds = sum(len(part) * _seconds_per_drawn_row(self.task, part) for part in outputs.values())
+        seconds = sum(seconds_per_draw(part.measure) for part in measured.values())
         return int(np.clip(_DRAWING * self._seconds_left / seconds, _FEWEST_DRAWS, REPEATS))
 
     def audited(self) -> Dataset:
         """The rows of the final part that subsets table and audit can take, at least 100."""
-        final, most = list(self.parts.values())[-1], max_audited_rows(self.task)
+        final, most = list(self.parts.values())[-1], self.task.max_audited_rows
         if self.budget.seconds is None:
             return audited_part(final, seed=self.seed, max_rows=most)
         left = self._seconds_left + _SLACK * self.budget.seconds
@@ -125,19 +128,19 @@ class Closing:
         final = list(self.parts.values())[-1]
         self.audit(_first(final, rows=_TRIED_ROWS[0]))  # which also loads what all of it needs
         audit = _try(self.audit, final)
-        seconds = audit(min(len(final), max_audited_rows(self.task)))
-        first = collect(self.model, self.task, _first(final, rows=_TRIED_ROWS[-1]))
+        seconds = audit(min(len(final), self.task.max_audited_rows))
+        first = self._measure(_first(final, rows=_TRIED_ROWS[-1])).measure
         predict = {}
         for name, part in self.parts.items():
-            predict[name] = _try(partial(collect, self.model, self.task), part)
+            predict[name] = _try(self._measure, part)
             rows = min(len(part), _DRAWN_ROWS)  # a draw takes some time for itself: no few rows tell of many
-            drawn = first.take(torch.arange(rows) % len(first))
-            seconds += predict[name](len(part)) + REPEATS * _seconds_per_drawn_row(self.task, drawn) * len(part)
+            drawn = first.take(np.arange(rows) % len(first))
+            seconds += predict[name](len(part)) + REPEATS * seconds_per_draw(drawn) / rows * len(part)
         return _Rehearsal(seconds, predict, audit, probe=self._probe())
 
     def _probe(self) -> float:
         start = time.monotonic()
-        collect(self.model, self.task, _first(list(self.parts.values())[-1], rows=_TRIED_ROWS[-1]))
+        self._measure(_first(list(self.parts.values())[-1], rows=_TRIED_ROWS[-1]))
         return time.monotonic() - start
 
     @property
@@ -189,12 +192,6 @@ def _try(work: Callable[[Dataset], object], dataset: Dataset) -> Callable[[int],
 
 def _is_past(budget: Budget, moment: float) -> bool:
     return budget.elapsed > moment
-
-
-def _seconds_per_drawn_row(task: Task, outputs: Outputs) -> float:
-    """The time that one more row costs one bootstrap draw."""
-    assert outputs.target is not None, "rows without a target cannot be measured"
-    return estimate_seconds_per_draw(task, outputs.outputs, outputs.target) / len(outputs)
 
 
 def _blocks_in_random_order(num_rows: int, *, seed: int) -> NDArray[np.int64]:

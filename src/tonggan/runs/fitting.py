@@ -16,24 +16,15 @@ from tonggan.data.dataset import Dataset, MediaSource
 from tonggan.data.places import cache_folder
 from tonggan.decoders import LinearHeadConfig
 from tonggan.evaluation.audit import Audit
-from tonggan.evaluation.calibration import fit_temperature
-from tonggan.evaluation.constant import AgainstConstant
-from tonggan.evaluation.predict import Outputs, collect
+from tonggan.evaluation.bootstrap import intervals
+from tonggan.evaluation.predict import Measured, measure_rows
 from tonggan.evaluation.report import write_report
 from tonggan.evaluation.subsets import SubsetRow, group_inputs
+from tonggan.evaluation.verdict import AgainstConstant, compare_with_constant
 from tonggan.layers.cores import num_threads
 from tonggan.models import FusedModel, MultitaskModel
 from tonggan.progress import Progress
-from tonggan.runs.assess import (
-    against_constant,
-    dissect,
-    input_kinds,
-    measure,
-    measure_parts,
-    results_of,
-    signatures,
-    told_apart,
-)
+from tonggan.runs.assess import audit_rows, input_kinds, results_of, slices
 from tonggan.runs.bundle import CHECKPOINTS, INDEX, Bundle, base_of, versions
 from tonggan.runs.closing import Closing
 from tonggan.runs.deadline import Deadline
@@ -44,6 +35,7 @@ from tonggan.runs.reporting import report_content
 from tonggan.runs.run_folder import ALONE, claimed, finish, remember, unfinished
 from tonggan.runs.start import Start, open_start
 from tonggan.tasks import Multitask, Objective
+from tonggan.tasks.measure import Measure
 from tonggan.training import Budget, Following, TrainingResult, train
 from tonggan.training.budget import describe_seconds
 
@@ -61,14 +53,14 @@ class Account:
     """All that is known of a trained model: what ends up in the bundle and in the report."""
 
     training: TrainingResult
-    outputs: Mapping[str, Outputs]
+    measured: Mapping[str, Measured]
     metrics: Mapping[str, dict[str, float]]
     intervals: Mapping[str, dict[str, tuple[float, float]]]
     constant: AgainstConstant | None
     subsets: list[SubsetRow]
     audit: Audit
     baseline: Tensor
-    parts: Mapping[str, Outputs]
+    parts: Mapping[str, Measure]
 
 
 def run_recipe(
@@ -183,9 +175,9 @@ def _closing(model: FusedModel, prepared: Prepared, *, budget: Budget) -> Closin
     baseline = _baseline(prepared)
 
     def audit(dataset: Dataset) -> object:
-        return dissect(model, task, dataset, baseline=baseline, seed=seed, progress=Progress())
+        return audit_rows(model, task, dataset, baseline=baseline, seed=seed, progress=Progress())
 
-    return Closing(model, task, _measured_parts(prepared), audit=audit, budget=budget, seed=seed)
+    return Closing(model, task, _measured_parts(prepared), baseline=baseline, audit=audit, budget=budget, seed=seed)
 
 
 def _baseline(prepared: Prepared) -> Tensor:
@@ -289,32 +281,37 @@ def _assess(
 ) -> Account:
     """Calibrate ``model`` on the validation part, and measure it on that and the test part as far as time allows."""
     task, seed = prepared.task, prepared.recipe.seed
-    outputs = closing.collect(progress)
-    valid = outputs["valid"]
-    assert valid.target is not None
-    task.temperature = fit_temperature(task, valid.outputs, valid.target)
-    draws = closing.draws(outputs)
-    measured = {split: measure(task, part, seed=seed, draws=draws) for split, part in outputs.items()}
-    final = list(outputs)[-1]
+    measured = closing.measure(progress)
+    task.temperature = measured["valid"].measure.best_temperature()
+    measured = {split: part.at_temperature(task.temperature) for split, part in measured.items()}
+    draws = closing.draws(measured)
+    bounds = {split: intervals(part.measure, seed=seed, repeats=draws) for split, part in measured.items()}
+    final = list(measured.values())[-1]
     audited = closing.audited()
     baseline = _baseline(prepared)
-    constant = against_constant(task, outputs[final], baseline=baseline, seed=seed, draws=draws)
-    subsets, audit = dissect(
+    subsets, audit = audit_rows(
         model,
         task,
         audited,
         baseline=baseline,
         seed=seed,
         alone_trained={
-            name: collect(part, task, _with_inputs(audited, name), progress=progress).outputs
+            name: measure_rows(part, task, _with_inputs(audited, name), baseline=baseline, progress=progress).measure
             for name, part in alone.items()
         },
         progress=progress,
     )
-    metrics = {split: values for split, (values, _) in measured.items()}
-    intervals = {split: values for split, (_, values) in measured.items()}
-    told = _parts(prepared, outputs[final])
-    return Account(training, outputs, metrics, intervals, constant, subsets, audit, baseline, told)
+    return Account(
+        training=training,
+        measured=measured,
+        metrics={split: part.measure.metrics() for split, part in measured.items()},
+        intervals=bounds,
+        constant=compare_with_constant(final, always=task.constant_words, seed=seed, repeats=draws),
+        subsets=subsets,
+        audit=audit,
+        baseline=baseline,
+        parts=_parts(prepared, final),
+    )
 
 
 def _settings_to_try(prepared: Prepared, account: Account) -> list[str]:
@@ -328,11 +325,11 @@ def _settings_to_try(prepared: Prepared, account: Account) -> list[str]:
     return [f"data.valid_fraction={_LARGER_PART}", f"seed={prepared.recipe.seed + 1}"] if cut else []
 
 
-def _parts(prepared: Prepared, outputs: Outputs) -> dict[str, Outputs]:
-    """The outputs told apart by the column ``report_by``, if the recipe names one."""
+def _parts(prepared: Prepared, measured: Measured) -> dict[str, Measure]:
+    """The rows with each value of the column ``report_by``, if the recipe names one."""
     column = prepared.recipe.report_by
     table = list(prepared.tables.values())[-1]
-    return {} if column is None else told_apart(outputs, table.values(column, outputs.rows.numpy()))
+    return {} if column is None else slices(measured, table.values(column, measured.rows))
 
 
 def _measured_parts(prepared: Prepared) -> dict[str, Dataset]:
@@ -353,10 +350,11 @@ def _bundle(model: FusedModel, prepared: Prepared, start: Start, account: Accoun
         rows=rows,
         task=prepared.task,
     )
+    splits = {split: part.measure for split, part in account.measured.items()}
     results |= {
-        "parts": measure_parts(prepared.task, account.parts),
-        "signatures": signatures(prepared.task, {**account.outputs, **account.parts}),
-        "measured": {split: len(outputs) for split, outputs in account.outputs.items()},
+        "parts": {name: {"rows": len(part), **part.metrics()} for name, part in account.parts.items()},
+        "signatures": {name: part.signatures() for name, part in {**splits, **account.parts}.items()},
+        "measured": {split: len(part) for split, part in splits.items()},
         "settings_to_try": _settings_to_try(prepared, account),
         "target": prepared.recipe.target,
         "labels": prepared.task.labels,

@@ -24,9 +24,11 @@ from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.data.table import Table
 from tonggan.errors import BundleError, DataError
-from tonggan.evaluation.predict import collect, evaluating, iterate_batches
+from tonggan.evaluation.bootstrap import intervals
+from tonggan.evaluation.predict import evaluating, iterate_batches, measure_rows, predict_rows
+from tonggan.evaluation.verdict import compare_with_constant
 from tonggan.progress import Progress
-from tonggan.runs.assess import against_constant, audited_part, dissect, max_audited_rows, measure, results_of
+from tonggan.runs.assess import audit_rows, audited_part, results_of
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.prepare import as_written, build_dataset, scan_tables, target_values
 from tonggan.runs.results import Results
@@ -214,28 +216,27 @@ class Predictor:
         rows = self.read(data, with_target=True, progress=progress)
         dataset = rows.dataset
         model, task, seed = self.bundle.model, self.bundle.task, self.bundle.recipe.seed
-        outputs = collect(model, task, dataset, progress=progress)
-        metrics, intervals = measure(task, outputs, seed=seed)
         baseline = torch.tensor(self.bundle.info["baseline"])
-        subsets, account = dissect(
+        measured = measure_rows(model, task, dataset, baseline=baseline, progress=progress)
+        subsets, account = audit_rows(
             model,
             task,
-            audited_part(dataset, seed=seed, max_rows=max_audited_rows(task)),
+            audited_part(dataset, seed=seed, max_rows=task.max_audited_rows),
             baseline=baseline,
             seed=seed,
             progress=progress,
         )
-        measured = results_of(
-            metrics={"test": metrics},
-            intervals={"test": intervals},
-            constant=against_constant(task, outputs, baseline=baseline, seed=seed),
+        results = results_of(
+            metrics={"test": measured.measure.metrics()},
+            intervals={"test": intervals(measured.measure, seed=seed)},
+            constant=compare_with_constant(measured, always=task.constant_words, seed=seed),
             subsets=subsets,
             account=account,
             seconds=time.monotonic() - start,
             rows={"test": len(dataset)},
             task=task,
         )
-        return Results(measured | {"findings": [finding.to_dict() for finding in rows.diagnosis.findings]})
+        return Results(results | {"findings": [finding.to_dict() for finding in rows.diagnosis.findings]})
 
     def embed(self, data: Any, *, progress: Progress | None = None) -> NDArray[np.float32]:
         """[N, dim]: one vector for each row, the mean of the fused Tokens.
@@ -274,7 +275,7 @@ class Predictor:
 
     def _collect(self, data: Any, progress: Progress | None) -> torch.Tensor:
         dataset = self.read(data, progress=progress).dataset
-        return collect(self.bundle.model, self.bundle.task, dataset, progress=progress).outputs
+        return predict_rows(self.bundle.model, self.bundle.task, dataset, progress=progress)
 
 
 def _kept(table: Table, names: Sequence[str]) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from tonggan.data.kinds import Guess
-from tonggan.evaluation.content import ColumnSummary, PartResult, ReportContent, SplitSummary
-from tonggan.evaluation.examples import calibration, confusion, find_mistakes, scatters, thresholds
-from tonggan.evaluation.wording import Words
+from tonggan.evaluation.mistakes import find_mistakes
+from tonggan.evaluation.report import ColumnSummary, PartResult, ReportContent, SplitSummary
 from tonggan.runs.bundle import Bundle
 from tonggan.training.budget import describe_seconds
+from tonggan.wording import Words
 
 if TYPE_CHECKING:
     from tonggan.runs.fitting import Account
@@ -19,20 +19,21 @@ if TYPE_CHECKING:
 def report_content(bundle: Bundle, prepared: Prepared, account: Account) -> ReportContent:
     """Everything that ``report.html`` shows of a run; the last measured part is its headline."""
     task = prepared.task
-    split = list(account.outputs)[-1]
-    outputs = account.outputs[split]
-    assert outputs.target is not None
+    split = list(account.measured)[-1]
+    measured = account.measured[split]
     return ReportContent(
         title=", ".join(bundle.recipe.target) + " ← " + " + ".join(prepared.modalities),
         target=", ".join(bundle.recipe.target),
-        task_kind=task.kind,
+        task=task.words,
         score_name=task.score_name,
+        leading=measured.measure.leading,
         results=[
-            PartResult(name, len(account.outputs[name]), account.metrics[name], account.intervals[name])
-            for name in account.metrics
+            PartResult(name, len(part), account.metrics[name], account.intervals[name])
+            for name, part in account.measured.items()
         ],
         inputs=list(prepared.modalities),
         constant=account.constant,
+        always=task.constant_words,
         rare_class=bundle.results["rare_class"],
         settings_to_try=bundle.results["settings_to_try"],
         parts=[
@@ -51,12 +52,10 @@ def report_content(bundle: Bundle, prepared: Prepared, account: Account) -> Repo
         subsets=account.subsets,
         audit=account.audit,
         history=account.training.history,
-        confusion=confusion(task, outputs.outputs, outputs.target),
-        thresholds=thresholds(task, outputs.outputs, outputs.target),
-        calibration=calibration(task, outputs.outputs, outputs.target),
-        scatters=scatters(task, outputs.outputs, outputs.target),
-        mistakes=find_mistakes(task, outputs, prepared.datasets[split]),
-        writes=task.text is not None,
+        sections=measured.measure.sections(),
+        mistakes=find_mistakes(bundle.model, task, prepared.datasets[split], measured),
+        mistakes_title=measured.measure.worst_title,
+        mistakes_note=measured.measure.worst_note,
         recipe=bundle.recipe.to_yaml(),
         facts=_facts(bundle, account),
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from tonggan.evaluation.wording import constant_words, metric_words
+from tonggan.evaluation.wording import constant_answer, metric_words
 
 _GAP = "  "
 
@@ -64,7 +64,7 @@ def _summary(results: Mapping[str, Any]) -> list[str]:
     score = f"{metric_words(name).english} {_number(metrics.get(name))} on {_count(results, part)} rows of {part}"
     constant = results.get("constant")
     if constant:
-        score += f", {constant_words(results['task']).english} {_number(constant['constant'])}"
+        score += f", {constant_answer(results).english} {_number(constant['constant'])}"
     return [line for line in (constant["headline"] if constant else "", score) if line]
 
 

@@ -1,4 +1,4 @@
-"""What every task can do: encode targets, compute a loss, read outputs, and measure them.
+"""What every task can do: encode targets, compute a loss, read outputs, and measure what they are worth.
 
 A task holds what it learned from the training part's targets (label names, scales, class weights) as plain JSON; it
 holds no weights of a network. Outputs are the raw numbers of the head; only the task knows what they mean.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from pydantic import FiniteFloat, PositiveFloat, TypeAdapter
@@ -18,7 +18,9 @@ from tonggan.config import Config
 from tonggan.decoders.text_format import TextFormat
 from tonggan.errors import DataError
 from tonggan.tasks.labels import LabelType, read_labels
+from tonggan.tasks.measure import Measure
 from tonggan.tokens import Batch
+from tonggan.wording import Words
 
 
 class Objective(Protocol):
@@ -31,7 +33,7 @@ class Objective(Protocol):
     def loss(self, model: nn.Module, batch: Batch) -> Tensor: ...
     def predict(self, model: nn.Module, batch: Batch) -> Tensor: ...
     def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor: ...
-    def score(self, outputs: Tensor, target: Tensor) -> float: ...
+    def measure(self, outputs: Tensor, target: Tensor) -> Measure: ...
 
 
 class Task(ABC):
@@ -44,12 +46,20 @@ class Task(ABC):
         score_name: the metric that decides early stopping and that the audit compares.
         greater_is_better: whether a greater score is better.
         rare: the rarest class, where one class has so many of the training rows that accuracy would flatter.
+        words: what the task is called.
+        constant_words: what ``baseline`` answers.
+        max_audited_rows: on how many rows the audit is made at most.
+        max_audited_passes: how many rows times columns of tables it is to predict at most.
     """
 
     kind: str
     score_name: str
     greater_is_better: bool = True
     rare: str | None = None
+    words: Words
+    constant_words: Words
+    max_audited_rows: ClassVar[int] = 20_000
+    max_audited_passes: ClassVar[int] = 40_000
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -81,7 +91,7 @@ class Task(ABC):
 
     @abstractmethod
     def encode(self, values: Sequence[Any]) -> Tensor:
-        """Targets as ``outputs_loss`` and ``metrics`` take them.
+        """Targets as ``outputs_loss`` and ``measure`` take them.
 
         Raises:
             DataError: a value is missing or unknown; the positions in ``values`` are named.
@@ -110,26 +120,16 @@ class Task(ABC):
         """One plain Python value for each row."""
 
     @abstractmethod
-    def metrics(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
-        """All metrics by scikit-learn's names; one that the data leave undefined is not in the dict."""
+    def measure(self, outputs: Tensor, target: Tensor) -> Measure:
+        """What the outputs ``[B, num_outputs]`` of these rows are worth; the Measures of all batches make one."""
 
-    def signatures(self, outputs: Tensor, target: Tensor) -> dict[str, str]:
-        """Of metrics that are known in variants, which variant ``metrics`` gives for these rows."""
-        del outputs, target
-        return {}
-
-    @abstractmethod
-    def score(self, outputs: Tensor, target: Tensor) -> float:
-        """The metric ``score_name`` alone."""
+    def measure_constant(self, baseline: Tensor, target: Tensor) -> Measure:
+        """What the constant answer is worth on the same rows; ``baseline`` is ``[1, num_outputs]``."""
+        return self.measure(baseline.expand(len(target), -1), target)
 
     @abstractmethod
     def baseline(self, target: Tensor, num_rows: int) -> Tensor:
         """[num_rows, num_outputs]: outputs of a model that sees no input, from the training part's ``target``."""
-
-    @property
-    def rare_number(self) -> int | None:
-        """The number of the class ``rare``."""
-        return None if self.rare is None else self.labels.index(self.rare)
 
     def settings_to_try(self) -> list[str]:
         """Settings ``KEY=VALUE`` of a recipe that may serve these targets better than those of this task."""
@@ -138,6 +138,10 @@ class Task(ABC):
     @abstractmethod
     def describe(self, outputs_row: Tensor) -> str:
         """How the prediction of one row, ``[num_outputs]``, reads for a person."""
+
+    @abstractmethod
+    def describe_target(self, target_row: Tensor) -> str:
+        """How the target of one row reads."""
 
     def state(self) -> dict[str, Any]:
         """What was fitted, as JSON."""

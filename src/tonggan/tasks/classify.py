@@ -18,8 +18,9 @@ from tonggan.data.target_checks import IMBALANCED_SHARE
 from tonggan.errors import DataError
 from tonggan.tasks import losses
 from tonggan.tasks.base import LabelTask
+from tonggan.tasks.label_measure import ClassMeasure
 from tonggan.tasks.labels import LabelCounter
-from tonggan.tasks.metrics import balanced_accuracy, class_metrics
+from tonggan.wording import Words
 
 
 class BinaryConfig(losses.LabelLossConfig):
@@ -44,6 +45,7 @@ class Classify(LabelTask):
     """What both kinds share. Targets are int64 class numbers [B], positions in ``labels``."""
 
     config: losses.LabelLossConfig
+    constant_words = Words("always the majority class", "总是预测多数类")
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -99,9 +101,14 @@ class Classify(LabelTask):
         )
         return torch.tensor([numbers[name] for name in names if name is not None], dtype=torch.int64)
 
+    @staticmethod
     @abstractmethod
+    def activation(logits: Tensor) -> Tensor:
+        """[B, num_classes]: probabilities of logits [B, num_outputs]."""
+
     def probabilities(self, outputs: Tensor) -> Tensor:
         """[B, num_classes] after temperature."""
+        return self.activation(outputs / self.temperature)
 
     @abstractmethod
     def classes(self, outputs: Tensor) -> Tensor:
@@ -112,25 +119,24 @@ class Classify(LabelTask):
         values = self.label_values
         return [values[number] for number in self.classes(outputs).tolist()]
 
-    def metrics(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
-        outputs = outputs.detach().cpu().double()
-        return class_metrics(
-            self.probabilities(outputs).numpy(),
-            target.cpu().numpy(),
-            predicted=self.classes(outputs).numpy(),
-            rare=self.rare_number,
+    def measure(self, outputs: Tensor, target: Tensor) -> ClassMeasure:
+        return ClassMeasure(
+            {"outputs": outputs.detach().cpu().numpy(), "target": target.cpu().numpy()},
+            self.score_name,
+            self.greater_is_better,
+            labels=self.labels,
+            activation=self.activation,
+            temperature=self.temperature,
+            rare=None if self.rare is None else self.labels.index(self.rare),
         )
-
-    def score(self, outputs: Tensor, target: Tensor) -> float:
-        predicted, target = self.classes(outputs.detach()).cpu(), target.cpu()
-        if self.score_name == "accuracy":
-            return float((predicted == target).double().mean())
-        return balanced_accuracy(target.numpy(), predicted.numpy())
 
     def describe(self, outputs_row: Tensor) -> str:
         probabilities = self.probabilities(outputs_row.unsqueeze(0))[0]
         number = int(self.classes(outputs_row.unsqueeze(0)))
         return f"{self.labels[number]} ({float(probabilities[number]):.0%})"
+
+    def describe_target(self, target_row: Tensor) -> str:
+        return self.labels[int(target_row)]
 
     def settings_to_try(self) -> list[str]:
         """Weights where one class is rare and counts for little."""
@@ -156,6 +162,7 @@ class Multiclass(Classify):
     """One of several classes: a softmax over one logit for each."""
 
     kind: str = "multiclass"
+    words = Words("multiclass", "多分类")
 
     @property
     def num_outputs(self) -> int:
@@ -164,8 +171,9 @@ class Multiclass(Classify):
     def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
         return losses.cross_entropy(outputs, target, config=self.config, weights=self.weights)
 
-    def probabilities(self, outputs: Tensor) -> Tensor:
-        return (outputs / self.temperature).softmax(dim=1)
+    @staticmethod
+    def activation(logits: Tensor) -> Tensor:
+        return logits.softmax(dim=1)
 
     def classes(self, outputs: Tensor) -> Tensor:
         return outputs.argmax(dim=1)
@@ -178,6 +186,7 @@ class Binary(Classify):
     """One of two classes: the logit of ``labels[1]``."""
 
     kind: str = "binary"
+    words = Words("binary", "二分类")
 
     @property
     def num_outputs(self) -> int:
@@ -197,8 +206,8 @@ class Binary(Classify):
         weights = None if self.weights is None else self.weights.unsqueeze(0)
         return losses.binary_cross_entropy(outputs, target.unsqueeze(1), config=self.config, weights=weights).squeeze(1)
 
-    def probabilities(self, outputs: Tensor) -> Tensor:
-        logits = outputs / self.temperature
+    @staticmethod
+    def activation(logits: Tensor) -> Tensor:
         return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1)
 
     def classes(self, outputs: Tensor) -> Tensor:

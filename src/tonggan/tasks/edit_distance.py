@@ -1,6 +1,6 @@
-"""How many insertions, deletions and substitutions lead from one sequence to another (Levenshtein 1966).
+"""How far two sequences are apart: edits from one to the other (Levenshtein 1966), and what they have in common.
 
-It gives the number only: no alignment, and no weights.
+Both keep a whole column of a table of numbers as the bits of one integer. They give the number only: no alignment.
 """
 
 from __future__ import annotations
@@ -32,3 +32,22 @@ def edit_distance(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
         right_up, right_down = (right_up << 1) | 1, right_down << 1
         up, down = every & (right_down | ~(diagonal | right_up)), every & right_up & diagonal
     return distance
+
+
+def rouge_l(hypothesis: Sequence[str], reference: Sequence[str]) -> float:
+    """F1 of the longest common subsequence of tokens, in [0, 1]; 0 where either text has none, as in rouge-score."""
+    common = common_subsequence_length(hypothesis, reference)
+    return 2 * common / (len(hypothesis) + len(reference)) if common else 0.0
+
+
+def common_subsequence_length(one: Sequence[str], other: Sequence[str]) -> int:
+    """Length of the longest common subsequence, a row of its table held as the bits of one integer (Hyyrö 2004)."""
+    places: dict[str, int] = {}
+    for place, token in enumerate(one):
+        places[token] = places.get(token, 0) | 1 << place
+    every = (1 << len(one)) - 1
+    unmatched = every
+    for token in other:
+        here = unmatched & places.get(token, 0)
+        unmatched = ((unmatched + here) | (unmatched - here)) & every
+    return len(one) - unmatched.bit_count()

@@ -1,21 +1,19 @@
 """Tasks whose prediction is a text: caption, answer, transcribe, translate and chat.
 
 They differ in what they are called and in the metric that chooses the weights. The task holds the tokenizer, which is
-trained on the training part's texts or is that of a pretrained language model; the head writes, ``TextMetrics``
+trained on the training part's texts or is that of a pretrained language model; the head writes, ``TextMeasure``
 measures.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -26,14 +24,16 @@ from tonggan.errors import DataError
 from tonggan.language.pretrained import load_tokenizer
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.tasks.base import Task
-from tonggan.tasks.text_metrics import ERROR_RATES, TextMetricName, TextMetrics
+from tonggan.tasks.text_metrics import LOWER_IS_BETTER, TextMeasure, TextMetricName
 from tonggan.tokens import Batch
-
-MetricName = Literal[TextMetricName, "perplexity"]
+from tonggan.wording import Words
 
 
 class TextTaskConfig(Config):
     """What all tasks that write a text have in common."""
+
+    words: ClassVar[Words]
+    """What the task is called."""
 
     kind: str
     vocab_size: int = Field(default=8_000, ge=300)
@@ -42,7 +42,7 @@ class TextTaskConfig(Config):
     """The most tokens of a text; longer ones are cut in training. Null takes the longest of the training part."""
     language: str | None = None
     """Pretrained language model whose tokens are used; follows the head's 'base'."""
-    score: MetricName
+    score: TextMetricName
     """The metric that chooses the weights and that the audit compares."""
 
     def build(self) -> TextTask:
@@ -53,36 +53,41 @@ class TextTaskConfig(Config):
 class CaptionConfig(TextTaskConfig):
     """Say what is there."""
 
+    words = Words("caption", "图像描述")
     kind: Literal["caption"] = "caption"
-    score: MetricName = "chrf"
+    score: TextMetricName = "chrf"
 
 
 class AnswerConfig(TextTaskConfig):
     """Answer a question about the other columns."""
 
+    words = Words("answer", "问答")
     kind: Literal["answer"] = "answer"
-    score: MetricName = "exact_match"
+    score: TextMetricName = "exact_match"
 
 
 class TranscribeConfig(TextTaskConfig):
     """Write down what is said."""
 
+    words = Words("transcribe", "语音转写")
     kind: Literal["transcribe"] = "transcribe"
-    score: MetricName = "wer"
+    score: TextMetricName = "wer"
 
 
 class TranslateConfig(TextTaskConfig):
     """Say the same in another language."""
 
+    words = Words("translate", "翻译")
     kind: Literal["translate"] = "translate"
-    score: MetricName = "bleu"
+    score: TextMetricName = "bleu"
 
 
 class ChatConfig(TextTaskConfig):
     """Reply to a message, with whatever is attached to it."""
 
+    words = Words("chat", "对话")
     kind: Literal["chat"] = "chat"
-    score: MetricName = "token_f1"
+    score: TextMetricName = "token_f1"
 
 
 class TextTask(Task):
@@ -98,12 +103,16 @@ class TextTask(Task):
     """
 
     config: TextTaskConfig
+    constant_words = Words("always the most common text", "总是输出最常见的文本")
+    # To write a text takes a pass through a decoder for each token, and the audit writes many for a row.
+    max_audited_rows = max_audited_passes = 1_000
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.kind = self.config.kind
+        self.words = self.config.words
         self.score_name = self.config.score
-        self.greater_is_better = self.score_name not in {*ERROR_RATES, "perplexity"}
+        self.greater_is_better = self.score_name not in LOWER_IS_BETTER
         self._tokenizer = None if self.config.language is None else load_tokenizer(self.config.language)
         self.max_tokens = self.config.max_tokens or 0
 
@@ -179,27 +188,13 @@ class TextTask(Task):
         rows = [list(itertools.takewhile(lambda token: token not in ends, row)) for row in ids.tolist()]
         return [self.tokenizer.decode([token for token in row if token != PAD]).strip() for row in rows]
 
-    def references(self, target: Tensor) -> list[str]:
-        """Targets as texts."""
-        return self._texts(target)
-
-    def text_metrics(self, outputs: Tensor, target: Tensor) -> TextMetrics:
-        """Predictions beside targets, for all metrics but perplexity."""
-        return TextMetrics(self.decode(outputs), self.references(target))
-
-    def metrics(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
-        return self.text_metrics(outputs, target).compute() | perplexity(outputs)
-
-    def signatures(self, outputs: Tensor, target: Tensor) -> dict[str, str]:
-        metrics = TextMetrics(self.decode(outputs), self.references(target), names=("bleu", "chrf"))
-        found = {name: metrics.signature(name) for name in metrics.names}
-        return {name: signature for name, signature in found.items() if signature is not None}
-
-    def score(self, outputs: Tensor, target: Tensor) -> float:
-        if self.config.score == "perplexity":
-            return perplexity(outputs).get("perplexity", math.inf)
-        names = (self.config.score,)
-        return TextMetrics(self.decode(outputs), self.references(target), names=names).compute()[self.config.score]
+    def measure(self, outputs: Tensor, target: Tensor) -> TextMeasure:
+        rows = {
+            "written": np.array(self.decode(outputs), dtype=object),
+            "truth": np.array(self._texts(target), dtype=object),
+            "losses": outputs[:, :NUM_LEADING].detach().double().cpu().numpy(),
+        }
+        return TextMeasure(rows, self.score_name, self.greater_is_better)
 
     def baseline(self, target: Tensor, num_rows: int) -> Tensor:
         """The most frequent text of the training part."""
@@ -208,6 +203,9 @@ class TextTask(Task):
 
     def describe(self, outputs_row: Tensor) -> str:
         return str(self.decode(outputs_row.unsqueeze(0))[0])
+
+    def describe_target(self, target_row: Tensor) -> str:
+        return str(self._texts(target_row.unsqueeze(0))[0])
 
     def state(self) -> dict[str, Any]:
         tokenizer = None if self.config.language is not None else self.tokenizer.state()
@@ -220,15 +218,3 @@ class TextTask(Task):
         if state["tokenizer"] is not None:
             task._tokenizer = Tokenizer.load(state["tokenizer"])
         return task
-
-
-def perplexity(outputs: Tensor, counts: NDArray[np.float64] | None = None) -> dict[str, float]:
-    """The exponential of the mean negative log-likelihood of a target token; nothing where outputs know no target.
-
-    ``counts`` [B] says how often each row counts, once by default.
-    """
-    total, tokens = outputs[:, :NUM_LEADING].double().T.numpy()
-    if not np.isfinite(total).all() or not tokens.any():
-        return {}
-    weights = np.ones(len(outputs)) if counts is None else counts
-    return {"perplexity": float(np.exp(min(weights @ total / (weights @ tokens), 700.0)))}

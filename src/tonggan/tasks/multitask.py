@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tonggan.tasks.base import Task
+from tonggan.tasks.measure import Measure
 from tonggan.tokens import Batch
 
 
@@ -60,6 +61,6 @@ class Multitask:
         """[B]: the task's own loss of each row."""
         return self.task.outputs_loss(outputs, target)
 
-    def score(self, outputs: Tensor, target: Tensor) -> float:
-        """The task's own score."""
-        return self.task.score(outputs, target)
+    def measure(self, outputs: Tensor, target: Tensor) -> Measure:
+        """What the task's own outputs are worth."""
+        return self.task.measure(outputs, target)

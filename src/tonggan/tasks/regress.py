@@ -1,7 +1,7 @@
 """Numbers for each row, one or several.
 
 Inside, targets and outputs are standardized by the training part's mean and deviation, so that targets of any scale
-train alike; ``decode`` and ``metrics`` speak in the units of the data. A wild target, one of few that lie many times as
+train alike; ``decode`` and ``measure`` speak in the units of the data. A wild target, one of few that lie many times as
 far out as any other, takes no part in either, and counts for less the farther out it is: two mistyped prices must not
 ruin a model.
 """
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -25,9 +27,13 @@ from tonggan.config import Config
 from tonggan.errors import DataError
 from tonggan.modalities.scales import WILD_TARGET_SHARE, spread_of, wild_distance
 from tonggan.tasks.base import Task
-from tonggan.tasks.metrics import number_metrics
+from tonggan.tasks.figures import Chart, Section
+from tonggan.tasks.measure import Floats, Measure, Reducer
+from tonggan.wording import Words
 
 _FARTHEST = 1e30  # which float32 still holds
+_MAX_POINTS = 1_000  # of a scatter
+_EXACT = 1e-12  # Of a spread; what is smaller comes from rounding.
 
 
 class RegressConfig(Config):
@@ -51,6 +57,8 @@ class Regress(Task):
     kind: str = "regression"
     # Unlike RMSE, R² weighs several targets the same whatever their units.
     score_name = "r2"
+    words = Words("regression", "回归")
+    constant_words = Words("always the mean", "总是预测均值")
     config: RegressConfig
 
     def __init__(self, config: Config) -> None:
@@ -142,16 +150,14 @@ class Regress(Task):
         rows = self.units(outputs).tolist()
         return [row[0] if len(self.labels) == 1 else dict(zip(self.labels, row, strict=True)) for row in rows]
 
-    def metrics(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
-        return number_metrics(self.units(outputs), self.units(target))
-
-    def score(self, outputs: Tensor, target: Tensor) -> float:
-        """R² of the rows without a wild target, the mean over the targets; 0 for fewer than two rows."""
-        tame = self._is_tame(target)
-        if int(tame.sum()) < 2:
-            return 0.0
-        outputs, target = outputs[tame.to(outputs.device)], target[tame]
-        return number_metrics(self.units(outputs), self.units(target)).get("r2", 0.0)
+    def measure(self, outputs: Tensor, target: Tensor) -> NumberMeasure:
+        rows = {
+            "predicted": self.units(outputs),
+            "truth": self.units(target),
+            "tame": self._is_tame(target).cpu().numpy(),
+            "loss": self.outputs_loss(outputs.detach(), target).double().cpu().numpy(),
+        }
+        return NumberMeasure(rows, self.score_name, self.greater_is_better, labels=self.labels)
 
     def baseline(self, target: Tensor, num_rows: int) -> Tensor:
         target = target.cpu()
@@ -162,6 +168,9 @@ class Regress(Task):
         if len(self.labels) == 1:
             return f"{numbers[0]:.4g}"
         return ", ".join(f"{name} {number:.4g}" for name, number in zip(self.labels, numbers, strict=True))
+
+    def describe_target(self, target_row: Tensor) -> str:
+        return self.describe(target_row)
 
     def state(self) -> dict[str, Any]:
         scales = {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
@@ -180,6 +189,95 @@ class Regress(Task):
                 raise ValueError("two limits are needed for each target")
             task.limits = torch.tensor(limits)
         return task
+
+
+@dataclass(frozen=True, eq=False)
+class NumberMeasure(Measure):
+    """Errors of numbers, in their units; of several targets the mean.
+
+    Rows have ``predicted`` and ``truth`` ``[N, T]``, ``tame [N]``, whether no target of the row is wild, and ``loss
+    [N]``.
+
+    Attributes:
+        labels: names of the T targets.
+    """
+
+    labels: Sequence[str]
+
+    worst_title = Words("The largest errors", "误差最大的样本")
+    worst_note = Words("Inputs as the model gets them.", "输入按模型实际接收的样子显示。")
+
+    def make_reducers(self) -> Sequence[Reducer]:
+        truth = self.rows["truth"]
+        error = self.rows["predicted"] - truth
+        determination = _determination(truth, error)
+
+        def reduce(counts: Floats) -> list[float]:
+            weights = counts / max(1.0, counts.sum())
+            squared = np.sqrt(weights @ error**2).mean()
+            return [(weights @ np.abs(error)).mean(), squared, determination(counts)]
+
+        return [Reducer(["mae", "rmse", "r2"], reduce)]
+
+    @cached_property
+    def _tame(self) -> NumberMeasure:
+        return self.take(np.flatnonzero(self.rows["tame"]))
+
+    def score(self, counts: Floats | None = None) -> float:
+        """R² of the rows without a wild target; 0 for fewer than two."""
+        if self.rows["tame"].all():
+            return super().score(counts)
+        return self._tame.score(None if counts is None else counts[self.rows["tame"]])
+
+    def badness(self) -> Floats:
+        """The loss."""
+        losses: Floats = self.rows["loss"]
+        return losses
+
+    def differs(self, other: Self) -> NDArray[np.bool_]:
+        different: NDArray[np.bool_] = (self.rows["predicted"] != other.rows["predicted"]).any(axis=1)
+        return different
+
+    def sections(self) -> list[Section]:
+        shown = np.linspace(0, len(self) - 1, min(_MAX_POINTS, len(self))).astype(int)
+        truth, predicted = self.rows["truth"][shown], self.rows["predicted"][shown]
+        charts = [
+            Chart(
+                Words("True", "真实值"),
+                Words("Predicted", "预测值"),
+                dots=list(zip(truth[:, place].tolist(), predicted[:, place].tolist(), strict=True)),
+                diagonal=True,
+                caption=Words(name, name),
+            )
+            for place, name in enumerate(self.labels)
+        ]
+        note = Words("A perfect model's points lie on the dashed line.", "完美模型的点都落在虚线上。")
+        return [Section(Words("Predicted against true", "预测值与真实值"), note, charts)]
+
+
+def _determination(truth: Floats, error: Floats) -> Callable[[Floats], float]:
+    """R² by the counts of the rows of both ``[N, T]``; that of targets that are all the same is 0, or 1 without error.
+
+    It is undefined for fewer than two rows, and for a draw of rows of which a target is the same in all.
+    """
+    if not len(truth):
+        return lambda _counts: math.nan
+    varies = truth.min(axis=0) < truth.max(axis=0)
+    centered = truth - truth.mean(axis=0)  # else little would be left of the spread of large numbers
+    negligible = np.where(varies, _EXACT * (centered**2).mean(axis=0), np.inf)
+
+    def reduce(counts: Floats) -> float:
+        if counts.sum() < 2:
+            return math.nan
+        weights = counts / counts.sum()
+        squared = weights @ error**2
+        spread = weights @ centered**2 - (weights @ centered) ** 2
+        same = spread <= negligible
+        if (same & varies).any():
+            return math.nan
+        return float(np.where(same, squared == 0, 1 - squared / np.where(same, 1, spread)).mean())
+
+    return reduce
 
 
 def _scale(numbers: NDArray[np.float64]) -> tuple[float, float, float, float]:

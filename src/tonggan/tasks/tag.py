@@ -7,9 +7,13 @@ without labels; None or a blank text is a missing target.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -19,8 +23,18 @@ from tonggan.errors import DataError
 from tonggan.modalities.multilabel import MultilabelConfig
 from tonggan.tasks import losses
 from tonggan.tasks.base import LabelTask
+from tonggan.tasks.label_measure import (
+    LEAST,
+    MIN_RANKED,
+    LabelMeasure,
+    log_loss_of,
+    mean_areas,
+    precision_recall_f1,
+    ranking_of,
+)
 from tonggan.tasks.labels import LabelCounter
-from tonggan.tasks.metrics import tag_metrics
+from tonggan.tasks.measure import Floats, Reducer
+from tonggan.wording import Words
 
 
 class TagConfig(losses.LabelLossConfig):
@@ -39,6 +53,8 @@ class Tag(LabelTask):
 
     kind: str = "multilabel"
     score_name = "average_precision_micro"
+    words = Words("multilabel", "多标签分类")
+    constant_words = Words("always the label frequencies", "总是预测标签频率")
     config: TagConfig
 
     def __init__(self, config: Config) -> None:
@@ -114,18 +130,14 @@ class Tag(LabelTask):
         values = self.label_values
         return [[value for value, logit in zip(values, row, strict=True) if logit > 0] for row in outputs.tolist()]
 
-    def metrics(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
-        probabilities = self.probabilities(outputs.detach().cpu().double())
-        return tag_metrics(probabilities.numpy(), target.cpu().long().numpy())
-
-    def score(self, outputs: Tensor, target: Tensor) -> float:
-        """Average precision over all pairs of row and label; 0 where no row has a label."""
-        from sklearn.metrics import average_precision_score
-
-        if not bool(target.any()):
-            return 0.0
-        return float(
-            average_precision_score(target.cpu().numpy(), outputs.detach().float().cpu().numpy(), average="micro")
+    def measure(self, outputs: Tensor, target: Tensor) -> TagMeasure:
+        return TagMeasure(
+            {"outputs": outputs.detach().cpu().numpy(), "target": target.cpu().numpy()},
+            self.score_name,
+            self.greater_is_better,
+            labels=self.labels,
+            activation=torch.sigmoid,
+            temperature=self.temperature,
         )
 
     def baseline(self, target: Tensor, num_rows: int) -> Tensor:
@@ -136,3 +148,60 @@ class Tag(LabelTask):
         probabilities = self.probabilities(outputs_row).tolist()
         shown = sorted(zip(probabilities, self.labels, strict=True), reverse=True)
         return ", ".join(f"{name} ({share:.0%})" for share, name in shown if share > 0.5) or "no label"
+
+    def describe_target(self, target_row: Tensor) -> str:
+        return (
+            ", ".join(name for name, there in zip(self.labels, target_row.tolist(), strict=True) if there) or "no label"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TagMeasure(LabelMeasure):
+    """Any of C labels for each row; ``target`` is ``[N, C]`` of zeros and ones.
+
+    ``accuracy`` counts rows of which all labels are right. Rank metrics are means over the labels that five rows have
+    and five have not; ``average_precision_micro`` ranks all pairs of row and label together.
+    """
+
+    @property
+    def predicted(self) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = self.rows["outputs"] > 0
+        return found
+
+    def confidence(self, probabilities: Floats) -> Floats:
+        return np.maximum(probabilities, 1 - probabilities)
+
+    def losses(self, probabilities: Floats) -> Floats:
+        given = np.where(self.rows["target"] > 0.5, probabilities, 1 - probabilities)
+        mean: Floats = log_loss_of(given).mean(axis=1)
+        return mean
+
+    def mean_loss_over_answers(self, probabilities: Floats) -> float:
+        return float((log_loss_of(probabilities, least=LEAST) + log_loss_of(1 - probabilities, least=LEAST)).mean() / 2)
+
+    def badness(self) -> Floats:
+        """The greatest distance of a probability from the truth on its other side."""
+        distance = np.abs(self.probabilities - self.rows["target"])
+        greatest: Floats = (distance * (distance > 0.5)).max(axis=1)
+        return greatest
+
+    def make_reducers(self) -> Sequence[Reducer]:
+        truth, predicted, scores = self.rows["target"] > 0.5, self.predicted, self.probabilities
+        all_right = (predicted == truth).all(axis=1).astype(np.float64)
+        both, said_labels, true_labels = (part.astype(np.float64) for part in (predicted & truth, predicted, truth))
+
+        def decisions(counts: Floats) -> list[float]:
+            hits, said, there = counts @ both, counts @ said_labels, counts @ true_labels
+            means = [part.mean() for part in precision_recall_f1(hits, said, there)]
+            micro = 2 * hits.sum() / max(1.0, said.sum() + there.sum())
+            return [counts @ all_right / counts.sum(), *means, micro]
+
+        positive = truth.sum(axis=0)
+        ranked = np.flatnonzero(np.minimum(positive, len(truth) - positive) >= MIN_RANKED).tolist()
+        pairs = cache(lambda: ranking_of(scores, truth))
+        return [
+            Reducer(["accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_micro"], decisions),
+            Reducer(["roc_auc", "average_precision"], mean_areas(scores, truth, ranked), scores.size),
+            Reducer(["average_precision_micro"], lambda counts: [pairs().areas(counts)[1]], scores.size),
+            *self.probability_reducers(),
+        ]

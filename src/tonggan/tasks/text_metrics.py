@@ -1,6 +1,4 @@
-"""Metrics of generated texts against one reference each, as sums over rows: a bootstrap costs a matrix product.
-
-It reads texts; perplexity, which wants a model's probabilities, is the task's matter.
+"""Metrics of generated texts against one reference each, as sums over rows: a draw of rows costs a matrix product.
 
 ===========  ========================================================================================  ============
 metric       definition                                                                                unit
@@ -13,6 +11,7 @@ rouge_l      mean F1 of rouge-score's ``rougeL`` without stemmer, which reads AS
 cider        CIDEr-D (Vedantam et al. 2015) of words in lower case, without punctuation                0 to 10
 wer          word errors over words of the references, as jiwer counts; case and punctuation count     a ratio
 cer          character errors over characters of the references, likewise                              a ratio
+perplexity   exponential of the mean negative log-likelihood of a token of the references              1 and up
 ===========  ========================================================================================  ============
 
 For Chinese references, ``token_f1``, ``rouge_l`` and ``cider`` take each Chinese character for a token, and each run of
@@ -20,33 +19,37 @@ other letters and digits; ``wer`` still asks white space where words end.
 
 An empty text counts as one: it gets nothing from ``rouge_l``, ``cider``, ``bleu`` and ``chrf`` (as in their packages),
 ``token_f1`` 1 where both are empty, and an empty reference adds its hypothesis to the errors; where no reference has a
-word, ``wer`` is the number of errors (as in jiwer).
+word, ``wer`` is the number of errors (as in jiwer). The weights that CIDEr gives to n-grams stay those of all rows when
+some are drawn: they tell how common a phrase is.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from functools import cached_property, partial
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.errors import MissingExtraError
 from tonggan.tasks.cider import cider
-from tonggan.tasks.edit_distance import edit_distance
-from tonggan.tasks.rouge import rouge_l
+from tonggan.tasks.edit_distance import edit_distance, rouge_l
+from tonggan.tasks.measure import Floats, Measure, Reducer
+from tonggan.wording import Words
 
-TextMetricName = Literal["exact_match", "token_f1", "bleu", "chrf", "rouge_l", "cider", "wer", "cer"]
+TextMetricName = Literal["exact_match", "token_f1", "bleu", "chrf", "rouge_l", "cider", "wer", "cer", "perplexity"]
 Language = Literal["en", "zh"]
 """How texts fall into words: at white space (any language that writes it), or at each Chinese character."""
-ERROR_RATES: frozenset[str] = frozenset({"wer", "cer"})
+LOWER_IS_BETTER: frozenset[str] = frozenset({"wer", "cer", "perplexity"})
 """The metrics of which less is better."""
 
-_Floats = NDArray[np.float64]
+_MAX_LOG = 700.0  # whose exponential a float can hold
 _Pairs = list[tuple[str, str]]
 
 _CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -69,64 +72,80 @@ def detect_language(texts: Sequence[str]) -> Language:
 class _Metric:
     """Statistics of the rows ``[N, S]``, and the score of their sums ``[S]``."""
 
-    statistics: _Floats
-    score: Callable[[_Floats], float]
+    statistics: Floats
+    score: Callable[[Floats], float]
     signature: str | None = None
 
 
-class TextMetrics:
-    """The metrics ``names`` of a corpus, all that costs time done once.
+@dataclass(frozen=True, eq=False)
+class TextMeasure(Measure):
+    """Texts beside what they should be.
 
-    Args:
-        hypotheses: the text of each of N rows, at least one.
-        references: what each should be.
-        names: which metrics.
-        language: of the references; None takes what ``detect_language`` says of them.
+    Rows have ``written`` and ``truth``, texts, and ``losses [N, 2]``: the negative log-likelihood of the reference and
+    its number of tokens, NaN where the model was not asked for it. A metric is prepared when it is first wanted.
 
     Attributes:
-        names: as given.
-        language: as given or found.
+        language: of the references; None takes what ``detect_language`` says of them.
 
     Raises:
-        MissingExtraError: ``bleu`` or ``chrf`` without sacrebleu.
+        MissingExtraError: from ``metrics``: ``bleu`` or ``chrf`` without sacrebleu.
     """
 
-    def __init__(
-        self,
-        hypotheses: Sequence[str],
-        references: Sequence[str],
-        *,
-        names: Sequence[TextMetricName] = get_args(TextMetricName),
-        language: Language | None = None,
-    ) -> None:
-        assert len(hypotheses) > 0, "no texts, no metrics"
-        self.names = tuple(names)
-        self.language: Language = language or detect_language(references)
-        pairs = list(zip(hypotheses, references, strict=True))
-        self._metrics = {name: _METRICS[name](pairs, self.language) for name in self.names}
-        self._statistics = np.concatenate([metric.statistics for metric in self._metrics.values()], axis=1)
+    language: Language | None = None
 
-    def compute(self, counts: _Floats | None = None) -> dict[str, float]:
-        """Each metric of the corpus in which row i stands ``counts[i]`` times, ``[N]``; None is once each.
+    worst_title = Words("The most unexpected texts", "最出乎意料的文本")
+    worst_note = Words(
+        "Wrong texts where the true one was least likely to the model, with their inputs as the model gets them.",
+        "写错且模型认为正确文本最不可能的样本，输入按模型实际接收的样子显示。",
+    )
 
-        The weights that CIDEr gives to n-grams stay those of the whole corpus: they tell how common a phrase is, which
-        other draws of the rows are not to change.
-        """
-        sums = self._statistics.sum(axis=0) if counts is None else counts @ self._statistics
-        result: dict[str, float] = {}
-        start = 0
-        for name, metric in self._metrics.items():
-            end = start + metric.statistics.shape[1]
-            result[name] = metric.score(sums[start:end])
-            start = end
-        return result
+    def make_reducers(self) -> Sequence[Reducer]:
+        texts = [Reducer([name], partial(self._reduce, name)) for name in _METRICS]
+        return [*texts, Reducer(["perplexity"], self._perplexity)]
 
-    def signature(self, name: TextMetricName) -> str | None:
-        """The signature of sacrebleu that makes ``bleu`` and ``chrf`` comparable; None for the other metrics."""
-        return self._metrics[name].signature
+    def _reduce(self, name: str, counts: Floats) -> list[float]:
+        metric = self._metric(name)
+        return [metric.score(counts @ metric.statistics)]
+
+    def _metric(self, name: str) -> _Metric:
+        if name not in self._prepared:
+            pairs = list(zip(self.rows["written"], self.rows["truth"], strict=True))
+            self._prepared[name] = _METRICS[name](pairs, self._language)
+        return self._prepared[name]
+
+    @cached_property
+    def _language(self) -> Language:
+        return self.language or detect_language(self.rows["truth"].tolist())
+
+    @cached_property
+    def _prepared(self) -> dict[str, _Metric]:
+        return {}
+
+    def _perplexity(self, counts: Floats) -> list[float]:
+        total, tokens = self.rows["losses"].T
+        if not np.isfinite(total).all() or not counts @ tokens:
+            return [math.nan]
+        return [math.exp(min(counts @ total / (counts @ tokens), _MAX_LOG))]
+
+    def signatures(self) -> dict[str, str]:
+        """Those of sacrebleu, which make ``bleu`` and ``chrf`` comparable."""
+        found = {name: self._metric(name).signature for name in ("bleu", "chrf")}
+        return {name: signature for name, signature in found.items() if signature is not None}
+
+    def badness(self) -> Floats:
+        """How unlikely the true text was, where another one was written."""
+        written, truth = self.rows["written"], self.rows["truth"]
+        wrong = np.array([said.casefold() != wanted.casefold() for said, wanted in zip(written, truth, strict=True)])
+        total, tokens = self.rows["losses"].T
+        losses: Floats = wrong * total / np.maximum(tokens, 1)
+        return losses
+
+    def differs(self, other: Self) -> NDArray[np.bool_]:
+        different: NDArray[np.bool_] = self.rows["written"] != other.rows["written"]
+        return different
 
 
-def _mean(values: Sequence[float] | _Floats) -> _Metric:
+def _mean(values: Sequence[float] | Floats) -> _Metric:
     return _ratio([(value, 1.0) for value in values])
 
 
@@ -201,7 +220,7 @@ def _of_sacrebleu(metric: Any, pairs: _Pairs) -> _Metric:
     # The two methods by which sacrebleu's own bootstrap goes from sentences to a corpus.
     statistics = metric._extract_corpus_statistics([said for said, _ in pairs], [[wanted for _, wanted in pairs]])
 
-    def score(sums: _Floats) -> float:
+    def score(sums: Floats) -> float:
         return float(metric._compute_score_from_stats([round(total) for total in sums.tolist()]).score)
 
     return _Metric(np.array(statistics, dtype=np.float64), score, metric.get_signature().format())

@@ -1,7 +1,6 @@
 """The training loop: steps, evaluations, checkpoints, and an end that is on time.
 
-It works with any model and task through ``task.loss``, ``task.predict`` and ``task.score``. What happened is in the
-TrainingResult. Calibration, final metrics, bundles and reports are not its work.
+It knows a task by ``loss``, ``predict`` and ``measure``. Calibration, final metrics and reports are not its work.
 
 A resumed run gives the numbers of one that was never stopped: order and augmentation of batch ``b`` of epoch ``e``
 come from (seed, e, b), all other randomness of step ``t`` from (seed, t), and the rest is in the checkpoint. Only
@@ -29,6 +28,7 @@ from tonggan.errors import DataError, InterruptedRunError, TrainingError
 from tonggan.layers.cores import num_threads
 from tonggan.progress import Progress
 from tonggan.tasks.base import Objective
+from tonggan.tasks.measure import Measure
 from tonggan.tokens import Batch
 from tonggan.training.budget import Budget, describe_bytes, peak_memory
 from tonggan.training.checkpoint import load_checkpoint, load_model_tensors, model_tensors, save_checkpoint
@@ -260,12 +260,12 @@ class _Run:
     def _evaluate(self, done: float) -> None:
         self._read_losses()
         start = time.monotonic()
-        outputs, target = self._outputs(self.validator.num_batches)
+        losses, measure = self._look(self.validator.num_batches)
         entry = {
             "epoch": self.state.step / self.steps_per_epoch,
-            "valid_loss": float(self.task.outputs_loss(outputs, target).mean()),
-            "valid_score": self.task.score(outputs, target),
-            "valid_rows": len(outputs),
+            "valid_loss": float(losses.mean()),
+            "valid_score": measure.score(),
+            "valid_rows": len(measure),
             "learning_rate": learning_rate_at(done, self.config),
             "seconds": self.budget.elapsed - self.state.training_started,
         }
@@ -276,19 +276,19 @@ class _Run:
         self.stepper.keep_buffers()
         curves = {"valid/loss": entry["valid_loss"], f"valid/{self.task.score_name}": entry["valid_score"]}
         self.journal.log(curves, step=self.state.step)
-        self.pace.evaluation_took(time.monotonic() - start, share=len(outputs) / self.validator.num_rows)
+        self.pace.evaluation_took(time.monotonic() - start, share=len(measure) / self.validator.num_rows)
         if done < 1:
             self.pace.revise(at_end=False)
         self.pace.evaluated()
 
-    def _outputs(self, num_batches: int) -> tuple[Tensor, Tensor]:
+    def _look(self, num_batches: int) -> tuple[Tensor, Measure]:
         limit = self.pace.evaluation_end
 
         def enough() -> bool:
             self._check_stop()
             return self.budget.elapsed > limit
 
-        return self.validator.outputs(num_batches, enough=enough)
+        return self.validator.look(num_batches, enough=enough)
 
     # Time and memory.
 
@@ -304,9 +304,9 @@ class _Run:
             self._say_plan()
 
     def _say_plan(self) -> None:
-        self._outputs(1)  # which also allocates
+        self._look(1)  # which also allocates
         start = time.monotonic()
-        self._outputs(_MEASURED_BATCHES)
+        self._look(_MEASURED_BATCHES)
         share = min(1.0, _MEASURED_BATCHES / self.validator.num_batches)
         self.pace.evaluation_took(time.monotonic() - start, share=share)
         self.pace.revise(at_end=False)

@@ -1,6 +1,6 @@
-"""The validation part: outputs of the present weights, over all processes, within the time there is.
+"""The validation part: what the present weights are worth, over all processes, within the time there is.
 
-What the outputs are worth is the task's matter, and when to look at them the loop's.
+When to look is the loop's matter. Outputs are measured batch by batch, none is kept.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tonggan.data.dataset import Dataset
 from tonggan.data.loader import Loader
+from tonggan.tasks.measure import Measure
 from tonggan.training.stepper import Stepper
 
 if TYPE_CHECKING:
@@ -38,20 +39,20 @@ class Validator:
         self.num_rows = len(share) * stepper.accelerator.num_processes
 
     @torch.no_grad()
-    def outputs(self, num_batches: int, *, enough: Callable[[], bool]) -> tuple[Tensor, Tensor]:
-        """Outputs ``[N, num_outputs]`` and targets ``[N, ...]`` of the first batches, on the CPU.
+    def look(self, num_batches: int, *, enough: Callable[[], bool]) -> tuple[Tensor, Measure]:
+        """The loss of each row, ``[N]``, and the measure of the first batches.
 
         Args:
             num_batches: how many batches to look at.
             enough: asked after each batch whether to leave it at those so far.
         """
-        parts: list[tuple[Tensor, Tensor]] = []
-        model, accelerator = self.stepper.wrapped, self.stepper.accelerator
+        parts: list[tuple[Tensor, Measure]] = []
+        model, task, accelerator = self.stepper.wrapped, self.stepper.task, self.stepper.accelerator
         model.eval()
         for batch in islice(self.loader.epoch(0), num_batches):
             assert batch.target is not None, "validation wants targets"
-            outputs = self.stepper.task.predict(model, self.stepper.place(batch))
-            parts.append((outputs.float().cpu(), batch.target))
+            outputs = task.predict(model, self.stepper.place(batch)).float().cpu()
+            parts.append((task.outputs_loss(outputs, batch.target), task.measure(outputs, batch.target)))
             if enough():
                 break
         model.train()
@@ -59,7 +60,7 @@ class Validator:
             from accelerate.utils import gather_object
 
             parts = gather_object(parts)
-        return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+        return torch.cat([losses for losses, _ in parts]), Measure.cat([measure for _, measure in parts])
 
 
 def share_of(dataset: Dataset, order: NDArray[np.int64], *, accelerator: Accelerator) -> Dataset:

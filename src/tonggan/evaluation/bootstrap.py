@@ -1,0 +1,87 @@
+"""Bootstrap intervals of the metrics (Efron 1979): how much would they move on other rows of the same kind?
+
+The rows are drawn again with replacement; the model is not trained again, so what the choice of training rows adds is
+not in the interval. A Measure makes each metric from how often every row was drawn, without sorting or copying again,
+so that 10,000 rows drawn 1,000 times take about a second. Metrics that sort through many numbers are repeated less
+often, and left out where hardly any repeats could be had.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from tonggan.tasks.measure import Floats, Measure, Reducer
+
+REPEATS = 1000
+_FEWEST_REPEATS = 100
+_TIMED_DRAWS = 10
+_WORK = 300_000_000  # numbers to sort through, a few seconds
+
+
+def intervals(measure: Measure, *, seed: int, repeats: int = REPEATS) -> dict[str, tuple[float, float]]:
+    """The 95 % interval of each metric; one that is undefined for more than half of the draws is absent."""
+    samples = resample(measure, seed=seed, repeats=repeats)
+    found = {name: interval(values) for name, values in samples.items()}
+    return {name: pair for name, pair in found.items() if pair is not None}
+
+
+def interval(values: Floats) -> tuple[float, float] | None:
+    """The percentile interval, from the 2.5th to the 97.5th; None where more than half of ``values`` are NaN."""
+    defined = values[np.isfinite(values)]
+    if not 2 * len(defined) > len(values):
+        return None
+    low, high = np.percentile(defined, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def gain_interval(draws: Floats, other: Floats, *, greater_is_better: bool) -> tuple[float, float] | None:
+    """By how much the scores ``draws`` are better than ``other``, of the same draws of the same rows."""
+    return interval(draws - other if greater_is_better else other - draws)
+
+
+def resample(measure: Measure, *, seed: int, repeats: int = REPEATS) -> dict[str, Floats]:
+    """Each metric of ``measure`` on each draw of its rows, ``[repeats]`` or fewer, NaN where it is undefined."""
+    samples: dict[str, list[float]] = {name: [] for name in measure.metrics()}
+    for place, counts in enumerate(_draws(len(measure), seed=seed, repeats=repeats)):
+        for reducer in measure.reducers:
+            if place < _repeats(reducer, repeats):
+                for name, value in zip(reducer.names, reducer.reduce(counts), strict=True):
+                    if name in samples:
+                        samples[name].append(value)
+    return {name: np.array(values, dtype=np.float64) for name, values in samples.items()}
+
+
+def score_draws(measure: Measure, *, seed: int, repeats: int = REPEATS) -> Floats:
+    """The score on each draw of the rows, ``[repeats]`` or fewer, NaN where it is undefined.
+
+    The draws depend on ``seed`` and the number of rows alone, so that two models can be compared draw by draw.
+    """
+    own = [reducer for reducer in measure.reducers if measure.score_name in reducer.names]
+    repeats = min((_repeats(reducer, repeats) for reducer in own), default=repeats)
+    return np.array([measure.score(counts) for counts in _draws(len(measure), seed=seed, repeats=repeats)])
+
+
+def seconds_per_draw(measure: Measure) -> float:
+    """How long one draw of these rows with all its metrics takes, from a few of them."""
+    measure.metrics()  # which also prepares what all draws share
+    start = time.perf_counter()
+    for counts in _draws(len(measure), seed=0, repeats=_TIMED_DRAWS):
+        measure.metrics(counts)
+    return (time.perf_counter() - start) / _TIMED_DRAWS
+
+
+def _repeats(reducer: Reducer, repeats: int) -> int:
+    """How often ``reducer`` is applied where others are ``repeats`` times: none of few would be an interval."""
+    allowed = repeats if reducer.work == 0 else min(repeats, _WORK // reducer.work)
+    return allowed if allowed >= min(_FEWEST_REPEATS, repeats) else 0
+
+
+def _draws(num_rows: int, *, seed: int, repeats: int) -> Iterator[Floats]:
+    """How often each row is drawn, ``[num_rows]``, in as many draws with replacement; again and again."""
+    generator = np.random.default_rng(seed)
+    for _ in range(repeats):
+        drawn = generator.integers(num_rows, size=num_rows)
+        yield np.bincount(drawn, minlength=num_rows).astype(np.float64)
