@@ -21,8 +21,10 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # From the ground up: a file imports only from layers before its own, or from its own folder.
 LAYERS = [
-    ("cells", "encodings", "errors", "files", "openmp", "processes", "validation", "wording"),
+    ("cells", "encodings", "errors", "files", "openmp", "processes", "validation"),
+    ("wording",),
     ("config", "packaged_weights", "progress", "tokens"),
+    ("stored",),
     ("layers",),
     ("native",),
     ("language",),

@@ -26,3 +26,9 @@ def test_errors_keep_their_parts_when_copied(kind):
 def test_a_missing_extra_names_the_line_to_type():
     error = errors.MissingExtraError.of("easy-vqa", extra="starter", purpose="data set 'easy_vqa'")
     assert error.remedy == "Run: pip install 'tonggan[starter]'"
+
+
+def test_no_part_of_a_message_is_longer_than_a_page():
+    error = errors.DataError("file " + "x" * 10_000, got="y" * 10_000, expected="a name", remedy="Correct it")
+    assert len(str(error)) < 4_200
+    assert str(error).endswith("y…, expected a name. Correct it.")

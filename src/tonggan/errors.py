@@ -5,6 +5,8 @@ It does not log, print or translate; the command line decides how an error is sh
 
 from __future__ import annotations
 
+_LONGEST = 2_000  # characters of each part of a message
+
 
 class DataWarning(UserWarning):
     """One thing that the data doctor found, as Python tells it; ``warnings.filterwarnings`` chooses what is shown."""
@@ -21,15 +23,17 @@ class TongganError(Exception):
     """
 
     def __init__(self, who: str, *, got: str, expected: str, remedy: str) -> None:
-        self.who = who
-        self.got = got
-        self.expected = expected
-        self.remedy = remedy
-        super().__init__(f"{who}: got {got}, expected {expected}. {remedy}.")
+        self.who, self.got, self.expected, self.remedy = map(_cut, (who, got, expected, remedy))
+        super().__init__(f"{self.who}: got {self.got}, expected {self.expected}. {self.remedy}.")
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments would be lost by the default reduce; workers send errors across processes.
         return (_rebuild, (type(self), self.who, self.got, self.expected, self.remedy))
+
+
+def _cut(text: str) -> str:
+    """What of ``text`` a person reads: a damaged file may put megabytes in the place of a name."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _rebuild(kind: type[TongganError], who: str, got: str, expected: str, remedy: str) -> TongganError:

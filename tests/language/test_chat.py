@@ -78,7 +78,7 @@ def test_a_model_without_a_template_gets_a_plain_one():
             [Message("user", ""), Message("admin", "x")],
             "message 2 .* role 'admin', expected one of system, user",
         ),
-        (ALTERNATING, [Message("system", "x")], "refuses: a user must begin"),
+        (ALTERNATING, [Message("system", "x")], "refuses: got TemplateError: a user must begin"),
         (
             ALTERNATING,
             [Message("user", "x"), Message("tool", "y")],

@@ -74,7 +74,7 @@ def test_missing_and_damaged_files(tmp_path):
     with pytest.raises(DataError, match=f"{shard.name}: .* expected weights in safetensors"):
         CheckpointFolder(tmp_path)
     shard.unlink()
-    with pytest.raises(DataError, match=f"got no {shard.name}, expected it, as model.safetensors.index.json says"):
+    with pytest.raises(DataError, match=f"got no file {shard.name}, expected it, as model.safetensors.index.json says"):
         CheckpointFolder(tmp_path)
 
 

@@ -103,6 +103,8 @@ def test_llamacpp_wants_a_file(tmp_path):
 def test_names_that_mean_nothing(tmp_path):
     with pytest.raises(ConfigError, match=r"'gpt-5', which is no such file or folder, expected 'smollm2', a folder"):
         load_pretrained("gpt-5")
+    with pytest.raises(ConfigError, match=r"expected 'smollm2', a folder"):
+        load_pretrained("x" * 100_000)
     (tmp_path / "x.bin").write_bytes(b"")
     with pytest.raises(ConfigError, match=r"a file of another kind"):
         load_pretrained(str(tmp_path / "x.bin"))

@@ -94,5 +94,5 @@ def test_folders_without_a_sound_tokenizer(tmp_path):
         Tokenizer.from_folder(tmp_path)
     sentence_piece(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text("[")
-    with pytest.raises(DataError, match=r"tokenizer_config.json: .* expected JSON"):
+    with pytest.raises(DataError, match=r"tokenizer_config.json: .* expected valid JSON"):
         Tokenizer.from_folder(tmp_path)

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from tonggan.errors import DataError
 from tonggan.language.tokenizer import Tokenizer
+from tonggan.stored import named
 
 ROLES = ("system", "user", "assistant", "tool")
 """Who may speak."""
@@ -80,22 +81,14 @@ class ChatTemplate:
     """
 
     def __init__(self, source: str, *, start: str = "", end: str = "") -> None:
-        from jinja2 import TemplateError
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
         environment.globals["raise_exception"] = _refuse
-        try:
+        with named("chat template", expected="a Jinja template", remedy="Correct it in the model's files"):
             self._template = environment.from_string(source)
-        except TemplateError as error:
-            raise DataError(
-                "chat template",
-                got=f"'{error}'",
-                expected="a Jinja template",
-                remedy="Correct the chat template in the model's files",
-            ) from error
         self._tokens = {"bos_token": start, "eos_token": end}
 
     @classmethod
@@ -134,19 +127,14 @@ class ChatTemplate:
         return list(_pieces(text, parts))
 
     def _render(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
-        from jinja2 import TemplateError
-
-        try:
+        with named(
+            "conversation, which the model's chat template refuses",
+            expected="roles in an order that it allows",
+            remedy="Change the roles or their order",
+        ):
             return self._template.render(
                 messages=messages, add_generation_prompt=add_generation_prompt, tools=None, **self._tokens
             )
-        except (TemplateError, TypeError, ValueError) as error:
-            raise DataError(
-                "conversation",
-                got=f"one that the model's chat template refuses: {error}",
-                expected="roles in an order that it allows",
-                remedy="Change the roles or their order",
-            ) from error
 
 
 def _check(messages: Sequence[Message]) -> None:

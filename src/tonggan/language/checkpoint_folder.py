@@ -5,18 +5,26 @@ Files that must be unpickled are refused: opening one can run anything.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from torch import Tensor
 
 from tonggan.errors import DataError
-from tonggan.language.folder_tokenizer import read_json
 from tonggan.language.llama import LlamaConfig
 from tonggan.language.weight_shapes import check_shapes
+from tonggan.stored import DOWNLOAD, Record, named, read_object, read_record
 
 _ONE_FILE, _INDEX = "model.safetensors", "model.safetensors.index.json"
-_AGAIN = "Download the model again"
+
+
+class _Index(Record):
+    """Which file each weight is in; files of this folder alone."""
+
+    weight_map: dict[str, Annotated[str, Field(pattern=r"^[^/\\]+\.safetensors$")]]
 
 
 class CheckpointFolder:
@@ -34,7 +42,9 @@ class CheckpointFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.config = LlamaConfig.from_hugging_face(self._config(), who=f"file {path / 'config.json'}")
+        config = self._config()
+        with named(f"file {path / 'config.json'}", expected="the config of a Llama", remedy=DOWNLOAD):
+            self.config = LlamaConfig.from_hugging_face(config, who=f"file {path / 'config.json'}")
         self._places = self._find_weights()
         self.files = tuple(sorted(set(self._places.values())))
         check_shapes(self.config, self._shapes(), who=f"folder {path}")
@@ -45,7 +55,7 @@ class CheckpointFolder:
             weight: Tensor = file.get_tensor(name)
         return weight
 
-    def _config(self) -> dict[str, object]:
+    def _config(self) -> dict[str, Any]:
         file = self.path / "config.json"
         if not file.is_file():
             raise DataError(
@@ -54,13 +64,13 @@ class CheckpointFolder:
                 expected="a model in Hugging Face's layout: config.json, tokenizer.json, model.safetensors",
                 remedy="Name a folder that save_pretrained has written",
             )
-        return read_json(file)
+        return read_object(file, remedy=DOWNLOAD)
 
     def _find_weights(self) -> dict[str, Path]:
         """The file of each weight, by name; a second copy of tied embeddings is left out."""
-        index = read_json(self.path / _INDEX).get("weight_map")
-        if index is not None:
-            places = {name: self.path / file for name, file in index.items()}
+        if (self.path / _INDEX).is_file():
+            index = read_record(_Index, self.path / _INDEX, remedy=DOWNLOAD)
+            places = {name: self.path / file for name, file in index.weight_map.items()}
         elif (self.path / _ONE_FILE).is_file():
             with self._open(self.path / _ONE_FILE) as file:
                 places = dict.fromkeys(file.keys(), self.path / _ONE_FILE)
@@ -69,7 +79,7 @@ class CheckpointFolder:
         for file in sorted(set(places.values())):
             if not file.is_file():
                 raise DataError(
-                    f"folder {self.path}", got=f"no {file.name}", expected=f"it, as {_INDEX} says", remedy=_AGAIN
+                    f"folder {self.path}", got=f"no file {file.name}", expected=f"it, as {_INDEX} says", remedy=DOWNLOAD
                 )
         tied = {"lm_head.weight"} if self.config.tie_word_embeddings else set()
         return {name: file for name, file in places.items() if name not in tied and not name.endswith("inv_freq")}
@@ -93,10 +103,12 @@ class CheckpointFolder:
         return shapes
 
     @staticmethod
-    def _open(path: Path) -> Any:
-        from safetensors import SafetensorError, safe_open
+    @contextmanager
+    def _open(path: Path) -> Iterator[Any]:
+        from safetensors import safe_open
 
-        try:
-            return safe_open(path, framework="pt")
-        except (SafetensorError, OSError) as error:
-            raise DataError(f"file {path}", got=str(error), expected="weights in safetensors", remedy=_AGAIN) from error
+        with (
+            named(f"file {path}", expected="weights in safetensors", remedy=DOWNLOAD),
+            safe_open(path, framework="pt") as file,
+        ):
+            yield file

@@ -19,6 +19,7 @@ from tonggan.language.gguf_header import StoredTensor, read_header
 from tonggan.language.gguf_names import row_order, to_hugging_face
 from tonggan.language.llama import LlamaConfig
 from tonggan.language.weight_shapes import check_shapes
+from tonggan.stored import DOWNLOAD, named
 
 ARCHITECTURES = ("llama", "qwen2")
 """Values of ``general.architecture`` that ``LlamaConfig`` describes; files of Mistral say ``llama``."""
@@ -65,12 +66,11 @@ class GGUFFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.metadata, stored = read_header(path)
-        self.config = self._config(stored)
-        self.tensors = {
-            tensor.name: tensor for gguf_name, entry in stored.items() for tensor in [self._tensor(gguf_name, entry)]
-        }
-        shapes = {name: tensor.shape for name, tensor in self.tensors.items()}
-        check_shapes(self.config, shapes, who=f"GGUF file {path}")
+        with named(f"GGUF file {path}", expected="the metadata of a Llama", remedy=DOWNLOAD):
+            self.config = self._config(stored)
+        names = {self._name(gguf_name): entry for gguf_name, entry in stored.items()}
+        check_shapes(self.config, {name: entry.shape for name, entry in names.items()}, who=f"GGUF file {path}")
+        self.tensors = {name: self._tensor(name, entry) for name, entry in names.items()}
 
     def dequantize(self, name: str) -> NDArray[np.float32]:
         """The weight ``name``, of its shape.
@@ -126,10 +126,13 @@ class GGUFFile:
         }
         return LlamaConfig.parse(fields, who=f"GGUF file {self.path}")
 
-    def _tensor(self, gguf_name: str, stored: StoredTensor) -> GGUFTensor:
+    def _name(self, gguf_name: str) -> str:
         name = to_hugging_face(gguf_name)
         if name is None:
             raise self._unsupported(f"a weight {gguf_name}", expected="the weights of a Llama")
+        return name
+
+    def _tensor(self, name: str, stored: StoredTensor) -> GGUFTensor:
         shuffled = self.metadata["general.architecture"] == "llama" and name.endswith(".weight")
         order = row_order(name, self.config) if shuffled else None
         return GGUFTensor(name, stored.shape, stored.kind, stored.data, order)

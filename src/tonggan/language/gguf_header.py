@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.errors import DataError
+from tonggan.stored import named
 
 # By its number in the file: name, numbers of a block, bytes of a block.
 KINDS = {
@@ -36,6 +37,9 @@ _CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q
 _NUMBERS = {number: struct.Struct(f"<{code}") for number, code in _CODES.items()}
 _STRING, _ARRAY = 8, 9
 _ALIGNMENT = 32
+_AGAIN = "Download or convert the file again"
+_MOST_DIMS, _DEEPEST = 4, 4  # of a tensor; of lists in lists
+_MOST_ENTRIES = 1_000_000  # tensors or fields of metadata; the largest models have thousands
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class _Reader:
         except (OSError, ValueError) as error:  # a file without a byte cannot be mapped: ValueError
             self.fail(str(error), expected="a readable GGUF file", remedy="Check the file")
 
-    def fail(self, got: str, *, expected: str, remedy: str = "Download or convert the file again") -> NoReturn:
+    def fail(self, got: str, *, expected: str, remedy: str = _AGAIN) -> NoReturn:
         raise DataError(f"GGUF file {self.path}", got=got, expected=expected, remedy=remedy)
 
     def read(self) -> tuple[dict[str, Any], dict[str, StoredTensor]]:
@@ -84,6 +88,10 @@ class _Reader:
         if magic != b"GGUF":
             self.fail(f"a file that begins with {magic!r}", expected="b'GGUF'", remedy="Name a GGUF file")
         self.position = 4
+        with named(f"GGUF file {self.path}", expected="a whole GGUF file", remedy=_AGAIN):
+            return self.content_after_magic()
+
+    def content_after_magic(self) -> tuple[dict[str, Any], dict[str, StoredTensor]]:
         version = self.number(4)
         if version not in (2, 3):
             self.fail(
@@ -92,13 +100,17 @@ class _Reader:
                 remedy="Convert the model again with a current llama.cpp",
             )
         num_tensors, num_fields = self.number(10), self.number(10)
-        metadata = {}
+        if max(num_tensors, num_fields) > _MOST_ENTRIES:
+            self.fail(f"{num_tensors:,} tensors and {num_fields:,} fields", expected=f"at most {_MOST_ENTRIES:,} each")
+        metadata: dict[str, Any] = {}
         for _ in range(num_fields):
             key = self.text()
             metadata[key] = self.value(self.number(4))
         infos = [self.tensor_info() for _ in range(num_tensors)]
         alignment = metadata.get("general.alignment", _ALIGNMENT)
-        start = math.ceil(self.position / alignment) * alignment
+        if type(alignment) is not int or alignment < 1:
+            self.fail(f"general.alignment {alignment!r}", expected="a whole number above 0")
+        start = -(-self.position // alignment) * alignment
         content = np.frombuffer(self.content, dtype=np.uint8)
         return metadata, {name: self.tensor(content, name, shape, kind, start + at) for name, shape, kind, at in infos}
 
@@ -121,25 +133,29 @@ class _Reader:
         # Chat templates and tokens may hold bytes that are no UTF-8; they must not make a file unusable.
         return self.take(self.number(10)).decode("utf-8", errors="replace")
 
-    def value(self, kind: int) -> Any:
+    def value(self, kind: int, *, depth: int = 0) -> Any:
         if kind == _STRING:
             return self.text()
         if kind == _ARRAY:
-            return self.array(self.number(4), self.number(10))
+            if depth == _DEEPEST:
+                self.fail("metadata of lists in lists", expected=f"at most {_DEEPEST} in one another")
+            return self.array(self.number(4), self.number(10), depth=depth + 1)
         if kind not in _NUMBERS:
             self.fail(f"metadata of the unknown type {kind}", expected="types 0 to 12")
         return self.number(kind)
 
-    def array(self, kind: int, count: int) -> list[Any]:
+    def array(self, kind: int, count: int, *, depth: int) -> list[Any]:
         if kind in _NUMBERS:
             layout = _NUMBERS[kind]
             return list(struct.unpack(f"<{count}{layout.format[1:]}", self.take(count * layout.size)))
-        return [self.value(kind) for _ in range(count)]
+        return [self.value(kind, depth=depth) for _ in range(count)]
 
     def tensor_info(self) -> tuple[str, tuple[int, ...], int, int]:
         """Name, shape, kind, and offset from where the tensors begin."""
-        name = self.text()
-        shape = [self.number(10) for _ in range(self.number(4))]
+        name, dims = self.text(), self.number(4)
+        if not 1 <= dims <= _MOST_DIMS:
+            self.fail(f"tensor {name[:80]} of {dims:,} dimensions", expected=f"1 to {_MOST_DIMS}")
+        shape = [self.number(10) for _ in range(dims)]
         return name, tuple(reversed(shape)), self.number(4), self.number(10)
 
     def tensor(
@@ -152,8 +168,10 @@ class _Reader:
                 remedy="Use the llamacpp engine: pip install 'tonggan[llamacpp]'",
             )
         kind_name, numbers, size = KINDS[kind]
-        if not shape or shape[-1] % numbers:
-            self.fail(f"tensor {name} of shape {shape} in {kind_name}", expected=f"rows of a multiple of {numbers}")
+        if 0 in shape or shape[-1] % numbers:
+            self.fail(
+                f"tensor {name} of shape {shape} in {kind_name}", expected=f"rows of {numbers} numbers or a multiple"
+            )
         row = shape[-1] // numbers * size
         end = start + math.prod(shape[:-1]) * row
         if end > len(content):

@@ -9,8 +9,11 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from tonggan.errors import DataError, UnsupportedModelError
 from tonggan.language.tokenizer import Tokenizer, looks_like_control
+from tonggan.stored import DOWNLOAD, Record, named, parse_record
 
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer
@@ -30,10 +33,25 @@ _SPLITS: dict[str, tuple[str, ...]] = {
     "qwen2": (_QWEN2,),
 }
 """How text is cut into words before merges, by ``tokenizer.ggml.pre``: each pattern cuts what the last one left."""
+_WHO = "tokenizer of the GGUF file"
 _PROBE = "It's  I'LL 12345 ½٣ x²\t\n\n  你好,world !!\r\n\n a\u3000b😀_ "
 """Splits that cut this text alike are taken for the same."""
 _END_NAMES = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "</s>")
 """Control tokens that end a turn or a text under whatever key the metadata name them."""
+
+
+class _Vocabulary(Record):
+    """What of a file's metadata makes a tokenizer."""
+
+    tokens: list[str] = Field(alias="tokenizer.ggml.tokens", min_length=1)
+    merges: list[str] = Field(alias="tokenizer.ggml.merges")
+    kinds: list[int] = Field(alias="tokenizer.ggml.token_type", default=[])
+    bos: int | None = Field(alias="tokenizer.ggml.bos_token_id", default=None, ge=0)
+    eos: int | None = Field(alias="tokenizer.ggml.eos_token_id", default=None, ge=0)
+    eot: int | None = Field(alias="tokenizer.ggml.eot_token_id", default=None, ge=0)
+    eom: int | None = Field(alias="tokenizer.ggml.eom_token_id", default=None, ge=0)
+    opens: bool | None = Field(alias="tokenizer.ggml.add_bos_token", default=None)
+    chat_template: str | None = Field(alias="tokenizer.chat_template", default=None)
 
 
 def build(metadata: Mapping[str, Any]) -> Tokenizer:
@@ -41,42 +59,47 @@ def build(metadata: Mapping[str, Any]) -> Tokenizer:
 
     Raises:
         UnsupportedModelError: a kind of vocabulary, or of splitting text into words, that is not known to the letter.
+        DataError: the vocabulary is damaged.
     """
-    import tokenizers
-    from tokenizers import AddedToken, decoders, models
-
     kind, split = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre")
     if kind != "gpt2" or split not in _SPLITS:
         raise UnsupportedModelError(
-            "tokenizer of the GGUF file",
+            _WHO,
             got=f"kind {kind!r}, split {split!r}",
             expected=f"kind 'gpt2', split one of {', '.join(_SPLITS)}",
             remedy="Use the llamacpp engine: pip install 'tonggan[llamacpp]'",
         )
-    names: list[str] = metadata["tokenizer.ggml.tokens"]
+    told = parse_record(_Vocabulary, metadata, who=_WHO, remedy=DOWNLOAD)
+    with named(_WHO, expected="a vocabulary and its merges", remedy=DOWNLOAD):
+        return _built(told, split)
+
+
+def _built(told: _Vocabulary, split: str) -> Tokenizer:
+    import tokenizers
+    from tokenizers import AddedToken, decoders, models
+
+    names, kinds = told.tokens, told.kinds
     vocabulary = {name: id_ for id_, name in enumerate(names)}
-    merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
+    if len(vocabulary) < len(names):
+        raise ValueError(f"{len(names) - len(vocabulary):,} tokens twice")
+    merges = [(left, right) for left, _, right in (merge.partition(" ") for merge in told.merges)]
     library = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=split == "llama-bpe"))
     library.pre_tokenizer = _splitter(split)
     library.decoder = decoders.ByteLevel()
-    kinds = metadata.get("tokenizer.ggml.token_type", [])
     for id_, token_kind in enumerate(kinds):
         if token_kind == _CONTROL or (token_kind == _USER_DEFINED and looks_like_control(names[id_])):
             library.add_special_tokens([AddedToken(names[id_], normalized=False, special=True)])
         elif token_kind == _USER_DEFINED:
             library.add_tokens([AddedToken(names[id_], normalized=False)])
-    named = [metadata.get(f"tokenizer.ggml.{key}_token_id") for key in ("eos", "eot", "eom")]
     known = [vocabulary[name] for name in _END_NAMES if name in vocabulary and kinds[vocabulary[name]] == _CONTROL]
-    ends = list(dict.fromkeys(id_ for id_ in (*named, *known) if id_ is not None))
-    opens = metadata.get("tokenizer.ggml.add_bos_token", split == "llama-bpe")
-    start = metadata.get("tokenizer.ggml.bos_token_id")
-    texts = {f"{key}_token": metadata.get(f"tokenizer.ggml.{key}_token_id") for key in ("bos", "eos")}
+    ends = list(dict.fromkeys(id_ for id_ in (told.eos, told.eot, told.eom, *known) if id_ is not None))
+    opens = split == "llama-bpe" if told.opens is None else told.opens
     return Tokenizer(
         library,
-        start=start if opens else None,
+        start=told.bos if opens else None,
         ends=ends,
-        chat_template=metadata.get("tokenizer.chat_template"),
-        names={key: names[id_] for key, id_ in texts.items() if id_ is not None},
+        chat_template=told.chat_template,
+        names={key: names[id_] for key, id_ in (("bos_token", told.bos), ("eos_token", told.eos)) if id_ is not None},
     )
 
 

@@ -44,7 +44,7 @@ class LlamaConfig(Config):
     """Heads of keys and values; each serves as many heads of queries."""
     head_dim: int | None = Field(default=None, ge=2)
     """Width of a head; null for hidden_size / num_attention_heads."""
-    max_position_embeddings: int = Field(default=2048, ge=1)
+    max_position_embeddings: int = Field(default=2048, ge=1, le=1 << 24)
     """Tokens a sequence can hold."""
     rope_theta: float = Field(default=10_000.0, gt=0)
     """Base of the rotary angles."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from tonggan.errors import DataError
 from tonggan.language.beam import beam_search
 from tonggan.language.chat import ChatTemplate
 from tonggan.language.context import Context
@@ -23,6 +24,7 @@ from tonggan.language.settings import GenerationConfig
 from tonggan.language.text_model import TextModel
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.progress import Progress
+from tonggan.stored import DOWNLOAD
 from tonggan.tokens import Tokens
 
 _BATCH_ROWS = 16
@@ -141,7 +143,15 @@ class LanguageModel(TextModel):
 
     def encode(self, text: str, *, start: bool = False, special: bool = False) -> list[int]:
         opening = [self.tokenizer.start] if start and self.tokenizer.start is not None else []
-        return opening + self.tokenizer.encode(text, special=special)
+        ids = opening + self.tokenizer.encode(text, special=special)
+        if ids and not 0 <= min(ids) <= max(ids) < self.engine.vocab_size:
+            raise DataError(
+                f"tokenizer of {self.name}",
+                got=f"token id {next(id_ for id_ in ids if not 0 <= id_ < self.engine.vocab_size)}",
+                expected=f"ids below {self.engine.vocab_size}, for which the model has embeddings",
+                remedy=f"{DOWNLOAD}: its tokenizer and its weights do not belong together",
+            )
+        return ids
 
     def _chat_template(self) -> ChatTemplate:
         return ChatTemplate.of(self.tokenizer)

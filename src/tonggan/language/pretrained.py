@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -253,11 +254,12 @@ def _locate(name: str) -> Path:
     if name == SMOLLM2:
         return _WEIGHTS.folder() / _FILE
     path = Path(name).expanduser()
-    if path.is_dir() or (path.is_file() and path.suffix.lower() == ".gguf"):
+    exists = os.path.exists(path)  # noqa: PTH110 - Path's raises for a name that no file can have
+    if exists and (path.is_dir() or path.suffix.lower() == ".gguf"):
         return path
     raise ConfigError(
         "language model",
-        got=f"'{name}', which is {'a file of another kind' if path.exists() else 'no such file or folder'}",
+        got=f"'{name}', which is {'a file of another kind' if exists else 'no such file or folder'}",
         expected=f"'{SMOLLM2}', a folder in Hugging Face's layout, or a .gguf file",
         remedy="Check the path; nothing is downloaded",
     )

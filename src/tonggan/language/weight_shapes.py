@@ -8,7 +8,9 @@ import torch
 
 from tonggan.errors import DataError
 from tonggan.language.llama import LlamaConfig
+from tonggan.stored import named
 
+_MANY_LAYERS = 200
 _REMEDY = "Check that the file and its config belong together, or download them again"
 
 
@@ -24,7 +26,12 @@ def check_shapes(config: LlamaConfig, found: Mapping[str, tuple[int, ...]], *, w
     Raises:
         DataError: a weight is missing, is of another shape, or is none of a Llama's.
     """
-    shapes = weight_shapes(config)
+    if config.num_hidden_layers > max(len(found), _MANY_LAYERS):  # to say what is missing would take minutes
+        raise DataError(
+            who, got=f"{len(found)} weights", expected=f"those of {config.num_hidden_layers:,} layers", remedy=_REMEDY
+        )
+    with named(who, expected="sizes that a model can have", remedy=_REMEDY):
+        shapes = weight_shapes(config)
     missing = [name for name in shapes if name not in found]
     if missing:
         raise DataError(who, got=f"no weight {_list(missing)}", expected="all weights of its config", remedy=_REMEDY)

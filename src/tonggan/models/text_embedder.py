@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from tonggan.encoders.bert import Bert, BertConfig
@@ -30,6 +32,7 @@ from tonggan.layers.memory import release_memory
 from tonggan.layers.precision import multiplies_in_bf16
 from tonggan.packaged_weights import PackagedWeights
 from tonggan.progress import Progress
+from tonggan.stored import DOWNLOAD, Record, named, read_object, read_record
 from tonggan.tokens import Arrays, Tokens
 
 if TYPE_CHECKING:
@@ -53,6 +56,7 @@ _WEIGHTS = PackagedWeights(
 
 Precision = Literal["fp32", "bf16", "int8"]
 
+_SIZES = ("vocab_size", "hidden_size", "max_position_embeddings", "type_vocab_size", "intermediate_size")
 _CHINESE_TOKENS = 2_000  # English vocabularies hold some hundred characters that occur in English texts
 _TEXTS_AT_ONCE = 4096  # whose tokens are kept at a time, and among which texts of like length are found
 _TOKENS_AT_ONCE = 1024  # what a layer makes of so many stays in the processor's caches
@@ -104,7 +108,7 @@ class TextEmbedder:
             MissingExtraError: ``minilm`` or int8 is asked for and its package is not installed.
         """
         folder = _WEIGHTS.folder() / "model" if name == MINILM else Path(name).expanduser()
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112 - Path's raises for a name that no folder can have
             raise ConfigError(
                 "text embedder",
                 got=f"'{name}', which is no folder",
@@ -112,14 +116,19 @@ class TextEmbedder:
                 remedy="Check the path; nothing is downloaded",
             )
         _check_pooling(folder)
-        config = BertConfig.from_hugging_face(_read_json(folder / "config.json"), who=f"file {folder / 'config.json'}")
-        told = _read_json(folder / "sentence_bert_config.json", default={}).get("max_seq_length")
+        config_file = folder / "config.json"
+        content = read_object(config_file, remedy=DOWNLOAD)
+        with named(f"file {config_file}", expected="the config of a BERT model", remedy=DOWNLOAD):
+            config = BertConfig.from_hugging_face(content, who=f"file {config_file}")
+        told = read_record(
+            _Lengths, folder / "sentence_bert_config.json", remedy=DOWNLOAD, is_optional=True
+        ).max_seq_length
         max_tokens = min(told or config.max_position_embeddings, config.max_position_embeddings)
         device = torch.device("cuda" if torch.cuda.is_available() and precision != "int8" else "cpu")
         if precision == "auto":
             precision = _fastest(device)
         encoder = _read_weights(folder, config).to(device)
-        return cls(encoder, _read_tokenizer(folder), max_tokens=max_tokens, precision=precision)
+        return cls(encoder, _read_tokenizer(folder, config), max_tokens=max_tokens, precision=precision)
 
     @property
     def encoder(self) -> Bert:
@@ -268,39 +277,55 @@ def _fastest(device: torch.device) -> Precision:
 
 
 def _read_weights(folder: Path, config: BertConfig) -> Bert:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     file = folder / "model.safetensors"
-    encoder = config.build()  # not on the meta device, which loads 75 MB of compiler for it
-    try:
+    expected = "the weights that config.json describes, in safetensors"
+    with named(f"file {file}", expected=expected, remedy=f"{DOWNLOAD}, or save it with safetensors"):
         found = load_file(file)
-        expected = encoder.state_dict().keys()
-        encoder.load_state_dict({name: found[name].float() for name in expected}, assign=True)
-    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
-        raise DataError(
-            f"file {file}",
-            got=f"{type(error).__name__}: {error}",
-            expected="the weights that config.json describes, in safetensors",
-            remedy="Download the model again, or save it with safetensors",
-        ) from error
+        sizes = {size for weight in found.values() for size in weight.shape}
+        wrong = [
+            name for name in _SIZES[: None if config.num_hidden_layers else -1] if getattr(config, name) not in sizes
+        ]
+        if wrong or config.num_hidden_layers > len(found):  # said before memory is taken for them
+            raise ValueError(f"no weights of its {wrong[0] if wrong else 'num_hidden_layers'}")
+        encoder = config.build()  # not on the meta device, which loads 75 MB of compiler for it
+        encoder.load_state_dict({name: found[name].float() for name in encoder.state_dict()}, assign=True)
     return encoder
 
 
-def _read_tokenizer(folder: Path) -> tokenizers.Tokenizer:
+def _read_tokenizer(folder: Path, config: BertConfig) -> tokenizers.Tokenizer:
     import tokenizers
 
     file = folder / "tokenizer.json"
-    try:
-        return tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8"))
-    except Exception as error:  # the library raises nothing more specific
-        raise DataError(
-            f"file {file}", got=str(error), expected="a tokenizer in JSON", remedy="Download the model again"
-        ) from error
+    with named(f"file {file}", expected="a tokenizer in JSON", remedy=DOWNLOAD):
+        library = tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8"))
+        library.encode("a")  # what opens and closes a text may be wrong, too
+        highest = max(library.get_vocab().values(), default=0)
+        if highest >= config.vocab_size:
+            raise ValueError(f"token id {highest}, where the model has embeddings of {config.vocab_size:,}")
+        return library
+
+
+class _Lengths(Record):
+    """What of ``sentence_bert_config.json`` is read."""
+
+    max_seq_length: int | None = Field(default=None, ge=3)
+
+
+class _Pooling(Record, extra="allow"):
+    """The content of ``1_Pooling/config.json``."""
+
+    pooling_mode_mean_tokens: bool = False
 
 
 def _check_pooling(folder: Path) -> None:
-    pooling = _read_json(folder / "1_Pooling" / "config.json", default={"pooling_mode_mean_tokens": True})
+    file = folder / "1_Pooling" / "config.json"
+    pooling = (
+        read_record(_Pooling, file, remedy=DOWNLOAD).model_dump()
+        if file.is_file()
+        else {"pooling_mode_mean_tokens": True}
+    )
     modes = sorted(key for key, value in pooling.items() if key.startswith("pooling_mode") and value is True)
     if modes != ["pooling_mode_mean_tokens"]:
         raise ConfigError(
@@ -309,19 +334,3 @@ def _check_pooling(folder: Path) -> None:
             expected="pooling_mode_mean_tokens alone",
             remedy="Choose a model whose vector is the mean of its tokens",
         )
-
-
-def _read_json(path: Path, *, default: dict[str, Any] | None = None) -> dict[str, Any]:
-    if default is not None and not path.is_file():
-        return default
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"file {path}", got=str(error), expected="a JSON object", remedy="Download the model again"
-        ) from error
-    if not isinstance(data, dict):
-        raise DataError(
-            f"file {path}", got=type(data).__name__, expected="a JSON object", remedy="Download the model again"
-        )
-    return data

@@ -14,7 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field, TypeAdapter
+
 from tonggan.errors import CacheError, StoreBusyError
+from tonggan.stored import Record, named
 
 FORMAT = 1  # also in the schema
 
@@ -78,13 +81,29 @@ def explained(folder: Path) -> Iterator[None]:
     """Turns what SQLite and the file system raise into a CacheError."""
     try:
         yield
-    except (OSError, sqlite3.Error, json.JSONDecodeError) as error:
-        raise CacheError(
-            f"store {folder}",
-            got=str(error),
-            expected="a folder that can be written, with a sound database",
-            remedy="Check the disk's space and rights; if the database is damaged, delete the folder and index again",
-        ) from error
+    except (OSError, sqlite3.Error, json.JSONDecodeError):
+        with reading(folder):
+            raise
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Turns whatever reading what the files of a store hold raises into a CacheError."""
+    with named(
+        f"store {folder}",
+        expected="a folder that can be written, with a sound database",
+        remedy="Check the disk's space and rights; if the database is damaged, delete the folder and index again",
+        kind=CacheError,
+    ):
+        yield
+
+
+def checked(found: list[tuple[Any, ...]], *types: Any) -> list[tuple[Any, ...]]:
+    """``found`` if its columns are of these types: SQLite gives what a damaged page says."""
+    for row in found:
+        if not all(map(isinstance, row, types)):
+            raise TypeError(f"a row of {', '.join(type(value).__name__ for value in row)}")
+    return found
 
 
 @contextmanager
@@ -99,10 +118,43 @@ def transaction(connection: sqlite3.Connection, *, writes: bool = True) -> Itera
     connection.commit()
 
 
+class _Words(Record):
+    name: str = Field(pattern="^words-[0-9]+$")
+    stamp: str
+    generation: int
+    files: dict[str, list[int] | None]
+
+
+class _Vectors(Record):
+    name: str = Field(pattern=r"^vectors-[0-9]+\.faiss$")
+    generation: int
+    file: list[int] | None
+    probes: int = Field(ge=1)
+    learned_from: int
+
+
+_META: dict[str, TypeAdapter[Any]] = {
+    "generation": TypeAdapter(int),
+    "log_starts": TypeAdapter(int),
+    "words": TypeAdapter(_Words | None),
+    "vectors": TypeAdapter(_Vectors | None),
+    "vectors_stamp": TypeAdapter(str | None),
+}
+
+
 def read_meta(connection: sqlite3.Connection, name: str) -> Any:
-    """The value kept under ``name``, or None."""
+    """The value kept under ``name``, or None.
+
+    Raises:
+        sqlite3.DatabaseError: it is not what is kept there.
+    """
     found = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-    return json.loads(found[0]) if found else None
+    try:
+        value = json.loads(found[0]) if found else None
+        _META[name].validate_python(value, strict=True)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise sqlite3.DatabaseError(f"'{name}' of the table meta is not as it was written") from error
+    return value
 
 
 def write_meta(connection: sqlite3.Connection, name: str, value: Any) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tonggan.errors import CacheError
 from tonggan.files import whole_file
-from tonggan.retrieval.database import file_state, next_name, read_meta, transaction, write_meta
+from tonggan.retrieval.database import checked, file_state, next_name, read_meta, reading, transaction, write_meta
 from tonggan.retrieval.settings import StoreSettings
 from tonggan.retrieval.vector_index import EXACT_ROWS, Ids, VectorIndex, Vectors
 
@@ -59,7 +59,7 @@ class LiveVectors:
             self._name = name
             self._generation = state["generation"] if state and self._index else 0
         since, self._generation = self._generation, read_meta(connection, "generation")
-        ids, vectors = _read_vectors(connection, since=since, dim=self._settings.dim or 0)
+        ids, vectors = _read_vectors(connection, self._settings, since=since)
         deleted = connection.execute("SELECT id FROM deleted WHERE generation > ?", (since,)).fetchall()
         changed = np.concatenate([np.array(deleted, np.int64).reshape(-1), ids])
         if len(changed):
@@ -142,18 +142,24 @@ def _folded(
     index = _opened(state, connection, settings, writable=True) if state and fits else None
     if index is None:
         settings.progress.say(f"Building the index of {total:,} vectors")
-        return VectorIndex.build(*_read_vectors(connection, since=0, dim=settings.dim or 0)), total
+        return VectorIndex.build(*_read_vectors(connection, settings, since=0)), total
     since = state["generation"] if state else 0
-    ids, vectors = _read_vectors(connection, since=since, dim=settings.dim or 0)
+    ids, vectors = _read_vectors(connection, settings, since=since)
     deleted = connection.execute("SELECT id FROM deleted WHERE generation > ?", (since,)).fetchall()
     index.update(removed=np.array(deleted, np.int64).reshape(-1), ids=ids, vectors=vectors)
     return index, learned_from
 
 
-def _read_vectors(connection: sqlite3.Connection, *, since: int, dim: int) -> tuple[Ids, NDArray[np.float16]]:
+def _read_vectors(
+    connection: sqlite3.Connection, settings: StoreSettings, *, since: int
+) -> tuple[Ids, NDArray[np.float16]]:
     found = connection.execute("SELECT id, vector FROM vectors WHERE generation > ?", (since,)).fetchall()
-    ids = np.array([row for row, _ in found], np.int64)
-    return ids, np.frombuffer(b"".join(vector for _, vector in found), np.float16).reshape(len(ids), dim)
+    with reading(settings.folder):
+        checked(found, int, bytes)
+        ids = np.array([row for row, _ in found], np.int64)
+        return ids, np.frombuffer(b"".join(vector for _, vector in found), np.float16).reshape(
+            len(ids), settings.dim or 0
+        )
 
 
 def _opened(

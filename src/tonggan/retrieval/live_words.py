@@ -13,7 +13,16 @@ from contextlib import suppress
 from typing import Any
 
 from tonggan.errors import CacheError
-from tonggan.retrieval.database import file_state, next_name, read_meta, transaction, write_meta, writer_lock
+from tonggan.retrieval.database import (
+    checked,
+    file_state,
+    next_name,
+    read_meta,
+    reading,
+    transaction,
+    write_meta,
+    writer_lock,
+)
 from tonggan.retrieval.row import Value
 from tonggan.retrieval.settings import StoreSettings
 from tonggan.retrieval.word_index import WordDocument, WordIndex
@@ -128,8 +137,10 @@ def _documents(connection: sqlite3.Connection, settings: StoreSettings, *, since
     assert analyze is not None
     (total,) = connection.execute("SELECT count(*) FROM rows WHERE generation > ?", (since,)).fetchone()
     found = connection.execute('SELECT id, key, "group", text, fields FROM rows WHERE generation > ?', (since,))
-    for row, key, group, text, encoded in settings.progress.track(found, label="words", total=total):
-        fields: dict[str, Value] = json.loads(encoded)
+    for columns in settings.progress.track(found, label="words", total=total):
+        with reading(settings.folder):
+            ((row, key, group, text, encoded),) = checked([columns], int, str, str, str, str)
+            fields: dict[str, Value] = dict(json.loads(encoded))
         tokens = {"text": analyze(text)}
         for name in settings.word_fields:
             tokens[name] = analyze(str(fields.pop(name, "")))

@@ -28,14 +28,14 @@ from numpy.typing import NDArray
 
 from tonggan.errors import DataError, StoreBusyError
 from tonggan.progress import Progress
-from tonggan.retrieval.database import connect, explained, transaction, writer_lock
+from tonggan.retrieval.database import checked, connect, explained, reading, transaction, writer_lock
 from tonggan.retrieval.live_vectors import LiveVectors, vectors_are_current
 from tonggan.retrieval.live_words import open_words, words_are_current
 from tonggan.retrieval.row import Row, Where, check_vector, selection
 from tonggan.retrieval.settings import StoreSettings
 from tonggan.retrieval.vector_index import Ids, load_faiss
 from tonggan.retrieval.word_index import WordIndex, load_tantivy
-from tonggan.retrieval.writer import Writer, catch_up
+from tonggan.retrieval.writer import Writer, catch_up, hash_of
 
 __all__ = ["Row", "Store", "Where"]
 
@@ -133,46 +133,47 @@ class Store:
 
     def groups(self) -> dict[str, str]:
         """All groups and their content hashes."""
-        return dict(self._query("SELECT name, content_hash FROM groups ORDER BY name"))
+        return dict(self._query("SELECT name, content_hash FROM groups ORDER BY name", types=(str, str)))
 
     def count(self, where: Where | None = None) -> int:
         """The number of rows whose fields (or ``group``, ``key``) have the value, or one of several, in ``where``."""
-        return int(self._query(*selection("count(*)", where))[0][0])
+        return int(self._query(*selection("count(*)", where), types=(int,))[0][0])
 
     def keys(self, where: Where | None = None) -> list[str]:
         """The keys of the rows that ``where`` chooses, in the order in which they were put."""
-        return [key for _, key in sorted(self._query(*selection("id, key", where)))]
+        return [key for _, key in sorted(self._query(*selection("id, key", where), types=(int, str)))]
 
     def keys_without_vector(self) -> list[str]:
         """The keys of the rows that still lack a vector, in the order in which they were put."""
-        found = self._query("SELECT key FROM rows WHERE id NOT IN (SELECT id FROM vectors) ORDER BY id")
+        found = self._query("SELECT key FROM rows WHERE id NOT IN (SELECT id FROM vectors) ORDER BY id", types=(str,))
         return [key for (key,) in found]
 
     def rows(self, keys: Iterable[str]) -> list[Row]:
         """The rows of ``keys`` in their order; a key that is not stored is left out."""
         wanted = list(keys)
         found = self._query(
-            """SELECT key, "group", content_hash, text, fields, vector FROM rows
+            """SELECT key, "group", content_hash, text, fields, vector, text_hash FROM rows
             JOIN groups ON groups.name = rows."group" LEFT JOIN vectors USING (id)
             WHERE key IN (SELECT value FROM json_each(?))""",
             [json.dumps(wanted)],
+            types=(str, str, str, str, str, bytes | None, bytes | None),
         )
-        rows = {
-            key: Row(key, group, content_hash, text, json.loads(fields), None if vector is None else _decoded(vector))
-            for key, group, content_hash, text, fields, vector in found
-        }
+        with reading(self._settings.folder):
+            rows = {key: _row(key, *columns) for key, *columns in found}
         return [rows[key] for key in wanted if key in rows]
 
     def vectors_of(self, keys: Iterable[str] | None = None) -> tuple[list[str], NDArray[np.float32]]:
         """The keys that have a vector, of ``keys`` or of all, and their vectors ``[N, D]``; in no particular order."""
         if keys is None:
-            found = self._query("SELECT key, vector FROM vectors JOIN rows USING (id)")
+            found = self._query("SELECT key, vector FROM vectors JOIN rows USING (id)", types=(str, bytes))
         else:
             found = self._query(
                 "SELECT key, vector FROM rows JOIN vectors USING (id) WHERE key IN (SELECT value FROM json_each(?))",
                 [json.dumps(list(keys))],
+                types=(str, bytes),
             )
-        vectors = _decoded(b"".join(vector for _, vector in found)).reshape(len(found), self._settings.dim or 0)
+        with reading(self._settings.folder):
+            vectors = _decoded(b"".join(vector for _, vector in found)).reshape(len(found), self._settings.dim or 0)
         return [key for key, _ in found], vectors
 
     def search_words(
@@ -207,13 +208,15 @@ class Store:
             )
         tokens = analyze(query) if isinstance(query, str) else query
         with self._lock:
-            (seen,) = self._query("PRAGMA data_version")[0]
+            (seen,) = self._query("PRAGMA data_version", types=(int,))[0]
             if seen != self._words_seen or self._words is None:
-                self._words = open_words(self._connection, self._settings)
+                with explained(self._settings.folder):
+                    self._words = open_words(self._connection, self._settings)
                 self._words_seen = seen
             if self._words is None:
                 return {}
-            return self._keyed(*self._words.search(tokens, limit=limit, weights=weights, where=where))
+            with reading(self._settings.folder):
+                return self._keyed(*self._words.search(tokens, limit=limit, weights=weights, where=where))
 
     def search_vectors(
         self, vector: NDArray[np.float32], *, limit: int = 10, where: Where | None = None
@@ -225,20 +228,21 @@ class Store:
         """
         check_vector(vector, who="a search by vector", dim=self._settings.dim)
         with self._lock:
-            (seen,) = self._query("PRAGMA data_version")[0]
+            (seen,) = self._query("PRAGMA data_version", types=(int,))[0]
             if seen != self._vectors_seen:
                 with explained(self._settings.folder), transaction(self._connection, writes=False):
                     self._vectors.refresh(self._connection)
                 self._vectors_seen = seen
             allowed = self._allowed(where) if where else None
-            ids, scores = self._vectors.search(vector, limit=limit, allowed=allowed)
+            with reading(self._settings.folder):
+                ids, scores = self._vectors.search(vector, limit=limit, allowed=allowed)
             return self._keyed(ids.tolist(), scores.tolist())
 
     def _allowed(self, where: Where) -> Ids:
         """Ids that ``where`` chooses; rows never change, so an earlier answer only lacks the later rows."""
         name = json.dumps({field: w if isinstance(w, str | int | float) else list(w) for field, w in where.items()})
         since, ids = self._filters.pop(name, (0, np.empty(0, np.int64)))
-        found = self._query(*selection("id, generation", where, since=since))
+        found = self._query(*selection("id, generation", where, since=since), types=(int, int))
         if found:
             new = np.array(found, np.int64)
             ids, since = np.concatenate([ids, new[:, 0]]), int(new[:, 1].max())
@@ -249,13 +253,15 @@ class Store:
 
     def _keyed(self, ids: Sequence[int], scores: Sequence[float]) -> dict[str, float]:
         """Ids as keys; those of rows deleted meanwhile are left out."""
-        found = self._query("SELECT id, key FROM rows WHERE id IN (SELECT value FROM json_each(?))", [json.dumps(ids)])
+        found = self._query(
+            "SELECT id, key FROM rows WHERE id IN (SELECT value FROM json_each(?))", [json.dumps(ids)], types=(int, str)
+        )
         keys = dict(found)
         return {keys[row]: score for row, score in zip(ids, scores, strict=True) if row in keys}
 
-    def _query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self._lock, explained(self._settings.folder):
-            return self._connection.execute(statement, parameters).fetchall()
+    def _query(self, statement: str, parameters: Sequence[Any] = (), *, types: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._lock, reading(self._settings.folder):
+            return checked(self._connection.execute(statement, parameters).fetchall(), *types)
 
     def close(self) -> None:
         """Free the database; the store cannot be used any more."""
@@ -269,6 +275,15 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _row(
+    key: str, group: str, content_hash: str, text: str, encoded: str, vector: bytes | None, text_hash: bytes | None
+) -> Row:
+    fields = json.loads(encoded)
+    if not isinstance(fields, dict) or text_hash != hash_of(text):
+        raise ValueError(f"row '{key[:80]}' is not as it was written")
+    return Row(key, group, content_hash, text, fields, None if vector is None else _decoded(vector))
 
 
 def _decoded(vector: bytes) -> NDArray[np.float32]:

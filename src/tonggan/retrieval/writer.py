@@ -73,7 +73,7 @@ class Writer:
             execute(
                 'INSERT INTO rows (key, "group", text, text_hash, fields, generation) VALUES (?, ?, ?, ?, ?, ?)',
                 (
-                    (row.key, row.group, row.text, _hash(row.text), json.dumps(dict(row.fields)), self._generation)
+                    (row.key, row.group, row.text, hash_of(row.text), json.dumps(dict(row.fields)), self._generation)
                     for row in rows
                 ),
             )
@@ -165,7 +165,8 @@ def catch_up(connection: sqlite3.Connection, settings: StoreSettings) -> None:
                 write_meta(connection, "log_starts", seen)
 
 
-def _hash(text: str) -> bytes | None:
+def hash_of(text: str) -> bytes | None:
+    """What tells equal texts; None for the empty one."""
     return hashlib.blake2b(text.encode(), digest_size=16).digest() if text else None
 
 

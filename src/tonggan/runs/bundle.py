@@ -31,7 +31,7 @@ from tonggan.config import Config, read_json, read_yaml
 from tonggan.data.fetch import sha256_of
 from tonggan.data.profiles import ColumnProfile
 from tonggan.decoders import LanguageHeadConfig
-from tonggan.errors import BundleError, ConfigError, MissingExtraError, TongganError
+from tonggan.errors import BundleError, ConfigError, MissingExtraError
 from tonggan.files import flush, whole_file
 from tonggan.language.pretrained import load_pretrained
 from tonggan.modalities import ColumnConfig, InputConfig, TableRow, load_modality
@@ -39,6 +39,7 @@ from tonggan.modalities.base import Modality
 from tonggan.models import FusedModel
 from tonggan.models.state import check_learned_state, learned_state, load_learned_state
 from tonggan.runs.recipe import Recipe
+from tonggan.stored import named
 from tonggan.tasks import Task, load_task
 from tonggan.tokens import Arrays
 from tonggan.validation import place_of, wanted
@@ -235,18 +236,14 @@ class Bundle:
 @contextmanager
 def _reading(folder: Path, *names: str, made_by: str | None) -> Iterator[None]:
     """Whatever the content of files does to what reads them, the error names them."""
-    try:
+    with named(
+        f"{' with '.join(names)} of bundle {folder}",
+        expected=f"what Tonggan {made_by} has written",
+        remedy="Load it with the version of Tonggan that wrote it, copy it again, or train again",
+        kind=BundleError,
+        passing=(MissingExtraError,),
+    ):
         yield
-    except MissingExtraError:
-        raise
-    except Exception as error:
-        said = f"{error.got}, expected {error.expected}" if isinstance(error, TongganError) else str(error)
-        raise BundleError(
-            f"{' with '.join(names)} of bundle {folder}",
-            got=f"{type(error).__name__}: {' '.join(said[:400].split())}",
-            expected=f"what Tonggan {made_by} has written",
-            remedy="Load it with the version of Tonggan that wrote it, copy it again, or train again",
-        ) from error
 
 
 def _located(folder: Path, name: str) -> Path:

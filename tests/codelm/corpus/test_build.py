@@ -312,7 +312,7 @@ def test_wrong_input_is_named_before_any_work(many, model, tmp_path):
 def test_a_damaged_corpus_is_named(many, model, tmp_path):
     out = tmp_path / "out"
     build_corpus([many], out, tokenizer_of=model)
-    with pytest.raises(DataError, match=r"got no manifest\.json"):
+    with pytest.raises(DataError, match=r"got no file manifest\.json"):
         Corpus.open(many)
     (tokens,) = out.glob("*/00000.tokens")
     whole = tokens.read_bytes()

@@ -26,6 +26,7 @@ from tonggan.codelm.corpus.shingles import hash_words, words_of
 from tonggan.codelm.languages import language_of
 from tonggan.codelm.source_file import Skipped, read_source
 from tonggan.files import whole_file
+from tonggan.stored import named
 
 VERSION = 3
 """Raised whenever files are cleaned in another way, so that no part of an older build is taken for a new one."""
@@ -207,13 +208,19 @@ def save(cleaned: list[Cleaned], path: Path, *, seconds: float) -> None:
 
 
 def load(path: Path) -> tuple[list[Cleaned], float]:
-    """Read what ``save`` wrote."""
-    with np.load(path, allow_pickle=False) as arrays:
-        records = json.loads(zlib.decompress(arrays["records"].tobytes()))
-        signatures = np.split(arrays["signatures"], np.cumsum(arrays["lengths"])[:-1])
-        seconds = float(arrays["seconds"])
-    cleaned = []
-    for record, values in zip(records, signatures, strict=True):
-        secrets = tuple((kind, line) for kind, line in record.pop("secrets"))
-        cleaned.append(Cleaned(**record, secrets=secrets, signature=values))
-    return cleaned, seconds
+    """Read what ``save`` wrote.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    remedy = "Delete it and run the same command again"
+    with named(f"file {path}", expected="what a build that was stopped has left", remedy=remedy):
+        with np.load(path, allow_pickle=False) as arrays:
+            records = json.loads(zlib.decompress(arrays["records"].tobytes()))
+            signatures = np.split(arrays["signatures"], np.cumsum(arrays["lengths"])[:-1])
+            seconds = float(arrays["seconds"])
+        cleaned = []
+        for record, values in zip(records, signatures, strict=True):
+            secrets = tuple((kind, line) for kind, line in record.pop("secrets"))
+            cleaned.append(Cleaned(**record, secrets=secrets, signature=values))
+        return cleaned, seconds

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import zlib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from tonggan.codelm.corpus.shards import Document
+from tonggan.codelm.corpus.shards import REMAKE, Document, Shard, ShardFiles, damaged
 from tonggan.errors import DataError
+from tonggan.stored import Record, named, parse_record, read_object
 
 if TYPE_CHECKING:
     from tonggan.language.tokenizer import Tokenizer
@@ -24,6 +27,23 @@ FORMAT = 1
 
 MANIFEST, TOKENIZER = "manifest.json", "tokenizer.json"
 """Files of a corpus; the first one is written last and names the folder of the shards."""
+_CHOOSE = "Choose the folder of a corpus, or another --out"
+
+
+class _Tokenizer(Record):
+    dtype: Literal["uint16", "uint32"]
+    sha256: str
+
+
+class _Manifest(Record):
+    """What of the manifest the corpus is read by."""
+
+    format: int = Field(ge=1)
+    identity: str
+    folder: str = Field(pattern="^[0-9a-f]{16}$")
+    tokenizer: _Tokenizer
+    shards: list[Shard]
+    kept: dict[Literal["files", "bytes", "tokens"], int]
 
 
 class Corpus:
@@ -37,33 +57,27 @@ class Corpus:
         manifest: what it was made of and how: paths, licenses, benchmarks, counts, checksums; equal for equal corpora.
         documents: its files in order.
 
+    The files of a shard are compared with their checksums when they are first read.
+
     Raises:
-        DataError: the folder holds no whole corpus, or one of a newer format.
+        DataError: the folder holds no whole corpus, or one of a newer format; its methods, that a file is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.manifest: Mapping[str, Any] = _read_manifest(folder)
-        self.documents: Sequence[Document]
-        self._places: list[tuple[int, int, int]] = []  # of each document: shard, first byte and length of its text
-        self._tokens: list[NDArray[Any]] = []
-        self._texts: list[NDArray[np.uint8]] = []
-        documents = []
-        dtype = np.dtype(self.manifest["tokenizer"]["dtype"])
-        self._starts = [0]  # of the shards among all tokens
-        for number, shard in enumerate(self.manifest["shards"]):
-            path = folder / self.manifest["folder"] / shard["name"]
-            place = 0
-            for line in _content_of(path.with_suffix(".jsonl")).decode("utf-8").splitlines():
-                record = json.loads(line)
-                length = record.pop("text_length")
-                self._places.append((number, place, length))
-                documents.append(Document(**record))
-                place += length
-            self._tokens.append(_mapped(path.with_suffix(".tokens"), dtype, shard["tokens"]))
-            self._texts.append(_mapped(path.with_suffix(".texts"), np.dtype(np.uint8), place))
-            self._starts.append(self._starts[-1] + shard["tokens"])
-        self.documents = documents
+        self.manifest: Mapping[str, Any]
+        self.manifest, self._manifest = _read_manifest(folder)
+        self._shards = [
+            ShardFiles(folder / self._manifest.folder, shard, dtype=np.dtype(self._manifest.tokenizer.dtype))
+            for shard in self._manifest.shards
+        ]
+        self.documents: Sequence[Document] = [line.document() for shard in self._shards for line in shard.lines]
+        self._firsts = [0, *accumulate(len(shard.lines) for shard in self._shards)]  # of the shards' documents
+        self._starts = [0, *accumulate(shard.tokens for shard in self._manifest.shards)]  # and tokens
+        lengths = accumulate((document.length for document in self.documents), initial=0)
+        is_whole = len(self.documents) == self._manifest.kept.get("files", 0)
+        if not is_whole or [document.start for document in self.documents] != list(lengths)[:-1]:
+            raise damaged(folder / MANIFEST, "other shards, or in another order, than were written")
 
     @classmethod
     def open(cls, folder: Path | str) -> Corpus:
@@ -77,67 +91,57 @@ class Corpus:
     def tokens(self, index: int) -> NDArray[Any]:
         """Token ids ``[length]`` of a document, uint16 or uint32, read-only; without a mark of its end."""
         document = self.documents[index]
-        shard = bisect_right(self._starts, document.start) - 1 if document.length else 0
+        shard = self._shard_of(index)
         start = document.start - self._starts[shard]
-        return self._tokens[shard][start : start + document.length]
+        found: NDArray[Any] = self._shards[shard].tokens[start : start + document.length]
+        return found
 
     def text(self, index: int) -> str:
         """The text of a document, from which its tokens are."""
-        shard, start, length = self._places[index]
-        return zlib.decompress(self._texts[shard][start : start + length].tobytes()).decode("utf-8")
+        shard = self._shard_of(index)
+        return self._shards[shard].text(index - self._firsts[shard])
+
+    def _shard_of(self, index: int) -> int:
+        return bisect_right(self._firsts, index) - 1
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The vocabulary that the tokens are of."""
         from tonggan.language.tokenizer import Tokenizer
 
-        return Tokenizer.load(json.loads(_content_of(self.folder / self.manifest["folder"] / TOKENIZER)))
+        path = self.folder / self._manifest.folder / TOKENIZER
+        with named(f"file {path}", expected="the tokenizer of the corpus", remedy=REMAKE):
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != self._manifest.tokenizer.sha256:
+                raise ValueError("another SHA-256 than the manifest's")
+            return Tokenizer.load(json.loads(content))
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    if not (folder / MANIFEST).is_file():
+def _read_manifest(folder: Path) -> tuple[dict[str, Any], _Manifest]:
+    """As it is in the file, and what the corpus is read by."""
+    path = folder / MANIFEST
+    if not path.is_file():
         unfinished = (folder / "work").is_dir()
         raise DataError(
             f"corpus {folder}",
-            got="one that is not finished" if unfinished else f"no {MANIFEST}",
+            got="one that is not finished" if unfinished else f"no file {MANIFEST}",
             expected="a folder that 'tonggan code corpus' has made",
             remedy="Run the same command again: it goes on where it stopped" if unfinished else "Check the path",
         )
-    try:
-        manifest = json.loads(_content_of(folder / MANIFEST))
-    except ValueError:
-        manifest = None
-    if not isinstance(manifest, dict) or not manifest.keys() >= {"format", "identity", "shards"}:
+    content = read_object(path, remedy=_CHOOSE)
+    if not content.keys() >= {"format", "identity", "shards"}:
         raise DataError(
-            f"file {folder / MANIFEST}",
+            f"file {path}",
             got="no manifest of a corpus",
             expected="one that 'tonggan code corpus' has written",
-            remedy="Choose the folder of a corpus, or another --out",
+            remedy=_CHOOSE,
         )
-    if manifest["format"] > FORMAT:
+    written = content["format"]
+    if type(written) is int and written > FORMAT:
         raise DataError(
             f"corpus {folder}",
-            got=f"format {manifest['format']}",
+            got=f"format {written}",
             expected=f"at most {FORMAT}",
             remedy="Update Tonggan, or make the corpus anew",
         )
-    return manifest
-
-
-def _content_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise _damaged(path, "no such file") from error
-
-
-def _mapped(path: Path, dtype: np.dtype[Any], length: int) -> NDArray[Any]:
-    """The file as an array ``[length]``, mapped into memory."""
-    size = path.stat().st_size if path.is_file() else -1
-    if size != length * dtype.itemsize:
-        raise _damaged(path, "no such file" if size < 0 else f"{size:,} bytes instead of {length * dtype.itemsize:,}")
-    return np.memmap(path, dtype=dtype, mode="r") if size else np.zeros(0, dtype=dtype)
-
-
-def _damaged(path: Path, got: str) -> DataError:
-    return DataError(f"file {path}", got=got, expected="a whole corpus", remedy="Delete the corpus and make it anew")
+    return content, parse_record(_Manifest, content, who=f"file {path}", remedy=REMAKE)

@@ -8,15 +8,48 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field
 
 from tonggan.codelm.corpus.cleaning import Cleaned
+from tonggan.codelm.corpus.shards import REMAKE
 from tonggan.files import whole_file
+from tonggan.stored import Record, read_record
 
 NUM_EXAMPLES = 5
 _NUM_ROWS = 25  # of a table for a person; all are in the JSON
 
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
+
+
+_Counts = dict[Literal["files", "bytes", "tokens"], int]
+
+
+class _Dropped(Record):
+    files: int
+    bytes: int
+    examples: list[str] = Field(min_length=1)
+
+
+class _Secrets(Record):
+    count: int
+    files: int
+    examples: list[str]
+
+
+class _ReportFile(Record):
+    """The content of ``report.json``."""
+
+    kept: _Counts
+    by: dict[Literal["language", "license", "repository"], dict[str, _Counts]] = Field(min_length=3)
+    dropped: dict[str, _Dropped]
+    secrets: dict[str, _Secrets]
+    left_out: dict[str, str]
+    against: list[str]
+    megabytes: float
+    tokenized: float
+    seconds: dict[str, float]
 
 
 @dataclass
@@ -96,8 +129,12 @@ class CorpusReport:
 
     @classmethod
     def read(cls, folder: Path) -> CorpusReport:
-        """The report in a corpus's folder."""
-        record = json.loads((folder / REPORT_JSON).read_text(encoding="utf-8"))
+        """The report in a corpus's folder.
+
+        Raises:
+            DataError: it is missing or damaged.
+        """
+        record = read_record(_ReportFile, folder / REPORT_JSON, remedy=REMAKE).model_dump()
         by = {
             name: {key: Counter(counts) for key, counts in groups.items()} for name, groups in record.pop("by").items()
         }

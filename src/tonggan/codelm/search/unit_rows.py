@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, cast
+from typing import cast
 
 from tonggan.codelm.search.roles import Role, role_of
 from tonggan.codelm.units import UNIT_KINDS, Unit, UnitKind
 from tonggan.codelm.words import symbol_of
+from tonggan.errors import CacheError
 from tonggan.retrieval.row import Row, Value
+from tonggan.stored import Record, parse_record
 
 _END_OF_TEXT = "\x00"  # between what is shown of a unit and what is only searched
 _KIND = re.compile(f"#({'|'.join(UNIT_KINDS)})#")
+_NUMBER = re.compile(r"#[0-9]+$")
+_REMEDY = "Delete the folder of the index, which 'tonggan code index' makes anew"
 _MOST_EMBEDDED: dict[Role, int] = {"code": 4_000, "docs": 600, "tests": 240, "history": 160}  # characters
 _MOST_OF_OUTLINE = 400
 VECTORS_VERSION = "units-2"
@@ -63,32 +67,48 @@ def _inside(comment: Unit, units: Sequence[Unit], keys: Sequence[str]) -> str:
     return min(around, default=(0, ""))[1]
 
 
+class _Fields(Record):
+    """What of a row's fields makes a unit."""
+
+    kind: UnitKind
+    name: str
+    qualified_name: str
+    path: str
+    start_line: int
+    end_line: int
+    docstring: str
+    signature: str
+    language: str
+
+
 def unit_of(row: Row) -> Unit:
-    """The unit that ``rows_of`` made ``row`` of."""
-    fields = cast("dict[str, Any]", row.fields)
-    return Unit(
-        kind=cast("UnitKind", fields["kind"]),
-        name=fields["name"],
-        qualified_name=fields["qualified_name"],
-        path=fields["path"],
-        start_line=fields["start_line"],
-        end_line=fields["end_line"],
-        text=row.text.partition(_END_OF_TEXT)[0],
-        docstring=fields["docstring"],
-        signature=fields["signature"],
-        language=fields["language"] or None,
-    )
+    """The unit that ``rows_of`` made ``row`` of.
+
+    Raises:
+        CacheError: the index is damaged.
+    """
+    fields = parse_record(_Fields, row.fields, who=f"row '{row.key}' of the index", remedy=_REMEDY, kind=CacheError)
+    told = fields.model_dump()
+    return Unit(**{**told, "language": fields.language or None}, text=row.text.partition(_END_OF_TEXT)[0])
 
 
 def name_in(key: str) -> str:
-    """The name of the unit whose row has this key."""
+    """The name of the unit whose row has this key; ``CacheError`` where that is none of a unit."""
+    kind_and_path(key)
     return key.rsplit("#", 2)[1].rpartition(".")[2]
 
 
 def kind_and_path(key: str) -> tuple[UnitKind, str]:
-    """The kind of the unit whose row has this key, and the path of its file; empty for a commit."""
+    """The kind of the unit whose row has this key, and the path of its file; empty for a commit.
+
+    Raises:
+        CacheError: the index is damaged.
+    """
     found = _KIND.search(key)
-    assert found is not None, key
+    if found is None or not _NUMBER.search(key):
+        raise CacheError(
+            f"key '{key[:80]}' of the index", got="no key of a unit", expected="a key as it was written", remedy=_REMEDY
+        )
     kind = cast("UnitKind", found[1])
     return kind, "" if kind == "commit" else key[: found.start()]
 

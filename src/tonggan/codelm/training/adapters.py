@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tonggan.codelm.training.learner import Learner
-from tonggan.config import Config
+from tonggan.config import Config, read_json
 from tonggan.errors import BundleError, ConfigError, TrainingError
 from tonggan.files import whole_file
 from tonggan.language.infill import InfillTokens
@@ -27,11 +27,15 @@ from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.model import LanguageModel
 from tonggan.language.pretrained import engine_for, load_pretrained, open_model
 from tonggan.language.tokenizer import Tokenizer
+from tonggan.language.weight_shapes import check_shapes
 from tonggan.progress import Progress
+from tonggan.stored import named, read_object
 
 _FOLDER, _WEIGHTS, _MANIFEST, _PROMOTED, _TOKENIZER = (
     "adapters", "weights.safetensors", "manifest.json", "promoted.json", "tokenizer.json",
 )  # fmt: skip
+_AGAIN = "Train the adapter again"
+_PUT_BACK = "Delete it to use the base, or train another adapter"
 
 
 class AdapterManifest(Config):
@@ -124,11 +128,9 @@ class AdapterRegistry:
                 remedy=f"Run: tonggan code adapters {self.run}",
             )
         try:
-            return AdapterManifest.parse(_read_json(file), who=f"file {file}")
+            return AdapterManifest.parse(read_json(file), who=f"file {file}")
         except ConfigError as error:
-            raise BundleError(
-                error.who, got=error.got, expected=error.expected, remedy="Train the adapter again"
-            ) from error
+            raise BundleError(error.who, got=error.got, expected=error.expected, remedy=_AGAIN) from error
 
     @property
     def promoted(self) -> str | None:
@@ -183,7 +185,12 @@ class AdapterRegistry:
         tensors = self._tensors(name)
         if manifest.base is None:
             shape = LlamaConfig.parse(manifest.shape or {}, who=f"shape of adapter '{name}'")
-            model, tokenizer = shape.build(), Tokenizer.load(_read_json(self.folder / name / _TOKENIZER))
+            who = f"adapter '{name}' of run {self.run}"
+            check_shapes(shape, {key.removeprefix("model."): tuple(t.shape) for key, t in tensors.items()}, who=who)
+            file = self.folder / name / _TOKENIZER
+            with named(f"file {file}", expected="a tokenizer", remedy=_AGAIN, kind=BundleError):
+                tokenizer = Tokenizer.load(read_object(file, remedy=_AGAIN, kind=BundleError))
+            model = shape.build()
         else:
             base = load_pretrained(manifest.base)
             if base.sha256 != manifest.base_sha256:
@@ -224,13 +231,14 @@ class AdapterRegistry:
 
     def _history(self) -> list[str]:
         file = self.folder / _PROMOTED
-        names = _read_json(file) if file.is_file() else []
+        with named(f"file {file}", expected="JSON", remedy=_PUT_BACK, kind=BundleError):
+            names = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise BundleError(
                 f"file {file}",
                 got=json.dumps(names)[:80],
                 expected="a list of names of adapters",
-                remedy="Delete it to use the base, or train another adapter",
+                remedy=_PUT_BACK,
             )
         return names
 
@@ -331,12 +339,3 @@ def _unwritten(path: Path, error: Exception) -> TrainingError:
         expected="a folder that can be written",
         remedy="Free space or correct the permissions, and run the same command again",
     )
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"file {path}", got=str(error), expected="JSON", remedy="Restore it, or train the adapter again"
-        ) from error
