@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,6 +71,7 @@ def train(
 
     Run the same command again to resume an interrupted training.
     """
+    started = time.monotonic()  # To import PyTorch takes seconds, which count.
     from tonggan.cli.console import console_progress, print_json, print_line
     from tonggan.codelm.corpus.corpus import Corpus
     from tonggan.codelm.training.config import CodeTrainingConfig
@@ -86,21 +88,14 @@ def train(
             name=name,
             config=config,
             time_limit=None if time_limit is None else parse_duration(time_limit),
+            started=started,
             max_memory=None if max_memory is None else round(max_memory * 1e9),
             progress=progress,
         )
     if json:
         verdict = None if done.verdict is None else done.verdict.to_dict()
-        print_json(
-            {
-                "run": str(out),
-                "adapter": name,
-                "promoted": done.is_promoted,
-                "verdict": verdict,
-                "training": done.manifest.training,
-                "seconds": done.seconds,
-            }
-        )
+        told = {"promoted": done.is_promoted, "verdict": verdict, "training": done.manifest.training}
+        print_json({"run": str(out), "adapter": name, **told, "seconds": done.seconds})
     elif done.is_promoted:
         usage = f"tonggan code complete FILE:LINE:COL --model {out}"
         print_line(shown(f"{out}: adapter '{name}' is in use. Complete with it: {usage}"))

@@ -153,13 +153,15 @@ def compare(
     looked_up = generator.permutation(np.array(train)).tolist()
     with _workspace(corpus, looked_up, budget=budget, progress=progress) as workspace:
         benches = [_Bench(contender, workspace) for contender in (in_use, trained)]
-        start = time.monotonic()
+        slowest = 0.0  # On a busy machine one line may take several times as long as others.
         for number, line in enumerate(lines):
-            if number and budget.left <= (time.monotonic() - start) / number:
+            if number and budget.left <= slowest:
                 progress.say(f"The time limit leaves {number:,} of {len(lines):,} lines to compare on.")
                 break
+            start = time.monotonic()
             for each, bench in zip(results, benches, strict=True):
                 each.append(bench.measure(line))
+            slowest = max(slowest, time.monotonic() - start)
             progress.update("compare", done=number + 1, total=len(lines))
     before, after = (np.array(each) for each in results)
     return Verdict(in_use[0].name, _scores(before), _scores(after), len(before), _interval(before, after, generator))

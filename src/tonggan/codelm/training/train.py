@@ -70,6 +70,7 @@ def train_code_model(
     name: str = "first",
     config: CodeTrainingConfig | None = None,
     time_limit: float | None = None,
+    started: float | None = None,
     max_memory: int | None = None,
     progress: Progress | None = None,
 ) -> CodeTraining:
@@ -85,6 +86,7 @@ def train_code_model(
         name: of the adapter.
         config: how.
         time_limit: seconds for all, the measuring included.
+        started: ``time.monotonic()`` from which these count, now by default.
         max_memory: bytes at the peak of the training.
         progress: told of it.
 
@@ -95,11 +97,10 @@ def train_code_model(
         TrainingError: the loss is not finite, memory was passed, or the folder cannot be written.
     """
     config, progress = config or CodeTrainingConfig(), progress or Progress()
-    budget = _budget(time_limit)
+    budget = _budget(time_limit, started)
     registry, checkpoint = AdapterRegistry(run), run / f"{name}.checkpoint.safetensors"
     _check(registry, name, base=base, is_resumed=checkpoint.is_file())
-    holdout = hold_out(corpus.documents, kind=config.holdout, share=config.holdout_share, seed=config.seed)
-    progress.say(f"Held out {len(holdout.held_out):,} of {len(corpus.documents):,} files by {holdout.kind}.")
+    holdout = _held_out(corpus, config, progress)
     student = _Student(base, corpus, config, progress)
     _check_folder(run)
     trainer = Trainer(
@@ -114,14 +115,19 @@ def train_code_model(
         max_memory=max_memory,
         progress=progress,
     )
-    training = _told(config, trainer.run(), holdout)
-    manifest = student.save(registry, name, base=base, corpus=corpus, training=training)
+    manifest = student.save(registry, name, base=base, corpus=corpus, training=_told(config, trainer.run(), holdout))
     del student, trainer  # the measuring wants the memory
     verdict = _judge(registry, manifest, base, corpus, holdout, config, budget, progress)
     if verdict is None or verdict.is_better:
         registry.promote(name)
     checkpoint.unlink()  # The last change: until then the same command goes on.
     return CodeTraining(manifest, verdict, registry.promoted == name, round(budget.elapsed, 1))
+
+
+def _held_out(corpus: Corpus, config: CodeTrainingConfig, progress: Progress) -> Holdout:
+    holdout = hold_out(corpus.documents, kind=config.holdout, share=config.holdout_share, seed=config.seed)
+    progress.say(f"Held out {len(holdout.held_out):,} of {len(corpus.documents):,} files by {holdout.kind}.")
+    return holdout
 
 
 def _check_folder(run: Path) -> None:
@@ -138,9 +144,9 @@ def _check_folder(run: Path) -> None:
         ) from error
 
 
-def _budget(time_limit: float | None) -> Budget:
+def _budget(time_limit: float | None, started: float | None) -> Budget:
     """Of all, with what measuring takes kept back."""
-    budget = Budget(time_limit)
+    budget = Budget(time_limit, started=started)
     if time_limit is not None:
         budget.reserve(_SHARE_OF_MEASURING * time_limit)
     return budget
