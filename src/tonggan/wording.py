@@ -14,6 +14,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
+from tonggan.errors import TongganError
+
 Language = Literal["en", "zh"]
 
 LANGUAGE_VARIABLE = "TONGGAN_LANG"
@@ -116,6 +118,19 @@ def catalog() -> Catalog:
     import yaml
 
     return Catalog(yaml.safe_load((Path(__file__).parent / "chinese.yaml").read_text(encoding="utf-8")))
+
+
+def translated(text: str) -> str:
+    """``text`` in the reader's language."""
+    return catalog().translate(text) if language() == "zh" else text
+
+
+def in_words(error: TongganError) -> str:
+    """What ``error`` says, as one sentence in the reader's language and the remedy in another."""
+    if language() == "en":
+        return str(error)
+    who, got, expected, remedy = map(translated, (error.who, error.got, error.expected, error.remedy))
+    return f"{who}：得到 {got}，应为 {expected}。{remedy}。"
 
 
 def _filling(text: str, pieces: Sequence[str]) -> list[str] | None:

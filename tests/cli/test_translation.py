@@ -2,6 +2,7 @@
 
 import ast
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,19 @@ import typer
 from command_line import tonggan
 from tonggan.cli.app import _joined, app
 from tonggan.cli.translation import shown, speaking, take_language
+from tonggan.errors import DataError
 from tonggan.runs.recipe import load_recipe, recipe_names
-from tonggan.wording import LANGUAGE_VARIABLE, Bilingual, Catalog, catalog, language
+from tonggan.wording import LANGUAGE_VARIABLE, Bilingual, Catalog, catalog, in_words, language
 
 SOURCE = Path(__file__).parents[2] / "src" / "tonggan"
 CHINESE = re.compile("[\u4e00-\u9fff]")
 
-# Which the code puts together of several texts.
-OF_TYPER = ("Show this message and exit.",)
+# Which the code puts together of several texts, or which others say: the library that reads the line, the system.
+OF_TYPER = (
+    "Show this message and exit.", "Try ", "Missing ", "No such ", "Invalid value ", "Option '", "Got unexpected ",
+    "'{}' is not one of ", "it should be ",
+)  # fmt: skip
+OF_SYSTEM = ("Address already in use", "Permission denied", "Cannot assign requested address")
 OF_PARTS = ("{} different dates or times that repeat", "{} whole numbers from {} to {} that repeat, taken for classes")
 
 
@@ -67,7 +73,7 @@ def test_the_catalog_holds_what_the_code_says():
         assert set(re.findall(r"(?<!\{)\{(\d)\}(?!\})", translation)) <= {str(place) for place in range(places)}, (
             english
         )
-        if english in OF_PARTS + OF_TYPER:
+        if english in OF_PARTS + OF_SYSTEM or english.startswith(OF_TYPER):
             continue
         parts = [part.strip() for part in english.split("{}") if part.strip(" ,.:;()'")]
         if not (english.strip() in known or all(part in pieces for part in parts)):
@@ -97,6 +103,108 @@ def test_help_is_whole_on_a_narrow_terminal(chinese, monkeypatch, capsys):
     assert "…" not in said
     assert "显示本帮助后退出。" in said
     assert "[必填]" in said
+
+
+def alternatives(node: ast.expr) -> list[str]:
+    if isinstance(node, ast.IfExp):
+        return alternatives(node.body) + alternatives(node.orelse)
+    found = template(node)
+    return [] if found is None else [found]
+
+
+def said_by(call: ast.Call) -> list[str]:
+    """The texts of an error, or of a remark on the way."""
+    parts = {keyword.arg: keyword.value for keyword in call.keywords}
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    if not parts.keys() & {"got", "expected", "remedy"} and name not in ("say", "warn"):
+        return []
+    nodes = [*call.args[:1], *(parts[part] for part in ("got", "expected", "remedy") if part in parts)]
+    return [text for node in nodes for text in alternatives(node)]
+
+
+# Names, numbers and options that are the same in every language.
+SAME = {
+    "--kind",
+    "--out {}",
+    "--set {}",
+    "--engine llamacpp",
+    "b'GGUF'",
+    "'Bearer KEY'",
+    "llama.cpp",
+    "logprobs",
+    "tonggan serve",
+}
+CODE = re.compile(r"[^a-z]*|[^ a-z]*(\w+=)?[^ a-z]*|\[\S+")  # nothing in words
+
+
+@pytest.mark.parametrize("part", ["cli", "codelm", "language", "native", "serving"])
+def test_every_error_is_in_the_catalog(part):
+    missing = set()
+    for path in (SOURCE / part).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for text in said_by(node) if isinstance(node, ast.Call) else ():
+                said = text.replace("{}", "X1")
+                if not (text in SAME or CODE.fullmatch(text) or catalog().translate(said) != said):
+                    missing.add(f"{path.name}: {text}")
+    assert sorted(missing) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nosuch"], "没有这个命令：“nosuch”"),
+        (["code", "search"], "缺少参数“QUERY”"),
+        (["code", "corpus", "."], "缺少选项“--out”"),
+        (["code", "search", "x", "--nope"], "没有这个选项：--nope"),
+        (["code", "search", "x", "--limit", "many"], "选项“--limit”的值无效：不是整数"),
+        (["code", "search", "x", "--limit", "0"], "选项“--limit”的值无效：应大于或等于 1"),
+        (["serve", "smollm2", "--engine", "fast"], "选项“--engine”的值无效：“fast”不在可选值"),
+        (["chat", "smollm2", "--bits"], "选项“--bits”后面要跟一个值"),
+        (["code", "index", "nowhere"], "没有这个文件夹"),
+        (["code", "search", "x", "--kind", "verb"], "应为：function, class, file, doc, comment, commit 之一"),
+        (["code", "similar", "a.py"], "指明文件和其中的一行"),
+        (["code", "complete", "a.py"], "没有行号和列号"),
+        (["code", "complete", "nowhere.py:1:1"], "没有这个文件"),
+        (["code", "complete", "a.py:1:1", "--set", "threshold=high"], "补全的设置"),
+        (["code", "train", "nowhere", "--base", "smollm2", "--out", "x"], "没有文件 manifest.json"),
+        (["code", "corpus", ".", "--out", "x", "--licenses", "MTI"], "许可证"),
+        (["code", "rollback", "."], "其中没有适配器"),
+        (["chat", "nowhere"], "没有这个文件或文件夹"),
+        (["serve", "nowhere"], "检查路径；这里不会下载任何内容"),
+        (["serve", "smollm2", "--slots", "0"], "slots"),
+        (["serve", "smollm2", "smollm2"], "有两个都叫“smollm2”"),
+        (["serve", "smollm2", "--api-key-file", "nowhere"], "检查 --api-key-file 给出的路径"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_errors_of_the_code_tools_and_the_server_are_chinese(arguments, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "a.py").write_text("x = 1\n")
+    outcome = tonggan(*arguments, *(() if "--lang" in arguments else ("--lang", "zh")))
+    assert outcome.code in (1, 2)
+    assert said in outcome.err
+    for line in outcome.err.splitlines():
+        assert "Usage:" in line or CHINESE.search(line) or not re.search("[a-z]{2} [a-z]{2}", line), line
+
+
+def test_a_port_in_use_and_a_damaged_corpus_are_told_in_chinese(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        outcome = tonggan("serve", "smollm2", "--port", str(taken.getsockname()[1]), "--lang", "zh")
+    assert "得到：地址已被占用" in outcome.err
+    assert "办法：用 --host 或 --port 另选一个" in outcome.err
+    (tmp_path / "manifest.json").write_text("{")
+    outcome = tonggan("code", "train", tmp_path, "--base", "smollm2", "--out", tmp_path / "run", "--lang", "zh")
+    assert "办法：选择语料所在的文件夹，或用 --out 换一个位置" in outcome.err
+
+
+def test_an_error_as_one_sentence(chinese, monkeypatch):
+    error = DataError("prompt for tiny", got="9 tokens", expected="at least one token", remedy="Write something")
+    assert in_words(error) == "给 tiny 的提示：得到 9 个词元，应为 至少一个词元。请写些内容。"
+    monkeypatch.setenv(LANGUAGE_VARIABLE, "en")
+    assert in_words(error) == str(error)
 
 
 def test_what_a_run_says_is_in_the_catalog():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -17,6 +18,13 @@ from tonggan.openmp import spin_bounds
 from tonggan.processes import forget_folder
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+_TRY = "Try [blue]'{command_path} {help_option}'[/] for help."
+_REWORDED = (
+    ("Value error, ", ""),
+    ("Input should be a valid integer.*", "not a whole number"),
+    ("Input should be a valid number.*", "not a number"),
+    ("Input should be ", "it should be "),
+)
 _INTERRUPTED = 130  # the exit code that typer gives to a Ctrl-C that no command answers
 
 app = typer.Typer(
@@ -91,6 +99,7 @@ def _run(given: Sequence[str]) -> None:
     command = typer.main.get_command(app)
     _fold_help()
     _translate_help(command)
+    _reword_usage_errors()
     try:
         command([argument for argument in given if argument != "--debug"], prog_name="tonggan")
     except SystemExit as end:
@@ -145,6 +154,26 @@ def _fold_help() -> None:
         return made
 
     rich_utils._make_rich_text = folded
+
+
+def _reword_usage_errors() -> None:
+    """Have what is wrong with a command line said without the words of other libraries, in the reader's language."""
+    from typer import rich_utils
+
+    rich_utils.RICH_HELP = shown(_TRY)
+    show = getattr(rich_utils, "rich_format_error", None)  # of no public interface
+    if show is None or hasattr(show, "__wrapped__"):
+        return
+
+    @functools.wraps(show)
+    def reworded(error: Any) -> None:
+        said = error.format_message()
+        for pattern, words in _REWORDED:
+            said = re.sub(pattern, words, said)
+        error.format_message = lambda: shown(said)
+        show(error)
+
+    rich_utils.rich_format_error = cast("Any", reworded)
 
 
 def _translate_help(command: Any) -> None:

@@ -270,11 +270,13 @@ def _converse(talk: _Talk, *, as_json: bool) -> None:
     from rich.markup import escape
 
     from tonggan.cli.console import print_line, stderr
+    from tonggan.cli.translation import shown
     from tonggan.errors import TongganError
+    from tonggan.wording import in_words
 
     with suppress(ImportError):
         import readline  # noqa: F401 (lets input edit the line and remember former ones)
-    stderr.print(f"{', '.join(_COMMANDS)}; Ctrl-C stops an answer, Ctrl-D leaves", style="dim")
+    stderr.print(shown(f"{', '.join(_COMMANDS)}; Ctrl-C stops an answer, Ctrl-D leaves"), style="dim")
     while True:
         try:
             text = input("> " if sys.stdout.isatty() else "").strip()
@@ -282,7 +284,7 @@ def _converse(talk: _Talk, *, as_json: bool) -> None:
             print_line()
             return
         except KeyboardInterrupt:
-            stderr.print("\nCtrl-D leaves", style="dim")
+            stderr.print(shown("\nCtrl-D leaves"), style="dim")
             continue
         try:
             done = _obey(talk, text)
@@ -292,7 +294,7 @@ def _converse(talk: _Talk, *, as_json: bool) -> None:
                 with _ctrl_c() as stop:
                     _answer(talk, text, as_json=as_json, cancelled=stop.is_set)
         except TongganError as error:
-            stderr.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+            stderr.print(f"[bold red]{shown('Error:')}[/] {escape(in_words(error))}", soft_wrap=True)
 
 
 def _obey(talk: _Talk, text: str) -> Literal["leave", "done"] | None:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from tonggan.wording import LANGUAGE_VARIABLE, Bilingual, Words, catalog, language
+from tonggan.wording import LANGUAGE_VARIABLE, Bilingual, Words, language, translated
 
 
 def take_language(arguments: Sequence[str]) -> tuple[list[str], str | None]:
@@ -52,4 +52,4 @@ def shown(text: str | Words) -> str:
         return text.chinese if language() == "zh" else text.english
     if isinstance(text, Bilingual):
         return text.chinese if language() == "zh" else text
-    return catalog().translate(text) if language() == "zh" else text
+    return translated(text)

@@ -18,6 +18,7 @@ from tonggan.codelm.search.opening import open_index
 from tonggan.codelm.units import Unit, UnitKind
 from tonggan.errors import MissingExtraError, StoreBusyError, TongganError
 from tonggan.processes import end_process, end_with_input
+from tonggan.wording import in_words
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
@@ -137,7 +138,7 @@ def _refresh_beside(index: CodeIndex) -> None:
 def _tool_error(error: TongganError) -> Exception:
     from mcp.server.mcpserver.exceptions import ToolError
 
-    return ToolError(str(error))
+    return ToolError(in_words(error))
 
 
 def _hits(hits: Sequence[Hit]) -> dict[str, Any]:

@@ -1,10 +1,14 @@
-"""Errors as an HTTP client meets them: a status, and a body in OpenAI's shape. It catches nothing itself."""
+"""Errors as an HTTP client meets them: a status, and a body in OpenAI's shape. It catches nothing itself.
+
+Messages are in the language that the server speaks; what programs go by (status, type, code) is not translated.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tonggan.errors import DataError, QueueFullError, TimeLimitError, TongganError
+from tonggan.wording import in_words, translated
 
 _STATUS: tuple[tuple[type[TongganError], int, str], ...] = (
     (QueueFullError, 429, "queue_full"),
@@ -44,13 +48,13 @@ def failure_of(error: Exception) -> tuple[int, dict[str, Any]]:
     What is no ``TongganError`` is a fault of the server: the client learns that it happened and nothing else.
     """
     if isinstance(error, RefusedError):
-        return error.status, error_body(str(error), status=error.status, param=error.param, code=error.code)
+        return error.status, error_body(in_words(error), status=error.status, param=error.param, code=error.code)
     if isinstance(error, TongganError):
         for kind, status, code in _STATUS:
             if isinstance(error, kind):
-                return status, error_body(str(error), status=status, code=code)
-        return 400, error_body(str(error), status=400)
-    return 500, error_body("The server failed to answer this request; its log says why.", status=500)
+                return status, error_body(in_words(error), status=status, code=code)
+        return 400, error_body(in_words(error), status=400)
+    return 500, error_body(translated("The server failed to answer this request; its log says why."), status=500)
 
 
 def error_body(message: str, *, status: int, param: str | None = None, code: str | None = None) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise ConfigError(
             f"address {host}:{port}",
-            got=str(error),
+            got=error.strerror or str(error),
             expected="an address of this machine with a free port",
             remedy="Choose another --host or --port",
         ) from error

@@ -21,6 +21,7 @@ from tonggan.codelm.editor.positions import offset_of, replace
 from tonggan.errors import DataError, MissingExtraError
 from tonggan.processes import end_process, end_with_input
 from tonggan.progress import Progress
+from tonggan.wording import translated
 
 if TYPE_CHECKING:
     from lsprotocol import types
@@ -44,6 +45,7 @@ class LogProgress(Progress):
         self._early: list[str] = []
 
     def say(self, text: str) -> None:
+        text = translated(text)
         if self._send is None:
             self._early.append(text)
         else:
