@@ -24,7 +24,7 @@ def test_a_record_of_a_file(tmp_path):
     ("content", "message"),
     [
         ('{"name": 5, "sides": []}', "got name = 5; sides = .., expected name: a text; sides: at least 1 of them"),
-        ('{"sides": [true, "1"]}', "got no name; sides[0] = True; sides[1] = '1', expected name: a value; sides[0]: a w"),
+        ('{"sides": [true, "1"]}', "got no name; sides[0] = True; sides[1] = '1', expected name: a value; sides[0]: a"),
         ("[]", "got list, expected a mapping"),
         ("[" * 100_000, "got values that are nested too deep, expected valid JSON"),
         ('{"a": ' * 70 + "{}" + "}" * 70, "got values more than 64 deep"),
