@@ -19,7 +19,7 @@ from tonggan.data.media_types import (
     kind_of_bytes,
     kind_of_path,
 )
-from tonggan.data.text_profile import TextProfile
+from tonggan.data.text_sample import TextSample
 from tonggan.modalities import AudioConfig, ColumnConfig, IgnoreConfig, ImageConfig
 
 Found = tuple[ColumnConfig, str]
@@ -49,9 +49,9 @@ def kind_of_embedded(values: Sequence[Any]) -> Found:
     )
 
 
-def kind_of_paths(profile: TextProfile, base: Path) -> Found | None:
+def kind_of_paths(sample: TextSample, base: Path) -> Found | None:
     """Of a column of texts, if most of them name files; paths start at ``base``."""
-    values = profile.values
+    values = sample.values
     kind = _common([kind_of_path(value) for value in values], _MOST)
     if kind is not None and sum("://" in value for value in values) > _HALF * len(values):
         return IgnoreConfig(), "addresses of files on the network, which are not fetched"
@@ -62,7 +62,7 @@ def kind_of_paths(profile: TextProfile, base: Path) -> Found | None:
     found = _named(kind, "paths of files") or _named(
         _common([document_of_path(value) for value in values], _MOST), "paths of files"
     )
-    if found is not None or profile.mean_words > _MAX_WORDS:
+    if found is not None or sample.mean_words > _MAX_WORDS:
         return found
     heads = _heads_of_files(base, values)
     if 2 * len(heads) <= len(values[:_NUM_HEADS]):

@@ -20,7 +20,7 @@ from tonggan.data.file_columns import kind_of_embedded, kind_of_paths
 from tonggan.data.missing_labels import missing_labels
 from tonggan.data.number_format import NumberFormat, fit_numbers
 from tonggan.data.table import Table
-from tonggan.data.text_profile import TextProfile
+from tonggan.data.text_sample import TextSample
 from tonggan.errors import DataError
 from tonggan.modalities import (
     CategoryConfig,
@@ -191,23 +191,21 @@ def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
         return Guess(IgnoreConfig(), "each row holds a list, which is read for a target only")
     if pa.types.is_boolean(stored):
         return Guess(CategoryConfig(), "true or false")
-    profile = TextProfile([str(value) for value in values])
+    sample = TextSample([str(value) for value in values])
     missing: list[str] = []
     if pa.types.is_integer(stored) or pa.types.is_floating(stored):
         numbers = [float(value) for value in values if math.isfinite(value)]
         written: NumberFormat | None = NumberFormat(NumberConfig(), numbers, 1.0, "", "", "")
     else:
-        written = fit_numbers(profile.values)
+        written = fit_numbers(sample.values)
         if is_target:
             missing = missing_labels(table, name, of_numbers=_are_numbers(written))
     if written is not None and written.is_sure and written.numbers:
-        return (
-            _guess_target_number(written, name, missing) if is_target else _guess_number(written, profile, name, rows)
-        )
-    files = kind_of_paths(profile, table.base)
+        return _guess_target_number(written, name, missing) if is_target else _guess_number(written, sample, name, rows)
+    files = kind_of_paths(sample, table.base)
     if files is not None:
         return Guess(*files)
-    guess = _guess_target_text(profile, missing) if is_target else _guess_text(profile, name)
+    guess = _guess_target_text(sample, missing) if is_target else _guess_text(sample, name)
     if written is not None and not written.is_sure and not isinstance(guess.config, IgnoreConfig):
         return Guess(guess.config, f"{guess.reason}; {written.problem}", written)
     return guess
@@ -247,9 +245,9 @@ def _sample(table: Table, name: str, size: int) -> tuple[list[int], list[Any]]:
     return rows, values
 
 
-def _guess_number(written: NumberFormat, profile: TextProfile, name: str, rows: Sequence[int]) -> Guess:
+def _guess_number(written: NumberFormat, sample: TextSample, name: str, rows: Sequence[int]) -> Guess:
     numbers = written.numbers
-    if profile.is_unique and all(number.is_integer() for number in numbers):
+    if sample.is_unique and all(number.is_integer() for number in numbers):
         if _ID_NAME.fullmatch(name) and len(numbers) > 1:
             return Guess(IgnoreConfig(), "an id: a different number in each row")
         counted = len(numbers) == len(rows) and all(
@@ -293,44 +291,44 @@ def _are_classes(numbers: Sequence[float]) -> bool:
     return gapless and repeats >= 5 and max(counts.values()) <= 3 * repeats
 
 
-def _guess_text(profile: TextProfile, name: str) -> Guess:
-    repeats = f"{profile.num_distinct} different {'dates or times' if profile.is_date else 'values'} that repeat"
-    if not profile.is_date:
-        if _is_id(profile, name):
+def _guess_text(sample: TextSample, name: str) -> Guess:
+    repeats = f"{sample.num_distinct} different {'dates or times' if sample.is_date else 'values'} that repeat"
+    if not sample.is_date:
+        if _is_id(sample, name):
             return Guess(IgnoreConfig(), "an id: a different code in each row")
-        if profile.tag_separator is not None:
-            return Guess(TextConfig(), f"labels separated by '{profile.tag_separator}', read word by word")
-    if _is_category(profile):
+        if sample.tag_separator is not None:
+            return Guess(TextConfig(), f"labels separated by '{sample.tag_separator}', read word by word")
+    if _is_category(sample):
         return Guess(CategoryConfig(), repeats)
-    if profile.is_date:
+    if sample.is_date:
         return Guess(TextConfig(), "dates or times, read as they are written")
-    return Guess(TextConfig(), f"text ({profile.language}), {profile.mean_words:.0f} words on average")
+    return Guess(TextConfig(), f"text ({sample.language}), {sample.mean_words:.0f} words on average")
 
 
-def _is_id(profile: TextProfile, name: str) -> bool:
-    if len(profile.values) < 2 or not profile.is_unique or profile.mean_words > 1:
+def _is_id(sample: TextSample, name: str) -> bool:
+    if len(sample.values) < 2 or not sample.is_unique or sample.mean_words > 1:
         return False
-    return bool(_ID_NAME.fullmatch(name)) or (profile.is_code and len(profile.values) >= _MAX_SMALL_CLASSES)
+    return bool(_ID_NAME.fullmatch(name)) or (sample.is_code and len(sample.values) >= _MAX_SMALL_CLASSES)
 
 
-def _is_category(profile: TextProfile) -> bool:
-    repeats = len(profile.values) / profile.num_distinct
-    if profile.mean_words >= 3.5:  # sentences; a few templates of questions are still text
-        return profile.num_distinct <= _MAX_SENTENCE_CATEGORIES and repeats >= 10
-    if profile.num_distinct <= _MAX_SMALL_CLASSES:
-        return repeats >= 2 or (profile.num_distinct <= 2 and repeats > 1)
-    return profile.num_distinct <= _MAX_CATEGORIES and repeats >= 5
+def _is_category(sample: TextSample) -> bool:
+    repeats = len(sample.values) / sample.num_distinct
+    if sample.mean_words >= 3.5:  # sentences; a few templates of questions are still text
+        return sample.num_distinct <= _MAX_SENTENCE_CATEGORIES and repeats >= 10
+    if sample.num_distinct <= _MAX_SMALL_CLASSES:
+        return repeats >= 2 or (sample.num_distinct <= 2 and repeats > 1)
+    return sample.num_distinct <= _MAX_CATEGORIES and repeats >= 5
 
 
-def _guess_target_text(profile: TextProfile, missing: Sequence[str]) -> Guess:
-    profile = TextProfile([value for value in profile.values if value not in missing] or profile.values)
+def _guess_target_text(sample: TextSample, missing: Sequence[str]) -> Guess:
+    sample = TextSample([value for value in sample.values if value not in missing] or sample.values)
     how = _missing_in_words(missing)
-    if profile.tag_separator is not None:
-        config = MultilabelConfig(separator=profile.tag_separator, missing=list(missing))
-        return Guess(config, f"labels separated by '{profile.tag_separator}'{how}")
-    if 2 * profile.num_distinct > len(profile.values) >= _MAX_SMALL_CLASSES:
-        return Guess(TextConfig(), f"text ({profile.language}) that hardly repeats")
-    return Guess(_category(missing), f"{profile.num_distinct} different values that repeat{how}")
+    if sample.tag_separator is not None:
+        config = MultilabelConfig(separator=sample.tag_separator, missing=list(missing))
+        return Guess(config, f"labels separated by '{sample.tag_separator}'{how}")
+    if 2 * sample.num_distinct > len(sample.values) >= _MAX_SMALL_CLASSES:
+        return Guess(TextConfig(), f"text ({sample.language}) that hardly repeats")
+    return Guess(_category(missing), f"{sample.num_distinct} different values that repeat{how}")
 
 
 def _category(missing: Sequence[str]) -> CategoryConfig:

@@ -1,22 +1,22 @@
 import pytest
 
-from tonggan.data.text_profile import TextProfile
+from tonggan.data.text_sample import TextSample
 
 
-def profile(*values):
-    return TextProfile(values)
+def sample(*values):
+    return TextSample(values)
 
 
 @pytest.mark.parametrize(
     "value", ["2024-01-31", "31.1.2024", "1/31/2024", "2024-01-31T10:20:30Z", "2024年1月31日", "2024-01", "10:20"]
 )
 def test_dates(value):
-    assert profile(value).is_date
+    assert sample(value).is_date
 
 
 def test_what_is_no_date():
-    assert not profile("1.5").is_date
-    assert not profile("May be").is_date
+    assert not sample("1.5").is_date
+    assert not sample("May be").is_date
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_what_is_no_date():
     ],
 )
 def test_tags(values, separator):
-    assert profile(*values).tag_separator == separator
+    assert sample(*values).tag_separator == separator
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,9 @@ def test_tags(values, separator):
     ],
 )
 def test_languages(text, language):
-    assert profile(text).language == language
+    assert sample(text).language == language
 
 
 def test_words():
-    assert profile("two words", "one more here okay").mean_words == 3
-    assert profile("股市今日大涨").mean_words == 3
+    assert sample("two words", "one more here okay").mean_words == 3
+    assert sample("股市今日大涨").mean_words == 3

@@ -30,7 +30,7 @@ MOST = 0.95
 
 
 @dataclass(frozen=True)
-class TextProfile:
+class TextSample:
     """A sample of the values of a column that are not blank.
 
     Args:
