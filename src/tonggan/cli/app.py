@@ -138,11 +138,14 @@ def _fail(text: str, *, code: int = 1) -> NoReturn:
 
 
 def _fold_help() -> None:
-    """Have help broken inside words too: Chinese has no blanks, and a word that does not fit would be cut off."""
+    """Have help broken inside words too: Chinese has no blanks, and a word that does not fit would be cut off.
+
+    typer has no setting for that, but one function that makes all texts of its help; a version without it cuts off.
+    """
     from rich.text import Text
     from typer import rich_utils
 
-    make = getattr(rich_utils, "_make_rich_text", None)  # of no public interface
+    make = getattr(rich_utils, "_make_rich_text", None)
     if make is None or hasattr(make, "__wrapped__"):
         return
 
