@@ -5,7 +5,7 @@ Each batch is encoded twice, with its own values and with those of other rows; w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from tonggan.models.fused import FusedModel
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
 from tonggan.tasks.measure import Measure
-from tonggan.tokens import Arrays
+from tonggan.tokens import Arrays, Batch
 
 _MAX_ROWS, _MIN_ROWS = 2_000, 100
 _DRAWS = 300
@@ -97,11 +97,9 @@ def _with_shuffled_columns(
     encoders = dict(zip(model.names, model.encoders, strict=True))
     full: list[Measure] = []
     shuffled: dict[tuple[str, str], list[Measure]] = {key: [] for key in columns}
-    permuted = dataset.take(_other_rows(len(dataset), generator))
-    own = iterate_batches(dataset, batch_size=batch_size, progress=progress, label="columns")
-    other = iterate_batches(permuted, batch_size=batch_size, progress=None, label="columns")
+    pairs = _paired_batches(dataset, generator, batch_size=batch_size, progress=progress, label="columns")
     with evaluating(model) as device:
-        for batch, other_batch in zip(own, other, strict=True):
+        for batch, other_batch in pairs:
             target = target_of(batch)
             inputs, others = batch.to(device).inputs, other_batch.to(device).inputs
             tokens = model.encode(inputs)
@@ -137,17 +135,25 @@ def shuffle_inputs(
     """
     if len(groups) < 2:
         return {}
-    permuted = dataset.take(_other_rows(len(dataset), np.random.default_rng(seed)))
     shuffled: dict[str, list[Measure]] = {group: [] for group in groups}
-    own = iterate_batches(dataset, batch_size=batch_size, progress=progress, label="shuffled inputs")
-    other = iterate_batches(permuted, batch_size=batch_size, progress=None, label="shuffled inputs")
+    generator = np.random.default_rng(seed)
+    pairs = _paired_batches(dataset, generator, batch_size=batch_size, progress=progress, label="shuffled inputs")
     with evaluating(model) as device:
-        for batch, other_batch in zip(own, other, strict=True):
+        for batch, other_batch in pairs:
             tokens, other_tokens = model.encode(batch.to(device).inputs), model.encode(other_batch.to(device).inputs)
             for group, parts in shuffled.items():
                 mixed = {**tokens, **{name: other_tokens[name] for name in groups[group]}}
                 parts.append(measure_tokens(model, task, mixed, target_of(batch)))
     return {group: Measure.cat(parts) for group, parts in shuffled.items()}
+
+
+def _paired_batches(
+    dataset: Dataset, generator: np.random.Generator, *, batch_size: int, progress: Progress | None, label: str
+) -> Iterator[tuple[Batch, Batch]]:
+    """Each batch of ``dataset``, and one of other rows."""
+    permuted = dataset.take(_other_rows(len(dataset), generator))
+    own = iterate_batches(dataset, batch_size=batch_size, progress=progress, label=label)
+    return zip(own, iterate_batches(permuted, batch_size=batch_size, progress=None, label=label), strict=True)
 
 
 def _other_rows(num_rows: int, generator: np.random.Generator) -> NDArray[np.int64]:
