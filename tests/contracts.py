@@ -210,7 +210,7 @@ def check_task(
 
     Args:
         task: not fitted yet.
-        values: targets among which there is something to tell apart.
+        values: targets that differ.
         perfect: the outputs that say encoded targets without a mistake.
         of_all_rows: as for ``check_measure``.
     """

@@ -262,7 +262,7 @@ def test_a_target_with_one_class(tmp_path):
     cells = {"number": list(range(50)), "label": ["dog"] * 50}
     diagnosis = diagnose(tmp_path, target=["label"], task="binary", train=cells)
     assert told(diagnosis) == [("error", "label", "train", 0)]
-    with pytest.raises(DataError, match="'dog' in every row of train; there is nothing to tell apart, expected"):
+    with pytest.raises(DataError, match="'dog' in every row of train; there is nothing to learn, expected"):
         diagnosis.check(max_bad=0.05)
 
 

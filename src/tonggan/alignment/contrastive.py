@@ -19,7 +19,7 @@ _MAX_LOG_SCALE = math.log(100)  # beyond, training is unstable (Radford et al. 2
 
 
 class ContrastiveConfig(Config):
-    """How sharply pairs are told apart."""
+    """How sharply matching pairs are separated from others."""
 
     kind: Literal["contrastive"] = "contrastive"
     temperature: float = Field(default=0.05, ge=0.01)

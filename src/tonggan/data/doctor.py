@@ -235,7 +235,7 @@ def examine_rows(
         profiles: of the training part's columns; those without one are compared with nothing.
         target: the columns that the model predicts, where the rows are to be measured.
         task: the kind of the model's task.
-        labels: what that task has learned to tell apart.
+        labels: the classes that the task has learned.
     """
     target = target or {}
     writing, findings = find_other_writing(table, {**columns, **target}, profiles, split=NEW_ROWS)

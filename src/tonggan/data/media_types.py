@@ -1,6 +1,6 @@
 """Which kind of media a file is: by the suffix of its path, or by the first bytes of its content.
 
-It tells kinds apart and nothing more; whether a file can be decoded, its modality finds out.
+It distinguishes kinds and nothing more; whether a file can be decoded, its modality finds out.
 """
 
 from __future__ import annotations

@@ -171,7 +171,7 @@ def _one_value(name: str, split: str, values: list[str]) -> list[Finding]:
             column=name,
             split=split,
             count=0,
-            message=f"The target '{name}' is {shown} in every row of {split}; there is nothing to tell apart.",
+            message=f"The target '{name}' is {shown} in every row of {split}; there is nothing to learn.",
             message_zh=f"{split} 每一行的目标“{name}”都是{shown if values else '空标签'}；没有可区分的内容。",
             remedy="Choose another target, or add rows with other values",
             remedy_zh="请选择别的目标，或加入取其他值的行",

@@ -32,7 +32,7 @@ from tonggan.layers.precision import multiplies_in_bf16
 from tonggan.tokens import Tokens
 
 _TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 65_536}  # of prefixes that are read together; more are no faster
-_ROOM = 4_096  # tokens of prefix and text together that a decoder from scratch can tell apart
+_ROOM = 4_096  # tokens of prefix and text together whose places a decoder from scratch can distinguish
 
 
 class LanguageHeadConfig(Config):

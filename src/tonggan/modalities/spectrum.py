@@ -36,7 +36,7 @@ def log_mel(
         num_fft: samples of the Hann window of one frame, an even number.
         hop: samples from one frame to the next.
         num_mels: bands on Slaney's mel scale from 0 Hz to half the sample rate.
-        top_db: nothing is told apart that is this much below a recording's loudest band.
+        top_db: values that are further below a recording's loudest band count as so far below.
 
     Returns:
         values ``[B, 1 + T // hop, num_mels]`` and mask ``[B, 1 + T // hop]``, False throughout for an absent row.

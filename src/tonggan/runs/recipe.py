@@ -87,7 +87,7 @@ class Recipe(Config):
     training: TrainingConfig = TrainingConfig()
     """Epochs, batch size, learning rate, and the like."""
     report_by: str | None = None
-    """Column of the final table by whose values the metrics are also told apart, e.g. a speaker or a language."""
+    """Column of the final table by whose values the metrics are also broken down, e.g. a speaker or a language."""
     audit_alone: bool = True
     """After training, also train a model on each input alone, if the time limit leaves room for it."""
     max_bad: float = Field(default=0.05, ge=0.0, le=1.0)

