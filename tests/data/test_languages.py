@@ -1,6 +1,6 @@
 import pytest
 
-from tonggan.data.languages import language_of
+from tonggan.data.languages import language_of, languages_of
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,20 @@ from tonggan.data.languages import language_of
 )
 def test_languages(text, language):
     assert language_of(text) == language
+
+
+ENGLISH, CHINESE, SHORT = "The parcel was late and the box is broken.", "快递来得太晚了", "late"
+
+
+@pytest.mark.parametrize(
+    ("texts", "languages"),
+    [
+        ([ENGLISH] * 2 + [SHORT] * 8, "English"),
+        ([SHORT] * 20, "Latin letters"),
+        ([CHINESE] * 6 + [ENGLISH] * 4, "Chinese, English"),
+        ([CHINESE] * 9 + [ENGLISH, "12:30"], "Chinese"),
+        (["12:30"], "no letters"),
+    ],
+)
+def test_languages_of_a_column(texts, languages):
+    assert languages_of(texts) == languages

@@ -44,9 +44,8 @@ def test_tags(values, separator):
     [
         ("what is the color of the shape?", "English"),
         ("60年铁树开花形状似玉米芯(组图)", "Chinese"),
-        ("我用 Python 写 machine learning 和 deep learning 的程序", "Chinese and English"),
-        ("Der Hund läuft durch den Wald", "Latin letters"),
-        ("Это собака", "another script"),
+        ("Der Hund läuft durch den Wald", "German"),
+        ("Это собака", "Cyrillic"),
         ("12:30", "no letters"),
     ],
 )

@@ -18,7 +18,7 @@ from tonggan.cells import cell_text
 from tonggan.data.cell_findings import UNREADABLE, CellFindings
 from tonggan.data.chance import CHANCE, is_surprising
 from tonggan.data.findings import Finding, Quarantined
-from tonggan.data.languages import LATIN, NO_LETTERS, language_of
+from tonggan.data.languages import LATIN, NO_LETTERS, is_latin, language_of
 from tonggan.data.profiles import (
     MAX_TEXTS,
     CategoryProfile,
@@ -34,7 +34,7 @@ from tonggan.data.profiles import (
 from tonggan.data.scan import MediaColumn, MediaStatus
 from tonggan.data.table import Table, spread
 from tonggan.modalities import CategoryConfig, ColumnConfig, NumberConfig
-from tonggan.wording import shortened
+from tonggan.wording import catalog, shortened
 
 Facts = Sequence[tuple[int, Mapping[str, str | int]]]
 """Row and what the header of its file says."""
@@ -250,11 +250,11 @@ def _compare_texts(column: CellFindings, cells: Iterable[Any], profile: TextProf
 def _compare_languages(column: CellFindings, texts: Sequence[tuple[int, str]], profile: TextProfile) -> list[Finding]:
     total = sum(profile.languages.values())
     known = {language for language, count in profile.languages.items() if count > 0.02 * total}
-    if any(language not in (NO_LETTERS, LATIN) and _is_latin(language) for language in known):
+    if any(language not in (NO_LETTERS, LATIN) and is_latin(language) for language in known):
         known.add(LATIN)  # no small words in a short text
     found = [(row, text, language) for row, text in texts for language in (language_of(text),)]
     if known == {LATIN}:  # names and keywords: which language they are of was not to be seen
-        found = [(row, text, LATIN if _is_latin(language) else language) for row, text, language in found]
+        found = [(row, text, LATIN if is_latin(language) else language) for row, text, language in found]
     foreign = [(row, text, language) for row, text, language in found if language not in known]
     before = sum(count for language, count in profile.languages.items() if language not in known)
     if not is_surprising(len(foreign), len(texts), before=before, out_of=total, more=_LUCK):
@@ -268,18 +268,17 @@ def _compare_languages(column: CellFindings, texts: Sequence[tuple[int, str]], p
             len(foreign),
             example,
             total=len(texts),
-            what=(f"are in another language than in training ({most})", f"与训练表的语言不同（{most}）"),
-            then=(f"; training has {main}", f"；训练表中为 {main}"),
+            what=(
+                f"are in another language than in training ({most})",
+                f"与训练表的语言不同（{catalog().translate(most)}）",
+            ),
+            then=(f"; training has {main}", f"；训练表中为{catalog().translate(main)}"),
             remedy=(
                 "Give texts in the language of the training table, or train again with both",
                 "请使用训练表的语言，或用两种语言的数据重新训练",
             ),
         )
     ]
-
-
-def _is_latin(language: str) -> bool:
-    return language in (LATIN, "English", "German", "French", "Spanish", "Italian", "Portuguese", "Dutch")
 
 
 def _compare_missing(column: CellFindings, count: int, profile: ColumnProfile) -> list[Finding]:

@@ -1,6 +1,7 @@
 """In which language a text is written: by its script, and for Latin letters by the small words that each language uses.
 
-It looks at single short texts, is never surer than these words allow, and serves to compare one table with another.
+It looks at single short texts, is never surer than these words allow, and serves to describe a column and to compare
+one table with another.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
 
 NO_LETTERS = "no letters"
@@ -15,6 +17,8 @@ LATIN = "Latin letters"
 _MAX_CHARACTERS = 500  # enough to tell a language
 _WORD = re.compile(r"[^\W\d_]+")
 _MIN_WORDS = 2  # different ones of a language; one alone may be a name
+_FREQUENT = 0.2  # of the texts of a column: so many are no exception
+_LIKELY = 0.1  # as many surely of a language as with Latin letters alone: these are of it too
 # The script of a character is how its Unicode name begins.
 _SCRIPTS = {"CJK": "Chinese", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean", "LATIN": LATIN}
 _SMALL_WORDS = {
@@ -53,6 +57,23 @@ def language_of(text: str) -> str:
     weights = {script: count * (1 if script == LATIN else 4) for script, count in scripts.items()}
     script = max(weights, key=lambda each: weights[each])
     return _latin_language(text) if script == LATIN else script
+
+
+def languages_of(texts: Iterable[str]) -> str:
+    """In words, the language of most ``texts``, or several where each is that of a fifth of those with letters."""
+    counts = Counter(map(language_of, texts))
+    if len(counts) > 1:
+        counts.pop(NO_LETTERS, None)
+    latin = max(_SMALL_WORDS, key=lambda language: counts[language])
+    if counts[latin] >= _LIKELY * counts[LATIN]:  # short texts of the same language tell nothing
+        counts[latin] += counts.pop(LATIN, 0)
+    most = counts.most_common()
+    return ", ".join(name for name, count in most if count >= _FREQUENT * counts.total()) or most[0][0]
+
+
+def is_latin(language: str) -> bool:
+    """Whether a language, as ``language_of`` names it, has Latin letters."""
+    return language == LATIN or language in _SMALL_WORDS
 
 
 def _latin_language(text: str) -> str:

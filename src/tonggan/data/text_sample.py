@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from tonggan.data.languages import languages_of
 from tonggan.modalities.number import parse_cell
 
 _DATE = re.compile(
@@ -20,10 +21,7 @@ _DATE = re.compile(
 )
 _CODE = re.compile(r"[\w#:./-]*[\d_][\w#:./-]*", re.ASCII)
 _HAN = re.compile(r"[㐀-䶿一-鿿豈-﫿]")
-_LATIN = re.compile(r"[A-Za-zÀ-ɏ]")
-_LATIN_WORD = re.compile(r"[A-Za-zÀ-ɏ]+")
-_ENGLISH = re.compile(r"\b(the|of|and|to|in|is|are|an|for|on|with|it|this|that|was|you|what)\b", re.IGNORECASE)
-_MAX_CHARACTERS = 100_000  # enough to tell a language
+_MAX_TEXTS = 1_000  # enough to tell a language
 _SEPARATORS = ("|", ";", ",")
 # Most values must look alike before a column is taken for something; a few typing errors do not change what it is.
 MOST = 0.95
@@ -71,21 +69,8 @@ class TextSample:
 
     @cached_property
     def language(self) -> str:
-        """In words: Chinese, English, Chinese and English, Latin letters, another script, or no letters."""
-        text = "\n".join(self.values)[:_MAX_CHARACTERS]
-        num_letters = sum(1 for character in text if character.isalpha())
-        num_han = len(_HAN.findall(text))
-        num_latin = len(_LATIN.findall(text))
-        if num_letters == 0:
-            return "no letters"
-        if num_han + num_latin < 0.7 * num_letters:
-            return "another script"
-        # A Chinese character says about as much as four Latin letters.
-        share = 4 * num_han / (4 * num_han + num_latin)
-        if share > 0.1:
-            return "Chinese" if share > 0.75 else "Chinese and English"
-        num_words = len(_LATIN_WORD.findall(text))
-        return "English" if len(_ENGLISH.findall(text)) > 0.1 * num_words else "Latin letters"
+        """In words; see ``languages_of``."""
+        return languages_of(self.values[:_MAX_TEXTS])
 
     def _share(self, pattern: re.Pattern[str]) -> float:
         return sum(1 for value in self.values if pattern.fullmatch(value)) / len(self.values)
