@@ -238,6 +238,7 @@ def check_task(
     baseline = task.baseline(target, 3)
     assert baseline.shape == (3, task.num_outputs)
     assert len(task.decode(baseline)) == 3
+    assert [answer["prediction"] for answer in task.answers(outputs)] == task.decode(outputs)
     assert task.describe(outputs[0])
     assert task.describe_target(target[0])
     best, constant = task.measure(perfect(target), target), task.measure_constant(baseline[:1], target)

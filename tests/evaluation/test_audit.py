@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from tonggan.evaluation.audit import Audit, audit
-from tonggan.evaluation.subsets import evaluate_subsets
 
 LEFT = np.tile([1.0, 1.0, -1.0, -1.0], 100)
 RIGHT = np.tile([1.0, -1.0, 1.0, -1.0], 100)
@@ -13,18 +12,10 @@ COLUMNS = {"left": LEFT, "right": RIGHT}
 
 
 def run(case, **options) -> Audit:
-    subsets = evaluate_subsets(case.model, case.task, case.dataset, kinds=case.kinds)
-    return audit(
-        case.model,
-        case.task,
-        case.dataset,
-        subsets=subsets,
-        kinds=case.kinds,
-        baseline=case.task.baseline(case.target, 1),
-        seed=0,
-        batch_size=64,
-        **options,
-    )
+    baseline = case.task.baseline(case.target, 1)
+    subsets, found = audit(case.model, case.task, case.dataset, baseline=baseline, seed=0, batch_size=64, **options)
+    assert subsets[-1].score == found.full
+    return found
 
 
 def test_a_model_that_needs_both_inputs(sums):

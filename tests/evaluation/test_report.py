@@ -7,6 +7,7 @@ import torch
 
 from tonggan.data.findings import Finding
 from tonggan.evaluation.audit import Audit
+from tonggan.evaluation.bootstrap import Answer
 from tonggan.evaluation.mistakes import Cell, Mistake
 from tonggan.evaluation.permutation import ColumnImportance
 from tonggan.evaluation.report import (
@@ -18,7 +19,7 @@ from tonggan.evaluation.report import (
     write_report,
 )
 from tonggan.evaluation.subsets import SubsetRow
-from tonggan.evaluation.verdict import AgainstConstant, Beaten, Verdict
+from tonggan.evaluation.verdict import AgainstConstant, Verdict
 from tonggan.tasks import RegressConfig
 from tonggan.tasks.figures import Chart, Line, Matrix, Section
 from tonggan.wording import Words
@@ -170,7 +171,7 @@ def test_a_single_input_has_no_shares(tmp_path):
     assert "Shapley" not in render_report(replace(content, audit=alone))
 
 
-def against(beaten: Beaten) -> AgainstConstant:
+def against(beaten: Answer) -> AgainstConstant:
     return AgainstConstant(
         beaten, "accuracy", 12, 0.913, 0.9, 0.013, None, f"First: {beaten}.", "先说这句。", "Then 90 %.", "然后 90 %。"
     )

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from tonggan.evaluation.bootstrap import Comparison
 from tonggan.evaluation.permutation import ColumnImportance
 from tonggan.evaluation.predict import Measured
-from tonggan.evaluation.verdict import AgainstConstant, Comparison, compare_with_constant, judge, nothing_to_fuse
+from tonggan.evaluation.verdict import AgainstConstant, Part, compare_with_constant, judge, nothing_to_fuse
 from tonggan.evaluation.wording import format_gain, format_score, metric_words
 from tonggan.tasks import AnswerConfig, Binary, BinaryConfig, Regress, RegressConfig
 from tonggan.tasks.base import Task
@@ -16,14 +17,12 @@ COMPARISON = Comparison(
     score_name="r2",
     num_rows=1234,
     num_different=300,
-    full=0.8,
-    best_part="photo",
-    best_score=0.75,
-    best_trained_alone=True,
-    any_trained_alone=True,
+    score=0.8,
+    other=0.75,
     gain=0.05,
     gain_interval=(0.012, 0.081),
 )
+PHOTO = Part("photo", trained_alone=True)
 
 
 @pytest.mark.parametrize(
@@ -38,11 +37,12 @@ COMPARISON = Comparison(
     ],
 )
 def test_when_fusion_pays(gain, gain_interval, answer):
-    assert judge(replace(COMPARISON, gain=gain, gain_interval=gain_interval)).fusion_pays == answer
+    found = replace(COMPARISON, gain=gain, gain_interval=gain_interval)
+    assert judge(found, PHOTO, any_trained_alone=True).fusion_pays == found.is_better == answer
 
 
 def test_the_whole_sentence():
-    verdict = judge(COMPARISON)
+    verdict = judge(COMPARISON, PHOTO, any_trained_alone=True)
     assert verdict.sentence == (
         "Fusion pays: with all inputs R² is 0.8, 0.05 better than the best single input, 'photo' "
         "(0.75, a model trained on it alone); the 95 % interval of the gain on 1,234 rows is +0.012 to +0.081."
@@ -54,9 +54,8 @@ def test_the_whole_sentence():
 
 
 def test_what_is_not_known_is_said():
-    verdict = judge(
-        replace(COMPARISON, any_trained_alone=False, best_trained_alone=False, gain_interval=None, gain=0.0)
-    )
+    found = replace(COMPARISON, gain_interval=None, gain=0.0)
+    verdict = judge(found, Part("photo", trained_alone=False), any_trained_alone=False)
     assert "the same as the best single input" in verdict.sentence
     assert "the 1,234 rows are not enough for an interval" in verdict.sentence
     assert "No model was trained on one input alone" in verdict.sentence
@@ -65,7 +64,7 @@ def test_what_is_not_known_is_said():
 
 def test_a_handful_of_rows_proves_nothing():
     # Four rows better and none worse: the bootstrap's interval lies above zero, the sign test has p = 2 / 2^4.
-    verdict = judge(replace(COMPARISON, num_different=4))
+    verdict = judge(replace(COMPARISON, num_different=4), PHOTO, any_trained_alone=True)
     assert verdict.fusion_pays == "uncertain"
     assert "the two differ in too few rows (4) to be sure" in verdict.sentence
     assert "两者结果不同的行太少（4 行）" in verdict.sentence_zh

@@ -7,17 +7,17 @@ trained on one input alone is handed in by whoever trained them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from tonggan.data.dataset import Dataset
-from tonggan.evaluation.bootstrap import gain_interval, score_draws
+from tonggan.evaluation.bootstrap import MIN_ROWS, compare
 from tonggan.evaluation.permutation import ColumnImportance, column_importance, shuffle_inputs
-from tonggan.evaluation.subsets import SubsetRow, group_inputs, shapley_values
-from tonggan.evaluation.verdict import MIN_ROWS, Comparison, Verdict, judge, nothing_to_fuse, too_few_rows
+from tonggan.evaluation.subsets import SubsetRow, evaluate_subsets, group_inputs, shapley_values
+from tonggan.evaluation.verdict import Part, Verdict, judge, nothing_to_fuse, too_few_rows
 from tonggan.models.fused import FusedModel
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
@@ -72,22 +72,18 @@ def audit(
     task: Task,
     dataset: Dataset,
     *,
-    subsets: Sequence[SubsetRow],
-    kinds: Mapping[str, str],
     baseline: Tensor,
     seed: int,
     alone_trained: Mapping[str, Measure] | None = None,
     batch_size: int = 256,
     progress: Progress | None = None,
-) -> Audit:
-    """Audit ``model`` on the rows of ``dataset``.
+) -> tuple[list[SubsetRow], Audit]:
+    """The subsets table and the audit of ``model`` on the rows of ``dataset``.
 
     Args:
-        model: whose inputs are to be told apart.
-        task: gives score and baseline.
-        dataset: the same rows, in the same order, that ``subsets`` was made from.
-        subsets: what ``evaluate_subsets`` returned.
-        kinds: the modality kind of each input.
+        model: whose inputs are looked at one by one.
+        task: that it was trained for.
+        dataset: rows with a target.
         baseline: outputs ``[1, num_outputs]`` of the model that sees no input, ``task.baseline`` of the training part.
         seed: of the shuffles and of the bootstrap.
         alone_trained: by input (or group), what a model trained on that input alone is worth on these rows.
@@ -95,14 +91,16 @@ def audit(
         progress: told of every batch.
     """
     assert dataset.target is not None, "only rows with a target can be audited"
+    kinds = input_kinds(dataset)
     groups = group_inputs(kinds)
+    subsets = evaluate_subsets(model, task, dataset, kinds=kinds, batch_size=batch_size, progress=progress)
     shuffled = shuffle_inputs(model, task, dataset, groups=groups, seed=seed, batch_size=batch_size, progress=progress)
     columns = column_importance(model, task, dataset, seed=seed, batch_size=batch_size, progress=progress)
     alone = {row.present[0]: row.measure for row in subsets if len(row.present) == 1}
     trained = dict(alone_trained or {})
     full = subsets[-1]
     if len(groups) > 1:
-        verdict = judge(_compare(full.measure, alone=alone, alone_trained=trained, seed=seed))
+        verdict = _beside_best_part(full.measure, alone=alone, alone_trained=trained, seed=seed)
     elif full.num_rows < MIN_ROWS:
         verdict = too_few_rows(full.num_rows)
     else:
@@ -111,7 +109,7 @@ def audit(
             name, score_name=task.score_name, full=full.score, columns=columns.get(name, ()) if len(kinds) == 1 else ()
         )
     sign = 1.0 if task.greater_is_better else -1.0
-    return Audit(
+    found = Audit(
         score_name=task.score_name,
         greater_is_better=task.greater_is_better,
         num_rows=full.num_rows,
@@ -124,28 +122,20 @@ def audit(
         verdict=verdict,
         columns=columns,
     )
+    return subsets, found
 
 
-def _compare(
+def input_kinds(dataset: Dataset) -> dict[str, str]:
+    """The modality kind of each input."""
+    return {name: source.modality.kind for name, source in dataset.inputs.items()}
+
+
+def _beside_best_part(
     full: Measure, *, alone: Mapping[str, Measure], alone_trained: Mapping[str, Measure], seed: int
-) -> Comparison:
-    """The full model beside the best single part, however that part was made; the bootstrap draws are paired."""
+) -> Verdict:
+    """The full model beside the best single part, however that part was made."""
     sign = 1.0 if full.greater_is_better else -1.0
-    parts = [(measure.score(), name, False, measure) for name, measure in alone.items()]
-    parts += [(measure.score(), name, True, measure) for name, measure in alone_trained.items()]
-    best_score, best_part, best_trained_alone, best = max(parts, key=lambda part: sign * part[0])
-    score = full.score()
-    return Comparison(
-        score_name=full.score_name,
-        num_rows=len(full),
-        num_different=int(full.differs(best).sum()),
-        full=score,
-        best_part=best_part,
-        best_score=best_score,
-        best_trained_alone=best_trained_alone,
-        any_trained_alone=bool(alone_trained),
-        gain=sign * (score - best_score),
-        gain_interval=gain_interval(
-            score_draws(full, seed=seed), score_draws(best, seed=seed), greater_is_better=full.greater_is_better
-        ),
-    )
+    parts = [(measure, Part(name, trained_alone=False)) for name, measure in alone.items()]
+    parts += [(measure, Part(name, trained_alone=True)) for name, measure in alone_trained.items()]
+    best, part = max(parts, key=lambda each: sign * each[0].score())
+    return judge(compare(full, best, seed=seed), part, any_trained_alone=bool(alone_trained))

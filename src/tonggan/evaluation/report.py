@@ -16,11 +16,12 @@ from markupsafe import Markup
 
 from tonggan.data.findings import Finding
 from tonggan.evaluation.audit import Audit
+from tonggan.evaluation.bootstrap import MIN_ROWS
 from tonggan.evaluation.charts import draw
 from tonggan.evaluation.mistakes import Mistake
 from tonggan.evaluation.permutation import ColumnImportance
 from tonggan.evaluation.subsets import SubsetRow
-from tonggan.evaluation.verdict import MIN_ROWS, AgainstConstant
+from tonggan.evaluation.verdict import AgainstConstant
 from tonggan.evaluation.wording import (
     CONSTANT_ANSWER,
     format_gain,

@@ -12,18 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tonggan.evaluation.bootstrap import REPEATS, gain_interval, score_draws
+from tonggan.evaluation.bootstrap import MIN_DIFFERENT_ROWS, MIN_ROWS, REPEATS, Answer, Comparison, compare
 from tonggan.evaluation.permutation import ColumnImportance
 from tonggan.evaluation.predict import Measured
 from tonggan.evaluation.wording import format_gain, format_score, input_words, metric_words
 from tonggan.wording import Words
-
-# With fewer rows that differ, no outcome is significant at 5 % by the exact sign test (2 / 2^5 > 0.05), whatever the
-# bootstrap says: its intervals are too narrow where so little differs.
-MIN_DIFFERENT_ROWS = 6
-# On fewer rows no score says much: at 30, an accuracy's interval is still some 35 points wide.
-MIN_ROWS = 30
-
 
 _HEADLINES = {
     "yes": Words("", ""),
@@ -34,7 +27,19 @@ _HEADLINES = {
     "too few rows": Words("Too few rows were measured to judge this model.", "测量的数据行太少，无法评判该模型。"),
 }
 
-Beaten = Literal["yes", "no", "uncertain", "too few rows"]
+
+_OPENINGS = {
+    "yes": Words("Fusion pays", "融合有效"),
+    "no": Words(
+        "Fusion does not pay: this fused model does not beat its best part",
+        "融合无效：融合模型没有超过其最好的单一输入",
+    ),
+    "uncertain": Words("Whether fusion pays is not certain", "尚不能确定融合是否有效"),
+}
+_HOW = {
+    True: Words("a model trained on it alone", "单独训练的模型"),
+    False: Words("this model with the others absent", "同一模型、其余输入缺失"),
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class AgainstConstant:
         sentence_zh: the same in Chinese.
     """
 
-    beaten: Beaten
+    beaten: Answer
     score_name: str
     num_rows: int
     model: float
@@ -87,70 +92,55 @@ def compare_with_constant(
     Returns:
         None where the score of the constant answer is undefined, as its perplexity is.
     """
-    measure, greater = measured.measure, measured.measure.greater_is_better
-    model, constant = measure.score(), measured.constant.score()
-    if not np.isfinite([model, constant]).all():
+    if not np.isfinite([measured.measure.score(), measured.constant.score()]).all():
         return None
-    gain = model - constant if greater else constant - model
-    draws, constant_draws = (score_draws(each, seed=seed, repeats=repeats) for each in (measure, measured.constant))
-    bounds = gain_interval(draws, constant_draws, greater_is_better=greater)
-    different = int(measure.differs(measured.constant).sum())
-    beaten = _beaten(gain, bounds, num_rows=len(measure), num_different=different)
-    scores = format_score(measure.score_name, model), format_score(measure.score_name, constant)
-    sentence = _sentence(measure.score_name, beaten, scores, bounds, always=always, num_rows=len(measure))
+    found = compare(measured.measure, measured.constant, seed=seed, repeats=repeats)
+    sentence = _sentence(found, always)
     return AgainstConstant(
-        beaten=beaten,
-        score_name=measure.score_name,
-        num_rows=len(measure),
-        model=model,
-        constant=constant,
-        gain=gain,
-        gain_interval=bounds,
-        headline=_HEADLINES[beaten].english,
-        headline_zh=_HEADLINES[beaten].chinese,
+        beaten=found.is_better,
+        score_name=found.score_name,
+        num_rows=found.num_rows,
+        model=found.score,
+        constant=found.other,
+        gain=found.gain,
+        gain_interval=found.gain_interval,
+        headline=_HEADLINES[found.is_better].english,
+        headline_zh=_HEADLINES[found.is_better].chinese,
         sentence=sentence.english,
         sentence_zh=sentence.chinese,
     )
 
 
-def _beaten(gain: float, bounds: tuple[float, float] | None, *, num_rows: int, num_different: int) -> Beaten:
-    if num_rows < MIN_ROWS:
-        return "too few rows"
-    if gain <= 0:
-        return "no"
-    certain = bounds is not None and bounds[0] > 0 and num_different >= MIN_DIFFERENT_ROWS
-    return "yes" if certain else "uncertain"
-
-
-def _sentence(
-    name: str,
-    beaten: Beaten,
-    scores: tuple[str, str],
-    bounds: tuple[float, float] | None,
-    *,
-    always: Words,
-    num_rows: int,
-) -> Words:
-    if beaten == "too few rows":
+def _sentence(found: Comparison, always: Words) -> Words:
+    name, rows = found.score_name, found.num_rows
+    if found.is_better == "too few rows":
         return Words(
-            f"Only {num_rows} rows were measured, and on fewer than {MIN_ROWS} a score says next to nothing: measure a "
+            f"Only {rows} rows were measured, and on fewer than {MIN_ROWS} a score says next to nothing: measure a "
             "larger table, set more rows aside, or fit with several seeds and look at all their scores.",
-            f"只测量了 {num_rows} 行；不足 {MIN_ROWS} 行时，分数几乎说明不了什么：请用更大的表测量、留出更多的行，"
+            f"只测量了 {rows} 行；不足 {MIN_ROWS} 行时，分数几乎说明不了什么：请用更大的表测量、留出更多的行，"
             "或用多个随机种子分别训练并比较各次的分数。",
         )
-    metric = metric_words(name)
+    metric, score, other = metric_words(name), format_score(name, found.score), format_score(name, found.other)
     english = (
-        f"On {num_rows:,} rows its {metric.english} is {scores[0]}, that of the constant answer "
-        f"({always.english}) {scores[1]}"
+        f"On {rows:,} rows its {metric.english} is {score}, that of the constant answer ({always.english}) {other}"
     )
-    chinese = f"在 {num_rows:,} 行上，模型的{metric.chinese}为 {scores[0]}，固定答案（{always.chinese}）为 {scores[1]}"
-    if bounds is not None:
-        low, high = (format_gain(name, bound, signed=True) for bound in bounds)
-        english += f"; the 95 % interval of the gain is {low.english.removesuffix(' points')} to {high.english}"
-        chinese += f"；增益的 95 % 区间为 {low.chinese.removesuffix(' 个百分点')} 至 {high.chinese}"
-    if beaten == "yes":
+    chinese = f"在 {rows:,} 行上，模型的{metric.chinese}为 {score}，固定答案（{always.chinese}）为 {other}"
+    if found.gain_interval is not None:
+        bounds = _bounds(name, found.gain_interval)
+        english += f"; the 95 % interval of the gain is {bounds.english}"
+        chinese += f"；增益的 95 % 区间为 {bounds.chinese}"
+    if found.is_better == "yes":
         return Words(f"{english}.", f"{chinese}。")
     return Words(f"{english}. Do not rely on its predictions.", f"{chinese}。请不要依赖它的预测。")
+
+
+def _bounds(name: str, pair: tuple[float, float]) -> Words:
+    """An interval of gains, with the unit once."""
+    low, high = (format_gain(name, bound, signed=True) for bound in pair)
+    return Words(
+        f"{low.english.removesuffix(' points')} to {high.english}",
+        f"{low.chinese.removesuffix(' 个百分点')} 至 {high.chinese}",
+    )
 
 
 @dataclass(frozen=True)
@@ -181,22 +171,16 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The numbers behind a verdict on a model with several inputs; ``gain`` and its interval as in ``Verdict``.
+class Part:
+    """A single input to compare the full model with.
 
-    ``num_different`` counts the rows that the full model and the best part answer differently.
+    Attributes:
+        name: of the input.
+        trained_alone: whether a model was trained on it alone, not this model with the others absent.
     """
 
-    score_name: str
-    num_rows: int
-    num_different: int
-    full: float
-    best_part: str
-    best_score: float
-    best_trained_alone: bool
-    any_trained_alone: bool
-    gain: float
-    gain_interval: tuple[float, float] | None
+    name: str
+    trained_alone: bool
 
 
 def nothing_to_fuse(name: str, *, score_name: str, full: float, columns: Sequence[ColumnImportance] = ()) -> Verdict:
@@ -240,83 +224,59 @@ def too_few_rows(num_rows: int) -> Verdict:
     )
 
 
-def judge(comparison: Comparison) -> Verdict:
-    """The verdict on a model with several inputs."""
-    if comparison.num_rows < MIN_ROWS:
-        return too_few_rows(comparison.num_rows)
-    certain = (
-        comparison.gain_interval is not None
-        and comparison.gain_interval[0] > 0
-        and comparison.num_different >= MIN_DIFFERENT_ROWS
-    )
-    fusion_pays: Literal["yes", "no", "uncertain"]
-    fusion_pays = "no" if comparison.gain <= 0 else "yes" if certain else "uncertain"
-    return Verdict(
-        fusion_pays,
-        _english(comparison, fusion_pays),
-        _chinese(comparison, fusion_pays),
-        best_part=comparison.best_part,
-        best_trained_alone=comparison.best_trained_alone,
-        best_score=comparison.best_score,
-        gain=comparison.gain,
-        gain_interval=comparison.gain_interval,
-    )
+def judge(found: Comparison, part: Part, *, any_trained_alone: bool) -> Verdict:
+    """The verdict on a model with several inputs.
 
-
-def _english(comparison: Comparison, fusion_pays: str) -> str:
-    name = comparison.score_name
-    opening = {
-        "yes": "Fusion pays",
-        "no": "Fusion does not pay: this fused model does not beat its best part",
-        "uncertain": "Whether fusion pays is not certain",
-    }[fusion_pays]
-    how = "a model trained on it alone" if comparison.best_trained_alone else "this model with the others absent"
-    place = "the same as" if comparison.gain == 0 else "better than" if comparison.gain > 0 else "worse than"
-    size = "" if comparison.gain == 0 else f"{format_gain(name, abs(comparison.gain)).english} "
-    text = (
-        f"{opening}: with all inputs {metric_words(name).english} is {format_score(name, comparison.full)}, "
-        f"{size}{place} the best single input, '{input_words(comparison.best_part).english}' "
-        f"({format_score(name, comparison.best_score)}, {how})"
-    )
-    if comparison.gain_interval is None:
-        text += f"; the {comparison.num_rows:,} rows are not enough for an interval"
-    else:
-        low, high = (format_gain(name, bound, signed=True).english for bound in comparison.gain_interval)
-        text += (
-            f"; the 95 % interval of the gain on {comparison.num_rows:,} rows is "
-            f"{low.removesuffix(' points')} to {high}"
+    Args:
+        found: the full model beside its best single part.
+        part: that part.
+        any_trained_alone: whether a model was trained on any input alone.
+    """
+    if found.is_better == "too few rows":
+        return too_few_rows(found.num_rows)
+    sentence = _fusion_sentence(found, part)
+    if not any_trained_alone:
+        sentence = Words(
+            f"{sentence.english} No model was trained on one input alone; such a specialist may do better than its "
+            "part here.",
+            f"{sentence.chinese}没有为任何单一输入单独训练模型；这样的专用模型可能比此处的单一输入更好。",
         )
-    if comparison.num_different < MIN_DIFFERENT_ROWS:
-        text += f"; the two differ in too few rows ({comparison.num_different}) to be sure of any difference"
-    text += "."
-    if not comparison.any_trained_alone:
-        text += " No model was trained on one input alone; such a specialist may do better than its part here."
-    return text
-
-
-def _chinese(comparison: Comparison, fusion_pays: str) -> str:
-    name = comparison.score_name
-    opening = {
-        "yes": "融合有效",
-        "no": "融合无效：融合模型没有超过其最好的单一输入",
-        "uncertain": "尚不能确定融合是否有效",
-    }[fusion_pays]
-    how = "单独训练的模型" if comparison.best_trained_alone else "同一模型、其余输入缺失"
-    size = format_gain(name, abs(comparison.gain)).chinese
-    place = "相同" if comparison.gain == 0 else f"好 {size}" if comparison.gain > 0 else f"差 {size}"
-    text = (
-        f"{opening}：使用全部输入时{metric_words(name).chinese}为 {format_score(name, comparison.full)}，"
-        f"与最好的单一输入“{input_words(comparison.best_part).chinese}”"
-        f"（{format_score(name, comparison.best_score)}，{how}）相比{place}"
+    return Verdict(
+        found.is_better,
+        sentence.english,
+        sentence.chinese,
+        best_part=part.name,
+        best_trained_alone=part.trained_alone,
+        best_score=found.other,
+        gain=found.gain,
+        gain_interval=found.gain_interval,
     )
-    if comparison.gain_interval is None:
-        text += f"；{comparison.num_rows:,} 行数据不足以给出区间"
+
+
+def _fusion_sentence(found: Comparison, part: Part) -> Words:
+    name, rows, input_ = found.score_name, found.num_rows, input_words(part.name)
+    metric, score, other = metric_words(name), format_score(name, found.score), format_score(name, found.other)
+    opening, how, size = _OPENINGS[found.is_better], _HOW[part.trained_alone], format_gain(name, abs(found.gain))
+    place = Words("the same as", "相同")
+    if found.gain != 0:
+        better = Words("better than", "好") if found.gain > 0 else Words("worse than", "差")
+        place = Words(f"{size.english} {better.english}", f"{better.chinese} {size.chinese}")
+    english = (
+        f"{opening.english}: with all inputs {metric.english} is {score}, {place.english} the best single input, "
+        f"'{input_.english}' ({other}, {how.english})"
+    )
+    chinese = (
+        f"{opening.chinese}：使用全部输入时{metric.chinese}为 {score}，"
+        f"与最好的单一输入“{input_.chinese}”（{other}，{how.chinese}）相比{place.chinese}"
+    )
+    if found.gain_interval is None:
+        english += f"; the {rows:,} rows are not enough for an interval"
+        chinese += f"；{rows:,} 行数据不足以给出区间"
     else:
-        low, high = (format_gain(name, bound, signed=True).chinese for bound in comparison.gain_interval)
-        text += f"；在 {comparison.num_rows:,} 行上，增益的 95 % 区间为 {low.removesuffix(' 个百分点')} 至 {high}"
-    if comparison.num_different < MIN_DIFFERENT_ROWS:
-        text += f"；两者结果不同的行太少（{comparison.num_different} 行），无法确定差异"
-    text += "。"
-    if not comparison.any_trained_alone:
-        text += "没有为任何单一输入单独训练模型；这样的专用模型可能比此处的单一输入更好。"
-    return text
+        bounds = _bounds(name, found.gain_interval)
+        english += f"; the 95 % interval of the gain on {rows:,} rows is {bounds.english}"
+        chinese += f"；在 {rows:,} 行上，增益的 95 % 区间为 {bounds.chinese}"
+    if found.num_different < MIN_DIFFERENT_ROWS:
+        english += f"; the two differ in too few rows ({found.num_different}) to be sure of any difference"
+        chinese += f"；两者结果不同的行太少（{found.num_different} 行），无法确定差异"
+    return Words(f"{english}.", f"{chinese}。")

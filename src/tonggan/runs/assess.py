@@ -1,7 +1,4 @@
-"""The full account of a trained model on rows of the data: their slices, the subsets table, the audit, the results.
-
-It trains nothing and writes nothing.
-"""
+"""What is told of a trained model: which rows are audited, slices of those measured, and all results as plain data."""
 
 from __future__ import annotations
 
@@ -10,16 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from tonggan.cells import cell_text
 from tonggan.data.dataset import Dataset
-from tonggan.evaluation.audit import Audit, audit
+from tonggan.evaluation.audit import Audit
 from tonggan.evaluation.predict import Measured
-from tonggan.evaluation.subsets import SubsetRow, evaluate_subsets
+from tonggan.evaluation.subsets import SubsetRow
 from tonggan.evaluation.verdict import AgainstConstant
-from tonggan.models import FusedModel
-from tonggan.progress import Progress
 from tonggan.tasks import Task
 from tonggan.tasks.measure import Measure
 
@@ -43,38 +37,6 @@ def audited_part(dataset: Dataset, *, seed: int, max_rows: int) -> Dataset:
     if len(dataset) <= max_rows:
         return dataset
     return dataset.take(np.sort(np.random.default_rng(seed).permutation(len(dataset))[:max_rows]))
-
-
-def audit_rows(
-    model: FusedModel,
-    task: Task,
-    dataset: Dataset,
-    *,
-    baseline: Tensor,
-    seed: int,
-    alone_trained: Mapping[str, Measure] | None = None,
-    progress: Progress,
-) -> tuple[list[SubsetRow], Audit]:
-    """The subsets table and the audit of ``model`` on the rows of ``dataset``."""
-    kinds = input_kinds(dataset)
-    subsets = evaluate_subsets(model, task, dataset, kinds=kinds, progress=progress)
-    account = audit(
-        model,
-        task,
-        dataset,
-        subsets=subsets,
-        kinds=kinds,
-        baseline=baseline,
-        seed=seed,
-        alone_trained=alone_trained,
-        progress=progress,
-    )
-    return subsets, account
-
-
-def input_kinds(dataset: Dataset) -> dict[str, str]:
-    """The modality kind of each input."""
-    return {name: source.modality.kind for name, source in dataset.inputs.items()}
 
 
 def results_of(

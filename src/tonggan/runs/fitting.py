@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from tonggan.data.dataset import Dataset, MediaSource
 from tonggan.data.places import cache_folder
 from tonggan.decoders import LinearHeadConfig
-from tonggan.evaluation.audit import Audit
+from tonggan.evaluation.audit import Audit, audit, input_kinds
 from tonggan.evaluation.bootstrap import intervals
 from tonggan.evaluation.predict import Measured, measure_rows
 from tonggan.evaluation.report import write_report
@@ -24,7 +25,7 @@ from tonggan.evaluation.verdict import AgainstConstant, compare_with_constant
 from tonggan.layers.cores import num_threads
 from tonggan.models import FusedModel, MultitaskModel
 from tonggan.progress import Progress
-from tonggan.runs.assess import audit_rows, input_kinds, results_of, slices
+from tonggan.runs.assess import results_of, slices
 from tonggan.runs.bundle import CHECKPOINTS, INDEX, Bundle, base_of, versions
 from tonggan.runs.closing import Closing
 from tonggan.runs.deadline import Deadline
@@ -174,10 +175,8 @@ def _closing(model: FusedModel, prepared: Prepared, *, budget: Budget) -> Closin
     task, seed = prepared.task, prepared.recipe.seed
     baseline = _baseline(prepared)
 
-    def audit(dataset: Dataset) -> object:
-        return audit_rows(model, task, dataset, baseline=baseline, seed=seed, progress=Progress())
-
-    return Closing(model, task, _measured_parts(prepared), baseline=baseline, audit=audit, budget=budget, seed=seed)
+    rehearsed = partial(audit, model, task, baseline=baseline, seed=seed)
+    return Closing(model, task, _measured_parts(prepared), baseline=baseline, audit=rehearsed, budget=budget, seed=seed)
 
 
 def _baseline(prepared: Prepared) -> Tensor:
@@ -289,7 +288,7 @@ def _assess(
     final = list(measured.values())[-1]
     audited = closing.audited()
     baseline = _baseline(prepared)
-    subsets, audit = audit_rows(
+    subsets, found = audit(
         model,
         task,
         audited,
@@ -308,7 +307,7 @@ def _assess(
         intervals=bounds,
         constant=compare_with_constant(final, always=task.constant_words, seed=seed, repeats=draws),
         subsets=subsets,
-        audit=audit,
+        audit=found,
         baseline=baseline,
         parts=_parts(prepared, final),
     )

@@ -24,11 +24,12 @@ from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.data.table import Table
 from tonggan.errors import BundleError, DataError
+from tonggan.evaluation.audit import audit
 from tonggan.evaluation.bootstrap import intervals
 from tonggan.evaluation.predict import evaluating, iterate_batches, measure_rows, predict_rows
 from tonggan.evaluation.verdict import compare_with_constant
 from tonggan.progress import Progress
-from tonggan.runs.assess import audit_rows, audited_part, results_of
+from tonggan.runs.assess import audited_part, results_of
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.prepare import as_written, build_dataset, scan_tables, target_values
 from tonggan.runs.results import Results
@@ -161,7 +162,7 @@ class Predictor:
         """[N, num_classes] calibrated probabilities, columns in the order of ``labels``.
 
         Raises:
-            DataError: as ``predict``; or the task is a regression, which has none.
+            DataError: as ``predict``; or the task has none.
         """
         probabilities = self.bundle.task.probabilities(self._collect(data, progress))
         if probabilities is None:
@@ -190,16 +191,15 @@ class Predictor:
         rows = self.read(data, progress=progress)
         kept = {} if keep is None else _kept(rows.table, keep)
         outputs = self._collect(rows, progress)
-        task = self.bundle.task
-        predictions = task.decode(outputs)
+        answers = self.bundle.task.answers(outputs)
+        predictions = [answer["prediction"] for answer in answers]
         target = self.bundle.recipe.target
         if len(target) > 1:
             columns = {name: [row[name] for row in predictions] for name in target}
         else:
             columns = {"prediction": predictions}
-        probabilities = task.probabilities(outputs)
-        if probabilities is not None:
-            columns |= {f"p_{name}": probabilities[:, index].tolist() for index, name in enumerate(task.labels)}
+        for name in answers[0].get("probabilities", ()):
+            columns[f"p_{name}"] = [answer["probabilities"][name] for answer in answers]
         # A column that is carried along and called like a prediction keeps its name with a mark.
         return pa.table(
             {name if name not in columns else f"{name}_given": values for name, values in kept.items()} | columns
@@ -218,7 +218,7 @@ class Predictor:
         model, task, seed = self.bundle.model, self.bundle.task, self.bundle.recipe.seed
         baseline = torch.tensor(self.bundle.info["baseline"])
         measured = measure_rows(model, task, dataset, baseline=baseline, progress=progress)
-        subsets, account = audit_rows(
+        subsets, account = audit(
             model,
             task,
             audited_part(dataset, seed=seed, max_rows=task.max_audited_rows),

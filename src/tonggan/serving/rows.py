@@ -115,16 +115,11 @@ class RowModel:
         ]
 
     def predict(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        """``prediction`` of each row and, where the task has them, ``probabilities`` by class."""
+        """What the task answers of each row: its ``prediction``, and what else there is."""
         task = self._bundle.task
         with evaluating(self._bundle.model) as device:
             outputs = task.predict(self._bundle.model, self._batch(rows).to(device)).float().cpu()
-            probabilities = task.probabilities(outputs)
-        answers: list[dict[str, Any]] = [{"prediction": prediction} for prediction in task.decode(outputs)]
-        if probabilities is not None:
-            for answer, numbers in zip(answers, probabilities.tolist(), strict=True):
-                answer["probabilities"] = dict(zip(task.labels, numbers, strict=True))
-        return answers
+        return task.answers(outputs)
 
     def embed(self, rows: Sequence[Row]) -> list[Tensor]:
         """One vector ``[D]`` for each row."""

@@ -111,9 +111,19 @@ class Task(ABC):
         outputs: Tensor = model(batch.inputs)
         return outputs
 
-    @abstractmethod
     def probabilities(self, outputs: Tensor) -> Tensor | None:
         """[B, num_labels] after temperature; None where the task has no probabilities."""
+        del outputs
+        return None
+
+    def answers(self, outputs: Tensor) -> list[dict[str, Any]]:
+        """What is told of each row: its ``prediction`` and, where there are some, ``probabilities`` by label."""
+        answers: list[dict[str, Any]] = [{"prediction": prediction} for prediction in self.decode(outputs)]
+        probabilities = self.probabilities(outputs)
+        if probabilities is not None:
+            for answer, row in zip(answers, probabilities.tolist(), strict=True):
+                answer["probabilities"] = dict(zip(self.labels, row, strict=True))
+        return answers
 
     @abstractmethod
     def decode(self, outputs: Tensor) -> list[Any]:

@@ -177,9 +177,6 @@ class TextTask(Task):
         del target
         return outputs[:, 0] / outputs[:, 1].clamp(min=1)
 
-    def probabilities(self, outputs: Tensor) -> None:
-        del outputs
-
     def decode(self, outputs: Tensor) -> list[Any]:
         return self._texts(outputs[:, NUM_LEADING:].long())
 

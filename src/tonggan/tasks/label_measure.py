@@ -26,7 +26,8 @@ MIN_RANKED = 5
 # On fewer rows no plot of the confidence says anything.
 _MIN_CALIBRATED = 30
 _LOWEST, _HIGHEST = 0.05, 20.0  # temperatures
-LEAST = 1e-15  # probability of an answer, in looking for the temperature
+_EPSILON = float(np.finfo(np.float64).eps)  # the least probability, as in scikit-learn
+_LEAST = 1e-15  # that of an answer, in looking for the temperature
 _MAX_CLASSES = 20
 _MAX_POINTS = 200
 _SHARES = (0, 0.25, 0.5, 0.75, 1)
@@ -61,20 +62,18 @@ class LabelMeasure(Measure):
         """What is predicted, like ``target``."""
 
     @abstractmethod
-    def confidence(self, probabilities: Floats) -> Floats:
-        """Of every decision its probability, like ``predicted``."""
+    def choices(self, probabilities: Floats) -> Floats:
+        """[N, D, K]: for each of the D decisions about a row, the probabilities of the K answers."""
 
-    @abstractmethod
-    def losses(self, probabilities: Floats) -> Floats:
-        """[N]: minus the log of the probability given to each row's target; for several labels, their mean."""
-
-    @abstractmethod
-    def mean_loss_over_answers(self, probabilities: Floats) -> float:
-        """The log loss if every answer were equally right."""
+    def _losses(self, choices: Floats) -> Floats:
+        """[N]: minus the log of the probability given to each row's target, the mean over its decisions."""
+        target = self.rows["target"].reshape(*choices.shape[:2], 1).astype(np.int64)
+        losses: Floats = _log_loss(np.take_along_axis(choices, target, axis=2), least=_EPSILON).mean(axis=(1, 2))
+        return losses
 
     def probability_reducers(self) -> list[Reducer]:
         """Those that classes and labels share: log loss and calibration error."""
-        losses, bins = self.losses(self.probabilities), self._bins(self.temperature)
+        losses, bins = self._losses(self.choices(self.probabilities)), self._bins(self.temperature)
         return [
             Reducer(["log_loss"], lambda counts: [counts @ losses / counts.sum()]),
             Reducer(["expected_calibration_error"], lambda counts: [bins.error(counts)]),
@@ -82,7 +81,7 @@ class LabelMeasure(Measure):
 
     def _bins(self, temperature: float) -> Bins:
         right = self.predicted == self.rows["target"]
-        return Bins(self.confidence(self._probabilities(temperature)), right)
+        return Bins(self.choices(self._probabilities(temperature)).max(axis=2), right)
 
     def differs(self, other: Self) -> NDArray[np.bool_]:
         different: NDArray[np.bool_] = (self.predicted != other.predicted).reshape(len(self), -1).any(axis=1)
@@ -98,9 +97,9 @@ class LabelMeasure(Measure):
         doubt = 2 / (len(self) + 2)
 
         def log_loss(log_temperature: float) -> float:
-            probabilities = self._probabilities(math.exp(log_temperature))
-            given = self.losses(probabilities).mean()
-            return float((1 - doubt) * given + doubt * self.mean_loss_over_answers(probabilities))
+            choices = self.choices(self._probabilities(math.exp(log_temperature)))
+            # If every answer were equally right, their mean would be the log loss.
+            return float((1 - doubt) * self._losses(choices).mean() + doubt * _log_loss(choices, least=_LEAST).mean())
 
         return math.exp(_golden_section(log_loss, math.log(_LOWEST), math.log(_HIGHEST)))
 
@@ -148,16 +147,8 @@ class ClassMeasure(LabelMeasure):
     def leading(self) -> Sequence[str]:
         return (self.score_name, *(() if self.rare is None else ("f1_rare",)))
 
-    def confidence(self, probabilities: Floats) -> Floats:
-        greatest: Floats = probabilities.max(axis=1)
-        return greatest
-
-    def losses(self, probabilities: Floats) -> Floats:
-        given = np.take_along_axis(probabilities, self.rows["target"][:, None], axis=1)[:, 0]
-        return log_loss_of(given)
-
-    def mean_loss_over_answers(self, probabilities: Floats) -> float:
-        return float(log_loss_of(probabilities, least=LEAST).mean())
+    def choices(self, probabilities: Floats) -> Floats:
+        return probabilities[:, None, :]
 
     def badness(self) -> Floats:
         """How sure the model was of a wrong class."""
@@ -314,8 +305,7 @@ def _bin_sums(index: NDArray[np.int64], weights: Floats, num_bins: int) -> Float
     return np.bincount(index, weights=weights, minlength=num_bins).astype(np.float64, copy=False)
 
 
-def log_loss_of(given: Floats, *, least: float = float(np.finfo(np.float64).eps)) -> Floats:
-    """Minus the log of probabilities, none of them below ``least``."""
+def _log_loss(given: Floats, *, least: float) -> Floats:
     loss: Floats = -np.log(np.maximum(given, least))
     return loss
 

@@ -142,9 +142,6 @@ class Regress(Task):
         tame: Tensor = ((target >= low) & (target <= high)).all(dim=1)
         return tame
 
-    def probabilities(self, outputs: Tensor) -> None:
-        """None: numbers have no probabilities."""
-
     def decode(self, outputs: Tensor) -> list[Any]:
         """A float for each row, or a dict by target name where there are several."""
         rows = self.units(outputs).tolist()

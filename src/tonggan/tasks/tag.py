@@ -24,10 +24,8 @@ from tonggan.modalities.multilabel import MultilabelConfig
 from tonggan.tasks import losses
 from tonggan.tasks.base import LabelTask
 from tonggan.tasks.label_measure import (
-    LEAST,
     MIN_RANKED,
     LabelMeasure,
-    log_loss_of,
     mean_areas,
     precision_recall_f1,
     ranking_of,
@@ -168,16 +166,8 @@ class TagMeasure(LabelMeasure):
         found: NDArray[np.bool_] = self.rows["outputs"] > 0
         return found
 
-    def confidence(self, probabilities: Floats) -> Floats:
-        return np.maximum(probabilities, 1 - probabilities)
-
-    def losses(self, probabilities: Floats) -> Floats:
-        given = np.where(self.rows["target"] > 0.5, probabilities, 1 - probabilities)
-        mean: Floats = log_loss_of(given).mean(axis=1)
-        return mean
-
-    def mean_loss_over_answers(self, probabilities: Floats) -> float:
-        return float((log_loss_of(probabilities, least=LEAST) + log_loss_of(1 - probabilities, least=LEAST)).mean() / 2)
+    def choices(self, probabilities: Floats) -> Floats:
+        return np.stack([1 - probabilities, probabilities], axis=2)
 
     def badness(self) -> Floats:
         """The greatest distance of a probability from the truth on its other side."""
