@@ -22,6 +22,7 @@ LANGUAGE_VARIABLE = "TONGGAN_LANG"
 """The environment variable that ``--lang`` sets; without it the locale decides."""
 
 _DEPTH = 3  # of sentences inside sentences
+_PARTS_ZH = {"train": "训练集", "valid": "验证集", "test": "测试集", "the table": "表格", "the request": "请求"}
 _LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")
 
 
@@ -131,6 +132,18 @@ def in_words(error: TongganError) -> str:
         return str(error)
     who, got, expected, remedy = map(translated, (error.who, error.got, error.expected, error.remedy))
     return f"{who}：得到 {got}，应为 {expected}。{remedy}。"
+
+
+def part_zh(name: str) -> str:
+    """What a part of the data is called in a Chinese sentence; any other name stays as it is."""
+    return _PARTS_ZH.get(name, name)
+
+
+def listed(names: Sequence[str], *, limit: int) -> tuple[str, str]:
+    """The first names in quotation marks, as a list in an English and in a Chinese sentence."""
+    first, more = names[:limit], len(names) > limit
+    english, chinese = ", ".join(f"'{name}'" for name in first), "、".join(f"“{name}”" for name in first)
+    return english + (", …" if more else ""), chinese + ("等" if more else "")
 
 
 def _filling(text: str, pieces: Sequence[str]) -> list[str] | None:

@@ -78,6 +78,7 @@ def findings(folder, new, *, train=None, columns=KINDS):
     for finding in found:
         assert re.search("[\u4e00-\u9fff]", finding.message_zh)
         assert re.search("[\u4e00-\u9fff]", finding.remedy_zh)
+        assert not re.search("the table|', '|color|grey| to ", finding.message_zh)
         assert not re.search("[\u4e00-\u9fff]", finding.message.replace(CHINESE, "") + finding.remedy)
     return [finding for finding in found if finding.severity == "warning"], bad
 

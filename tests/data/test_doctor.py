@@ -55,6 +55,8 @@ def told(diagnosis: Diagnosis) -> list[tuple[str, str | None, str | None, int]]:
         assert not re.search("[\u4e00-\u9fff]", finding.message + finding.remedy)
         assert finding.message.endswith(".")
         assert not finding.remedy.endswith(".")
+        said = re.sub("“[^”]*”|--set \\S+", "", finding.message_zh + finding.remedy_zh)
+        assert not re.search("train|valid|test|, [^0-9]", said), said
         numbers = re.findall(r"\d[\d,]*", finding.message)
         assert set(re.findall(r"\d[\d,]*", finding.message_zh)) <= set(numbers)
     return [(finding.severity, finding.column, finding.split, finding.count) for finding in diagnosis.findings]

@@ -19,7 +19,7 @@ from tonggan.data.table import Table
 from tonggan.data.wild_cells import find_wild_cells
 from tonggan.errors import DataError
 from tonggan.modalities import AudioConfig, ColumnConfig, ImageConfig, NumberConfig, TextConfig
-from tonggan.wording import catalog, shortened
+from tonggan.wording import catalog, part_zh, shortened
 
 _MAX_CHARACTERS = 100_000  # of a text, however few words they are; a model reads some thousand tokens at most
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -63,7 +63,7 @@ def check_media(
                 split=split,
                 count=num_absent,
                 message=f"{num_absent:,} of {len(table):,} rows of {split} have an empty cell in '{name}'.",
-                message_zh=f"{split} 的 {len(table):,} 行中有 {num_absent:,} 行的“{name}”为空。",
+                message_zh=f"{part_zh(split)}的 {len(table):,} 行中有 {num_absent:,} 行的“{name}”为空。",
                 remedy="Nothing to do: the input counts as absent there",
                 remedy_zh="无需处理：这些行按缺少该输入处理",
             )
@@ -101,7 +101,7 @@ def _check_recordings(
 
 def check_frames(name: str, profile: MediaProfile, *, split: str) -> list[Finding]:
     """A note on pictures of which only the first frame or page is read, by the profile of the training part."""
-    count = profile.facts.get("number of frames", {}).get("several", 0)
+    count = profile.facts.get("number of frames", {}).get("several frames", 0)
     if not count:
         return []
     return [
@@ -112,7 +112,7 @@ def check_frames(name: str, profile: MediaProfile, *, split: str) -> list[Findin
             count=count,
             message=f"Of {profile.sampled:,} pictures in '{name}' of {split} that were looked at, {count:,} have "
             "several frames or pages; only the first is read.",
-            message_zh=f"抽查 {split} 的“{name}”中 {profile.sampled:,} 张图片，"
+            message_zh=f"抽查{part_zh(split)}的“{name}”中 {profile.sampled:,} 张图片，"
             f"有 {count:,} 张含多帧或多页；只读取第一帧。",
             remedy="Export the frames that matter as pictures of their own",
             remedy_zh="请把重要的帧或页导出为单独的图片",
@@ -242,7 +242,9 @@ def _bad_files(
         message = (
             f"{count:,} of {num_rows:,} rows of {split} name a file in '{name}' that is not there, e.g. {which}.{none}"
         )
-        message_zh = f"{split} 的 {num_rows:,} 行中有 {count:,} 行的“{name}”指向不存在的文件，例如{which_zh}。{none_zh}"
+        message_zh = (
+            f"{part_zh(split)}的 {num_rows:,} 行中有 {count:,} 行的“{name}”指向不存在的文件，例如{which_zh}。{none_zh}"
+        )
         remedy = "Correct the paths; they are relative to the folder of the table"
         remedy_zh = "请更正路径；路径相对于表所在的文件夹"
     else:
@@ -251,7 +253,7 @@ def _bad_files(
             f"{example.reason}.{none}"
         )
         message_zh = (
-            f"{split} 的 {num_rows:,} 行中有 {count:,} 行的“{name}”无法读取，例如{which_zh}："
+            f"{part_zh(split)}的 {num_rows:,} 行中有 {count:,} 行的“{name}”无法读取，例如{which_zh}："
             f"{catalog().translate(example.reason)}。{none_zh}"
         )
         remedy = "Restore the files named in quarantine.csv, or leave their cells empty"
@@ -266,7 +268,7 @@ def _empty(name: str, split: str, num_rows: int) -> Finding:
         split=split,
         count=num_rows,
         message=f"Column '{name}' is empty in every row of {split}.",
-        message_zh=f"“{name}”列在 {split} 的每一行都为空。",
+        message_zh=f"“{name}”列在{part_zh(split)}的每一行都为空。",
         remedy="Fill it, or declare it as 'ignore'",
         remedy_zh="请填写该列，或把它声明为 ignore",
     )
@@ -279,7 +281,7 @@ def _constant(name: str, split: str, num_rows: int, value: str) -> Finding:
         split=split,
         count=num_rows,
         message=f"Column '{name}' holds {value} in every row of {split}; nothing can be learned from it.",
-        message_zh=f"“{name}”列在 {split} 的每一行都相同；从中学不到任何东西。",
+        message_zh=f"“{name}”列在{part_zh(split)}的每一行都相同；从中学不到任何东西。",
         remedy="Declare it as 'ignore'",
         remedy_zh="请把它声明为 ignore",
     )
@@ -308,7 +310,8 @@ def _cut_off(
         count=count,
         message=f"{count:,} of {total:,} {what[0]} in '{name}' of {split} are longer than the {limit[0]} that are "
         "read; the rest of them is cut off.",
-        message_zh=f"{split} 的“{name}”中 {total:,} {what[1]}有 {count:,} 段超过读取的 {limit[1]}；其余部分被截去。",
+        message_zh=f"{part_zh(split)}的“{name}”中 {total:,} {what[1]}"
+        f"有 {count:,} 段超过读取的 {limit[1]}；其余部分被截去。",
         remedy=f"Set how much is read, e.g. {setting}, or shorten them to what matters",
         remedy_zh=f"请设置读取的长度，例如 {setting}，或只保留重要的部分",
     )
@@ -358,7 +361,7 @@ def _odd(name: str, split: str, count: int, what: tuple[str, str], remedy: tuple
         split=split,
         count=count,
         message=f"{count:,} recordings in '{name}' of {split} {what[0]}.",
-        message_zh=f"{split} 的“{name}”中有 {count:,} 段录音{what[1]}。",
+        message_zh=f"{part_zh(split)}的“{name}”中有 {count:,} 段录音{what[1]}。",
         remedy=remedy[0],
         remedy_zh=remedy[1],
     )

@@ -34,7 +34,7 @@ from tonggan.data.profiles import (
 from tonggan.data.scan import MediaColumn, MediaStatus
 from tonggan.data.table import Table, spread
 from tonggan.modalities import CategoryConfig, ColumnConfig, NumberConfig
-from tonggan.wording import catalog, shortened
+from tonggan.wording import Bilingual, catalog, listed, shortened
 
 Facts = Sequence[tuple[int, Mapping[str, str | int]]]
 """Row and what the header of its file says."""
@@ -103,13 +103,14 @@ def compare_media(
         told = [(row, str(fact[what])) for row, fact in facts if what in fact]
         new = [(row, value) for row, value in told if value not in counts]
         if new and is_surprising(len(new), len(told), before=0, out_of=profile.sampled):
-            usual = max(counts, key=lambda value: counts[value])
-            findings.append(_other_fact(column, what, new, len(told), usual))
+            most = max(counts, key=lambda value: counts[value])
+            findings.append(_other_fact(column, what, new, len(told), (most, catalog().translate(most))))
     for what, (low, high) in profile.ranges.items():
         sizes = [(row, int(fact[what])) for row, fact in facts if what in fact]
         outside = [(row, size) for row, size in sizes if not low / _FACTOR <= size <= high * _FACTOR]
         if outside and is_surprising(len(outside), len(sizes), before=0, out_of=profile.sampled):
-            usual = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+            single = f"{low:g}"
+            usual = (single, single) if low == high else (f"{low:g} to {high:g}", f"{low:g} 至 {high:g}")
             findings.append(_other_fact(column, what, outside, len(sizes), usual))
     return findings
 
@@ -194,16 +195,14 @@ def _compare_categories(column: CellFindings, cells: Iterable[Any], profile: Cat
         )
     if unseen and profile.names:
         surprising = is_surprising(len(unseen), len(column.numbers), before=profile.rare, out_of=profile.rows)
-        usual = ", ".join(f"'{shortened(name)}'" for name in profile.names[:3]) + (
-            ", …" if len(profile.names) > 3 else ""
-        )
+        usual, usual_zh = listed([shortened(name) for name in profile.names], limit=3)
         findings.append(
             column.finding(
                 "warning" if surprising else "note",
                 len(unseen),
                 unseen[0],
                 what=("hold values never seen in training", "的值在训练中从未出现"),
-                then=(f"; training has {usual}", f"；训练表中有 {usual}"),
+                then=(f"; training has {usual}", f"；训练表中有{usual_zh}"),
                 remedy=(
                     "Correct them, or train again with rows that have them",
                     "请更正，或用含有这些值的数据重新训练",
@@ -339,17 +338,17 @@ def _elsewhere(column: CellFindings, unusual: Sequence[tuple[int, float]], profi
 
 
 def _other_fact(
-    column: CellFindings, what: str, new: Sequence[tuple[int, str | int]], total: int, usual: str
+    column: CellFindings, what: str, new: Sequence[tuple[int, str | int]], total: int, usual: tuple[str, str]
 ) -> Finding:
     row, value = new[0]
     what_zh = _FACTS_ZH.get(what, what)
     return column.finding(
         "warning",
         len(new),
-        (row, value),
+        (row, Bilingual(str(value), catalog().translate(str(value)))),
         total=total,
         what=(f"have another {what} than in training", f"的{what_zh}与训练时不同"),
-        then=(f"; training has {usual}", f"；训练时为 {usual}"),
+        then=(f"; training has {usual[0]}", f"；训练时为 {usual[1]}"),
         remedy=(
             "Bring such files in the form of the training table, or train again with both",
             "请使用与训练表相同形式的文件，或用两种文件重新训练",

@@ -265,10 +265,11 @@ class _Reading:
             lines = self._lines[kind]
             if not lines:
                 continue
-            where = ", ".join(map(str, lines[:_NUM_SHOWN])) + (", …" if len(lines) > _NUM_SHOWN else "")
+            first, more = [str(line) for line in lines[:_NUM_SHOWN]], len(lines) > _NUM_SHOWN
+            where, where_zh = ", ".join(first) + ", …" * more, "、".join(first) + "等" * more
             severity: Severity = "note" if kind == "blank" else "warning"
             message = f"{file}: {said.format(count=f'{len(lines):,}')} (line {where})."
-            message_zh = f"{file}：{said_zh.format(count=f'{len(lines):,}')}（第 {where} 行）。"
+            message_zh = f"{file}：{said_zh.format(count=f'{len(lines):,}')}（第 {where_zh} 行）。"
             self._findings.append(
                 Finding(
                     severity,

@@ -17,6 +17,7 @@ from tonggan.cells import cell_text
 from tonggan.data.findings import Finding
 from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
+from tonggan.wording import part_zh
 
 # From this share of a part's rows on, a repetition moves its score visibly.
 _WARNING_SHARE = 0.01
@@ -105,10 +106,10 @@ def _media_finding(name: str, one: str, other: str, count: int, column: MediaCol
             count=count,
             message=f"{count:,} rows of {other} ({share:.1%}) have a file in '{name}' with the same content as one in "
             f"{one}; a score on {other} may be too good.",
-            message_zh=f"{other} 中有 {count:,} 行（{share:.1%}）的“{name}”与 {one} 中的文件内容相同；"
-            f"{other} 上的得分可能偏高。",
+            message_zh=f"{part_zh(other)}中有 {count:,} 行（{share:.1%}）的“{name}”与{part_zh(one)}中的文件内容相同；"
+            f"{part_zh(other)}上的得分可能偏高。",
             remedy=f"Cut the data so that rows with the same '{name}' stay together, or remove them from {other}",
-            remedy_zh=f"划分数据时让“{name}”相同的行留在同一部分，或从 {other} 中删除这些行",
+            remedy_zh=f"划分数据时让“{name}”相同的行留在同一部分，或从{part_zh(other)}中删除这些行",
         )
     ]
 
@@ -125,9 +126,9 @@ def _row_finding(one: str, other: str, count: int, keys: NDArray[np.uint64], *, 
             count=count,
             message=f"{count:,} rows of {other} ({share:.1%}) equal a row of {one} in every input; a score on {other} "
             "may be too good.",
-            message_zh=f"{other} 中有 {count:,} 行（{share:.1%}）的所有输入与 {one} 中某行完全相同；"
-            f"{other} 上的得分可能偏高。",
+            message_zh=f"{part_zh(other)}中有 {count:,} 行（{share:.1%}）的所有输入与{part_zh(one)}中某行完全相同；"
+            f"{part_zh(other)}上的得分可能偏高。",
             remedy=f"Remove the repeated rows from {other}",
-            remedy_zh=f"从 {other} 中删除重复的行",
+            remedy_zh=f"从{part_zh(other)}中删除重复的行",
         )
     ]

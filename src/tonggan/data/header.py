@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tonggan.data.findings import Finding
+from tonggan.wording import listed
 
 
 def column_names(header: Sequence[str], *, file: str) -> tuple[list[str], list[Finding]]:
@@ -27,7 +28,7 @@ def column_names(header: Sequence[str], *, file: str) -> tuple[list[str], list[F
         names.append(name)
     if not repeated:
         return names, []
-    shown = ", ".join(f"'{name}'" for name in dict.fromkeys(repeated))
+    shown, shown_zh = listed(list(dict.fromkeys(repeated)), limit=len(repeated))
     return names, [
         Finding(
             "warning",
@@ -36,7 +37,7 @@ def column_names(header: Sequence[str], *, file: str) -> tuple[list[str], list[F
             len(repeated),
             message=f"{file} has several columns named {shown}; the later ones are read as "
             f"'{repeated[0]}_2' and so on.",
-            message_zh=f"{file} 中有多列同名（{shown}）；后面的列按“{repeated[0]}_2”等名称读取。",
+            message_zh=f"{file} 中有多列同名（{shown_zh}）；后面的列按“{repeated[0]}_2”等名称读取。",
             remedy="Rename or remove the repeated columns",
             remedy_zh="请重命名或删除重复的列",
         )

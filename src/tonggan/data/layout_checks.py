@@ -8,6 +8,7 @@ from tonggan.cells import cell_text
 from tonggan.data.findings import Finding
 from tonggan.data.table import Table
 from tonggan.modalities.number import parse_cell
+from tonggan.wording import part_zh
 
 _TOTALS = frozenset(
     {
@@ -46,7 +47,7 @@ def _check_last_row(table: Table, split: str) -> list[Finding]:
                     split=split,
                     count=1,
                     message=f"The last row of {split} looks like a total: '{text}' in '{name}'. It is read as a row.",
-                    message_zh=f"{split} 的最后一行像是合计：“{name}”为“{text}”。目前按普通行读取。",
+                    message_zh=f"{part_zh(split)}的最后一行像是合计：“{name}”为“{text}”。目前按普通行读取。",
                     remedy="Remove the row",
                     remedy_zh="请删除该行",
                 )
@@ -73,7 +74,7 @@ def _check_names(table: Table, split: str) -> list[Finding]:
             count=1,
             message=f"The first line of {split} looks like data rather than names: '{numbers[0]}' is taken for a "
             "column's name.",
-            message_zh=f"{split} 的第一行像是数据而不是列名：“{numbers[0]}”被当作列名。",
+            message_zh=f"{part_zh(split)}的第一行像是数据而不是列名：“{numbers[0]}”被当作列名。",
             remedy="Put a line with the names of the columns before it",
             remedy_zh="请在其前面加一行列名",
         )

@@ -15,7 +15,7 @@ from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.table import Table
 from tonggan.data.wild_cells import find_wild_cells
 from tonggan.modalities import CategoryConfig, ColumnConfig, MultilabelConfig, NumberConfig
-from tonggan.wording import shortened
+from tonggan.wording import listed, part_zh, shortened
 
 IMBALANCED_SHARE = 0.8  # of the largest class; above, a model that always says it looks good
 _MIN_ROWS = 10  # of a class; below, it can hardly be learned or measured
@@ -154,7 +154,7 @@ def _unusable(name: str, split: str, bad: list[Quarantined], *, num_rows: int) -
                 split=split,
                 count=count,
                 message=f"{count:,} of {num_rows:,} rows of {split} have {reason} in the target '{name}'{shown}.",
-                message_zh=f"{split} 的 {num_rows:,} 行中有 {count:,} 行的目标“{name}”"
+                message_zh=f"{part_zh(split)}的 {num_rows:,} 行中有 {count:,} 行的目标“{name}”"
                 f"{_REASONS_ZH[reason]}{shown_zh}。",
                 remedy="Correct these cells, or remove the rows",
                 remedy_zh="请更正这些单元格，或删除这些行",
@@ -172,7 +172,7 @@ def _one_value(name: str, split: str, values: list[str]) -> list[Finding]:
             split=split,
             count=0,
             message=f"The target '{name}' is {shown} in every row of {split}; there is nothing to learn.",
-            message_zh=f"{split} 每一行的目标“{name}”都是{shown if values else '空标签'}；没有可区分的内容。",
+            message_zh=f"{part_zh(split)}每一行的目标“{name}”都是{shown if values else '空标签'}；没有可区分的内容。",
             remedy="Choose another target, or add rows with other values",
             remedy_zh="请选择别的目标，或加入取其他值的行",
         )
@@ -191,7 +191,7 @@ def _imbalance(name: str, split: str, counts: Counter[str], config: ColumnConfig
                 split=split,
                 count=most,
                 message=f"{share:.1%} of {split} have the target '{largest}'; always saying so is right as often.",
-                message_zh=f"{split} 中 {share:.1%} 的目标是“{largest}”；始终这样回答也有同样的正确率。",
+                message_zh=f"{part_zh(split)}中 {share:.1%} 的目标是“{largest}”；始终这样回答也有同样的正确率。",
                 remedy="Look at balanced accuracy and F1 of the rare class; --set task.class_weights=balanced lets "
                 "every class count the same in training",
                 remedy_zh="请看平衡准确率和少数类的 F1；--set task.class_weights=balanced 使各类别在训练中同等重要",
@@ -199,7 +199,7 @@ def _imbalance(name: str, split: str, counts: Counter[str], config: ColumnConfig
         )
     rare = sorted(label for label, count in counts.items() if count < _MIN_ROWS)
     if rare:
-        names = ", ".join(f"'{label}'" for label in rare[:_NUM_SHOWN]) + (", …" if len(rare) > _NUM_SHOWN else "")
+        names, names_zh = listed(rare, limit=_NUM_SHOWN)
         findings.append(
             Finding(
                 "warning" if 2 * len(rare) > len(counts) else "note",
@@ -208,8 +208,8 @@ def _imbalance(name: str, split: str, counts: Counter[str], config: ColumnConfig
                 count=sum(counts[label] for label in rare),
                 message=f"{len(rare):,} of {len(counts):,} labels of '{name}' have fewer than {_MIN_ROWS} rows in "
                 f"{split}: {names}.",
-                message_zh=f"“{name}”的 {len(counts):,} 个标签中有 {len(rare):,} 个在 {split} 中"
-                f"不足 {_MIN_ROWS} 行：{names}。",
+                message_zh=f"“{name}”的 {len(counts):,} 个标签中有 {len(rare):,} 个在{part_zh(split)}中"
+                f"不足 {_MIN_ROWS} 行：{names_zh}。",
                 remedy="Add rows of these labels, or join them into one",
                 remedy_zh="请增加这些标签的行，或将它们合并",
             )

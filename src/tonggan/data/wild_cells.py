@@ -12,6 +12,7 @@ from tonggan.data.findings import Finding
 from tonggan.data.table import Table
 from tonggan.modalities import NumberConfig
 from tonggan.modalities.scales import WILD_SHARE, WILD_TARGET_SHARE, Sample, spread_of, wild_distance
+from tonggan.wording import part_zh
 
 _NUM_SHOWN = 5
 
@@ -82,7 +83,7 @@ def _finding(
         count=len(wild),
         message=f"'{name}' in {split} holds numbers far from all others, which are from {low:g} to {high:g}: "
         f"{shown}{more} ({len(wild):,} of {total:,}); {effect}.",
-        message_zh=f"{split} 中“{name}”有远离其余数值（{low:g} 至 {high:g}）的数：{shown_zh}{more_zh}"
+        message_zh=f"{part_zh(split)}中“{name}”有远离其余数值（{low:g} 至 {high:g}）的数：{shown_zh}{more_zh}"
         f"（{total:,} 个中的 {len(wild):,} 个）；{effect_zh}。",
         remedy=remedy,
         remedy_zh=remedy_zh,

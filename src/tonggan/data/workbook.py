@@ -20,6 +20,7 @@ from tonggan.data.findings import Finding
 from tonggan.data.header import column_names
 from tonggan.data.source import STORED_AS, TableSource, blocks_of, fingerprint_of, reading
 from tonggan.errors import DataError
+from tonggan.wording import listed
 
 MAX_ROWS = 1_048_576
 """What a sheet holds, its header included."""
@@ -135,14 +136,14 @@ def _rows_of(path: Path, sheet: str | None) -> tuple[list[tuple[Any, ...]], list
         raise _damaged(path, " ".join(str(error).split()) or "a damaged file") from error
     if len(filled) == 1:
         return found[filled[0]], []
-    others = ", ".join(f"'{name}'" for name in filled[1:])
+    others, others_zh = listed(filled[1:], limit=len(filled))
     finding = Finding(
         "warning",
         None,
         None,
         0,
         message=f"{path.name} has several sheets; '{filled[0]}' is read, and {others} not.",
-        message_zh=f"{path.name} 有多个工作表；读取的是“{filled[0]}”，未读取 {others}。",
+        message_zh=f"{path.name} 有多个工作表；读取的是“{filled[0]}”，未读取{others_zh}。",
         remedy=f"Name another one behind '#', e.g. {path.name}#{filled[1]}",
         remedy_zh=f"如需读取其他工作表，请在“#”后写明，例如 {path.name}#{filled[1]}",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tonggan.wording import Words
+from tonggan.wording import Words, part_zh
 
 _SHARES = {
     "accuracy": Words("accuracy", "准确率"),
@@ -40,11 +40,6 @@ _NUMBERS = {
 }
 CONSTANT_ANSWER = Words("the constant answer", "固定答案")
 _NOTHING = 1e-9  # What is smaller comes from rounding.
-_PARTS = {
-    "train": Words("train", "训练集"),
-    "valid": Words("valid", "验证集"),
-    "test": Words("test", "测试集"),
-}
 _KINDS = {
     "image": Words("image", "图像"),
     "text": Words("text", "文本"),
@@ -70,7 +65,7 @@ def kind_words(kind: str) -> Words:
 
 def part_words(name: str) -> Words:
     """What a part of the data is called; any other name stays as it is."""
-    return _PARTS.get(name, Words(name, name))
+    return Words(name, part_zh(name))
 
 
 def input_words(name: str) -> Words:

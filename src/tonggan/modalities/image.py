@@ -143,7 +143,7 @@ class Image(MediaModality[ImageConfig]):
         return {
             "color": "shades of grey" if is_grey else "color",
             "size": min(header.size),
-            "number of frames": "several" if _has_frames(header) else "one",
+            "number of frames": "several frames" if _has_frames(header) else "one frame",
         }
 
     def cache_key(self) -> str:

@@ -33,6 +33,7 @@ from tonggan.runs.assess import audited_part, results_of
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.prepare import as_written, build_dataset, scan_tables, target_values
 from tonggan.runs.results import Results
+from tonggan.wording import listed
 
 _GO_ON = "Correct the cells, or go on anyway with --max-bad 1 (in Python max_bad=1)"
 
@@ -293,14 +294,15 @@ def _lacking(table: Table, absent: Sequence[str], columns: Iterable[str]) -> Fin
     others = [name for name in table.names if name not in columns]
     near = {name: match[0] for name in absent if (match := difflib.get_close_matches(name, others, n=1, cutoff=0.7))}
     renamed = ", ".join(f"'{other}' to '{name}'" for name, other in near.items())
-    names = ", ".join(f"'{name}'" for name in absent)
+    renamed_zh = "、".join(f"“{other}”改为“{name}”" for name, other in near.items())
+    names, names_zh = listed(absent, limit=len(absent))
     return Finding(
         "warning",
         column=absent[0] if len(absent) == 1 else None,
         split=NEW_ROWS,
         count=len(table),
         message=f"Table {table.source} has no column {names}, which the model reads: absent in every row.",
-        message_zh=f"表 {table.source} 没有模型要读取的列 {names}：每一行都按缺失处理。",
+        message_zh=f"表 {table.source} 没有模型要读取的列{names_zh}：每一行都按缺失处理。",
         remedy=f"Rename {renamed}" if renamed else "Add the columns, or expect predictions that lean on what is left",
-        remedy_zh=f"请改名：{renamed}" if renamed else "请添加这些列；否则预测只能依靠其余的列",
+        remedy_zh=f"请改名：{renamed_zh}" if renamed else "请添加这些列；否则预测只能依靠其余的列",
     )
