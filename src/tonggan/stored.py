@@ -48,13 +48,16 @@ def named(
     try:
         yield
     except BaseException as error:
-        # What goes wrong in a library in Rust beyond its own errors is no Exception.
-        is_content = isinstance(error, Exception) or type(error).__name__ == "PanicException"
-        if isinstance(error, passing) or not is_content:
+        if isinstance(error, passing) or not (isinstance(error, Exception) or is_panic(error)):
             raise
         said = f"{error.got}, expected {error.expected}" if isinstance(error, TongganError) else str(error)
         got = f"{type(error).__name__}: {' '.join(said[:400].split())}"
         raise kind(who, got=got, expected=expected, remedy=remedy) from error
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether it is what a library in Rust raises where it has no error of its own: that is no Exception."""
+    return type(error).__name__ == "PanicException"
 
 
 def read_object(path: Path, *, remedy: str, kind: type[TongganError] = DataError) -> dict[str, Any]:

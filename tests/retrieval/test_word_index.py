@@ -1,5 +1,6 @@
 import math
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,17 @@ def test_odd_queries_and_tokens(tmp_path):
     index.update(removed=[], added=[WordDocument(7, {"text": ["y" * 100_000, "數據", "🙂"]}, {})])
     assert index.search(["y" * 100_000], limit=5)[0] == [7]
     assert index.search(["🙂"], limit=5)[0] == [7]
+
+
+@pytest.mark.parametrize("suffix", [".fast", ".pos", ".idx", ".term", ".store", ".fieldnorm"])
+def test_a_damaged_file_opens_or_is_an_error_of_files(tmp_path, suffix):
+    texts = some_texts()
+    make_index(tmp_path, texts)
+    (path,) = (tmp_path / "words").glob(f"*{suffix}")
+    content = path.read_bytes()
+    for place in range(max(0, len(content) - 200), len(content)):
+        new = tmp_path / "new"  # what is mapped into memory must not be written to
+        new.write_bytes(content[:place] + bytes([content[place] ^ 0x81]) + content[place + 1 :])
+        new.replace(path)
+        with suppress(OSError):
+            assert len(WordIndex(tmp_path / "words", parts=("text",))) == len(texts)

@@ -17,6 +17,7 @@ from typing import Any
 
 from tonggan.errors import DataError, MissingExtraError
 from tonggan.retrieval.row import Value
+from tonggan.stored import is_panic
 
 _HEAP = 64_000_000
 _MAX_TOKEN = 1_000  # characters; tantivy leaves out terms of more than 65,530 bytes
@@ -146,11 +147,13 @@ class WordIndex:
 
 @contextmanager
 def _file_errors() -> Iterator[None]:
-    """Errors of tantivy as OSErrors: it tells of files in ValueErrors."""
+    """Errors of tantivy as OSErrors: it tells of files in ValueErrors, and panics at some of what is damaged."""
     try:
         yield
-    except ValueError as error:
-        raise OSError(str(error)) from error
+    except BaseException as error:
+        if isinstance(error, ValueError) or is_panic(error):
+            raise OSError(str(error)) from error
+        raise
 
 
 def _filter_term(name: str, value: Value) -> str:
