@@ -160,6 +160,8 @@ def run_tonggan(epochs: int, threads: int) -> dict[str, Any]:
     from tonggan.modalities.base import Modality
     from tonggan.tokens import Arrays
     from tonggan.training import TrainingConfig, train
+    from tonggan.training.objective import Objective
+    from tonggan.training.supervised import loaders
 
     class Ids(Modality[Config]):
         """Token ids as they are."""
@@ -178,30 +180,19 @@ def run_tonggan(epochs: int, threads: int) -> dict[str, Any]:
         def items(self, rows):
             return [self.rows[row] for row in rows]
 
-    class Network(nn.Module):
-        """A language model as ``train`` calls it."""
+    class NextToken(Objective):
+        """The mean loss of a token."""
 
         def __init__(self) -> None:
             super().__init__()
             self.language = new_model()
 
-        def forward(self, inputs):
-            return token_losses(self.language, inputs["text"].values, inputs["text"].mask)
+        def losses(self, batch):
+            total, count = self.predict(batch).sum(dim=0)
+            return {"loss": total / count}
 
-    class NextToken:
-        """The mean loss of a token."""
-
-        score_name, greater_is_better = "loss", False
-
-        def loss(self, model, batch):
-            total, count = self.predict(model, batch).sum(dim=0)
-            return total / count
-
-        def predict(self, model, batch):
-            return model(batch.inputs)
-
-        def outputs_loss(self, outputs, _target):
-            return outputs[:, 0] / outputs[:, 1]
+        def predict(self, batch):
+            return token_losses(self.language, batch.inputs["text"].values, batch.inputs["text"].mask)
 
         def score(self, outputs, _target):
             total, count = outputs.sum(dim=0)
@@ -219,10 +210,10 @@ def run_tonggan(epochs: int, threads: int) -> dict[str, Any]:
         clip_norm=CLIP_NORM,
         precision="fp32",
     )
-    network = Network()
+    network = NextToken()
     with tempfile.TemporaryDirectory() as folder:
-        valid = data.take(np.arange(BATCH_SIZE))
-        result = train(network, NextToken(), train=data, valid=valid, config=config, folder=Path(folder), seed=0)
+        learned, valid = loaders(data, data.take(np.arange(BATCH_SIZE)), config=config, seed=0)
+        result = train(network, learned, valid=valid, config=config, folder=Path(folder), seed=0)
     seconds = result.history[-1]["seconds"] - result.history[0]["seconds"]
     return {"seconds": seconds, "tokens": count(rows), "loss": held_out_loss(network.language, held_out)}
 

@@ -199,6 +199,7 @@ def run_tonggan(epochs: int, threads: int, *, precision: Literal["auto", "fp32"]
     from tonggan.tasks.classify import MulticlassConfig
     from tonggan.tokens import Arrays
     from tonggan.training import TrainingConfig, train
+    from tonggan.training.supervised import Supervised, loaders
 
     torch.set_num_threads(threads)
 
@@ -238,9 +239,9 @@ def run_tonggan(epochs: int, threads: int, *, precision: Literal["auto", "fp32"]
         precision=precision,
     )
     with tempfile.TemporaryDirectory() as folder:
-        result = train(
-            Inputs(), task, train=rows, valid=rows.take(np.arange(32)), config=config, folder=Path(folder), seed=0
-        )
+        learned, valid = loaders(rows, rows.take(np.arange(32)), config=config, seed=0)
+        objective = Supervised(Inputs(), task)
+        result = train(objective, learned, valid=valid, config=config, folder=Path(folder), seed=0)
     seconds = result.history[-1]["seconds"] - result.history[0]["seconds"]
     return {"seconds": seconds, "loss": result.history[-1]["train_loss"], "variant": result.precision}
 

@@ -16,6 +16,7 @@ from tonggan.config import Config
 from tonggan.tasks import Task, load_task
 from tonggan.tasks.measure import Measure
 from tonggan.tokens import Arrays, Batch, Masked, Tokens
+from tonggan.training.supervised import Supervised
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -229,8 +230,10 @@ def check_task(
     assert rows.shape == (len(values),)
     # Of texts each token counts alike, so longer ones count more.
     weights = torch.ones(len(values)) if task.text is None else outputs[:, 1]
-    torch.testing.assert_close(task.loss(model, batch), (rows * weights).sum() / weights.sum())
-    check_gradients(model, lambda: task.loss(model, batch))
+    objective = Supervised(model, task)
+    torch.testing.assert_close(objective.losses(batch)["loss"], (rows * weights).sum() / weights.sum())
+    assert objective.weight(batch) == weights.sum()
+    check_gradients(model, lambda: objective.losses(batch)["loss"])
     assert torch.equal(task.predict(model.eval(), batch), outputs)
     measure = task.measure(outputs, target)
     parts = [task.measure(outputs[row : row + 1], target[row : row + 1]) for row in range(len(values))]

@@ -51,7 +51,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # Slow to import or optional: never at import time, so that ``tonggan --help`` and a missing extra both answer at once.
 LAZY = {
-    "accelerate", "ctranslate2", "cv2", "datasketch", "detect_secrets", "easy_vqa", "emoji", "faiss", "fastapi", "gguf",
+    "ctranslate2", "cv2", "datasketch", "detect_secrets", "easy_vqa", "emoji", "faiss", "fastapi", "gguf",
     "jedi", "jieba", "jinja2", "jiwer", "librosa", "llguidance", "lsprotocol", "matplotlib", "mcp", "openpyxl",
     "pandas", "peft", "prometheus_client", "pygls", "sacrebleu", "sklearn", "soundfile", "soxr", "tantivy",
     "tensorboard", "tokenizers", "transformers", "tree_sitter", "tree_sitter_language_pack", "uvicorn", "xllamacpp",

@@ -1,6 +1,7 @@
 """A small training run for tests: vectors in memory, a network with dropout and batch normalization, a real task.
 
-``python training_scene.py FOLDER`` runs it alone, slowly, so that a test can kill it.
+``python training_scene.py FOLDER`` runs it alone, slowly, so that a test can kill it; with ``plain`` after it, at full
+speed a network without any randomness of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tonggan.modalities.base import Modality
 from tonggan.tasks.classify import MulticlassConfig
 from tonggan.tokens import Arrays
 from tonggan.training import TrainingConfig, TrainingResult, train
+from tonggan.training.supervised import Supervised, loaders
 
 SEED = 3
 CONFIG = TrainingConfig(epochs=4, batch_size=16, precision="fp32", learning_rate=0.01)
@@ -65,6 +67,17 @@ class Net(nn.Module):
         return self.layers(inputs["x"].values)
 
 
+class Plain(nn.Module):
+    """One layer over the input ``x``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 3)
+
+    def forward(self, inputs: Mapping[str, Arrays]) -> Tensor:
+        return self.linear(inputs["x"].values)
+
+
 def scene(*, rows: int = 240):
     """Model, task, and the training and validation part: the class is the greatest of the first three numbers."""
     generator = np.random.default_rng(0)
@@ -80,13 +93,23 @@ def scene(*, rows: int = 240):
 
 def run(folder: Path, *, config: TrainingConfig = CONFIG, model=None, **options) -> tuple[nn.Module, TrainingResult]:
     """Train the scene, or ``model`` in it."""
-    fresh, task, train_part, valid_part = scene()
+    fresh, task, *parts = scene()
     model = model or fresh
-    result = train(model, task, train=train_part, valid=valid_part, config=config, folder=folder, seed=SEED, **options)
-    return model, result
+    return model, train_on(model, task, *parts, config=config, folder=folder, **options)
+
+
+def train_on(model: nn.Module, task, train_part: Dataset, valid_part: Dataset, *, config, folder, **options):
+    """Train ``model`` on parts of the scene."""
+    learned, valid = loaders(train_part, valid_part, config=config, seed=SEED)
+    return train(Supervised(model, task), learned, valid=valid, config=config, folder=folder, seed=SEED, **options)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    Net.pause = 0.02
-    run(Path(sys.argv[1]), config=CONFIG.model_copy(update={"checkpoint_every": 0.05}))
+    if sys.argv[2:] == ["plain"]:
+        _, task, *parts = scene()
+        torch.manual_seed(SEED)
+        train_on(Plain(), task, *parts, config=CONFIG, folder=Path(sys.argv[1]))
+    else:
+        Net.pause = 0.02
+        run(Path(sys.argv[1]), config=CONFIG.model_copy(update={"checkpoint_every": 0.05}))

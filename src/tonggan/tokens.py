@@ -75,6 +75,13 @@ class Arrays(Masked):
         index = None if self.index is None else self.index.to(device)
         return Arrays(self.values.to(device), self.mask.to(device), index)
 
+    def of_rows(self, rows: Tensor) -> Arrays:
+        """What the rows of the batch at the positions ``rows`` [N] int64 show; what they share stands once."""
+        if self.index is None:
+            return self.take(rows)
+        slots, index = torch.unique(self.index[rows], return_inverse=True)
+        return Arrays(self.values[slots], self.mask[slots], index)
+
     def expand(self) -> Arrays:
         """One for each row of the batch, what rows share copied."""
         return self if self.index is None else Arrays(self.values[self.index], self.mask[self.index])
@@ -131,6 +138,15 @@ class Batch:
 
     def __len__(self) -> int:
         return self.rows.shape[0]
+
+    def take(self, rows: Tensor) -> Batch:
+        """The rows at the positions ``rows`` [N] int64, in that order."""
+        return Batch(
+            self.rows[rows],
+            {name: arrays.of_rows(rows) for name, arrays in self.inputs.items()},
+            None if self.target is None else self.target[rows],
+            {name: target[rows] for name, target in self.auxiliary.items()},
+        )
 
     def to(self, device: torch.device | str) -> Batch:
         """The same with arrays and targets on ``device``."""

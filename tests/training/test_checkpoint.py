@@ -7,15 +7,9 @@ import torch
 from torch import nn
 
 from tonggan.errors import TrainingError
+from tonggan.models.state import learned_state, load_learned_state
 from tonggan.training import TrainingConfig
-from tonggan.training.checkpoint import (
-    load_checkpoint,
-    load_model_tensors,
-    load_optimizer_tensors,
-    model_tensors,
-    optimizer_tensors,
-    save_checkpoint,
-)
+from tonggan.training.checkpoint import load_checkpoint, load_optimizer_tensors, optimizer_tensors, save_checkpoint
 from tonggan.training.optimizer import build_optimizer
 
 
@@ -47,12 +41,12 @@ def test_round_trip_of_a_model_with_shared_weights_and_its_optimizer(tmp_path):
     torch.manual_seed(0)
     model, optimizer = stepped()
     path = tmp_path / "folder" / "last.safetensors"
-    tensors = model_tensors(model) | optimizer_tensors(model, optimizer)
+    tensors = learned_state(model) | optimizer_tensors(model, optimizer)
     save_checkpoint(path, tensors=tensors, state={"step": 1, "loss": 0.1})
     loaded, state = load_checkpoint(path)
     assert state == {"step": 1, "loss": 0.1}
     other, other_optimizer = stepped()
-    load_model_tensors(other, loaded)
+    load_learned_state(other, loaded)
     load_optimizer_tensors(other, other_optimizer, loaded)
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())
     for one, two in zip(model.parameters(), other.parameters(), strict=True):

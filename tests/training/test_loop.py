@@ -13,12 +13,13 @@ import torch
 from torch import nn
 
 import training_scene
+from tonggan.data.loader import Loader
 from tonggan.errors import DataError, InterruptedRunError, TrainingError
 from tonggan.progress import Progress
-from tonggan.training import Budget, TrainingConfig, train
+from tonggan.training import Budget, TrainingConfig
 from tonggan.training import loop as loop_module
 from tonggan.training.checkpoint import load_checkpoint
-from training_scene import CONFIG, SEED, Net, run, scene
+from training_scene import CONFIG, SEED, Net, Plain, run, scene, train_on
 
 
 class Told(Progress):
@@ -99,12 +100,12 @@ def test_is_the_plain_loop_of_pytorch(tmp_path):
     model, other = Plain(), Plain()
     other.load_state_dict(model.state_dict())
     chosen = TrainingConfig(epochs=2, batch_size=80, precision="fp32", warmup=0.0, clip_norm=0.5, weight_decay=0.1)
-    train(model, task, train=train_part, valid=valid_part, config=chosen, folder=tmp_path, seed=SEED)
+    train_on(model, task, train_part, valid_part, config=chosen, folder=tmp_path)
 
     optimizer = torch.optim.AdamW(
         [{"params": [other.linear.weight], "weight_decay": 0.1}, {"params": [other.linear.bias], "weight_decay": 0.0}]
     )
-    loader = loop_module.Loader(train_part, batch_size=80, seed=SEED, shuffle=True, drop_last=True)
+    loader = Loader(train_part, batch_size=80, seed=SEED, shuffle=True, drop_last=True)
     for step, batch in enumerate([*loader.epoch(0), *loader.epoch(1)]):
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * 0.5 * (1 + np.cos(np.pi * (step + 0.5) / 4))
@@ -117,15 +118,6 @@ def test_is_the_plain_loop_of_pytorch(tmp_path):
     torch.testing.assert_close(last["model.linear.bias"], other.linear.bias.detach(), rtol=1e-5, atol=1e-7)
 
 
-class Plain(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.linear = nn.Linear(8, 3)
-
-    def forward(self, inputs):
-        return self.linear(inputs["x"].values)
-
-
 def test_accumulated_batches_are_one_large_batch(tmp_path):
     """Without a random part in the network, two batches of 40 give the gradient of one of 80."""
     _, task, train_part, valid_part = scene()
@@ -135,9 +127,7 @@ def test_accumulated_batches_are_one_large_batch(tmp_path):
         torch.manual_seed(0)
         model = Plain()
         chosen = TrainingConfig(epochs=3, batch_size=size, accumulation=accumulation, precision="fp32")
-        result = train(
-            model, task, train=train_part, valid=valid_part, config=chosen, folder=tmp_path / str(size), seed=SEED
-        )
+        result = train_on(model, task, train_part, valid_part, config=chosen, folder=tmp_path / str(size))
         assert result.steps == 6
         weights.append(load_checkpoint(tmp_path / str(size) / "last.safetensors")[0]["model.linear.weight"])
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-6)
@@ -216,7 +206,7 @@ def test_loss_that_is_not_finite_names_step_and_rows(tmp_path, monkeypatch, read
     train_part.inputs["x"].values[[17, 40]] = np.nan
     chosen = config(batch_size=160, evaluate_every=4)
     with pytest.raises(TrainingError, match=r"training step 1: got .* 2 of 160 rows \(counted from 1: 18, 41\)"):
-        train(model, task, train=train_part, valid=valid_part, config=chosen, folder=tmp_path, seed=SEED)
+        train_on(model, task, train_part, valid_part, config=chosen, folder=tmp_path)
     fresh, *_ = scene()
     assert torch.equal(model.layers[0].weight, fresh.layers[0].weight), "a bad step must not touch the weights"
     assert torch.isfinite(model.layers[1].running_mean).all()
@@ -231,17 +221,8 @@ def test_time_limit_is_kept_and_the_rate_falls_to_zero(tmp_path):
     budget.reserve(1.0)
     told = Told()
     started = time.monotonic()
-    result = train(
-        model,
-        task,
-        train=train_part,
-        valid=valid_part,
-        config=config(epochs=10_000),
-        folder=tmp_path,
-        seed=SEED,
-        budget=budget,
-        progress=told,
-    )
+    chosen = config(epochs=10_000)
+    result = train_on(model, task, train_part, valid_part, config=chosen, folder=tmp_path, budget=budget, progress=told)
     assert time.monotonic() - started > 2.6
     assert result.stopped_by == "time"
     assert result.history[-1]["learning_rate"] < 0.01 * CONFIG.learning_rate
@@ -301,8 +282,8 @@ def test_works_outside_the_main_thread(tmp_path):
 
 def test_fewer_rows_than_a_batch(tmp_path):
     model, task, train_part, valid_part = scene()
-    options = {"valid": valid_part, "config": config(batch_size=64), "folder": tmp_path, "seed": SEED}
-    result = train(model, task, train=train_part.take(np.arange(5)), **options)
+    options = {"config": config(batch_size=64), "folder": tmp_path}
+    result = train_on(model, task, train_part.take(np.arange(5)), valid_part, **options)
     assert result.steps == 4
     with pytest.raises(DataError, match="training part: got no rows"):
-        train(model, task, train=train_part.take(np.arange(0)), **options)
+        train_on(model, task, train_part.take(np.arange(0)), valid_part, **options)

@@ -3,25 +3,33 @@
 import math
 
 import pytest
+import torch
 from torch import nn
 
 from tonggan.training import TrainingConfig
 from tonggan.training.optimizer import build_optimizer, learning_rate_at
 
 
-def test_norms_biases_and_positions_do_not_decay():
-    model = nn.ModuleDict(
-        {
-            "linear": nn.Linear(3, 4),
-            "norm": nn.LayerNorm(4),
-            "position_embedding": nn.Embedding(5, 4),
-            "frozen": nn.Linear(2, 2).requires_grad_(False),
-        }
-    )
+class Encoder(nn.Module):
+    """Says itself what of it does not decay."""
+
+    undecayed = ("places", "table")
+
+    def __init__(self):
+        super().__init__()
+        self.places = nn.Parameter(torch.zeros(5, 4))
+        self.table = nn.Embedding(6, 4)
+        self.linear = nn.Linear(3, 4)
+        self.norm = nn.LayerNorm(4)
+        self.frozen = nn.Linear(2, 2).requires_grad_(False)
+
+
+def test_norms_biases_and_what_a_module_names_do_not_decay():
+    model = nn.Sequential(Encoder())
     decayed, free = build_optimizer(model, TrainingConfig(weight_decay=0.3)).param_groups
     assert [parameter.shape for parameter in decayed["params"]] == [(4, 3)]
     assert decayed["weight_decay"] == 0.3
-    assert len(free["params"]) == 4
+    assert len(free["params"]) == 5
     assert free["weight_decay"] == 0.0
     assert decayed["fused"]
 

@@ -17,7 +17,7 @@ def steps(tuner: ThreadTuner, seconds_by_threads: dict[int, float], *, number: i
 @pytest.fixture
 def tuner():
     with num_threads(4):
-        yield ThreadTuner()
+        yield ThreadTuner(longest=100.0)
 
 
 def test_the_fastest_number_is_taken(tuner):
@@ -33,7 +33,7 @@ def test_beside_another_program_fewer_are_faster_and_later_more_again(tuner):
 
 def test_one_thread_is_left_alone():
     with num_threads(1):
-        assert steps(ThreadTuner(), {1: 1.0}) == 1
+        assert steps(ThreadTuner(longest=100.0), {1: 1.0}) == 1
 
 
 def test_the_number_before_comes_back():
@@ -41,3 +41,11 @@ def test_the_number_before_comes_back():
     with num_threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
+
+
+def test_long_steps_keep_all_threads():
+    tuner = ThreadTuner(longest=1.0)
+    most = tuner.threads
+    tuner.took(2.0)
+    assert tuner.is_settled
+    assert tuner.threads == most

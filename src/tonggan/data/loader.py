@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +20,29 @@ from tonggan.data.dataset import Dataset
 from tonggan.tokens import Batch
 
 _ENOUGH = 500
+
+
+class Batches(Protocol):
+    """Batches in a repeatable order, epoch by epoch: what a training reads.
+
+    Attributes:
+        num_rows: of an epoch.
+    """
+
+    @property
+    def num_rows(self) -> int: ...
+
+    def __len__(self) -> int:
+        """Batches of an epoch; an estimate, at least 1, where only making them tells."""
+        ...
+
+    def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
+        """The batches of epoch ``number`` from batch ``start`` on."""
+        ...
+
+    def numbers_of(self, rows: NDArray[np.int64]) -> list[int]:
+        """How the user counts ``rows`` of batches, from 1; for messages."""
+        ...
 
 
 class Loader:
@@ -56,6 +80,15 @@ class Loader:
         # A number of rows teaches what absence means, more than a share; and each costs the whole ones a little.
         counted = max(min(len(dataset), _ENOUGH), len(dataset) / 5)
         self.num_again = math.ceil(hidden_cells * counted) if shuffle and dataset.has_cells else 0
+
+    @property
+    def num_rows(self) -> int:
+        """Different rows of an epoch."""
+        return len(self.dataset)
+
+    def numbers_of(self, rows: NDArray[np.int64]) -> list[int]:
+        """How the user's own table counts ``rows``, from 1."""
+        return self.dataset.numbers_of(rows)
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""

@@ -106,6 +106,8 @@ class Bert(nn.Module):
 
 
 class _Embeddings(nn.Module):
+    undecayed = ("position_embeddings",)
+
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         width = config.hidden_size

@@ -39,6 +39,8 @@ class ImageGrid(nn.Module):
         config: pooling and dropout.
     """
 
+    undecayed = ("positions",)
+
     def __init__(
         self, trunk: nn.Module, *, num_channels: int, num_cells: int, dim: int, config: ImageGridConfig
     ) -> None:

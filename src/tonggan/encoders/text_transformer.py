@@ -30,6 +30,8 @@ class TextTransformerConfig(TransformerConfig):
 class TextTransformer(nn.Module):
     """Ids ``int64 [B, L]`` to Tokens ``[B, L, dim]``, L at most ``max_tokens``."""
 
+    undecayed = ("positions",)
+
     def __init__(self, config: TextTransformerConfig, *, num_tokens: int, max_tokens: int, dim: int) -> None:
         super().__init__()
         width = config.width or dim

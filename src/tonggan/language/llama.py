@@ -281,10 +281,14 @@ class Llama(nn.Module):
         hidden: Tensor = self.model.norm(values)
         return hidden
 
+    @property
+    def output_weight(self) -> Tensor:
+        """``[V, D]``: from last hidden states to logits."""
+        return self.model.embed_tokens.weight if self.config.tie_word_embeddings else self.lm_head.weight
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits ``[..., V]`` of last hidden states ``[..., D]``."""
-        weight = self.model.embed_tokens.weight if self.config.tie_word_embeddings else self.lm_head.weight
-        return F.linear(hidden, weight)
+        return F.linear(hidden, self.output_weight)
 
 
 class _CausalAttend:

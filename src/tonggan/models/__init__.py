@@ -2,6 +2,5 @@
 
 from tonggan.models.config import ModelConfig
 from tonggan.models.fused import FusedModel
-from tonggan.models.multitask import MultitaskModel
 
-__all__ = ["FusedModel", "ModelConfig", "MultitaskModel"]
+__all__ = ["FusedModel", "ModelConfig"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tonggan.data.dataset import Dataset, MediaSource
 from tonggan.data.places import cache_folder
@@ -23,7 +23,7 @@ from tonggan.evaluation.report import write_report
 from tonggan.evaluation.subsets import SubsetRow, group_inputs
 from tonggan.evaluation.verdict import AgainstConstant, compare_with_constant
 from tonggan.layers.cores import num_threads
-from tonggan.models import FusedModel, MultitaskModel
+from tonggan.models import FusedModel
 from tonggan.progress import Progress
 from tonggan.runs.assess import results_of, slices
 from tonggan.runs.bundle import CHECKPOINTS, INDEX, Bundle, base_of, versions
@@ -35,10 +35,10 @@ from tonggan.runs.recipe import Recipe
 from tonggan.runs.reporting import report_content
 from tonggan.runs.run_folder import ALONE, claimed, finish, remember, unfinished
 from tonggan.runs.start import Start, open_start
-from tonggan.tasks import Multitask, Objective
 from tonggan.tasks.measure import Measure
 from tonggan.training import Budget, Following, TrainingResult, train
 from tonggan.training.budget import describe_seconds
+from tonggan.training.supervised import Supervised, loaders
 
 START = "start.safetensors"
 # Of the time that preparing the data has left, for what follows the training, until that is measured.
@@ -208,34 +208,32 @@ def _train(
     only: str | None = None,
 ) -> TrainingResult:
     parts = {split: _with_inputs(prepared.datasets[split], only) for split in ("train", "valid")}
-    trained, objective = _with_auxiliaries(model, prepared, only=only)
+    recipe = prepared.recipe
+    learned, valid = loaders(parts["train"], parts["valid"], config=recipe.training, seed=recipe.seed)
     return train(
-        trained,
-        objective,
-        train=parts["train"],
-        valid=parts["valid"],
-        config=prepared.recipe.training,
+        _objective(model, prepared, only=only),
+        learned,
+        valid=valid,
+        config=recipe.training,
         folder=folder,
-        seed=prepared.recipe.seed,
+        seed=recipe.seed,
         budget=budget,
         following=following,
         progress=progress,
     )
 
 
-def _with_auxiliaries(model: FusedModel, prepared: Prepared, *, only: str | None) -> tuple[nn.Module, Objective]:
-    """What is trained and on what: the model and its task, or both with the auxiliary targets of its inputs."""
+def _objective(model: FusedModel, prepared: Prepared, *, only: str | None) -> Supervised:
+    """The task, with the auxiliary targets of the model's inputs."""
     auxiliaries = {name: each for name, each in prepared.auxiliaries.items() if only in (None, each.input)}
-    if not auxiliaries:
-        return model, prepared.task
     recipe = prepared.recipe
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        heads = [
-            (each.input, LinearHeadConfig().build(recipe.model.dim, num_outputs=each.task.num_outputs))
-            for each in auxiliaries.values()
-        ]
-    return MultitaskModel(model, heads=heads), Multitask(prepared.task, auxiliaries=auxiliaries)
+        heads = {
+            name: LinearHeadConfig().build(recipe.model.dim, num_outputs=each.task.num_outputs)
+            for name, each in auxiliaries.items()
+        }
+    return Supervised(model, prepared.task, auxiliaries=auxiliaries, heads=heads)
 
 
 def _with_inputs(dataset: Dataset, only: str | None) -> Dataset:

@@ -45,7 +45,6 @@ from tonggan.runs.language import complete_for_text
 from tonggan.runs.recipe import Recipe
 from tonggan.runs.splits import open_splits
 from tonggan.tasks import (
-    Auxiliary,
     BinaryConfig,
     LabelTask,
     MulticlassConfig,
@@ -56,6 +55,7 @@ from tonggan.tasks import (
     TextTaskConfig,
     type_of_texts,
 )
+from tonggan.training.supervised import Auxiliary
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tonggan.tasks.base import LabelTask, Objective, Task
+from tonggan.tasks.base import LabelTask, Task
 from tonggan.tasks.classify import Binary, BinaryConfig, Multiclass, MulticlassConfig
 from tonggan.tasks.generate import (
     AnswerConfig,
@@ -18,7 +18,6 @@ from tonggan.tasks.generate import (
     TranslateConfig,
 )
 from tonggan.tasks.labels import type_of_texts
-from tonggan.tasks.multitask import Auxiliary, Multitask
 from tonggan.tasks.regress import Regress, RegressConfig
 from tonggan.tasks.tag import Tag, TagConfig
 
@@ -45,7 +44,6 @@ def load_task(
 
 __all__ = [
     "AnswerConfig",
-    "Auxiliary",
     "Binary",
     "BinaryConfig",
     "CaptionConfig",
@@ -53,8 +51,6 @@ __all__ = [
     "LabelTask",
     "Multiclass",
     "MulticlassConfig",
-    "Multitask",
-    "Objective",
     "Regress",
     "RegressConfig",
     "Tag",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import FiniteFloat, PositiveFloat, TypeAdapter
@@ -21,19 +21,6 @@ from tonggan.tasks.labels import LabelType, read_labels
 from tonggan.tasks.measure import Measure
 from tonggan.tokens import Batch
 from tonggan.wording import Words
-
-
-class Objective(Protocol):
-    """What a training loop needs to know of a task; see ``Task`` for each."""
-
-    @property
-    def score_name(self) -> str: ...
-    @property
-    def greater_is_better(self) -> bool: ...
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor: ...
-    def predict(self, model: nn.Module, batch: Batch) -> Tensor: ...
-    def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor: ...
-    def measure(self, outputs: Tensor, target: Tensor) -> Measure: ...
 
 
 class Task(ABC):
@@ -101,10 +88,13 @@ class Task(ABC):
     def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
         """[B]: the loss of each row."""
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
         """The mean loss of a batch, a scalar."""
-        assert batch.target is not None, "a batch without target has no loss"
-        return self.outputs_loss(model(batch.inputs), batch.target).mean()
+        return self.outputs_loss(outputs, target).mean()
+
+    def weight(self, target: Tensor) -> float:
+        """Over how much of a batch with these targets ``loss`` is a mean: its rows."""
+        return len(target)
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
         """[B, num_outputs]: raw outputs."""

@@ -18,7 +18,6 @@ from torch.optim import Optimizer
 
 from tonggan.errors import TrainingError
 from tonggan.files import whole_file
-from tonggan.models.state import learned_state, load_learned_state
 
 
 def save_checkpoint(path: Path, *, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -59,14 +58,43 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
 
 
-def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """What the model has learned, by name."""
-    return {f"model.{name}": tensor for name, tensor in learned_state(model).items()}
+class Checkpoints:
+    """The files of one training in ``folder``: the last state, and the best weights so far.
 
+    Best weights carry their step in their name, so that those the last state speaks of are there until it is replaced.
+    """
 
-def load_model_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of ``model_tensors``, in place; ``tensors`` may hold more than the model's."""
-    load_learned_state(model, {name.removeprefix("model."): tensor for name, tensor in tensors.items()})
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.last = folder / "last.safetensors"
+
+    def best(self, step: int) -> Path:
+        """The file of the weights that were best at ``step``."""
+        return self.folder / f"best-{step:08d}.safetensors"
+
+    def save_last(self, tensors: Mapping[str, Tensor], *, state: Mapping[str, Any], best_step: int) -> None:
+        """Write the last state, and remove best weights other than those of ``best_step``."""
+        save_checkpoint(self.last, tensors=tensors, state=state)
+        for path in self.folder.glob("best-*.safetensors"):
+            if path != self.best(best_step):
+                path.unlink()
+
+    def load_last(self, identity: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What ``save_last`` wrote.
+
+        Raises:
+            TrainingError: the file is damaged, or of a run of another ``identity``.
+        """
+        tensors, saved = load_checkpoint(self.last)
+        differing = [name for name, value in identity.items() if saved["identity"].get(name) != value]
+        if differing:
+            raise TrainingError(
+                f"checkpoint {self.last}",
+                got=f"a run with other {', '.join(differing)}",
+                expected="the run that is to be resumed",
+                remedy=f"Choose another folder or name for this run, or delete {self.folder}",
+            )
+        return tensors, saved
 
 
 def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
@@ -80,10 +108,13 @@ def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tenso
 
 def load_optimizer_tensors(model: nn.Module, optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """The inverse of ``optimizer_tensors``; ``tensors`` may hold more than the optimizer's."""
-    parameters = dict(model.named_parameters())
+    own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    parameters = {name: parameter for name, parameter in model.named_parameters() if id(parameter) in own}
     for full_name, tensor in tensors.items():
-        if full_name.startswith("optimizer."):
-            _, key, name = full_name.split(".", 2)
+        if not full_name.startswith("optimizer."):
+            continue
+        _, key, name = full_name.split(".", 2)
+        if name in parameters:
             parameter = parameters[name]
             # A moment has its parameter's memory layout, so that a resumed run adds in the same order.
             place = torch.empty_like(parameter if tensor.dim() else tensor, device=parameter.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from torch import nn
 from torch.optim import AdamW
@@ -13,18 +14,29 @@ from tonggan.training.config import TrainingConfig
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> AdamW:
     """Fused AdamW (Loshchilov & Hutter 2019) over the parameters of ``model`` that want a gradient.
 
-    Weight decay applies to matrices and filters only: norms, biases and position embeddings have none.
+    Weight decay applies to matrices and filters, but for those that a module names in its attribute ``undecayed``, as
+    position embeddings: norms and biases have none.
     """
+    undecayed = {
+        id(parameter)
+        for module in model.modules()
+        for name in getattr(module, "undecayed", ())
+        for parameter in _parameters(getattr(module, name))
+    }
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
+    for parameter in model.parameters():
         if parameter.requires_grad:
-            (decayed if parameter.dim() >= 2 and "position" not in name else free).append(parameter)
+            (decayed if parameter.dim() >= 2 and id(parameter) not in undecayed else free).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
     return AdamW([group for group in groups if group["params"]], lr=config.learning_rate, fused=True)
+
+
+def _parameters(part: nn.Parameter | nn.Module) -> Iterable[nn.Parameter]:
+    return part.parameters() if isinstance(part, nn.Module) else [part]
 
 
 def learning_rate_at(progress: float, config: TrainingConfig) -> float:

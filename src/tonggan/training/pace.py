@@ -115,11 +115,16 @@ class Pace:
 
     def done(self, step: int) -> float:
         """The part of the training that is done; a step counts as its middle, so that none has a rate of zero."""
-        by_steps = (step + 0.5) / self.total_steps
+        # Where the number of steps is an estimate, there may be more than it says.
+        by_steps = (min(step, self.total_steps - 1) + 0.5) / self.total_steps
         if self.budget.seconds is None:
             return by_steps
-        span = self._last_step - self.started
-        return max(by_steps, (self.budget.elapsed - self.started) / span if span > 0 else 1.0)
+        span, elapsed = self._last_step - self.started, self.budget.elapsed
+        # Of long steps there must be time for a whole one.
+        is_long = self.seconds_per_step > _OVERRUN * self.budget.seconds
+        if span <= 0 or (is_long and elapsed + self.seconds_per_step > self._last_step):
+            return 1.0
+        return max(by_steps, (elapsed - self.started) / span)
 
     @property
     def evaluation_end(self) -> float:

@@ -20,8 +20,10 @@ class TrainingResult:
             before, None without a step), ``valid_loss``, ``valid_score`` (by the task's ``score_name``),
             ``valid_rows``, ``learning_rate`` and ``seconds``.
         best_step: the step whose weights were kept.
-        best_score: their score.
+        best_score: their score; None where there was no validation part.
         steps: steps of the optimizer.
+        learned: what was learned from, in the objective's weights: rows, or tokens.
+        loss: of the last steps; None without any.
         seconds: wall-clock time, that of interrupted parts included.
         stopped_by: what ended it.
         precision: the number format it ran in.
@@ -31,8 +33,10 @@ class TrainingResult:
 
     history: list[dict[str, Any]]
     best_step: int
-    best_score: float
+    best_score: float | None
     steps: int
+    learned: float
+    loss: float | None
     seconds: float
     stopped_by: StoppedBy
     precision: Precision
@@ -45,6 +49,12 @@ class RunState:
     """The plain data of a checkpoint; all else of a run follows from its config and seed."""
 
     step: int = 0
+    place: tuple[int, int] = (0, 0)
+    """The next step: its epoch, and its number in it."""
+    learned: float = 0.0
+    """The objective's weight of all batches so far."""
+    loss: float | None = None
+    """Of late."""
     history: list[dict[str, Any]] = field(default_factory=list)
     best_step: int = 0
     best_score: float | None = None
@@ -70,6 +80,7 @@ class RunState:
         """Count the losses of further steps."""
         for loss in losses:
             self.loss_sum += loss
+            self.loss = loss if self.loss is None else 0.9 * self.loss + 0.1 * loss
         self.loss_steps += len(losses)
 
     def add_evaluation(self, entry: dict[str, Any], *, greater_is_better: bool) -> bool:

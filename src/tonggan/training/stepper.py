@@ -1,114 +1,190 @@
-"""One step of the optimizer: seeded, in the chosen precision, clipped, and without effect where it is not finite.
+"""One step of the optimizers: seeded, in the chosen precision, clipped, and without effect where it is not finite.
 
-It holds model and optimizer; which batches come when, and what a bad step means, is the loop's matter.
+It holds objective and optimizers; which batches come when, and what a bad step means, is the loop's matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from tonggan.errors import TrainingError
-from tonggan.tasks.base import Objective
+from tonggan.errors import ConfigError, TrainingError
+from tonggan.models.state import learned_state, load_learned_state
 from tonggan.tokens import Batch
-from tonggan.training.checkpoint import (
-    load_model_tensors,
-    load_optimizer_tensors,
-    model_tensors,
-    optimizer_tensors,
-)
+from tonggan.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from tonggan.training.config import TrainingConfig
-from tonggan.training.optimizer import build_optimizer
-from tonggan.training.precision import Autocast, choose_precision
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+from tonggan.training.objective import Objective
+from tonggan.training.precision import choose_precision
+from tonggan.training.world import World
 
 _NAMED_ROWS = 20
 
 
 class Stepper:
-    """Model, optimizer and precision of a run.
+    """Objective, optimizers and precision of a run.
+
+    Args:
+        objective: what is trained; its modules are moved to the device.
+        config: how.
+        world: the processes that share each batch.
+        seed: of all randomness of the steps.
 
     Attributes:
-        model: the bare model.
-        wrapped: the same in the chosen precision and, over several processes, averaging gradients.
+        loss_names: of the objective's losses; empty before the first step.
+
+    Raises:
+        ConfigError: the objective's batches cannot be cut, and the config or several processes would do so.
     """
 
-    def __init__(
-        self, model: nn.Module, task: Objective, *, config: TrainingConfig, accelerator: Accelerator, seed: int
-    ) -> None:
-        self.model, self.task, self.config, self.accelerator, self.seed = model, task, config, accelerator, seed
-        self.device: torch.device = accelerator.device
+    def __init__(self, objective: Objective, *, config: TrainingConfig, world: World, seed: int) -> None:
+        self.objective, self.config, self.world, self.seed = objective, config, world, seed
+        self.device = world.device
+        _check_cuts(objective, config=config, world=world)
         self.precision = choose_precision(config.precision, device=self.device)
         self.scaler = torch.amp.GradScaler(self.device.type) if self.precision == "fp16" else None
-        model.to(self.device)
+        objective.to(self.device)
         if self.device.type == "cpu" or self.precision != "fp32":
             # Convolutions and pooling of small networks were 1.3 to 1.7 times as fast in this layout, others the same.
-            set_memory_format(model, torch.channels_last)
-        self.optimizer = build_optimizer(model, config)
-        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        cast = model if self.precision == "fp32" else Autocast(model, device=self.device, precision=self.precision)
-        self.wrapped: nn.Module = accelerator.prepare(cast)
+            set_memory_format(objective, torch.channels_last)
+        self.optimizers = objective.optimizers(config)
+        self.loss_names: list[str] = []
         self.keep_buffers()
 
-    def step(self, number: int, batches: Sequence[Batch], *, learning_rate: float) -> Tensor:
+    def arithmetic(self) -> AbstractContextManager[object]:
+        """The precision's: matrix products and convolutions in half of it, if it is a half one."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16 if self.precision == "bf16" else torch.float16)
+
+    def step(
+        self, number: int, batches: Sequence[Batch], *, learning_rate: float, enough: Callable[[], bool] = lambda: False
+    ) -> Tensor:
         """Update the weights by the mean gradient of ``batches``, all randomness drawn from (seed, number).
 
+        Args:
+            number: of the step, from 0.
+            batches: of which each counts by the objective's weight.
+            learning_rate: before a group's own ``scale``.
+            enough: asked after each batch whether to leave it at the gradient of those so far.
+
         Returns:
-            The mean loss, a scalar on the device; NaN where loss or gradient is not finite, and then the weights
-            are as before.
+            ``[1 + losses]`` on the device: the mean of the sum of all losses, then of each by ``loss_names``. This
+            process's part of it, where there are several. NaN where loss or gradient is not finite, and then the
+            weights are as before.
         """
         self._seed_step(number)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * group.get("scale", 1.0)
+            optimizer.zero_grad()
+        weights = [self.objective.weight(batch) for batch in batches]
+        whole, done = sum(weights), 0.0
         total: Tensor | None = None
-        for index, batch in enumerate(batches, start=1):
-            with nullcontext() if index == len(batches) else self.accelerator.no_sync(self.wrapped):
-                loss = self.task.loss(self.wrapped, self.place(batch)) / len(batches)
-                (self.scaler.scale(loss) if self.scaler else loss).backward()  # type: ignore[no-untyped-call]
-            total = loss.detach() if total is None else total + loss.detach()
+        for batch, weight in zip(batches, weights, strict=True):
+            with self.arithmetic():
+                placed = self.place(batch)
+                losses = self.objective.losses(placed)
+            share = weight / whole if self.world.size == 1 else self.objective.weight(placed) / whole
+            self.loss_names = list(losses)
+            named = torch.stack([loss.float() * share for loss in losses.values()])
+            self._backward(dict(zip(losses, named, strict=True)))
+            found = torch.cat([named.detach().sum().unsqueeze(0), named.detach()])
+            total = found if total is None else total + found
+            done += weight
+            if done < whole and enough():
+                break
         assert total is not None, "a step wants at least one batch"
-        return self._update(total)
+        return self._update(total, scale=whole / done)
 
-    def _update(self, loss: Tensor) -> Tensor:
-        finite = torch.isfinite(loss)
+    def _backward(self, losses: Mapping[str, Tensor]) -> None:
+        """Add to the gradients of each optimizer's parameters those of its own losses."""
+        for place, (name, optimizer) in enumerate(self.optimizers.items(), start=1):
+            own = [loss for key, loss in losses.items() if name in ("", key) or key.startswith(f"{name}/")]
+            loss = torch.stack(own).sum() if len(own) > 1 else own[0]
+            inputs = None if name == "" else _parameters(optimizer)
+            scaled = self.scaler.scale(loss) if self.scaler else loss
+            torch.autograd.backward(scaled, inputs=inputs, retain_graph=place < len(self.optimizers))
+
+    def _update(self, losses: Tensor, *, scale: float) -> Tensor:
+        finite = torch.isfinite(losses).all()
+        if self.world.size > 1:  # What is not finite in one process must skip the step in all.
+            bad = (~finite).float()
+            self.world.add([bad])
+            finite = bad == 0
+        for optimizer in self.optimizers.values():
+            parameters = _parameters(optimizer)
+            self._add_gradients(parameters)
+            if self.scaler:
+                self.scaler.unscale_(optimizer)
+            for gradient in (parameter.grad for parameter in parameters if scale != 1):
+                if gradient is not None:
+                    gradient *= scale
+            if self.config.clip_norm is not None:
+                norm = nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
+                if not self.scaler:  # Which skips steps with too large gradients itself, as part of finding its scale.
+                    finite = finite & torch.isfinite(norm)
+        self._apply(finite)
+        return torch.where(finite, losses * scale, torch.nan)
+
+    def _apply(self, finite: Tensor) -> None:
+        """Change the weights, or none of them where ``finite`` is False."""
+        for optimizer in self.optimizers.values():
+            if self.scaler:
+                self.scaler.step(optimizer)
+            else:
+                # How GradScaler tells a fused optimizer to skip a step: on the device, without waiting for the result.
+                optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
+                optimizer.step()
         if self.scaler:
-            self.scaler.unscale_(self.optimizer)
-        if self.config.clip_norm is not None:
-            norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
-            if not self.scaler:  # Which skips steps with too large gradients itself, as part of finding its scale.
-                finite = finite & torch.isfinite(norm)
-        if self.scaler:
-            self.scaler.step(self.optimizer)
             self.scaler.update()
-        else:
-            # How GradScaler tells a fused optimizer to skip a step: on the device, without waiting for the result.
-            self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
-            self.optimizer.step()
-        return torch.where(finite, loss, torch.nan)
+
+    def _add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Sum gradients over the processes; a parameter that none of them used keeps none."""
+        if self.world.size == 1:
+            return
+        used = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=self.device)
+        self.world.add([used])
+        shared = [parameter for parameter, count in zip(parameters, used.tolist(), strict=True) if count]
+        for parameter in shared:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self.world.add([parameter.grad for parameter in shared if parameter.grad is not None])
 
     def _seed_step(self, number: int) -> None:
-        sequence = np.random.SeedSequence((self.seed, number, self.accelerator.process_index))
-        seed = int(sequence.generate_state(1)[0])
+        seed = int(np.random.SeedSequence((self.seed, number, self.world.rank)).generate_state(1)[0])
         # Not torch.manual_seed: it seeds every kind of device and takes a hundred times as long.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
+    def share(self, batch: Batch) -> Batch:
+        """The rows of ``batch`` that fall to this process."""
+        if self.world.size == 1:
+            return batch
+        return batch.take(torch.arange(self.world.rank, len(batch), self.world.size))
+
     def place(self, batch: Batch) -> Batch:
-        """``batch`` on the model's device."""
-        return batch if self.device.type == "cpu" else batch.to(self.device)
+        """The share of ``batch`` that falls to this process, on the device."""
+        own = self.share(batch)
+        return own if self.device.type == "cpu" else own.to(self.device)
 
     def keep_buffers(self) -> None:
         """Remember running statistics, which take in a bad batch before its loss is known."""
-        self._buffers = [buffer.clone() for buffer in self.model.buffers()]
+        self._buffers = [buffer.clone() for buffer in self.objective.buffers()]
+
+    def share_buffers(self) -> None:
+        """Give all processes the mean of their running statistics."""
+        if self.world.size > 1:
+            shared = [buffer for buffer in self.objective.buffers() if buffer.is_floating_point()]
+            self.world.add(shared)
+            for buffer in shared:
+                buffer /= self.world.size
 
     @torch.no_grad()
     def bad_rows(self, batches: Sequence[Batch]) -> list[int]:
@@ -116,26 +192,46 @@ class Stepper:
 
         Running statistics return to those last kept.
         """
-        for buffer, kept in zip(self.model.buffers(), self._buffers, strict=True):
+        for buffer, kept in zip(self.objective.buffers(), self._buffers, strict=True):
             buffer.copy_(kept)
-        self.wrapped.eval()
+        self.objective.eval()
         rows: list[int] = []
         for batch in map(self.place, batches):
-            assert batch.target is not None, "training wants targets"
-            losses = self.task.outputs_loss(self.task.predict(self.model, batch).float(), batch.target)
+            with self.arithmetic():
+                outputs = self.objective.predict(batch)
+            losses = self.objective.row_losses(outputs.float(), batch.target)
             rows += batch.rows.cpu()[~torch.isfinite(losses).cpu()].tolist()
         return list(dict.fromkeys(rows))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights and the optimizer's memory, for a checkpoint."""
-        return model_tensors(self.model) | optimizer_tensors(self.model, self.optimizer)
+        """Weights and the optimizers' memory, for a checkpoint."""
+        remembered = [optimizer_tensors(self.objective, optimizer) for optimizer in self.optimizers.values()]
+        return learned_state(self.objective) | {name: value for part in remembered for name, value in part.items()}
 
     def load(self, tensors: Mapping[str, Tensor], scaler: dict[str, Any] | None) -> None:
         """The inverse of ``tensors``, and of the scaler's ``state_dict``."""
-        load_model_tensors(self.model, tensors)
-        load_optimizer_tensors(self.model, self.optimizer, tensors)
+        load_learned_state(self.objective, tensors)
+        for optimizer in self.optimizers.values():
+            load_optimizer_tensors(self.objective, optimizer, tensors)
         if self.scaler and scaler:
             self.scaler.load_state_dict(scaler)
+
+
+def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _check_cuts(objective: Objective, *, config: TrainingConfig, world: World) -> None:
+    """Raise ConfigError where rows that must be compared with each other would be in different parts."""
+    if objective.splits_batches or (config.accumulation == 1 and world.size == 1):
+        return
+    got = f"accumulation {config.accumulation}" if config.accumulation > 1 else f"{world.size} processes"
+    raise ConfigError(
+        f"training of {type(objective).__name__}",
+        got=got,
+        expected="whole batches, whose rows are each other's wrong answers",
+        remedy="Train in one process with training.accumulation=1 and a larger batch_size",
+    )
 
 
 def set_memory_format(model: nn.Module, memory_format: torch.memory_format) -> None:

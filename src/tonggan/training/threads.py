@@ -21,11 +21,15 @@ _SHARE = 0.25  # of the time goes to trials at most
 class ThreadTuner:
     """Tries all threads that PyTorch has been given, half of them, and so on, and keeps the fastest number.
 
+    Args:
+        longest: seconds; longer steps are too few to try anything with, and keep all threads.
+
     Attributes:
         threads: how many are used now.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, longest: float) -> None:
+        self.longest = longest
         self.most = self.threads = torch.get_num_threads()
         self._recent: deque[float] = deque(maxlen=_RECENT_STEPS)
         self._reference = 0.0
@@ -45,6 +49,9 @@ class ThreadTuner:
         if self.most == 1:
             return
         if self._trial is not None:
+            if seconds > self.longest and self.threads == self.most:
+                self._settle(self.most, seconds)
+                return
             times = self._trial[self.threads]
             times.append(seconds)
             self._trial_seconds += seconds
@@ -72,9 +79,12 @@ class ThreadTuner:
         for threads, seconds in medians.items():  # from many threads to few
             if seconds < _GAIN * medians[best]:
                 best = threads
-        self._reference, self._since_trial, self._trial = medians[best], 0.0, None
+        self._settle(best, medians[best])
+
+    def _settle(self, threads: int, seconds: float) -> None:
+        self._reference, self._since_trial, self._trial = seconds, 0.0, None
         self._recent.clear()
-        self._use(best)
+        self._use(threads)
 
     def _use(self, threads: int) -> None:
         self.threads = threads

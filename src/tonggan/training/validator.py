@@ -1,42 +1,27 @@
 """The validation part: what the present weights are worth, over all processes, within the time there is.
 
-When to look is the loop's matter. Outputs are measured batch by batch, none is kept.
+When to look is the loop's matter.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from tonggan.data.dataset import Dataset
-from tonggan.data.loader import Loader
+from tonggan.data.loader import Batches
 from tonggan.tasks.measure import Measure
 from tonggan.training.stepper import Stepper
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-
 
 class Validator:
-    """Runs the stepper's model over this process's share of ``dataset``.
+    """Runs the stepper's objective over the first of ``batches``, as many as there is time for."""
 
-    Rows come in a fixed random order, so that a look that is cut short has seen a fair part.
-    """
-
-    def __init__(self, stepper: Stepper, dataset: Dataset, *, batch_size: int) -> None:
-        self.stepper = stepper
-        order = np.random.default_rng(stepper.seed).permutation(len(dataset))
-        share = share_of(dataset, order, accelerator=stepper.accelerator)
-        self.loader = Loader(share, batch_size=batch_size)
-        self.num_batches = math.ceil(len(share) / batch_size)
-        self.num_rows = len(share) * stepper.accelerator.num_processes
+    def __init__(self, stepper: Stepper, batches: Batches) -> None:
+        self.stepper, self.batches = stepper, batches
+        self.num_batches, self.num_rows = len(batches), batches.num_rows
 
     @torch.no_grad()
     def look(self, num_batches: int, *, enough: Callable[[], bool]) -> tuple[Tensor, Measure]:
@@ -47,25 +32,15 @@ class Validator:
             enough: asked after each batch whether to leave it at those so far.
         """
         parts: list[tuple[Tensor, Measure]] = []
-        model, task, accelerator = self.stepper.wrapped, self.stepper.task, self.stepper.accelerator
-        model.eval()
-        for batch in islice(self.loader.epoch(0), num_batches):
-            assert batch.target is not None, "validation wants targets"
-            outputs = task.predict(model, self.stepper.place(batch)).float().cpu()
-            parts.append((task.outputs_loss(outputs, batch.target), task.measure(outputs, batch.target)))
+        stepper, objective = self.stepper, self.stepper.objective
+        objective.eval()
+        for batch in islice(self.batches.epoch(0), num_batches):
+            own = stepper.share(batch)
+            with stepper.arithmetic():
+                outputs = objective.predict(own.to(stepper.device)).float().cpu()
+            parts.append((objective.row_losses(outputs, own.target), objective.measure(outputs, own.target)))
             if enough():
                 break
-        model.train()
-        if accelerator.num_processes > 1:
-            from accelerate.utils import gather_object
-
-            parts = gather_object(parts)
+        objective.train()
+        parts = [part for gathered in stepper.world.gather(parts) for part in gathered]
         return torch.cat([losses for losses, _ in parts]), Measure.cat([measure for _, measure in parts])
-
-
-def share_of(dataset: Dataset, order: NDArray[np.int64], *, accelerator: Accelerator) -> Dataset:
-    """The rows of ``dataset`` in ``order`` that fall to this process, as many as to every other."""
-    world = accelerator.num_processes
-    if len(order) >= world:
-        order = order[accelerator.process_index : len(order) // world * world : world]
-    return dataset.take(order)

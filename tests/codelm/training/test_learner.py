@@ -8,10 +8,12 @@ import torch.nn.functional as F
 from torch.optim import AdamW
 
 from code_training_scene import SOURCE, UNUSED, base_folder
-from tonggan.codelm.training.learner import Learner
+from tonggan.codelm.training.learner import CODE, Learner
 from tonggan.codelm.training.sentinels import choose_sentinels
 from tonggan.language.infill import InfillTokens
 from tonggan.language.pretrained import load_pretrained
+from tonggan.models.text_embedder import pad_ids
+from tonggan.tokens import Batch
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,10 @@ def rows_of(pretrained):
     return [infill.psm(ids[:60], ids[80:100]) + ids[60:80], ids[100:150]]
 
 
+def batch_of(rows):
+    return Batch(torch.arange(len(rows)), {CODE: pad_ids(rows)})
+
+
 def test_spare_control_tokens_become_sentinels(pretrained):
     assert choose_sentinels(pretrained.tokenizer) == UNUSED
 
@@ -43,8 +49,10 @@ def test_smollm2_has_spare_ones_that_no_template_uses():
 
 def test_loss_and_gradients_are_those_of_the_plain_formula(pretrained):
     learner, rows = learner_of(pretrained, method="full"), rows_of(pretrained)
-    count = learner.num_labels(rows)
-    loss = learner.backward(rows, num_labels=count)
+    batch = batch_of(rows)
+    count = learner.weight(batch)
+    loss = learner.losses(batch)["loss"]
+    loss.backward()
     plain = pretrained.build()
     sentinels = set(learner.never_predicted.tolist())
     total = 0.0
@@ -54,7 +62,7 @@ def test_loss_and_gradients_are_those_of_the_plain_formula(pretrained):
         labels = torch.tensor([-100 if id_ in sentinels else id_ for id_ in row[1:]])
         total = total + F.cross_entropy(logits, labels, reduction="sum")
     (total / count).backward()
-    assert loss == pytest.approx(total.item() / count, rel=1e-4)
+    assert loss.item() == pytest.approx(total.item() / count, rel=1e-4)
     for (name, one), (_, other) in zip(learner.model.named_parameters(), plain.named_parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-5, msg=name)
 
@@ -63,10 +71,11 @@ def test_a_model_overfits_and_its_merged_weights_compute_the_same(pretrained):
     learner, rows = learner_of(pretrained), rows_of(pretrained)
     before = learner.sentinels.rows.detach().clone()
     optimizer = AdamW(learner.learned().values(), lr=2e-2)
-    count = learner.num_labels(rows)
     losses = []
     for _ in range(30):
-        losses.append(learner.backward(rows, num_labels=count))
+        loss = learner.losses(batch_of(rows))["loss"]
+        loss.backward()
+        losses.append(loss.item())
         optimizer.step()
         optimizer.zero_grad()
     assert losses[-1] < 0.7 * losses[0]

@@ -1,6 +1,7 @@
 """A run trains, measures, and uses what is better; stopped, it goes on as if it had not been."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tonggan.codelm.training.train import train_code_model
 from tonggan.errors import ConfigError, InterruptedRunError, TrainingError
 from tonggan.language.infill import InfillTokens
 from tonggan.language.prompt import Prompt
+from tonggan.training.stepper import Stepper
 
 TINY = CodeTrainingConfig(
     length=128, batch_tokens=512, lines=2, rank=2, precision="fp32", hidden_size=32, num_layers=1, learning_rate=5e-3
@@ -50,7 +52,7 @@ def test_an_adapter_is_measured_and_used_only_if_it_is_better(base, corpus, tmp_
     assert manifest.verdict == json.loads(json.dumps(done.verdict.to_dict()))
     assert done.is_promoted == done.verdict.is_better
     assert registry.promoted == ("first" if done.is_promoted else None)
-    assert not list(tmp_path.glob("*.checkpoint*"))
+    assert not list(tmp_path.glob("*.training/*.safetensors"))
 
 
 def test_a_time_limit_that_is_over_at_once_leaves_an_adapter_that_is_not_used(base, corpus, tmp_path):
@@ -100,23 +102,21 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(base, corpus, tmp_p
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train_code_model(corpus, base=str(base), run=whole, config=TINY)
     with monkeypatch.context() as patch:
-        step = training.Trainer._step
+        step = Stepper.step
 
-        def step_and_stop(self, rows):
-            step(self, rows)
-            if self.state.step == 2:
+        def step_and_stop(self, number, *arguments, **options):
+            if number == 1:
                 signal.raise_signal(signal.SIGTERM)
+            return step(self, number, *arguments, **options)
 
-        import signal
-
-        patch.setattr(training.Trainer, "_step", step_and_stop)
-        with pytest.raises(InterruptedRunError, match="go on from step 2"):
+        patch.setattr(Stepper, "step", step_and_stop)
+        with pytest.raises(InterruptedRunError, match="at step 2 of"):
             train_code_model(corpus, base=str(base), run=parts, config=TINY)
-    with pytest.raises(ConfigError, match="the beginning of another training"):
+    with pytest.raises(TrainingError, match=r"a run with other seed, corpus, settings.*Choose another folder or name"):
         train_code_model(corpus, base=str(base), run=parts, config=TINY.model_copy(update={"seed": 1}))
     with monkeypatch.context() as patch:
         patch.setattr("tonggan.language.pretrained.Pretrained.sha256", "other weights")
-        with pytest.raises(ConfigError, match="the same corpus, base and settings"):
+        with pytest.raises(TrainingError, match="a run with other base"):
             train_code_model(corpus, base=str(base), run=parts, config=TINY)
     train_code_model(corpus, base=str(base), run=parts, config=TINY)
     one, other = (load_file(run / "adapters" / "first" / "weights.safetensors") for run in (whole, parts))
@@ -131,7 +131,7 @@ def test_memory_that_is_too_little_is_refused_before_anything_is_trained(base, c
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_trained(base, corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(training.Trainer, "run", None)
+    monkeypatch.setattr(training._Student, "learn", None)
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match="Not a directory"):
         train_code_model(corpus, base=str(base), run=tmp_path / "file" / "run", config=TINY)

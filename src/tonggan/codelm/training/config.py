@@ -52,7 +52,15 @@ class CodeTrainingConfig(Config):
     num_layers: int = Field(default=6, ge=1)
     """Layers of a model from scratch."""
 
-    def optimizer(self, *, is_scratch: bool) -> TrainingConfig:
-        """The part that the optimizer and its schedule read."""
-        rate = self.learning_rate or _LEARNING_RATES["scratch" if is_scratch else self.method]
-        return TrainingConfig(learning_rate=rate, weight_decay=self.weight_decay, warmup=self.warmup)
+    def loop(self, *, is_scratch: bool, tokens_at_once: int) -> TrainingConfig:
+        """What the training loop reads where a batch has ``tokens_at_once``; the model has an arithmetic of its own."""
+        return TrainingConfig(
+            epochs=self.epochs,
+            accumulation=max(1, round(self.batch_tokens / tokens_at_once)),
+            learning_rate=self.learning_rate or _LEARNING_RATES["scratch" if is_scratch else self.method],
+            weight_decay=self.weight_decay,
+            warmup=self.warmup,
+            clip_norm=self.clip_norm,
+            precision="fp32",
+            checkpoint_every=self.checkpoint_every,
+        )

@@ -1,29 +1,33 @@
-"""A Llama that learns code: its loss over rows of token ids, what of it learns, and the plain model at the end.
-
-It takes no optimizer steps.
-"""
+"""A Llama that learns code: its loss over rows of token ids, what of it learns, and the plain model at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from tonggan.codelm.training.sentinels import SentinelRows
+from tonggan.errors import TrainingError
 from tonggan.language.infill import InfillTokens
 from tonggan.language.llama import ROUND, Llama
 from tonggan.language.low_rank import add_adapters, merge_adapters
+from tonggan.tokens import Arrays, Batch
+from tonggan.training.budget import describe_bytes, peak_memory
+from tonggan.training.objective import Objective
+
+CODE = "code"
+"""The input of a batch: rows of token ids."""
 
 _IGNORED = -100  # labels of rows that only fill up
 _LOGITS_AT_ONCE = 512  # positions; those of a whole batch would take gigabytes
 
 
-class Learner(nn.Module):
-    """A model with what of it learns.
+class Learner(Objective):
+    """The next token of code, by a model of which all or some learns.
 
     Args:
         model: the weights to begin with; they become the learner's own.
@@ -32,7 +36,12 @@ class Learner(nn.Module):
         infill: the sentinels; None where there are none to learn.
         precision: number format of the arithmetic.
         generator: of the rows that are new.
+
+    Attributes:
+        max_memory: bytes that the process may take at its peak; None sets no limit.
     """
+
+    max_memory: int | None = None
 
     def __init__(
         self,
@@ -62,28 +71,33 @@ class Learner(nn.Module):
         """Where it computes."""
         return self.model.model.embed_tokens.weight.device
 
-    def backward(self, rows: Sequence[Sequence[int]], *, num_labels: int) -> float:
-        """Add the gradients of the rows' summed loss over ``num_labels`` to those that learn; gives that loss.
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The mean negative log-likelihood of a predicted token.
 
-        Logits are made and left again in chunks, so that they never take more memory than one chunk does.
+        Raises:
+            TrainingError: more memory is taken than is allowed.
         """
-        hidden, labels = self._hidden(rows)
-        missing = -len(labels) % ROUND
-        hidden, labels = F.pad(hidden, (0, 0, 0, missing)), F.pad(labels, (0, missing), value=_IGNORED)
-        leaf = hidden.detach().requires_grad_()
-        total = 0.0
-        for chunk, label in zip(torch.split(leaf, _LOGITS_AT_ONCE), torch.split(labels, _LOGITS_AT_ONCE), strict=True):
-            with self._arithmetic():
-                loss = F.cross_entropy(self._logits(chunk), label, ignore_index=_IGNORED, reduction="sum") / num_labels
-            torch.autograd.backward(loss)
-            total += loss.item()
-        torch.autograd.backward(hidden, leaf.grad)
-        return total
+        hidden, labels = self._hidden(batch.inputs[CODE])
+        sentinels = None if self.sentinels is None else self.sentinels.output_rows
+        learned = [each for each in (self.model.output_weight, sentinels) if each is not None and each.requires_grad]
+        total: Tensor = _SummedLoss.apply(hidden, labels, self._logits, *learned)  # type: ignore[no-untyped-call]
+        self._check_memory()
+        return {"loss": total / len(labels)}
 
-    def num_labels(self, rows: Sequence[Sequence[int]]) -> int:
-        """How many tokens of the rows are predicted."""
-        never = set(self.never_predicted.tolist())
-        return sum(1 for row in rows for id_ in row[1:] if id_ not in never)
+    def weight(self, batch: Batch) -> float:
+        """How many tokens are predicted."""
+        rows = batch.inputs[CODE]
+        return int(self._places(rows.values.cpu(), rows.mask.cpu()).sum())
+
+    def _check_memory(self) -> None:
+        peak = peak_memory(self.device)
+        if self.max_memory is not None and peak > self.max_memory:
+            raise TrainingError(
+                "memory of the training",
+                got=describe_bytes(peak),
+                expected=f"at most {describe_bytes(self.max_memory)}",
+                remedy="Allow more with --max-memory, or train shorter rows with --set length=256",
+            )
 
     def learned(self) -> dict[str, Tensor]:
         """What learns, by name."""
@@ -104,24 +118,59 @@ class Learner(nn.Module):
             self.sentinels.write_to(merged)
         return merged
 
-    def _hidden(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    def _places(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Bool ``[B, L - 1]``: True where the next token is to be predicted."""
+        return mask[:, 1:] & ~torch.isin(ids[:, 1:], self.never_predicted.to(ids.device))
+
+    def _hidden(self, rows: Arrays) -> tuple[Tensor, Tensor]:
         """Last hidden states ``[N, D]`` where a token is to be predicted, and these tokens ``[N]``."""
-        whole = nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
-        lengths = torch.tensor([len(row) for row in rows])
-        mask = torch.arange(whole.shape[1]) < lengths.unsqueeze(1)
-        ids, labels = whole[:, :-1], whole[:, 1:]
-        places = (mask[:, 1:] & ~torch.isin(labels, self.never_predicted)).to(self.device)
-        ids, labels = ids.to(self.device), labels.to(self.device)
+        places = self._places(rows.values, rows.mask)
+        ids, labels = rows.values[:, :-1], rows.values[:, 1:]
         values = self.model.embed(ids)
         if self.sentinels is not None:
             values = self.sentinels.embed(ids, values)
         with self._arithmetic():
-            hidden = self.model(values, mask=mask[:, :-1].to(self.device))
+            hidden = self.model(values, mask=rows.mask[:, :-1])
         return hidden[places].float(), labels[places]
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        logits = self.model.logits(hidden.to(self.model.model.embed_tokens.weight.dtype)).float()
-        return logits if self.sentinels is None else self.sentinels.logits(hidden, logits)
+        with self._arithmetic():
+            logits = self.model.logits(hidden.to(self.model.model.embed_tokens.weight.dtype)).float()
+            return logits if self.sentinels is None else self.sentinels.logits(hidden, logits)
 
     def _arithmetic(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+
+class _SummedLoss(torch.autograd.Function):
+    """The summed cross-entropy of hidden states ``[N, D]`` and labels ``[N]``, in chunks.
+
+    Logits are made, and their gradients taken, chunk by chunk already when it is computed, so that they never take more
+    memory than one chunk does.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, labels: Tensor, logits: Callable[[Tensor], Tensor], *learned: Tensor
+    ) -> Tensor:
+        missing = -len(labels) % ROUND
+        padded, labels = F.pad(hidden, (0, 0, 0, missing)), F.pad(labels, (0, missing), value=_IGNORED)
+        total, gradients = hidden.new_zeros(()), [torch.zeros_like(each) for each in (padded, *learned)]
+        for first in range(0, len(labels), _LOGITS_AT_ONCE):
+            chunk = slice(first, first + _LOGITS_AT_ONCE)
+            with torch.enable_grad():
+                leaf = padded[chunk].detach().requires_grad_()
+                loss = F.cross_entropy(logits(leaf), labels[chunk], ignore_index=_IGNORED, reduction="sum")
+                found = torch.autograd.grad(loss, [leaf, *learned])
+            total += loss.detach()
+            gradients[0][chunk] = found[0]
+            for whole, part in zip(gradients[1:], found[1:], strict=True):
+                whole += part
+        gradients[0] = gradients[0][: len(hidden)]
+        ctx.save_for_backward(*gradients)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> Any:
+        hidden, *learned = (gradient * upstream[0] for gradient in ctx.saved_tensors)
+        return hidden, None, None, *learned

@@ -57,6 +57,11 @@ class SentinelRows(nn.Module):
         if not model.config.tie_word_embeddings:
             self.head_rows = nn.Parameter(model.lm_head.weight[ids].detach().float())
 
+    @property
+    def output_rows(self) -> Tensor:
+        """``[3, D]``: from last hidden states to logits."""
+        return self.rows if self.head_rows is None else self.head_rows
+
     def embed(self, ids: Tensor, values: Tensor) -> Tensor:
         """Embeddings ``values [..., D]`` of ``ids [...]`` with those of the three tokens put in."""
         for number, id_ in enumerate(self.ids):
@@ -65,8 +70,7 @@ class SentinelRows(nn.Module):
 
     def logits(self, hidden: Tensor, logits: Tensor) -> Tensor:
         """``logits [N, V]`` of ``hidden [N, D]`` with those of the three tokens put in."""
-        rows = self.rows if self.head_rows is None else self.head_rows
-        return logits.index_copy(1, self.ids, (hidden @ rows.T).to(logits.dtype))
+        return logits.index_copy(1, self.ids, (hidden @ self.output_rows.T).to(logits.dtype))
 
     @torch.no_grad()
     def write_to(self, model: Llama) -> None:

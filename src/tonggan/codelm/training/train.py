@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -18,6 +19,7 @@ from tonggan.codelm.training.adapters import (
     open_adapter,
     open_code_model,
 )
+from tonggan.codelm.training.batches import CodeBatches, tokens_at_once
 from tonggan.codelm.training.config import CodeTrainingConfig
 from tonggan.codelm.training.evaluate import Contender, Verdict, compare
 from tonggan.codelm.training.fill_in_the_middle import FillInTheMiddle
@@ -25,14 +27,15 @@ from tonggan.codelm.training.holdout import Holdout, hold_out
 from tonggan.codelm.training.learner import Learner
 from tonggan.codelm.training.packing import Packer
 from tonggan.codelm.training.sentinels import choose_sentinels
-from tonggan.codelm.training.trainer import Trainer, TrainingState, default_device
 from tonggan.errors import ConfigError, TrainingError
 from tonggan.language.infill import InfillTokens
 from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.pretrained import Pretrained, load_pretrained
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.progress import Progress
-from tonggan.training.budget import Budget
+from tonggan.training import Budget, TrainingResult, train
+from tonggan.training.budget import describe_seconds
+from tonggan.training.checkpoint import Checkpoints
 from tonggan.training.precision import choose_precision
 
 if TYPE_CHECKING:
@@ -98,25 +101,17 @@ def train_code_model(
     """
     config, progress = config or CodeTrainingConfig(), progress or Progress()
     budget = _budget(time_limit, started)
-    registry, checkpoint = AdapterRegistry(run), run / f"{name}.checkpoint.safetensors"
+    registry, folder = AdapterRegistry(run), run / f"{name}.training"
+    checkpoint = Checkpoints(folder).last
     _check(registry, name, base=base, is_resumed=checkpoint.is_file())
     holdout = _held_out(corpus, config, progress)
     student = _Student(base, corpus, config, progress)
     _check_folder(run)
-    trainer = Trainer(
-        student.learner,
-        student.packer,
-        corpus,
-        holdout.train,
-        config=config,
-        base_sha256=None if student.pretrained is None else student.pretrained.sha256,
-        checkpoint=checkpoint,
-        budget=budget,
-        max_memory=max_memory,
-        progress=progress,
+    result = student.learn(
+        corpus, holdout.train, folder=folder, budget=budget, max_memory=max_memory, progress=progress
     )
-    manifest = student.save(registry, name, base=base, corpus=corpus, training=_told(config, trainer.run(), holdout))
-    del student, trainer  # the measuring wants the memory
+    manifest = student.save(registry, name, base=base, corpus=corpus, training=_told(config, result, holdout))
+    del student  # the measuring wants the memory
     verdict = _judge(registry, manifest, base, corpus, holdout, config, budget, progress)
     if verdict is None or verdict.is_better:
         registry.promote(name)
@@ -173,7 +168,51 @@ class _Student:
         elif config.fim_rate:
             progress.say("No fill-in-the-middle: the vocabulary has no three control tokens that are unused.")
         self.packer = Packer(self.tokenizer, length=config.length, fill=fill)
+        self.config = config
         self.learner = _learner(self.pretrained, self.tokenizer, self.infill, config)
+
+    def learn(
+        self,
+        corpus: Corpus,
+        numbers: Sequence[int],
+        *,
+        folder: Path,
+        budget: Budget,
+        max_memory: int | None,
+        progress: Progress,
+    ) -> TrainingResult:
+        """Train on the documents ``numbers``, or go on with what ``folder`` holds of that.
+
+        Raises:
+            ConfigError: the memory is too little.
+            InterruptedRunError: the user asked to stop; what was reached is saved.
+            TrainingError: the loss is not finite, more memory is taken than is allowed, or ``folder`` holds another
+                training.
+        """
+        config, learner, base = self.config, self.learner, self.pretrained
+        at_once = tokens_at_once(learner, length=config.length, max_memory=max_memory)
+        window = config.batch_tokens
+        batches = CodeBatches(self.packer, corpus, numbers, tokens_at_once=at_once, window=window, seed=config.seed)
+        learner.max_memory = max_memory
+        learned = sum(tensor.numel() for tensor in learner.learned().values())
+        limit = "" if budget.seconds is None else f", at most {describe_seconds(budget.end)}"
+        tokens = config.epochs * batches.num_tokens
+        read = f"{tokens / 1e6:,.2f} M tokens of {len(numbers):,} files"
+        progress.say(f"Training {learned / 1e6:,.1f} M parameters on {read}{limit}.")
+        return train(
+            learner,
+            batches,
+            config=config.loop(is_scratch=base is None, tokens_at_once=at_once),
+            folder=folder,
+            seed=config.seed,
+            identity={
+                "corpus": _digest([corpus.documents[number].sha256 for number in numbers]),
+                "base": None if base is None else base.sha256,
+                "settings": config.model_dump(mode="json", exclude={"lines", "checkpoint_every"}),
+            },
+            budget=budget,
+            progress=progress,
+        )
 
     def save(
         self, registry: AdapterRegistry, name: str, *, base: str, corpus: Corpus, training: dict[str, object]
@@ -189,17 +228,21 @@ class _Student:
             rank=self.learner.rank,
             sentinels=self.sentinels,
             sentinel_ids=None if infill is None else (infill.prefix, infill.suffix, infill.middle),
-            corpus_sha256=hashlib.sha256(json.dumps(corpus.manifest, sort_keys=True, default=str).encode()).hexdigest(),
+            corpus_sha256=_digest(corpus.manifest),
             training=training,
         )
         registry.save(manifest, self.learner.learned(), tokenizer=self.tokenizer if is_scratch else None)
         return manifest
 
 
+def _digest(data: object) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()
+
+
 def _learner(
     pretrained: Pretrained | None, tokenizer: Tokenizer, infill: InfillTokens | None, config: CodeTrainingConfig
 ) -> Learner:
-    device = default_device()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision: Literal["fp32", "bf16"] = (
         "bf16" if choose_precision(config.precision, device=device) == "bf16" else "fp32"
     )
@@ -300,7 +343,8 @@ def _lasting(base: str) -> str:
     return str(path.resolve()) if path.exists() else base
 
 
-def _told(config: CodeTrainingConfig, state: TrainingState, holdout: Holdout) -> dict[str, object]:
-    done = {"steps": state.step, "tokens": state.tokens, "loss": round(state.loss, 4), "seconds": round(state.elapsed)}
+def _told(config: CodeTrainingConfig, result: TrainingResult, holdout: Holdout) -> dict[str, object]:
+    loss = 0.0 if result.loss is None else round(result.loss, 4)
+    done = {"steps": result.steps, "tokens": int(result.learned), "loss": loss, "seconds": round(result.seconds)}
     files = {"files": len(holdout.train), "held_out": len(holdout.held_out), "held_out_by": holdout.kind}
     return {**config.to_dict(), **done, **files}

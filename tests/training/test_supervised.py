@@ -4,9 +4,10 @@ from torch import nn
 
 from tonggan.decoders import LinearHeadConfig
 from tonggan.fusion import ConcatConfig
-from tonggan.models import FusedModel, MultitaskModel
-from tonggan.tasks import Auxiliary, BinaryConfig, MulticlassConfig, Multitask
+from tonggan.models import FusedModel
+from tonggan.tasks import BinaryConfig, MulticlassConfig
 from tonggan.tokens import Arrays, Batch, Tokens
+from tonggan.training.supervised import Auxiliary, Supervised
 
 
 class Linear(nn.Module):
@@ -31,8 +32,8 @@ def scene():
         fusion=ConcatConfig().build(("one", "other"), dim=8),
         head=LinearHeadConfig().build(8, num_outputs=task.num_outputs),
     )
-    wrapped = MultitaskModel(model, heads=[("one", LinearHeadConfig().build(8, num_outputs=3))])
-    objective = Multitask(task, auxiliaries={"kind": Auxiliary(kind, "one", 0.5)})
+    heads = {"kind": LinearHeadConfig().build(8, num_outputs=3)}
+    objective = Supervised(model, task, auxiliaries={"kind": Auxiliary(kind, "one", 0.5)}, heads=heads)
     mask = torch.ones(4, 2, dtype=torch.bool)
     mask[3] = False
     batch = Batch(
@@ -41,38 +42,41 @@ def scene():
         task.encode(["yes", "no", "no", "yes"]),
         {"kind": kind.encode(["a", "b", "c", "c"])},
     )
-    return task, kind, model, wrapped, objective, batch
+    return task, kind, model, objective, batch
 
 
 def test_the_loss_is_the_weighted_sum_over_rows_that_show_the_auxiliary_target(scene):
-    task, kind, model, wrapped, objective, batch = scene
-    own = task.loss(model, batch)
-    head = wrapped.heads[0](model.encode(batch.inputs)["one"])
-    extra = kind.outputs_loss(head, batch.auxiliary["kind"])[:3].mean()
-    torch.testing.assert_close(objective.loss(wrapped, batch), own + 0.5 * extra)
+    task, kind, model, objective, batch = scene
+    head = objective.heads[0](model.encode(batch.inputs)["one"])
+    losses = objective.losses(batch)
+    assert list(losses) == ["loss", "auxiliary/kind"]
+    torch.testing.assert_close(losses["loss"], task.loss(model(batch.inputs), batch.target))
+    torch.testing.assert_close(
+        losses["auxiliary/kind"], 0.5 * kind.outputs_loss(head, batch.auxiliary["kind"])[:3].mean()
+    )
 
 
 def test_predictions_and_scores_are_the_tasks_own(scene):
-    task, _, model, wrapped, objective, batch = scene
-    outputs = objective.predict(wrapped, batch)
+    task, _, model, objective, batch = scene
+    outputs = objective.predict(batch)
     torch.testing.assert_close(outputs, model(batch.inputs))
     measure = objective.measure(outputs, batch.target)
     assert measure.metrics() == task.measure(outputs, batch.target).metrics()
-    torch.testing.assert_close(objective.outputs_loss(outputs, batch.target), task.outputs_loss(outputs, batch.target))
+    torch.testing.assert_close(objective.row_losses(outputs, batch.target), task.outputs_loss(outputs, batch.target))
     assert (objective.score_name, objective.greater_is_better) == (task.score_name, task.greater_is_better)
 
 
 def test_gradients_reach_encoder_and_head(scene):
-    *_, wrapped, objective, batch = scene
-    objective.loss(wrapped, batch).backward()
-    assert all(parameter.grad is not None for parameter in wrapped.parameters())
+    *_, objective, batch = scene
+    sum(objective.losses(batch).values()).backward()
+    assert all(parameter.grad is not None for parameter in objective.parameters())
 
 
 def test_shared_arrays_are_expanded_to_the_rows_of_the_batch(scene):
-    *_, wrapped, objective, batch = scene
+    *_, objective, batch = scene
     arrays = batch.inputs["one"]
     index = torch.tensor([0, 0, 1, 2])
     shared = Arrays(arrays.values[[0, 2, 3]], arrays.mask[[0, 2, 3]], index)
     copied = Batch(batch.rows, {**batch.inputs, "one": shared.expand()}, batch.target, batch.auxiliary)
     once = Batch(batch.rows, {**batch.inputs, "one": shared}, batch.target, batch.auxiliary)
-    torch.testing.assert_close(objective.loss(wrapped, once), objective.loss(wrapped, copied))
+    torch.testing.assert_close(objective.losses(once), objective.losses(copied))

@@ -1,0 +1,79 @@
+"""All that the training loop knows of what it trains: losses by name, predictions, and the score that chooses weights.
+
+An objective owns the modules that learn, and their optimizers. Supervised tasks, contrastive pairs, code models and
+adversarial pairs are objectives; none has a loop of its own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from tonggan.tasks.measure import Measure
+from tonggan.tokens import Batch
+from tonggan.training.config import TrainingConfig
+from tonggan.training.optimizer import build_optimizer
+
+
+class Objective(nn.Module, ABC):
+    """What is trained, and towards what.
+
+    Attributes:
+        score_name: the metric that decides which weights are kept.
+        greater_is_better: whether a greater score is better.
+        splits_batches: whether a batch may be cut into parts of which each gives its part of the gradient. False where
+            rows are compared with the others of their batch, as contrastive ones are.
+    """
+
+    score_name: str = "loss"
+    greater_is_better: bool = False
+    splits_batches: bool = True
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The means over ``batch`` of each loss, scalars by name, which are the same at every call; they are added up.
+
+        Called in the arithmetic of the training's precision; see ``in_float32``.
+        """
+
+    def weight(self, batch: Batch) -> float:
+        """How much ``batch`` counts beside the others of a step: what ``losses`` are means of, rows by default."""
+        return len(batch)
+
+    def predict(self, batch: Batch) -> Tensor:
+        """``[B, ...]``: outputs, as ``measure`` reads them."""
+        raise NotImplementedError(f"{type(self).__name__} is trained without a validation part")
+
+    def row_losses(self, outputs: Tensor, target: Tensor | None) -> Tensor:
+        """``[B]``: the loss of each row; NaN where it has none of its own."""
+        del target
+        return outputs.new_full((len(outputs),), torch.nan)
+
+    def measure(self, outputs: Tensor, target: Tensor | None) -> Measure:
+        """What the outputs of these rows are worth; the Measures of all batches make one."""
+        raise NotImplementedError(f"{type(self).__name__} is trained without a validation part")
+
+    def optimizers(self, config: TrainingConfig) -> dict[str, Optimizer]:
+        """The optimizers, each for parameters of its own, by name.
+
+        A single one minimizes the sum of all losses. Of several, as of an adversarial pair (Goodfellow et al. 2014),
+        each minimizes those named as it is, or ``its name/…``. They must be fused, so that a step that is not finite
+        can be skipped without waiting for the device. A group's ``scale`` multiplies the learning rate.
+        """
+        return {"": build_optimizer(self, config)}
+
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """The weights to evaluate and to keep, while inside; those of training by default."""
+        yield
+
+
+def in_float32(device: torch.device) -> Any:
+    """Inside, nothing is computed in half precision: for losses of outputs that were."""
+    return torch.autocast(device.type, enabled=False)
