@@ -209,10 +209,10 @@ class _Run:
         state = self.state
         while True:
             step = next(steps, None)
-            done = 1.0 if step is None else self._done()
+            done = 1.0 if step is None else self.world.agreed(self.pace.done(state.step))
             if done >= 1 and step is not None:
                 self.pace.revise(at_end=True)
-                done = self._done()
+                done = self.world.agreed(self.pace.done(state.step))
             ended: StoppedBy | None = "epochs" if step is None else "time" if done >= 1 else None
             if self._evaluation_is_due(at_end=ended is not None):
                 self._evaluate(done)
@@ -229,8 +229,8 @@ class _Run:
     def _learn(self, step: _Step, done: float) -> None:
         """Take one step of the optimizers."""
         state, start = self.state, time.monotonic()
-        rate = learning_rate_at(done, self.config)
-        losses = self.stepper.step(state.step, step.batches, learning_rate=rate, enough=self._is_out_of_time)
+        rate, enough = learning_rate_at(done, self.config), self._is_out_of_time
+        losses = self.stepper.step(state.step, step.batches, learning_rate=rate, enough=enough)
         seconds = time.monotonic() - start
         state.step += 1
         state.place = (step.epoch, step.number + 1)
@@ -241,9 +241,6 @@ class _Run:
         self._measure(seconds)
         if self.journal.due and state.loss is not None:
             self._log_progress(done)
-
-    def _done(self) -> float:
-        return self.world.agreed(self.pace.done(self.state.step))
 
     def _is_out_of_time(self) -> bool:
         """Whether a step that is not finished must do with the batches so far."""
@@ -339,8 +336,8 @@ class _Run:
         if self.state.best_score is not None:
             note += f", best {self.objective.score_name} {self.state.best_score:.4f}"
         self.journal.update(done, note=note)
-        rate = learning_rate_at(done, self.config)
-        self.journal.log({**self.losses, "train/learning_rate": rate}, step=self.state.step)
+        curves = {**self.losses, "train/learning_rate": learning_rate_at(done, self.config)}
+        self.journal.log(curves, step=self.state.step)
 
     def _check_stop(self) -> None:
         if self.world.any(self.stop.received):

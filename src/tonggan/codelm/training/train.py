@@ -197,8 +197,10 @@ class _Student:
         learned = sum(tensor.numel() for tensor in learner.learned().values())
         limit = "" if budget.seconds is None else f", at most {describe_seconds(budget.end)}"
         tokens = config.epochs * batches.num_tokens
-        read = f"{tokens / 1e6:,.2f} M tokens of {len(numbers):,} files"
-        progress.say(f"Training {learned / 1e6:,.1f} M parameters on {read}{limit}.")
+        progress.say(
+            f"Training {learned / 1e6:,.1f} M parameters on {tokens / 1e6:,.2f} M tokens of {len(numbers):,} files"
+            f"{limit}."
+        )
         return train(
             learner,
             batches,
