@@ -23,7 +23,9 @@ OF_TYPER = (
     "Show this message and exit.", "Try ", "Missing ", "No such ", "Invalid value ", "Option '", "Got unexpected ",
     "'{}' is not one of ", "it should be ",
 )  # fmt: skip
-OF_SYSTEM = ("Address already in use", "Permission denied", "Cannot assign requested address")
+OF_SYSTEM = (
+    "Address already in use", "Permission denied", "Cannot assign requested address", "Not Found", "Method Not Allowed",
+)  # fmt: skip
 OF_PARTS = ("{} different dates or times that repeat", "{} whole numbers from {} to {} that repeat, taken for classes")
 
 

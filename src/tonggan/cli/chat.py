@@ -167,7 +167,7 @@ class _Talk:
             prompt = self._prompt(messages)
         except UnreadableError as error:
             raise UnreadableError(
-                f"{error.who} in {' or '.join(named.values())}",
+                f"{error.who}, file {' or '.join(named.values())}",
                 got=error.got,
                 expected=error.expected,
                 remedy="Attach another file",

@@ -177,7 +177,7 @@ def _show(found: list[Suggestion], document: Document, offset: int, workspace: W
     before = document.text[:offset].rpartition("\n")[2]
     for suggestion in found:
         print_line(f"{before}{suggestion.text}")
-        print_line("  " + " · ".join([f"confidence {suggestion.confidence:.2f}", *suggestion.notes]))
+        print_line("  " + " · ".join([shown(f"confidence {suggestion.confidence:.2f}"), *suggestion.notes]))
     print_line(shown("Why:" if found[0].sources else "Why: this file only, what stands before the cursor."))
     for snippet in found[0].sources:
         name = workspace.name_of(snippet.path)

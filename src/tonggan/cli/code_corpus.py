@@ -69,5 +69,5 @@ def corpus(
         print_json(report.to_dict())
     else:
         for line in report.lines():
-            print_line(line)
+            print_line(shown(line))
         print_line(shown(f"The corpus is in {out}; read {out / 'report.html'}"))

@@ -100,8 +100,7 @@ def train(
         usage = f"tonggan code complete FILE:LINE:COL --model {out}"
         print_line(shown(f"{out}: adapter '{name}' is in use. Complete with it: {usage}"))
     else:
-        why = "" if done.verdict is None else f" ({done.verdict.decision}): {done.verdict.reason}"
-        print_line(shown(f"{out}: adapter '{name}' is kept and not used{why}."))
+        print_line(shown(f"{out}: adapter '{name}' is kept and not used."))
 
 
 def adapters(run: CodeRun, *, json: Json = False) -> None:
@@ -115,8 +114,8 @@ def adapters(run: CodeRun, *, json: Json = False) -> None:
         return
     for manifest in manifests:
         mark = "*" if manifest.name == registry.promoted else " "
-        print_line(f"{mark} {manifest.name}: {_told(manifest)}")
-    print_line(f"In use: {registry.promoted or 'the base'}")
+        print_line(f"{mark} {manifest.name}: {shown(_told(manifest))}")
+    print_line(shown(f"In use: {registry.promoted or 'the base'}"))
 
 
 def rollback(run: CodeRun, *, json: Json = False) -> None:
@@ -127,7 +126,7 @@ def rollback(run: CodeRun, *, json: Json = False) -> None:
     if json:
         print_json({"in_use": in_use})
     else:
-        print_line(f"In use: {in_use or 'the base'}")
+        print_line(shown(f"In use: {in_use or 'the base'}"))
 
 
 def _registry(run: Path) -> AdapterRegistry:

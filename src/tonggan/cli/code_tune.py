@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tonggan.cli.train import Json
+from tonggan.cli.translation import shown
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -75,6 +76,6 @@ def tune(
         return
     figures = f"MRR {tuned.before:.3f} before, {tuned.after:.3f} after, on {tuned.num_held_out} unseen functions"
     if tuned.is_better:
-        print_line(f"{figures}. Search with it: tonggan code index PATH --embedder {out}")
+        print_line(shown(f"{figures}. Search with it: tonggan code index PATH --embedder {out}"))
     else:
-        print_line(f"{figures}: not better, so nothing is written and '{embedder}' remains the one to use.")
+        print_line(shown(f"{figures}: not better, so nothing is written and '{embedder}' remains the one to use."))

@@ -22,6 +22,7 @@ from tonggan.serving.metrics import Meter, Metrics
 from tonggan.serving.routes import chat, completions, docs, embeddings, infill, predict, status
 from tonggan.serving.routes import code as code_routes
 from tonggan.serving.services import Service
+from tonggan.wording import translated
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -98,7 +99,7 @@ def _register_failures(app: FastAPI) -> None:
 
     async def refused(_: Any, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        body = error_body(str(error.detail), status=error.status_code)
+        body = error_body(translated(str(error.detail)), status=error.status_code)
         return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 
     async def unexpected(_: Any, error: Exception) -> JSONResponse:

@@ -189,5 +189,5 @@ def _explain(errors: Sequence[ErrorDetails], data: Any, kind: type[Body]) -> Ref
 
 def _short(value: Any) -> str:
     if isinstance(value, list | dict):
-        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
+        return f"a list of {len(value)}" if isinstance(value, list) else f"an object of {len(value)}"
     return shortened(json.dumps(value, ensure_ascii=False), limit=_SHOWN)

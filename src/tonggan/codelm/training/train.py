@@ -303,9 +303,11 @@ def _judge(
     )
     registry.describe(manifest.model_copy(update={"verdict": verdict.to_dict()}))
     progress.say(verdict.describe())
-    said = {"better": "Promoted", "worse": "Worse: not used", "undecided": "Undecided: not used"}[verdict.decision]
-    stays = "" if verdict.is_better else f"; {verdict.in_use} stays in use"
-    progress.say(f"{said}: {verdict.reason}{stays}.")
+    if verdict.is_better:
+        progress.say(f"Promoted: {verdict.reason}.")
+    else:
+        said = "Worse" if verdict.decision == "worse" else "Undecided"
+        progress.say(f"{said}: not used: {verdict.reason}; {verdict.in_use} stays in use.")
     return verdict
 
 
