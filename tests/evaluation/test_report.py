@@ -20,7 +20,7 @@ from tonggan.evaluation.report import (
 )
 from tonggan.evaluation.subsets import SubsetRow
 from tonggan.evaluation.verdict import AgainstConstant, Verdict
-from tonggan.tasks import RegressConfig
+from tonggan.tasks import Advice, RegressConfig
 from tonggan.tasks.figures import Chart, Line, Matrix, Section
 from tonggan.wording import Words
 
@@ -228,12 +228,14 @@ def test_an_imbalanced_target_leads_with_its_rare_class_and_says_what_helps():
         score_name="balanced_accuracy",
         leading=("balanced_accuracy", "f1_rare"),
         results=[PartResult("valid", 200, metrics, {})],
-        rare_class="fraud",
-        settings_to_try=["task.class_weights=balanced"],
+        notes=[Words("The rare class is 'fraud'.", "少数类为“fraud”。")],
+        advice=Advice(Words("Let every class count", "使各类别同等重要"), ["task.class_weights=balanced"]),
     )
     shown = visible_text(content, language="en")
     assert shown.index("60.0 %") < shown.index("40.0 %") < shown.index("98.0 %")
-    assert "F1 of the rare class fraud" in shown
+    assert "F1 of the rare class ·" in shown
+    assert "The rare class is 'fraud'." in shown
+    assert shown.index("Let every class count") < shown.index("--set")
     assert "--set task.class_weights=balanced" in shown
 
 
@@ -248,8 +250,8 @@ def test_the_chinese_page_has_no_english_words_of_its_own():
             ColumnSummary("某列", "input", kind, "某列")
             for kind in ("image", "text", "audio", "number", "category", "multilabel", "ignore")
         ],
-        settings_to_try=["task.class_weights=balanced"],
-        rare_class="某列",
+        advice=Advice(Words("why", "某列"), ["task.class_weights=balanced"]),
+        notes=[Words("what", "某列")],
     )
     shown = visible_text(content, language="zh")
     allowed = {"English", "Shapley", "F1", "b", "R", "csv", "quarantine", "set", "task", "class_weights", "balanced"}

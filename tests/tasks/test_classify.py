@@ -164,17 +164,20 @@ def test_an_imbalanced_target_leads_with_what_counts_every_class(config, rare_ro
     for each in (task, loaded):
         assert each.rare == rare
         assert each.score_name == ("accuracy" if rare is None else "balanced_accuracy")
-        assert each.settings_to_try() == ([] if rare is None else ["task.class_weights=balanced"])
+        advice = each.advice()
+        assert (advice and advice.settings) == (None if rare is None else ["task.class_weights=balanced"])
     outputs = torch.tensor([[1.0], [-1.0], [1.0]] if task.num_outputs == 1 else [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
     measure = task.measure(outputs, torch.tensor([1, 1, 0]))
     metrics = measure.metrics()
     if rare is None:
         assert next(iter(metrics)) == "accuracy"
         assert measure.leading == ("accuracy",)
+        assert measure.notes() == []
         assert "f1_rare" not in metrics
     else:
         assert list(metrics)[:2] == ["balanced_accuracy", "f1_rare"]
         assert measure.leading == ("balanced_accuracy", "f1_rare")
+        assert "The rare class is 'b'." in measure.notes()[0].english
         assert (metrics["f1_rare"], metrics["precision_rare"], metrics["recall_rare"]) == (0.5, 0.5, 0.5)
 
 
@@ -182,4 +185,4 @@ def test_weights_are_not_offered_where_they_are_used():
     task = BinaryConfig(class_weights="balanced").build()
     task.fit(["a"] * 95 + ["b"] * 5)
     assert task.rare == "b"
-    assert task.settings_to_try() == []
+    assert task.advice() is None

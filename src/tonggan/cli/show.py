@@ -26,11 +26,6 @@ _AUDITED = {"alone": "alone", "alone_trained": "trained alone", "shuffled": "shu
 _MAX_COLUMNS = 12
 _COLUMNS = Words("When a column of the table comes from another row", "将表格中的某一列换成其他行的值时")
 _SHARED = Words("Columns that say the same share their importance.", "内容相近的列会分摊重要性。")
-_LET_CLASSES_COUNT = Words(
-    "One class is rare, and counts for little in training. To let every class count the same:",
-    "其中一个类别很少，在训练中几乎不起作用。要使各类别同等重要：",
-)
-_MORE_ROWS = Words("To measure more rows, or others:", "要测量更多的行，或其他的行：")
 _SEVERITY_STYLE = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
@@ -72,8 +67,7 @@ def _show_next(console: Console, results: Mapping[str, Any], run: Path) -> None:
     program = _program()
     settings = results.get("settings_to_try", [])
     if settings:
-        few = results["constant"] and results["constant"]["beaten"] == "too few rows"
-        console.print(f"\n{shown(_MORE_ROWS if few else _LET_CLASSES_COUNT)}")
+        console.print("\n" + escape(_own(results, "settings_reason")), soft_wrap=_as_is())
     for number, setting in enumerate(settings, start=2):
         again = [program, "run", str(run / "recipe.yaml"), "--set", setting, "--out", f"{run}-{number}"]
         console.print(f"  {escape(shlex.join(again))}", style="cyan", soft_wrap=True)

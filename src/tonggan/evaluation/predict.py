@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from tonggan.progress import Progress
 from tonggan.tasks.base import Task
 from tonggan.tasks.measure import Measure
 from tonggan.tokens import Batch
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,17 @@ def measure_rows(
     return Measured(Measure.cat(measures), Measure.cat(constants), np.concatenate(rows))
 
 
-def predict_rows(model: nn.Module, task: Task, dataset: Dataset, *, progress: Progress | None = None) -> Tensor:
-    """The outputs ``[N, num_outputs]`` of ``model`` for every row of ``dataset``, in its order, on the CPU.
+def predict_rows(
+    model: nn.Module, task: Task, dataset: Dataset, *, read: Callable[[Tensor], _T], progress: Progress | None = None
+) -> list[_T]:
+    """What ``read`` makes of the outputs of each batch of ``dataset``, in its order; no outputs are kept.
 
     Raises:
         DataError: the data set has no rows.
     """
     with evaluating(model) as device:
         batches = iterate_batches(dataset, progress=progress, label="predict")
-        return torch.cat([task.predict(model, batch.to(device)).float().cpu() for batch in batches])
+        return [read(task.predict(model, batch.to(device)).float().cpu()) for batch in batches]
 
 
 def target_of(batch: Batch) -> Tensor:

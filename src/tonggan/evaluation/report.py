@@ -33,6 +33,7 @@ from tonggan.evaluation.wording import (
     part_words,
 )
 from tonggan.files import whole_file
+from tonggan.tasks.base import Advice
 from tonggan.tasks.figures import Chart, Line, Section
 from tonggan.tasks.measure import Measure
 from tonggan.wording import Words, catalog, language
@@ -82,8 +83,8 @@ class ReportContent:
         inputs: the names of the model's inputs.
         constant: the model beside the constant answer.
         always: what the constant answer is called.
-        rare_class: the class that the metrics of the rare class are of.
-        settings_to_try: ``KEY=VALUE``, of a recipe that may serve better.
+        notes: what a reader of the metrics must know.
+        advice: what may serve better.
         parts: of the headline's rows, those with each value of the column ``parts_by``.
         parts_by: that column.
         splits: the parts of the data.
@@ -109,8 +110,8 @@ class ReportContent:
     inputs: Sequence[str] = ()
     constant: AgainstConstant | None = None
     always: Words = CONSTANT_ANSWER
-    rare_class: str | None = None
-    settings_to_try: Sequence[str] = ()
+    notes: Sequence[Words] = ()
+    advice: Advice | None = None
     parts: Sequence[PartResult] = ()
     parts_by: str = ""
     splits: Sequence[SplitSummary] = ()

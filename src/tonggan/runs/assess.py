@@ -1,4 +1,4 @@
-"""What is told of a trained model: which rows are audited, slices of those measured, and all results as plain data."""
+"""What is told of a trained model: which rows are audited, slices of those measured, advice, results as plain data."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from tonggan.evaluation.audit import Audit
 from tonggan.evaluation.predict import Measured
 from tonggan.evaluation.subsets import SubsetRow
 from tonggan.evaluation.verdict import AgainstConstant
-from tonggan.tasks import Task
+from tonggan.runs.recipe import Recipe
+from tonggan.tasks import Advice, Task
 from tonggan.tasks.measure import Measure
+from tonggan.wording import Words
 
 _MAX_SLICES = 20
+# What to cut off for validation where the usual part is too small to judge a model on.
+_LARGER_PART = 0.4
 
 
 def slices(measured: Measured, values: Sequence[Any]) -> dict[str, Measure]:
@@ -37,6 +41,21 @@ def audited_part(dataset: Dataset, *, seed: int, max_rows: int) -> Dataset:
     if len(dataset) <= max_rows:
         return dataset
     return dataset.take(np.sort(np.random.default_rng(seed).permutation(len(dataset))[:max_rows]))
+
+
+def advise(task: Task, recipe: Recipe, constant: AgainstConstant | None) -> Advice | None:
+    """What may give a better model, or where too few rows were measured, a better measurement."""
+    if constant is None or constant.beaten != "too few rows":
+        return task.advice()
+    # Another seed cuts other rows off; where tables of their own are measured, nothing but larger ones helps.
+    data = recipe.data
+    if data.set is not None or data.valid is not None or data.test is not None:
+        return None
+    reason = Words(
+        "More rows to measure, or another cut, may tell more. Fit again with:",
+        "测量更多的行或换一种划分能说明更多问题。请加上以下选项重新训练：",
+    )
+    return Advice(reason, [f"data.valid_fraction={_LARGER_PART}", f"seed={recipe.seed + 1}"])
 
 
 def results_of(

@@ -25,7 +25,7 @@ from tonggan.evaluation.verdict import AgainstConstant, compare_with_constant
 from tonggan.layers.cores import num_threads
 from tonggan.models import FusedModel
 from tonggan.progress import Progress
-from tonggan.runs.assess import results_of, slices
+from tonggan.runs.assess import advise, results_of, slices
 from tonggan.runs.bundle import CHECKPOINTS, INDEX, Bundle, base_of, versions
 from tonggan.runs.closing import Closing
 from tonggan.runs.deadline import Deadline
@@ -35,6 +35,7 @@ from tonggan.runs.recipe import Recipe
 from tonggan.runs.reporting import report_content
 from tonggan.runs.run_folder import ALONE, claimed, finish, remember, unfinished
 from tonggan.runs.start import Start, open_start
+from tonggan.tasks import Advice
 from tonggan.tasks.measure import Measure
 from tonggan.training import Budget, Following, TrainingResult, train
 from tonggan.training.budget import describe_seconds
@@ -45,8 +46,6 @@ START = "start.safetensors"
 _FIRST_RESERVE = 0.15
 # Rows for each file from which on it is worth telling how to encode it once.
 _OFTEN = 3
-# What to cut off for validation where the usual part is too small to judge a model on.
-_LARGER_PART = 0.4
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,7 @@ class Account:
     metrics: Mapping[str, dict[str, float]]
     intervals: Mapping[str, dict[str, tuple[float, float]]]
     constant: AgainstConstant | None
+    advice: Advice | None
     subsets: list[SubsetRow]
     audit: Audit
     baseline: Tensor
@@ -298,28 +298,19 @@ def _assess(
         },
         progress=progress,
     )
+    constant = compare_with_constant(final, always=task.constant_words, seed=seed, repeats=draws)
     return Account(
         training=training,
         measured=measured,
         metrics={split: part.measure.metrics() for split, part in measured.items()},
         intervals=bounds,
-        constant=compare_with_constant(final, always=task.constant_words, seed=seed, repeats=draws),
+        constant=constant,
+        advice=advise(task, prepared.recipe, constant),
         subsets=subsets,
         audit=found,
         baseline=baseline,
         parts=_parts(prepared, final),
     )
-
-
-def _settings_to_try(prepared: Prepared, account: Account) -> list[str]:
-    """What may give a better model, or where too few rows were measured, a better measurement."""
-    constant = account.constant
-    if constant is None or constant.beaten != "too few rows":
-        return prepared.task.settings_to_try()
-    # Another seed cuts other rows off; where tables of their own are measured, nothing but larger ones helps.
-    data = prepared.recipe.data
-    cut = data.set is None and data.valid is None and data.test is None
-    return [f"data.valid_fraction={_LARGER_PART}", f"seed={prepared.recipe.seed + 1}"] if cut else []
 
 
 def _parts(prepared: Prepared, measured: Measured) -> dict[str, Measure]:
@@ -352,7 +343,9 @@ def _bundle(model: FusedModel, prepared: Prepared, start: Start, account: Accoun
         "parts": {name: {"rows": len(part), **part.metrics()} for name, part in account.parts.items()},
         "signatures": {name: part.signatures() for name, part in {**splits, **account.parts}.items()},
         "measured": {split: len(part) for split, part in splits.items()},
-        "settings_to_try": _settings_to_try(prepared, account),
+        "settings_to_try": list(account.advice.settings) if account.advice else [],
+        "settings_reason": account.advice.reason.english if account.advice else "",
+        "settings_reason_zh": account.advice.reason.chinese if account.advice else "",
         "target": prepared.recipe.target,
         "labels": prepared.task.labels,
         "inputs": {name: modality.kind for name, modality in prepared.modalities.items()},

@@ -6,10 +6,11 @@ import difflib
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,7 @@ from tonggan.runs.prepare import as_written, build_dataset, scan_tables, target_
 from tonggan.runs.results import Results
 from tonggan.wording import listed
 
+_T = TypeVar("_T")
 _GO_ON = "Correct the cells, or go on anyway with --max-bad 1 (in Python max_bad=1)"
 
 
@@ -150,7 +152,8 @@ class Predictor:
             DataError: the data cannot be read or lack every column that the model reads.
         """
         rows = self.read(data, progress=progress)
-        predictions, data = self.bundle.task.decode(self._collect(rows, progress)), rows.given
+        batches, data = self._predict(rows, self.bundle.task.decode, progress), rows.given
+        predictions = list(chain.from_iterable(batches))
         pandas = sys.modules.get("pandas")  # whoever holds a data frame has imported it
         if pandas is None or not isinstance(data, pandas.DataFrame):
             return predictions
@@ -165,15 +168,16 @@ class Predictor:
         Raises:
             DataError: as ``predict``; or the task has none.
         """
-        probabilities = self.bundle.task.probabilities(self._collect(data, progress))
-        if probabilities is None:
+        batches = self._predict(data, self.bundle.task.probabilities, progress)
+        found = [batch for batch in batches if batch is not None]
+        if not found:
             raise DataError(
                 "predict_proba",
                 got=f"a {self.bundle.task.kind} model",
                 expected="a model that predicts classes or labels",
                 remedy="Call predict instead",
             )
-        return probabilities.double().numpy()
+        return torch.cat(found).double().numpy()
 
     def predict_table(
         self, data: Any, *, keep: Sequence[str] | None = None, progress: Progress | None = None
@@ -191,8 +195,7 @@ class Predictor:
         """
         rows = self.read(data, progress=progress)
         kept = {} if keep is None else _kept(rows.table, keep)
-        outputs = self._collect(rows, progress)
-        answers = self.bundle.task.answers(outputs)
+        answers = list(chain.from_iterable(self._predict(rows, self.bundle.task.answers, progress)))
         predictions = [answer["prediction"] for answer in answers]
         target = self.bundle.recipe.target
         if len(target) > 1:
@@ -274,9 +277,9 @@ class Predictor:
                 ) from error
         return folder
 
-    def _collect(self, data: Any, progress: Progress | None) -> torch.Tensor:
+    def _predict(self, data: Any, read: Callable[[torch.Tensor], _T], progress: Progress | None) -> list[_T]:
         dataset = self.read(data, progress=progress).dataset
-        return predict_rows(self.bundle.model, self.bundle.task, dataset, progress=progress)
+        return predict_rows(self.bundle.model, self.bundle.task, dataset, read=read, progress=progress)
 
 
 def _kept(table: Table, names: Sequence[str]) -> dict[str, Any]:

@@ -34,8 +34,8 @@ def report_content(bundle: Bundle, prepared: Prepared, account: Account) -> Repo
         inputs=list(prepared.modalities),
         constant=account.constant,
         always=task.constant_words,
-        rare_class=bundle.results["rare_class"],
-        settings_to_try=bundle.results["settings_to_try"],
+        notes=measured.measure.notes(),
+        advice=account.advice,
         parts=[
             PartResult(name, int(metrics["rows"]), metrics, {}) for name, metrics in bundle.results["parts"].items()
         ],

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tonggan.tasks.base import LabelTask, Task
+from tonggan.tasks.base import Advice, LabelTask, Task
 from tonggan.tasks.classify import Binary, BinaryConfig, Multiclass, MulticlassConfig
 from tonggan.tasks.generate import (
     AnswerConfig,
@@ -43,6 +43,7 @@ def load_task(
 
 
 __all__ = [
+    "Advice",
     "AnswerConfig",
     "Binary",
     "BinaryConfig",

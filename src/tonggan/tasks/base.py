@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
@@ -21,6 +22,14 @@ from tonggan.tasks.labels import LabelType, read_labels
 from tonggan.tasks.measure import Measure
 from tonggan.tokens import Batch
 from tonggan.wording import Words
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Settings ``KEY=VALUE`` of a recipe, each to be tried by itself, and why."""
+
+    reason: Words
+    settings: Sequence[str]
 
 
 class Task(ABC):
@@ -131,9 +140,9 @@ class Task(ABC):
     def baseline(self, target: Tensor, num_rows: int) -> Tensor:
         """[num_rows, num_outputs]: outputs of a model that sees no input, from the training part's ``target``."""
 
-    def settings_to_try(self) -> list[str]:
-        """Settings ``KEY=VALUE`` of a recipe that may serve these targets better than those of this task."""
-        return []
+    def advice(self) -> Advice | None:
+        """What may serve these targets better than the settings of this task."""
+        return None
 
     @abstractmethod
     def describe(self, outputs_row: Tensor) -> str:

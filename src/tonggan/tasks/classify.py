@@ -17,7 +17,7 @@ from tonggan.config import Config
 from tonggan.data.target_checks import IMBALANCED_SHARE
 from tonggan.errors import DataError
 from tonggan.tasks import losses
-from tonggan.tasks.base import LabelTask
+from tonggan.tasks.base import Advice, LabelTask
 from tonggan.tasks.label_measure import ClassMeasure
 from tonggan.tasks.labels import LabelCounter
 from tonggan.wording import Words
@@ -138,9 +138,15 @@ class Classify(LabelTask):
     def describe_target(self, target_row: Tensor) -> str:
         return self.labels[int(target_row)]
 
-    def settings_to_try(self) -> list[str]:
+    def advice(self) -> Advice | None:
         """Weights where one class is rare and counts for little."""
-        return ["task.class_weights=balanced"] if self.rare is not None and self.weights is None else []
+        if self.rare is None or self.weights is not None:
+            return None
+        reason = Words(
+            "One class is rare, and counts for little in training. To let every class count the same, fit again with:",
+            "其中一个类别很少，在训练中几乎不起作用。要使各类别同等重要，请加上以下选项重新训练：",
+        )
+        return Advice(reason, ["task.class_weights=balanced"])
 
     def state(self) -> dict[str, Any]:
         return super().state() | {"rare": self.rare}

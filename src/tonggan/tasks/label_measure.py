@@ -147,6 +147,13 @@ class ClassMeasure(LabelMeasure):
     def leading(self) -> Sequence[str]:
         return (self.score_name, *(() if self.rare is None else ("f1_rare",)))
 
+    def notes(self) -> list[Words]:
+        if self.rare is None:
+            return []
+        name = self.labels[self.rare]
+        english = f"The rare class is '{name}'. Accuracy flatters here: the constant answer has a high one too."
+        return [Words(english, f"少数类为“{name}”。此处准确率会显得过高：固定答案的准确率同样很高。")]
+
     def choices(self, probabilities: Floats) -> Floats:
         return probabilities[:, None, :]
 

@@ -114,6 +114,10 @@ class Measure(ABC):
         """The metrics that a report opens with."""
         return (self.score_name,)
 
+    def notes(self) -> list[Words]:
+        """What a reader of the metrics must know."""
+        return []
+
     def signatures(self) -> dict[str, str]:
         """Of metrics that are known in variants, which variant ``metrics`` gives."""
         return {}
