@@ -28,7 +28,7 @@ def dataset(tmp_path):
     )
     image = ImageConfig(size=8, augment=ImageAugment(brightness=0.5)).build()
     cache = DecodeCache(tmp_path / "cache", image)
-    text = TextConfig().build()
+    text = TextConfig(hidden_words=1e-9).build()
     text.fit(table.values("words"))
     cells = TableConfig(columns={"age": NumberConfig(), "city": CategoryConfig(min_rows=1)}).build()
     cells.fit({name: table.values(name) for name in cells.columns})
@@ -104,16 +104,20 @@ def test_auxiliary_targets_follow_the_positions(dataset):
 
 
 def test_cells_of_chosen_rows_are_hidden(dataset):
-    whole = dataset.batch(np.arange(4)).inputs["table"]
+    inputs = dataset.batch(np.arange(4)).inputs
+    whole, texts = inputs["table"], inputs["words"]
     hidden = np.array([True, False, True, False])
-    losses = 0
+    losses = losses_of_words = 0
     for seed in range(20):
         batch = dataset.batch(np.arange(4), generator=torch.Generator().manual_seed(seed), hidden=hidden)
         cells = batch.inputs["table"]
         assert torch.equal(cells.mask[1::2], whole.mask[1::2])
         assert torch.equal(cells.values[1::2], whole.values[1::2])
         losses += int((whole.mask & ~cells.mask)[0].sum())
-        assert batch.inputs["words"].present.tolist() == [True, False, True, True]
+        words = batch.inputs["words"]
+        assert torch.equal(words.mask[1::2], texts.mask[1::2])
+        losses_of_words += int((texts.mask & ~words.mask)[0].sum())
     assert losses > 5
+    assert losses_of_words > 5
     assert dataset.has_cells
     assert not Dataset({"words": dataset.inputs["words"]}, dataset.rows).has_cells

@@ -131,4 +131,19 @@ def test_some_texts_lose_some_or_all_of_their_tokens() -> None:
     share = (hidden.values == MASK_ID).float().mean(dim=1)
     assert abs((share == 1).float().mean().item() - 0.28) < 0.04
     assert abs((share == 0).float().mean().item() - 0.54) < 0.05
-    assert torch.equal(hidden.mask, arrays.mask)
+    # In half of these they are left out, as in a text that lacks them.
+    left_out = arrays.mask & ~hidden.mask
+    assert (hidden.values[left_out] == MASK_ID).all()
+    assert abs(left_out.any(dim=1).float().mean().item() - 0.23) < 0.03
+
+
+def test_rows_lose_words_as_texts_that_lack_them() -> None:
+    text = fitted()
+    arrays = text.collate(["the cat sat on the mat"] * 4_000)
+    rows = torch.arange(4_000) < 2_000
+    hidden = text.hide(arrays, rows, torch.Generator().manual_seed(0))
+    assert torch.equal(hidden.values, arrays.values)
+    assert torch.equal(hidden.mask[2_000:], arrays.mask[2_000:])
+    assert abs(hidden.mask[:2_000].float().mean().item() / arrays.mask.float().mean().item() - 0.5) < 0.03
+    plain = fitted(hidden_words=0)
+    assert plain.hide(arrays, rows, torch.Generator()) is arrays

@@ -42,6 +42,18 @@ def test_a_number_is_predicted_near_the_mean(tmp_path):
     assert np.abs(without_x - table.y.mean()).max() < 20
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_missing_number_beside_a_text(tmp_path, seed):
+    words = ["the", "film", "was", "a", "story", "about", "people", "with", "some", "music", "and", "light", "in", "it"]
+    texts = [" ".join(RANDOM.choice(words, 6)) for _ in X]
+    table = pd.DataFrame({"x": X, "z": Z, "text": texts, "y": np.where(X > 0.5, "hi", "lo")})
+    settings = [*SETTINGS, "columns.text.kind=text"]
+    model = tonggan.fit(table, target="y", out=tmp_path / "run", seed=seed, settings=settings)
+    assert (np.array(model.predict(table[["x", "z", "text"]])) == table.y).mean() > 0.95
+    without_x = model.predict_proba(table[["x", "z", "text"]].assign(x=np.nan)[:12])
+    assert np.abs(without_x - 0.5).max() < 0.25
+
+
 def test_a_text_of_unknown_words(tmp_path):
     words = ["the", "film", "was", "a", "story", "about", "people", "with", "some", "music", "and", "light", "in", "it"]
     decisive = {"pos": ["good", "great", "fine", "lovely"], "neg": ["bad", "awful", "poor", "ugly"]}
@@ -51,5 +63,8 @@ def test_a_text_of_unknown_words(tmp_path):
         pd.DataFrame({"text": texts, "z": Z, "y": labels}), target="y", out=tmp_path / "run", settings=SETTINGS
     )
     assert (np.array(model.predict(pd.DataFrame({"text": texts, "z": Z}))) == labels).mean() > 0.95
-    doubtful = model.predict_proba(pd.DataFrame({"text": ["Кошка сидит", "猫在家里", ""], "z": [0.1, 0.5, 0.9]}))
+    unsaid = [" ".join(RANDOM.choice(words, 5)) for _ in range(20)]
+    doubtful = model.predict_proba(
+        pd.DataFrame({"text": ["Кошка сидит", "猫在家里", "", *unsaid], "z": [0.1, 0.5, 0.9, *Z[:20]]})
+    )
     assert np.abs(doubtful - 0.5).max() < 0.25

@@ -126,7 +126,8 @@ class Dataset:
     ) -> Batch:
         """The rows at ``positions`` (0 to N - 1) as one batch.
 
-        With a ``generator`` rows are randomly varied, and those where ``hidden`` [B] is True lose some of their cells.
+        With a ``generator`` rows are randomly varied, and those where ``hidden`` [B] is True lose some of their cells
+        and words.
         """
         rows = self.rows[positions]
         arrays: dict[str, Arrays] = {}
@@ -135,7 +136,7 @@ class Dataset:
             made = source.modality.collate(source.items(rows if shared is None else shared[0]))
             if generator is not None:
                 made = source.modality.augment(made, generator)
-                if hidden is not None and isinstance(source, CellSource):
+                if hidden is not None:
                     made = source.modality.hide(made, torch.from_numpy(hidden), generator)
             arrays[name] = made if shared is None else replace(made, index=torch.from_numpy(shared[1]))
         target = None if self.target is None else self.target[torch.from_numpy(positions)]

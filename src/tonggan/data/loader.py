@@ -57,7 +57,8 @@ class Loader:
         drop_last: leave out a last batch that is smaller.
         prefetch: batches that are made ahead.
         hidden_cells: when shuffled, the share of the rows that come a second time in each epoch, with some of their
-            cells hidden; of more than 500 rows it is a smaller one, down to a fifth. The first time all are whole.
+            cells and words hidden; of more than 500 rows it is a smaller one, down to a fifth. The first time all are
+            whole.
     """
 
     def __init__(

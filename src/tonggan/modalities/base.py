@@ -36,6 +36,10 @@ class Modality(ABC, Generic[ConfigT]):
         """A random variation for training, all randomness drawn from ``generator``; without a variation, the same."""
         return arrays
 
+    def hide(self, arrays: Arrays, rows: torch.Tensor, generator: torch.Generator) -> Arrays:  # noqa: ARG002
+        """For training, ``rows`` [B] bool without a random part of what they hold, if they hold parts."""
+        return arrays
+
     def state(self) -> dict[str, Any]:
         """What was fitted, as JSON."""
         return {}

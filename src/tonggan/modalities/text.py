@@ -161,19 +161,30 @@ class Text(Modality[TextConfig]):
         return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts)]
 
     def augment(self, arrays: Arrays, generator: torch.Generator) -> Arrays:
-        """Real tokens replaced by ``MASK_ID``: each with chance ``word_dropout``, and those of some texts together."""
+        """Real tokens replaced by ``MASK_ID``: each with chance ``word_dropout``, and those of some texts together, or,
+        in half of these, left out.
+        """
         if self._language is not None or not (self.config.word_dropout or self.config.hidden_words):
             return arrays
-        values = arrays.values
+        values, mask = arrays.values, arrays.mask
         if self.config.word_dropout:
             dropped = torch.rand(arrays.mask.shape, generator=generator) < self.config.word_dropout
             values = values.masked_fill(dropped & arrays.mask, MASK_ID)
         if self.config.hidden_words:
-            rows, whole, share = torch.rand(3, len(arrays), 1, generator=generator)
+            rows, whole, left_out, share = torch.rand(4, len(arrays), 1, generator=generator)
             share = torch.where(whole < 0.5, 1.0, share) * (rows < self.config.hidden_words)
             hidden = torch.rand(arrays.mask.shape, generator=generator) < share
             values = values.masked_fill(hidden & arrays.mask, MASK_ID)
-        return replace(arrays, values=values)
+            mask = mask & ~(hidden & (left_out < 0.5))
+        return replace(arrays, values=values, mask=mask)
+
+    def hide(self, arrays: Arrays, rows: torch.Tensor, generator: torch.Generator) -> Arrays:
+        """Tokens of ``rows`` [B] bool left out, each row its own share of them, as in a text that lacks these words."""
+        if self._language is not None or not self.config.hidden_words:
+            return arrays
+        share = torch.rand(len(arrays), 1, generator=generator)
+        left_out = rows.unsqueeze(1) & (torch.rand(arrays.mask.shape, generator=generator) < share)
+        return replace(arrays, mask=arrays.mask & ~left_out)
 
     def state(self) -> dict[str, Any]:
         """The tokenizer in its own JSON, and the tokens that training never had; a pretrained model's is not copied."""

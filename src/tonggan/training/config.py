@@ -16,10 +16,10 @@ class TrainingConfig(Config):
     """Passes over the training part; with a time limit, the most that are made."""
     batch_size: int = Field(default=64, ge=1)
     """Rows that go through the model at once, in each process."""
-    hidden_cells: float = Field(default=0.25, ge=0, le=1)
+    hidden_cells: float = Field(default=0.5, ge=0, le=1)
     """Share of the rows with number or category columns that come a second time in each epoch, then with some of these
-    cells hidden, so that a row with missing or never-seen cells is answered by what is left of it; of more than 500
-    rows a smaller share, down to a fifth. 0 for none."""
+    cells, and of the words of their texts, hidden, so that a row with missing or never-seen cells is answered by what
+    is left of it; of more than 500 rows a smaller share, down to a fifth. 0 for none."""
     accumulation: int = Field(default=1, ge=1)
     """Batches whose gradients are averaged for one step of the optimizer."""
     learning_rate: float = Field(default=1e-3, gt=0)
