@@ -62,7 +62,8 @@ def place_of(location: Sequence[str | int], data: Any) -> tuple[str, Any]:
     path = ""
     for depth, part in enumerate(location):
         if part in data if isinstance(data, Mapping) else isinstance(data, list) and isinstance(part, int):
-            data = data[part]
+            is_there = isinstance(data, Mapping) or int(part) < len(data)
+            data = data[part] if is_there else None  # a list may have fewer items than it must
         elif depth < len(location) - 1 or not isinstance(data, Mapping):
             continue
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)

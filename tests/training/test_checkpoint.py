@@ -4,6 +4,7 @@ import resource
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from tonggan.errors import TrainingError
@@ -76,5 +77,13 @@ def test_missing_or_damaged_file_is_named(tmp_path, content):
     path = tmp_path / "last.safetensors"
     if content is not None:
         path.write_bytes(content)
+    with pytest.raises(TrainingError, match=r"last.safetensors.*Delete the folder"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("state", ["[" * 100_000, "[1]", "5", "{", "null"])
+def test_a_damaged_state_is_named(tmp_path, state):
+    path = tmp_path / "last.safetensors"
+    save_file({"a": torch.ones(2)}, path, {"state": state})
     with pytest.raises(TrainingError, match=r"last.safetensors.*Delete the folder"):
         load_checkpoint(path)

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from tonggan.errors import TrainingError
 from tonggan.files import whole_file
+from tonggan.stored import named
 
 
 def save_checkpoint(path: Path, *, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -45,17 +46,17 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         TrainingError: the file is missing or damaged.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            state = json.loads(file.metadata()["state"])
-            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(
+    with (
+        named(
             f"checkpoint {path}",
-            got=" ".join(str(error).split()),
             expected="a whole checkpoint",
             remedy=f"Delete the folder {path.parent} to train from the start",
-        ) from error
+            kind=TrainingError,
+        ),
+        safe_open(path, framework="pt") as file,
+    ):
+        state = dict(json.loads(file.metadata()["state"]))
+        return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118 (no mapping)
 
 
 class Checkpoints:

@@ -1,10 +1,15 @@
 """Adapters have names, one is in use, and there is a way back."""
 
+import json
+
 import pytest
 import torch
 
+from damage_scene import bounded, cut_and_flipped, no_content, with_wrong_values
+from generation_scene import tokenizer
 from tonggan.codelm.training.adapters import AdapterManifest, AdapterRegistry
 from tonggan.errors import BundleError, ConfigError
+from tonggan.language.llama import LlamaConfig
 
 
 def manifest(name, **changes):
@@ -63,3 +68,27 @@ def test_a_damaged_list_of_promotions_is_named(content, tmp_path):
     (registry.folder / "promoted.json").write_text(content)
     with pytest.raises(BundleError, match=r"promoted.json: got .*, expected a list of names of adapters"):
         _ = registry.promoted
+
+
+def test_damaged_files_of_an_adapter_from_scratch(tmp_path):
+    registry = AdapterRegistry(tmp_path)
+    shape = LlamaConfig(vocab_size=tokenizer().size, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+                        num_attention_heads=1, num_key_value_heads=1)  # fmt: skip
+    given = manifest("first", method="full", base=None, base_sha256=None, shape=shape.to_dict())
+    tensors = {f"model.{name}": weight for name, weight in shape.build().state_dict().items()}
+    registry.save(given, tensors, tokenizer=tokenizer())
+    registry.load("first")
+    folder = registry.folder / "first"
+    for path in sorted(folder.iterdir()):
+        content = path.read_bytes()
+        values = with_wrong_values(json.loads(content)) if path.name == "manifest.json" else ()
+        refused = 0
+        for damaged in (*cut_and_flipped(content), *no_content(), *(json.dumps(value).encode() for value in values)):
+            path.write_bytes(damaged)
+            refused += 1
+            with bounded(path):
+                registry.load("first")
+                refused -= 1
+        path.write_bytes(content)
+        assert refused >= 15, path
+    registry.load("first")
