@@ -16,6 +16,7 @@ from torch import Tensor
 from tonggan.data.dataset import Dataset
 from tonggan.evaluation.bootstrap import MIN_ROWS, compare
 from tonggan.evaluation.permutation import ColumnImportance, column_importance, shuffle_inputs
+from tonggan.evaluation.predict import measure_constant
 from tonggan.evaluation.subsets import SubsetRow, evaluate_subsets, group_inputs, shapley_values
 from tonggan.evaluation.verdict import Part, Verdict, judge, nothing_to_fuse, too_few_rows
 from tonggan.models.fused import FusedModel
@@ -90,7 +91,6 @@ def audit(
         batch_size: rows at a time.
         progress: told of every batch.
     """
-    assert dataset.target is not None, "only rows with a target can be audited"
     kinds = input_kinds(dataset)
     groups = group_inputs(kinds)
     subsets = evaluate_subsets(model, task, dataset, kinds=kinds, batch_size=batch_size, progress=progress)
@@ -113,7 +113,7 @@ def audit(
         score_name=task.score_name,
         greater_is_better=task.greater_is_better,
         num_rows=full.num_rows,
-        majority=task.measure_constant(baseline, dataset.target).score(),
+        majority=measure_constant(task, dataset, baseline=baseline).score(),
         alone={name: measure.score() for name, measure in alone.items()},
         alone_trained={name: measure.score() for name, measure in trained.items()},
         shuffled={name: measure.score() for name, measure in shuffled.items()},

@@ -86,6 +86,12 @@ def measure_rows(
     return Measured(Measure.cat(measures), Measure.cat(constants), np.concatenate(rows))
 
 
+def measure_constant(task: Task, dataset: Dataset, *, baseline: Tensor) -> Measure:
+    """What the constant answer is worth on the rows of ``dataset``, of which nothing but the target is read."""
+    batches = iterate_batches(replace(dataset, inputs={}), progress=None, label="predict")
+    return Measure.cat([task.measure_constant(baseline, target_of(batch)) for batch in batches])
+
+
 def predict_rows(
     model: nn.Module, task: Task, dataset: Dataset, *, read: Callable[[Tensor], _T], progress: Progress | None = None
 ) -> list[_T]:

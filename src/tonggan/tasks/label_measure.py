@@ -167,11 +167,9 @@ class ClassMeasure(LabelMeasure):
         if self.rare is not None:
             names = ["balanced_accuracy", "f1_rare", "precision_rare", "recall_rare", "accuracy"]
         names += ["precision_macro", "recall_macro", "f1_macro", "f1_micro"]
-        reduce = self._decisions()
-        decisions = Reducer(names, lambda counts: [reduce(counts)[name] for name in names])
-        return [decisions, *self._ranks(), *self.probability_reducers()]
+        return [Reducer(names, self._decisions(names)), *self._ranks(), *self.probability_reducers()]
 
-    def _decisions(self) -> Callable[[Floats], dict[str, float]]:
+    def _decisions(self, names: Sequence[str]) -> Callable[[Floats], list[float]]:
         """A class that occurs, but not in a draw, counts as on all rows: else a draw without it would look better."""
         truth, predicted, num_classes = self.rows["target"], self.predicted, len(self.labels)
         right = (predicted == truth).astype(np.float64)
@@ -184,7 +182,7 @@ class ClassMeasure(LabelMeasure):
         occurring = on_all_rows[2] > 0
         among = occurring | (on_all_rows[1] > 0)
 
-        def reduce(counts: Floats) -> dict[str, float]:
+        def reduce(counts: Floats) -> list[float]:
             drawn = by_class(counts)
             not_drawn = (drawn[2] == 0) & (occurring | (drawn[1] == 0))
             hits, said, there = (
@@ -198,7 +196,7 @@ class ClassMeasure(LabelMeasure):
                 result[f"{name}_macro"] = values[among].mean()
                 if self.rare is not None:
                     result[f"{name}_rare"] = values[self.rare]
-            return result
+            return [result[name] for name in names]
 
         return reduce
 
