@@ -1,3 +1,5 @@
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -5,8 +7,10 @@ import torch
 from embedder_scene import tiny_embedder
 from tonggan.codelm import search_tuning
 from tonggan.codelm.search_pairs import Pair
-from tonggan.codelm.search_tuning import SearchTuningConfig, mean_reciprocal_rank, tune
-from tonggan.errors import DataError
+from tonggan.codelm.search_tuning import PairMeasure, SearchTuningConfig, mean_reciprocal_rank, tune
+from tonggan.errors import DataError, TrainingError
+from tonggan.training import TrainingConfig
+from tonggan.training.stepper import Stepper
 
 VERBS = ["read", "write", "sort", "count", "merge", "split", "find", "send", "open", "close"]
 NOUNS = ["file", "row", "date", "user", "price", "word", "page", "key", "line", "mail", "tree", "node"]
@@ -31,47 +35,85 @@ def embedder(pairs):
     return tiny_embedder([text for pair in pairs for text in pair[:2]])
 
 
-def test_training_finds_code_of_unseen_files(embedder, pairs):
+def test_training_finds_code_of_unseen_files(embedder, pairs, tmp_path):
     before = embedder.embed(["read the file"])
-    tuned = tune(embedder, pairs, config=FAST)
-    assert (tuned.num_pairs, tuned.num_held_out, tuned.num_steps) == (72, 24, 90)
+    tuned = tune(embedder, pairs, folder=tmp_path / "tuning", config=FAST)
+    assert (tuned.num_pairs, tuned.num_held_out, tuned.num_steps) == (72, 24, 80)
     assert tuned.is_better
     assert tuned.after > 2 * tuned.before
     assert tuned.embedder.version != embedder.version
     np.testing.assert_array_equal(embedder.embed(["read the file"]), before)
 
 
-def test_weights_are_kept_between_the_given_and_the_learned_ones(embedder, pairs):
-    whole, part = (tune(embedder, pairs, config=FAST.model_copy(update={"blend": blend})) for blend in (1.0, 0.75))
+def test_weights_are_kept_between_the_given_and_the_learned_ones(embedder, pairs, tmp_path):
+    once = FAST.model_copy(update={"num_validations": 1})
+    whole, part = (
+        tune(embedder, pairs, folder=tmp_path / "tuning", config=once.model_copy(update={"blend": blend}))
+        for blend in (1.0, 0.75)
+    )
     assert part.is_better
     given, learned, kept = (each.encoder.state_dict() for each in (embedder, whole.embedder, part.embedder))
     name = "encoder.layer.0.output.dense.weight"
     torch.testing.assert_close(kept[name], torch.lerp(given[name], learned[name], 0.75), atol=1e-5, rtol=1e-4)
 
 
-def test_what_is_not_better_is_not_kept(embedder, pairs):
-    tuned = tune(embedder, pairs, config=FAST.model_copy(update={"epochs": 0.5, "learning_rate": 1e-12}))
+def test_what_is_not_better_is_not_kept(embedder, pairs, tmp_path):
+    config = FAST.model_copy(update={"epochs": 1, "learning_rate": 1e-12})
+    tuned = tune(embedder, pairs, folder=tmp_path / "tuning", config=config)
     assert not tuned.is_better
     assert tuned.embedder is embedder
 
 
-def test_a_time_limit_and_a_request_to_stop_end_it(embedder, pairs, monkeypatch):
-    assert tune(embedder, pairs, config=FAST.model_copy(update={"time_limit": 0.01})).num_steps < 90
+def test_a_time_limit_and_a_request_to_stop_end_it(embedder, pairs, tmp_path, monkeypatch):
+    short = FAST.model_copy(update={"time_limit": 0.01})
+    assert tune(embedder, pairs, folder=tmp_path / "tuning", config=short).num_steps < 80
+    step = Stepper.step
 
-    class Stop:
-        received = True
+    def step_and_stop(self, number, *arguments, **options):
+        if number == 60:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, number, *arguments, **options)
 
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-    monkeypatch.setattr(search_tuning, "stop_request", Stop)
-    tuned = tune(embedder, pairs, config=FAST)
+    monkeypatch.setattr(Stepper, "step", step_and_stop)
+    tuned = tune(embedder, pairs, folder=tmp_path / "tuning", config=FAST)
     assert tuned.is_interrupted
-    assert tuned.num_steps == 0
-    assert tuned.embedder is embedder
+    assert tuned.num_steps == 61
+    assert tuned.is_better
+    assert not (tmp_path / "tuning").exists()
+
+
+def test_a_killed_tuning_goes_on_to_the_same_weights(embedder, pairs, tmp_path, monkeypatch):
+    straight = tune(embedder, pairs, folder=tmp_path / "straight", config=FAST)
+    step = Stepper.step
+
+    def step_and_fail(self, number, *arguments, **options):
+        if number == 50:
+            raise MemoryError
+        return step(self, number, *arguments, **options)
+
+    eager = {"checkpoint_every": 0.0}
+    monkeypatch.setattr(search_tuning, "TrainingConfig", lambda **fields: TrainingConfig(**fields, **eager))
+    with monkeypatch.context() as patch:
+        patch.setattr(Stepper, "step", step_and_fail)
+        with pytest.raises(MemoryError):
+            tune(embedder, pairs, folder=tmp_path / "tuning", config=FAST)
+    with pytest.raises(TrainingError, match="a run with other seed"):
+        tune(embedder, pairs, folder=tmp_path / "tuning", config=FAST.model_copy(update={"seed": 1}))
+    resumed = tune(embedder, pairs, folder=tmp_path / "tuning", config=FAST)
+    assert resumed.num_steps == 80
+    assert resumed.embedder.version == straight.embedder.version
+
+
+def test_a_pair_counts_as_often_as_it_is_drawn(embedder):
+    generator = np.random.default_rng(0)
+    rows = {name: generator.normal(size=(12, 4)) for name in ("question", "code")}
+    counts = generator.integers(0, 3, 12)
+    measure, drawn = (
+        PairMeasure({name: values[places] for name, values in rows.items()}, "mrr", True)
+        for places in (np.arange(12), np.repeat(np.arange(12), counts))
+    )
+    assert measure.score(counts.astype(float)) == pytest.approx(drawn.score())
+    assert measure.worst(3).tolist() == np.argsort(-measure.badness(), kind="stable")[:3].tolist()
 
 
 def test_mean_reciprocal_rank_worked_by_hand(embedder):
@@ -84,9 +126,9 @@ def test_mean_reciprocal_rank_worked_by_hand(embedder):
     assert mean_reciprocal_rank(Fixed(), pairs) == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
 
 
-def test_too_few_pairs_are_said(embedder, pairs):
+def test_too_few_pairs_are_said(embedder, pairs, tmp_path):
     with pytest.raises(DataError, match="got 50 functions with a docstring in 20 files, expected at least 100 in 10"):
-        tune(embedder, pairs[:50], config=FAST)
+        tune(embedder, pairs[:50], folder=tmp_path / "tuning", config=FAST)
 
 
 def test_no_package_is_in_two_parts(pairs):

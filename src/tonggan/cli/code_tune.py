@@ -37,7 +37,7 @@ def tune(
 ) -> None:
     """Tune the search on functions and what is said of them, and keep it only if it finds unseen code better.
 
-    Ctrl-C ends it early and keeps the best so far.
+    Ctrl-C ends it early and keeps the best so far; killed, the same command goes on.
     """
     from tonggan.cli.console import console_progress, print_json, print_line
     from tonggan.codelm.search_pairs import read_pairs
@@ -57,7 +57,8 @@ def tune(
     config = SearchTuningConfig(time_limit=parse_duration(time_limit))
     with console_progress() as progress:
         pairs = read_pairs(paths, progress=progress)
-        tuned = tune_embedder(TextEmbedder.load(embedder), pairs, config=config, progress=progress)
+        folder = out.with_name(f"{out.name}.tuning")
+        tuned = tune_embedder(TextEmbedder.load(embedder), pairs, folder=folder, config=config, progress=progress)
         if tuned.is_better:
             tuned.embedder.save(out)
     if json:

@@ -5,31 +5,40 @@ It reads no files and ranks nothing but its own held-out pairs.
 
 from __future__ import annotations
 
+import hashlib
 import math
+import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
 from tonggan.alignment.contrastive import Contrastive, ContrastiveConfig
 from tonggan.codelm.search_pairs import Pair
 from tonggan.config import Config
-from tonggan.errors import DataError
-from tonggan.layers.precision import multiplies_in_bf16
+from tonggan.errors import DataError, InterruptedRunError
+from tonggan.models.state import load_learned_state
 from tonggan.models.text_embedder import TextEmbedder, pad_ids
 from tonggan.progress import Progress
-from tonggan.training.budget import Budget
-from tonggan.training.config import TrainingConfig
-from tonggan.training.interruption import stop_request
-from tonggan.training.optimizer import build_optimizer, learning_rate_at
+from tonggan.tasks.measure import Floats, Measure, Reducer
+from tonggan.tokens import Arrays, Batch
+from tonggan.training import Budget, TrainingConfig, train
+from tonggan.training.checkpoint import Checkpoints, load_checkpoint
+from tonggan.training.objective import Objective, in_float32
 
 _MIN_PAIRS = 100
 _MIN_GROUPS = 10
+_AT_ONCE = 64  # pairs that are looked at together
 _MAX_HELD_OUT = 500  # pairs that are embedded to measure; more would take time from training
 
 
@@ -38,7 +47,7 @@ class SearchTuningConfig(Config):
 
     time_limit: float | None = Field(default=600.0, gt=0)
     """Seconds for everything but reading the pairs; null for as many as the epochs take."""
-    epochs: float = Field(default=3.0, gt=0)
+    epochs: int = Field(default=3, ge=1)
     """Times that every pair is seen, at most."""
     batch_size: int = Field(default=64, ge=2)
     """Pairs of a step; each has the others' codes as wrong answers."""
@@ -88,6 +97,7 @@ def tune(
     embedder: TextEmbedder,
     pairs: Sequence[Pair],
     *,
+    folder: Path,
     config: SearchTuningConfig | None = None,
     progress: Progress | None = None,
 ) -> TunedSearch:
@@ -95,133 +105,207 @@ def tune(
 
     Ctrl-C ends the training early: what was best until then is judged as at the end.
 
+    Args:
+        embedder: the given one.
+        pairs: of questions and code.
+        folder: receives the checkpoint, from which a killed tuning goes on; it is removed at the end.
+        config: how.
+        progress: told of it.
+
     Raises:
         DataError: the pairs are too few, or of too few files, to learn from and to judge by.
+        TrainingError: ``folder`` holds another tuning, or cannot be written.
     """
     config = config or SearchTuningConfig()
-    progress = progress or Progress()
     budget = Budget(config.time_limit)
     training, validation, test = _split(pairs, config)
-    before = mean_reciprocal_rank(embedder, test)
+    before, floor = mean_reciprocal_rank(embedder, test), mean_reciprocal_rank(embedder, validation)
     budget.reserve(budget.elapsed)  # the verdict on the tuned embedder takes as long again
-    with stop_request() as stop:
-        tuning = _Tuning(embedder, training, validation, config=config, budget=budget, progress=progress)
-        while not stop.received and tuning.share_done < 1:
-            tuning.step()
-        tuned = tuning.best()
+    objective = PairObjective(embedder, config)
+    learned = PairBatches(training, embedder, config, shuffle=True)
+    steps = len(learned) * config.epochs
+    loop = TrainingConfig(
+        epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        weight_decay=0.01,
+        warmup=0.1,
+        evaluate_every=max(1, steps // config.num_validations),
+    )
+    told = {"embedder": embedder.version, "pairs": hashlib.sha256(repr(pairs).encode()).hexdigest()}
+    is_interrupted = False
+    try:
+        train(
+            objective,
+            learned,
+            valid=PairBatches(validation, embedder, config, shuffle=False),
+            config=loop,
+            folder=folder,
+            seed=config.seed,
+            identity={**told, "settings": config.to_dict()},
+            budget=budget,
+            progress=progress,
+        )
+    except InterruptedRunError:
+        is_interrupted = True
+    files = Checkpoints(folder)
+    _, state = files.load_last({})
+    score, tuned = state["run"]["best_score"], embedder
+    if score is not None and score > floor:
+        tensors, _ = load_checkpoint(files.best(state["run"]["best_step"]))
+        load_learned_state(objective, tensors)
+        tuned = objective.embedder()
     after = mean_reciprocal_rank(tuned, test)
-    is_better = after > before
+    shutil.rmtree(folder)
     return TunedSearch(
-        embedder=tuned if is_better else embedder,
-        is_better=is_better,
+        embedder=tuned if after > before else embedder,
+        is_better=after > before,
         before=before,
         after=after,
         num_pairs=len(training),
         num_held_out=len(test),
-        num_steps=tuning.num_steps,
-        is_interrupted=stop.received,
+        num_steps=state["run"]["step"],
+        is_interrupted=is_interrupted,
     )
 
 
 def mean_reciprocal_rank(embedder: TextEmbedder, pairs: Sequence[Pair]) -> float:
     """The mean over the pairs of 1 / the rank of a question's code among the codes of all pairs."""
-    questions = embedder.embed([pair.question for pair in pairs])
-    scores = questions @ embedder.embed([pair.code for pair in pairs]).T
-    ranks = (scores >= np.diagonal(scores)[:, None]).sum(axis=1)
-    return float((1 / ranks).mean())
+    texts = {"question": [pair.question for pair in pairs], "code": [pair.code for pair in pairs]}
+    return PairMeasure({name: embedder.embed(part) for name, part in texts.items()}, "mrr", True).score()
 
 
-class _Tuning:
-    """Weights on their way, and the best of them so far."""
+class PairBatches:
+    """Pairs as token ids of ``question`` and ``code``; the target says which have one name.
+
+    Functions of one name, as a method of many classes, answer the same question.
+
+    Args:
+        pairs: at least one.
+        embedder: whose tokens they become.
+        config: how many, and how long.
+        shuffle: whether they come in a new random order in each epoch, in whole batches, cut to the length of training.
+    """
 
     def __init__(
-        self,
-        embedder: TextEmbedder,
-        training: Sequence[Pair],
-        validation: Sequence[Pair],
-        *,
-        config: SearchTuningConfig,
-        budget: Budget,
-        progress: Progress,
+        self, pairs: Sequence[Pair], embedder: TextEmbedder, config: SearchTuningConfig, *, shuffle: bool
     ) -> None:
-        self._given = embedder
-        self._encoder = deepcopy(embedder.encoder).float()
-        self._training, self._validation = training, validation
-        self._config, self._budget, self._progress = config, budget, progress
-        self._loss: Contrastive = config.contrastive.build().to(self._encoder.device)
-        self._rate = TrainingConfig(learning_rate=config.learning_rate, weight_decay=0.01, warmup=0.1)
-        self._optimizer = build_optimizer(torch.nn.ModuleList([self._encoder, self._loss]), self._rate)
-        self._generator = np.random.default_rng(config.seed)
-        self._order: list[int] = []
-        self.num_steps = 0
-        self._num_looks = 0
-        self._best: TextEmbedder | None = None
-        self._best_score = mean_reciprocal_rank(embedder, validation)
+        self.pairs, self.tokenizer, self.shuffle, self.seed = pairs, embedder.tokenizer, shuffle, config.seed
+        self.limit = min(config.max_tokens, embedder.max_tokens) if shuffle else embedder.max_tokens
+        self.size = min(config.batch_size, len(pairs)) if shuffle else _AT_ONCE
+        names = {name: number for number, name in enumerate(dict.fromkeys(pair.name for pair in pairs))}
+        self.names = torch.tensor([names[pair.name] for pair in pairs])
+        self.num_rows = len(pairs)
 
-    @property
-    def share_done(self) -> float:
-        """0 to 1, of the steps or of the time, whichever ends first."""
-        total = max(1, math.ceil(self._config.epochs * len(self._training) / self._config.batch_size))
-        return min(1.0, max(self.num_steps / total, self._budget.elapsed / max(self._budget.end, 1e-9)))
+    def __len__(self) -> int:
+        return len(self.pairs) // self.size if self.shuffle else math.ceil(len(self.pairs) / self.size)
 
-    def step(self) -> None:
-        """Learn from the next batch, and now and then look whether it helped."""
-        size = min(self._config.batch_size, len(self._training))
-        if len(self._order) < size:
-            self._order = self._generator.permutation(len(self._training)).tolist()
-        batch, self._order = [self._training[row] for row in self._order[:size]], self._order[size:]
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate_at(self.share_done, self._rate)
-        loss = self._loss(
-            self._vectors([pair.question for pair in batch]),
-            self._vectors([pair.code for pair in batch]),
-            matches=_same_names(batch).to(self._encoder.device),
-        )
-        self._optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._encoder.parameters(), 1.0)
-        self._optimizer.step()
-        self.num_steps += 1
-        note = f"loss {loss.item():.3f}, best MRR {self._best_score:.3f}"
-        self._progress.update("tune", done=self.share_done, total=1.0, note=note)
-        if self.share_done >= (self._num_looks + 1) / self._config.num_validations:
-            self._look()
+    def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
+        """The batches of epoch ``number`` from batch ``start`` on."""
+        order = np.arange(len(self.pairs))
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, number]).permutation(order)
+        for index in range(start, len(self)):
+            rows = torch.from_numpy(order[index * self.size : (index + 1) * self.size])
+            pairs = [self.pairs[row] for row in rows.tolist()]
+            inputs = {
+                "question": self._ids([pair.question for pair in pairs]),
+                "code": self._ids([pair.code for pair in pairs]),
+            }
+            yield Batch(rows, inputs, self.names[rows])
 
-    def best(self) -> TextEmbedder:
-        """The embedder with the best weights so far: the given one where none were better on validation."""
-        return self._given if self._best is None else self._best
+    def numbers_of(self, rows: NDArray[np.int64]) -> list[int]:
+        """Pairs as they are counted from 1."""
+        counted: list[int] = (rows + 1).tolist()
+        return counted
 
-    def _look(self) -> None:
-        self._num_looks += 1
-        blended = self._blended()
-        score = mean_reciprocal_rank(blended, self._validation)
-        if score > self._best_score:
-            self._best, self._best_score = blended, score
+    def _ids(self, texts: Sequence[str]) -> Arrays:
+        rows = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))]
+        return pad_ids([row if len(row) <= self.limit else [*row[: self.limit - 1], row[-1]] for row in rows])
 
-    def _blended(self) -> TextEmbedder:
-        """An embedder with weights between the given ones and those of now."""
-        given = self._given
-        encoder = deepcopy(self._encoder).eval()
+
+class PairObjective(Objective):
+    """A question's vector is more like that of its own code than like those of the other codes of its batch.
+
+    Args:
+        embedder: whose weights are learned from; it stays as it is.
+        config: the loss, and how much of what was learned is kept.
+    """
+
+    score_name = "mrr"
+    greater_is_better = True
+    splits_batches = False
+
+    def __init__(self, embedder: TextEmbedder, config: SearchTuningConfig) -> None:
+        super().__init__()
+        self.given, self.blend = embedder, config.blend
+        self.encoder = deepcopy(embedder.encoder).float()
+        self.contrastive: Contrastive = config.contrastive.build()
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        assert batch.target is not None, "pairs say which have one name"
+        matches = batch.target.unsqueeze(1) == batch.target.unsqueeze(0)
+        questions, codes = self._vectors(batch)
+        with in_float32(questions.device):
+            return {"contrastive": self.contrastive(questions, codes, matches=matches)}
+
+    def predict(self, batch: Batch) -> Tensor:
+        """``[B, 2, D]``: unit vectors of question and code."""
+        return F.normalize(torch.stack(self._vectors(batch), dim=1), dim=-1)
+
+    def measure(self, outputs: Tensor, target: Tensor | None) -> Measure:
+        del target
+        question, code = outputs.double().numpy().swapaxes(0, 1)
+        return PairMeasure({"question": question, "code": code}, self.score_name, self.greater_is_better)
+
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """With weights between the given ones and those of now."""
+        learned = [weight.detach().clone() for weight in self.encoder.parameters()]
         with torch.no_grad():
-            for weight, former in zip(encoder.parameters(), given.encoder.parameters(), strict=True):
-                weight.lerp_(former.float(), 1 - self._config.blend)
-        return TextEmbedder(encoder, given.tokenizer, max_tokens=given.max_tokens, precision=given.precision)
+            for weight, former in zip(self.encoder.parameters(), self.given.encoder.parameters(), strict=True):
+                weight.lerp_(former.to(weight.device, weight.dtype), 1 - self.blend)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for weight, own in zip(self.encoder.parameters(), learned, strict=True):
+                    weight.copy_(own)
 
-    def _vectors(self, texts: Sequence[str]) -> Tensor:
-        """``[B, D]``, through which gradients pass."""
-        limit = min(self._config.max_tokens, self._given.max_tokens)
-        rows = [encoding.ids for encoding in self._given.tokenizer.encode_batch_fast(list(texts))]
-        arrays = pad_ids([row if len(row) <= limit else [*row[: limit - 1], row[-1]] for row in rows])
-        device = self._encoder.device
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=multiplies_in_bf16(device)):
-            tokens = self._encoder(arrays.to(device))
-        mean: Tensor = tokens.mean().float()
-        return mean
+    def embedder(self) -> TextEmbedder:
+        """An embedder of the encoder's weights, in all else as the given one."""
+        given = self.given
+        return TextEmbedder(
+            self.encoder.eval(), given.tokenizer, max_tokens=given.max_tokens, precision=given.precision
+        )
+
+    def _vectors(self, batch: Batch) -> list[Tensor]:
+        return [self.encoder(batch.inputs[name]).mean().float() for name in ("question", "code")]
 
 
-def _same_names(batch: Sequence[Pair]) -> Tensor:
-    """``[B, B]``, True where functions have one name, as a method of many classes: they answer the same question."""
-    return torch.tensor([[one.name == other.name for other in batch] for one in batch])
+class PairMeasure(Measure):
+    """How near the top each question's own code is among those of all pairs, by vectors ``[N, D]`` of both."""
+
+    def make_reducers(self) -> Sequence[Reducer]:
+        ahead = self._ahead()
+
+        def mean_reciprocal_rank(counts: Floats) -> Sequence[float]:
+            return [float(counts @ (1 / np.maximum(ahead @ counts, 1)) / counts.sum())]
+
+        return [Reducer(("mrr",), mean_reciprocal_rank)]
+
+    def _ahead(self) -> NDArray[np.bool_]:
+        """``[N, N]``: which codes, the right one among them, are no less like a question than the right one."""
+        scores = self.rows["question"] @ self.rows["code"].T
+        ahead: NDArray[np.bool_] = scores >= np.diagonal(scores)[:, None]
+        return ahead
+
+    def badness(self) -> Floats:
+        badness: Floats = 1 - 1 / self._ahead().sum(axis=1)
+        return badness
+
+    def differs(self, other: Self) -> NDArray[np.bool_]:
+        differs: NDArray[np.bool_] = self.badness() != other.badness()
+        return differs
 
 
 def _split(pairs: Sequence[Pair], config: SearchTuningConfig) -> tuple[list[Pair], list[Pair], list[Pair]]:
