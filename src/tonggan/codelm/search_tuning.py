@@ -67,6 +67,16 @@ class SearchTuningConfig(Config):
     seed: int = Field(default=0, ge=0)
     """Of the split and the order of pairs."""
 
+    def loop(self, *, num_batches: int) -> TrainingConfig:
+        """What the training loop reads, where an epoch has ``num_batches``."""
+        return TrainingConfig(
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            weight_decay=0.01,
+            warmup=0.1,
+            evaluate_every=max(1, num_batches * self.epochs // self.num_validations),
+        )
+
 
 @dataclass(frozen=True)
 class TunedSearch:
@@ -123,25 +133,17 @@ def tune(
     budget.reserve(budget.elapsed)  # the verdict on the tuned embedder takes as long again
     objective = PairObjective(embedder, config)
     learned = PairBatches(training, embedder, config, shuffle=True)
-    steps = len(learned) * config.epochs
-    loop = TrainingConfig(
-        epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        weight_decay=0.01,
-        warmup=0.1,
-        evaluate_every=max(1, steps // config.num_validations),
-    )
-    told = {"embedder": embedder.version, "pairs": hashlib.sha256(repr(pairs).encode()).hexdigest()}
+    digest = hashlib.sha256(repr(pairs).encode()).hexdigest()
     is_interrupted = False
     try:
         train(
             objective,
             learned,
             valid=PairBatches(validation, embedder, config, shuffle=False),
-            config=loop,
+            config=config.loop(num_batches=len(learned)),
             folder=folder,
             seed=config.seed,
-            identity={**told, "settings": config.to_dict()},
+            identity={"embedder": embedder.version, "pairs": digest, "settings": config.to_dict()},
             budget=budget,
             progress=progress,
         )
