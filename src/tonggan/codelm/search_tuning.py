@@ -149,13 +149,7 @@ def tune(
         )
     except InterruptedRunError:
         is_interrupted = True
-    files = Checkpoints(folder)
-    _, state = files.load_last({})
-    score, tuned = state["run"]["best_score"], embedder
-    if score is not None and score > floor:
-        tensors, _ = load_checkpoint(files.best(state["run"]["best_step"]))
-        load_learned_state(objective, tensors)
-        tuned = objective.embedder()
+    tuned, num_steps = _best(objective, folder, floor=floor)
     after = mean_reciprocal_rank(tuned, test)
     shutil.rmtree(folder)
     return TunedSearch(
@@ -165,9 +159,21 @@ def tune(
         after=after,
         num_pairs=len(training),
         num_held_out=len(test),
-        num_steps=state["run"]["step"],
+        num_steps=num_steps,
         is_interrupted=is_interrupted,
     )
+
+
+def _best(objective: PairObjective, folder: Path, *, floor: float) -> tuple[TextEmbedder, int]:
+    """The best embedder of a training, the given one where none was above ``floor``; and the steps that it took."""
+    files = Checkpoints(folder)
+    _, state = files.load_last({})
+    run = state["run"]
+    if run["best_score"] is None or run["best_score"] <= floor:
+        return objective.given, run["step"]
+    tensors, _ = load_checkpoint(files.best(run["best_step"]))
+    load_learned_state(objective, tensors)
+    return objective.embedder(), run["step"]
 
 
 def mean_reciprocal_rank(embedder: TextEmbedder, pairs: Sequence[Pair]) -> float:
@@ -290,7 +296,19 @@ class PairMeasure(Measure):
     def make_reducers(self) -> Sequence[Reducer]:
         ahead = self._ahead()
 
-        def mean_reciprocal_rank(counts: Floats) -> Sequence[float]:
+        def _best(objective: PairObjective, folder: Path, *, floor: float) -> tuple[TextEmbedder, int]:
+    """The best embedder of a training, the given one where none was above ``floor``; and the steps that it took."""
+    files = Checkpoints(folder)
+    _, state = files.load_last({})
+    run = state["run"]
+    if run["best_score"] is None or run["best_score"] <= floor:
+        return objective.given, run["step"]
+    tensors, _ = load_checkpoint(files.best(run["best_step"]))
+    load_learned_state(objective, tensors)
+    return objective.embedder(), run["step"]
+
+
+def mean_reciprocal_rank(counts: Floats) -> Sequence[float]:
             return [float(counts @ (1 / np.maximum(ahead @ counts, 1)) / counts.sum())]
 
         return [Reducer(("mrr",), mean_reciprocal_rank)]
