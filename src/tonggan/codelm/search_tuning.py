@@ -296,19 +296,7 @@ class PairMeasure(Measure):
     def make_reducers(self) -> Sequence[Reducer]:
         ahead = self._ahead()
 
-        def _best(objective: PairObjective, folder: Path, *, floor: float) -> tuple[TextEmbedder, int]:
-    """The best embedder of a training, the given one where none was above ``floor``; and the steps that it took."""
-    files = Checkpoints(folder)
-    _, state = files.load_last({})
-    run = state["run"]
-    if run["best_score"] is None or run["best_score"] <= floor:
-        return objective.given, run["step"]
-    tensors, _ = load_checkpoint(files.best(run["best_step"]))
-    load_learned_state(objective, tensors)
-    return objective.embedder(), run["step"]
-
-
-def mean_reciprocal_rank(counts: Floats) -> Sequence[float]:
+        def mean_reciprocal_rank(counts: Floats) -> Sequence[float]:
             return [float(counts @ (1 / np.maximum(ahead @ counts, 1)) / counts.sum())]
 
         return [Reducer(("mrr",), mean_reciprocal_rank)]
