@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tonggan.errors import TrainingError
 from tonggan.progress import Progress
 
 _SECONDS_BETWEEN_UPDATES = 0.5
@@ -27,7 +28,15 @@ class Journal:
         if folder:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(folder), purge_step=step + 1)
+            try:
+                self._writer = SummaryWriter(str(folder), purge_step=step + 1)
+            except OSError as error:
+                raise TrainingError(
+                    f"log {folder}",
+                    got=error.strerror or str(error),
+                    expected="to write it",
+                    remedy="Free disk space or choose a folder that can be written, then run the same command to resume",
+                ) from error
 
     def log(self, values: Mapping[str, float], *, step: int) -> None:
         """Add a point to each named curve."""
