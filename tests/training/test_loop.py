@@ -287,3 +287,11 @@ def test_fewer_rows_than_a_batch(tmp_path):
     assert result.steps == 4
     with pytest.raises(DataError, match="training part: got no rows"):
         train_on(model, task, train_part.take(np.arange(0)), valid_part, **options)
+
+
+def test_curves_that_cannot_be_written_do_not_end_the_training(tmp_path):
+    (tmp_path / "tensorboard").write_text("not a folder")
+    told = Told()
+    _, result = run(tmp_path, progress=told)
+    assert result.steps == 40
+    assert told.lines[0].startswith("TensorBoard's log cannot be written (")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from tonggan.errors import TrainingError
 from tonggan.progress import Progress
 
 _SECONDS_BETWEEN_UPDATES = 0.5
 
 
 class Journal:
-    """The account of one process's run.
+    """The account of one process's run. Where curves cannot be written, it says so once and goes on without them.
 
     Args:
         folder: receives TensorBoard's log; None for a process that keeps none.
@@ -28,21 +28,15 @@ class Journal:
         if folder:
             from torch.utils.tensorboard import SummaryWriter
 
-            try:
+            with self._or_without():
                 self._writer = SummaryWriter(str(folder), purge_step=step + 1)
-            except OSError as error:
-                raise TrainingError(
-                    f"log {folder}",
-                    got=error.strerror or str(error),
-                    expected="to write it",
-                    remedy="Free disk space or choose a folder that can be written, then run the same command to resume",
-                ) from error
 
     def log(self, values: Mapping[str, float], *, step: int) -> None:
         """Add a point to each named curve."""
         if self._writer:
-            for name, value in values.items():
-                self._writer.add_scalar(name, value, step)
+            with self._or_without():
+                for name, value in values.items():
+                    self._writer.add_scalar(name, value, step)
 
     @property
     def due(self) -> bool:
@@ -57,4 +51,15 @@ class Journal:
     def close(self) -> None:
         """Write what is still in memory."""
         if self._writer:
-            self._writer.close()
+            with self._or_without():
+                self._writer.close()
+
+    @contextmanager
+    def _or_without(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._writer = None
+            self.progress.say(
+                f"TensorBoard's log cannot be written ({error.strerror}); the training goes on without it."
+            )
