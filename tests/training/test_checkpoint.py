@@ -62,7 +62,7 @@ def test_full_disk_leaves_the_older_checkpoint(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
     try:
-        with pytest.raises(TrainingError, match=r"Free disk space .* run the same command to resume"):
+        with pytest.raises(TrainingError, match=r"Free space .* run the same command to resume"):
             save_checkpoint(path, tensors={"a": torch.zeros(10_000)}, state={"step": 2})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -36,7 +36,7 @@ def save_checkpoint(path: Path, *, tensors: Mapping[str, Tensor], state: Mapping
             f"checkpoint {path}",
             got=" ".join(str(error).split()),
             expected="to write it",
-            remedy="Free disk space or choose a folder that can be written, then run the same command to resume",
+            remedy="Free space or choose a folder that can be written, then run the same command to resume",
         ) from error
 
 
