@@ -9,7 +9,7 @@ help:
 	@echo "make demo     train, audit and report on the easy-VQA data set (about 3 minutes on 2 cores)"
 	@echo "make demo-code  index this source, search it, complete a line in it (a minute on 2 cores)"
 	@echo "make test     install the pinned dependencies, lint, check types, run the tests"
-	@echo "make recipes  run every shipped recipe in full and write the table of results (about half an hour)"
+	@echo "make recipes  run every shipped recipe in full and write the table of results (about five hours on 2 cores)"
 	@echo "make clean    remove .venv and runs"
 
 .venv/.user: pyproject.toml constraints.txt

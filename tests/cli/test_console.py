@@ -32,8 +32,8 @@ def test_one_bar_for_each_label(bars):
     progress.update("training", done=0.2, total=1.0, note="step 3, loss [0.5]")
     progress.update("training", done=0.4, total=1.0)
     assert [(task.description, task.completed, task.total) for task in bars.tasks] == [
-        ("predict", 4, 4),
-        ("training", 0.4, 1.0),
+        ("Predict", 4, 4),
+        ("Training", 0.4, 1.0),
     ]
 
 
@@ -46,9 +46,9 @@ def test_without_a_terminal_long_work_says_a_line_now_and_then(monkeypatch):
         progress.update("embed", done=done, total=10, note="[of 10]")
     assert list(progress.track(range(8), label="index")) == list(range(8))
     lines = written.getvalue().splitlines()
-    assert lines[0] == "embed: 40% [of 10]"
+    assert lines[0] == "Embed: 40%, [of 10]"
     assert 3 <= len(lines) <= 6
-    assert all(line.startswith(("embed: ", "index: ")) for line in lines)
+    assert all(line.startswith(("Embed: ", "Index: ")) for line in lines)
 
 
 def test_interrupt_becomes_a_named_error():

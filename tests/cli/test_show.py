@@ -1,11 +1,12 @@
 """What the console says of results, as ``--json`` has them."""
 
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tonggan.cli.show import show_results
+from tonggan.cli.show import show_info, show_results
 
 INPUTS = ("photo", "sound", "table", "title")
 
@@ -68,6 +69,26 @@ def test_the_columns_that_matter_most_are_shown(capsys):
     assert "column 12" not in text
     assert "and 2 more columns in the report" in text
     assert "share their importance" in text
+
+
+def test_one_column_shares_with_none(capsys):
+    given = results()
+    given["audit"]["columns"]["table"] = {"column": {"importance": 0.2, "interval": [0.1, 0.3]}}
+    assert "share their importance" not in shown(given, capsys)
+
+
+def test_a_table_is_named_by_its_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    about = {
+        "inputs": {"photo": "image", "table": "table"},
+        "target": ["kind"],
+        "labels": [],
+        "data": {"train": "a.csv"},
+    }
+    index = {"results": {**results(), **about, "rows": {"train": 10, "valid": 100}}, "parameters": 7, "versions": {}}
+    index["results"]["audit"]["columns"]["table"] = {"price": {"importance": 0.2, "interval": None}}
+    show_info(Path("run"), {**index, "fingerprint": "f", "created": "c"})
+    assert "photo (image), table (price)" in capsys.readouterr().out
     assert "share their importance" not in shown(results("no"), capsys)
 
 

@@ -89,8 +89,12 @@ def test_help_is_chinese_throughout():
     assert missing == []
 
 
-def test_recipes_are_described_in_chinese():
+def test_recipes_are_described_in_chinese_and_in_full(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     assert [said for said in descriptions() if not CHINESE.search(catalog().translate(said))] == []
+    shown = tonggan("recipes", "--lang", "zh").out
+    assert "…" not in shown
+    assert "准确率 1.0000，163 秒" in shown
 
 
 def test_help_is_whole_on_a_narrow_terminal(chinese, monkeypatch, capsys):

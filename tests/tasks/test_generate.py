@@ -1,4 +1,5 @@
 import math
+import sys
 
 import jiwer
 import pytest
@@ -6,7 +7,7 @@ import sacrebleu
 import torch
 
 from contracts import check_task
-from tonggan.errors import DataError
+from tonggan.errors import DataError, MissingExtraError
 from tonggan.tasks import AnswerConfig, CaptionConfig, ChatConfig, TranscribeConfig, TranslateConfig
 
 TEXTS = ["three five seven", "nine", "三五七", "a cat on the mat", "three five seven"]
@@ -89,3 +90,9 @@ def test_rows_without_a_text_are_named():
         task.encode(["nine", None])
     with pytest.raises(DataError, match="no text in any row"):
         CaptionConfig().build().fit([None, None])
+
+
+def test_a_package_that_measuring_needs_is_missed_before_any_training(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'tonggan\[language\]'"):
+        AnswerConfig().build().fit(TEXTS)

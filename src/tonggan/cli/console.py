@@ -74,15 +74,21 @@ class ConsoleProgress(Progress):
         """How far the work is, where no bar shows it and nothing was said for a while."""
         if self._bars.disable and time.monotonic() - self._said >= _SECONDS_BETWEEN_LINES:
             far = f"{done / total:.0%}" if total else f"{done:,.0f}"
-            self.say(f"{shown(label)}: {far} {shown(note)}".rstrip())
+            self.say(f"{_opening(label)}: {far}{', ' if note else ''}{shown(note)}")
 
     def _task(self, label: str, total: float | None, *, anew: bool = False) -> TaskID:
         """The bar of ``label``: one, however often such work is done."""
         if label not in self._tasks:
-            self._tasks[label] = self._bars.add_task(escape(shown(label)), total=total, note="")
+            self._tasks[label] = self._bars.add_task(escape(_opening(label)), total=total, note="")
         elif anew:
             self._bars.reset(self._tasks[label], total=total)
         return self._tasks[label]
+
+
+def _opening(label: str) -> str:
+    """What work is called, in the reader's language, as a line begins."""
+    said = shown(label)
+    return said[:1].upper() + said[1:]
 
 
 @contextmanager

@@ -64,6 +64,7 @@ def _show_next(console: Console, results: Mapping[str, Any], run: Path) -> None:
     )
     # Never the training table itself: what a model says of rows it has learned is flattery.
     example = results["data"].get("test", "new.csv")
+    measured = results["data"].get("test", "test.csv")  # which has the target
     program = _program()
     settings = results.get("settings_to_try", [])
     if settings:
@@ -74,7 +75,7 @@ def _show_next(console: Console, results: Mapping[str, Any], run: Path) -> None:
     console.print(shown("\nNext:"))
     for command in (
         [program, "predict", str(run), example, "--out", "predictions.csv"],
-        [program, "evaluate", str(run), example],
+        [program, "evaluate", str(run), measured],
         [program, "info", str(run)],
     ):
         console.print(f"  {escape(shlex.join(command))}", style="cyan", soft_wrap=True)
@@ -92,10 +93,14 @@ def show_info(run: Path, index: Mapping[str, Any]) -> None:
     """What a bundle is, and its stored results."""
     console = _console()
     results = index["results"]
-    kinds = ", ".join(f"{name} ({shown(kind)})" for name, kind in results["inputs"].items())
+    cells = (results["audit"] or {}).get("columns", {})  # of an input that is all number and category columns
+    inputs = [
+        f"{shown(name)} ({_shortened(list(cells[name]))})" if name in cells else f"{name} ({shown(kind)})"
+        for name, kind in results["inputs"].items()
+    ]
     facts = {
         "Predicts": f"{', '.join(results['target'])} ({shown(results['task'])})",
-        "From": kinds,
+        "From": ", ".join(inputs),
         "Classes": _shortened(results["labels"]) if results["labels"] else "",
         "Trained on": shown(f"{results['rows']['train']:,} rows of {results['data']['train']}"),
         "Data fingerprint": index["fingerprint"],
@@ -118,8 +123,11 @@ def show_recipes(listed: Mapping[str, Mapping[str, Any]]) -> None:
     table = _list("recipe", "measured", "what it is")
     for name, entry in listed.items():
         measured = entry["measured"]
-        text = f"{measured['score_name']} {measured['score']:.4f} in {measured['seconds']:.0f} s" if measured else ""
-        table.add_row(name, text, escape(shown(entry["description"])))
+        said = Words("", "")
+        if measured:
+            score, seconds = f"{_metric(measured['score_name'])} {measured['score']:.4f}", f"{measured['seconds']:.0f}"
+            said = Words(f"{score} in {seconds} s", f"{score}，{seconds} 秒")
+        table.add_row(name, shown(said), escape(shown(entry["description"])))
     _console().print(table)
 
 
@@ -211,7 +219,7 @@ def _show_audit(console: Console, results: Mapping[str, Any]) -> None:
 
 def _show_columns(console: Console, columns: Mapping[str, Any], *, name: str) -> None:
     """The columns of the table that the model needs most."""
-    console.print(f"\n{shown(_COLUMNS)}: {name}", style="bold")
+    console.print(f"\n{shown(Words(f'{_COLUMNS.english}: {name}', f'{_COLUMNS.chinese}：{name}'))}", style="bold")
     table = _table("column", "worse by", "95 % interval")
     first = list(columns.items())[:_MAX_COLUMNS]
     for column, found in first:
@@ -221,7 +229,8 @@ def _show_columns(console: Console, columns: Mapping[str, Any], *, name: str) ->
     console.print(table)
     if len(columns) > len(first):
         console.print(shown(f"and {len(columns) - len(first)} more columns in the report"), style="dim")
-    console.print(shown(_SHARED), style="dim")
+    if len(columns) > 1:
+        console.print(shown(_SHARED), style="dim")
 
 
 def _as_is() -> bool:
@@ -259,11 +268,11 @@ def _table(*columns: str) -> Table:
 
 
 def _list(*columns: str) -> Table:
-    """Columns of words, the last of which may take several lines."""
+    """Columns of words, the last of which may take several lines; Chinese is broken anywhere, as it has no blanks."""
     table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), show_edge=False)
     for column in columns[:-1]:
         table.add_column(shown(column), overflow="fold", min_width=min(len(column), 12))
-    table.add_column(shown(columns[-1]), ratio=1)
+    table.add_column(shown(columns[-1]), ratio=1, overflow="fold")
     return table
 
 

@@ -41,7 +41,7 @@ _NUMBERS = {
 CONSTANT_ANSWER = Words("the constant answer", "固定答案")
 _NOTHING = 1e-9  # What is smaller comes from rounding.
 _KINDS = {
-    "image": Words("image", "图像"),
+    "image": Words("image", "图片"),
     "text": Words("text", "文本"),
     "audio": Words("audio", "音频"),
     "table": Words("table", "表格"),

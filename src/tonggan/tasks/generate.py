@@ -24,7 +24,7 @@ from tonggan.errors import DataError
 from tonggan.language.pretrained import load_tokenizer
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.tasks.base import Task
-from tonggan.tasks.text_metrics import LOWER_IS_BETTER, TextMeasure, TextMetricName
+from tonggan.tasks.text_metrics import LOWER_IS_BETTER, TextMeasure, TextMetricName, require_packages
 from tonggan.tokens import Batch
 from tonggan.wording import Words
 
@@ -53,7 +53,7 @@ class TextTaskConfig(Config):
 class CaptionConfig(TextTaskConfig):
     """Say what is there."""
 
-    words = Words("caption", "图像描述")
+    words = Words("caption", "图片描述")
     kind: Literal["caption"] = "caption"
     score: TextMetricName = "chrf"
 
@@ -132,6 +132,7 @@ class TextTask(Task):
         return NUM_LEADING + self.max_tokens
 
     def fit(self, values: Iterable[Any]) -> None:
+        require_packages()
         for_tokens, for_lengths = itertools.tee(values)
         if self._tokenizer is None:
             self._tokenizer = Tokenizer.train(

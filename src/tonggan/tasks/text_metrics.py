@@ -61,6 +61,15 @@ _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _CHINESE_SHARE = 0.3
 
 
+def require_packages() -> None:
+    """Nothing, where all metrics can be computed; asked before a training, which would fail at its first evaluation.
+
+    Raises:
+        MissingExtraError: sacrebleu is not installed.
+    """
+    _sacrebleu("measuring texts")
+
+
 def detect_language(texts: Sequence[str]) -> Language:
     """``zh`` where more than 0.3 of all characters but white space are Chinese, else ``en``."""
     characters = "".join("".join(text.split()) for text in texts)
