@@ -23,6 +23,7 @@ def test_each_subset_worked_by_hand(sums):
         (("left", "right"), 1.0),
     ]
     assert rows[0].metrics["recall_macro"] == 0.5
+    assert "reducers" not in vars(rows[0].measure), "what is prepared for metrics is kept for every subset"
     assert rows[0].num_rows == 20
     assert json.loads(json.dumps(rows[3].to_dict()))["present"] == ["left", "right"]
 

@@ -74,7 +74,8 @@ def column_importance(
     sign = 1.0 if task.greater_is_better else -1.0
     draws = score_draws(full, seed=seed, repeats=_DRAWS)
     found: dict[str, list[ColumnImportance]] = {}
-    for (table, column), measure in shuffled.items():
+    for table, column in columns:
+        measure = shuffled.pop((table, column))  # what its draws prepare is gone with it
         lost = sign * (full.score() - measure.score())
         other = score_draws(measure, seed=seed, repeats=_DRAWS)
         found.setdefault(table, []).append(

@@ -7,7 +7,7 @@ nothing: how a model trained on one input alone would do is a different question
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import factorial
 from typing import Any
@@ -103,7 +103,9 @@ def evaluate_subsets(
     rows = []
     for chosen, parts in zip(subsets, collected, strict=True):
         measure = Measure.cat(parts)
-        rows.append(SubsetRow(chosen, len(measure), measure.score(), measure.metrics(), measure))
+        metrics, score = measure.metrics(), measure.score()
+        # A copy, without what the metrics have prepared: of 64 subsets that would be many times the rows.
+        rows.append(SubsetRow(chosen, len(measure), score, metrics, replace(measure)))
     return rows
 
 

@@ -110,9 +110,9 @@ class Classify(LabelTask):
         """[B, num_classes] after temperature."""
         return self.activation(outputs / self.temperature)
 
-    @abstractmethod
     def classes(self, outputs: Tensor) -> Tensor:
         """[B] int64: the class predicted for each row."""
+        return outputs.argmax(dim=1) if outputs.shape[1] > 1 else (outputs.squeeze(1) > 0).long()
 
     def decode(self, outputs: Tensor) -> list[Any]:
         """Each row's class, in the type of the target column."""
@@ -181,9 +181,6 @@ class Multiclass(Classify):
     def activation(logits: Tensor) -> Tensor:
         return logits.softmax(dim=1)
 
-    def classes(self, outputs: Tensor) -> Tensor:
-        return outputs.argmax(dim=1)
-
     def baseline(self, target: Tensor, num_rows: int) -> Tensor:
         return self._log_frequencies(target).repeat(num_rows, 1)
 
@@ -215,9 +212,6 @@ class Binary(Classify):
     @staticmethod
     def activation(logits: Tensor) -> Tensor:
         return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1)
-
-    def classes(self, outputs: Tensor) -> Tensor:
-        return (outputs.squeeze(1) > 0).long()
 
     def baseline(self, target: Tensor, num_rows: int) -> Tensor:
         negative, positive = self._log_frequencies(target)
