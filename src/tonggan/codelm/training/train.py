@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -125,11 +126,11 @@ def _held_out(corpus: Corpus, config: CodeTrainingConfig, progress: Progress) ->
     return holdout
 
 
-def _check_folder(run: Path) -> None:
-    """Before hours of training, and not at the first checkpoint."""
+@contextmanager
+def _writing(run: Path) -> Iterator[None]:
+    """What the disk refuses is told as an error of the run."""
     try:
-        run.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=run).close()
+        yield
     except OSError as error:
         raise TrainingError(
             f"run {run}",
@@ -137,6 +138,13 @@ def _check_folder(run: Path) -> None:
             expected="a folder that can be written, with space",
             remedy="Free space or choose another --out",
         ) from error
+
+
+def _check_folder(run: Path) -> None:
+    """Before hours of training, and not at the first checkpoint."""
+    with _writing(run):
+        run.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=run).close()
 
 
 def _budget(time_limit: float | None, started: float | None) -> Budget:
@@ -201,20 +209,21 @@ class _Student:
             f"Training {learned / 1e6:,.1f} M parameters on {tokens / 1e6:,.2f} M tokens of {len(numbers):,} files"
             f"{limit}."
         )
-        return train(
-            learner,
-            batches,
-            config=config.loop(is_scratch=base is None, tokens_at_once=at_once),
-            folder=folder,
-            seed=config.seed,
-            identity={
-                "corpus": _digest([corpus.documents[number].sha256 for number in numbers]),
-                "base": None if base is None else base.sha256,
-                "settings": config.model_dump(mode="json", exclude={"lines", "checkpoint_every"}),
-            },
-            budget=budget,
-            progress=progress,
-        )
+        with _writing(folder.parent):
+            return train(
+                learner,
+                batches,
+                config=config.loop(is_scratch=base is None, tokens_at_once=at_once),
+                folder=folder,
+                seed=config.seed,
+                identity={
+                    "corpus": _digest([corpus.documents[number].sha256 for number in numbers]),
+                    "base": None if base is None else base.sha256,
+                    "settings": config.model_dump(mode="json", exclude={"lines", "checkpoint_every"}),
+                },
+                budget=budget,
+                progress=progress,
+            )
 
     def save(
         self, registry: AdapterRegistry, name: str, *, base: str, corpus: Corpus, training: dict[str, object]
