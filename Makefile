@@ -37,8 +37,9 @@ demo-code: .venv/.code
 	$(BIN)/tonggan code index src
 	$(BIN)/tonggan code search "put several rankings together" --root src --limit 3
 	$(BIN)/tonggan code search "字错误率" --root src --limit 3
-	@mkdir -p runs && head -n 30 src/tonggan/retrieval/fusion.py > runs/fusion.py && printf '    return ' >> runs/fusion.py
-	$(BIN)/tonggan code complete runs/fusion.py:31:12
+	@mkdir -p runs && head -n 29 src/tonggan/retrieval/fusion.py > runs/fusion.py
+	@printf '            total[key] = total.get(' >> runs/fusion.py
+	$(BIN)/tonggan code complete runs/fusion.py:30:36
 
 lint: .venv/.developer
 	$(BIN)/ruff check $(SOURCES)
