@@ -138,10 +138,13 @@ def _run(run_recipe: Any, recipe: Any, out: Path, time_limit: str | None, overwr
     from tonggan.cli.console import console_progress, print_json
     from tonggan.cli.show import show_results
     from tonggan.runs.duration import parse_duration
+    from tonggan.training.world import is_main_process
 
     seconds = None if time_limit is None else parse_duration(time_limit)
     with console_progress() as progress:
         predictor = run_recipe(recipe, out=out, time_limit=seconds, overwrite=overwrite, progress=progress)
+    if not is_main_process():
+        return
     if as_json:
         print_json(predictor.results)
     else:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from tonggan.data.dataset import Dataset, MediaSource
 from tonggan.data.places import cache_folder
-from tonggan.decoders import LinearHeadConfig
-from tonggan.evaluation.audit import Audit, audit, input_kinds
+from tonggan.evaluation.audit import Audit, audit
 from tonggan.evaluation.bootstrap import intervals
 from tonggan.evaluation.predict import Measured, measure_rows
 from tonggan.evaluation.report import write_report
-from tonggan.evaluation.subsets import SubsetRow, group_inputs
+from tonggan.evaluation.subsets import SubsetRow
 from tonggan.evaluation.verdict import AgainstConstant, compare_with_constant
 from tonggan.layers.cores import num_threads
 from tonggan.models import FusedModel
@@ -35,11 +33,12 @@ from tonggan.runs.recipe import Recipe
 from tonggan.runs.reporting import report_content
 from tonggan.runs.run_folder import ALONE, claimed, finish, remember, unfinished
 from tonggan.runs.start import Start, open_start
+from tonggan.runs.trainings import new_model, num_alone, train_alone, train_model, with_inputs
 from tonggan.tasks import Advice
 from tonggan.tasks.measure import Measure
-from tonggan.training import Budget, Following, TrainingResult, train
+from tonggan.training import Budget, Following, TrainingResult
 from tonggan.training.budget import describe_seconds
-from tonggan.training.supervised import Supervised, loaders
+from tonggan.training.world import World, world
 
 START = "start.safetensors"
 # Of the time that preparing the data has left, for what follows the training, until that is measured.
@@ -76,6 +75,8 @@ def run_recipe(
 ) -> Predictor:
     """Run ``recipe`` into the folder ``out``, or resume it there.
 
+    Started by ``torchrun``, the processes train together; all else the main one does.
+
     Args:
         recipe: what to run.
         out: the run's folder; at the end it is the bundle.
@@ -91,29 +92,62 @@ def run_recipe(
     progress = progress or Progress()
     budget = Budget(time_limit, started=started)
     start = open_start(recipe.start, kept=None if overwrite else unfinished(out) / CHECKPOINTS / START)
+    with world() as processes:
+        if not processes.is_main:
+            return _follow(recipe, start, out=out, sources=sources or {}, budget=budget, processes=processes)
+        predictor = _lead(
+            recipe,
+            start,
+            out=out,
+            sources=sources or {},
+            budget=budget,
+            overwrite=overwrite,
+            progress=progress,
+            processes=processes,
+        )
+        processes.wait()
+    return predictor
+
+
+def _lead(
+    recipe: Recipe,
+    start: Start,
+    *,
+    out: Path,
+    sources: Mapping[str, Any],
+    budget: Budget,
+    overwrite: bool,
+    progress: Progress,
+    processes: World,
+) -> Predictor:
+    """The whole run, as one process or the main one."""
     with claimed(out, overwrite=overwrite):
         prepared = prepare(
             recipe,
-            sources=sources or {},
+            sources=sources,
             cache=cache_folder(),
             progress=Deadline(progress, budget=budget),
             quarantine=out / "quarantine.csv",
         )
         _tell(prepared, progress)
-        model = _new_model(prepared, start, progress=progress)
+        model = new_model(prepared, start, progress=progress)
         work = remember(out, _identity(prepared, start), overwrite=overwrite)
-        if (work / INDEX).exists():  # It was stopped when only its traces were left to remove.
+        is_finished = (work / INDEX).exists()  # It was stopped when only its traces were left to remove.
+        processes.gather(None if is_finished else work)
+        if is_finished:
             predictor = Predictor(Bundle.load(out), folder=out)
             finish(out)
             return predictor
         start.keep(work / CHECKPOINTS / START)
         closing = _closing(model, prepared, budget=budget)
         _reserve(budget, progress=progress)
-        following = Following(closing.estimate, trainings=_num_alone(prepared))
-        training = _train(
+        following = Following(closing.estimate, trainings=num_alone(prepared))
+        training = train_model(
             model, prepared, folder=work / CHECKPOINTS, budget=budget, progress=progress, following=following
         )
-        alone = _train_alone(prepared, start, training, folder=work / ALONE, budget=budget, progress=progress)
+        alone = train_alone(
+            prepared, start, training, folder=work / ALONE, budget=budget, progress=progress, processes=processes
+        )
         with num_threads(training.threads):
             account = _assess(model, prepared, training, alone, closing=closing, progress=progress)
         bundle = _bundle(model, prepared, start, account, seconds=budget.elapsed)
@@ -121,6 +155,21 @@ def run_recipe(
         bundle.save(work)
         finish(out)
     return Predictor(bundle, folder=out)
+
+
+def _follow(
+    recipe: Recipe, start: Start, *, out: Path, sources: Mapping[str, Any], budget: Budget, processes: World
+) -> Predictor:
+    """The trainings of a run, beside the main process, whose bundle is waited for."""
+    work = processes.gather(None)[0]  # By then what is decoded is in the cache.
+    if work is not None:
+        silent = Progress()
+        prepared = prepare(recipe, sources=sources, cache=cache_folder(), progress=silent)
+        model = new_model(prepared, start)
+        training = train_model(model, prepared, folder=work / CHECKPOINTS, budget=budget, progress=silent)
+        train_alone(prepared, start, training, folder=work / ALONE, budget=budget, progress=silent, processes=processes)
+    processes.wait()
+    return Predictor(Bundle.load(out), folder=out)
 
 
 def _identity(prepared: Prepared, start: Start) -> str:
@@ -157,20 +206,6 @@ def _repeated_files(dataset: Dataset) -> dict[str, float]:
     return times
 
 
-def _new_model(
-    prepared: Prepared, start: Start, *, only: str | None = None, progress: Progress | None = None
-) -> FusedModel:
-    """A model of all inputs or of the ``only`` one, with seeded random weights where it starts from no other run's."""
-    recipe = prepared.recipe
-    modalities = {name: part for name, part in prepared.modalities.items() if only in (None, name)}
-    config = recipe.model.model_copy(update={"encoders": {name: recipe.model.encoders[name] for name in modalities}})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        model = config.build(modalities, num_outputs=prepared.task.num_outputs, text=prepared.task.text)
-    start.give(model, config=recipe.model, modalities=prepared.modalities, progress=progress)
-    return model
-
-
 def _closing(model: FusedModel, prepared: Prepared, *, budget: Budget) -> Closing:
     task, seed = prepared.task, prepared.recipe.seed
     baseline = _baseline(prepared)
@@ -195,76 +230,6 @@ def _reserve(budget: Budget, *, progress: Progress) -> None:
             f"{describe_seconds(budget.seconds)}; a longer limit leaves more for training."
         )
     budget.reserve(_FIRST_RESERVE * budget.left)
-
-
-def _train(
-    model: FusedModel,
-    prepared: Prepared,
-    *,
-    folder: Path,
-    budget: Budget,
-    progress: Progress,
-    following: Following | None = None,
-    only: str | None = None,
-) -> TrainingResult:
-    parts = {split: _with_inputs(prepared.datasets[split], only) for split in ("train", "valid")}
-    recipe = prepared.recipe
-    learned, valid = loaders(parts["train"], parts["valid"], config=recipe.training, seed=recipe.seed)
-    return train(
-        _objective(model, prepared, only=only),
-        learned,
-        valid=valid,
-        config=recipe.training,
-        folder=folder,
-        seed=recipe.seed,
-        budget=budget,
-        following=following,
-        progress=progress,
-    )
-
-
-def _objective(model: FusedModel, prepared: Prepared, *, only: str | None) -> Supervised:
-    """The task, with the auxiliary targets of the model's inputs."""
-    auxiliaries = {name: each for name, each in prepared.auxiliaries.items() if only in (None, each.input)}
-    recipe = prepared.recipe
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        heads = {
-            name: LinearHeadConfig().build(recipe.model.dim, num_outputs=each.task.num_outputs)
-            for name, each in auxiliaries.items()
-        }
-    return Supervised(model, prepared.task, auxiliaries=auxiliaries, heads=heads)
-
-
-def _with_inputs(dataset: Dataset, only: str | None) -> Dataset:
-    if only is None:
-        return dataset
-    return replace(dataset, inputs={only: dataset.inputs[only]})
-
-
-def _num_alone(prepared: Prepared) -> int:
-    """On how many inputs a model of its own is to be trained for the audit: all or none."""
-    inputs = list(prepared.modalities)
-    grouped = len(group_inputs(input_kinds(prepared.datasets["valid"]))) != len(inputs)
-    return 0 if not prepared.recipe.audit_alone or len(inputs) < 2 or grouped else len(inputs)
-
-
-def _train_alone(
-    prepared: Prepared, start: Start, training: TrainingResult, *, folder: Path, budget: Budget, progress: Progress
-) -> dict[str, FusedModel]:
-    """By input, a model trained on that input alone in the same way, where time allows it in full."""
-    models: dict[str, FusedModel] = {}
-    for place, name in enumerate(list(prepared.modalities)[: _num_alone(prepared)]):
-        allowed = Budget(None if budget.seconds is None else budget.end - budget.elapsed)
-        if training.seconds < allowed.left:
-            progress.say(f"For the audit: a model trained on '{name}' alone")
-            model = _new_model(prepared, start, only=name)
-            result = _train(model, prepared, folder=folder / str(place), budget=allowed, progress=progress, only=name)
-            if result.stopped_by != "time":
-                models[name] = model
-        if name not in models:
-            progress.say(f"No time is left to train a model on '{name}' alone; the audit does without.")
-    return models
 
 
 def _assess(
@@ -293,7 +258,7 @@ def _assess(
         baseline=baseline,
         seed=seed,
         alone_trained={
-            name: measure_rows(part, task, _with_inputs(audited, name), baseline=baseline, progress=progress).measure
+            name: measure_rows(part, task, with_inputs(audited, name), baseline=baseline, progress=progress).measure
             for name, part in alone.items()
         },
         progress=progress,

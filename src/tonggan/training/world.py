@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -78,6 +79,11 @@ class World:
             dist.barrier()
 
 
+def is_main_process() -> bool:
+    """Whether the environment names this process the first, or none."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def world() -> Iterator[World]:
     """The processes that the environment names; they are connected while inside, unless they were before."""
@@ -87,7 +93,8 @@ def world() -> Iterator[World]:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     is_ours = size > 1 and not dist.is_initialized()
     if is_ours:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # The others wait while the main process audits.
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(days=1))
     try:
         yield World(rank, size, device)
     finally:

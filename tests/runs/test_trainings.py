@@ -1,0 +1,41 @@
+"""Several processes train one run together."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+
+
+def test_two_processes_fit_what_one_does(tmp_path: Path) -> None:
+    """But for dropout, which each draws for itself and which is off here; the audit's trainings included."""
+    generator = np.random.default_rng(0)
+    left, right = generator.normal(size=(2, 120))
+    words = ["high" if value > 0 else "low" for value in right]
+    table = pa.table({"left": left, "words": words, "answer": 3 * left + np.sign(right)})
+    pyarrow.csv.write_csv(table, tmp_path / "train.csv")
+    settings = {
+        "training.epochs": 4, "training.precision": "fp32", "model.dim": 16, "model.modality_dropout": 0,
+        "model.encoders.table.kind": "table", "model.encoders.table.dropout": 0, "columns.words.kind": "text",
+        "model.encoders.words.kind": "text_transformer", "model.encoders.words.dropout": 0,
+    }  # fmt: skip
+    found = []
+    for launcher in ([], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]):
+        out = tmp_path / f"run{len(found)}"
+        command = [sys.executable, *launcher, "-m", "tonggan", "fit", str(tmp_path / "train.csv"), "--json"]
+        command += ["--target", "answer", "--out", str(out)]
+        command += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert (out / "report.html").exists()
+        found.append(json.loads(done.stdout))
+    one, two = found
+    assert two["metrics"]["valid"] == pytest.approx(one["metrics"]["valid"], rel=1e-3)
+    losses = [[entry["train_loss"] for entry in each["training"]["history"]] for each in found]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert one["audit"]["alone_trained"].keys() == {"table", "words"}
+    assert two["audit"]["alone_trained"] == pytest.approx(one["audit"]["alone_trained"], rel=1e-2)
