@@ -3,6 +3,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from small_data import make_table, png
@@ -274,6 +275,17 @@ def test_what_says_that_there_is_no_label_is_none(tmp_path, values, missing):
     for declared, found in (([], []), (["x"], ["x"]), (None, missing)):
         config = CategoryConfig() if declared is None else CategoryConfig(missing=declared)
         assert guess_columns(table, target=["y"], declared={"y": config})["y"].config.missing == found
+
+
+@pytest.mark.parametrize("stored", [pa.string(), pa.large_string()])  # as a file is read, and a data frame
+def test_a_target_of_numbers_and_na_in_texts_of_any_type(tmp_path, stored):
+    guess = one(tmp_path, pa.array(["0", "1", "NA"] * 30, stored), is_target=True)
+    assert guess.config == CategoryConfig(missing=["NA"])
+    with pytest.raises(DataError, match="different units"):
+        task(
+            make_table(tmp_path, {"y": pa.array([f"{row}.5 {'kg' if row % 2 else 'g'}" for row in range(99)], stored)}),
+            "y",
+        )
 
 
 def test_labels_that_are_missing_in_some_rows(tmp_path):

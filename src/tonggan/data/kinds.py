@@ -147,7 +147,8 @@ def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, Col
 
 def _check_number_target(table: Table, name: str, *, kind: str) -> None:
     """Raise DataError where a target that is no class holds numbers which are not surely read."""
-    if kind != "text" or not pa.types.is_string(table.column_type(name)):
+    stored = table.column_type(name)
+    if kind != "text" or not (pa.types.is_string(stored) or pa.types.is_large_string(stored)):
         return
     written = fit_numbers(_sample(table, name, _SAMPLE_SIZE)[1])
     if written is not None and not written.is_sure:

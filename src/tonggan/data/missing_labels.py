@@ -27,7 +27,8 @@ def missing_labels(table: Table, name: str, *, of_numbers: bool) -> list[str]:
         name: the column.
         of_numbers: whether its labels are numbers.
     """
-    if not pa.types.is_string(table.column_type(name)):
+    stored = table.column_type(name)
+    if not (pa.types.is_string(stored) or pa.types.is_large_string(stored)):
         return []
     markers: set[str] = set()
     labels: set[str] = set()
