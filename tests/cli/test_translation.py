@@ -89,6 +89,11 @@ def test_help_is_chinese_throughout():
     assert missing == []
 
 
+def test_data_sets_are_described_in_chinese():
+    lines = tonggan("data", "list", "--lang", "zh").out.splitlines()
+    assert [line for line in lines if line.startswith(" ") and not CHINESE.search(line)] == []
+
+
 def test_recipes_are_described_in_chinese_and_in_full(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert [said for said in descriptions() if not CHINESE.search(catalog().translate(said))] == []

@@ -8,6 +8,7 @@ import typer
 
 from tonggan.cli.train import Json
 from tonggan.cli.translation import shown
+from tonggan.wording import Words
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -54,7 +55,11 @@ def list_(*, json: Json = False) -> None:
         )
         return
     for name, entry in CATALOGUE.items():
-        print_line(f"{name}\n    {entry.title}\n    from {entry.source} ({entry.license}); {entry.origin}")
+        origin = shown(entry.origin)
+        source = Words(
+            f"from {entry.source} ({entry.license}); {origin}", f"来源：{entry.source}（{entry.license}）；{origin}"
+        )
+        print_line(f"{name}\n    {shown(entry.title)}\n    {shown(source)}")
 
 
 def get(name: Name, *, json: Json = False) -> None:
