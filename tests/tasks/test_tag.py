@@ -67,6 +67,19 @@ def test_baseline_says_the_frequencies():
     assert task.measure(torch.randn(4, 2), torch.zeros(4, 2)).score() == 0.0
 
 
+def test_the_constant_answer_ranks_equal_rows_equally():
+    from sklearn.metrics import average_precision_score
+
+    task = fitted(["a|b", "c|d"])
+    task.temperature = 0.4519808844006393
+    baseline = torch.tensor([[0.32076019, 0.34343252, 0.019870492, 0.24417794]])
+    target = (torch.rand(110, 4, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    measure = task.measure_constant(baseline, target)
+    expected = average_precision_score(target.numpy(), baseline.expand(110, -1).numpy(), average="micro")
+    assert measure.score() == pytest.approx(expected, abs=1e-12)
+    assert measure.metrics()["average_precision_micro"] == measure.score()
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -206,10 +206,21 @@ class ClassMeasure(LabelMeasure):
         if np.bincount(target, minlength=num_classes).min() < MIN_RANKED:
             return []
         area = "roc_auc" if num_classes == 2 else "roc_auc_ovr"
-        columns = [1] if num_classes == 2 else list(range(num_classes))
-        truth = target[:, None] == np.arange(num_classes)
-        work = self.rows["outputs"].size
-        return [Reducer([area, "average_precision"], mean_areas(self.probabilities, truth, columns), work)]
+        classes = [1] if num_classes == 2 else list(range(num_classes))
+        scores = np.stack([self._scores(number) for number in classes], axis=1)
+        areas = mean_areas(scores, target[:, None] == np.array(classes))
+        return [Reducer([area, "average_precision"], areas, self.rows["outputs"].size)]
+
+    def _scores(self, number: int) -> Floats:
+        """[N]: what ranks the rows by the probability of a class.
+
+        That is the logit where there is one: torch may round two sigmoids of the same number differently.
+        """
+        outputs = self.rows["outputs"]
+        if outputs.shape[1] > 1:
+            return self.probabilities[:, number]
+        logits: Floats = outputs[:, 0] if number == 1 else -outputs[:, 0]
+        return logits
 
     def sections(self) -> list[Section]:
         thresholds = self._thresholds() if len(self.labels) == 2 else None
@@ -222,9 +233,9 @@ class ClassMeasure(LabelMeasure):
         if counts.min() < MIN_RANKED:
             return None
         number = int(counts.argmin()) if counts[0] != counts[1] else 1
-        ranking = Ranking(self.probabilities[:, number], target == number, np.arange(len(self)))
+        ranking = Ranking(self._scores(number), target == number, np.arange(len(self)))
         hits, said = ranking.curve(np.ones(len(self)))
-        at, precision, recall = ranking.thresholds, hits / said, hits / hits[-1]
+        at, precision, recall = self.probabilities[ranking.places, number], hits / said, hits / hits[-1]
         f1 = 2 * hits / (said + hits[-1])
         best = int(f1.argmax())
         shown = np.unique(np.linspace(0, len(at) - 1, min(_MAX_POINTS, len(at))).astype(int))[::-1]
@@ -325,10 +336,9 @@ def ranking_of(scores: Floats, truth: NDArray[np.bool_]) -> Ranking:
     return Ranking(scores.ravel(), truth.ravel(), np.repeat(np.arange(len(scores)), scores.shape[1]))
 
 
-def mean_areas(
-    scores: Floats, truth: NDArray[np.bool_], columns: Sequence[int]
-) -> Callable[[Floats], tuple[float, float]]:
-    """The means of ROC-AUC and average precision over those of ``columns`` where they are defined."""
+def mean_areas(scores: Floats, truth: NDArray[np.bool_]) -> Callable[[Floats], tuple[float, float]]:
+    """The means of ROC-AUC and average precision over those columns of both ``[N, C]`` where they are defined."""
+    columns = range(scores.shape[1])
     rankings = cache(lambda: [ranking_of(scores[:, [column]], truth[:, [column]]) for column in columns])
 
     def reduce(counts: Floats) -> tuple[float, float]:

@@ -159,6 +159,9 @@ class Ranking:
         scores: ``[A]``, how sure each answer is.
         positive: ``[A]``, whether it is right.
         rows: ``[A]``, the row of each answer.
+
+    Attributes:
+        places: ``[T]``, by threshold, the highest first, the place of an answer in ``scores`` that lies at it.
     """
 
     def __init__(self, scores: Floats, positive: NDArray[np.bool_], rows: NDArray[np.int64]) -> None:
@@ -167,10 +170,10 @@ class Ranking:
         self.rows = rows[order]
         self.positive = positive[order].astype(np.float64)
         self.ends = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
-        self.thresholds = ordered[self.ends]
+        self.places = order[self.ends]
 
     def curve(self, counts: Floats) -> tuple[Floats, Floats]:
-        """By threshold, the highest first: how many answers at or above it are right, and how many there are."""
+        """By threshold: how many answers at or above it are right, and how many there are."""
         drawn = counts[self.rows]
         return np.cumsum(drawn * self.positive)[self.ends], np.cumsum(drawn)[self.ends]
 

@@ -176,7 +176,8 @@ class TagMeasure(LabelMeasure):
         return greatest
 
     def make_reducers(self) -> Sequence[Reducer]:
-        truth, predicted, scores = self.rows["target"] > 0.5, self.predicted, self.probabilities
+        # Logits rank as their probabilities do; torch may round two sigmoids of the same number differently.
+        truth, predicted, scores = self.rows["target"] > 0.5, self.predicted, self.rows["outputs"]
         all_right = (predicted == truth).all(axis=1).astype(np.float64)
         both, said_labels, true_labels = (part.astype(np.float64) for part in (predicted & truth, predicted, truth))
 
@@ -187,11 +188,11 @@ class TagMeasure(LabelMeasure):
             return [counts @ all_right / counts.sum(), *means, micro]
 
         positive = truth.sum(axis=0)
-        ranked = np.flatnonzero(np.minimum(positive, len(truth) - positive) >= MIN_RANKED).tolist()
+        ranked = np.minimum(positive, len(truth) - positive) >= MIN_RANKED
         pairs = cache(lambda: ranking_of(scores, truth))
         return [
             Reducer(["accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_micro"], decisions),
-            Reducer(["roc_auc", "average_precision"], mean_areas(scores, truth, ranked), scores.size),
+            Reducer(["roc_auc", "average_precision"], mean_areas(scores[:, ranked], truth[:, ranked]), scores.size),
             Reducer(["average_precision_micro"], lambda counts: [pairs().areas(counts)[1]], scores.size),
             *self.probability_reducers(),
         ]
