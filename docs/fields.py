@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tonggan.config import Config
+from tonggan.parts import Part
 from tonggan.runs.recipe import Recipe
 
 HEAD = """# Every field of a recipe
@@ -51,7 +52,9 @@ def groups(config: type[Config], *, path: str, of: str) -> Iterator[tuple[str, t
 
 
 def configs_in(annotation: Any) -> list[type[Config]]:
-    """The config classes that a type speaks of."""
+    """The config classes that a type speaks of, of a family all kinds."""
+    if isinstance(annotation, type) and issubclass(annotation, Part) and "kinds" in vars(annotation):
+        return list(annotation.kinds.values())
     if isinstance(annotation, type) and issubclass(annotation, Config):
         return [annotation]
     return [config for part in get_args(annotation) for config in configs_in(part)]
@@ -97,6 +100,8 @@ def type_name(annotation: Any) -> str:
         return type_name(parts[0])
     if origin is Literal:
         return " or ".join(f"`{part}`" for part in parts)
+    if isinstance(annotation, type) and issubclass(annotation, Part) and "kinds" in vars(annotation):
+        return "a kind"
     if origin in (Union, types.UnionType):
         if all(configs_in(part) for part in parts):
             return "a kind"

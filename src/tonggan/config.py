@@ -1,7 +1,7 @@
 """Frozen, strict configuration: the base of every Config, and how YAML and ``--set`` become one.
 
-Each part declares a ``Config`` subclass with ``kind: Literal[...]`` and ``build(...)``; a family of parts is a
-discriminated union, so a typo is answered with the field's path and the allowed kinds.
+A typo is answered with the field's path and what is allowed there. Configs of one family differ by their ``kind``;
+see ``parts``.
 """
 
 from __future__ import annotations
@@ -58,26 +58,7 @@ class Config(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that ``parse`` reads back to an equal config."""
-        return self.model_dump(mode="json")
-
-
-def infer_kind(*family: type[Config], default: str | None = None) -> Callable[[Any], Any]:
-    """A validator for a union of ``family``: fills in a ``kind`` that was left out.
-
-    It takes the only kind that has all the given fields, or ``default`` where several have and it is one of them; so
-    ``--set columns.photo.size=32`` needs no ``kind``.
-    """
-
-    def fill_in(data: Any) -> Any:
-        if not isinstance(data, Mapping) or "kind" in data:
-            return data
-        kinds = [str(config.model_fields["kind"].default) for config in family if set(data) <= set(config.model_fields)]
-        if len(kinds) == 1 or default in kinds:
-            return {"kind": kinds[0] if len(kinds) == 1 else default, **data}
-        every = [str(config.model_fields["kind"].default) for config in family]
-        raise PydanticCustomError("no_kind", "name its kind, one of {kinds}", {"kinds": ", ".join(kinds or every)})
-
-    return fill_in
+        return self.model_dump(mode="json", serialize_as_any=True)
 
 
 def _explain(error: ValidationError, who: str, data: Mapping[str, Any]) -> ConfigError:

@@ -27,5 +27,7 @@ def test_a_typo_is_answered_with_the_kinds():
     class Holder(Config):
         fusion: FusionConfig
 
-    with pytest.raises(ConfigError, match=r"'sum', 'weighted', 'concat', 'mlp', 'attention', 'gated', 'film'"):
+    with pytest.raises(
+        ConfigError, match=r"'attention', 'concat', 'film', 'gated', 'mlp', 'prefix', 'sum', 'weighted'"
+    ):
         Holder.parse({"fusion": {"kind": "filn"}}, who="recipe")

@@ -15,7 +15,7 @@ def test_each_column_kind_is_read_by_name(kind: str) -> None:
 
 
 def test_a_typo_is_answered_with_the_kinds() -> None:
-    with pytest.raises(ValidationError, match="'image', 'text', 'audio'"):
+    with pytest.raises(ValidationError, match=r"none of the kinds 'audio', .*'image', .*'text'"):
         TypeAdapter(ColumnConfig).validate_python({"kind": "imgae"})
 
 

@@ -22,7 +22,7 @@ from tonggan.config import Config
 from tonggan.data.languages import language_of
 from tonggan.data.scan import MediaColumn, MediaStatus, read_media
 from tonggan.data.table import Table, spread
-from tonggan.modalities import CategoryConfig, ColumnConfig, MediaModality, NumberConfig, TextConfig
+from tonggan.modalities import CategoryConfig, ColumnConfig, InputConfig, MediaModality, NumberConfig, TextConfig
 
 MAX_TEXTS = 2_000  # texts whose language and form are looked at, spread over the table
 MAX_NAMES = 1_000
@@ -127,8 +127,8 @@ def facts_of(
     table: Table, name: str, column: MediaColumn, *, config: ColumnConfig
 ) -> list[tuple[int, dict[str, str | int]]]:
     """Row and facts of a sample of the files that a scanned column has; see ``MediaModality.describe``."""
-    modality = config.build()  # type: ignore[union-attr]
-    assert isinstance(modality, MediaModality)
+    modality = config.build() if isinstance(config, InputConfig) else None
+    assert isinstance(modality, MediaModality), "only media are scanned"
     present = column.rows(MediaStatus.PRESENT)
     rows = present[spread(len(present), _MAX_FILES)]
     found = []

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import BeforeValidator, Field
-
-from tonggan.config import infer_kind
+from tonggan.decoders.base import HeadConfig
 from tonggan.decoders.ctc import CTCHead, CTCHeadConfig
 from tonggan.decoders.language import LanguageHead, LanguageHeadConfig
 from tonggan.decoders.linear import LinearHead, LinearHeadConfig
 from tonggan.decoders.text_format import TextFormat
+from tonggan.parts import import_modules
 
-HeadConfig = Annotated[
-    LinearHeadConfig | LanguageHeadConfig | CTCHeadConfig,
-    Field(discriminator="kind"),
-    BeforeValidator(infer_kind(LinearHeadConfig, LanguageHeadConfig, CTCHeadConfig, default="linear")),
-]
+import_modules(__name__)
 
 __all__ = [
     "CTCHead",

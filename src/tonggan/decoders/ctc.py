@@ -6,29 +6,32 @@ has no layer that mixes tokens, which is the encoder's work, and no language mod
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tonggan.config import Config
+from tonggan.decoders.base import HeadConfig
 from tonggan.decoders.prefix_beam_search import prefix_beam_search
 from tonggan.decoders.text_format import PAD, TextFormat
 from tonggan.tokens import Tokens
 
 
-class CTCHeadConfig(Config):
+class CTCHeadConfig(HeadConfig):
     """One linear layer for each token, the text by connectionist temporal classification."""
 
+    writes: ClassVar[bool] = True
     kind: Literal["ctc"] = "ctc"
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Chance that a number of a token is dropped in training."""
     beam: int = Field(default=1, ge=1)
     """Prefixes that decoding keeps; 1 takes the best id of each token, which is fastest and mostly as good."""
 
-    def build(self, dim: int, *, text: TextFormat) -> CTCHead:
+    def build(self, dim: int, *, num_outputs: int = 0, text: TextFormat | None = None) -> CTCHead:
+        del num_outputs
+        assert text is not None, "a head that writes wants a format"
         return CTCHead(self, dim, text=text)
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tonggan.config import Config
+from tonggan.decoders.base import HeadConfig
 from tonggan.decoders.ctc import CTCHead, CTCHeadConfig
 from tonggan.decoders.text_format import PAD, TextFormat
 from tonggan.errors import ConfigError
@@ -35,9 +35,10 @@ _TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 65_536}  # of prefixes that are read tog
 _ROOM = 4_096  # tokens of prefix and text together whose places a decoder from scratch can distinguish
 
 
-class LanguageHeadConfig(Config):
+class LanguageHeadConfig(HeadConfig):
     """A causal decoder in the layout of Llama."""
 
+    writes: ClassVar[bool] = True
     kind: Literal["language"] = "language"
     base: str | None = None
     """Pretrained model: 'smollm2', a folder in Hugging Face's layout or a GGUF file; null trains one from scratch."""
@@ -66,12 +67,14 @@ class LanguageHeadConfig(Config):
     length_penalty: float = 1.0
     """Beams are compared by their log-probability over their length to this power."""
 
-    def build(self, dim: int, *, text: TextFormat) -> LanguageHead:
+    def build(self, dim: int, *, num_outputs: int = 0, text: TextFormat | None = None) -> LanguageHead:
         """The head with new random weights where it has no base.
 
         Raises:
             ConfigError: the base is of another width than ``dim``.
         """
+        del num_outputs
+        assert text is not None, "a head that writes wants a format"
         if self.base is None:
             assert text.start is not None, "a decoder from scratch wants a token that opens a text"
             return LanguageHead(self, self._scratch(dim, text.vocab_size), text=text, closing=[text.start])

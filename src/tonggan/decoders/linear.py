@@ -10,11 +10,12 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from tonggan.config import Config
+from tonggan.decoders.base import HeadConfig
+from tonggan.decoders.text_format import TextFormat
 from tonggan.tokens import Tokens
 
 
-class LinearHeadConfig(Config):
+class LinearHeadConfig(HeadConfig):
     """Mean of the real tokens, then linear layers."""
 
     kind: Literal["linear"] = "linear"
@@ -23,7 +24,8 @@ class LinearHeadConfig(Config):
     hidden: int | None = Field(default=None, ge=1)
     """Width of a hidden layer; null for none."""
 
-    def build(self, dim: int, *, num_outputs: int) -> LinearHead:
+    def build(self, dim: int, *, num_outputs: int, text: TextFormat | None = None) -> LinearHead:
+        del text
         return LinearHead(self, dim, num_outputs=num_outputs)
 
 

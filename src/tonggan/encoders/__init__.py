@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import BeforeValidator, Field
-
-from tonggan.config import infer_kind
 from tonggan.encoders.audio_cnn import AudioCNNConfig
 from tonggan.encoders.audio_transformer import AudioTransformerConfig
+from tonggan.encoders.base import EncoderConfig
 from tonggan.encoders.image_cnn import ImageCNNConfig
 from tonggan.encoders.image_resnet import ImageResNetConfig
 from tonggan.encoders.table import TableEncoderConfig
 from tonggan.encoders.text_language import TextLanguageConfig
 from tonggan.encoders.text_transformer import TextTransformerConfig
 from tonggan.errors import ConfigError
-
-EncoderConfig = Annotated[
-    ImageCNNConfig
-    | ImageResNetConfig
-    | TextTransformerConfig
-    | TextLanguageConfig
-    | AudioCNNConfig
-    | AudioTransformerConfig
-    | TableEncoderConfig,
-    Field(discriminator="kind"),
-    BeforeValidator(
-        infer_kind(
-            ImageCNNConfig,
-            ImageResNetConfig,
-            TextTransformerConfig,
-            TextLanguageConfig,
-            AudioCNNConfig,
-            AudioTransformerConfig,
-            TableEncoderConfig,
-        )
-    ),
-]
-
-_DEFAULTS: dict[str, type[EncoderConfig]] = {
-    "image": ImageResNetConfig,
-    "text": TextTransformerConfig,
-    "audio": AudioCNNConfig,
-    "table": TableEncoderConfig,
-}
+from tonggan.parts import import_modules
 
 
 def default_encoder(modality_kind: str) -> EncoderConfig:
@@ -52,15 +20,19 @@ def default_encoder(modality_kind: str) -> EncoderConfig:
     Raises:
         ConfigError: there is no encoder of that modality.
     """
-    if modality_kind not in _DEFAULTS:
+    family = EncoderConfig.family().values()
+    fitting = [config for config in family if config.reads == modality_kind]
+    if not fitting:
         raise ConfigError(
             "encoder",
             got=f"an input of kind '{modality_kind}'",
-            expected=f"one of {', '.join(_DEFAULTS)}",
+            expected=f"one of {', '.join(dict.fromkeys(config.reads for config in family))}",
             remedy="Declare the input as one of these kinds",
         )
-    return _DEFAULTS[modality_kind]()
+    return next((config for config in fitting if config.is_default), fitting[0]).model_validate({})
 
+
+import_modules(__name__)
 
 __all__ = [
     "AudioCNNConfig",

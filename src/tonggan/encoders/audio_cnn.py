@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from tonggan.config import Config
 from tonggan.encoders.audio_front_end import AudioFrontEnd, AudioFrontEndConfig, LogMelConfig
+from tonggan.encoders.base import EncoderConfig
 from tonggan.encoders.present import encode_present
 from tonggan.layers.activation import Activation, build_activation
 from tonggan.layers.batch_norm import BatchNorm
@@ -20,9 +20,11 @@ from tonggan.modalities.audio import Audio
 from tonggan.tokens import Arrays, Tokens
 
 
-class AudioCNNConfig(Config):
+class AudioCNNConfig(EncoderConfig):
     """A front end and stages of 3x3 convolutions, the first of each stage halving frames and bands."""
 
+    reads: ClassVar[str] = "audio"
+    is_default: ClassVar[bool] = True
     kind: Literal["audio_cnn"] = "audio_cnn"
     front_end: AudioFrontEndConfig = LogMelConfig()
     """What the convolutions see."""

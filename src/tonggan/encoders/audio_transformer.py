@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
 from tonggan.encoders.audio_front_end import AudioFrontEnd, AudioFrontEndConfig, LogMelConfig
+from tonggan.encoders.base import EncoderConfig
 from tonggan.layers.positions import sinusoidal_positions
 from tonggan.layers.transformer import Transformer, TransformerConfig
 from tonggan.modalities.audio import Audio
 from tonggan.tokens import Arrays, Tokens
 
 
-class AudioTransformerConfig(TransformerConfig):
+class AudioTransformerConfig(TransformerConfig, EncoderConfig):
     """Frames grouped and projected, positions, pre-norm blocks, a final norm (after AST, Gong et al. 2021)."""
 
+    reads: ClassVar[str] = "audio"
     kind: Literal["audio_transformer"] = "audio_transformer"
     front_end: AudioFrontEndConfig = LogMelConfig()
     """What the transformer sees."""

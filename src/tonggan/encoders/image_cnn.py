@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 from torch import nn
 
+from tonggan.encoders.base import EncoderConfig
 from tonggan.encoders.image_grid import ImageGrid, ImageGridConfig, halved
 from tonggan.layers.activation import build_activation
 from tonggan.layers.convolution import Norm, build_convolution
 from tonggan.modalities.image import Image
 
 
-class ImageCNNConfig(ImageGridConfig):
+class ImageCNNConfig(ImageGridConfig, EncoderConfig):
     """Stages of 3x3 convolutions, each stage ended by 2x2 max pooling (Simonyan & Zisserman 2015)."""
 
+    reads: ClassVar[str] = "image"
     kind: Literal["image_cnn"] = "image_cnn"
     channels: tuple[PositiveInt, ...] = Field(default=(32, 64, 128), min_length=1)
     """Channels of each stage."""

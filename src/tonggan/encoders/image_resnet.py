@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
+from tonggan.encoders.base import EncoderConfig
 from tonggan.encoders.image_grid import ImageGrid, ImageGridConfig, halved
 from tonggan.layers.activation import Activation, build_activation
 from tonggan.layers.convolution import build_convolution
@@ -15,13 +16,15 @@ from tonggan.modalities.image import Image
 ResidualNorm = Literal["batch", "group"]
 
 
-class ImageResNetConfig(ImageGridConfig):
+class ImageResNetConfig(ImageGridConfig, EncoderConfig):
     """A stem and residual stages.
 
     With ``downsample: stride`` a stage opens with a strided residual block (He et al. 2016). With ``max_pool`` it opens
     with a plain convolution and max pooling and may have no residual block at all (ResNet-9, Page 2018, for DAWNBench).
     """
 
+    reads: ClassVar[str] = "image"
+    is_default: ClassVar[bool] = True
     kind: Literal["image_resnet"] = "image_resnet"
     stem_channels: int = Field(default=32, ge=1)
     """Channels after the stem."""

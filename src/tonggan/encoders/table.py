@@ -8,14 +8,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from tonggan.encoders.base import EncoderConfig
 from tonggan.layers.transformer import Transformer, TransformerConfig
 from tonggan.modalities.table import TableRow
 from tonggan.tokens import Arrays, Tokens
 
 
-class TableEncoderConfig(TransformerConfig):
+class TableEncoderConfig(TransformerConfig, EncoderConfig):
     """Feature tokenizer and pre-norm blocks over the cells of a row (FT-Transformer, Gorishniy et al. 2021)."""
 
+    reads: ClassVar[str] = "table"
+    is_default: ClassVar[bool] = True
     kind: Literal["table"] = "table"
     num_layers: int = Field(default=2, ge=0)
     """Blocks in which the cells of a row see each other; 0 leaves each cell alone."""

@@ -6,19 +6,20 @@ It has no weights of its own: the model hands it the decoder's embedding, which 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from tonggan.config import Config
+from tonggan.encoders.base import EncoderConfig
 from tonggan.errors import ConfigError
 from tonggan.modalities.text import Text
 from tonggan.tokens import Arrays, Tokens
 
 
-class TextLanguageConfig(Config):
+class TextLanguageConfig(EncoderConfig):
     """A text that the language model behind it reads as its own words."""
 
+    reads: ClassVar[str] = "text"
     kind: Literal["text_language"] = "text_language"
 
     def build(self, modality: Text, *, dim: int) -> nn.Module:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import nn
 
+from tonggan.encoders.base import EncoderConfig
 from tonggan.layers.transformer import Transformer, TransformerConfig
 from tonggan.modalities.text import Text
 from tonggan.tokens import Arrays, Tokens
 
 
-class TextTransformerConfig(TransformerConfig):
+class TextTransformerConfig(TransformerConfig, EncoderConfig):
     """Token embedding, positions, pre-norm blocks that see both ways, a final norm (BERT, Devlin et al. 2019)."""
 
+    reads: ClassVar[str] = "text"
+    is_default: ClassVar[bool] = True
     kind: Literal["text_transformer"] = "text_transformer"
     width: int | None = Field(default=None, ge=2)
     """Width of the blocks; null takes the model's own, anything else is projected to it."""

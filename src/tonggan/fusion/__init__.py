@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import BeforeValidator, Field
-
-from tonggan.config import infer_kind
 from tonggan.fusion.attention import AttentionConfig, AttentionFusion
+from tonggan.fusion.base import FusionConfig
 from tonggan.fusion.concat import Concat, ConcatConfig
 from tonggan.fusion.film import FiLM, FiLMConfig
 from tonggan.fusion.gated import Gated, GatedConfig
@@ -15,24 +11,7 @@ from tonggan.fusion.mlp import DeepFusion, MLPConfig
 from tonggan.fusion.prefix import Prefix, PrefixConfig
 from tonggan.fusion.sum import Sum, SumConfig
 from tonggan.fusion.weighted import Weighted, WeightedConfig
-
-FusionConfig = Annotated[
-    SumConfig | WeightedConfig | ConcatConfig | MLPConfig | AttentionConfig | GatedConfig | FiLMConfig | PrefixConfig,
-    Field(discriminator="kind"),
-    BeforeValidator(
-        infer_kind(
-            SumConfig,
-            WeightedConfig,
-            ConcatConfig,
-            MLPConfig,
-            AttentionConfig,
-            GatedConfig,
-            FiLMConfig,
-            PrefixConfig,
-            default="film",
-        )
-    ),
-]
+from tonggan.parts import import_modules
 
 
 def default_fusion() -> FusionConfig:
@@ -42,6 +21,8 @@ def default_fusion() -> FusionConfig:
     """
     return FiLMConfig()
 
+
+import_modules(__name__)
 
 __all__ = [
     "AttentionConfig",

@@ -12,13 +12,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tonggan.config import Config
+from tonggan.fusion.base import FusionConfig
 from tonggan.layers.attention import Attention
 from tonggan.layers.transformer import TransformerBlock
 from tonggan.tokens import Tokens
 
 
-class AttentionConfig(Config):
+class AttentionConfig(FusionConfig):
     """Cross-attention from learned latents to all tokens, and self-attention among the latents."""
 
     kind: Literal["attention"] = "attention"

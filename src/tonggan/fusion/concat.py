@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from torch import nn
 
-from tonggan.config import Config
+from tonggan.fusion.base import FusionConfig
 from tonggan.fusion.pooled import PooledInputs, one_token
 from tonggan.tokens import Tokens
 
 
-class ConcatConfig(Config):
+class ConcatConfig(FusionConfig):
     """Concatenate the pooled vectors and map them linearly."""
 
     kind: Literal["concat"] = "concat"

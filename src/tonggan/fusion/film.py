@@ -14,13 +14,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tonggan.config import Config
+from tonggan.fusion.base import FusionConfig
 from tonggan.fusion.pooled import ProjectedInputs
 from tonggan.layers.mlp import MLP
 from tonggan.tokens import Tokens
 
 
-class FiLMConfig(Config):
+class FiLMConfig(FusionConfig):
     """Feature-wise linear modulation of each input by the others."""
 
     kind: Literal["film"] = "film"

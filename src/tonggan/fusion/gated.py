@@ -12,13 +12,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tonggan.config import Config
+from tonggan.fusion.base import FusionConfig
 from tonggan.fusion.pooled import ProjectedInputs, one_token, softmax_present
 from tonggan.layers.mlp import MLP
 from tonggan.tokens import Tokens
 
 
-class GatedConfig(Config):
+class GatedConfig(FusionConfig):
     """A meta-network weighs the inputs for each row."""
 
     kind: Literal["gated"] = "gated"

@@ -8,13 +8,13 @@ from typing import Literal
 from pydantic import Field
 from torch import nn
 
-from tonggan.config import Config
+from tonggan.fusion.base import FusionConfig
 from tonggan.fusion.concat import Concat
 from tonggan.layers.mlp import MLP
 from tonggan.tokens import Tokens
 
 
-class MLPConfig(Config):
+class MLPConfig(FusionConfig):
     """Concatenate the pooled vectors, then residual layers."""
 
     kind: Literal["mlp"] = "mlp"

@@ -13,13 +13,13 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from tonggan.config import Config
+from tonggan.fusion.base import FusionConfig
 from tonggan.layers.attention import Attention
 from tonggan.layers.mlp import MLP
 from tonggan.tokens import Tokens
 
 
-class PrefixConfig(Config):
+class PrefixConfig(FusionConfig):
     """Every input's tokens in a row, in the order of the inputs."""
 
     kind: Literal["prefix"] = "prefix"

@@ -7,12 +7,12 @@ from typing import Literal
 
 from torch import nn
 
-from tonggan.config import Config
+from tonggan.fusion.base import FusionConfig
 from tonggan.fusion.pooled import ProjectedInputs, one_token
 from tonggan.tokens import Tokens
 
 
-class SumConfig(Config):
+class SumConfig(FusionConfig):
     """Add the pooled, projected vectors of the present inputs."""
 
     kind: Literal["sum"] = "sum"

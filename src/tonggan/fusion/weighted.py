@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from torch import nn
 
-from tonggan.config import Config
+from tonggan.fusion.base import FusionConfig
 from tonggan.fusion.pooled import ProjectedInputs, one_token, softmax_present
 from tonggan.tokens import Tokens
 
 
-class WeightedConfig(Config):
+class WeightedConfig(FusionConfig):
     """A learned weight for each input, shared by all rows."""
 
     kind: Literal["weighted"] = "weighted"

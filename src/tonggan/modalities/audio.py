@@ -21,7 +21,7 @@ from torch import Tensor
 
 from tonggan.config import Config
 from tonggan.errors import UnreadableError
-from tonggan.modalities.base import MediaModality
+from tonggan.modalities.base import ColumnConfig, InputConfig, MediaModality
 from tonggan.modalities.file_formats import unread_recording
 from tonggan.tokens import Arrays
 
@@ -50,7 +50,7 @@ class AudioAugment(Config):
     """Add white noise of up to this fraction of the recording's own root mean square."""
 
 
-class AudioConfig(Config):
+class AudioConfig(ColumnConfig, InputConfig):
     """A column of recordings: paths, or bytes embedded in the table."""
 
     kind: Literal["audio"] = "audio"

@@ -15,9 +15,22 @@ import torch
 from numpy.typing import NDArray
 
 from tonggan.config import Config
+from tonggan.parts import Part
 from tonggan.tokens import Arrays
 
 ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+class ColumnConfig(Part):
+    """What one column of a table is."""
+
+
+class InputConfig(Part):
+    """What one input of a model is: a column with a modality of its own, or several columns together."""
+
+    @abstractmethod
+    def build(self) -> Modality[Any]:
+        """The modality, to be fitted."""
 
 
 class Modality(ABC, Generic[ConfigT]):

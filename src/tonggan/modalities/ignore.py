@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tonggan.config import Config
+from tonggan.modalities.base import ColumnConfig
 
 
-class IgnoreConfig(Config):
+class IgnoreConfig(ColumnConfig):
     """A column that is left out."""
 
     kind: Literal["ignore"] = "ignore"

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from tonggan.config import Config
 from tonggan.errors import UnreadableError
-from tonggan.modalities.base import MediaModality, mask_of
+from tonggan.modalities.base import ColumnConfig, InputConfig, MediaModality, mask_of
 from tonggan.modalities.deep_picture import deep_values, is_deep, to_bytes
 from tonggan.modalities.file_formats import can_read_heif, is_heif, open_heif, unread_picture
 from tonggan.tokens import Arrays
@@ -54,7 +54,7 @@ class ImageAugment(Config):
     """Spread around the picture's mean by a factor between 1 - contrast and 1 + contrast."""
 
 
-class ImageConfig(Config):
+class ImageConfig(ColumnConfig, InputConfig):
     """A column of pictures: paths, or bytes embedded in the table."""
 
     kind: Literal["image"] = "image"

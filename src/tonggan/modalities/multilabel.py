@@ -11,11 +11,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tonggan.cells import cell_text
-from tonggan.config import Config
+from tonggan.modalities.base import ColumnConfig
 from tonggan.modalities.number import is_one_of
 
 
-class MultilabelConfig(Config):
+class MultilabelConfig(ColumnConfig):
     """A column whose values are sets of labels."""
 
     kind: Literal["multilabel"] = "multilabel"

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, field_validator
 
 from tonggan.cells import cell_number, cell_text, is_missing
-from tonggan.config import Config
+from tonggan.modalities.base import ColumnConfig
 
 DecimalMark = Literal["point", "comma"]
 ThousandsMark = Literal["none", "comma", "point", "space", "apostrophe"]
@@ -74,7 +74,7 @@ class Cell(NamedTuple):
     unit: str
 
 
-class NumberConfig(Config):
+class NumberConfig(ColumnConfig):
     """A column of numbers. How they are written is found on the training part where it is not declared."""
 
     kind: Literal["number"] = "number"

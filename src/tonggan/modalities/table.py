@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, PositiveFloat, TypeAdapter
 
 from tonggan.cells import cell_text, places_of
-from tonggan.config import Config
-from tonggan.modalities.base import Modality
+from tonggan.modalities.base import ColumnConfig, InputConfig, Modality
 from tonggan.modalities.number import NumberConfig, is_one_of
 from tonggan.modalities.scales import Sample, mean_and_deviation
 from tonggan.tokens import Arrays
@@ -29,7 +28,7 @@ _MAX_DEVIATIONS = 10.0
 _CHUNK = 8_192
 
 
-class CategoryConfig(Config):
+class CategoryConfig(ColumnConfig):
     """A column of names out of a limited set."""
 
     kind: Literal["category"] = "category"
@@ -45,7 +44,7 @@ class CategoryConfig(Config):
         return None if is_one_of(cell, self.missing) else cell
 
 
-class TableConfig(Config):
+class TableConfig(InputConfig):
     """The number and category columns that one encoder reads together."""
 
     kind: Literal["table"] = "table"

@@ -14,8 +14,7 @@ import torch
 from pydantic import Field, NonNegativeInt, TypeAdapter, model_validator
 
 from tonggan.cells import cell_text
-from tonggan.config import Config
-from tonggan.modalities.base import Modality
+from tonggan.modalities.base import ColumnConfig, InputConfig, Modality
 from tonggan.tokens import Arrays
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ _FIT_CHARACTERS = 20_000_000
 _TEXTS_AT_ONCE = 4_096
 
 
-class TextConfig(Config):
+class TextConfig(ColumnConfig, InputConfig):
     """A column of texts."""
 
     kind: Literal["text"] = "text"

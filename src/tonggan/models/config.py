@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import Field, model_validator
-from torch import nn
 
 from tonggan.config import Config
 from tonggan.decoders import HeadConfig, LanguageHead, LinearHeadConfig, TextFormat
@@ -64,7 +63,7 @@ class ModelConfig(Config):
             name: self.encoders.get(name) or default_encoder(modality.kind) for name, modality in modalities.items()
         }
         for name, modality in modalities.items():
-            _check_reads(encoders[name].kind, name, modality.kind)
+            _check_reads(encoders[name], name, modality.kind)
         return self.model_copy(update={"encoders": encoders})
 
     def build(
@@ -80,10 +79,11 @@ class ModelConfig(Config):
         Raises:
             ConfigError: as ``resolve``; or the head cannot do the task.
         """
-        configs: Mapping[str, Any] = self.resolve(modalities).encoders
+        configs = self.resolve(modalities).encoders
         encoders = {name: configs[name].build(modality, dim=self.dim) for name, modality in modalities.items()}
         fusion = self.fusion.build(tuple(modalities), dim=self.dim)
-        head = self._build_head(num_outputs, text)
+        self._check_head(writes=text is not None)
+        head = self.head.build(self.dim, num_outputs=num_outputs, text=text)
         for encoder in encoders.values():
             if isinstance(encoder, TextLanguage):
                 if not isinstance(head, LanguageHead):
@@ -96,20 +96,16 @@ class ModelConfig(Config):
                 encoder.read_as(head.model.embed)
         return FusedModel(encoders, fusion=fusion, head=head, modality_dropout=self.modality_dropout)
 
-    def _build_head(self, num_outputs: int, text: TextFormat | None) -> nn.Module:
-        if isinstance(self.head, LinearHeadConfig) != (text is None):
+    def _check_head(self, *, writes: bool) -> None:
+        """Raise ConfigError where the head writes text and the task wants none, or the other way round."""
+        if self.head.writes != writes:
+            fitting = [f"'{kind}'" for kind, config in HeadConfig.family().items() if config.writes == writes]
             raise ConfigError(
                 "model.head",
                 got=f"kind '{self.head.kind}'",
-                expected="'linear' for this task"
-                if text is None
-                else "'language' or 'ctc' for a task that writes text",
+                expected=f"{' or '.join(fitting)} for {'a task that writes text' if writes else 'this task'}",
                 remedy="Leave model.head out to get the task's own",
             )
-        if isinstance(self.head, LinearHeadConfig):
-            return self.head.build(self.dim, num_outputs=num_outputs)
-        assert text is not None, "checked above"
-        return self.head.build(self.dim, text=text)
 
 
 def _integers(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, int]]:
@@ -120,12 +116,12 @@ def _integers(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
-def _check_reads(encoder: str, name: str, modality: str) -> None:
-    # Every encoder's kind opens with the modality that it reads.
-    if encoder.partition("_")[0] != modality:
+def _check_reads(encoder: EncoderConfig, name: str, modality: str) -> None:
+    if encoder.reads != modality:
+        kinds = [f"'{kind}'" for kind, config in EncoderConfig.family().items() if config.reads == modality]
         raise ConfigError(
             f"model.encoders.{name}",
-            got=f"kind '{encoder}' for an input of kind '{modality}'",
-            expected=f"an encoder of kind '{modality}…'",
+            got=f"kind '{encoder.kind}' for an input of kind '{modality}'",
+            expected=f"one of {', '.join(kinds)}",
             remedy=f"Choose one that reads {modality}, or declare another kind for the column",
         )

@@ -158,7 +158,7 @@ class Bundle:
                     for name, modality in self.modalities.items()
                 }
             )
-            _write(folder / INPUTS, inputs.model_dump_json().encode())
+            _write(folder / INPUTS, inputs.model_dump_json(serialize_as_any=True).encode())
             index = {
                 "format": FORMAT,
                 **self.info,

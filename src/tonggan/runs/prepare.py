@@ -32,6 +32,7 @@ from tonggan.modalities import (
     CategoryConfig,
     ColumnConfig,
     IgnoreConfig,
+    InputConfig,
     MediaModality,
     Modality,
     MultilabelConfig,
@@ -106,15 +107,15 @@ def build_modalities(columns: Mapping[str, ColumnConfig], *, target: Sequence[st
             continue
         if isinstance(config, NumberConfig | CategoryConfig):
             cells[name] = config
-        elif isinstance(config, MultilabelConfig):
+        elif isinstance(config, InputConfig):
+            modalities[name] = config.build()
+        else:
             raise ConfigError(
                 f"column '{name}'",
-                got="kind 'multilabel' for an input",
+                got=f"kind '{config.kind}' for an input",
                 expected="that kind for the target only",
                 remedy=f"Set columns.{name}.kind to text or category",
             )
-        else:
-            modalities[name] = config.build()
     if cells:
         name = "table"
         while name in modalities:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
-
-from tonggan.tasks.base import Advice, LabelTask, Task
+from tonggan.tasks.base import Advice, LabelTask, Task, TaskConfig
 from tonggan.tasks.classify import Binary, BinaryConfig, Multiclass, MulticlassConfig
 from tonggan.tasks.generate import (
     AnswerConfig,
@@ -21,23 +19,8 @@ from tonggan.tasks.labels import type_of_texts
 from tonggan.tasks.regress import Regress, RegressConfig
 from tonggan.tasks.tag import Tag, TagConfig
 
-TaskConfig = Annotated[
-    BinaryConfig
-    | MulticlassConfig
-    | TagConfig
-    | RegressConfig
-    | CaptionConfig
-    | AnswerConfig
-    | TranscribeConfig
-    | TranslateConfig
-    | ChatConfig,
-    Field(discriminator="kind"),
-]
 
-
-def load_task(
-    config: BinaryConfig | MulticlassConfig | TagConfig | RegressConfig | TextTaskConfig, state: dict[str, Any]
-) -> Task:
+def load_task(config: TaskConfig, state: dict[str, Any]) -> Task:
     """The fitted task that was saved as ``config`` and ``state``."""
     return type(config.build()).load(config, state)
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tonggan.config import Config
 from tonggan.decoders.text_format import TextFormat
 from tonggan.errors import DataError
+from tonggan.parts import Part
 from tonggan.tasks.labels import LabelType, read_labels
 from tonggan.tasks.measure import Measure
 from tonggan.tokens import Batch
@@ -30,6 +31,14 @@ class Advice:
 
     reason: Words
     settings: Sequence[str]
+
+
+class TaskConfig(Part):
+    """What is predicted, and how it is learned."""
+
+    @abstractmethod
+    def build(self) -> Task:
+        """The task, to be fitted."""
 
 
 class Task(ABC):

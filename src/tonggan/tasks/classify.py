@@ -17,13 +17,13 @@ from tonggan.config import Config
 from tonggan.data.target_checks import IMBALANCED_SHARE
 from tonggan.errors import DataError
 from tonggan.tasks import losses
-from tonggan.tasks.base import Advice, LabelTask
+from tonggan.tasks.base import Advice, LabelTask, TaskConfig
 from tonggan.tasks.label_measure import ClassMeasure
 from tonggan.tasks.labels import LabelCounter
 from tonggan.wording import Words
 
 
-class BinaryConfig(losses.LabelLossConfig):
+class BinaryConfig(losses.LabelLossConfig, TaskConfig):
     """One of two classes, by one logit."""
 
     kind: Literal["binary"] = "binary"
@@ -32,7 +32,7 @@ class BinaryConfig(losses.LabelLossConfig):
         return Binary(self)
 
 
-class MulticlassConfig(losses.LabelLossConfig):
+class MulticlassConfig(losses.LabelLossConfig, TaskConfig):
     """One of several classes."""
 
     kind: Literal["multiclass"] = "multiclass"

@@ -23,13 +23,13 @@ from tonggan.decoders.text_format import NUM_LEADING, PAD, TextFormat
 from tonggan.errors import DataError
 from tonggan.language.pretrained import load_tokenizer
 from tonggan.language.tokenizer import Tokenizer
-from tonggan.tasks.base import Task
+from tonggan.tasks.base import Task, TaskConfig
 from tonggan.tasks.text_metrics import LOWER_IS_BETTER, TextMeasure, TextMetricName, require_packages
 from tonggan.tokens import Batch
 from tonggan.wording import Words
 
 
-class TextTaskConfig(Config):
+class TextTaskConfig(TaskConfig):
     """What all tasks that write a text have in common."""
 
     words: ClassVar[Words]

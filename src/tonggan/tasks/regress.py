@@ -26,7 +26,7 @@ from tonggan.cells import cell_number
 from tonggan.config import Config
 from tonggan.errors import DataError
 from tonggan.modalities.scales import WILD_TARGET_SHARE, spread_of, wild_distance
-from tonggan.tasks.base import Task
+from tonggan.tasks.base import Task, TaskConfig
 from tonggan.tasks.figures import Chart, Section
 from tonggan.tasks.measure import Floats, Measure, Reducer
 from tonggan.wording import Words
@@ -36,7 +36,7 @@ _MAX_POINTS = 1_000  # of a scatter
 _EXACT = 1e-12  # Of a spread; what is smaller comes from rounding.
 
 
-class RegressConfig(Config):
+class RegressConfig(TaskConfig):
     """One or several numbers."""
 
     kind: Literal["regression"] = "regression"

@@ -22,7 +22,7 @@ from tonggan.config import Config
 from tonggan.errors import DataError
 from tonggan.modalities.multilabel import MultilabelConfig
 from tonggan.tasks import losses
-from tonggan.tasks.base import LabelTask
+from tonggan.tasks.base import LabelTask, TaskConfig
 from tonggan.tasks.label_measure import (
     MIN_RANKED,
     LabelMeasure,
@@ -35,7 +35,7 @@ from tonggan.tasks.measure import Floats, Reducer
 from tonggan.wording import Words
 
 
-class TagConfig(losses.LabelLossConfig):
+class TagConfig(losses.LabelLossConfig, TaskConfig):
     """Any of several labels."""
 
     kind: Literal["multilabel"] = "multilabel"

@@ -1,0 +1,142 @@
+"""Parts of another package: a real one, installed, whose encoder and fusion a run uses by their kinds."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from tonggan.fusion import FusionConfig
+
+PROJECT = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "tonggan-extras"
+version = "0.1"
+
+[project.entry-points."tonggan.parts"]
+extras = "extras"
+
+[tool.setuptools]
+py-modules = ["extras"]
+"""
+MODULE = """
+from typing import ClassVar, Literal
+
+import torch
+from torch import nn
+
+from tonggan.encoders import EncoderConfig
+from tonggan.fusion import FusionConfig
+from tonggan.tokens import Tokens
+
+
+class MeanConfig(FusionConfig):
+    \"\"\"The mean of what is present.\"\"\"
+
+    kind: Literal["mean_of_present"] = "mean_of_present"
+
+    def build(self, names, *, dim):
+        return Mean()
+
+
+class Mean(nn.Module):
+    def forward(self, tokens):
+        joined = Tokens.concat(list(tokens.values()))
+        return Tokens(joined.mean().unsqueeze(1), joined.mask.any(dim=1, keepdim=True))
+
+
+class RowConfig(EncoderConfig):
+    \"\"\"One token for a row.\"\"\"
+
+    reads: ClassVar[str] = "table"
+    kind: Literal["row"] = "row"
+    row_width: int = 8
+
+    def build(self, modality, *, dim):
+        return Row(self, len(modality.columns), dim=dim)
+
+
+class Row(nn.Module):
+    def __init__(self, config, num_columns, *, dim):
+        super().__init__()
+        width = config.row_width
+        self.layers = nn.Sequential(nn.Linear(num_columns, width), nn.ReLU(), nn.Linear(width, dim))
+
+    def forward(self, arrays):
+        values = self.layers(arrays.values.float() * arrays.mask)
+        return Tokens(values.unsqueeze(1), arrays.mask.any(dim=1, keepdim=True))
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of a process that has the package installed."""
+    folder = tmp_path_factory.mktemp("extras")
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "extras.py").write_text(MODULE)
+    site = folder / "site"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*command, "--target", str(site), str(folder)], check=True, capture_output=True)
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
+
+
+def tonggan(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tonggan", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_run_uses_the_parts_of_an_installed_package(environment: dict[str, str], tmp_path: Path) -> None:
+    lines = [f"{number},{number % 7},{'high' if number > 29 else 'low'}" for number in range(60)]
+    (tmp_path / "train.csv").write_text("\n".join(["x,y,label", *lines]))
+    run = tmp_path / "run"
+    done = tonggan(
+        environment,
+        *("fit", str(tmp_path / "train.csv"), "--target", "label", "--out", str(run), "--json"),
+        *("--set", "model.fusion.kind=mean_of_present", "--set", "model.encoders.table.row_width=16"),
+        *("--set", "training.epochs=3", "--set", "columns.y.kind=number", "--set", "columns.x.kind=number"),
+    )
+    assert done.returncode == 0, done.stderr
+    recipe = (run / "recipe.yaml").read_text()
+    assert "kind: row" in recipe, "the only kind with such a field"
+    assert "kind: mean_of_present" in recipe
+    predict = ("predict", str(run), str(tmp_path / "train.csv"), "--out")
+    predicted = tonggan(environment, *predict, str(tmp_path / "answers.csv"))
+    assert predicted.returncode == 0, predicted.stderr
+    assert len((tmp_path / "answers.csv").read_text().splitlines()) == 61
+    without = tonggan(dict(os.environ), *predict, str(tmp_path / "none.csv"))
+    assert without.returncode != 0
+    assert "'mean_of_present'" in without.stderr
+    assert "'film'" in without.stderr
+
+
+def test_a_package_that_cannot_be_imported_is_named(environment: dict[str, str], tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    (broken / "broken_parts-1.0.dist-info").mkdir(parents=True)
+    (broken / "broken_parts-1.0.dist-info" / "METADATA").write_text("Name: broken-parts\nVersion: 1.0\n")
+    points = "[tonggan.parts]\nparts = broken_parts\n"
+    (broken / "broken_parts-1.0.dist-info" / "entry_points.txt").write_text(points)
+    (broken / "broken_parts.py").write_text("import nothing_of_this_name\n")
+    environment = environment | {"PYTHONPATH": os.pathsep.join([str(broken), environment["PYTHONPATH"]])}
+    done = tonggan(environment, "recipes", "easy_vqa")
+    assert done.returncode != 0
+    assert "package broken-parts" in done.stderr
+    assert "No module named 'nothing_of_this_name'" in done.stderr
+    assert "pip uninstall broken-parts" in done.stderr
+
+
+def test_two_configs_of_one_kind_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"Again has the kind 'sum' of tonggan.fusion.sum"):
+
+        class Again(FusionConfig):
+            """A second sum."""
+
+            kind: Literal["sum"] = "sum"
+
+            def build(self, names, *, dim):
+                raise NotImplementedError
