@@ -104,6 +104,8 @@ def check_command(command: Command) -> None:
     program = Path(program).name
     if program == "tonggan":
         parse(arguments)
+    elif program == "torchrun":
+        parse(arguments[arguments.index("tonggan") + 1 :])
     elif program == "make":
         made = make(*arguments)
         for line in made.splitlines():
