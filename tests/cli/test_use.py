@@ -137,7 +137,7 @@ def test_info(run):
     outcome = tonggan("info", run)
     assert outcome.code == 0
     assert "label (binary)" in outcome.out
-    assert "image, table" in outcome.out
+    assert "image (image), table (age)" in outcome.out
     assert max(map(len, outcome.out.splitlines())) <= 80
 
 
