@@ -56,6 +56,8 @@ class AudioCNN(nn.Module):
     Padding is kept at zero between the layers, which is what a convolution sees beyond the end of a clip alone.
     """
 
+    ends = ("projection", "output")
+
     def __init__(self, config: AudioCNNConfig, *, sample_rate: int, dim: int) -> None:
         super().__init__()
         self.front_end = AudioFrontEnd(config.front_end, sample_rate=sample_rate)

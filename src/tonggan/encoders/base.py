@@ -23,4 +23,9 @@ class EncoderConfig(Part):
 
     @abstractmethod
     def build(self, modality: Any, *, dim: int) -> nn.Module:
-        """The encoder of a fitted ``modality``, with new random weights: it maps Arrays to Tokens of width ``dim``."""
+        """The encoder of a fitted ``modality``, with new random weights: it maps Arrays to Tokens of width ``dim``.
+
+        Two attributes of the module are read where they are there, both names of its children or parameters:
+        ``undecayed``, what weight decay leaves alone, and ``ends``, what comes after the trunk: when an encoder starts
+        from another one's weights, these alone may be of another width.
+        """

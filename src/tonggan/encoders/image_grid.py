@@ -40,6 +40,7 @@ class ImageGrid(nn.Module):
     """
 
     undecayed = ("positions",)
+    ends = ("projection", "positions")
 
     def __init__(
         self, trunk: nn.Module, *, num_channels: int, num_cells: int, dim: int, config: ImageGridConfig

@@ -34,6 +34,7 @@ class TextTransformer(nn.Module):
     """Ids ``int64 [B, L]`` to Tokens ``[B, L, dim]``, L at most ``max_tokens``."""
 
     undecayed = ("positions",)
+    ends = ("projection",)
 
     def __init__(self, config: TextTransformerConfig, *, num_tokens: int, max_tokens: int, dim: int) -> None:
         super().__init__()

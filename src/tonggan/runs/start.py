@@ -6,7 +6,7 @@ It freezes nothing: what is taken over learns on like the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,6 @@ from tonggan.progress import Progress
 from tonggan.runs.bundle import INDEX, WEIGHTS, Bundle, InputEntry, read_index
 from tonggan.training.checkpoint import load_checkpoint, save_checkpoint
 
-# The parts in which an encoder ends: all that may be of another width.
-_LAST = ("projection", "positions", "output")
 # Settings of an encoder that its weights do not depend on.
 _FREE = {"augment", "dropout", "pool", "width"}
 # Settings of pictures and recordings that their arrays depend on.
@@ -110,7 +108,8 @@ class Start:
                 _check_input(name, modalities[name], origin=origin)
                 encoder = model.encoders[model.names.index(name)]
                 state = learned_state(encoder)
-                taken = _fitting(name, state, self.weights[name], config=config, origin=origin)
+                ends = tuple(getattr(encoder, "ends", ()))
+                taken = _fitting(name, state, self.weights[name], config=config, origin=origin, ends=ends)
                 load_learned_state(encoder, {**state, **taken})
                 if progress is not None:
                     count, total = (sum(tensor.numel() for tensor in part.values()) for part in (taken, state))
@@ -228,8 +227,9 @@ def _fitting(
     *,
     config: ModelConfig,
     origin: Origin,
+    ends: Sequence[str],
 ) -> dict[str, Tensor]:
-    """The tensors that are taken over; all but a last projection to another width must be.
+    """The tensors that are taken over; all but the ``ends`` of an encoder, of another width, must be.
 
     Raises:
         ConfigError: one does not fit, or a setting differs that no shape tells of.
@@ -238,7 +238,9 @@ def _fitting(
     theirs, ours = dict(_settings(origin.encoder.to_dict())), dict(_settings(encoder.to_dict()))
     differing = [f"model.encoders.{name}.{key}={value}" for key, value in theirs.items() if ours.get(key) != value]
     widths = (origin.dim, config.dim)
-    misfit = next((key for key in {**state, **weights} if not _agrees(key, weights, state, widths=widths)), None)
+    misfit = next(
+        (key for key in {**state, **weights} if not _agrees(key, weights, state, widths=widths, ends=ends)), None
+    )
     if misfit is None and not differing:
         return {key: weights[key] for key in state if key in weights and weights[key].shape == state[key].shape}
     if misfit is not None and origin.width != _width(encoder, config.dim):
@@ -251,9 +253,16 @@ def _fitting(
     raise ConfigError(f"start.{name}", got=got, expected=expected, remedy=remedy)
 
 
-def _agrees(key: str, there: Mapping[str, Tensor], here: Mapping[str, Tensor], *, widths: tuple[int, int]) -> bool:
+def _agrees(
+    key: str,
+    there: Mapping[str, Tensor],
+    here: Mapping[str, Tensor],
+    *,
+    widths: tuple[int, int],
+    ends: Sequence[str],
+) -> bool:
     """Whether a tensor is alike in both, or ends an encoder and differs in the models' ``widths`` alone."""
-    is_last = key.split(".")[0] in _LAST
+    is_last = key.split(".")[0] in ends
     if key not in there or key not in here:
         return is_last
     if there[key].dim() != here[key].dim():
