@@ -1,4 +1,4 @@
-"""The front door: fit a model, load one, examine data."""
+"""The front door: fit a model, run a recipe, load a run, examine data. The command line comes in by it, too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tonggan.runs.duration import parse_duration
 from tonggan.runs.fitting import run_recipe
 from tonggan.runs.predictor import Predictor
 from tonggan.runs.prepare import diagnose_tables
-from tonggan.runs.recipe import recipe_for_table
+from tonggan.runs.recipe import Recipe, load_recipe, recipe_for_table
 
 
 def fit(
@@ -30,9 +30,10 @@ def fit(
     time_limit: str | float | None = None,
     recipe: str | None = None,
     settings: Sequence[str] | Mapping[str, Any] = (),
-    seed: int = 0,
+    seed: int | None = None,
     overwrite: bool = False,
     progress: Progress | bool | None = None,
+    started: float | None = None,
 ) -> Predictor:
     """Train a model that predicts ``target`` from the other columns of ``data``.
 
@@ -49,10 +50,11 @@ def fit(
         recipe: YAML file or shipped recipe to take all other settings from.
         settings: single fields of the recipe, as ``{"training.epochs": 5}``, ``{"training": {"epochs": 5}}`` or
             ``["training.epochs=5"]``.
-        seed: same seed, same numbers.
+        seed: same seed, same numbers; without it that of ``recipe``, or 0.
         overwrite: replace a run that is already in ``out``.
         progress: True shows how far the work is, False does not; by default it is shown in terminals and notebooks. In
             every case the logger ``tonggan`` is told, so warnings are seen.
+        started: ``time.monotonic()`` from which the ``time_limit`` counts, now by default.
 
     Raises:
         TongganError: with who, what was got, what was expected, and the remedy.
@@ -69,12 +71,60 @@ def fit(
         overrides=_with_task(settings, task),
         seed=seed,
     )
-    seconds = None if time_limit is None else parse_duration(time_limit)
+    return _run(made, out, sources, time_limit=time_limit, started=started, overwrite=overwrite, progress=progress)
+
+
+def run(
+    recipe: str,
+    *,
+    out: str | Path,
+    time_limit: str | float | None = None,
+    settings: Sequence[str] | Mapping[str, Any] = (),
+    overwrite: bool = False,
+    progress: Progress | bool | None = None,
+    started: float | None = None,
+) -> Predictor:
+    """Run the shipped recipe of that name or the one in a YAML file: fetch or open its data, train, audit, save.
+
+    Args:
+        recipe: its name, or the file.
+        out: the run's folder, which becomes the bundle; the same call resumes an interrupted run.
+        time_limit: for everything, in seconds or as ``"5m"``.
+        settings: single fields of the recipe, as for ``fit``.
+        overwrite: replace a run that is already in ``out``.
+        progress: as for ``fit``.
+        started: as for ``fit``.
+
+    Raises:
+        TongganError: with who, what was got, what was expected, and the remedy.
+    """
+    made = load_recipe(recipe, overrides=settings)
+    return _run(made, out, {}, time_limit=time_limit, started=started, overwrite=overwrite, progress=progress)
+
+
+def _run(
+    recipe: Recipe,
+    out: str | Path | None,
+    sources: Mapping[str, Any],
+    *,
+    time_limit: str | float | None,
+    started: float | None,
+    overwrite: bool,
+    progress: Progress | bool | None,
+) -> Predictor:
     shown = _shown(progress)
-    folder = _new_folder(made.target[0]) if out is None else Path(out)
+    folder = _new_folder(recipe.target[0]) if out is None else Path(out)
     if out is None:
         shown.say(f"The run is in {folder}")
-    return run_recipe(made, out=folder, sources=sources, time_limit=seconds, overwrite=overwrite, progress=shown)
+    return run_recipe(
+        recipe,
+        out=folder,
+        sources=sources,
+        time_limit=None if time_limit is None else parse_duration(time_limit),
+        started=started,
+        overwrite=overwrite,
+        progress=shown,
+    )
 
 
 def _shown(progress: Progress | bool | None) -> Progress:

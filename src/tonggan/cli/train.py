@@ -5,9 +5,14 @@ from __future__ import annotations
 import time
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tonggan.runs.predictor import Predictor
 
 Overrides = Annotated[
     list[str] | None,
@@ -98,12 +103,10 @@ def fit(
     Run the same command again to resume an interrupted run.
     """
     started = time.monotonic()  # To import PyTorch takes seconds, which count.
-    from tonggan.runs.fitting import run_recipe
-    from tonggan.runs.recipe import recipe_for_table
+    from tonggan import api
 
-    overrides = [*([] if task is None else [f"task.kind={task}"]), *_overrides(set_, max_bad)]
-    made = recipe_for_table(train, target=target, valid=valid, test=test, base=recipe, overrides=overrides)
-    _run(partial(run_recipe, started=started), made, out, time_limit, overwrite, json)
+    work = partial(api.fit, train, target=target, task=task, valid=valid, test=test, recipe=recipe, started=started)
+    _do(work, _settings(set_, max_bad), out, time_limit, overwrite, json)
 
 
 def run(
@@ -123,26 +126,31 @@ def run(
     Run the same command again to resume an interrupted run.
     """
     started = time.monotonic()
-    from tonggan.runs.fitting import run_recipe
-    from tonggan.runs.recipe import load_recipe
+    from tonggan import api
 
-    made = load_recipe(recipe, overrides=_overrides(set_, max_bad))
-    _run(partial(run_recipe, started=started), made, out, time_limit, overwrite, json)
+    work = partial(api.run, recipe, started=started)
+    _do(work, _settings(set_, max_bad), out, time_limit, overwrite, json)
 
 
-def _overrides(given: list[str] | None, max_bad: float | None) -> list[str]:
+def _settings(given: list[str] | None, max_bad: float | None) -> list[str]:
     return [*(given or []), *([] if max_bad is None else [f"max_bad={max_bad}"])]
 
 
-def _run(run_recipe: Any, recipe: Any, out: Path, time_limit: str | None, overwrite: bool, as_json: bool) -> None:
+def _do(
+    work: Callable[..., Predictor],
+    settings: list[str],
+    out: Path,
+    time_limit: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Do ``work``, and show what came of it."""
     from tonggan.cli.console import console_progress, print_json
     from tonggan.cli.show import show_results
-    from tonggan.runs.duration import parse_duration
     from tonggan.training.world import is_main_process
 
-    seconds = None if time_limit is None else parse_duration(time_limit)
     with console_progress() as progress:
-        predictor = run_recipe(recipe, out=out, time_limit=seconds, overwrite=overwrite, progress=progress)
+        predictor = work(settings=settings, out=out, time_limit=time_limit, overwrite=overwrite, progress=progress)
     if not is_main_process():
         return
     if as_json:
