@@ -132,13 +132,13 @@ def perplexities(path: Path, options: argparse.Namespace) -> None:
     import torch.nn.functional as F
 
     from tonggan.language.gguf_file import GGUFFile
+    from tonggan.language.gguf_tokenizer import read_gguf_tokenizer
     from tonggan.language.native_engine import NativeEngine
-    from tonggan.language.tokenizer import Tokenizer
 
     torch.set_num_threads(options.threads)
     file = GGUFFile(path)
     text = options.text.read_text(encoding="utf-8")
-    ids = torch.tensor([Tokenizer.from_gguf(file.metadata).encode(text)[: options.text_tokens]])
+    ids = torch.tensor([read_gguf_tokenizer(file.metadata).encode(text)[: options.text_tokens]])
     state = {name: torch.from_numpy(file.dequantize(name)) for name in file.tensors}
     with torch.device("meta"):
         model = file.config.build().eval()

@@ -95,6 +95,29 @@ def test_imports_run_downwards_only() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_imports_make_no_circle() -> None:
+    """Late ones and those for types alone count as well."""
+    names = {".".join(("tonggan", *path.relative_to(SOURCE).with_suffix("").parts)): path for path in FILES}
+    left = {
+        name: {each for each in imported_files(path) if each in names and each != name} for name, path in names.items()
+    }
+    while ready := [name for name, needed in left.items() if not needed & left.keys()]:
+        for name in ready:
+            del left[name]
+    assert not left, f"a circle goes through some of {sorted(left)}"
+
+
+def imported_files(path: Path) -> set[str]:
+    """Modules that a file imports, by full name, and what it imports from packages, which may be modules."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
 def test_heavy_and_optional_packages_are_imported_lazily() -> None:
     wrong = [
         f"{path.relative_to(SOURCE)} imports {module}"

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from tonggan.errors import ConfigError
 from tonggan.language.gguf_file import GGUFFile
+from tonggan.language.gguf_tokenizer import read_gguf_tokenizer
 from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.native_engine import NativeEngine
-from tonggan.language.tokenizer import Tokenizer
 from tonggan.language.torch_engine import TorchEngine
 from tonggan.native import available
 from tonggan.native.decoder import Matrix
@@ -159,7 +159,7 @@ def test_smollm2_says_what_its_file_says_in_float32() -> None:
         "The old lighthouse keeper counted the ships every evening. Last night there were seven, and one of them, a "
         "blue trawler, carried no lamp. He wrote it down, put out his pipe and walked to the harbor office to ask why."
     )
-    ids = torch.tensor([Tokenizer.from_gguf(file.metadata).encode(text)])
+    ids = torch.tensor([read_gguf_tokenizer(file.metadata).encode(text)])
     mask = torch.ones_like(ids, dtype=torch.bool)
     session = engine.session(1, capacity=64)
     steps = torch.cat([session.step(part, rows=torch.tensor([0]))[0] for part in ids.split(5, dim=1)])

@@ -6,6 +6,7 @@ from tokenizers import decoders, models, normalizers, processors
 
 from generation_scene import SENTENCES, tokenizer
 from tonggan.errors import DataError
+from tonggan.language.folder_tokenizer import read_folder_tokenizer
 from tonggan.language.tokenizer import Tokenizer
 
 TEXTS = ["the cat", "你好, wörld 😀\n\n\tdef f(x): return 1234", "", "  two  spaces  ", "\x00\x7f", "<s> and </s>"]
@@ -67,7 +68,7 @@ def sentence_piece(folder, **settings):
 
 def test_a_folder_of_hugging_face(tmp_path):
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 0]}))
-    found = Tokenizer.from_folder(sentence_piece(tmp_path, chat_template="T"))
+    found = read_folder_tokenizer(sentence_piece(tmp_path, chat_template="T"))
     assert (found.start, found.ends, found.chat_template) == (1, (2, 0), "T")
     assert found.names == {"bos_token": "<s>", "eos_token": "</s>"}
     ids = found.encode("a ab 你")
@@ -81,18 +82,18 @@ def test_a_folder_of_hugging_face(tmp_path):
     [([{"name": "tool", "template": "U"}, {"name": "default", "template": "T"}], "T"), (None, None)],
 )
 def test_chat_templates_with_names(tmp_path, template, expected):
-    assert Tokenizer.from_folder(sentence_piece(tmp_path, chat_template=template)).chat_template == expected
+    assert read_folder_tokenizer(sentence_piece(tmp_path, chat_template=template)).chat_template == expected
     (tmp_path / "chat_template.jinja").write_text("from a file")
-    assert Tokenizer.from_folder(tmp_path).chat_template == "from a file"
+    assert read_folder_tokenizer(tmp_path).chat_template == "from a file"
 
 
 def test_folders_without_a_sound_tokenizer(tmp_path):
     with pytest.raises(DataError, match=r"tokenizer.json: got no such file, expected the model's tokenizer"):
-        Tokenizer.from_folder(tmp_path)
+        read_folder_tokenizer(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(DataError, match=r"expected a tokenizer in JSON"):
-        Tokenizer.from_folder(tmp_path)
+        read_folder_tokenizer(tmp_path)
     sentence_piece(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text("[")
     with pytest.raises(DataError, match=r"tokenizer_config.json: .* expected valid JSON"):
-        Tokenizer.from_folder(tmp_path)
+        read_folder_tokenizer(tmp_path)

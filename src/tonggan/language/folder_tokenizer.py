@@ -34,7 +34,7 @@ class _Ends(Record):
     eos_token_id: int | list[int] | None = None
 
 
-def build(path: Path) -> Tokenizer:
+def read_folder_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer of the model in the folder ``path``.
 
     Raises:

@@ -54,7 +54,7 @@ class _Vocabulary(Record):
     chat_template: str | None = Field(alias="tokenizer.chat_template", default=None)
 
 
-def build(metadata: Mapping[str, Any]) -> Tokenizer:
+def read_gguf_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer that ``metadata`` describe.
 
     Raises:

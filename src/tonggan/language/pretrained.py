@@ -14,7 +14,9 @@ from torch import Tensor
 from tonggan.errors import ConfigError, UnsupportedModelError
 from tonggan.language.checkpoint_folder import CheckpointFolder
 from tonggan.language.engine import Engine
+from tonggan.language.folder_tokenizer import read_folder_tokenizer
 from tonggan.language.gguf_file import GGUFFile
+from tonggan.language.gguf_tokenizer import read_gguf_tokenizer
 from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.model import LanguageModel
 from tonggan.language.tokenizer import Tokenizer
@@ -63,8 +65,8 @@ class Pretrained:
     def tokenizer(self) -> Tokenizer:
         """The model's vocabulary."""
         if isinstance(self.source, GGUFFile):
-            return Tokenizer.from_gguf(self.source.metadata)
-        return Tokenizer.from_folder(self.source.path)
+            return read_gguf_tokenizer(self.source.metadata)
+        return read_folder_tokenizer(self.source.path)
 
     def read(self, name: str) -> Tensor:
         """The weight ``name``, float32, or as it is stored in a folder."""

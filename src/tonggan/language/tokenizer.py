@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tonggan.errors import DataError
@@ -138,28 +137,6 @@ class Tokenizer:
         )
         library.train_from_iterator(texts, trainer)
         return cls(library, start=1, ends=(2,), names={"bos_token": START, "eos_token": END})
-
-    @classmethod
-    def from_gguf(cls, metadata: Mapping[str, Any]) -> Tokenizer:
-        """The tokenizer in a GGUF file's metadata.
-
-        Raises:
-            DataError: a kind of vocabulary, or of splitting text into words, that is not known to the letter.
-        """
-        from tonggan.language.gguf_tokenizer import build
-
-        return build(metadata)
-
-    @classmethod
-    def from_folder(cls, path: Path) -> Tokenizer:
-        """The tokenizer in a folder of Hugging Face's layout: ``tokenizer.json`` and what stands beside it.
-
-        Raises:
-            DataError: there is no ``tokenizer.json``, or one that cannot be read.
-        """
-        from tonggan.language.folder_tokenizer import build
-
-        return build(path)
 
 
 def looks_like_control(name: str) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from tonggan.cells import cell_text
 from tonggan.data.dataset import Dataset
@@ -17,11 +19,28 @@ from tonggan.evaluation.verdict import AgainstConstant
 from tonggan.runs.recipe import Recipe
 from tonggan.tasks import Advice, Task
 from tonggan.tasks.measure import Measure
+from tonggan.training import TrainingResult
 from tonggan.wording import Words
 
 _MAX_SLICES = 20
 # What to cut off for validation where the usual part is too small to judge a model on.
 _LARGER_PART = 0.4
+
+
+@dataclass(frozen=True)
+class Account:
+    """All that is known of a trained model: what ends up in the bundle and in the report."""
+
+    training: TrainingResult
+    measured: Mapping[str, Measured]
+    metrics: Mapping[str, dict[str, float]]
+    intervals: Mapping[str, dict[str, tuple[float, float]]]
+    constant: AgainstConstant | None
+    advice: Advice | None
+    subsets: list[SubsetRow]
+    audit: Audit
+    baseline: Tensor
+    parts: Mapping[str, Measure]
 
 
 def slices(measured: Measured, values: Sequence[Any]) -> dict[str, Measure]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,16 +13,15 @@ from torch import Tensor
 
 from tonggan.data.dataset import Dataset, MediaSource
 from tonggan.data.places import cache_folder
-from tonggan.evaluation.audit import Audit, audit
+from tonggan.evaluation.audit import audit
 from tonggan.evaluation.bootstrap import intervals
 from tonggan.evaluation.predict import Measured, measure_rows
 from tonggan.evaluation.report import write_report
-from tonggan.evaluation.subsets import SubsetRow
-from tonggan.evaluation.verdict import AgainstConstant, compare_with_constant
+from tonggan.evaluation.verdict import compare_with_constant
 from tonggan.layers.cores import num_threads
 from tonggan.models import FusedModel
 from tonggan.progress import Progress
-from tonggan.runs.assess import advise, results_of, slices
+from tonggan.runs.assess import Account, advise, results_of, slices
 from tonggan.runs.bundle import CHECKPOINTS, INDEX, Bundle, base_of, versions
 from tonggan.runs.closing import Closing
 from tonggan.runs.deadline import Deadline
@@ -34,7 +32,6 @@ from tonggan.runs.reporting import report_content
 from tonggan.runs.run_folder import ALONE, claimed, finish, remember, unfinished
 from tonggan.runs.start import Start, open_start
 from tonggan.runs.trainings import new_model, num_alone, train_alone, train_model, with_inputs
-from tonggan.tasks import Advice
 from tonggan.tasks.measure import Measure
 from tonggan.training import Budget, Following, TrainingResult
 from tonggan.training.budget import describe_seconds
@@ -45,22 +42,6 @@ START = "start.safetensors"
 _FIRST_RESERVE = 0.15
 # Rows for each file from which on it is worth telling how to encode it once.
 _OFTEN = 3
-
-
-@dataclass(frozen=True)
-class Account:
-    """All that is known of a trained model: what ends up in the bundle and in the report."""
-
-    training: TrainingResult
-    measured: Mapping[str, Measured]
-    metrics: Mapping[str, dict[str, float]]
-    intervals: Mapping[str, dict[str, tuple[float, float]]]
-    constant: AgainstConstant | None
-    advice: Advice | None
-    subsets: list[SubsetRow]
-    audit: Audit
-    baseline: Tensor
-    parts: Mapping[str, Measure]
 
 
 def run_recipe(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from tonggan.data.kinds import Guess
 from tonggan.evaluation.mistakes import find_mistakes
 from tonggan.evaluation.report import ColumnSummary, PartResult, ReportContent, SplitSummary
+from tonggan.runs.assess import Account
 from tonggan.runs.bundle import Bundle
+from tonggan.runs.prepare import Prepared
 from tonggan.training.budget import describe_seconds
 from tonggan.wording import Words
-
-if TYPE_CHECKING:
-    from tonggan.runs.fitting import Account
-    from tonggan.runs.prepare import Prepared
 
 
 def report_content(bundle: Bundle, prepared: Prepared, account: Account) -> ReportContent:
