@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := src tests benchmarks docs
+# Two processes, each with whole files of tests and one thread for each program that a test starts.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo demo-code test lint recipes clean
+.PHONY: help demo demo-code test test-fast lint recipes clean
 
 help:
 	@echo "make demo     train, audit and report on the easy-VQA data set (about 3 minutes on 2 cores)"
 	@echo "make demo-code  index this source, search it, complete a line in it (a minute on 2 cores)"
 	@echo "make test     install the pinned dependencies, lint, check types, run the tests"
+	@echo "make test-fast  run the tests that are not marked slow"
 	@echo "make recipes  run every shipped recipe in full and write the table of results (about five hours on 2 cores)"
 	@echo "make clean    remove .venv and runs"
 
@@ -47,7 +50,10 @@ lint: .venv/.developer
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-fast: .venv/.developer
+	$(PYTEST) -m "not slow"
 
 recipes: .venv/.user
 	$(BIN)/python benchmarks/recipes.py --out runs/recipes

@@ -23,8 +23,11 @@ _TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 # Processes are forked from one that has imported what takes long.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["torch._dynamo", "torch.utils.tensorboard", "sklearn.metrics", "matplotlib.pyplot", "pyarrow.parquet",
-     "tonggan.runs.fitting", "tonggan.codelm.training.train", "tonggan.codelm.corpus.build"]
+    ["pytest", "torch._dynamo", "torch.utils.tensorboard", "sklearn.metrics", "matplotlib.pyplot", "pyarrow.parquet",
+     "jinja2", "tokenizers", "gguf", "tantivy", "tree_sitter_language_pack", "detect_secrets", "datasketch",
+     "tonggan.api", "tonggan.runs.fitting", "tonggan.codelm.training.train", "tonggan.codelm.corpus.build",
+     "tonggan.codelm.search.code_index", "tonggan.language.gguf_export", "tonggan.language.native_engine",
+     "tonggan.models.text_embedder"]
 )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from tonggan.models.text_embedder import TextEmbedder
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.writing import write_predictions
 
+pytestmark = pytest.mark.slow
 FAULTS = pytest.mark.parametrize("fault", ["kill", "full"])
 
 

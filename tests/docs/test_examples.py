@@ -73,6 +73,7 @@ def shop(first_shop, tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", RUN_PAGES, ids=page_id)
 def test_examples_run_and_print_what_the_page_shows(page, shop):
     if page == README:
@@ -170,6 +171,7 @@ def test_the_list_of_fields_is_up_to_date():
     assert page == load(ROOT / "docs" / "fields.py").render(), "run: python docs/fields.py > docs/fields.md"
 
 
+@pytest.mark.slow
 def test_the_page_on_extending_works_as_it_stands(first_shop, tmp_path):
     """A copy of the project gets the files and lines of the page; then its tests pass and its command runs."""
     project = tmp_path / "project"

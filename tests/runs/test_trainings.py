@@ -11,6 +11,7 @@ import pyarrow.csv
 import pytest
 
 
+@pytest.mark.slow
 def test_two_processes_fit_what_one_does(tmp_path: Path) -> None:
     """But for dropout, which each draws for itself and which is off here; the audit's trainings included."""
     generator = np.random.default_rng(0)

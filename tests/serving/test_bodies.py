@@ -188,7 +188,7 @@ def test_health_answers_beside_the_largest_requests():
         url = process.stdout.readline().strip()
         bodies = [{"prompt": "字" * 499_000}, {"prompt": ["a,b"] * 128}, {"prompt": [1] * 99_000}]
         bodies += [{"prompt": "a", "stop": ["b" * 1000] * MAX_STOPS}, {"prompt": "a,[{" * 7_000_000}]
-        waits, stop = [], threading.Event()
+        waits, answers, stop = [], [], threading.Event()
 
         def watch():
             with httpx.Client(timeout=60) as client:
@@ -201,10 +201,13 @@ def test_health_answers_beside_the_largest_requests():
         watching = threading.Thread(target=watch)
         watching.start()
         for body in bodies:
+            start = time.monotonic()
             answer = httpx.post(f"{url}/v1/completions", json={**body, "max_tokens": 1}, timeout=60)
+            answers.append(time.monotonic() - start)
             assert answer.status_code in (200, 400, 413, 429), answer.text
         stop.set()
         watching.join()
-        assert max(waits) < 10  # generous, for busy machines; it was half a minute
+        # It once waited as long as the request beside it; where requests are quick, one wait says nothing.
+        assert max(waits) < max(10, max(answers) / 2)
     finally:
         process.communicate("\n", timeout=60)

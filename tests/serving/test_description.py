@@ -20,6 +20,7 @@ def server():
         yield running
 
 
+@pytest.mark.slow
 def test_requests_made_from_the_description_are_answered_as_it_says(server, tmp_path):
     config = Path(__file__).parents[2] / "schemathesis.toml"
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"]
