@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tonggan.cli.train import Json, TimeLimit
+from tonggan.cli.train import Json, TimeLimit, typed_at
 from tonggan.cli.translation import shown
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def train(
 
     Run the same command again to resume an interrupted training.
     """
-    started = time.monotonic()  # To import PyTorch takes seconds, which count.
+    started = typed_at()
     from tonggan.cli.console import console_progress, print_json, print_line
     from tonggan.codelm.corpus.corpus import Corpus
     from tonggan.codelm.training.config import CodeTrainingConfig
