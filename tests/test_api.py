@@ -351,7 +351,7 @@ import tonggan.api
 train, out = sys.argv[1:]
 model = tonggan.api.fit(train, target="label", out=out, settings=[
     "columns={picture: {kind: image, size: 16}, sound: {kind: audio, sample_rate: 8000, max_seconds: 0.5}}",
-    "training.epochs=1", "model.dim=16", "audit_alone=false",
+    "training.epochs=1", "model.dim=16", "model.encoders.picture={kind: image_cnn}", "audit_alone=false",
 ])
 again = tonggan.api.load(out)
 assert again.predict(train) == model.predict(train)

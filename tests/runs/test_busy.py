@@ -17,7 +17,7 @@ BUSY = "import torch; a = torch.randn(500, 500)\nwhile True: a = torch.tanh(a @ 
 @pytest.mark.slow
 def test_a_run_beside_a_busy_process_is_still_good(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
-    left, right = generator.normal(size=(2, 3000))
+    left, right = generator.normal(size=(2, 1500))
     table = pa.table({"left": left, "right": right, "answer": 3 * left - 2 * right + left * right})
     pyarrow.csv.write_csv(table, tmp_path / "train.csv")
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
