@@ -2,7 +2,7 @@ import pytest
 
 from generation_scene import tokenizer
 from tonggan.errors import DataError, UnsupportedModelError
-from tonggan.language.gguf_tokenizer import build, describe
+from tonggan.language.gguf_tokenizer import describe, read_gguf_tokenizer
 from tonggan.language.tokenizer import Tokenizer
 
 # How llama.cpp cuts the same text, by the name of the split.
@@ -20,7 +20,7 @@ def test_description_and_back():
     assert metadata["tokenizer.ggml.pre"] == "gpt-2"
     assert metadata["tokenizer.ggml.token_type"][:4] == [3, 3, 3, 1]
     assert metadata["tokenizer.ggml.tokens"][309] == "[UNUSED309]"
-    again = build(metadata)
+    again = read_gguf_tokenizer(metadata)
     assert (again.start, again.ends, again.names) == (1, (2,), tokenizer().names)
     for text in ("the cat sat, 你好", "<s>", TEXT):
         for special in (False, True):
@@ -29,7 +29,7 @@ def test_description_and_back():
 
 @pytest.mark.parametrize("split", CUTS)
 def test_splits(split):
-    found = build(describe(tokenizer(), size=300) | {"tokenizer.ggml.pre": split})
+    found = read_gguf_tokenizer(describe(tokenizer(), size=300) | {"tokenizer.ggml.pre": split})
     pieces = found.library.pre_tokenizer.pre_tokenize_str(TEXT)
     spelled = [piece.replace("Ġ", " ").replace("Ċ", "\n").replace("č", "\r") for piece, _ in pieces]
     assert "".join(spelled) == TEXT
@@ -40,7 +40,7 @@ def test_splits(split):
 def test_ends_are_found_by_name_too():
     metadata = describe(tokenizer(), size=300)
     names, kinds = list(metadata["tokenizer.ggml.tokens"]), list(metadata["tokenizer.ggml.token_type"])
-    found = build(
+    found = read_gguf_tokenizer(
         metadata
         | {
             "tokenizer.ggml.tokens": [*names, "<|im_end|>", "<tool>", "<|eot_id|>"],
@@ -58,7 +58,7 @@ def test_ends_are_found_by_name_too():
 @pytest.mark.parametrize("change", [{"tokenizer.ggml.model": "t5"}, {"tokenizer.ggml.pre": "tekken"}])
 def test_unknown_kinds_are_left_to_llama_cpp(change):
     with pytest.raises(UnsupportedModelError, match=r"expected kind 'gpt2', split one of gpt-2, smollm.*llamacpp"):
-        build(describe(tokenizer(), size=300) | change)
+        read_gguf_tokenizer(describe(tokenizer(), size=300) | change)
 
 
 def test_what_gguf_cannot_say_is_refused():
