@@ -174,10 +174,10 @@ def test_a_suffix_for_a_model_that_was_not_trained_to_fill_in(plain):
 
 
 def test_what_a_cut_ends_is_written_no_further():
-    with serving(endless_model(seconds=0.1), timeout=300) as server:  # it would write for minutes
+    with serving(endless_model(seconds=0.04), timeout=300) as server:  # 1,024 tokens would take it 40 seconds
         body = {**LLAMA_VIM, "n_predict": -1, "input_extra": [], "t_max_predict_ms": 1, "input_suffix": ""}
         assert post(server, "/infill", body).status_code == 200
-        until(lambda: server.metrics()['tonggan_texts_active{model="tiny"}'] == 0)
+        until(lambda: server.metrics()['tonggan_texts_active{model="tiny"}'] == 0, seconds=20)
 
 
 @pytest.mark.parametrize("body", [{"n_predict": "many"}, {"stop": [""]}, {"input_extra": [{"filename": "a"}]}])
