@@ -11,7 +11,7 @@ import pytest
 from generation_scene import language_model
 from serving_scene import serving
 
-SECONDS = 40
+SECONDS = 60
 
 
 @pytest.fixture(scope="module")
