@@ -25,6 +25,7 @@ class AudioCNNConfig(EncoderConfig):
 
     reads: ClassVar[str] = "audio"
     is_default: ClassVar[bool] = True
+    free: ClassVar[tuple[str, ...]] = ("dropout", "pool", "width", "front_end.augment")
     kind: Literal["audio_cnn"] = "audio_cnn"
     front_end: AudioFrontEndConfig = LogMelConfig()
     """What the convolutions see."""

@@ -20,6 +20,7 @@ class AudioTransformerConfig(TransformerConfig, EncoderConfig):
     """Frames grouped and projected, positions, pre-norm blocks, a final norm (after AST, Gong et al. 2021)."""
 
     reads: ClassVar[str] = "audio"
+    free: ClassVar[tuple[str, ...]] = ("dropout", "front_end.augment")
     kind: Literal["audio_transformer"] = "audio_transformer"
     front_end: AudioFrontEndConfig = LogMelConfig()
     """What the transformer sees."""

@@ -16,10 +16,13 @@ class EncoderConfig(Part):
     Attributes:
         reads: the kind of modality.
         is_default: whether an input of that modality gets it where a recipe names none.
+        free: settings by path that its weights do not depend on, so that an encoder may start from the weights of one
+            where they are others.
     """
 
     reads: ClassVar[str]
     is_default: ClassVar[bool] = False
+    free: ClassVar[tuple[str, ...]] = ("dropout",)
 
     @abstractmethod
     def build(self, modality: Any, *, dim: int) -> nn.Module:

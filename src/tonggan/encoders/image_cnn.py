@@ -18,6 +18,7 @@ class ImageCNNConfig(ImageGridConfig, EncoderConfig):
     """Stages of 3x3 convolutions, each stage ended by 2x2 max pooling (Simonyan & Zisserman 2015)."""
 
     reads: ClassVar[str] = "image"
+    free: ClassVar[tuple[str, ...]] = ("dropout", "pool")
     kind: Literal["image_cnn"] = "image_cnn"
     channels: tuple[PositiveInt, ...] = Field(default=(32, 64, 128), min_length=1)
     """Channels of each stage."""

@@ -25,6 +25,7 @@ class ImageResNetConfig(ImageGridConfig, EncoderConfig):
 
     reads: ClassVar[str] = "image"
     is_default: ClassVar[bool] = True
+    free: ClassVar[tuple[str, ...]] = ("dropout", "pool")
     kind: Literal["image_resnet"] = "image_resnet"
     stem_channels: int = Field(default=32, ge=1)
     """Channels after the stem."""

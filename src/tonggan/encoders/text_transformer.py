@@ -19,6 +19,7 @@ class TextTransformerConfig(TransformerConfig, EncoderConfig):
 
     reads: ClassVar[str] = "text"
     is_default: ClassVar[bool] = True
+    free: ClassVar[tuple[str, ...]] = ("dropout", "width")
     kind: Literal["text_transformer"] = "text_transformer"
     width: int | None = Field(default=None, ge=2)
     """Width of the blocks; null takes the model's own, anything else is projected to it."""

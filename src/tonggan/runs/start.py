@@ -23,8 +23,6 @@ from tonggan.progress import Progress
 from tonggan.runs.bundle import INDEX, WEIGHTS, Bundle, InputEntry, read_index
 from tonggan.training.checkpoint import load_checkpoint, save_checkpoint
 
-# Settings of an encoder that its weights do not depend on.
-_FREE = {"augment", "dropout", "pool", "width"}
 # Settings of pictures and recordings that their arrays depend on.
 _READ = ("sample_rate", "size", "resize")
 
@@ -234,8 +232,8 @@ def _fitting(
     Raises:
         ConfigError: one does not fit, or a setting differs that no shape tells of.
     """
-    encoder: Any = config.encoders[name]
-    theirs, ours = dict(_settings(origin.encoder.to_dict())), dict(_settings(encoder.to_dict()))
+    encoder = config.encoders[name]
+    theirs, ours = (dict(_settings(each.to_dict(), free=each.free)) for each in (origin.encoder, encoder))
     differing = [f"model.encoders.{name}.{key}={value}" for key, value in theirs.items() if ours.get(key) != value]
     widths = (origin.dim, config.dim)
     misfit = next(
@@ -271,15 +269,16 @@ def _agrees(
     return not differing or (is_last and differing == [widths])
 
 
-def _settings(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _settings(data: Mapping[str, Any], *, free: Sequence[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """By path, the settings of an encoder that its weights depend on."""
     for key, value in data.items():
-        if key in _FREE:
+        path = f"{prefix}{key}"
+        if path in free:
             continue
         if isinstance(value, Mapping):
-            yield from _settings(value, f"{prefix}{key}.")
+            yield from _settings(value, free=free, prefix=f"{path}.")
         else:
-            yield f"{prefix}{key}", value
+            yield path, value
 
 
 def _width(encoder: object, dim: int) -> int:
