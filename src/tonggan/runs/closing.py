@@ -29,7 +29,7 @@ from tonggan.training import Budget
 _WRITING_SECONDS = 1.0
 _PROBED_SECONDS = 0.03
 # However long all this takes, training keeps at least this part of what preparing the data has left.
-_LEAST_TRAINING = 0.7
+_LEAST_TRAINING = 0.5
 # The part of the limit by which the audit may pass it, so that a small error costs no rows.
 _SLACK = 0.02
 # The parts of the time left that predicting, and then drawing for the intervals, may take.
@@ -70,6 +70,7 @@ class Closing:
         self._measure = partial(measure_rows, model, task, baseline=baseline)
         self._rehearsal: _Rehearsal | None = None
         self._slower = 1.0  # than at the rehearsal
+        self._writing = _WRITING_SECONDS
 
     def estimate(self) -> float:
         """Seconds that all of it takes at the present pace; under a limit never so many that training has too few.
@@ -81,7 +82,8 @@ class Closing:
             self._rehearsal = self._rehearse()
         else:
             self._slower = self._probe() / self._rehearsal.probe
-        seconds = _WRITING_SECONDS * _crowding() + self._slower * self._rehearsal.seconds
+        self._writing = _WRITING_SECONDS * _crowding()
+        seconds = self._writing + self._slower * self._rehearsal.seconds
         return min(seconds, (1 - _LEAST_TRAINING) * self.budget.left)
 
     def measure(self, progress: Progress) -> dict[str, Measured]:
@@ -147,7 +149,7 @@ class Closing:
     @property
     def _seconds_left(self) -> float:
         """The time for predicting, drawing and the audit."""
-        return self.budget.left - _WRITING_SECONDS
+        return self.budget.left - self._writing
 
 
 @dataclass(frozen=True)
