@@ -160,7 +160,7 @@ def run_tonggan(epochs: int, threads: int) -> dict[str, Any]:
     from tonggan.modalities.base import Modality
     from tonggan.tokens import Arrays
     from tonggan.training import TrainingConfig, train
-    from tonggan.training.objective import Objective
+    from tonggan.training.objective import MeasuredObjective
     from tonggan.training.supervised import loaders
 
     class Ids(Modality[Config]):
@@ -180,7 +180,7 @@ def run_tonggan(epochs: int, threads: int) -> dict[str, Any]:
         def items(self, rows):
             return [self.rows[row] for row in rows]
 
-    class NextToken(Objective):
+    class NextToken(MeasuredObjective):
         """The mean loss of a token."""
 
         def __init__(self) -> None:

@@ -44,11 +44,11 @@ def no_content() -> Iterator[bytes]:
 def with_wrong_values(value: Any, *, each: int = 3) -> Iterator[Any]:
     """``value``, as JSON has it, with each of its values replaced by some others, and left out."""
     random = np.random.default_rng(0)
-    for place in _places(value):
+    for place in places(value):
         for number in random.choice(len(WRONG), size=each, replace=False).tolist():
-            yield _changed(value, place, WRONG[number])
+            yield changed(value, place, WRONG[number])
         if place:
-            yield _changed(value, place, _changed)
+            yield changed(value, place, changed)
 
 
 @contextmanager
@@ -66,15 +66,15 @@ def bounded(path: Path) -> Iterator[None]:
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < BYTES, path
 
 
-def _places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The places of all values in ``value``, of a long list the first two."""
     yield place
     below = value.items() if isinstance(value, dict) else list(enumerate(value))[:2] if isinstance(value, list) else ()
     for key, child in below:
-        yield from _places(child, (*place, key))
+        yield from places(child, (*place, key))
 
 
-def _changed(value: Any, place: tuple[Any, ...], new: Any) -> Any:
+def changed(value: Any, place: tuple[Any, ...], new: Any) -> Any:
     """``new`` in that place; this function itself for nothing."""
     if not place:
         return new
@@ -82,7 +82,7 @@ def _changed(value: Any, place: tuple[Any, ...], new: Any) -> Any:
     parent = result
     for key in place[:-1]:
         parent = parent[key]
-    if new is _changed:
+    if new is changed:
         del parent[place[-1]]
     else:
         parent[place[-1]] = new

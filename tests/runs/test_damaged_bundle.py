@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import resource
 import shutil
 import struct
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import pytest
 import yaml
 
 import tonggan
+from damage_scene import changed, places
 from tonggan.errors import BundleError
 from tonggan.runs.bundle import FILES
 
@@ -73,40 +72,6 @@ def opened(folder: Path, name: str) -> str:
     return "refused"
 
 
-def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The places of all values in ``value``, of a long list the first two."""
-    yield place
-    items = (
-        list(value.items())
-        if isinstance(value, dict)
-        else list(enumerate(value))[:2]
-        if isinstance(value, list)
-        else []
-    )
-    for key, child in items:
-        yield from places(child, (*place, key))
-
-
-def changed(value: Any, place: tuple[Any, ...], new: Any) -> Any:
-    if not place:
-        return new
-    result = copy.deepcopy(value)
-    parent = result
-    for key in place[:-1]:
-        parent = parent[key]
-    parent[place[-1]] = new
-    return result
-
-
-def without(value: Any, place: tuple[Any, ...]) -> Any:
-    result = copy.deepcopy(value)
-    parent = result
-    for key in place[:-1]:
-        parent = parent[key]
-    del parent[place[-1]]
-    return result
-
-
 @pytest.mark.parametrize("name", ["bundle.json", "inputs.json", "recipe.yaml"])
 def test_every_value_may_be_any_other(copied: Path, name: str) -> None:
     """What opens all the same is a setting that may have that value; all others are refused by name."""
@@ -123,7 +88,7 @@ def test_every_value_may_be_any_other(copied: Path, name: str) -> None:
             write(copied, name, dump(changed(data, place, new)).encode())
             refused += opened(copied, name) == "refused"
         if place:
-            write(copied, name, dump(without(data, place)).encode())
+            write(copied, name, dump(changed(data, place, changed)).encode())
             opened(copied, name)
     assert refused > len(all_places)
     write(copied, name, content)

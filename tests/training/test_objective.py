@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import training_scene
-from tonggan.errors import ConfigError
+from tonggan.errors import ConfigError, TrainingError
 from tonggan.tokens import Arrays, Batch
 from tonggan.training import TrainingConfig, train
 from tonggan.training.objective import Objective
@@ -86,6 +86,14 @@ def test_an_adversarial_pair_trains_and_resumes_without_a_validation_part(tmp_pa
     assert train(other, learned, config=config, folder=tmp_path, seed=SEED) == result
     for one, two in zip(objective.parameters(), other.parameters(), strict=True):
         assert torch.equal(one, two)
+
+
+def test_a_loss_that_is_not_finite_is_named_without_a_measure_too(tmp_path):
+    *_, part, valid = scene()
+    part.inputs["x"].values[:] = np.nan
+    learned, _ = loaders(part, valid, config=CONFIG, seed=SEED)
+    with pytest.raises(TrainingError, match=r"training step 1: got .* not finite in 16 of 16 rows"):
+        train(Adversaries(), learned, config=CONFIG, folder=tmp_path, seed=SEED)
 
 
 class Compared(Objective):

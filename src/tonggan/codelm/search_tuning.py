@@ -34,7 +34,7 @@ from tonggan.tasks.measure import Floats, Measure, Reducer
 from tonggan.tokens import Arrays, Batch
 from tonggan.training import Budget, TrainingConfig, train
 from tonggan.training.checkpoint import Checkpoints, load_checkpoint
-from tonggan.training.objective import Objective, in_float32
+from tonggan.training.objective import MeasuredObjective, in_float32
 
 _MIN_PAIRS = 100
 _MIN_GROUPS = 10
@@ -231,7 +231,7 @@ class PairBatches:
         return pad_ids([row if len(row) <= self.limit else [*row[: self.limit - 1], row[-1]] for row in rows])
 
 
-class PairObjective(Objective):
+class PairObjective(MeasuredObjective):
     """A question's vector is more like that of its own code than like those of the other codes of its batch.
 
     Args:

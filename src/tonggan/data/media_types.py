@@ -82,14 +82,14 @@ _DOCUMENTS = {
     ".pdf .ps .eps .djvu .xps": _PAGES,
     ".doc .docx .odt .rtf .ppt .pptx .odp .xls .xlsx .ods .epub .txt .md .htm .html .xml .json": _WORDS,
 }
-_TODO = {suffix: todo for suffixes, todo in _DOCUMENTS.items() for suffix in suffixes.split()}
+_REMEDIES = {suffix: remedy for suffixes, remedy in _DOCUMENTS.items() for suffix in suffixes.split()}
 _SUFFIX_OF_START = {b"%PDF-": ".pdf", b"%!PS": ".ps", b"{\\rtf": ".rtf", b"\xd0\xcf\x11\xe0": ".doc"}
 
 
 def document_of_path(path: str) -> str | None:
     """What a path's suffix promises where that is a document, e.g. PDF files, and what to do about them."""
     suffix = posixpath.splitext(path.strip())[1].lower()
-    return f"{suffix[1:].upper()} files, {_TODO[suffix]}" if suffix in _TODO else None
+    return f"{suffix[1:].upper()} files, {_REMEDIES[suffix]}" if suffix in _REMEDIES else None
 
 
 def document_of_bytes(head: bytes) -> str | None:

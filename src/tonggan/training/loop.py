@@ -271,7 +271,7 @@ class _Run:
         self._read_losses()
         self.stepper.share_buffers()
         start = time.monotonic()
-        objective = self.objective
+        objective = self.validator.objective
         with objective.evaluated():
             losses, measure = self._look(self.validator, self.validator.num_batches)
             entry = {
@@ -333,8 +333,8 @@ class _Run:
     def _log_progress(self, done: float) -> None:
         assert self.state.loss is not None, "there is no loss before a step"
         note = f"step {self.state.step:,}, loss {self.state.loss:.4f}"
-        if self.state.best_score is not None:
-            note += f", best {self.objective.score_name} {self.state.best_score:.4f}"
+        if self.validator is not None and self.state.best_score is not None:
+            note += f", best {self.validator.objective.score_name} {self.state.best_score:.4f}"
         self.journal.update(done, note=note)
         curves = {**self.losses, "train/learning_rate": learning_rate_at(done, self.config)}
         self.journal.log(curves, step=self.state.step)

@@ -25,14 +25,10 @@ class Objective(nn.Module, ABC):
     """What is trained, and towards what.
 
     Attributes:
-        score_name: the metric that decides which weights are kept.
-        greater_is_better: whether a greater score is better.
         splits_batches: whether a batch may be cut into parts of which each gives its part of the gradient. False where
             rows are compared with the others of their batch, as contrastive ones are.
     """
 
-    score_name: str = "loss"
-    greater_is_better: bool = False
     splits_batches: bool = True
 
     @abstractmethod
@@ -46,19 +42,6 @@ class Objective(nn.Module, ABC):
         """How much ``batch`` counts beside the others of a step: what ``losses`` are means of, rows by default."""
         return len(batch)
 
-    def predict(self, batch: Batch) -> Tensor:
-        """``[B, ...]``: outputs, as ``measure`` reads them."""
-        raise NotImplementedError(f"{type(self).__name__} is trained without a validation part")
-
-    def row_losses(self, outputs: Tensor, target: Tensor | None) -> Tensor:
-        """``[B]``: the loss of each row; NaN where it has none of its own."""
-        del target
-        return outputs.new_full((len(outputs),), torch.nan)
-
-    def measure(self, outputs: Tensor, target: Tensor | None) -> Measure:
-        """What the outputs of these rows are worth; the Measures of all batches make one."""
-        raise NotImplementedError(f"{type(self).__name__} is trained without a validation part")
-
     def optimizers(self, config: TrainingConfig) -> dict[str, Optimizer]:
         """The optimizers, each for parameters of its own, by name.
 
@@ -67,6 +50,31 @@ class Objective(nn.Module, ABC):
         can be skipped without waiting for the device. A group's ``scale`` multiplies the learning rate.
         """
         return {"": build_optimizer(self, config)}
+
+
+class MeasuredObjective(Objective):
+    """One whose weights a validation part can choose.
+
+    Attributes:
+        score_name: the metric that decides which weights are kept.
+        greater_is_better: whether a greater score is better.
+    """
+
+    score_name: str
+    greater_is_better: bool
+
+    @abstractmethod
+    def predict(self, batch: Batch) -> Tensor:
+        """``[B, ...]``: outputs, as ``measure`` reads them."""
+
+    @abstractmethod
+    def measure(self, outputs: Tensor, target: Tensor | None) -> Measure:
+        """What the outputs of these rows are worth; the Measures of all batches make one."""
+
+    def row_losses(self, outputs: Tensor, target: Tensor | None) -> Tensor:
+        """``[B]``: the loss of each row; NaN where it has none of its own."""
+        del target
+        return outputs.new_full((len(outputs),), torch.nan)
 
     @contextmanager
     def evaluated(self) -> Iterator[None]:

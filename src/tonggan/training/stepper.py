@@ -19,7 +19,7 @@ from tonggan.models.state import learned_state, load_learned_state
 from tonggan.tokens import Batch
 from tonggan.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from tonggan.training.config import TrainingConfig
-from tonggan.training.objective import Objective
+from tonggan.training.objective import MeasuredObjective, Objective
 from tonggan.training.precision import choose_precision
 from tonggan.training.world import World
 
@@ -190,10 +190,12 @@ class Stepper:
     def bad_rows(self, batches: Sequence[Batch]) -> list[int]:
         """Row numbers, in the batches of a step without effect, whose own loss is not finite.
 
-        Running statistics return to those last kept.
+        There are none where rows have no loss of their own. Running statistics return to those last kept.
         """
         for buffer, kept in zip(self.objective.buffers(), self._buffers, strict=True):
             buffer.copy_(kept)
+        if not isinstance(self.objective, MeasuredObjective):
+            return []
         self.objective.eval()
         rows: list[int] = []
         for batch in map(self.place, batches):

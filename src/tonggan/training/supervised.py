@@ -20,7 +20,7 @@ from tonggan.tasks.base import Task
 from tonggan.tasks.measure import Measure
 from tonggan.tokens import Batch
 from tonggan.training.config import TrainingConfig
-from tonggan.training.objective import Objective, in_float32
+from tonggan.training.objective import MeasuredObjective, in_float32
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Auxiliary:
     weight: float
 
 
-class Supervised(Objective):
+class Supervised(MeasuredObjective):
     """``model`` learns ``task``.
 
     Args:

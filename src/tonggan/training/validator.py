@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tonggan.data.loader import Batches
 from tonggan.tasks.measure import Measure
+from tonggan.training.objective import MeasuredObjective
 from tonggan.training.stepper import Stepper
 
 
@@ -20,7 +21,8 @@ class Validator:
     """Runs the stepper's objective over the first of ``batches``, as many as there is time for."""
 
     def __init__(self, stepper: Stepper, batches: Batches) -> None:
-        self.stepper, self.batches = stepper, batches
+        assert isinstance(stepper.objective, MeasuredObjective), "a validation part wants an objective with a measure"
+        self.stepper, self.objective, self.batches = stepper, stepper.objective, batches
         self.num_batches, self.num_rows = len(batches), batches.num_rows
 
     @torch.no_grad()
@@ -32,7 +34,7 @@ class Validator:
             enough: asked after each batch whether to leave it at those so far.
         """
         parts: list[tuple[Tensor, Measure]] = []
-        stepper, objective = self.stepper, self.stepper.objective
+        stepper, objective = self.stepper, self.objective
         objective.eval()
         for batch in islice(self.batches.epoch(0), num_batches):
             own = stepper.share(batch)
