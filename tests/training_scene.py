@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from tonggan.modalities.base import Modality
 from tonggan.tasks.classify import MulticlassConfig
 from tonggan.tokens import Arrays
 from tonggan.training import TrainingConfig, TrainingResult, train
+from tonggan.training.stepper import Stepper
 from tonggan.training.supervised import Supervised, loaders
 
 SEED = 3
@@ -102,6 +104,18 @@ def train_on(model: nn.Module, task, train_part: Dataset, valid_part: Dataset, *
     """Train ``model`` on parts of the scene."""
     learned, valid = loaders(train_part, valid_part, config=config, seed=SEED)
     return train(Supervised(model, task), learned, valid=valid, config=config, folder=folder, seed=SEED, **options)
+
+
+def before_step(patch: Any, number: int, act: Callable[[], Any]) -> None:
+    """Let every training ``act`` before its step ``number``, from 0."""
+    step = Stepper.step
+
+    def act_and_step(self: Stepper, at: int, *arguments: Any, **options: Any) -> Tensor:
+        if at == number:
+            act()
+        return step(self, at, *arguments, **options)
+
+    patch.setattr(Stepper, "step", act_and_step)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from tonggan.codelm.search_pairs import Pair
 from tonggan.codelm.search_tuning import PairMeasure, SearchTuningConfig, mean_reciprocal_rank, tune
 from tonggan.errors import DataError, TrainingError
 from tonggan.training import TrainingConfig
-from tonggan.training.stepper import Stepper
+from training_scene import before_step
 
 VERBS = ["read", "write", "sort", "count", "merge", "split", "find", "send", "open", "close"]
 NOUNS = ["file", "row", "date", "user", "price", "word", "page", "key", "line", "mail", "tree", "node"]
@@ -67,14 +67,7 @@ def test_what_is_not_better_is_not_kept(embedder, pairs, tmp_path):
 def test_a_time_limit_and_a_request_to_stop_end_it(embedder, pairs, tmp_path, monkeypatch):
     short = FAST.model_copy(update={"time_limit": 0.01})
     assert tune(embedder, pairs, folder=tmp_path / "tuning", config=short).num_steps < 80
-    step = Stepper.step
-
-    def step_and_stop(self, number, *arguments, **options):
-        if number == 60:
-            signal.raise_signal(signal.SIGINT)
-        return step(self, number, *arguments, **options)
-
-    monkeypatch.setattr(Stepper, "step", step_and_stop)
+    before_step(monkeypatch, 60, lambda: signal.raise_signal(signal.SIGINT))
     tuned = tune(embedder, pairs, folder=tmp_path / "tuning", config=FAST)
     assert tuned.is_interrupted
     assert tuned.num_steps == 61
@@ -84,17 +77,14 @@ def test_a_time_limit_and_a_request_to_stop_end_it(embedder, pairs, tmp_path, mo
 
 def test_a_killed_tuning_goes_on_to_the_same_weights(embedder, pairs, tmp_path, monkeypatch):
     straight = tune(embedder, pairs, folder=tmp_path / "straight", config=FAST)
-    step = Stepper.step
 
-    def step_and_fail(self, number, *arguments, **options):
-        if number == 50:
-            raise MemoryError
-        return step(self, number, *arguments, **options)
+    def fail():
+        raise MemoryError
 
     eager = {"checkpoint_every": 0.0}
     monkeypatch.setattr(search_tuning, "TrainingConfig", lambda **fields: TrainingConfig(**fields, **eager))
     with monkeypatch.context() as patch:
-        patch.setattr(Stepper, "step", step_and_fail)
+        before_step(patch, 50, fail)
         with pytest.raises(MemoryError):
             tune(embedder, pairs, folder=tmp_path / "tuning", config=FAST)
     with pytest.raises(TrainingError, match="a run with other seed"):

@@ -17,7 +17,7 @@ from tonggan.codelm.training.train import train_code_model
 from tonggan.errors import ConfigError, InterruptedRunError, TrainingError
 from tonggan.language.infill import InfillTokens
 from tonggan.language.prompt import Prompt
-from tonggan.training.stepper import Stepper
+from training_scene import before_step
 
 TINY = CodeTrainingConfig(
     length=128, batch_tokens=512, lines=2, rank=2, precision="fp32", hidden_size=32, num_layers=1, learning_rate=5e-3
@@ -102,14 +102,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(base, corpus, tmp_p
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train_code_model(corpus, base=str(base), run=whole, config=TINY)
     with monkeypatch.context() as patch:
-        step = Stepper.step
-
-        def step_and_stop(self, number, *arguments, **options):
-            if number == 1:
-                signal.raise_signal(signal.SIGTERM)
-            return step(self, number, *arguments, **options)
-
-        patch.setattr(Stepper, "step", step_and_stop)
+        before_step(patch, 1, lambda: signal.raise_signal(signal.SIGTERM))
         with pytest.raises(InterruptedRunError, match="at step 2 of"):
             train_code_model(corpus, base=str(base), run=parts, config=TINY)
     with pytest.raises(TrainingError, match=r"a run with other seed, corpus, settings.*Choose another folder or name"):
