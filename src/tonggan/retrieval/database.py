@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from tonggan.errors import CacheError, StoreBusyError
 from tonggan.stored import Record, named
 
 FORMAT = 1  # also in the schema
+_MOST_SECONDS = 60.0  # to wait for another process
 
 # Ids are never used twice, so that an index that lags behind cannot mistake one row for another. `generation` counts
 # commits: what an index lacks since its own generation are the rows of later ones and the ids in `deleted`. The text
@@ -56,12 +58,16 @@ def connect(folder: Path) -> sqlite3.Connection:
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(
-            folder / "store.sqlite", timeout=60, isolation_level=None, check_same_thread=False, cached_statements=64
+            folder / "store.sqlite",
+            timeout=_MOST_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=64,
         )
         try:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                connection.executescript(_SCHEMA)
+                _create(connection)
             elif version != FORMAT:
                 raise CacheError(
                     f"store {folder}",
@@ -74,6 +80,20 @@ def connect(folder: Path) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """Make the tables; SQLite itself does not wait for others where it changes the kind of journal."""
+    end = time.monotonic() + _MOST_SECONDS
+    while True:
+        try:
+            connection.executescript(_SCHEMA)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @contextmanager
