@@ -1,9 +1,11 @@
 import copy
 
+import pytest
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
+from architecture_scene import KINDS, own, random_ids, reference
 from generation_scene import engine
 from tonggan.language.low_rank import LowRankLinear, add_adapters, merge_adapters
 
@@ -102,3 +104,29 @@ def test_new_adapters_change_nothing_and_merged_ones_compute_the_same():
     merged = merge_adapters(own)
     assert merged.state_dict().keys() == plain.state_dict().keys()
     torch.testing.assert_close(merged(values), own(values), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_adapters_of_every_architecture_are_those_of_peft_on_transformers(kind):
+    """On models with biases, with tied embeddings, and with a window that is shorter than the rows."""
+    model = own(kind).requires_grad_(False)
+    add_adapters(model, rank=4)
+    settings = LoraConfig(r=4, lora_alpha=8, target_modules=MAPS)
+    other = inject_adapter_in_model(settings, copy.deepcopy(reference(kind)).requires_grad_(False))
+    torch.manual_seed(0)
+    adapters = {name: each for name, each in model.named_parameters() if each.requires_grad}
+    for parameter in adapters.values():
+        nn.init.normal_(parameter.requires_grad_(False), std=0.1).requires_grad_(True)
+    assert not other.load_state_dict(adapters, strict=False).unexpected_keys
+    ids = random_ids(2, 15)
+    logits, expected = model.logits(model(model.embed(ids))), other(ids).logits
+    torch.testing.assert_close(logits, expected, rtol=0, atol=2e-4)
+    weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(2))
+    for found in (logits, expected):
+        (found * weights).sum().backward()
+    gradients = dict(other.named_parameters())
+    for name, parameter in adapters.items():
+        assert distance(parameter.grad, gradients[name].grad) < 1e-4, name
+    merged = merge_adapters(model)
+    assert merged.state_dict().keys() == own(kind).state_dict().keys()
+    torch.testing.assert_close(merged.logits(merged(merged.embed(ids))), expected, rtol=0, atol=2e-4)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from architecture_scene import KINDS, own, random_ids, reference
 from tonggan.errors import ConfigError
 from tonggan.language.gguf_file import GGUFFile
 from tonggan.language.gguf_tokenizer import read_gguf_tokenizer
@@ -31,6 +32,9 @@ CONFIG = LlamaConfig(
     rope_theta=1000.0,
 )
 QWEN = {"attention_bias": True, "tie_word_embeddings": False}
+TIED_QWEN = {"attention_bias": True}
+MISTRAL = {"sliding_window": 20, "tie_word_embeddings": False}
+WIDE = {"sliding_window": 100}
 
 
 def model_of(**fields: object) -> Llama:
@@ -68,7 +72,7 @@ def error(got: Tensor, expected: Tensor) -> float:
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize("fields", [{}, QWEN])
+@pytest.mark.parametrize("fields", [{}, QWEN, TIED_QWEN, MISTRAL, WIDE])
 def test_equals_the_torch_engine_on_the_same_weights(bits: int, fields: dict[str, object]) -> None:
     model = model_of(**fields)
     engine = NativeEngine.from_state(model.config, model.state_dict(), bits=bits)
@@ -89,9 +93,10 @@ def test_equals_the_torch_engine_on_the_same_weights(bits: int, fields: dict[str
         assert torch.equal(native.lengths, plain.lengths)
 
 
+@pytest.mark.parametrize("fields", [QWEN, MISTRAL])
 @pytest.mark.parametrize("length", [5, 50])
-def test_hidden_states_and_logits(length: int) -> None:
-    model = model_of(**QWEN)
+def test_hidden_states_and_logits(length: int, fields: dict[str, object]) -> None:
+    model = model_of(**fields)
     engine = NativeEngine.from_state(model.config, model.state_dict())
     reference = TorchEngine(dequantized(engine, model))
     values = torch.randn(2, length, 64, generator=torch.Generator().manual_seed(1))
@@ -100,6 +105,22 @@ def test_hidden_states_and_logits(length: int) -> None:
     assert error(hidden[mask], reference.hidden(values, mask=mask)[mask]) < 0.03
     assert not hidden[~mask].any()
     assert error(engine.logits(hidden), reference.logits(hidden)) < 0.01
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_architecture_says_what_transformers_says(kind: str) -> None:
+    """Prompts by both ways, and steps beyond the window, with 8 bits."""
+    model, ids = own(kind), random_ids(1, 110)
+    engine = NativeEngine.from_state(model.config, model.state_dict())
+    with torch.no_grad():
+        expected = reference(kind)(ids).logits[0]
+    session, row = engine.session(1, capacity=128), torch.tensor([0])
+    for first, last in ((0, 10), (10, 90)):
+        mask = torch.ones(1, last - first, dtype=torch.bool)
+        logits = session.prefill(engine.embed(ids[:, first:last]), mask=mask, rows=row)[0]
+        assert error(logits, expected[last - 1]) < 0.1
+    steps = torch.cat([session.step(ids[:, [place]], rows=row)[0] for place in range(90, 110)])
+    assert error(steps, expected[90:]) < 0.1
 
 
 def test_eight_bits_keep_what_the_model_says() -> None:

@@ -6,6 +6,7 @@ import time
 import pytest
 import torch
 
+from architecture_scene import KINDS, reference
 from generation_scene import engine, tokenizer
 from tonggan.errors import ConfigError, DataError, MissingExtraError, UnsupportedModelError
 from tonggan.language.chat import Message
@@ -71,6 +72,19 @@ def test_a_folder_writes_what_transformers_writes(tmp_path):
         torch.tensor([prompt.ids]), do_sample=False, max_new_tokens=8, eos_token_id=2, pad_token_id=0
     )
     assert found.token_ids == expected[0, prompt.length :].tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_of_every_architecture(tmp_path, kind):
+    reference(kind).save_pretrained(tmp_path)
+    tokenizer().library.save(str(tmp_path / "tokenizer.json"))
+    model = open_model(str(tmp_path), engine="torch")
+    ids = model.prompt("the cat sat on the mat").ids
+    expected = reference(kind).generate(torch.tensor([ids]), do_sample=False, max_new_tokens=12, eos_token_id=[])
+    settings = GenerationConfig(max_tokens=12, logprobs=0)
+    found = model.generate([model.prompt("the cat sat on the mat")], settings)[0].token_ids
+    assert found == expected[0, len(ids) : len(ids) + len(found)].tolist()
+    assert len(found) > 4
 
 
 def test_max_length_limits_the_context(path):

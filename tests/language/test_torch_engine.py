@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from architecture_scene import KINDS, own, random_ids, reference
 from generation_scene import engine
 from tonggan.language.torch_engine import TorchEngine
 
@@ -114,3 +115,51 @@ def test_under_autocast_the_cache_is_in_its_format(ids, expected):
         session, _ = prefilled(ids, [5, 5, 5])
         logits = session.step(ids[:, 5:6], rows=torch.arange(3))[:, 0]
     assert (logits - expected[:, 5]).norm() < 0.05 * expected[:, 5].norm()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_architecture_decodes_as_transformers_does(kind):
+    """Rows of unlike length in one padded batch, many single steps, several tokens at once, and a later prompt."""
+    engine, ids = TorchEngine(own(kind)), random_ids(3, 40)
+    with torch.no_grad():
+        expected = reference(kind)(ids).logits
+    session = engine.session(3, capacity=40)
+    places, rows = torch.tensor([12, 5, 1]), torch.arange(3)
+
+    def check(logits: torch.Tensor, count: int) -> None:
+        after = torch.stack([expected[row, places[row] : places[row] + count] for row in range(3)])
+        torch.testing.assert_close(logits, after, rtol=0, atol=1e-4)
+
+    mask = torch.arange(12) < places[:, None]
+    last = session.prefill(engine.embed(ids[:, :12]), mask=mask, rows=rows)
+    places -= 1
+    check(last[:, None], 1)
+    places += 1
+    for count in (*[1] * 12, 4, 1):
+        now = torch.stack([ids[row, places[row] : places[row] + count] for row in range(3)])
+        check(session.step(now, rows=rows), count)
+        places += count
+    mask = torch.arange(9) < torch.tensor([9, 1, 4])[:, None]
+    values = engine.embed(torch.stack([ids[row, places[row] : places[row] + 9] for row in range(3)]))
+    last = session.prefill(values, mask=mask, rows=rows)
+    places += torch.tensor([8, 0, 3])
+    check(last[:, None], 1)
+    level = engine.session(3, capacity=40)
+    places = torch.tensor([20] * 3)
+    level.prefill(engine.embed(ids[:, :20]), mask=torch.ones(3, 20, dtype=torch.bool), rows=rows)
+    for _ in range(5):
+        check(level.step(ids[:, places[0], None], rows=rows), 1)
+        places += 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_architecture_writes_what_transformers_writes(kind):
+    engine, ids = TorchEngine(own(kind)), random_ids(2, 9)
+    written = reference(kind).generate(
+        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=20, eos_token_id=None
+    )
+    session, rows = engine.session(2, capacity=64), torch.arange(2)
+    logits = session.prefill(engine.embed(ids), mask=torch.ones_like(ids, dtype=torch.bool), rows=rows)
+    for place in range(9, written.shape[1]):
+        assert torch.equal(logits.argmax(-1), written[:, place])
+        logits = session.step(written[:, place : place + 1], rows=rows)[:, 0]

@@ -25,6 +25,9 @@ def export_gguf(
 ) -> None:
     """Write ``model`` and ``tokenizer`` to ``path``, which appears whole or not at all.
 
+    The context of a model with a sliding window ends with the window: up to it both are the same, and llama.cpp knows
+    no window in these architectures.
+
     Args:
         model: without adapters; merge them first.
         tokenizer: of the byte-level kind.
@@ -76,7 +79,7 @@ def _write_config(writer: Any, config: LlamaConfig, *, name: str, kind: str) -> 
     writer.add_name(name)
     writer.add_file_type(_FILE_TYPES[kind])
     writer.add_vocab_size(config.vocab_size)
-    writer.add_context_length(config.max_position_embeddings)
+    writer.add_context_length(config.sliding_window or config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_feed_forward_length(config.intermediate_size)

@@ -110,6 +110,7 @@ class GGUFFile:
             if field(name, plain) != plain:
                 raise self._unsupported(f"{name} {field(name)!r}", expected=f"{plain!r} or none given")
         heads = field("attention.head_count")
+        window, longest = field("attention.sliding_window"), field("context_length")
         fields = {
             "vocab_size": stored["token_embd.weight"].shape[0],
             "hidden_size": field("embedding_length"),
@@ -118,7 +119,8 @@ class GGUFFile:
             "num_attention_heads": heads,
             "num_key_value_heads": field("attention.head_count_kv", heads),
             "head_dim": field("attention.key_length") or field("rope.dimension_count"),
-            "max_position_embeddings": field("attention.sliding_window") or field("context_length"),
+            "max_position_embeddings": longest,
+            "sliding_window": window if window and longest and window < longest else None,
             "rope_theta": _shortest(field("rope.freq_base", 10_000.0)),
             "rms_norm_eps": _shortest(field("attention.layer_norm_rms_epsilon")),
             "tie_word_embeddings": "output.weight" not in stored,

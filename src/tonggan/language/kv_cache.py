@@ -19,6 +19,7 @@ class KeyValueCache:
     Attributes:
         keys: ``[num_layers, num_rows, K, capacity, E]``, turned by their places.
         values: likewise.
+        window: tokens that a token sees, itself included; None for all before it.
         lengths: int64 ``[num_rows]`` on the CPU.
     """
 
@@ -30,6 +31,7 @@ class KeyValueCache:
         self.keys = torch.zeros(shape, device=device, dtype=dtype)
         self.values = torch.zeros(shape, device=device, dtype=dtype)
         self.lengths = torch.zeros(num_rows, dtype=torch.int64)
+        self.window = config.sliding_window
         self.cosine, self.sine = rotary_table(capacity, config.head_width, base=config.rope_theta, device=device)
 
     @property
@@ -75,12 +77,16 @@ class Extension:
         self.rows = _as_slice(rows, device)
         self.level = bool((starts == starts[0]).all())
         self.start, self.length = int(starts[0]), length
-        self.fresh = self.level and self.start == 0 and length > 1
+        window = cache.window or self.total
+        self.fresh = self.level and self.start == 0 and length > 1 and (cache.window is None or length <= window)
+        self.first = max(0, int(starts.min()) - window + 1)  # what lies before it no token sees
         offsets = torch.arange(length)
         places = (starts[:, None] + offsets).clamp(max=cache.capacity - 1)  # [R, L]; only padding can lie beyond
         self.visible: Tensor | None = None
         if not self.fresh and (length > 1 or not self.level):
-            self.visible = (torch.arange(self.total) <= places[:, None, :, None]).to(device)  # [R, 1, L, total]
+            real_places = places.minimum(ends[:, None] - 1)  # padding far behind would see nothing, and give NaN
+            ages = real_places[:, None, :, None] - torch.arange(self.first, self.total)  # [R, 1, L, total - first]
+            self.visible = ((ages >= 0) & (ages < window)).to(device)
         real = offsets < counts[:, None]
         # Where all rows stand at one place, a slice is written; else the real tokens go where each row ends.
         self.real: tuple[Tensor, ...] | None = None
@@ -108,10 +114,11 @@ class Extension:
                 query, key.transpose(1, 2), value.transpose(1, 2), is_causal=True, enable_gqa=True
             )
             return found.transpose(1, 2)
-        return self._look_back(query, keys[self.rows, :, : self.total], values[self.rows, :, : self.total])
+        seen = slice(self.first, self.total)
+        return self._look_back(query, keys[self.rows, :, seen], values[self.rows, :, seen])
 
     def _look_back(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """``query [R, H, L, E]`` over ``keys``, ``values [R, K, total, E]``, not repeated for their groups."""
+        """``query [R, H, L, E]`` over ``keys``, ``values [R, K, T, E]``, not repeated for their groups."""
         count, heads, length, width = query.shape
         groups = heads // keys.shape[1]
         grouped = query.reshape(count, -1, groups * length, width)

@@ -282,6 +282,7 @@ def _decoder(config: LlamaConfig, source: _Source, *, num_threads: int, kernels:
         max_length=config.max_position_embeddings,
         num_threads=num_threads,
         epsilon=config.rms_norm_eps,
+        sliding_window=config.sliding_window or 0,
     )
     tied = config.tie_word_embeddings
     return Decoder(

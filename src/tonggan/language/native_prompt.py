@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tonggan.language.kv_cache import KeyValueCache
+from tonggan.language.llama import window_mask
 from tonggan.native.decoder import Decoder, Matrix, Vector
 
 
@@ -73,9 +74,8 @@ def run_prompt(weights: PromptWeights, values: Tensor, *, cache: KeyValueCache, 
         pairs = torch.view_as_complex(mixed[:, : heads + groups].reshape(len(hidden), heads + groups, width // 2, 2))
         turned = torch.view_as_real(pairs * turns).flatten(2)
         query, key = turned[:, :heads], turned[:, heads:]
-        found = _attend(
-            query, key, mixed[:, heads + groups :], layer=layer, cache=cache, spans=spans, dtype=weights.dtype
-        )
+        value = mixed[:, heads + groups :]
+        found = _attend(query, key, value, layer=layer, cache=cache, spans=spans, dtype=weights.dtype)
         hidden += F.linear(found.flatten(1), weights.outputs[layer])
         normalized = _normalize(hidden, weights.vector(layer, Vector.MLP_NORM), shape.epsilon, weights.dtype)
         gate, up = F.linear(normalized, weights.gates[layer]).chunk(2, dim=1)
@@ -106,14 +106,17 @@ def _attend(
         cached_keys, cached_values = cache.keys[layer, row], cache.values[layer, row]  # [K, capacity, E]
         cached_keys[:, start:end] = key[place : place + count].transpose(0, 1)
         cached_values[:, start:end] = value[place : place + count].transpose(0, 1)
-        visible = None if start == 0 else torch.ones(count, end, dtype=torch.bool).tril(start)
+        window = cache.window or end
+        first = max(0, start - window + 1)
+        is_causal = start == 0 and count <= window
+        visible = None if is_causal else window_mask(count, end - first, window, device=query.device)
         found.append(
             F.scaled_dot_product_attention(
                 query[None, place : place + count].transpose(1, 2).to(dtype),
-                cached_keys[None, :, :end].to(dtype),
-                cached_values[None, :, :end].to(dtype),
+                cached_keys[None, :, first:end].to(dtype),
+                cached_values[None, :, first:end].to(dtype),
                 attn_mask=visible,
-                is_causal=visible is None,
+                is_causal=is_causal,
                 enable_gqa=True,
             )[0].transpose(0, 1)
         )

@@ -63,7 +63,12 @@ class Vector(IntEnum):
 
 @dataclass(frozen=True)
 class DecoderShape:
-    """Sizes of a model; ``num_threads`` share each step."""
+    """Sizes of a model.
+
+    Attributes:
+        num_threads: that share each step.
+        sliding_window: tokens that a token sees, itself included; 0 for all before it.
+    """
 
     vocab_size: int
     dim: int
@@ -75,6 +80,7 @@ class DecoderShape:
     max_length: int
     num_threads: int
     epsilon: float
+    sliding_window: int = 0
 
     def __post_init__(self) -> None:
         widths = {"hidden_size": self.dim, "intermediate_size": self.intermediate_size}

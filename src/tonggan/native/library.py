@@ -29,6 +29,7 @@ class Shape(Structure):
         ("max_length", c_int32),
         ("num_threads", c_int32),
         ("epsilon", c_float),
+        ("sliding_window", c_int32),
     ]
 
 

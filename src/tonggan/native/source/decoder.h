@@ -21,6 +21,7 @@ struct shape {
     int32_t max_length;
     int32_t num_threads;
     float epsilon;
+    int32_t sliding_window; /* positions that a token sees, its own included; 0 for all */
 };
 
 /* Matrices by number: those of layer l are l * LAYER_MATRICES + one of these; after the last layer come the head and

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "step.h"
+#include "products.h"
 
 void multiply_unit(const struct step *step, int number, const uint8_t *weights, int64_t unit,
                    const struct activations *inputs, int num_tokens, finish *finish) {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "step.h"
+#include "products.h"
 
 /* The phases of a layer; after the last layer come two more. */
 enum phase_kind { PROJECT, ATTEND, ADD_ATTENTION, ACTIVATE, ADD_MLP, LAYER_PHASES };
@@ -22,7 +22,16 @@ enum {
     PART_UNITS = 8,       /* of attention */
 };
 
-static int64_t num_chunks(int64_t position) { return position / CHUNK + 1; }
+/* The first position that a token sees. */
+static int64_t first_visible(const struct step *step, int token) {
+    const int64_t window = step->decoder->shape.sliding_window, position = step->positions[token];
+    return window > 0 && position >= window ? position - window + 1 : 0;
+}
+
+/* Chunks of positions that a token sees. */
+static int64_t num_chunks(const struct step *step, int token) {
+    return (step->positions[token] - first_visible(step, token)) / CHUNK + 1;
+}
 
 /* Whether a thread has yet to make its inputs of this phase. */
 static bool enters(const struct step *step, int phase, struct scratch *scratch) {
@@ -45,7 +54,7 @@ static void quantize_normalized(const struct step *step, const float *weight, st
 static int64_t num_attention_units(const struct step *step) {
     int64_t result = 0;
     for (int token = 0; token < step->num_tokens; token++)
-        result += step->decoder->shape.num_key_value_heads * num_chunks(step->positions[token]);
+        result += step->decoder->shape.num_key_value_heads * num_chunks(step, token);
     return result;
 }
 
@@ -62,11 +71,11 @@ static void attend(const struct step *step, int layer, struct part part) {
     int64_t unit = units.first;
     int64_t before = 0; /* units of earlier tokens */
     for (int token = 0; token < step->num_tokens && unit < last; token++) {
-        const int64_t chunks = num_chunks(step->positions[token]);
+        const int64_t chunks = num_chunks(step, token);
         const int64_t end = before + shape->num_key_value_heads * chunks;
         for (; unit < last && unit < end; unit++) {
             const int64_t head = (unit - before) / chunks;
-            const int64_t start = (unit - before) % chunks * CHUNK;
+            const int64_t start = first_visible(step, token) + (unit - before) % chunks * CHUNK;
             const int64_t length = step->positions[token] + 1 - start;
             const int64_t place = cache_place(step, layer, token, head * shape->head_dim) +
                                   (start - step->positions[token]) * shape->head_dim;
@@ -86,7 +95,7 @@ static void quantize_attention(const struct step *step, struct scratch *scratch)
     const int group_size = shape->num_heads / shape->num_key_value_heads;
     const int64_t partial_size = shape->head_dim + PARTIAL_EXTRA;
     for (int token = 0; token < step->num_tokens; token++) {
-        const int64_t chunks = num_chunks(step->positions[token]);
+        const int64_t chunks = num_chunks(step, token);
         for (int head = 0; head < shape->num_heads; head++) {
             const int64_t place = (head / group_size * chunks * group_size + head % group_size) * partial_size;
             decoder->kernels->merge(decoder->partials + step->partial_offsets[token] + place, (int)chunks,
@@ -233,7 +242,7 @@ static bool reserve_partials(struct step *step) {
     int64_t size = 0;
     for (int token = 0; token < step->num_tokens; token++) {
         step->partial_offsets[token] = size;
-        size += num_chunks(step->positions[token]) * shape->num_heads * (shape->head_dim + PARTIAL_EXTRA);
+        size += num_chunks(step, token) * shape->num_heads * (shape->head_dim + PARTIAL_EXTRA);
     }
     if (size <= decoder->partials_size) return true;
     free(decoder->partials);

@@ -1,6 +1,6 @@
-/* What the threads of one step share, and where its parts lie. */
-#ifndef TONGGAN_STEP_H
-#define TONGGAN_STEP_H
+/* What the threads of one step share, where its parts lie, and its matrix products. */
+#ifndef TONGGAN_PRODUCTS_H
+#define TONGGAN_PRODUCTS_H
 
 #include "decoder.h"
 
@@ -51,8 +51,6 @@ static inline int64_t cache_place(const struct step *step, int layer, int token,
     const int64_t head = sequence * shape->num_key_value_heads + row / shape->head_dim;
     return (head * cache->capacity + step->positions[token]) * shape->head_dim + row % shape->head_dim;
 }
-
-/* ---- products.c ---- */
 
 #pragma GCC visibility push(hidden) /* such plain names are for this library alone */
 
