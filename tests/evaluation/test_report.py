@@ -21,7 +21,7 @@ from tonggan.evaluation.report import (
 from tonggan.evaluation.subsets import SubsetRow
 from tonggan.evaluation.verdict import AgainstConstant, Verdict
 from tonggan.tasks import Advice, RegressConfig
-from tonggan.tasks.figures import Chart, Line, Matrix, Section
+from tonggan.tasks.figures import Chart, Line, Matrix, Section, Table
 from tonggan.wording import Words
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> \"'&{{ 7 * 7 }}"
@@ -65,6 +65,7 @@ def full_content(text: str) -> ReportContent:
         sections=[
             Section(words, words, [chart, chart]),
             Section(Words("Confusion", "混淆"), words, matrix=Matrix([text, "b"], [[3, 1], [0, 0]])),
+            Section(words, words, table=Table([words, Words("objects", "目标数")], [[text, "12"], ["b", "3"]])),
         ],
         mistakes=[
             Mistake(

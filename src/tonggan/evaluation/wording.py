@@ -27,6 +27,13 @@ _SHARES = {
     "rouge_l": Words("ROUGE-L", "ROUGE-L"),
     "wer": Words("word error rate", "词错误率"),
     "cer": Words("character error rate", "字错误率"),
+    "map_50": Words("mAP at 0.50", "mAP@0.50"),
+    "map": Words("mAP at 0.50 to 0.95", "mAP@0.50:0.95"),
+    "map_75": Words("mAP at 0.75", "mAP@0.75"),
+    "average_recall": Words("average recall", "平均召回率"),
+    "precision": Words("precision", "精确率"),
+    "recall": Words("recall", "召回率"),
+    "f1": Words("F1", "F1"),
 }
 _NUMBERS = {
     "log_loss": Words("log loss", "对数损失"),
@@ -37,7 +44,10 @@ _NUMBERS = {
     "chrf": Words("chrF", "chrF"),
     "cider": Words("CIDEr", "CIDEr"),
     "perplexity": Words("perplexity", "困惑度"),
+    "count_error": Words("error of the number of objects", "目标数误差"),
 }
+# Shares of one class each, by how their names begin; its name follows.
+_CLASS_SHARES = {"ap_50_": Words("AP at 0.50, {}", "AP@0.50（{}）")}
 CONSTANT_ANSWER = Words("the constant answer", "固定答案")
 _NOTHING = 1e-9  # What is smaller comes from rounding.
 _KINDS = {
@@ -75,12 +85,16 @@ def input_words(name: str) -> Words:
 
 def metric_words(name: str) -> Words:
     """What a metric is called; its own name where it has no other."""
+    for start, words in _CLASS_SHARES.items():
+        if name.startswith(start):
+            label = name.removeprefix(start)
+            return Words(words.english.replace("{}", label), words.chinese.replace("{}", label))
     return (_SHARES | _NUMBERS).get(name, Words(name, name))
 
 
 def is_share(name: str) -> bool:
     """Whether a metric lies between 0 and 1 and reads best as a percentage."""
-    return name in _SHARES
+    return name in _SHARES or name.startswith(tuple(_CLASS_SHARES))
 
 
 def format_score(name: str, value: float) -> str:

@@ -52,6 +52,14 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Cells as they are shown, in rows below the names of the columns."""
+
+    columns: Sequence[Words]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of a report: a heading, what explains it, and what is shown."""
 
@@ -59,3 +67,4 @@ class Section:
     note: Words
     charts: Sequence[Chart] = ()
     matrix: Matrix | None = None
+    table: Table | None = None
