@@ -1,3 +1,4 @@
+import json
 import os
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from tonggan.data.kinds import guess_columns, guess_task
 from tonggan.data.readers import open_table
 from tonggan.errors import DataError
 from tonggan.modalities import CategoryConfig, IgnoreConfig, ImageConfig, NumberConfig, TextConfig
+from tonggan.modalities.boxes import BoxesConfig
 from tonggan.wording import catalog
 
 ROWS = 400
@@ -152,6 +154,29 @@ def test_inputs(tmp_path, name, values, kind):
 )
 def test_targets(tmp_path, values, expected):
     assert task(make_table(tmp_path, {"y": values}), "y") == expected
+
+
+BOXES = [{"label": "cat", "box": [1, 2, 3, 4]}]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [json.dumps(BOXES), "[]", None, "not boxes", json.dumps(BOXES * 300)],
+        [BOXES, [], None],
+        [{"bbox": [[1.0, 2.0, 3.0, 4.0]], "category": [1]}, {"bbox": [], "category": []}],
+    ],
+)
+def test_a_target_of_boxes(tmp_path, values):
+    guess = one(tmp_path, values, is_target=True)
+    assert guess.config == BoxesConfig()
+    assert catalog().translate(guess.reason) == "图片中目标的边界框"
+    assert one(tmp_path / "input", values).config != BoxesConfig()
+
+
+def test_lists_that_are_no_boxes(tmp_path):
+    assert one(tmp_path, ["[]", "[]"], is_target=True).config != BoxesConfig()
+    assert one(tmp_path / "more", ['["a", "b"]', '["b"]'] * 9, is_target=True).config != BoxesConfig()
 
 
 def test_targets_that_no_task_predicts(tmp_path):

@@ -19,7 +19,7 @@ from tonggan.cells import cell_text
 from tonggan.data.file_columns import kind_of_embedded, kind_of_paths
 from tonggan.data.missing_labels import missing_labels
 from tonggan.data.number_format import NumberFormat, fit_numbers
-from tonggan.data.table import Table
+from tonggan.data.table import Table, spread
 from tonggan.data.text_sample import TextSample
 from tonggan.errors import DataError
 from tonggan.modalities import (
@@ -30,11 +30,13 @@ from tonggan.modalities import (
     NumberConfig,
     TextConfig,
 )
+from tonggan.modalities.boxes import BoxesConfig, read_objects
 
 TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
 
 _SAMPLE_SIZE = 5_000
 _EMBEDDED_SAMPLE_SIZE = 16  # each may be a file of many megabytes
+_BOXES_SAMPLE_SIZE = 64
 _ROWS_AT_ONCE = 256
 _MAX_CHARACTERS = 1_000
 _ID_NAME = re.compile(
@@ -184,6 +186,8 @@ def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
     rows, values = _sample(table, name, _EMBEDDED_SAMPLE_SIZE if is_embedded else _SAMPLE_SIZE)
     if not values:
         return Guess(IgnoreConfig(), "has hardly any values" if _has_values(table, name) else "has no values")
+    if is_target and _are_boxes(table, name, rows):
+        return Guess(BoxesConfig(), "boxes around the objects of a picture")
     if is_embedded:
         return Guess(*kind_of_embedded(values))
     if pa.types.is_list(stored) or pa.types.is_large_list(stored) or pa.types.is_fixed_size_list(stored):
@@ -210,6 +214,21 @@ def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
     if written is not None and not written.is_sure and not isinstance(guess.config, IgnoreConfig):
         return Guess(guess.config, f"{guess.reason}; {written.problem}", written)
     return guess
+
+
+def _are_boxes(table: Table, name: str, rows: Sequence[int]) -> bool:
+    """Whether most of some cells, which are read whole, are boxes, with a box in one of them at least."""
+    cells = table.values(name, np.array(rows)[spread(len(rows), _BOXES_SAMPLE_SIZE)])
+    num_read = num_boxes = 0
+    for cell in cells:
+        if isinstance(cell, str) and not cell.lstrip().startswith(("[", "{")):
+            continue
+        try:
+            num_boxes += len(read_objects(cell) or ())
+            num_read += 1
+        except DataError:
+            continue
+    return num_boxes > 0 and 2 * num_read > len(cells)
 
 
 def _is_binary(stored: pa.DataType) -> bool:

@@ -58,6 +58,7 @@ _KINDS = {
     "number": Words("number", "数值"),
     "category": Words("category", "类别"),
     "multilabel": Words("multilabel", "多标签分类"),
+    "boxes": Words("boxes", "边界框"),
     "ignore": Words("ignore", "忽略"),
 }
 
