@@ -23,14 +23,17 @@ from filelock import FileLock
 
 from tonggan.data.arrow_table import read_parquet
 from tonggan.data.class_folder import read_class_folder
+from tonggan.data.coco import read_coco_folder, read_json
 from tonggan.data.delimited import read_delimited
 from tonggan.data.findings import Finding
 from tonggan.data.in_memory import read_in_memory
 from tonggan.data.json_lines import read_json_lines
 from tonggan.data.source import TableSource, reading
 from tonggan.data.table import Table
+from tonggan.data.voc import read_voc
 from tonggan.data.webdataset import read_webdataset
 from tonggan.data.workbook import read_workbook
+from tonggan.data.yolo import read_yolo
 from tonggan.errors import CacheError, DataError
 from tonggan.files import whole_file
 from tonggan.progress import Progress
@@ -43,10 +46,12 @@ _SINGLE_FILE: dict[str, Callable[[Path, str | None], TableSource]] = {
     ".txt": read_delimited,
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
-    ".json": read_json_lines,
+    ".json": read_json,
     ".xlsx": read_workbook,
     ".xlsm": read_workbook,
 }
+# Each gives None for a folder of another kind.
+_ANNOTATED: Sequence[Callable[[Path, Progress], TableSource | None]] = (read_voc, read_yolo, read_coco_folder)
 _SHARDS: dict[str, Callable[..., TableSource]] = {".parquet": read_parquet, ".tar": read_webdataset}
 
 
@@ -54,12 +59,13 @@ def open_table(source: Any, *, cache: Path, progress: Progress | None = None) ->
     """Open ``source`` as a table; the second time the same content is found in the cache.
 
     Args:
-        source: path of a CSV, TSV, JSON Lines, Excel, Parquet or WebDataset ``.tar`` file, of a folder of class
-            folders, or of a folder of Parquet files or tar shards; a pattern such as ``"shards/*.tar"``; ``-`` for
-            standard input, or a pipe; what ``read_in_memory`` takes; a ``Table``, which is given back. Behind ``#`` a
-            path may name the sheet of a workbook or the encoding of a text: ``book.xlsx#2024``, ``old.csv#big5``.
-            Relative paths in its columns start at the folder the file is in, at the class folder itself, and for
-            tables in memory and pipes at the working directory.
+        source: path of a CSV, TSV, JSON Lines, Excel, Parquet or WebDataset ``.tar`` file, of COCO's JSON, of a
+            folder of Pascal VOC, COCO or YOLO, of class folders, or of Parquet files or tar shards; a pattern such as
+            ``"shards/*.tar"``; ``-`` for standard input, or a pipe; what ``read_in_memory`` takes; a ``Table``, which
+            is given back. Behind ``#`` a path may name the sheet of a workbook or the encoding of a text:
+            ``book.xlsx#2024``, ``old.csv#big5``. Relative paths in its columns start at the folder the file is in (of
+            COCO's JSON, that of the pictures), at the folder itself, and for tables in memory and pipes at the working
+            directory.
         cache: folder that stored tables go to, under ``tables/``.
         progress: told how many parts of the table are stored.
 
@@ -134,7 +140,8 @@ def _find_files(path: Path, progress: Progress) -> TableSource:
                 shards = sorted(path.glob(f"*{suffix}"))
             if shards:
                 return read_shards(shards, name=str(path))
-        return read_class_folder(path, progress=progress)
+        annotated = (source for read in _ANNOTATED if (source := read(path, progress)) is not None)
+        return next(annotated, None) or read_class_folder(path, progress=progress)
     path, part = _without_part(path)
     files = [path] if path.is_file() else sorted(Path(name) for name in glob.glob(str(path)))  # noqa: PTH207
     if not files:

@@ -68,10 +68,11 @@ def read_objects(cell: Any) -> list[Box] | None:
 
 
 def write_objects(boxes: Iterable[Box]) -> str:
-    """The canonical JSON of ``boxes``."""
+    """The canonical JSON of ``boxes``, whatever their sides."""
     return json.dumps(
         [
-            {"label": box.label, "box": [_shortest(side) for side in box[1:5]]} | ({"ignored": True} if box[5] else {})
+            {"label": box.label, "box": [_shortest(float(side)) for side in box[1:5]]}
+            | ({"ignored": True} if box[5] else {})
             for box in boxes
         ],
         ensure_ascii=False,
@@ -178,7 +179,7 @@ def _number(value: Any) -> float:
 
 
 def _shortest(number: float) -> int | float:
-    return int(number) if number == int(number) else number
+    return int(number) if number.is_integer() else number
 
 
 def _refusal(got: str, *, expected: str = _FORM, remedy: str = "Correct the cell") -> DataError:
