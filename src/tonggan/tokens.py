@@ -1,4 +1,4 @@
-"""What flows: arrays of one modality into an encoder, Tokens out of it, and the Batch that carries them.
+"""What flows: arrays of one modality into an encoder, Tokens out of it, a Prediction out of a head, and the Batch.
 
 Absence is always a mask that is False, never a made-up value; values under a False mask are meaningless and
 no part may let them change a result.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -65,31 +65,51 @@ class Arrays(Masked):
     ============  =============================  ===========
 
     Where several rows of a batch show the same picture or recording, it stands here once, and ``index`` [rows] int64
-    says for each row of the batch which one is its own; None is one each.
+    says for each row of the batch which one is its own; None is one each. ``extent`` int64 ``[B, 2]`` is height and
+    width of each picture before it was brought to one size, where that is known; 0 where there is none.
     """
 
     index: Tensor | None = None
+    extent: Tensor | None = None
+
+    @staticmethod
+    def whole(values: Tensor) -> Arrays:
+        """``values`` ``[B, ...]`` of rows that all have one."""
+        return Arrays(values, torch.ones(len(values), dtype=torch.bool))
 
     def to(self, device: torch.device | str) -> Arrays:
         """The same on ``device``."""
         index = None if self.index is None else self.index.to(device)
-        return Arrays(self.values.to(device), self.mask.to(device), index)
+        extent = None if self.extent is None else self.extent.to(device)
+        return Arrays(self.values.to(device), self.mask.to(device), index, extent)
+
+    def take(self, rows: Tensor) -> Arrays:
+        """Those at the positions ``rows`` [N] int64, in that order."""
+        extent = None if self.extent is None else self.extent[rows]
+        return Arrays(self.values[rows], self.mask[rows], extent=extent)
 
     def of_rows(self, rows: Tensor) -> Arrays:
         """What the rows of the batch at the positions ``rows`` [N] int64 show; what they share stands once."""
         if self.index is None:
             return self.take(rows)
         slots, index = torch.unique(self.index[rows], return_inverse=True)
-        return Arrays(self.values[slots], self.mask[slots], index)
+        return replace(self.take(slots), index=index)
 
     def expand(self) -> Arrays:
         """One for each row of the batch, what rows share copied."""
-        return self if self.index is None else Arrays(self.values[self.index], self.mask[self.index])
+        return self if self.index is None else self.take(self.index)
 
 
 @dataclass(frozen=True)
 class Tokens(Masked):
-    """The one thing that flows: ``values [B, L, D]`` float, ``mask [B, L]`` bool, True where real."""
+    """The one thing that flows: ``values [B, L, D]`` float, ``mask [B, L]`` bool, True where real.
+
+    ``maps`` are the feature maps ``[B, C, H, W]`` that an encoder of pictures made on the way, the finest first, for
+    heads that answer by place; they are meaningless in rows without a real token, and nothing that joins Tokens keeps
+    them.
+    """
+
+    maps: Sequence[Tensor] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,6 +120,14 @@ class Tokens(Masked):
     def dim(self) -> int:
         """D, the width of a token."""
         return self.values.shape[2]
+
+    def take(self, rows: Tensor) -> Tokens:
+        """The rows at the positions ``rows`` [N] int64, in that order."""
+        return Tokens(self.values[rows], self.mask[rows], [part[rows] for part in self.maps])
+
+    def to(self, device: torch.device | str) -> Tokens:
+        """The same on ``device``."""
+        return Tokens(self.values.to(device), self.mask.to(device), [part.to(device) for part in self.maps])
 
     def mean(self) -> Tensor:
         """[B, D]: the mean of the real tokens of each row; zeros for a row without any."""
@@ -121,20 +149,57 @@ class Tokens(Masked):
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """What a head says of some rows, by name: tensors ``[B, ...]``, or lists with an entry for each row."""
+
+    outputs: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(part) for name, part in self.outputs.items()}
+        assert len(set(lengths.values())) == 1, f"outputs of one number of rows, not {lengths}"
+
+    def __len__(self) -> int:
+        return len(next(iter(self.outputs.values())))
+
+    def __getitem__(self, name: str) -> Any:
+        return self.outputs[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.outputs
+
+    def take(self, rows: Tensor) -> Prediction:
+        """The rows at the positions ``rows`` [N] int64, in that order."""
+        return Prediction(
+            {
+                name: part[rows] if isinstance(part, Tensor) else [part[row] for row in rows.tolist()]
+                for name, part in self.outputs.items()
+            }
+        )
+
+    def cpu(self) -> Prediction:
+        """The same in main memory, half precision as float32."""
+        return Prediction({name: _plain(part) for name, part in self.outputs.items()})
+
+
+def _plain(part: Any) -> Any:
+    if isinstance(part, Tensor):
+        return part.detach().cpu().float() if part.is_floating_point() else part.cpu()
+    return [_plain(each) for each in part]
+
+
+@dataclass(frozen=True)
 class Batch:
     """Some rows of a table, ready for a model.
 
     Attributes:
         rows: int64 ``[B]``, their numbers in the table.
         inputs: arrays by input name.
-        target: ``[B, ...]``, encoded by the task.
-        auxiliary: further targets, by name, that training may learn from as well.
+        targets: arrays by the name of a target; none where there is nothing to learn or to compare with.
     """
 
     rows: Tensor
     inputs: Mapping[str, Arrays]
-    target: Tensor | None = None
-    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
+    targets: Mapping[str, Arrays] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.rows.shape[0]
@@ -144,8 +209,7 @@ class Batch:
         return Batch(
             self.rows[rows],
             {name: arrays.of_rows(rows) for name, arrays in self.inputs.items()},
-            None if self.target is None else self.target[rows],
-            {name: target[rows] for name, target in self.auxiliary.items()},
+            {name: arrays.of_rows(rows) for name, arrays in self.targets.items()},
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -153,6 +217,5 @@ class Batch:
         return Batch(
             self.rows,
             {name: arrays.to(device) for name, arrays in self.inputs.items()},
-            None if self.target is None else self.target.to(device),
-            {name: target.to(device) for name, target in self.auxiliary.items()},
+            {name: arrays.to(device) for name, arrays in self.targets.items()},
         )

@@ -9,7 +9,7 @@ import hashlib
 import math
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -27,15 +27,18 @@ from tonggan.alignment.contrastive import Contrastive, ContrastiveConfig
 from tonggan.codelm.search_pairs import Pair
 from tonggan.config import Config
 from tonggan.errors import DataError, InterruptedRunError
+from tonggan.layers.precision import in_float32
 from tonggan.models.state import load_learned_state
 from tonggan.models.text_embedder import TextEmbedder, pad_ids
 from tonggan.progress import Progress
 from tonggan.tasks.measure import Floats, Measure, Reducer
-from tonggan.tokens import Arrays, Batch
+from tonggan.tokens import Arrays, Batch, Prediction
 from tonggan.training import Budget, TrainingConfig, train
 from tonggan.training.checkpoint import Checkpoints, load_checkpoint
-from tonggan.training.objective import MeasuredObjective, in_float32
+from tonggan.training.objective import MeasuredObjective
 
+_NAMES = "names"
+"""The target that says which pairs have one name."""
 _MIN_PAIRS = 100
 _MIN_GROUPS = 10
 _AT_ONCE = 64  # pairs that are looked at together
@@ -219,7 +222,7 @@ class PairBatches:
                 "question": self._ids([pair.question for pair in pairs]),
                 "code": self._ids([pair.code for pair in pairs]),
             }
-            yield Batch(rows, inputs, self.names[rows])
+            yield Batch(rows, inputs, {_NAMES: Arrays.whole(self.names[rows])})
 
     def numbers_of(self, rows: NDArray[np.int64]) -> list[int]:
         """Pairs as they are counted from 1."""
@@ -250,20 +253,21 @@ class PairObjective(MeasuredObjective):
         self.contrastive: Contrastive = config.contrastive.build()
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        assert batch.target is not None, "pairs say which have one name"
-        matches = batch.target.unsqueeze(1) == batch.target.unsqueeze(0)
+        names = batch.targets[_NAMES].values
+        matches = names.unsqueeze(1) == names.unsqueeze(0)
         questions, codes = self._vectors(batch)
         with in_float32(questions.device):
             return {"contrastive": self.contrastive(questions, codes, matches=matches)}
 
-    def predict(self, batch: Batch) -> Tensor:
-        """``[B, 2, D]``: unit vectors of question and code."""
-        return F.normalize(torch.stack(self._vectors(batch), dim=1), dim=-1)
+    def predict(self, batch: Batch) -> Prediction:
+        """Unit vectors ``[B, D]`` of ``question`` and ``code``."""
+        question, code = (F.normalize(vectors, dim=-1) for vectors in self._vectors(batch))
+        return Prediction({"question": question, "code": code})
 
-    def measure(self, outputs: Tensor, target: Tensor | None) -> Measure:
-        del target
-        question, code = outputs.double().numpy().swapaxes(0, 1)
-        return PairMeasure({"question": question, "code": code}, self.score_name, self.greater_is_better)
+    def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> Measure:
+        del targets
+        rows = {name: prediction[name].double().numpy() for name in ("question", "code")}
+        return PairMeasure(rows, self.score_name, self.greater_is_better)
 
     @contextmanager
     def evaluated(self) -> Iterator[None]:

@@ -32,10 +32,11 @@ from numpy.typing import NDArray
 from tonggan.errors import CacheError
 from tonggan.modalities.base import MediaModality
 
-_FORMAT = 1
+_FORMAT = 2
 _SCHEMA = """
 CREATE TABLE contents (
-    slot INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, start INTEGER NOT NULL, length INTEGER NOT NULL, problem TEXT
+    slot INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, start INTEGER NOT NULL, length INTEGER NOT NULL, problem TEXT,
+    height INTEGER NOT NULL, width INTEGER NOT NULL
 );
 CREATE TABLE files (stamp BLOB PRIMARY KEY, slot INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE layout (data TEXT NOT NULL, dtype TEXT, trailing TEXT);
@@ -84,6 +85,7 @@ class DecodeCache:
         self._growing = threading.Lock()
         self._starts: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._lengths: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._extents: NDArray[np.int64] = np.empty((0, 2), dtype=np.int64)
         self._array: NDArray[Any] = np.empty(0)
         with self._explained():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -111,13 +113,18 @@ class DecodeCache:
         return found
 
     def put(
-        self, entries: Mapping[bytes, NDArray[Any] | str], *, files: Mapping[bytes, bytes] | None = None
+        self,
+        entries: Mapping[bytes, NDArray[Any] | str],
+        *,
+        files: Mapping[bytes, bytes] | None = None,
+        extents: Mapping[bytes, tuple[int, int]] | None = None,
     ) -> dict[bytes, int]:
         """Add ``entries``, by content hash an array or the reason why there is none; known ones are left as they are.
 
         Args:
             entries: what to add.
             files: by file stamp the content hash of that file, of ``entries`` or known before.
+            extents: height and width of pictures of ``entries`` before they were fitted.
 
         Returns:
             The slot of each content hash in ``entries`` and ``files``.
@@ -127,7 +134,7 @@ class DecodeCache:
             hashes = {*entries, *files.values()}
             slots = _select(connection, "SELECT hash, slot FROM contents WHERE hash IN ({})", hashes)
             new = {key: value for key, value in entries.items() if key not in slots}
-            slots |= self._append(connection, new)
+            slots |= self._append(connection, new, extents or {})
             connection.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?)", [(stamp, slots[key]) for stamp, key in files.items()]
             )
@@ -147,6 +154,13 @@ class DecodeCache:
         """How long the arrays in ``slots`` are along their first dimension; 0 for a negative slot."""
         return np.where(slots >= 0, self._lengths[slots], 0) if len(self._lengths) else np.zeros_like(slots)
 
+    def extents(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``[N, 2]``: height and width of the pictures in ``slots`` before they were fitted; 0 where there are none."""
+        found = np.zeros((len(slots), 2), dtype=np.int64)
+        there = slots >= 0
+        found[there] = self._extents[slots[there]]
+        return found
+
     def read(self, slots: NDArray[np.int64]) -> list[NDArray[Any] | None]:
         """The arrays in ``slots``, read-only views of the mapped file; None for a negative slot."""
         if not (slots >= 0).any():
@@ -155,7 +169,12 @@ class DecodeCache:
         bounds = zip(slots.tolist(), starts.tolist(), ends.tolist(), strict=True)
         return [data[start:end] if slot >= 0 else None for slot, start, end in bounds]
 
-    def _append(self, connection: sqlite3.Connection, entries: Mapping[bytes, NDArray[Any] | str]) -> dict[bytes, int]:
+    def _append(
+        self,
+        connection: sqlite3.Connection,
+        entries: Mapping[bytes, NDArray[Any] | str],
+        extents: Mapping[bytes, tuple[int, int]],
+    ) -> dict[bytes, int]:
         """Write ``entries`` behind the last named one; the caller holds the lock and commits."""
         if not entries:
             return {}
@@ -165,14 +184,14 @@ class DecodeCache:
         (slot,) = connection.execute("SELECT COUNT(*) FROM contents").fetchone()
         start = _end(connection)
         self._write(arrays, start=start)
-        rows: list[tuple[int, bytes, int, int, str | None]] = []
+        rows: list[tuple[int, bytes, int, int, str | None, int, int]] = []
         for key, value in entries.items():
             if isinstance(value, str):
-                rows.append((slot + len(rows), key, _UNDECODABLE, 0, value))
+                rows.append((slot + len(rows), key, _UNDECODABLE, 0, value, 0, 0))
             else:
-                rows.append((slot + len(rows), key, start, len(value), None))
+                rows.append((slot + len(rows), key, start, len(value), None, *extents.get(key, (0, 0))))
                 start += len(value)
-        connection.executemany("INSERT INTO contents VALUES (?, ?, ?, ?, ?)", rows)
+        connection.executemany("INSERT INTO contents VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         return {row[1]: row[0] for row in rows}
 
     def _write(self, arrays: Sequence[NDArray[Any]], *, start: int) -> None:
@@ -200,9 +219,9 @@ class DecodeCache:
     def _refresh(self, connection: sqlite3.Connection) -> None:
         """Learn of entries that this or another process has added, and map the data file as far as they reach."""
         with self._growing:
-            query = "SELECT start, length FROM contents WHERE slot >= ? ORDER BY slot"
+            query = "SELECT start, length, height, width FROM contents WHERE slot >= ? ORDER BY slot"
             rows = connection.execute(query, (len(self._starts),))
-            added = np.fromiter(rows, dtype=[("start", np.int64), ("length", np.int64)])
+            added = np.fromiter(rows, dtype=[(name, np.int64) for name in ("start", "length", "height", "width")])
             if not len(added):
                 return
             if (added["start"] >= 0).any():
@@ -211,6 +230,7 @@ class DecodeCache:
                 self._array = _map(self.folder / self._data, np.dtype(dtype), (_end(connection), *shape))
             self._starts = np.concatenate([self._starts, added["start"]])
             self._lengths = np.concatenate([self._lengths, added["length"]])
+            self._extents = np.concatenate([self._extents, np.stack([added["height"], added["width"]], axis=1)])
 
     def _open(self) -> str:
         """Name of the data file; a new cache is begun where there is none, or a damaged one."""

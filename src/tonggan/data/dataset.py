@@ -1,7 +1,7 @@
-"""Rows of a table as batches of Arrays: each input's values by row number, its modality's collation, and the target.
+"""Rows of a table as batches of Arrays: each input's and target's values by row number, collated by its modality.
 
-It keeps row numbers, slots and the target in memory, never the values: pictures and sounds come from the mapped
-decode cache, texts and cells from the mapped table. The order of rows is the loader's business.
+It keeps row numbers and slots in memory, never the values: pictures and sounds come from the mapped decode cache, texts
+and cells from the mapped table. The order of rows is the loader's business.
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tonggan.data.cache import DecodeCache
 from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
-from tonggan.modalities.base import MediaModality, Modality
-from tonggan.modalities.table import TableRow
+from tonggan.modalities.base import ColumnConfig, MediaModality, Modality
 from tonggan.tokens import Arrays, Batch
 
 
 class Source(ABC):
-    """Where one input of a model comes from."""
+    """Where one input of a model comes from, or one target."""
 
     modality: Modality[Any]
 
@@ -36,6 +34,10 @@ class Source(ABC):
     def shared(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:  # noqa: ARG002
         """Fewer rows that show all that ``rows`` show, and for each of ``rows`` which of them; None if all differ."""
         return None
+
+    def collate(self, rows: NDArray[np.int64]) -> Arrays:
+        """The Arrays of ``rows`` of the table."""
+        return self.modality.collate(self.items(rows))
 
 
 @dataclass(frozen=True)
@@ -53,56 +55,64 @@ class MediaSource(Source):
         slots, first, index = np.unique(self.column.slots[rows], return_index=True, return_inverse=True)
         return (rows[first], index) if len(slots) < len(rows) else None
 
+    def collate(self, rows: NDArray[np.int64]) -> Arrays:
+        arrays = super().collate(rows)
+        if not self.modality.has_extent:
+            return arrays
+        return replace(arrays, extent=torch.from_numpy(self.cache.extents(self.column.slots[rows])))
+
 
 @dataclass(frozen=True)
-class TextSource(Source):
-    """The column ``name`` of texts."""
+class ColumnSource(Source):
+    """What the input ``name`` reads of the cells of a table."""
 
     modality: Modality[Any]
     table: Table
     name: str
 
-    def items(self, rows: NDArray[np.int64]) -> Sequence[str | None]:
-        return self.table.values(self.name, rows)
+    def items(self, rows: NDArray[np.int64]) -> Sequence[Any]:
+        return self.modality.gather(self.name, lambda column: self.table.values(column, rows))
 
 
 @dataclass(frozen=True)
-class CellSource(Source):
-    """The number and category columns that a ``TableRow`` reads together."""
+class TargetSource(Source):
+    """The cells of target columns, each as its kind reads them: of one column the values, of several rows by column."""
 
-    modality: TableRow
+    modality: Modality[Any]
     table: Table
+    columns: Mapping[str, ColumnConfig]
 
-    def items(self, rows: NDArray[np.int64]) -> Sequence[Mapping[str, Any]]:
-        names = self.modality.columns
-        columns = [self.table.values(name, rows) for name in names]
-        return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    def items(self, rows: NDArray[np.int64]) -> Sequence[Any]:
+        return target_values({name: self.table.values(name, rows) for name in self.columns}, self.columns)
+
+
+def target_values(cells: Mapping[str, Sequence[Any]], columns: Mapping[str, ColumnConfig]) -> list[Any]:
+    """One value for each row: of the only column, or of several a mapping by name."""
+    values = [[columns[name].read(cell) for cell in column] for name, column in cells.items()]
+    if len(values) == 1:
+        return values[0]
+    return [dict(zip(cells, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Some rows of one table, with the inputs and the target of a model.
+    """Some rows of one table, with the inputs and the targets of a model.
 
     Attributes:
         inputs: the source of each input, by input name.
         rows: int64 ``[N]``, row numbers of the table.
-        target: ``[N, ...]``, encoded by the task; None where there is none to compare with.
+        targets: the source of each target, by its name in a Batch; none where there is nothing to compare with.
         groups: int64 ``[N]``; rows with an equal number go into the same batch, so that what they share is encoded
             once. None mixes all rows.
-        auxiliary: further targets ``[N, ...]`` that training may learn from as well, by name.
         numbers: int64, for each row of the table its number in the user's own table, counted from 1; None where the
             two tables are the same.
     """
 
     inputs: Mapping[str, Source]
     rows: NDArray[np.int64]
-    target: Tensor | None = None
+    targets: Mapping[str, Source] = field(default_factory=dict)
     groups: NDArray[np.int64] | None = None
-    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
     numbers: NDArray[np.int64] | None = None
-
-    def __post_init__(self) -> None:
-        assert self.target is None or len(self.target) == len(self.rows), "target and rows differ in length"
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -115,37 +125,43 @@ class Dataset:
     @property
     def has_cells(self) -> bool:
         """Whether an input has single cells that can be hidden."""
-        return any(isinstance(source, CellSource) for source in self.inputs.values())
+        return any(source.modality.cells for source in self.inputs.values())
 
-    def batch(
-        self,
-        positions: NDArray[np.int64],
-        *,
-        generator: torch.Generator | None = None,
-        hidden: NDArray[np.bool_] | None = None,
-    ) -> Batch:
-        """The rows at ``positions`` (0 to N - 1) as one batch.
-
-        With a ``generator`` rows are randomly varied, and those where ``hidden`` [B] is True lose some of their cells
-        and words.
-        """
+    def batch(self, positions: NDArray[np.int64]) -> Batch:
+        """The rows at ``positions`` (0 to N - 1) as one batch, as they are."""
         rows = self.rows[positions]
-        arrays: dict[str, Arrays] = {}
+        inputs: dict[str, Arrays] = {}
         for name, source in self.inputs.items():
             shared = source.shared(rows)
-            made = source.modality.collate(source.items(rows if shared is None else shared[0]))
-            if generator is not None:
-                made = source.modality.augment(made, generator)
-                if hidden is not None:
-                    made = source.modality.hide(made, torch.from_numpy(hidden), generator)
-            arrays[name] = made if shared is None else replace(made, index=torch.from_numpy(shared[1]))
-        target = None if self.target is None else self.target[torch.from_numpy(positions)]
-        auxiliary = {name: values[torch.from_numpy(positions)] for name, values in self.auxiliary.items()}
-        return Batch(torch.from_numpy(rows), arrays, target, auxiliary)
+            made = source.collate(rows if shared is None else shared[0])
+            inputs[name] = made if shared is None else replace(made, index=torch.from_numpy(shared[1]))
+        return Batch(torch.from_numpy(rows), inputs, {name: each.collate(rows) for name, each in self.targets.items()})
+
+    def vary(self, batch: Batch, generator: torch.Generator, *, hidden: NDArray[np.bool_] | None = None) -> Batch:
+        """``batch`` randomly varied, what belongs together alike; all randomness is drawn from ``generator``.
+
+        The rows where ``hidden`` [B] is True also lose some of their cells and words.
+        """
+        followers: dict[str, list[str]] = {}
+        for name, source in self.targets.items():
+            if source.modality.follows is not None:
+                followers.setdefault(source.modality.follows, []).append(name)
+        inputs, targets = dict(batch.inputs), dict(batch.targets)
+        for name, arrays in batch.inputs.items():
+            modality = self.inputs[name].modality
+            # Each row's boxes are its own, so rows that share a picture are varied apart where boxes follow it.
+            whole = arrays.expand() if name in followers else arrays
+            movement = modality.movement(whole, generator) if name in followers else None
+            made = modality.vary(whole, generator, movement=movement)
+            if hidden is not None:
+                made = modality.hide(made, torch.from_numpy(hidden), generator)
+            inputs[name] = made
+            if movement is not None:
+                for target in followers[name]:
+                    targets[target] = self.targets[target].modality.follow(targets[target], movement)
+        return Batch(batch.rows, inputs, targets)
 
     def take(self, positions: NDArray[np.int64]) -> Dataset:
         """The data set of the rows at ``positions`` only."""
-        target = None if self.target is None else self.target[torch.from_numpy(positions)]
         groups = None if self.groups is None else self.groups[positions]
-        auxiliary = {name: values[torch.from_numpy(positions)] for name, values in self.auxiliary.items()}
-        return replace(self, rows=self.rows[positions], target=target, groups=groups, auxiliary=auxiliary)
+        return replace(self, rows=self.rows[positions], groups=groups)

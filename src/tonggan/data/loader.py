@@ -137,7 +137,7 @@ class Loader:
         (state,) = np.random.SeedSequence([self.seed, epoch, index]).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(state) >> 1)
         hidden = chosen < 0 if self.num_again else None
-        return self.dataset.batch(_positions(chosen), generator=generator, hidden=hidden)
+        return self.dataset.vary(self.dataset.batch(_positions(chosen)), generator, hidden=hidden)
 
 
 def _positions(order: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -188,6 +188,7 @@ class _Scan:
         self.status: NDArray[np.uint8] = np.full(num_rows, MediaStatus.ABSENT, dtype=np.uint8)
         self.problems: dict[int, str] = {}
         self._entries: dict[bytes, NDArray[Any] | str] = {}
+        self._extents: dict[bytes, tuple[int, int]] = {}
         self._files: dict[bytes, bytes] = {}
         self._waiting: list[tuple[bytes, list[int]]] = []
         self._slots: dict[bytes, int] = {}
@@ -231,26 +232,31 @@ class _Scan:
         raws = {key: raw for key, raw, _ in hashed if key not in self._entries}
         self._slots.update(self.cache.find(raws))
         new = [key for key in raws if key not in self._slots]
-        self._entries.update(zip(new, self.pool.map(self._decode, [raws[key] for key in new]), strict=True))
+        for key, (entry, extent) in zip(new, self.pool.map(self._decode, [raws[key] for key in new]), strict=True):
+            self._entries[key] = entry
+            if extent is not None:
+                self._extents[key] = extent
         self._waiting.extend((key, rows) for key, _, rows in hashed)
         self._num_bytes += sum(getattr(self._entries[key], "nbytes", 0) for key in new)
         if self._num_bytes >= _BYTES_PER_COMMIT:
             self._commit()
 
-    def _decode(self, raw: bytes) -> NDArray[Any] | str:
+    def _decode(self, raw: bytes) -> tuple[NDArray[Any] | str, tuple[int, int] | None]:
+        """The array or why there is none, and what it had as its extent."""
         try:
-            return self.modality.decode(raw)
+            return self.modality.decode(raw), self.modality.extent(raw)
         except UnreadableError as error:
-            return error.got
+            return error.got, None
 
     def _commit(self) -> None:
         """Put what is decoded into the cache, and tell the waiting rows their slots."""
         if not self._waiting:
             return
-        self._slots.update(self.cache.put(self._entries, files=self._files))
+        self._slots.update(self.cache.put(self._entries, files=self._files, extents=self._extents))
         for key, rows in self._waiting:
             self._assign(rows, self._slots[key])
-        self._entries, self._files, self._waiting, self._slots, self._num_bytes = {}, {}, [], {}, 0
+        self._entries, self._extents, self._files = {}, {}, {}
+        self._waiting, self._slots, self._num_bytes = [], {}, 0
 
     def _assign(self, rows: list[int], slot: int) -> None:
         problem = self.cache.problem(slot)

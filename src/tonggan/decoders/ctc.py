@@ -6,60 +6,77 @@ has no layer that mixes tokens, which is the encoder's work, and no language mod
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tonggan.decoders.base import HeadConfig
+from tonggan.decoders.answers import PAD, TARGET, Answer, Writing
+from tonggan.decoders.base import Context, Head, HeadConfig
 from tonggan.decoders.prefix_beam_search import prefix_beam_search
-from tonggan.decoders.text_format import PAD, TextFormat
-from tonggan.tokens import Tokens
+from tonggan.tokens import Arrays, Prediction, Tokens
 
 
 class CTCHeadConfig(HeadConfig):
     """One linear layer for each token, the text by connectionist temporal classification."""
 
-    writes: ClassVar[bool] = True
+    gives: ClassVar[type[Answer]] = Writing
     kind: Literal["ctc"] = "ctc"
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Chance that a number of a token is dropped in training."""
     beam: int = Field(default=1, ge=1)
     """Prefixes that decoding keeps; 1 takes the best id of each token, which is fastest and mostly as good."""
 
-    def build(self, dim: int, *, num_outputs: int = 0, text: TextFormat | None = None) -> CTCHead:
-        del num_outputs
-        assert text is not None, "a head that writes wants a format"
-        return CTCHead(self, dim, text=text)
+    def build(self, dim: int, *, answer: Writing, encoders: Mapping[str, nn.Module] | None = None) -> CTCHead:
+        del encoders
+        return CTCHead(self, dim, answer=answer)
 
 
-class CTCHead(nn.Module):
-    """Tokens ``[B, L, dim]`` in the order of their text to the ids of a text; the blank is id ``vocab_size``."""
+class CTCHead(Head):
+    """Tokens ``[B, L, dim]`` in the order of their text to ``ids`` ``[B, T]``; the blank is id ``vocab_size``."""
 
-    def __init__(self, config: CTCHeadConfig, dim: int, *, text: TextFormat) -> None:
+    def __init__(self, config: CTCHeadConfig, dim: int, *, answer: Writing) -> None:
         super().__init__()
-        self.text = text
+        self.answer = answer
         self.beam = config.beam
-        self.blank = text.vocab_size
+        self.blank = answer.vocab_size
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(config.dropout)
-        self.linear = nn.Linear(dim, text.vocab_size + 1)
+        self.linear = nn.Linear(dim, answer.vocab_size + 1)
 
-    def forward(self, tokens: Tokens) -> Tensor:
-        """Outputs ``[B, 2 + T]``: the text's ids, its end not written; a row without tokens has an empty text."""
-        log_probabilities, mask = self.log_probabilities(tokens)
+    def forward(self, context: Context, targets: Mapping[str, Arrays] | None = None) -> Prediction:
+        """The text's ids, its end not written; a row without tokens has an empty text.
+
+        With ``targets`` also ``nll``, ``num_tokens`` and their ratio, ``loss``.
+        """
+        log_probabilities, mask = self.log_probabilities(context.tokens)
         if self.beam == 1:
             best = log_probabilities.argmax(dim=-1)
             before = F.pad(best, (1, 0), value=self.blank)[:, :-1]
             ids = _compact(best, mask=mask & (best != self.blank) & (best != before))
         else:
             ids = self._search(log_probabilities, mask)
-        return self.text.outputs(ids[:, : self.text.max_tokens])
+        ids = ids[:, : self.answer.max_tokens]
+        found: dict[str, Any] = {"ids": F.pad(ids, (0, self.answer.max_tokens - ids.shape[1]), value=PAD)}
+        if targets:
+            found["nll"], found["num_tokens"] = self.likelihood(context.tokens, target_ids(targets[TARGET]))
+            found["loss"] = found["nll"] / found["num_tokens"].clamp(min=1)
+        return Prediction(found)
 
-    def losses(self, tokens: Tokens, target: Tensor) -> Tensor:
-        """``[B, 2]``: each row's negative log-likelihood, and the number of its target's tokens, the end included.
+    def losses(self, context: Context, targets: Mapping[str, Arrays]) -> dict[str, Tensor]:
+        """The mean of the batch's target tokens."""
+        total, num_tokens = self.likelihood(context.tokens, target_ids(targets[TARGET]))
+        return {"loss": total.sum() / num_tokens.sum().clamp(min=1)}
+
+    def weight(self, targets: Mapping[str, Arrays]) -> float:
+        """The target tokens."""
+        return float(targets[TARGET].mask.sum())
+
+    def likelihood(self, tokens: Tokens, target: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B]`` each: a row's negative log-likelihood, and the number of its target's tokens, the end included.
 
         A row of fewer tokens than its text needs (one for each id, and one between equal neighbors) cannot say it,
         whatever is learned: it gives 0 and 0, so that nothing is learned from it and no mean counts it.
@@ -71,7 +88,7 @@ class CTCHead(nn.Module):
         log_probabilities, mask = self.log_probabilities(tokens)
         lengths = mask.sum(dim=1)
         written = target != PAD
-        for end in self.text.ends:
+        for end in self.answer.ends:
             written &= target != end
         ids, num_ids = _compact(target, mask=written), written.sum(dim=1)
         doubled = (ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] != PAD)
@@ -85,7 +102,7 @@ class CTCHead(nn.Module):
             reduction="none",
             zero_infinity=True,
         )
-        return torch.stack([loss.where(possible, 0.0), (target != PAD).sum(dim=1).where(possible, 0)], dim=1)
+        return loss.where(possible, 0.0), (target != PAD).sum(dim=1).where(possible, 0).to(loss.dtype)
 
     def log_probabilities(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """``[B, L', V + 1]`` float32 of each row's real tokens, side by side from the left, and their mask."""
@@ -98,6 +115,11 @@ class CTCHead(nn.Module):
         texts = [prefix_beam_search(row[:length], blank=self.blank, beam=self.beam) for row, length in rows]
         ids = [torch.tensor(text, dtype=torch.int64) for text in texts]
         return nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PAD).to(log_probabilities.device)
+
+
+def target_ids(target: Arrays) -> Tensor:
+    """int64 ``[B, T]``: the ids of the texts to write, ``PAD`` behind their end."""
+    return target.values.masked_fill(~target.mask, PAD)
 
 
 def _compact(ids: Tensor, *, mask: Tensor) -> Tensor:

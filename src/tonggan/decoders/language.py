@@ -6,18 +6,18 @@ low-rank adapters, or learns in full. The text's tokenizer is the task's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tonggan.decoders.base import HeadConfig
-from tonggan.decoders.ctc import CTCHead, CTCHeadConfig
-from tonggan.decoders.text_format import PAD, TextFormat
+from tonggan.decoders.answers import PAD, TARGET, Answer, Writing
+from tonggan.decoders.base import Context, Head, HeadConfig
+from tonggan.decoders.ctc import CTCHead, CTCHeadConfig, target_ids
 from tonggan.errors import ConfigError
 from tonggan.language.beam import beam_search
 from tonggan.language.chat import ChatTemplate, Message, TextPart
@@ -29,7 +29,7 @@ from tonggan.language.tokenizer import Tokenizer
 from tonggan.language.torch_engine import TorchEngine
 from tonggan.layers.batches import rows_of_like_length
 from tonggan.layers.precision import multiplies_in_bf16
-from tonggan.tokens import Tokens
+from tonggan.tokens import Arrays, Prediction, Tokens
 
 _TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 65_536}  # of prefixes that are read together; more are no faster
 _ROOM = 4_096  # tokens of prefix and text together whose places a decoder from scratch can distinguish
@@ -38,7 +38,8 @@ _ROOM = 4_096  # tokens of prefix and text together whose places a decoder from 
 class LanguageHeadConfig(HeadConfig):
     """A causal decoder in the layout of Llama."""
 
-    writes: ClassVar[bool] = True
+    gives: ClassVar[type[Answer]] = Writing
+    is_default: ClassVar[bool] = True
     kind: Literal["language"] = "language"
     base: str | None = None
     """Pretrained model: 'smollm2', a folder in Hugging Face's layout or a GGUF file; null trains one from scratch."""
@@ -67,17 +68,16 @@ class LanguageHeadConfig(HeadConfig):
     length_penalty: float = 1.0
     """Beams are compared by their log-probability over their length to this power."""
 
-    def build(self, dim: int, *, num_outputs: int = 0, text: TextFormat | None = None) -> LanguageHead:
+    def build(self, dim: int, *, answer: Writing, encoders: Mapping[str, nn.Module] | None = None) -> LanguageHead:
         """The head with new random weights where it has no base.
 
         Raises:
             ConfigError: the base is of another width than ``dim``.
         """
-        del num_outputs
-        assert text is not None, "a head that writes wants a format"
+        del encoders
         if self.base is None:
-            assert text.start is not None, "a decoder from scratch wants a token that opens a text"
-            return LanguageHead(self, self._scratch(dim, text.vocab_size), text=text, closing=[text.start])
+            assert answer.start is not None, "a decoder from scratch wants a token that opens a text"
+            return LanguageHead(self, self._scratch(dim, answer.vocab_size), answer=answer, closing=[answer.start])
         pretrained = load_pretrained(self.base)
         if pretrained.config.hidden_size != dim:
             raise ConfigError(
@@ -94,7 +94,7 @@ class LanguageHeadConfig(HeadConfig):
         if self.train == "lora":
             add_adapters(model, rank=self.lora_rank, dropout=self.dropout)
         opening, closing = _frame(pretrained.tokenizer, template=self.template)
-        return LanguageHead(self, model, text=text, opening=opening, closing=closing)
+        return LanguageHead(self, model, answer=answer, opening=opening, closing=closing)
 
     def _scratch(self, dim: int, vocab_size: int) -> Llama:
         unit = 2 * self.num_heads
@@ -117,13 +117,13 @@ class LanguageHeadConfig(HeadConfig):
         ).build()
 
 
-class LanguageHead(nn.Module):
-    """Tokens ``[B, L, dim]`` to a text's tokens, in the outputs that ``TextFormat`` describes.
+class LanguageHead(Head):
+    """Tokens ``[B, L, dim]`` to ``ids`` int64 ``[B, T]``, ``PAD`` behind the end of a text.
 
     Args:
         config: how it learns and writes.
         model: the causal language model.
-        text: over which ids, and how long, it writes.
+        answer: over which ids, and how long, it writes.
         opening: ids in front of the prefix.
         closing: ids between the prefix and the text, at least one.
     """
@@ -133,18 +133,18 @@ class LanguageHead(nn.Module):
         config: LanguageHeadConfig,
         model: Llama,
         *,
-        text: TextFormat,
+        answer: Writing,
         opening: Sequence[int] = (),
         closing: Sequence[int],
     ) -> None:
         super().__init__()
-        self.config, self.model, self.text = config, model, text
+        self.config, self.model, self.answer = config, model, answer
         self.opening, self.closing = list(opening), list(closing)
         self.alignment: CTCHead | None = None
         if config.ctc_weight:
-            self.alignment = CTCHeadConfig().build(model.config.hidden_size, text=text)
+            self.alignment = CTCHeadConfig().build(model.config.hidden_size, answer=answer)
 
-    def context(self, fused: Tokens) -> Tokens:
+    def prefix(self, fused: Tokens) -> Tokens:
         """All that the model reads before it writes, real tokens first; never empty."""
         frame = [self._constant(ids, fused) for ids in (self.opening, self.closing)]
         return Tokens.concat([frame[0], fused, frame[1]]).packed()
@@ -155,8 +155,44 @@ class LanguageHead(nn.Module):
         values = embedded.to(like.values.dtype).expand(len(like), -1, -1)
         return Tokens(values, torch.ones(values.shape[:2], dtype=torch.bool, device=values.device))
 
-    def losses(self, fused: Tokens, target: Tensor) -> Tensor:
-        """``[B, 2]``: of each row the negative log-likelihood of its target, summed, and the target's length.
+    def forward(self, context: Context, targets: Mapping[str, Arrays] | None = None) -> Prediction:
+        """The texts that it writes, greedily or by beam search.
+
+        With ``targets`` also ``nll`` and ``num_tokens`` ``[B]``: the negative log-likelihood of each row's own text,
+        summed, and its length; ``loss`` is their ratio.
+        """
+        found: dict[str, Any] = {}
+        with self._precision(context.tokens):
+            if targets:
+                found["nll"], found["num_tokens"] = self.likelihood(context.tokens, target_ids(targets[TARGET]))
+                found["loss"] = found["nll"] / found["num_tokens"].clamp(min=1)
+            with torch.no_grad():
+                found["ids"] = self._write(context.tokens)
+        return Prediction(found)
+
+    def losses(self, context: Context, targets: Mapping[str, Arrays]) -> dict[str, Tensor]:
+        """``loss``, the mean of the batch's target tokens, and the weighted ``ctc`` of a head beside it."""
+        target = target_ids(targets[TARGET])
+        with self._precision(context.tokens):
+            total, num_tokens = self.likelihood(context.tokens, target)
+        count = num_tokens.sum().clamp(min=1)
+        losses = {"loss": total.sum() / count}
+        if self.alignment is not None:
+            losses["ctc"] = self.config.ctc_weight * self.alignment.likelihood(context.tokens, target)[0].sum() / count
+        return losses
+
+    def weight(self, targets: Mapping[str, Arrays]) -> float:
+        """The target tokens."""
+        return float(targets[TARGET].mask.sum())
+
+    def _precision(self, fused: Tokens) -> AbstractContextManager[object]:
+        """A pretrained model that is kept in bf16 computes in it; else the caller's choice stands."""
+        if self.model.model.embed_tokens.weight.dtype == torch.bfloat16:
+            return torch.autocast(fused.values.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def likelihood(self, fused: Tokens, target: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B]`` each: of each row the negative log-likelihood of its target, summed, and the target's length.
 
         Only the text's own tokens count: what the prefix holds is never predicted (teacher forcing, Williams & Zipser
         1989).
@@ -165,20 +201,7 @@ class LanguageHead(nn.Module):
             fused: the prefix.
             target: int64 ``[B, T]``, each row ended and then padded with ``PAD``.
         """
-        with self._precision(fused):
-            losses = self._losses(fused, target)
-        if self.training and self.alignment is not None:
-            losses = losses + losses.new_tensor([self.config.ctc_weight, 0]) * self.alignment.losses(fused, target)
-        return losses
-
-    def _precision(self, fused: Tokens) -> AbstractContextManager[object]:
-        """A pretrained model that is kept in bf16 computes in it; else the caller's choice stands."""
-        if self.model.model.embed_tokens.weight.dtype == torch.bfloat16:
-            return torch.autocast(fused.values.device.type, torch.bfloat16)
-        return nullcontext()
-
-    def _losses(self, fused: Tokens, target: Tensor) -> Tensor:
-        context, real = self.context(fused), target != PAD
+        context, real = self.prefix(fused), target != PAD
         written = self.model.embed(target.clamp(min=0)[:, :-1]).to(context.values.dtype)
         whole = Tokens.concat([context, Tokens(written, real[:, :-1] & real[:, 1:])]).packed()
         hidden = self.model(whole.values, mask=whole.mask)
@@ -191,7 +214,7 @@ class LanguageHead(nn.Module):
         smoothing = self.config.label_smoothing if self.training else 0.0
         each = F.cross_entropy(logits, target[real], reduction="none", label_smoothing=smoothing)
         total = torch.zeros(len(target), device=each.device).index_add(0, rows, each)
-        return torch.stack([total, real.sum(dim=1).to(total.dtype)], dim=1)
+        return total, real.sum(dim=1).to(total.dtype)
 
     def merged(self) -> Llama:
         """The language model with its adapters, if it has any, merged into its weights; else the model itself."""
@@ -199,16 +222,10 @@ class LanguageHead(nn.Module):
             return self.model
         return merge_adapters(self.model)
 
-    @torch.no_grad()
-    def forward(self, fused: Tokens) -> Tensor:
-        """Outputs ``[B, 2 + T]`` of the texts it writes, greedily or by beam search."""
-        with self._precision(fused):
-            return self.text.outputs(self._write(fused))
-
     def _write(self, fused: Tokens) -> Tensor:
-        """int64 ``[B, T]``, -1 behind the end of a text."""
-        context, device = self.context(fused), fused.values.device
-        output = torch.full((len(fused), self.text.max_tokens), -1, device=device)
+        """int64 ``[B, T]``."""
+        context, device = self.prefix(fused), fused.values.device
+        output = torch.full((len(fused), self.answer.max_tokens), PAD, device=device)
         lengths = context.mask.sum(dim=1).tolist()
         for rows in rows_of_like_length(lengths, max_tokens=_TOKENS_AT_ONCE[device.type]):
             values, mask = context.values[rows, : lengths[rows[0]]], context.mask[rows, : lengths[rows[0]]]
@@ -218,7 +235,7 @@ class LanguageHead(nn.Module):
 
     def _continue(self, values: Tensor, mask: Tensor) -> Tensor:
         """int64 ``[B, L]``, L at most T."""
-        ends, max_tokens = self.text.ends, self.text.max_tokens
+        ends, max_tokens = self.answer.ends, self.answer.max_tokens
         engine = TorchEngine(self.model)
         if self.config.num_beams > 1:
             beams, penalty = self.config.num_beams, self.config.length_penalty

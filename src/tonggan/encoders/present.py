@@ -23,7 +23,8 @@ def encode_present(part: _MaskedT, encode: Callable[[_MaskedT], Tokens]) -> Toke
         return encode(part)
     rows = present.nonzero().squeeze(1)
     found = encode(part.take(rows))
-    return Tokens(_put_back(found.values, rows, len(part)), _put_back(found.mask, rows, len(part)))
+    values, mask, *maps = (_put_back(each, rows, len(part)) for each in (found.values, found.mask, *found.maps))
+    return Tokens(values, mask, maps)
 
 
 def _put_back(part: Tensor, rows: Tensor, num_rows: int) -> Tensor:

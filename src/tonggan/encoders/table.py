@@ -25,7 +25,7 @@ class TableEncoderConfig(TransformerConfig, EncoderConfig):
 
     def build(self, modality: TableRow, *, dim: int) -> nn.Module:
         """An encoder of that modality's columns; the modality must be fitted."""
-        sizes = [modality.num_categories.get(name) for name in modality.columns]
+        sizes = [modality.num_categories.get(name) for name in modality.cells]
         return TableEncoder(self, num_categories=sizes, dim=dim)
 
 

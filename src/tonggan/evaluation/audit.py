@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from torch import Tensor
-
 from tonggan.data.dataset import Dataset
 from tonggan.evaluation.bootstrap import MIN_ROWS, compare
 from tonggan.evaluation.permutation import ColumnImportance, column_importance, shuffle_inputs
@@ -73,7 +71,6 @@ def audit(
     task: Task,
     dataset: Dataset,
     *,
-    baseline: Tensor,
     seed: int,
     alone_trained: Mapping[str, Measure] | None = None,
     batch_size: int = 256,
@@ -85,7 +82,6 @@ def audit(
         model: whose inputs are looked at one by one.
         task: that it was trained for.
         dataset: rows with a target.
-        baseline: outputs ``[1, num_outputs]`` of the model that sees no input, ``task.baseline`` of the training part.
         seed: of the shuffles and of the bootstrap.
         alone_trained: by input (or group), what a model trained on that input alone is worth on these rows.
         batch_size: rows at a time.
@@ -113,7 +109,7 @@ def audit(
         score_name=task.score_name,
         greater_is_better=task.greater_is_better,
         num_rows=full.num_rows,
-        majority=measure_constant(task, dataset, baseline=baseline).score(),
+        majority=measure_constant(task, dataset).score(),
         alone={name: measure.score() for name, measure in alone.items()},
         alone_trained={name: measure.score() for name, measure in trained.items()},
         shuffled={name: measure.score() for name, measure in shuffled.items()},

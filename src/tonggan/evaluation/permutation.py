@@ -5,7 +5,7 @@ Each batch is encoded twice, with its own values and with those of other rows; w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from tonggan.data.dataset import Dataset
 from tonggan.evaluation.bootstrap import gain_interval, score_draws
-from tonggan.evaluation.predict import evaluating, iterate_batches, target_of
+from tonggan.evaluation.predict import evaluating, iterate_batches
 from tonggan.evaluation.subsets import measure_tokens
-from tonggan.modalities.table import TableRow
 from tonggan.models.fused import FusedModel
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
@@ -49,10 +48,9 @@ class ColumnImportance:
         return asdict(self) | {"interval": None if self.interval is None else list(self.interval)}
 
 
-def table_columns(dataset: Dataset) -> dict[str, list[str]]:
+def table_columns(dataset: Dataset) -> dict[str, Sequence[str]]:
     """By input that is a table, its columns."""
-    modalities = {name: source.modality for name, source in dataset.inputs.items()}
-    return {name: modality.columns for name, modality in modalities.items() if isinstance(modality, TableRow)}
+    return {name: source.modality.cells for name, source in dataset.inputs.items() if source.modality.cells}
 
 
 def column_importance(
@@ -101,13 +99,12 @@ def _with_shuffled_columns(
     pairs = _paired_batches(dataset, generator, batch_size=batch_size, progress=progress, label="columns")
     with evaluating(model) as device:
         for batch, other_batch in pairs:
-            target = target_of(batch)
             inputs, others = batch.to(device).inputs, other_batch.to(device).inputs
             tokens = model.encode(inputs)
-            full.append(measure_tokens(model, task, tokens, target))
+            full.append(measure_tokens(model, task, tokens, batch))
             for (name, column), place in columns.items():
                 mixed = encoders[name](_with_column(inputs[name], others[name], place=place))
-                shuffled[name, column].append(measure_tokens(model, task, {**tokens, name: mixed}, target))
+                shuffled[name, column].append(measure_tokens(model, task, {**tokens, name: mixed}, batch))
     return Measure.cat(full), {key: Measure.cat(parts) for key, parts in shuffled.items()}
 
 
@@ -144,7 +141,7 @@ def shuffle_inputs(
             tokens, other_tokens = model.encode(batch.to(device).inputs), model.encode(other_batch.to(device).inputs)
             for group, parts in shuffled.items():
                 mixed = {**tokens, **{name: other_tokens[name] for name in groups[group]}}
-                parts.append(measure_tokens(model, task, mixed, target_of(batch)))
+                parts.append(measure_tokens(model, task, mixed, batch))
     return {group: Measure.cat(parts) for group, parts in shuffled.items()}
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from tonggan.data.dataset import Dataset
 from tonggan.data.loader import Loader
@@ -21,7 +21,7 @@ from tonggan.errors import DataError
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
 from tonggan.tasks.measure import Measure
-from tonggan.tokens import Batch
+from tonggan.tokens import Batch, Prediction
 
 _T = TypeVar("_T")
 
@@ -57,17 +57,15 @@ def measure_rows(
     task: Task,
     dataset: Dataset,
     *,
-    baseline: Tensor,
     progress: Progress | None = None,
     enough: Callable[[], bool] = lambda: False,
 ) -> Measured:
     """What ``model`` is worth on the rows of ``dataset``, or on the first of them; no outputs are kept.
 
     Args:
-        model: maps ``batch.inputs`` to outputs.
+        model: maps inputs and targets to a Prediction.
         task: that the model was trained for.
         dataset: rows with a target.
-        baseline: the constant answer, ``task.baseline`` of the training part.
         progress: told of every batch.
         enough: asked after each batch whether to leave it at those so far.
 
@@ -77,38 +75,32 @@ def measure_rows(
     measures, constants, rows = [], [], []
     with evaluating(model) as device:
         for batch in iterate_batches(dataset, progress=progress, label="predict"):
-            target = target_of(batch)
-            measures.append(task.measure(task.predict(model, batch.to(device)).float().cpu(), target))
-            constants.append(task.measure_constant(baseline, target))
+            placed = batch.to(device)
+            measures.append(task.measure(model(placed.inputs, placed.targets).cpu(), batch.targets))
+            constants.append(task.measure_constant(batch.targets))
             rows.append(batch.rows.numpy())
             if enough():
                 break
     return Measured(Measure.cat(measures), Measure.cat(constants), np.concatenate(rows))
 
 
-def measure_constant(task: Task, dataset: Dataset, *, baseline: Tensor) -> Measure:
+def measure_constant(task: Task, dataset: Dataset) -> Measure:
     """What the constant answer is worth on the rows of ``dataset``, of which nothing but the target is read."""
     batches = iterate_batches(replace(dataset, inputs={}), progress=None, label="predict")
-    return Measure.cat([task.measure_constant(baseline, target_of(batch)) for batch in batches])
+    return Measure.cat([task.measure_constant(batch.targets) for batch in batches])
 
 
 def predict_rows(
-    model: nn.Module, task: Task, dataset: Dataset, *, read: Callable[[Tensor], _T], progress: Progress | None = None
+    model: nn.Module, dataset: Dataset, *, read: Callable[[Prediction], _T], progress: Progress | None = None
 ) -> list[_T]:
-    """What ``read`` makes of the outputs of each batch of ``dataset``, in its order; no outputs are kept.
+    """What ``read`` makes of the Prediction of each batch of ``dataset``, in its order; no outputs are kept.
 
     Raises:
         DataError: the data set has no rows.
     """
     with evaluating(model) as device:
         batches = iterate_batches(dataset, progress=progress, label="predict")
-        return [read(task.predict(model, batch.to(device)).float().cpu()) for batch in batches]
-
-
-def target_of(batch: Batch) -> Tensor:
-    """The batch's target, which it must have."""
-    assert batch.target is not None, "only rows with a target can be measured"
-    return batch.target
+        return [read(model(batch.to(device).inputs).cpu()) for batch in batches]
 
 
 def iterate_batches(

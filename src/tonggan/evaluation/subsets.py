@@ -13,16 +13,15 @@ from math import factorial
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tonggan.data.dataset import Dataset
 from tonggan.errors import ConfigError
-from tonggan.evaluation.predict import evaluating, iterate_batches, target_of
+from tonggan.evaluation.predict import evaluating, iterate_batches
 from tonggan.models.fused import FusedModel
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
 from tonggan.tasks.measure import Measure
-from tonggan.tokens import Tokens
+from tonggan.tokens import Batch, Prediction, Tokens
 
 MAX_GROUPS = 6
 
@@ -99,7 +98,7 @@ def evaluate_subsets(
             tokens = model.encode(batch.to(device).inputs)
             for parts, chosen in zip(collected, subsets, strict=True):
                 visible = {name for group in chosen for name in groups[group]}
-                parts.append(measure_tokens(model, task, hide(tokens, visible=visible), target_of(batch)))
+                parts.append(measure_tokens(model, task, hide(tokens, visible=visible), batch))
     rows = []
     for chosen, parts in zip(subsets, collected, strict=True):
         measure = Measure.cat(parts)
@@ -109,9 +108,10 @@ def evaluate_subsets(
     return rows
 
 
-def measure_tokens(model: FusedModel, task: Task, tokens: Mapping[str, Tokens], target: Tensor) -> Measure:
-    """What the rest of ``model`` is worth on encoded inputs."""
-    return task.measure(model.decode(model.fuse(tokens)).float().cpu(), target)
+def measure_tokens(model: FusedModel, task: Task, tokens: Mapping[str, Tokens], batch: Batch) -> Measure:
+    """What the rest of ``model`` is worth on the inputs of ``batch``, encoded as ``tokens``."""
+    prediction: Prediction = model.head(model.context(tokens, batch.inputs))
+    return task.measure(prediction.cpu(), batch.targets)
 
 
 def hide(tokens: Mapping[str, Tokens], *, visible: Iterable[str]) -> dict[str, Tokens]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 
@@ -13,3 +15,8 @@ def multiplies_in_bf16(device: torch.device) -> bool:
         able = torch.cpu.get_capabilities()
         return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
     return False
+
+
+def in_float32(device: torch.device) -> Any:
+    """Inside, nothing is computed in half precision: for losses of outputs that were."""
+    return torch.autocast(device.type, enabled=False)

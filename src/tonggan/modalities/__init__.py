@@ -7,7 +7,8 @@ from typing import Any
 from tonggan.modalities.audio import Audio, AudioAugment, AudioConfig
 from tonggan.modalities.base import ColumnConfig, InputConfig, MediaModality, Modality
 from tonggan.modalities.ignore import IgnoreConfig
-from tonggan.modalities.image import Image, ImageAugment, ImageConfig
+from tonggan.modalities.image import Image, ImageConfig
+from tonggan.modalities.image_augment import ImageAugment
 from tonggan.modalities.multilabel import MultilabelConfig
 from tonggan.modalities.number import NumberConfig
 from tonggan.modalities.table import CategoryConfig, TableConfig, TableRow

@@ -6,9 +6,11 @@ all is an UnreadableError, and the row stays without its recording.
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 import struct
+import wave
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -21,8 +23,9 @@ from torch import Tensor
 
 from tonggan.config import Config
 from tonggan.errors import UnreadableError
-from tonggan.modalities.base import ColumnConfig, InputConfig, MediaModality
+from tonggan.modalities.base import Cell, ColumnConfig, InputConfig, MediaModality
 from tonggan.modalities.file_formats import unread_recording
+from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
 
 # Floating point samples may pass full scale so many times; louder ones are of another scale.
@@ -34,6 +37,7 @@ _BEYOND = 0.01
 _CANCELLED = 1e-4
 _FEW_CLIPPED, _CLIPPED_SHARE = 10, 0.001  # samples at full scale that a loud recording may have
 _OFFSET = 0.02  # of full scale: so far from zero no recording lies by chance
+_MAX_SECONDS = 10  # that a person hears
 _STREAMED = (0, 0xFFFFFFFF)  # the length that programs write into a header when they cannot know it
 
 
@@ -151,8 +155,9 @@ class Audio(MediaModality[AudioConfig]):
         mask = np.arange(values.shape[1]) < lengths[:, None]
         return Arrays(torch.from_numpy(values), torch.from_numpy(mask))
 
-    def augment(self, arrays: Arrays, generator: torch.Generator) -> Arrays:
+    def vary(self, arrays: Arrays, generator: torch.Generator, *, movement: Movement | None = None) -> Arrays:
         """Each recording stretched, shifted, made louder or softer, and made noisier at random."""
+        del movement
         settings = self.config.augment
         if settings is None:
             return arrays
@@ -166,6 +171,21 @@ class Audio(MediaModality[AudioConfig]):
             decibels = settings.gain * _uniform(len(values), generator)
             values = values * 10 ** (decibels / 20)
         return replace(arrays, values=values.clamp(-1, 1))
+
+    def show(self, name: str, item: NDArray[np.int16] | None) -> list[Cell]:
+        """The recording as the model gets it."""
+        return [Cell(name, "audio", None if item is None else audio_address(item, sample_rate=self.config.sample_rate))]
+
+
+def audio_address(samples: NDArray[np.int16], *, sample_rate: int) -> str:
+    """The mono recording int16 ``[T]``, its first ten seconds, as a ``data:`` address of a WAV."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes(samples[: _MAX_SECONDS * sample_rate].astype("<i2").tobytes())
+    return f"data:audio/wav;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _unreadable(got: str, *, expected: str = "a recording", remedy: str) -> UnreadableError:

@@ -7,22 +7,43 @@ something (a tokenizer, means and deviations), and saved inside the bundle as pl
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tonggan.config import Config
+from tonggan.modalities.movement import Movement
 from tonggan.parts import Part
 from tonggan.tokens import Arrays
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 
+_MAX_CHARACTERS = 600
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One thing as a person sees, hears or reads it.
+
+    ``content`` is a ``data:`` address for ``image`` and ``audio``, else the text; None where there is nothing.
+    """
+
+    name: str
+    kind: Literal["image", "audio", "text"]
+    content: str | None
+
+
 class ColumnConfig(Part):
     """What one column of a table is."""
+
+    def read(self, cell: Any) -> Any:
+        """A cell as it is meant; None or NaN where it says nothing."""
+        return cell
 
 
 class InputConfig(Part):
@@ -34,24 +55,70 @@ class InputConfig(Part):
 
 
 class Modality(ABC, Generic[ConfigT]):
-    """One input of a model: how its values become Arrays."""
+    """One input of a model, or one target: how its values become Arrays.
+
+    Attributes:
+        follows: name of the input with whose pictures its values move, as boxes do; None where they stay.
+    """
 
     kind: ClassVar[str]
+    follows: str | None = None
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config
+
+    @property
+    def cells(self) -> Sequence[str]:
+        """Columns that can be present, hidden and shuffled one by one; none where the input is one thing."""
+        return ()
+
+    def columns(self, name: str) -> Mapping[str, Any]:
+        """The columns of a table that the input ``name`` reads, and what each is."""
+        return {name: self.config}
+
+    def gather(self, name: str, read: Callable[[str], Sequence[Any]]) -> Sequence[Any]:
+        """What ``collate`` reads of the input ``name``: one item for each row of the columns that ``read`` gives."""
+        return read(name)
+
+    def learn(self, name: str, read: Callable[[str], Iterable[Any]]) -> None:
+        """Learn what it needs from the training part, whose columns ``read`` streams; nothing by default."""
+
+    def reading(self, configs: Mapping[str, Any]) -> Self:  # noqa: ARG002
+        """The same for a table that writes some columns of numbers in another way, which ``configs`` read."""
+        return self
 
     @abstractmethod
     def collate(self, items: Sequence[Any]) -> Arrays:
         """Arrays of a batch; an item that is None is absent. ``len(items)`` may be any number from 1."""
 
-    def augment(self, arrays: Arrays, generator: torch.Generator) -> Arrays:  # noqa: ARG002
-        """A random variation for training, all randomness drawn from ``generator``; without a variation, the same."""
+    def movement(self, arrays: Arrays, generator: torch.Generator) -> Movement | None:  # noqa: ARG002
+        """A random movement of pictures that others follow; None where they stay in their places."""
+        return None
+
+    def vary(
+        self,
+        arrays: Arrays,
+        generator: torch.Generator,  # noqa: ARG002
+        *,
+        movement: Movement | None = None,  # noqa: ARG002
+    ) -> Arrays:
+        """A random variation for training, all randomness drawn from ``generator``; without a variation, the same.
+
+        Pictures that others follow move by the given ``movement``.
+        """
+        return arrays
+
+    def follow(self, arrays: Arrays, movement: Movement) -> Arrays:  # noqa: ARG002
+        """``arrays`` moved as the pictures that they follow."""
         return arrays
 
     def hide(self, arrays: Arrays, rows: torch.Tensor, generator: torch.Generator) -> Arrays:  # noqa: ARG002
         """For training, ``rows`` [B] bool without a random part of what they hold, if they hold parts."""
         return arrays
+
+    def show(self, name: str, item: Any) -> list[Cell]:
+        """How an item of ``gather``, decoded where it is a file, reads for a person."""
+        return [Cell(name, "text", shortened(item))]
 
     def state(self) -> dict[str, Any]:
         """What was fitted, as JSON."""
@@ -64,7 +131,13 @@ class Modality(ABC, Generic[ConfigT]):
 
 
 class MediaModality(Modality[ConfigT]):
-    """A modality whose values are encoded files, decoded once into the cache."""
+    """A modality whose values are encoded files, decoded once into the cache.
+
+    Attributes:
+        has_extent: whether a file has a height and a width.
+    """
+
+    has_extent: ClassVar[bool] = False
 
     @abstractmethod
     def decode(self, raw: bytes) -> NDArray[Any]:
@@ -73,6 +146,10 @@ class MediaModality(Modality[ConfigT]):
         Raises:
             UnreadableError: the bytes are empty, truncated, too large, or of no known format.
         """
+
+    def extent(self, raw: bytes) -> tuple[int, int] | None:  # noqa: ARG002
+        """Height and width of a readable picture, as it is seen, before it is fitted; None of what has none."""
+        return None
 
     @abstractmethod
     def describe(self, raw: bytes) -> dict[str, str | int]:
@@ -93,3 +170,11 @@ class MediaModality(Modality[ConfigT]):
 def mask_of(items: Sequence[Any]) -> torch.Tensor:
     """[B] bool: True where an item is there."""
     return torch.from_numpy(np.array([item is not None for item in items], dtype=bool))
+
+
+def shortened(value: Any) -> str | None:
+    """A value as a text of bounded length; None where it says nothing."""
+    if value is None or value == "":
+        return None
+    text = str(value)
+    return text if len(text) <= _MAX_CHARACTERS else text[: _MAX_CHARACTERS - 1] + "…"

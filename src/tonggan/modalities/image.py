@@ -6,6 +6,7 @@ what cannot be decoded whole is an UnreadableError, and the row stays without it
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import zlib
@@ -17,13 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
-from tonggan.config import Config
 from tonggan.errors import UnreadableError
-from tonggan.modalities.base import ColumnConfig, InputConfig, MediaModality, mask_of
+from tonggan.modalities.base import Cell, ColumnConfig, InputConfig, MediaModality, mask_of
 from tonggan.modalities.deep_picture import deep_values, is_deep, to_bytes
 from tonggan.modalities.file_formats import can_read_heif, is_heif, open_heif, unread_picture
+from tonggan.modalities.image_augment import ImageAugment, draw_movement, vary_pictures
+from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
 
 if TYPE_CHECKING:
@@ -35,23 +36,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _NEWER_FORMATS = ("AVIF",)
 # Pillow itself refuses pictures above twice its MAX_IMAGE_PIXELS.
 PILLOW_MAX_PIXELS = 178_956_970
+_ORIENTATION, _FIRST_SIDEWAYS = 0x0112, 5  # of EXIF
 # What Pillow's readers raise on damaged bytes, depending on format and place of the damage.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError, struct.error, zlib.error)
-
-
-class ImageAugment(Config):
-    """Random variation of pictures in training; each is drawn anew for every row. Zero turns one off."""
-
-    flip: bool = False
-    """Mirror left and right with chance one half. Off by default: it would make 'left of' and text wrong."""
-    shift: float = Field(default=0.0625, ge=0, lt=1)
-    """Move by up to this fraction of the size in each direction; the border is filled by reflection."""
-    cutout: float = Field(default=0.0, ge=0, le=1)
-    """Grey out a square of this fraction of the size at a random place (DeVries and Taylor 2017)."""
-    brightness: float = Field(default=0.0, ge=0, le=1)
-    """Multiply by a factor between 1 - brightness and 1 + brightness."""
-    contrast: float = Field(default=0.0, ge=0, le=1)
-    """Spread around the picture's mean by a factor between 1 - contrast and 1 + contrast."""
 
 
 class ImageConfig(ColumnConfig, InputConfig):
@@ -80,6 +67,7 @@ class Image(MediaModality[ImageConfig]):
     """Pictures as uint8 ``[B, 3, size, size]`` in RGB order with a mask ``[B]``."""
 
     kind: ClassVar[str] = "image"
+    has_extent: ClassVar[bool] = True
 
     def decode(self, raw: bytes) -> NDArray[np.uint8]:
         """uint8 ``[3, size, size]`` RGB of a JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF or HEIC file, turned upright.
@@ -133,6 +121,15 @@ class Image(MediaModality[ImageConfig]):
             raise _unreadable(f"{header.width:,} x {header.height:,} pixels", expected=too_large, remedy=smaller)
         return header
 
+    def extent(self, raw: bytes) -> tuple[int, int]:
+        """Height and width of a readable picture, turned upright."""
+        header = self._open(raw)
+        try:
+            sideways = header.getexif().get(_ORIENTATION, 1) >= _FIRST_SIDEWAYS
+        except _DAMAGED:
+            sideways = False
+        return (header.width, header.height) if sideways else (header.height, header.width)
+
     def describe(self, raw: bytes) -> dict[str, str | int]:
         """Whether a picture has colors, the pixels of its shorter side, and whether it is the first of several."""
         try:
@@ -169,19 +166,22 @@ class Image(MediaModality[ImageConfig]):
                 values[row] = item
         return Arrays(torch.from_numpy(values), mask_of(items))
 
-    def augment(self, arrays: Arrays, generator: torch.Generator) -> Arrays:
-        """Each picture flipped, shifted, relit and cut out at random, as the config allows."""
+    def movement(self, arrays: Arrays, generator: torch.Generator) -> Movement | None:
+        """Each picture mirrored, turned, scaled and shifted, or part of a mosaic, as the config allows."""
         settings = self.config.augment
-        if settings is None:
+        if settings is None or not (settings.moves or settings.flip or settings.shift):
+            return None
+        return draw_movement(len(arrays), self.config.size, settings, generator=generator)
+
+    def vary(self, arrays: Arrays, generator: torch.Generator, *, movement: Movement | None = None) -> Arrays:
+        """Each picture moved, relit and cut out at random, as the config allows."""
+        if self.config.augment is None:
             return arrays
-        values = arrays.values
-        if settings.flip or settings.shift:
-            values = _move(values, flip=settings.flip, shift=settings.shift, generator=generator)
-        if settings.brightness or settings.contrast:
-            values = _relight(values, settings, generator=generator)
-        if settings.cutout:
-            values = _cut_out(values, fraction=settings.cutout, generator=generator)
-        return replace(arrays, values=values)
+        return replace(arrays, values=vary_pictures(arrays.values, self.config.augment, generator, movement=movement))
+
+    def show(self, name: str, item: NDArray[np.uint8] | None) -> list[Cell]:
+        """The picture as the model gets it."""
+        return [Cell(name, "image", None if item is None else image_address(item))]
 
 
 def _has_frames(header: PIL.Image.Image) -> bool:
@@ -297,39 +297,10 @@ def _fit(picture: NDArray[np.uint8], config: ImageConfig) -> NDArray[np.uint8]:
     return picture
 
 
-def _move(values: Tensor, *, flip: bool, shift: float, generator: torch.Generator) -> Tensor:
-    """Flip and shift as one gather: each output pixel names the pixel that it comes from."""
-    batch, channels, height, width = values.shape
-    rows = _source_index(batch, height, shift, generator)
-    columns = _source_index(batch, width, shift, generator)
-    if flip:
-        mirrored = torch.rand(batch, 1, generator=generator) < 0.5
-        columns = torch.where(mirrored, width - 1 - columns, columns)
-    source = (rows.unsqueeze(2) * width + columns.unsqueeze(1)).view(batch, 1, height * width)
-    return values.flatten(2).gather(2, source.expand(-1, channels, -1)).view_as(values)
+def image_address(pixels: NDArray[np.uint8]) -> str:
+    """The picture uint8 ``[3, H, W]`` as a ``data:`` address of a PNG."""
+    from PIL import Image
 
-
-def _source_index(batch: int, size: int, shift: float, generator: torch.Generator) -> Tensor:
-    """[B, size] int64: positions moved by up to ``shift`` of the size, reflected at the border."""
-    reach = int(shift * size)
-    offset = torch.randint(-reach, reach + 1, (batch, 1), generator=generator)
-    position = (torch.arange(size) + offset).abs()
-    return torch.where(position > size - 1, 2 * (size - 1) - position, position)
-
-
-def _relight(values: Tensor, settings: ImageAugment, *, generator: torch.Generator) -> Tensor:
-    """Brightness, then contrast around the picture's own mean, one factor a row each."""
-    factors = torch.rand(2, len(values), 1, 1, 1, generator=generator) * 2 - 1
-    light = values.float() * (1 + settings.brightness * factors[0])
-    mean = light.mean(dim=(1, 2, 3), keepdim=True)
-    light = mean + (light - mean) * (1 + settings.contrast * factors[1])
-    return light.round().clamp(0, 255).to(torch.uint8)
-
-
-def _cut_out(values: Tensor, *, fraction: float, generator: torch.Generator) -> Tensor:
-    """A grey square whose center lies anywhere in the picture, so that it may reach over the border."""
-    batch, _, height, width = values.shape
-    center = torch.rand(2, batch, 1, generator=generator)
-    near_row = (torch.arange(height) + 0.5 - center[0] * height).abs() <= fraction * height / 2
-    near_column = (torch.arange(width) + 0.5 - center[1] * width).abs() <= fraction * width / 2
-    return values.masked_fill((near_row.unsqueeze(2) & near_column.unsqueeze(1)).unsqueeze(1), 128)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).save(buffer, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, PositiveFloat, TypeAdapter
 
 from tonggan.cells import cell_text, places_of
-from tonggan.modalities.base import ColumnConfig, InputConfig, Modality
+from tonggan.modalities.base import Cell, ColumnConfig, InputConfig, Modality, shortened
 from tonggan.modalities.number import NumberConfig, is_one_of
 from tonggan.modalities.scales import Sample, mean_and_deviation
 from tonggan.tokens import Arrays
@@ -69,21 +69,35 @@ class TableRow(Modality[TableConfig]):
         self._clips = False
 
     @property
-    def columns(self) -> list[str]:
+    def cells(self) -> list[str]:
         """The names of the C cells, in order."""
         return list(self.config.columns)
+
+    def columns(self, name: str) -> Mapping[str, NumberConfig | CategoryConfig]:  # noqa: ARG002
+        return self.config.columns
+
+    def gather(self, name: str, read: Callable[[str], Sequence[Any]]) -> Sequence[Mapping[str, Any]]:  # noqa: ARG002
+        """The cells of each row by column."""
+        return [dict(zip(self.cells, row, strict=True)) for row in zip(*map(read, self.cells), strict=True)]
+
+    def show(self, name: str, item: Mapping[str, Any]) -> list[Cell]:  # noqa: ARG002
+        """The cells, each by itself."""
+        return [Cell(column, "text", shortened(cell)) for column, cell in item.items()]
 
     @property
     def num_categories(self) -> dict[str, int]:
         """How many indices each category column has, index 0 for all other names included."""
         return {name: len(names) + 1 for name, names in self._categories.items()}
 
-    def reading(self, configs: Mapping[str, NumberConfig]) -> TableRow:
-        """The same for rows that write some of the number columns in another way, which ``configs`` read."""
+    def reading(self, configs: Mapping[str, NumberConfig]) -> Self:
         own = {name: configs.get(name, config) for name, config in self.config.columns.items()}
         other = copy(self)
         other.config = self.config.model_copy(update={"columns": own})
         return other
+
+    def learn(self, name: str, read: Callable[[str], Iterable[Any]]) -> None:  # noqa: ARG002
+        """What ``fit`` does."""
+        self.fit({column: read(column) for column in self.cells})
 
     def fit(self, columns: Mapping[str, Iterable[Any]]) -> None:
         """Mean and deviation of each number column, names of each category column; values are streamed.
@@ -110,7 +124,7 @@ class TableRow(Modality[TableConfig]):
     def collate(self, items: Sequence[Mapping[str, Any] | None]) -> Arrays:
         """float32 ``[B, C]`` of the rows; a None row, or a name that a row lacks, is absent."""
         rows = [{} if item is None else item for item in items]
-        cells = [self._cells(name, [row.get(name) for row in rows]) for name in self.columns]
+        cells = [self._cells(name, [row.get(name) for row in rows]) for name in self.cells]
         values = np.stack(cells, axis=1)
         mask = np.isfinite(values)
         return Arrays(torch.from_numpy(np.where(mask, values, 0).astype(np.float32)), torch.from_numpy(mask))
@@ -138,7 +152,7 @@ class TableRow(Modality[TableConfig]):
         """
         share = torch.rand(len(arrays), 1, generator=generator)
         hidden = rows.unsqueeze(1) & (torch.rand(arrays.mask.shape, generator=generator) < share)
-        is_category = torch.tensor([name in self._categories for name in self.columns])
+        is_category = torch.tensor([name in self._categories for name in self.cells])
         unseen = is_category & (torch.rand(arrays.mask.shape, generator=generator) < 0.5)
         return Arrays(arrays.values.masked_fill(hidden & unseen, 0), arrays.mask & (~hidden | unseen))
 

@@ -5,7 +5,7 @@ It downloads no vocabulary and knows no words of its own; any Unicode text can b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -15,6 +15,7 @@ from pydantic import Field, NonNegativeInt, TypeAdapter, model_validator
 
 from tonggan.cells import cell_text
 from tonggan.modalities.base import ColumnConfig, InputConfig, Modality
+from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ class Text(Modality[TextConfig]):
         self._tokenizer: Tokenizer | None = None
         self._unseen: list[int] = []
         self._language = None if config.language is None else _load_language(config.language)
+
+    def learn(self, name: str, read: Callable[[str], Iterable[Any]]) -> None:
+        """The vocabulary."""
+        self.fit(read(name))
 
     def fit(self, texts: Iterable[str | None]) -> None:
         """Train the byte-level BPE (Sennrich et al. 2016, over bytes as in Radford et al. 2019) on ``texts``.
@@ -159,10 +164,11 @@ class Text(Modality[TextConfig]):
             return [self._language.encode(text)[: self.config.max_tokens] for text in texts]
         return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts)]
 
-    def augment(self, arrays: Arrays, generator: torch.Generator) -> Arrays:
+    def vary(self, arrays: Arrays, generator: torch.Generator, *, movement: Movement | None = None) -> Arrays:
         """Real tokens replaced by ``MASK_ID``: each with chance ``word_dropout``, and those of some texts together, or,
         in half of these, left out.
         """
+        del movement
         if self._language is not None or not (self.config.word_dropout or self.config.hidden_words):
             return arrays
         values, mask = arrays.values, arrays.mask

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from tonggan.config import Config
-from tonggan.decoders import HeadConfig, LanguageHead, LinearHeadConfig, TextFormat
+from tonggan.decoders import Answer, HeadConfig, LanguageHead, LinearHeadConfig
 from tonggan.encoders import EncoderConfig, default_encoder
 from tonggan.encoders.text_language import TextLanguage
 from tonggan.errors import ConfigError
@@ -33,7 +33,7 @@ class ModelConfig(Config):
     fusion: FusionConfig = Field(default_factory=default_fusion)
     """How the inputs' Tokens become one."""
     head: HeadConfig = LinearHeadConfig()
-    """How the fused Tokens become a prediction; a task that writes text has a language decoder by default."""
+    """How the fused Tokens become a prediction; a task whose answer is no vector has another one by default."""
     modality_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Chance that a present input of a training row is hidden, so that the model works without it."""
 
@@ -66,15 +66,12 @@ class ModelConfig(Config):
             _check_reads(encoders[name], name, modality.kind)
         return self.model_copy(update={"encoders": encoders})
 
-    def build(
-        self, modalities: Mapping[str, Modality[Any]], *, num_outputs: int, text: TextFormat | None = None
-    ) -> FusedModel:
+    def build(self, modalities: Mapping[str, Modality[Any]], *, answer: Answer) -> FusedModel:
         """The model with new random weights (from torch's global generator).
 
         Args:
             modalities: by input name, fitted.
-            num_outputs: of the task.
-            text: of a task that writes text.
+            answer: what the task asks of the head.
 
         Raises:
             ConfigError: as ``resolve``; or the head cannot do the task.
@@ -82,8 +79,8 @@ class ModelConfig(Config):
         configs = self.resolve(modalities).encoders
         encoders = {name: configs[name].build(modality, dim=self.dim) for name, modality in modalities.items()}
         fusion = self.fusion.build(tuple(modalities), dim=self.dim)
-        self._check_head(writes=text is not None)
-        head = self.head.build(self.dim, num_outputs=num_outputs, text=text)
+        self._check_head(type(answer))
+        head = self.head.build(self.dim, answer=answer, encoders=encoders)
         for encoder in encoders.values():
             if isinstance(encoder, TextLanguage):
                 if not isinstance(head, LanguageHead):
@@ -96,14 +93,14 @@ class ModelConfig(Config):
                 encoder.read_as(head.model.embed)
         return FusedModel(encoders, fusion=fusion, head=head, modality_dropout=self.modality_dropout)
 
-    def _check_head(self, *, writes: bool) -> None:
-        """Raise ConfigError where the head writes text and the task wants none, or the other way round."""
-        if self.head.writes != writes:
-            fitting = [f"'{kind}'" for kind, config in HeadConfig.family().items() if config.writes == writes]
+    def _check_head(self, answer: type[Answer]) -> None:
+        """Raise ConfigError where the head gives no such answer."""
+        if self.head.gives is not answer:
+            fitting = [f"'{kind}'" for kind, config in HeadConfig.family().items() if config.gives is answer]
             raise ConfigError(
                 "model.head",
                 got=f"kind '{self.head.kind}'",
-                expected=f"{' or '.join(fitting)} for {'a task that writes text' if writes else 'this task'}",
+                expected=f"{' or '.join(fitting)} for this task",
                 remedy="Leave model.head out to get the task's own",
             )
 

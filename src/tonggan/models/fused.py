@@ -1,4 +1,4 @@
-"""The fused model: one encoder per input, modality dropout, a fusion, a head that decides or one that writes.
+"""The fused model: one encoder per input, modality dropout, a fusion, a head.
 
 It is composed of built modules and knows no kind of part by name.
 """
@@ -6,12 +6,12 @@ It is composed of built modules and knows no kind of part by name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tonggan.tokens import Arrays, Tokens
+from tonggan.decoders.base import Context, Head
+from tonggan.tokens import Arrays, Prediction, Tokens
 
 
 class FusedModel(nn.Module):
@@ -20,7 +20,7 @@ class FusedModel(nn.Module):
     Args:
         encoders: by input name; each maps Arrays to Tokens of one common width.
         fusion: maps ``{name: Tokens}`` to Tokens.
-        head: maps Tokens to outputs ``[B, num_outputs]``; one that writes text has ``losses(tokens, target)`` as well.
+        head: predicts, and owns the losses.
         modality_dropout: chance that a present input of a training row is hidden; a row never loses all of them
             (ModDrop, Neverova et al. 2016).
     """
@@ -30,7 +30,7 @@ class FusedModel(nn.Module):
         encoders: Mapping[str, nn.Module],
         *,
         fusion: nn.Module,
-        head: nn.Module,
+        head: Head,
         modality_dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -55,36 +55,19 @@ class FusedModel(nn.Module):
         fused: Tokens = self.fusion(tokens)
         return fused
 
-    def decode(self, fused: Tokens) -> Tensor:
-        """[B, num_outputs]: the head's outputs."""
-        outputs: Tensor = self.head(fused)
-        return outputs
+    def context(self, tokens: Mapping[str, Tokens], inputs: Mapping[str, Arrays]) -> Context:
+        """What the head reads of ``inputs`` that were encoded as ``tokens``; any of them may be masked out.
 
-    def forward(self, inputs: Mapping[str, Arrays], target: Tensor | None = None) -> Tensor:
-        """[B, num_outputs] of a batch; with a ``target``, a head that writes text sets its losses in front.
-
-        In training mode inputs are dropped at random, and such losses ``[B, 2]`` come alone: to write takes a pass for
-        each token.
+        In training mode inputs are dropped at random.
         """
-        fused = self.fuse(self._dropped(self.encode(inputs)))
-        if target is None:
-            return self.decode(fused)
-        head: Any = self.head
-        losses: Tensor = head.losses(fused, target)
-        if self.training:
-            return losses
-        outputs = self.decode(fused)
-        outputs[:, : losses.shape[1]] = losses
-        return outputs
-
-    def predict(self, tokens: Mapping[str, Tokens]) -> Tensor:
-        """[B, num_outputs] of encoded inputs; in training mode inputs are dropped at random."""
-        return self.decode(self.fuse(self._dropped(tokens)))
-
-    def _dropped(self, tokens: Mapping[str, Tokens]) -> Mapping[str, Tokens]:
         if self.training and self.modality_dropout > 0 and len(tokens) > 1:
-            return drop_modalities(tokens, self.modality_dropout)
-        return tokens
+            tokens = drop_modalities(tokens, self.modality_dropout)
+        return Context(self.fuse(tokens), tokens, inputs)
+
+    def forward(self, inputs: Mapping[str, Arrays], targets: Mapping[str, Arrays] | None = None) -> Prediction:
+        """What is predicted of a batch; with ``targets`` also what the head tells of them, as the loss of each row."""
+        prediction: Prediction = self.head(self.context(self.encode(inputs), inputs), targets)
+        return prediction
 
     def embed(self, inputs: Mapping[str, Arrays]) -> Tensor:
         """[B, D]: the mean of the fused Tokens."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from tonggan.cells import cell_text
 from tonggan.data.dataset import Dataset
@@ -39,7 +38,6 @@ class Account:
     advice: Advice | None
     subsets: list[SubsetRow]
     audit: Audit
-    baseline: Tensor
     parts: Mapping[str, Measure]
 
 

@@ -34,7 +34,7 @@ from tonggan.decoders import LanguageHeadConfig
 from tonggan.errors import BundleError, ConfigError, MissingExtraError
 from tonggan.files import flush, whole_file
 from tonggan.language.pretrained import load_pretrained
-from tonggan.modalities import ColumnConfig, InputConfig, TableRow, load_modality
+from tonggan.modalities import ColumnConfig, InputConfig, load_modality
 from tonggan.modalities.base import Modality
 from tonggan.models import FusedModel
 from tonggan.models.state import check_learned_state, learned_state, load_learned_state
@@ -44,7 +44,7 @@ from tonggan.tasks import Task, load_task
 from tonggan.tokens import Arrays
 from tonggan.validation import place_of, wanted
 
-FORMAT = 1
+FORMAT = 2
 INDEX = "bundle.json"
 RECIPE = "recipe.yaml"
 WEIGHTS = "weights.safetensors"
@@ -102,7 +102,7 @@ class _IndexFile(BaseModel, extra="allow"):
     versions: dict[str, str]
     fingerprint: str
     parameters: int
-    baseline: list[Any]
+    baseline: list[Any] = []
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,8 @@ class Bundle:
     @property
     def columns(self) -> dict[str, ColumnConfig]:
         """The kind of each column that the model reads."""
-        read: dict[str, ColumnConfig] = {}
-        for name, modality in self.modalities.items():
-            read |= modality.config.columns if isinstance(modality, TableRow) else {name: modality.config}
-        return read
+        parts = [modality.columns(name) for name, modality in self.modalities.items()]
+        return {column: config for part in parts for column, config in part.items()}
 
     def save(self, folder: Path) -> None:
         """Write the bundle into ``folder``, each file atomically, the index last; one that is there stays until then.
@@ -176,15 +174,15 @@ class Bundle:
             ) from error
 
     def _profiles_of(self, name: str, modality: Modality[Any]) -> dict[str, ColumnProfile]:
-        columns = modality.columns if isinstance(modality, TableRow) else [name]
-        return {column: self.profiles[column] for column in columns if column in self.profiles}
+        return {column: self.profiles[column] for column in modality.columns(name) if column in self.profiles}
 
     def collate(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Arrays]:
         """What the model reads of ``rows``, each with its decoded cells by column; what is not in one is absent."""
-        return {
-            name: modality.collate(rows if isinstance(modality, TableRow) else [row.get(name) for row in rows])
-            for name, modality in self.modalities.items()
-        }
+
+        def read(column: str) -> list[Any]:
+            return [row.get(column) for row in rows]
+
+        return {name: modality.collate(modality.gather(name, read)) for name, modality in self.modalities.items()}
 
     @classmethod
     def load(cls, folder: Path) -> Bundle:
@@ -215,12 +213,12 @@ class Bundle:
             inputs = InputsFile.parse(read_json(paths[INPUTS]), who=INPUTS)
             modalities = {name: load_modality(entry.config, entry.state) for name, entry in inputs.inputs.items()}
         with _reading(folder, INDEX, made_by=made_by):
-            task = load_task(recipe.task, index["task"]["state"])
+            task = load_task(recipe.task, _task_state(index))
         with _reading(folder, WEIGHTS, made_by=made_by):
             weights = load_file(paths[WEIGHTS])
 
         def build() -> FusedModel:
-            return recipe.model.build(modalities, num_outputs=task.num_outputs, text=task.text)
+            return recipe.model.build(modalities, answer=task.answer)
 
         with _reading(folder, *FILES, made_by=made_by), torch.random.fork_rng(devices=[]):
             if not index["base"]:  # Without memory at first, which a wrong size would take all of.
@@ -231,6 +229,14 @@ class Bundle:
         info = {key: value for key, value in index.items() if key not in ("format", "task", "results", "files")}
         profiles = {column: profile for entry in inputs.inputs.values() for column, profile in entry.profiles.items()}
         return cls(recipe, modalities, task, model.eval(), index["results"], info, profiles)
+
+
+def _task_state(index: Mapping[str, Any]) -> dict[str, Any]:
+    """What the task was fitted to; the first format has its constant answer beside it, after the calibration."""
+    state: dict[str, Any] = index["task"]["state"]
+    if "constant" in state or not index["baseline"]:
+        return state
+    return {**state, "constant": [number / state["temperature"] for number in index["baseline"][0]]}
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tonggan.data.dataset import Dataset
 from tonggan.evaluation.bootstrap import REPEATS, seconds_per_draw
@@ -48,7 +47,6 @@ class Closing:
         model: that is measured, trained or not.
         task: that it was trained for.
         parts: what it is measured on; the last one is the final one, and is audited.
-        baseline: the constant answer.
         audit: makes subsets table and audit of some rows.
         budget: whose limit counts.
         seed: of the rows that are chosen.
@@ -60,14 +58,13 @@ class Closing:
         task: Task,
         parts: Mapping[str, Dataset],
         *,
-        baseline: Tensor,
         audit: Callable[[Dataset], object],
         budget: Budget,
         seed: int,
     ) -> None:
         self.model, self.task, self.parts, self.audit = model, task, parts, audit
         self.budget, self.seed = budget, seed
-        self._measure = partial(measure_rows, model, task, baseline=baseline)
+        self._measure = partial(measure_rows, model, task)
         self._rehearsal: _Rehearsal | None = None
         self._slower = 1.0  # than at the rehearsal
         self._writing = _WRITING_SECONDS

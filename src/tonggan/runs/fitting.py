@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from tonggan.data.dataset import Dataset, MediaSource
 from tonggan.data.places import cache_folder
@@ -189,16 +188,8 @@ def _repeated_files(dataset: Dataset) -> dict[str, float]:
 
 def _closing(model: FusedModel, prepared: Prepared, *, budget: Budget) -> Closing:
     task, seed = prepared.task, prepared.recipe.seed
-    baseline = _baseline(prepared)
-
-    rehearsed = partial(audit, model, task, baseline=baseline, seed=seed)
-    return Closing(model, task, _measured_parts(prepared), baseline=baseline, audit=rehearsed, budget=budget, seed=seed)
-
-
-def _baseline(prepared: Prepared) -> Tensor:
-    train_target = prepared.datasets["train"].target
-    assert train_target is not None
-    return prepared.task.baseline(train_target, 1)
+    rehearsed = partial(audit, model, task, seed=seed)
+    return Closing(model, task, _measured_parts(prepared), audit=rehearsed, budget=budget, seed=seed)
 
 
 def _reserve(budget: Budget, *, progress: Progress) -> None:
@@ -231,15 +222,13 @@ def _assess(
     bounds = {split: intervals(part.measure, seed=seed, repeats=draws) for split, part in measured.items()}
     final = list(measured.values())[-1]
     audited = closing.audited()
-    baseline = _baseline(prepared)
     subsets, found = audit(
         model,
         task,
         audited,
-        baseline=baseline,
         seed=seed,
         alone_trained={
-            name: measure_rows(part, task, with_inputs(audited, name), baseline=baseline, progress=progress).measure
+            name: measure_rows(part, task, with_inputs(audited, name), progress=progress).measure
             for name, part in alone.items()
         },
         progress=progress,
@@ -254,7 +243,6 @@ def _assess(
         advice=advise(task, prepared.recipe, constant),
         subsets=subsets,
         audit=found,
-        baseline=baseline,
         parts=_parts(prepared, final),
     )
 
@@ -314,7 +302,6 @@ def _bundle(model: FusedModel, prepared: Prepared, start: Start, account: Accoun
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "baseline": account.baseline.tolist(),
     }
     trained = model.cpu().eval()
     profiles = prepared.diagnosis.profiles

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from tonggan.decoders import LanguageHeadConfig, LinearHeadConfig
+from tonggan.decoders import LanguageHeadConfig, LinearHeadConfig, default_head
 from tonggan.encoders.text_language import TextLanguageConfig
 from tonggan.errors import ConfigError
 from tonggan.fusion import PrefixConfig
@@ -37,7 +37,7 @@ def complete_for_text(
             remedy="Leave auxiliary out",
         )
     model = recipe.model
-    head = LanguageHeadConfig() if isinstance(model.head, LinearHeadConfig) else model.head
+    head = default_head(task.asks) if isinstance(model.head, LinearHeadConfig) else model.head
     fusion = model.fusion if "fusion" in model.model_fields_set else PrefixConfig()
     changed: dict[str, Any] = {"head": head, "fusion": fusion}
     if not isinstance(head, LanguageHeadConfig) or head.base is None:

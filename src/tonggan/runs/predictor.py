@@ -24,6 +24,7 @@ from tonggan.data.kinds import is_id
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.data.table import Table
+from tonggan.decoders import TARGET
 from tonggan.errors import BundleError, DataError
 from tonggan.evaluation.audit import audit
 from tonggan.evaluation.bootstrap import intervals
@@ -32,8 +33,9 @@ from tonggan.evaluation.verdict import compare_with_constant
 from tonggan.progress import Progress
 from tonggan.runs.assess import audited_part, results_of
 from tonggan.runs.bundle import Bundle
-from tonggan.runs.prepare import as_written, build_dataset, scan_tables, target_values
+from tonggan.runs.prepare import as_written, build_dataset, scan_tables, target_source
 from tonggan.runs.results import Results
+from tonggan.tokens import Prediction
 from tonggan.wording import listed
 
 _T = TypeVar("_T")
@@ -138,8 +140,8 @@ class Predictor:
         recipe = self.bundle.recipe
         usable = np.setdiff1d(dataset.rows, diagnosis.rows(NEW_ROWS, columns=recipe.target))
         columns = {**recipe.columns, **diagnosis.other_writing[NEW_ROWS]}
-        values = target_values(table.select(usable), recipe.target, columns=columns)
-        return replace(dataset, rows=usable, target=self.bundle.task.encode(values))
+        source = target_source(table, recipe.target, self.bundle.task, columns=columns, rows=usable)
+        return replace(dataset, rows=usable, targets={TARGET: source})
 
     def predict(self, data: Any, *, progress: Progress | None = None) -> Any:
         """One prediction for each row: a class in the type of the target column, a list of labels, or a number.
@@ -220,13 +222,11 @@ class Predictor:
         rows = self.read(data, with_target=True, progress=progress)
         dataset = rows.dataset
         model, task, seed = self.bundle.model, self.bundle.task, self.bundle.recipe.seed
-        baseline = torch.tensor(self.bundle.info["baseline"])
-        measured = measure_rows(model, task, dataset, baseline=baseline, progress=progress)
+        measured = measure_rows(model, task, dataset, progress=progress)
         subsets, account = audit(
             model,
             task,
             audited_part(dataset, seed=seed, max_rows=task.max_audited_rows),
-            baseline=baseline,
             seed=seed,
             progress=progress,
         )
@@ -277,9 +277,9 @@ class Predictor:
                 ) from error
         return folder
 
-    def _predict(self, data: Any, read: Callable[[torch.Tensor], _T], progress: Progress | None) -> list[_T]:
+    def _predict(self, data: Any, read: Callable[[Prediction], _T], progress: Progress | None) -> list[_T]:
         dataset = self.read(data, progress=progress).dataset
-        return predict_rows(self.bundle.model, self.bundle.task, dataset, read=read, progress=progress)
+        return predict_rows(self.bundle.model, dataset, read=read, progress=progress)
 
 
 def _kept(table: Table, names: Sequence[str]) -> dict[str, Any]:

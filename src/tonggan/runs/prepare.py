@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tonggan.cells import cell_text
 from tonggan.data.cache import DecodeCache
 from tonggan.data.column_checks import require_cells
-from tonggan.data.dataset import CellSource, Dataset, MediaSource, Source, TextSource
+from tonggan.data.dataset import ColumnSource, Dataset, MediaSource, Source, TargetSource, target_values
 from tonggan.data.doctor import Diagnosis, examine
 from tonggan.data.kinds import Guess, guess_columns, guess_target, guess_task
 from tonggan.data.media_range import settle_ranges
@@ -27,6 +27,7 @@ from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.data.scan import MediaColumn, scan_media
 from tonggan.data.table import Table
+from tonggan.decoders import TARGET
 from tonggan.errors import ConfigError
 from tonggan.modalities import (
     CategoryConfig,
@@ -38,8 +39,6 @@ from tonggan.modalities import (
     MultilabelConfig,
     NumberConfig,
     TableConfig,
-    TableRow,
-    Text,
 )
 from tonggan.progress import Progress
 from tonggan.runs.language import complete_for_text
@@ -57,6 +56,8 @@ from tonggan.tasks import (
     type_of_texts,
 )
 from tonggan.training.supervised import Auxiliary
+
+_ROWS_AT_ONCE = 8_192
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,7 @@ def build_modalities(columns: Mapping[str, ColumnConfig], *, target: Sequence[st
 def fit_modalities(modalities: Mapping[str, Modality[Any]], table: Table, *, progress: Progress) -> None:
     """Let each modality learn what it needs from the training ``table``."""
     for name, modality in progress.track(modalities.items(), label="Fitting inputs", total=len(modalities)):
-        if isinstance(modality, Text):
-            modality.fit(_stream(table, name))
-        elif isinstance(modality, TableRow):
-            modality.fit({column: _stream(table, column) for column in modality.columns})
+        modality.learn(name, partial(_stream, table))
 
 
 def scan_tables(
@@ -159,47 +157,40 @@ def build_dataset(
     media: Mapping[str, MediaColumn],
     caches: Mapping[str, DecodeCache],
     rows: NDArray[np.int64] | None = None,
-    target: Tensor | None = None,
+    targets: Mapping[str, Source] | None = None,
 ) -> Dataset:
-    """The data set of ``rows`` of one table (of all by default), with their encoded ``target`` if there is one."""
+    """The data set of ``rows`` of one table, of all by default, with their ``targets`` if there are any."""
     sources: dict[str, Source] = {}
     for name, modality in modalities.items():
         if isinstance(modality, MediaModality):
             sources[name] = MediaSource(modality, media[name], caches[name])
-        elif isinstance(modality, TableRow):
-            for column, config in modality.config.columns.items():
-                require_cells(table, column, kind=config.kind)
-            sources[name] = CellSource(modality, table)
         else:
-            require_cells(table, name, kind="text")
-            sources[name] = TextSource(modality, table, name)
+            for column, config in modality.columns(name).items():
+                require_cells(table, column, kind=config.kind)
+            sources[name] = ColumnSource(modality, table, name)
     rows = np.arange(len(table)) if rows is None else rows
-    return Dataset(sources, rows, target, numbers=table.row_numbers)
+    return Dataset(sources, rows, targets or {}, numbers=table.row_numbers)
 
 
 def as_written(
     modalities: Mapping[str, Modality[Any]], writing: Mapping[str, NumberConfig]
 ) -> dict[str, Modality[Any]]:
     """``modalities`` for a table that writes some columns of numbers in another way, as the doctor has found."""
-    return {
-        name: modality.reading(writing) if writing and isinstance(modality, TableRow) else modality
-        for name, modality in modalities.items()
-    }
+    return {name: modality.reading(writing) if writing else modality for name, modality in modalities.items()}
 
 
-def target_values(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> list[Any]:
-    """One value for each row: of the target column, or of several columns a mapping by name; numbers are read."""
-    values = [_target_column(table, name, columns[name]) for name in target]
-    if len(values) == 1:
-        return values[0]
-    return [dict(zip(target, row, strict=True)) for row in zip(*values, strict=True)]
+def target_source(
+    table: Table, target: Sequence[str], task: Task, *, columns: Mapping[str, ColumnConfig], rows: NDArray[np.int64]
+) -> TargetSource:
+    """Where the target of ``task`` comes from in ``table``.
 
-
-def _target_column(table: Table, name: str, config: ColumnConfig) -> list[Any]:
-    values = table.values(name)
-    if isinstance(config, NumberConfig | CategoryConfig | MultilabelConfig):
-        return [config.read(value) for value in values]
-    return values
+    Raises:
+        DataError: one of ``rows`` has no value that the task knows.
+    """
+    source = TargetSource(task.target, table, {name: columns[name] for name in target})
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        source.collate(rows[first : first + _ROWS_AT_ONCE])
+    return source
 
 
 def task_for(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> TaskConfig:
@@ -293,21 +284,22 @@ def _learn_and_encode(
         split: np.setdiff1d(np.arange(len(table)), diagnosis.rows(split, columns=recipe.target))
         for split, table in tables.items()
     }
-    task.fit(target_values(train.select(usable["train"]), recipe.target, columns=columns))
+    task.fit(_target_values(train.select(usable["train"]), recipe.target, columns=columns))
     if isinstance(task, LabelTask) and task.label_type == "text":
         task.label_type = type_of_texts(task.labels, stored_as=train.stored_as(recipe.target[0]))
     fit_modalities(modalities, train, progress=progress)
     datasets: dict[str, Dataset] = {}
     for split, table in tables.items():
         writing = diagnosis.other_writing.get(split, {})
-        values = target_values(table.select(usable[split]), recipe.target, columns={**columns, **writing})
+        read = {**columns, **writing}
+        source = target_source(table, recipe.target, task, columns=read, rows=usable[split])
         datasets[split] = build_dataset(
             table,
             as_written(modalities, writing),
             media=media[split],
             caches=caches,
             rows=usable[split],
-            target=task.encode(values),
+            targets={TARGET: source},
         )
     if recipe.data.batch_by is not None:
         datasets["train"] = _grouped(datasets["train"], train.values(recipe.data.batch_by, usable["train"]))
@@ -335,13 +327,16 @@ def _auxiliaries(
 def _with_auxiliaries(
     dataset: Dataset, table: Table, auxiliaries: Mapping[str, Auxiliary], *, columns: Mapping[str, ColumnConfig]
 ) -> Dataset:
-    """The training part with the encoded auxiliary targets, whose tasks learn their labels from it."""
-    encoded = {}
+    """The training part with the auxiliary targets, whose tasks learn their labels from it."""
+    sources = dict(dataset.targets)
     for name, auxiliary in auxiliaries.items():
-        values = _target_column(table.select(dataset.rows), name, columns[name])
-        auxiliary.task.fit(values)
-        encoded[name] = auxiliary.task.encode(values)
-    return replace(dataset, auxiliary=encoded)
+        auxiliary.task.fit(_target_values(table.select(dataset.rows), [name], columns=columns))
+        sources[name] = target_source(table, [name], auxiliary.task, columns=columns, rows=dataset.rows)
+    return replace(dataset, targets=sources)
+
+
+def _target_values(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> list[Any]:
+    return target_values({name: table.values(name) for name in target}, {name: columns[name] for name in target})
 
 
 def _grouped(dataset: Dataset, values: Sequence[Any]) -> Dataset:

@@ -59,7 +59,7 @@ class Speaker:
         messages = [Message("user", text)] if isinstance(text, str) else list(text)
         if self.head.config.base is None or self.head.config.template == "none":
             parts = [part for part in messages[-1].parts if not isinstance(part, TextPart) or part.text.strip()]
-            context = self.head.context(self._row(parts))
+            context = self.head.prefix(self._row(parts))
             return Prompt((context.values[0],))
         tokenizer = self.model.tokenizer
         pieces: list[Tensor] = []

@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 
 from tonggan.data.dataset import Dataset
-from tonggan.decoders import LinearHeadConfig
+from tonggan.decoders import LinearHeadConfig, Vector
 from tonggan.evaluation.audit import input_kinds
 from tonggan.evaluation.subsets import group_inputs
 from tonggan.models import FusedModel
 from tonggan.progress import Progress
 from tonggan.runs.prepare import Prepared
 from tonggan.runs.start import Start
+from tonggan.tasks import Task
 from tonggan.training import Budget, Following, TrainingResult, train
 from tonggan.training.supervised import Supervised, loaders
 from tonggan.training.world import World
@@ -29,7 +30,7 @@ def new_model(
     config = recipe.model.model_copy(update={"encoders": {name: recipe.model.encoders[name] for name in modalities}})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = config.build(modalities, num_outputs=prepared.task.num_outputs, text=prepared.task.text)
+        model = config.build(modalities, answer=prepared.task.answer)
     start.give(model, config=recipe.model, modalities=prepared.modalities, progress=progress)
     return model
 
@@ -68,10 +69,16 @@ def _objective(model: FusedModel, prepared: Prepared, *, only: str | None) -> Su
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         heads = {
-            name: LinearHeadConfig().build(recipe.model.dim, num_outputs=each.task.num_outputs)
+            name: LinearHeadConfig().build(recipe.model.dim, answer=_vector(each.task))
             for name, each in auxiliaries.items()
         }
     return Supervised(model, prepared.task, auxiliaries=auxiliaries, heads=heads)
+
+
+def _vector(task: Task) -> Vector:
+    answer = task.answer
+    assert isinstance(answer, Vector), "an auxiliary target is a class, labels or a number"
+    return answer
 
 
 def with_inputs(dataset: Dataset, only: str | None) -> Dataset:

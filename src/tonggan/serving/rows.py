@@ -15,7 +15,7 @@ from tonggan.data.other_writing import read_otherwise
 from tonggan.data.profiles import MediaProfile, NumberProfile
 from tonggan.errors import UnreadableError
 from tonggan.evaluation.predict import evaluating
-from tonggan.modalities import Modality, NumberConfig, TableRow
+from tonggan.modalities import Modality, NumberConfig
 from tonggan.modalities.base import MediaModality
 from tonggan.runs.bundle import Bundle
 from tonggan.serving.bodies import too_long
@@ -41,8 +41,7 @@ class RowModel:
         self._config = config
         self._modality_of: dict[str, Modality[Any]] = {}
         for name, modality in bundle.modalities.items():
-            columns = modality.columns if isinstance(modality, TableRow) else [name]
-            self._modality_of.update(dict.fromkeys(columns, modality))
+            self._modality_of.update(dict.fromkeys(modality.columns(name), modality))
 
     @property
     def columns(self) -> dict[str, str]:
@@ -116,10 +115,9 @@ class RowModel:
 
     def predict(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """What the task answers of each row: its ``prediction``, and what else there is."""
-        task = self._bundle.task
         with evaluating(self._bundle.model) as device:
-            outputs = task.predict(self._bundle.model, self._batch(rows).to(device)).float().cpu()
-        return task.answers(outputs)
+            prediction = self._bundle.model(self._batch(rows).to(device).inputs).cpu()
+        return self._bundle.task.answers(prediction)
 
     def embed(self, rows: Sequence[Row]) -> list[Tensor]:
         """One vector ``[D]`` for each row."""
@@ -130,8 +128,8 @@ class RowModel:
         return Batch(torch.arange(len(rows)), self._bundle.collate(rows))
 
     def _kind(self, name: str) -> str:
-        modality = self._modality_of[name]
-        return modality.config.columns[name].kind if isinstance(modality, TableRow) else modality.kind
+        kind: str = self._bundle.columns[name].kind
+        return kind
 
     def _cell(self, name: str, cell: Any, *, param: str, media: MediaLimits) -> Any:
         modality = self._modality_of[name]
@@ -140,7 +138,7 @@ class RowModel:
         if isinstance(cell, str) and len(cell) > self._config.max_characters:  # a text that begins as a data URL does
             raise too_long(len(cell), self._config, param=param)
         kind = self._kind(name)
-        config = modality.config.columns[name] if isinstance(modality, TableRow) else None
+        config = self._bundle.columns[name]
         if isinstance(config, NumberConfig):
             profile = self._bundle.profiles.get(name)
             known = profile if isinstance(profile, NumberProfile) else None

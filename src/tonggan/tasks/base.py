@@ -1,27 +1,28 @@
-"""What every task can do: encode targets, compute a loss, read outputs, and measure what they are worth.
+"""What every task can do: say how targets are read, what it asks of a head, and what predictions mean and are worth.
 
-A task holds what it learned from the training part's targets (label names, scales, class weights) as plain JSON; it
-holds no weights of a network. Outputs are the raw numbers of the head; only the task knows what they mean.
+A task holds what it learned from the training part's targets (label names, scales, the constant answer) as plain JSON;
+it holds no weights of a network. A Prediction holds the raw outputs of the head; only the task knows what they mean.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import FiniteFloat, PositiveFloat, TypeAdapter
-from torch import Tensor, nn
+from torch import Tensor
 
 from tonggan.config import Config
-from tonggan.decoders.text_format import TextFormat
+from tonggan.decoders.answers import TARGET, Answer, Vector
 from tonggan.errors import DataError
+from tonggan.modalities.base import Cell, Modality
 from tonggan.parts import Part
 from tonggan.tasks.labels import LabelType, read_labels
 from tonggan.tasks.measure import Measure
-from tonggan.tokens import Batch
+from tonggan.tokens import Arrays, Batch, Prediction
 from tonggan.wording import Words
 
 
@@ -34,7 +35,13 @@ class Advice:
 
 
 class TaskConfig(Part):
-    """What is predicted, and how it is learned."""
+    """What is predicted, and how it is learned.
+
+    Attributes:
+        asks: the form of the answer, which a head must give.
+    """
+
+    asks: ClassVar[type[Answer]] = Vector
 
     @abstractmethod
     def build(self) -> Task:
@@ -52,7 +59,7 @@ class Task(ABC):
         greater_is_better: whether a greater score is better.
         rare: the rarest class, where one class has so many of the training rows that accuracy would flatter.
         words: what the task is called.
-        constant_words: what ``baseline`` answers.
+        constant_words: what ``constant`` answers.
         max_audited_rows: on how many rows the audit is made at most.
         max_audited_passes: how many rows times columns of tables it is to predict at most.
     """
@@ -86,80 +93,63 @@ class Task(ABC):
 
     @property
     @abstractmethod
-    def num_outputs(self) -> int:
-        """Width of the head."""
+    def target(self) -> Modality[Any]:
+        """How the values of the target become Arrays.
 
-    @property
-    def text(self) -> TextFormat | None:
-        """What a head needs to know to write this task's texts; None for a task without."""
-        return None
-
-    @abstractmethod
-    def encode(self, values: Sequence[Any]) -> Tensor:
-        """Targets as ``outputs_loss`` and ``measure`` take them.
-
-        Raises:
-            DataError: a value is missing or unknown; the positions in ``values`` are named.
+        It raises a DataError where a value is missing or unknown, which names the positions in what it was given.
         """
 
+    @property
     @abstractmethod
-    def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """[B]: the loss of each row."""
+    def answer(self) -> Answer:
+        """What the task asks of a head."""
 
-    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """The mean loss of a batch, a scalar."""
-        return self.outputs_loss(outputs, target).mean()
-
-    def weight(self, target: Tensor) -> float:
-        """Over how much of a batch with these targets ``loss`` is a mean: its rows."""
-        return len(target)
-
-    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
-        """[B, num_outputs]: raw outputs."""
-        outputs: Tensor = model(batch.inputs)
-        return outputs
-
-    def probabilities(self, outputs: Tensor) -> Tensor | None:
+    def probabilities(self, prediction: Prediction) -> Tensor | None:
         """[B, num_labels] after temperature; None where the task has no probabilities."""
-        del outputs
+        del prediction
         return None
 
-    def answers(self, outputs: Tensor) -> list[dict[str, Any]]:
+    def answers(self, prediction: Prediction) -> list[dict[str, Any]]:
         """What is told of each row: its ``prediction`` and, where there are some, ``probabilities`` by label."""
-        answers: list[dict[str, Any]] = [{"prediction": prediction} for prediction in self.decode(outputs)]
-        probabilities = self.probabilities(outputs)
+        answers: list[dict[str, Any]] = [{"prediction": answer} for answer in self.decode(prediction)]
+        probabilities = self.probabilities(prediction)
         if probabilities is not None:
             for answer, row in zip(answers, probabilities.tolist(), strict=True):
                 answer["probabilities"] = dict(zip(self.labels, row, strict=True))
         return answers
 
     @abstractmethod
-    def decode(self, outputs: Tensor) -> list[Any]:
+    def decode(self, prediction: Prediction) -> list[Any]:
         """One plain Python value for each row."""
 
     @abstractmethod
-    def measure(self, outputs: Tensor, target: Tensor) -> Measure:
-        """What the outputs ``[B, num_outputs]`` of these rows are worth; the Measures of all batches make one."""
-
-    def measure_constant(self, baseline: Tensor, target: Tensor) -> Measure:
-        """What the constant answer is worth on the same rows; ``baseline`` is ``[1, num_outputs]``."""
-        return self.measure(baseline.expand(len(target), -1), target)
+    def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> Measure:
+        """What the prediction of these rows is worth; the Measures of all batches make one."""
 
     @abstractmethod
-    def baseline(self, target: Tensor, num_rows: int) -> Tensor:
-        """[num_rows, num_outputs]: outputs of a model that sees no input, from the training part's ``target``."""
+    def constant(self, num_rows: int) -> Prediction:
+        """What a model says that sees no input, learned from the training part."""
+
+    def measure_constant(self, targets: Mapping[str, Arrays]) -> Measure:
+        """What the constant answer is worth on the same rows."""
+        return self.measure(self.constant(len(targets[TARGET])), targets)
 
     def advice(self) -> Advice | None:
         """What may serve these targets better than the settings of this task."""
         return None
 
     @abstractmethod
-    def describe(self, outputs_row: Tensor) -> str:
-        """How the prediction of one row, ``[num_outputs]``, reads for a person."""
+    def describe(self, prediction: Prediction) -> list[str]:
+        """How the prediction of each row reads for a person."""
 
     @abstractmethod
-    def describe_target(self, target_row: Tensor) -> str:
-        """How the target of one row reads."""
+    def describe_targets(self, targets: Mapping[str, Arrays]) -> list[str]:
+        """How the target of each row reads."""
+
+    def show(self, prediction: Prediction, batch: Batch) -> list[tuple[Cell, Cell]]:
+        """For each row what was predicted, and what is true, as a person sees it."""
+        pairs = zip(self.describe(prediction), self.describe_targets(batch.targets), strict=True)
+        return [(Cell("predicted", "text", said), Cell("true", "text", truth)) for said, truth in pairs]
 
     def state(self) -> dict[str, Any]:
         """What was fitted, as JSON."""
@@ -185,18 +175,33 @@ class Task(ABC):
             )
 
 
+class CellTarget(Modality[Config]):
+    """A target whose cells its task turns into Arrays by itself."""
+
+    kind: ClassVar[str] = "target"
+
+    def __init__(self, config: Config, collate: Callable[[Sequence[Any]], Arrays]) -> None:
+        super().__init__(config)
+        self._collate = collate
+
+    def collate(self, items: Sequence[Any]) -> Arrays:
+        return self._collate(items)
+
+
 class LabelTask(Task):
     """What the tasks of classes and of labels share: labels of any type, and weights that make rare ones count as much.
 
     Attributes:
         label_type: what the labels of the target column are; ``decode`` gives them back as such.
         weights: ``[C]``, or None where every row counts alike.
+        constant_logits: of the constant answer, before the temperature.
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.label_type: LabelType = "text"
         self.weights: Tensor | None = None
+        self.constant_logits: list[float] = []
 
     @property
     def label_values(self) -> list[Any]:
@@ -204,7 +209,13 @@ class LabelTask(Task):
 
     def state(self) -> dict[str, Any]:
         weights = None if self.weights is None else self.weights.tolist()
-        return super().state() | {"label_type": self.label_type, "weights": weights}
+        own = {"label_type": self.label_type, "weights": weights, "constant": self.constant_logits}
+        return super().state() | own
+
+    def constant(self, num_rows: int) -> Prediction:
+        # probabilities() will divide by the temperature.
+        logits = (self.temperature * torch.tensor(self.constant_logits, dtype=torch.float64)).float()
+        return Prediction({"outputs": logits.repeat(num_rows, 1)})
 
     @classmethod
     def load(cls, config: Config, state: dict[str, Any]) -> Self:
@@ -213,6 +224,7 @@ class LabelTask(Task):
         task.label_type = TypeAdapter(LabelType).validate_python(
             label_type
         )  # before there were types, all labels came back as texts
+        task.constant_logits = TypeAdapter(list[FiniteFloat]).validate_python(state["constant"])
         if state["weights"] is not None:
             numbers = TypeAdapter(list[FiniteFloat] | list[list[FiniteFloat]])
             task.weights = torch.tensor(numbers.validate_python(state["weights"]))

@@ -5,8 +5,9 @@ Rows with several labels are the work of ``tag.py``.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import torch
@@ -15,11 +16,13 @@ from torch import Tensor
 from tonggan.cells import cell_text, places_of
 from tonggan.config import Config
 from tonggan.data.target_checks import IMBALANCED_SHARE
+from tonggan.decoders.answers import TARGET, Vector
 from tonggan.errors import DataError
 from tonggan.tasks import losses
-from tonggan.tasks.base import Advice, LabelTask, TaskConfig
+from tonggan.tasks.base import Advice, CellTarget, LabelTask, TaskConfig
 from tonggan.tasks.label_measure import ClassMeasure
 from tonggan.tasks.labels import LabelCounter
+from tonggan.tokens import Arrays, Prediction
 from tonggan.wording import Words
 
 
@@ -63,6 +66,7 @@ class Classify(LabelTask):
         counts = counter.named()
         self.labels, self.label_type = list(counts), counter.type
         self._check_labels()
+        self.constant_logits = self._constant_logits(list(counts.values()))
         if max(counts.values()) > IMBALANCED_SHARE * sum(counts.values()):
             self._set_rare(min(self.labels, key=counts.__getitem__))
         if self.config.class_weights == "balanced":
@@ -85,8 +89,12 @@ class Classify(LabelTask):
             remedy="Fill in the target or remove these rows",
         )
 
-    def encode(self, values: Sequence[Any]) -> Tensor:
-        """[B] int64 class numbers."""
+    @property
+    def target(self) -> CellTarget:
+        return CellTarget(self.config, self._class_numbers)
+
+    def _class_numbers(self, values: Sequence[Any]) -> Arrays:
+        """[B] int64."""
         numbers = places_of(self.labels)
         names = [cell_text(value) for value in values]
         self._reject_missing([row for row, name in enumerate(names) if name is None])
@@ -99,29 +107,30 @@ class Classify(LabelTask):
             + ("…" if len(self.labels) > 10 else ""),
             remedy="Correct or remove these rows, or add such rows to the training part",
         )
-        return torch.tensor([numbers[name] for name in names if name is not None], dtype=torch.int64)
+        return Arrays.whole(torch.tensor([numbers[name] for name in names if name is not None], dtype=torch.int64))
 
     @staticmethod
     @abstractmethod
     def activation(logits: Tensor) -> Tensor:
-        """[B, num_classes]: probabilities of logits [B, num_outputs]."""
+        """[B, num_classes]: probabilities of logits, [B, num_classes] or [B, 1]."""
 
-    def probabilities(self, outputs: Tensor) -> Tensor:
+    def probabilities(self, prediction: Prediction) -> Tensor:
         """[B, num_classes] after temperature."""
-        return self.activation(outputs / self.temperature)
+        return self.activation(prediction["outputs"] / self.temperature)
 
-    def classes(self, outputs: Tensor) -> Tensor:
+    def classes(self, prediction: Prediction) -> Tensor:
         """[B] int64: the class predicted for each row."""
+        outputs: Tensor = prediction["outputs"]
         return outputs.argmax(dim=1) if outputs.shape[1] > 1 else (outputs.squeeze(1) > 0).long()
 
-    def decode(self, outputs: Tensor) -> list[Any]:
+    def decode(self, prediction: Prediction) -> list[Any]:
         """Each row's class, in the type of the target column."""
         values = self.label_values
-        return [values[number] for number in self.classes(outputs).tolist()]
+        return [values[number] for number in self.classes(prediction).tolist()]
 
-    def measure(self, outputs: Tensor, target: Tensor) -> ClassMeasure:
+    def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> ClassMeasure:
         return ClassMeasure(
-            {"outputs": outputs.detach().cpu().numpy(), "target": target.cpu().numpy()},
+            {"outputs": prediction["outputs"].numpy(), "target": targets[TARGET].values.numpy()},
             self.score_name,
             self.greater_is_better,
             labels=self.labels,
@@ -130,13 +139,12 @@ class Classify(LabelTask):
             rare=None if self.rare is None else self.labels.index(self.rare),
         )
 
-    def describe(self, outputs_row: Tensor) -> str:
-        probabilities = self.probabilities(outputs_row.unsqueeze(0))[0]
-        number = int(self.classes(outputs_row.unsqueeze(0)))
-        return f"{self.labels[number]} ({float(probabilities[number]):.0%})"
+    def describe(self, prediction: Prediction) -> list[str]:
+        rows = zip(self.classes(prediction).tolist(), self.probabilities(prediction).tolist(), strict=True)
+        return [f"{self.labels[number]} ({probabilities[number]:.0%})" for number, probabilities in rows]
 
-    def describe_target(self, target_row: Tensor) -> str:
-        return self.labels[int(target_row)]
+    def describe_targets(self, targets: Mapping[str, Arrays]) -> list[str]:
+        return [self.labels[number] for number in targets[TARGET].values.tolist()]
 
     def advice(self) -> Advice | None:
         """Weights where one class is rare and counts for little."""
@@ -157,11 +165,9 @@ class Classify(LabelTask):
         task._set_rare(state.get("rare"))  # Bundles from before it was looked for have none.
         return task
 
-    def _log_frequencies(self, target: Tensor) -> Tensor:
-        """[C]: logs of the class frequencies; one row is added to each class so that none is impossible."""
-        counts = torch.bincount(target.cpu(), minlength=len(self.labels)).double() + 1
-        # probabilities() will divide by the temperature.
-        return (self.temperature * (counts / counts.sum()).log()).float()
+    @abstractmethod
+    def _constant_logits(self, counts: Sequence[int]) -> list[float]:
+        """From how many rows each class has; one is added to each so that none is impossible."""
 
 
 class Multiclass(Classify):
@@ -171,18 +177,20 @@ class Multiclass(Classify):
     words = Words("multiclass", "多分类")
 
     @property
-    def num_outputs(self) -> int:
-        return len(self.labels)
+    def answer(self) -> Vector:
+        return Vector(len(self.labels), self.row_losses)
 
-    def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+    def row_losses(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """[B]: of logits [B, C]."""
         return losses.cross_entropy(outputs, target, config=self.config, weights=self.weights)
 
     @staticmethod
     def activation(logits: Tensor) -> Tensor:
         return logits.softmax(dim=1)
 
-    def baseline(self, target: Tensor, num_rows: int) -> Tensor:
-        return self._log_frequencies(target).repeat(num_rows, 1)
+    def _constant_logits(self, counts: Sequence[int]) -> list[float]:
+        total = sum(counts) + len(counts)
+        return [math.log((count + 1) / total) for count in counts]
 
 
 class Binary(Classify):
@@ -192,8 +200,8 @@ class Binary(Classify):
     words = Words("binary", "二分类")
 
     @property
-    def num_outputs(self) -> int:
-        return 1
+    def answer(self) -> Vector:
+        return Vector(1, self.row_losses)
 
     def _check_labels(self) -> None:
         super()._check_labels()
@@ -205,7 +213,8 @@ class Binary(Classify):
                 remedy="Use the task kind multiclass",
             )
 
-    def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+    def row_losses(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """[B]: of logits [B, 1]."""
         weights = None if self.weights is None else self.weights.unsqueeze(0)
         return losses.binary_cross_entropy(outputs, target.unsqueeze(1), config=self.config, weights=weights).squeeze(1)
 
@@ -213,7 +222,6 @@ class Binary(Classify):
     def activation(logits: Tensor) -> Tensor:
         return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1)
 
-    def baseline(self, target: Tensor, num_rows: int) -> Tensor:
-        negative, positive = self._log_frequencies(target)
-        logit: Tensor = positive - negative
-        return logit.repeat(num_rows, 1)
+    def _constant_logits(self, counts: Sequence[int]) -> list[float]:
+        negative, positive = counts
+        return [math.log((positive + 1) / (negative + 1))]

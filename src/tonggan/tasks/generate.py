@@ -9,29 +9,31 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from tonggan.cells import is_missing
 from tonggan.config import Config
-from tonggan.decoders.text_format import NUM_LEADING, PAD, TextFormat
+from tonggan.decoders.answers import PAD, TARGET, Answer, Writing
+from tonggan.decoders.ctc import target_ids
 from tonggan.errors import DataError
 from tonggan.language.pretrained import load_tokenizer
 from tonggan.language.tokenizer import Tokenizer
-from tonggan.tasks.base import Task, TaskConfig
+from tonggan.tasks.base import CellTarget, Task, TaskConfig
 from tonggan.tasks.text_metrics import LOWER_IS_BETTER, TextMeasure, TextMetricName, require_packages
-from tonggan.tokens import Batch
+from tonggan.tokens import Arrays, Prediction
 from tonggan.wording import Words
 
 
 class TextTaskConfig(TaskConfig):
     """What all tasks that write a text have in common."""
 
+    asks: ClassVar[type[Answer]] = Writing
     words: ClassVar[Words]
     """What the task is called."""
 
@@ -93,13 +95,14 @@ class ChatConfig(TextTaskConfig):
 class TextTask(Task):
     """A text for each row.
 
-    Targets are int64 ``[B, T]`` token ids, each row ended and then padded with -1; outputs are those of
-    ``decoders.TextFormat``.
+    Targets are int64 ``[B, T]`` token ids, each row ended; a Prediction has ``ids``, and ``nll`` and ``num_tokens`` of
+    the target where it was known.
 
     Attributes:
         kind: what the text is to the row, which is all that such tasks differ in beside ``score_name``.
         tokenizer: between texts and ids.
         max_tokens: T.
+        most_common: the most common text of the training part.
     """
 
     config: TextTaskConfig
@@ -115,6 +118,7 @@ class TextTask(Task):
         self.greater_is_better = self.score_name not in LOWER_IS_BETTER
         self._tokenizer = None if self.config.language is None else load_tokenizer(self.config.language)
         self.max_tokens = self.config.max_tokens or 0
+        self.most_common = ""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -122,18 +126,17 @@ class TextTask(Task):
         return self._tokenizer
 
     @property
-    def text(self) -> TextFormat:
-        """What the head needs to know."""
+    def answer(self) -> Writing:
         start = self.tokenizer.start if self.config.language is None else None
-        return TextFormat(self.tokenizer.size, self.tokenizer.ends, self.max_tokens, start)
+        return Writing(self.tokenizer.size, self.tokenizer.ends, self.max_tokens, start)
 
     @property
-    def num_outputs(self) -> int:
-        return NUM_LEADING + self.max_tokens
+    def target(self) -> CellTarget:
+        return CellTarget(self.config, self._token_ids)
 
     def fit(self, values: Iterable[Any]) -> None:
         require_packages()
-        for_tokens, for_lengths = itertools.tee(values)
+        for_tokens, for_lengths, for_counts = itertools.tee(values, 3)
         if self._tokenizer is None:
             self._tokenizer = Tokenizer.train(
                 (str(value) for value in for_tokens if not is_missing(value)), vocab_size=self.config.vocab_size
@@ -147,11 +150,13 @@ class TextTask(Task):
                 remedy="Choose another target column",
             )
         self.max_tokens = self.config.max_tokens or longest
+        counts = Counter(str(value).strip() for value in for_counts if not is_missing(value))
+        ((self.most_common, _),) = counts.most_common(1)
 
     def _ids(self, value: Any) -> list[int]:
         return [*self.tokenizer.encode(str(value).strip()), self.tokenizer.ends[0]]
 
-    def encode(self, values: Sequence[Any]) -> Tensor:
+    def _token_ids(self, values: Sequence[Any]) -> Arrays:
         missing = [row for row, value in enumerate(values) if is_missing(value)]
         self._reject_rows(
             missing, problem="no text", expected="a text in every row", remedy="Fill in or remove these rows"
@@ -160,58 +165,42 @@ class TextTask(Task):
         for row, value in enumerate(values):
             ids = self._ids(value)[: self.max_tokens]
             target[row, : len(ids)] = torch.tensor(ids)
-        return target
+        return Arrays(target, target != PAD)
 
-    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """The mean negative log-likelihood of the batch's target tokens."""
-        del target
-        total, tokens = outputs.sum(dim=0)
-        loss: Tensor = total / tokens.clamp(min=1)
-        return loss
-
-    def weight(self, target: Tensor) -> float:
-        """The target tokens."""
-        return int((target != PAD).sum())
-
-    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
-        outputs: Tensor = model(batch.inputs, batch.target)
-        return outputs
-
-    def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """[B]: the mean negative log-likelihood of each row's target tokens, NaN where outputs know no target."""
-        del target
-        return outputs[:, 0] / outputs[:, 1].clamp(min=1)
-
-    def decode(self, outputs: Tensor) -> list[Any]:
-        return self._texts(outputs[:, NUM_LEADING:].long())
+    def decode(self, prediction: Prediction) -> list[Any]:
+        return self._texts(prediction["ids"])
 
     def _texts(self, ids: Tensor) -> list[Any]:
         ends = set(self.tokenizer.ends)
         rows = [list(itertools.takewhile(lambda token: token not in ends, row)) for row in ids.tolist()]
         return [self.tokenizer.decode([token for token in row if token != PAD]).strip() for row in rows]
 
-    def measure(self, outputs: Tensor, target: Tensor) -> TextMeasure:
+    def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> TextMeasure:
+        losses = np.full((len(prediction), 2), (np.nan, 0.0))
+        if "nll" in prediction:
+            losses = torch.stack([prediction["nll"], prediction["num_tokens"]], dim=1).double().numpy()
         rows = {
-            "written": np.array(self.decode(outputs), dtype=object),
-            "truth": np.array(self._texts(target), dtype=object),
-            "losses": outputs[:, :NUM_LEADING].detach().double().cpu().numpy(),
+            "written": np.array(self.decode(prediction), dtype=object),
+            "truth": np.array(self.describe_targets(targets), dtype=object),
+            "losses": losses,
         }
         return TextMeasure(rows, self.score_name, self.greater_is_better)
 
-    def baseline(self, target: Tensor, num_rows: int) -> Tensor:
+    def constant(self, num_rows: int) -> Prediction:
         """The most frequent text of the training part."""
-        (ids, _), *_ = Counter(map(tuple, target.tolist())).most_common(1)
-        return self.text.outputs(torch.tensor([ids]), losses=torch.zeros(1, NUM_LEADING)).expand(num_rows, -1)
+        ids = self._token_ids([self.most_common]).values.expand(num_rows, -1)
+        return Prediction({"ids": ids, "nll": torch.zeros(num_rows), "num_tokens": torch.zeros(num_rows)})
 
-    def describe(self, outputs_row: Tensor) -> str:
-        return str(self.decode(outputs_row.unsqueeze(0))[0])
+    def describe(self, prediction: Prediction) -> list[str]:
+        return self.decode(prediction)
 
-    def describe_target(self, target_row: Tensor) -> str:
-        return str(self._texts(target_row.unsqueeze(0))[0])
+    def describe_targets(self, targets: Mapping[str, Arrays]) -> list[str]:
+        return self._texts(target_ids(targets[TARGET]))
 
     def state(self) -> dict[str, Any]:
         tokenizer = None if self.config.language is not None else self.tokenizer.state()
-        return super().state() | {"max_tokens": self.max_tokens, "tokenizer": tokenizer}
+        own = {"max_tokens": self.max_tokens, "tokenizer": tokenizer, "constant": self.most_common}
+        return super().state() | own
 
     @classmethod
     def load(cls, config: Config, state: dict[str, Any]) -> Self:
@@ -219,4 +208,8 @@ class TextTask(Task):
         task.max_tokens = int(state["max_tokens"])
         if state["tokenizer"] is not None:
             task._tokenizer = Tokenizer.load(state["tokenizer"])
+        constant = state["constant"]
+        if isinstance(constant, list):  # The first format of bundles has its ids behind two other numbers.
+            constant = task._texts(torch.tensor([constant[2:]]).long())[0]
+        task.most_common = str(constant)
         return task

@@ -24,11 +24,13 @@ from torch.nn import functional as F
 
 from tonggan.cells import cell_number
 from tonggan.config import Config
+from tonggan.decoders.answers import TARGET, Vector
 from tonggan.errors import DataError
 from tonggan.modalities.scales import WILD_TARGET_SHARE, spread_of, wild_distance
-from tonggan.tasks.base import Task, TaskConfig
+from tonggan.tasks.base import CellTarget, Task, TaskConfig
 from tonggan.tasks.figures import Chart, Section
 from tonggan.tasks.measure import Floats, Measure, Reducer
+from tonggan.tokens import Arrays, Prediction
 from tonggan.wording import Words
 
 _FARTHEST = 1e30  # which float32 still holds
@@ -51,7 +53,7 @@ class Regress(Task):
     """One or several numbers.
 
     A value is a number, a sequence of numbers, or a mapping from target name to number; every row alike. Targets are
-    float32 [B, T], standardized; ``decode`` reads targets as it reads outputs.
+    float32 [B, T], standardized.
     """
 
     kind: str = "regression"
@@ -69,8 +71,12 @@ class Regress(Task):
         self.limits = torch.tensor([[-math.inf], [math.inf]])
 
     @property
-    def num_outputs(self) -> int:
-        return len(self.labels)
+    def answer(self) -> Vector:
+        return Vector(len(self.labels), self.row_losses)
+
+    @property
+    def target(self) -> CellTarget:
+        return CellTarget(self.config, self._standardized)
 
     def fit(self, values: Iterable[Any]) -> None:
         numbers = array("d")
@@ -117,18 +123,18 @@ class Regress(Task):
             remedy="Fill in the target or remove these rows",
         )
 
-    def encode(self, values: Sequence[Any]) -> Tensor:
-        """[B, T] float32, standardized."""
+    def _standardized(self, values: Sequence[Any]) -> Arrays:
+        """[B, T] float32."""
         numbers = np.array([self._parse(value) for value in values], dtype=np.float64).reshape(-1, len(self.labels))
         self._reject_bad(np.flatnonzero(~np.isfinite(numbers).all(axis=1)).tolist())
         standardized = (numbers - self.mean) / self.deviation
-        return torch.from_numpy(standardized.clip(-_FARTHEST, _FARTHEST)).float()
+        return Arrays.whole(torch.from_numpy(standardized.clip(-_FARTHEST, _FARTHEST)).float())
 
     def units(self, outputs: Tensor) -> NDArray[np.float64]:
         """[B, T]: standardized outputs or targets in the units of the data."""
-        return outputs.detach().cpu().double().numpy() * self.deviation + self.mean
+        return outputs.double().numpy() * self.deviation + self.mean
 
-    def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+    def row_losses(self, outputs: Tensor, target: Tensor) -> Tensor:
         """[B]: the mean over the targets; a wild one counts as one at the limit, and the less the farther out it is."""
         loss = F.mse_loss if self.config.loss == "mse" else F.huber_loss
         low, high = self.limits.to(target.device)
@@ -142,32 +148,37 @@ class Regress(Task):
         tame: Tensor = ((target >= low) & (target <= high)).all(dim=1)
         return tame
 
-    def decode(self, outputs: Tensor) -> list[Any]:
+    def decode(self, prediction: Prediction) -> list[Any]:
         """A float for each row, or a dict by target name where there are several."""
-        rows = self.units(outputs).tolist()
+        rows = self.units(prediction["outputs"]).tolist()
         return [row[0] if len(self.labels) == 1 else dict(zip(self.labels, row, strict=True)) for row in rows]
 
-    def measure(self, outputs: Tensor, target: Tensor) -> NumberMeasure:
+    def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> NumberMeasure:
+        outputs, target = prediction["outputs"], targets[TARGET].values
         rows = {
             "predicted": self.units(outputs),
             "truth": self.units(target),
-            "tame": self._is_tame(target).cpu().numpy(),
-            "loss": self.outputs_loss(outputs.detach(), target).double().cpu().numpy(),
+            "tame": self._is_tame(target).numpy(),
+            "loss": self.row_losses(outputs, target).double().numpy(),
         }
         return NumberMeasure(rows, self.score_name, self.greater_is_better, labels=self.labels)
 
-    def baseline(self, target: Tensor, num_rows: int) -> Tensor:
-        target = target.cpu()
-        return target[self._is_tame(target)].mean(dim=0).repeat(num_rows, 1)
+    def constant(self, num_rows: int) -> Prediction:
+        return Prediction({"outputs": torch.zeros(num_rows, len(self.labels))})
 
-    def describe(self, outputs_row: Tensor) -> str:
-        numbers = self.units(outputs_row.unsqueeze(0))[0]
+    def describe(self, prediction: Prediction) -> list[str]:
+        return self._written(prediction["outputs"])
+
+    def describe_targets(self, targets: Mapping[str, Arrays]) -> list[str]:
+        return self._written(targets[TARGET].values)
+
+    def _written(self, standardized: Tensor) -> list[str]:
         if len(self.labels) == 1:
-            return f"{numbers[0]:.4g}"
-        return ", ".join(f"{name} {number:.4g}" for name, number in zip(self.labels, numbers, strict=True))
-
-    def describe_target(self, target_row: Tensor) -> str:
-        return self.describe(target_row)
+            return [f"{number:.4g}" for (number,) in self.units(standardized)]
+        return [
+            ", ".join(f"{name} {number:.4g}" for name, number in zip(self.labels, row, strict=True))
+            for row in self.units(standardized)
+        ]
 
     def state(self) -> dict[str, Any]:
         scales = {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}

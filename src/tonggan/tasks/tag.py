@@ -6,7 +6,8 @@ without labels; None or a blank text is a missing target.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -19,10 +20,11 @@ from torch import Tensor
 
 from tonggan.cells import cell_text, places_of
 from tonggan.config import Config
+from tonggan.decoders.answers import TARGET, Vector
 from tonggan.errors import DataError
 from tonggan.modalities.multilabel import MultilabelConfig
 from tonggan.tasks import losses
-from tonggan.tasks.base import LabelTask, TaskConfig
+from tonggan.tasks.base import CellTarget, LabelTask, TaskConfig
 from tonggan.tasks.label_measure import (
     MIN_RANKED,
     LabelMeasure,
@@ -32,6 +34,7 @@ from tonggan.tasks.label_measure import (
 )
 from tonggan.tasks.labels import LabelCounter
 from tonggan.tasks.measure import Floats, Reducer
+from tonggan.tokens import Arrays, Prediction
 from tonggan.wording import Words
 
 
@@ -60,8 +63,12 @@ class Tag(LabelTask):
         self.column = MultilabelConfig(separator=self.config.separator)
 
     @property
-    def num_outputs(self) -> int:
-        return len(self.labels)
+    def answer(self) -> Vector:
+        return Vector(len(self.labels), self.row_losses)
+
+    @property
+    def target(self) -> CellTarget:
+        return CellTarget(self.config, self._label_sets)
 
     def fit(self, values: Iterable[Any]) -> None:
         counter = LabelCounter()
@@ -85,6 +92,7 @@ class Tag(LabelTask):
                 remedy="Choose another target column, or check the separator",
             )
         self.labels, self.label_type = list(counts), counter.type
+        self.constant_logits = [math.log((count + 1) / (num_rows - count + 1)) for count in counts.values()]
         if self.config.class_weights == "balanced":
             positive = torch.tensor([counts[name] for name in self.labels])
             self.weights = losses.balanced_weights(torch.stack([num_rows - positive, positive], dim=1))
@@ -97,7 +105,7 @@ class Tag(LabelTask):
             remedy=f"Remove these rows or fill them in, with '{self.config.separator}' alone where no label holds",
         )
 
-    def encode(self, values: Sequence[Any]) -> Tensor:
+    def _label_sets(self, values: Sequence[Any]) -> Arrays:
         """[B, num_labels] float32 of zeros and ones."""
         numbers = places_of(self.labels)
         split = [self.column.split(value) for value in values]
@@ -113,24 +121,24 @@ class Tag(LabelTask):
         target = torch.zeros(len(rows), len(self.labels))
         for row, names in enumerate(rows):
             target[row, [numbers[name] for name in names or ()]] = 1
-        return target
+        return Arrays.whole(target)
 
-    def outputs_loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+    def row_losses(self, outputs: Tensor, target: Tensor) -> Tensor:
         """[B]: the mean over the labels."""
         return losses.binary_cross_entropy(outputs, target, config=self.config, weights=self.weights).mean(dim=1)
 
-    def probabilities(self, outputs: Tensor) -> Tensor:
+    def probabilities(self, prediction: Prediction) -> Tensor:
         """[B, num_labels] after temperature; they do not add up to one."""
-        return torch.sigmoid(outputs / self.temperature)
+        return torch.sigmoid(prediction["outputs"] / self.temperature)
 
-    def decode(self, outputs: Tensor) -> list[Any]:
+    def decode(self, prediction: Prediction) -> list[Any]:
         """Each row's labels, in the type that they have in the target column."""
-        values = self.label_values
-        return [[value for value, logit in zip(values, row, strict=True) if logit > 0] for row in outputs.tolist()]
+        values, rows = self.label_values, prediction["outputs"].tolist()
+        return [[value for value, logit in zip(values, row, strict=True) if logit > 0] for row in rows]
 
-    def measure(self, outputs: Tensor, target: Tensor) -> TagMeasure:
+    def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> TagMeasure:
         return TagMeasure(
-            {"outputs": outputs.detach().cpu().numpy(), "target": target.cpu().numpy()},
+            {"outputs": prediction["outputs"].numpy(), "target": targets[TARGET].values.numpy()},
             self.score_name,
             self.greater_is_better,
             labels=self.labels,
@@ -138,19 +146,16 @@ class Tag(LabelTask):
             temperature=self.temperature,
         )
 
-    def baseline(self, target: Tensor, num_rows: int) -> Tensor:
-        frequency = (target.cpu().double().sum(dim=0) + 1) / (len(target) + 2)
-        return (self.temperature * frequency.logit()).float().repeat(num_rows, 1)
+    def describe(self, prediction: Prediction) -> list[str]:
+        probabilities = self.probabilities(prediction).tolist()
+        rows = [sorted(zip(row, self.labels, strict=True), reverse=True) for row in probabilities]
+        return [", ".join(f"{name} ({share:.0%})" for share, name in row if share > 0.5) or "no label" for row in rows]
 
-    def describe(self, outputs_row: Tensor) -> str:
-        probabilities = self.probabilities(outputs_row).tolist()
-        shown = sorted(zip(probabilities, self.labels, strict=True), reverse=True)
-        return ", ".join(f"{name} ({share:.0%})" for share, name in shown if share > 0.5) or "no label"
-
-    def describe_target(self, target_row: Tensor) -> str:
-        return (
-            ", ".join(name for name, there in zip(self.labels, target_row.tolist(), strict=True) if there) or "no label"
-        )
+    def describe_targets(self, targets: Mapping[str, Arrays]) -> list[str]:
+        rows = targets[TARGET].values.tolist()
+        return [
+            ", ".join(name for name, there in zip(self.labels, row, strict=True) if there) or "no label" for row in rows
+        ]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,16 +7,14 @@ adversarial pairs are objectives; none has a loop of its own.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tonggan.tasks.measure import Measure
-from tonggan.tokens import Batch
+from tonggan.tokens import Arrays, Batch, Prediction
 from tonggan.training.config import TrainingConfig
 from tonggan.training.optimizer import build_optimizer
 
@@ -35,7 +33,7 @@ class Objective(nn.Module, ABC):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The means over ``batch`` of each loss, scalars by name, which are the same at every call; they are added up.
 
-        Called in the arithmetic of the training's precision; see ``in_float32``.
+        Called in the arithmetic of the training's precision; see ``layers.precision.in_float32``.
         """
 
     def weight(self, batch: Batch) -> float:
@@ -64,24 +62,14 @@ class MeasuredObjective(Objective):
     greater_is_better: bool
 
     @abstractmethod
-    def predict(self, batch: Batch) -> Tensor:
-        """``[B, ...]``: outputs, as ``measure`` reads them."""
+    def predict(self, batch: Batch) -> Prediction:
+        """Outputs, as ``measure`` reads them, with ``loss`` ``[B]`` of each row that has one of its own."""
 
     @abstractmethod
-    def measure(self, outputs: Tensor, target: Tensor | None) -> Measure:
+    def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> Measure:
         """What the outputs of these rows are worth; the Measures of all batches make one."""
-
-    def row_losses(self, outputs: Tensor, target: Tensor | None) -> Tensor:
-        """``[B]``: the loss of each row; NaN where it has none of its own."""
-        del target
-        return outputs.new_full((len(outputs),), torch.nan)
 
     @contextmanager
     def evaluated(self) -> Iterator[None]:
         """The weights to evaluate and to keep, while inside; those of training by default."""
         yield
-
-
-def in_float32(device: torch.device) -> Any:
-    """Inside, nothing is computed in half precision: for losses of outputs that were."""
-    return torch.autocast(device.type, enabled=False)

@@ -200,9 +200,9 @@ class Stepper:
         rows: list[int] = []
         for batch in map(self.place, batches):
             with self.arithmetic():
-                outputs = self.objective.predict(batch)
-            losses = self.objective.row_losses(outputs.float(), batch.target)
-            rows += batch.rows.cpu()[~torch.isfinite(losses).cpu()].tolist()
+                prediction = self.objective.predict(batch)
+            if "loss" in prediction:
+                rows += batch.rows.cpu()[~torch.isfinite(prediction["loss"]).cpu()].tolist()
         return list(dict.fromkeys(rows))
 
     def tensors(self) -> dict[str, Tensor]:

@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from tonggan.data.dataset import Dataset
 from tonggan.data.loader import Loader
+from tonggan.decoders import LinearHead
+from tonggan.models import FusedModel
 from tonggan.tasks.base import Task
 from tonggan.tasks.measure import Measure
-from tonggan.tokens import Batch
+from tonggan.tokens import Arrays, Batch, Prediction
 from tonggan.training.config import TrainingConfig
-from tonggan.training.objective import MeasuredObjective, in_float32
+from tonggan.training.objective import MeasuredObjective
 
 
 @dataclass(frozen=True)
@@ -36,67 +38,49 @@ class Supervised(MeasuredObjective):
     """``model`` learns ``task``.
 
     Args:
-        model: maps ``batch.inputs`` to outputs. With auxiliary targets it is a fused one, which can ``encode``.
+        model: predicts and owns the losses.
         task: fitted on the training part's targets.
-        auxiliaries: by the name of their target in ``Batch.auxiliary``.
+        auxiliaries: by the name of their target in ``Batch.targets``.
         heads: of each auxiliary target, for training only: each reads the Tokens of its input by itself. Where the
-            input is absent it gives its prior.
+            input is absent it learns nothing.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: FusedModel,
         task: Task,
         *,
         auxiliaries: Mapping[str, Auxiliary] | None = None,
-        heads: Mapping[str, nn.Module] | None = None,
+        heads: Mapping[str, LinearHead] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.task = task
         self.auxiliaries = dict(auxiliaries or {})
         # A list, because a column's name may hold characters that a module's name may not.
-        self.heads = nn.ModuleList((heads or {})[name] for name in self.auxiliaries)
+        self.heads: Any = nn.ModuleList((heads or {})[name] for name in self.auxiliaries)
         self.score_name = task.score_name
         self.greater_is_better = task.greater_is_better
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """``loss`` of the task, and ``auxiliary/NAME`` of each further target over the rows that show it."""
-        target = _target(batch)
-        if not self.auxiliaries:
-            outputs: Tensor = self.model(batch.inputs, target) if self.task.text else self.model(batch.inputs)
-            with in_float32(outputs.device):
-                return {"loss": self.task.loss(outputs.float(), target)}
-        model: Any = self.model
-        tokens = model.encode(batch.inputs)
-        outputs = model.predict(tokens)
-        parts = [head(tokens[each.input]) for head, each in zip(self.heads, self.auxiliaries.values(), strict=True)]
-        with in_float32(outputs.device):
-            losses = {"loss": self.task.loss(outputs.float(), target)}
-            for (name, each), part in zip(self.auxiliaries.items(), parts, strict=True):
-                shown = batch.inputs[each.input].expand().present
-                rows = each.task.outputs_loss(part.float(), batch.auxiliary[name])
-                losses[f"auxiliary/{name}"] = each.weight * (rows * shown).sum() / shown.sum().clamp(min=1)
+        """Those of the model's head, and ``auxiliary/NAME`` of each further target over the rows that show it."""
+        tokens = self.model.encode(batch.inputs)
+        losses = self.model.head.losses(self.model.context(tokens, batch.inputs), batch.targets)
+        for head, (name, each) in zip(self.heads, self.auxiliaries.items(), strict=True):
+            shown = batch.inputs[each.input].expand().present
+            loss = head.loss_of(tokens[each.input], batch.targets[name].keep(shown))
+            losses[f"auxiliary/{name}"] = each.weight * loss
         return losses
 
     def weight(self, batch: Batch) -> float:
-        return self.task.weight(_target(batch))
+        return self.model.head.weight(batch.targets)
 
-    def predict(self, batch: Batch) -> Tensor:
-        return self.task.predict(self.model, batch)
+    def predict(self, batch: Batch) -> Prediction:
+        prediction: Prediction = self.model(batch.inputs, batch.targets)
+        return prediction
 
-    def row_losses(self, outputs: Tensor, target: Tensor | None) -> Tensor:
-        assert target is not None, "the loss of a row wants its target"
-        return self.task.outputs_loss(outputs, target)
-
-    def measure(self, outputs: Tensor, target: Tensor | None) -> Measure:
-        assert target is not None, "a measure wants targets"
-        return self.task.measure(outputs, target)
-
-
-def _target(batch: Batch) -> Tensor:
-    assert batch.target is not None, "a batch without target has no loss"
-    return batch.target
+    def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> Measure:
+        return self.task.measure(prediction, targets)
 
 
 def loaders(train: Dataset, valid: Dataset, *, config: TrainingConfig, seed: int) -> tuple[Loader, Loader]:

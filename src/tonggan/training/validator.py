@@ -27,7 +27,7 @@ class Validator:
 
     @torch.no_grad()
     def look(self, num_batches: int, *, enough: Callable[[], bool]) -> tuple[Tensor, Measure]:
-        """The loss of each row, ``[N]``, and the measure of the first batches.
+        """The loss of each row that has one of its own, ``[N]``, and the measure of the first batches.
 
         Args:
             num_batches: how many batches to look at.
@@ -39,8 +39,9 @@ class Validator:
         for batch in islice(self.batches.epoch(0), num_batches):
             own = stepper.share(batch)
             with stepper.arithmetic():
-                outputs = objective.predict(own.to(stepper.device)).float().cpu()
-            parts.append((objective.row_losses(outputs, own.target), objective.measure(outputs, own.target)))
+                prediction = objective.predict(own.to(stepper.device)).cpu()
+            losses = prediction["loss"] if "loss" in prediction else torch.empty(0)
+            parts.append((losses, objective.measure(prediction, own.targets)))
             if enough():
                 break
         objective.train()
