@@ -7,7 +7,7 @@ and cells from the mapped table. The order of rows is the loader's business.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,8 @@ from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
 from tonggan.modalities.base import ColumnConfig, MediaModality, Modality
 from tonggan.tokens import Arrays, Batch
+
+_ROWS_AT_ONCE = 8_192
 
 
 class Source(ABC):
@@ -38,6 +40,11 @@ class Source(ABC):
     def collate(self, rows: NDArray[np.int64]) -> Arrays:
         """The Arrays of ``rows`` of the table."""
         return self.modality.collate(self.items(rows))
+
+    def stream(self, rows: NDArray[np.int64]) -> Iterator[Any]:
+        """``items`` of ``rows``, not all in memory at once."""
+        for first in range(0, len(rows), _ROWS_AT_ONCE):
+            yield from self.items(rows[first : first + _ROWS_AT_ONCE])
 
 
 @dataclass(frozen=True)
@@ -83,15 +90,16 @@ class TargetSource(Source):
     columns: Mapping[str, ColumnConfig]
 
     def items(self, rows: NDArray[np.int64]) -> Sequence[Any]:
-        return target_values({name: self.table.values(name, rows) for name in self.columns}, self.columns)
+        columns = self.columns.items()
+        values = [[config.read(cell) for cell in self.table.values(name, rows)] for name, config in columns]
+        if len(values) == 1:
+            return values[0]
+        return [dict(zip(self.columns, row, strict=True)) for row in zip(*values, strict=True)]
 
-
-def target_values(cells: Mapping[str, Sequence[Any]], columns: Mapping[str, ColumnConfig]) -> list[Any]:
-    """One value for each row: of the only column, or of several a mapping by name."""
-    values = [[columns[name].read(cell) for cell in column] for name, column in cells.items()]
-    if len(values) == 1:
-        return values[0]
-    return [dict(zip(cells, row, strict=True)) for row in zip(*values, strict=True)]
+    def check(self, rows: NDArray[np.int64]) -> None:
+        """Raise the DataError of a row that cannot be collated, before it comes up in the middle of a training."""
+        for first in range(0, len(rows), _ROWS_AT_ONCE):
+            self.collate(rows[first : first + _ROWS_AT_ONCE])
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,17 @@ class Dataset:
             shared = source.shared(rows)
             made = source.collate(rows if shared is None else shared[0])
             inputs[name] = made if shared is None else replace(made, index=torch.from_numpy(shared[1]))
-        return Batch(torch.from_numpy(rows), inputs, {name: each.collate(rows) for name, each in self.targets.items()})
+        targets = {name: self._target(source, rows, inputs) for name, source in self.targets.items()}
+        return Batch(torch.from_numpy(rows), inputs, targets)
+
+    def _target(self, source: Source, rows: NDArray[np.int64], inputs: Mapping[str, Arrays]) -> Arrays:
+        """The target of ``rows``, as their pictures were fitted where it follows one."""
+        arrays, picture = source.collate(rows), source.modality.follows
+        if picture is None or picture not in inputs:
+            return arrays
+        extent = inputs[picture].expand().extent
+        assert extent is not None, "pictures that others follow know their extent"
+        return source.modality.fitted(arrays, extent)
 
     def vary(self, batch: Batch, generator: torch.Generator, *, hidden: NDArray[np.bool_] | None = None) -> Batch:
         """``batch`` randomly varied, what belongs together alike; all randomness is drawn from ``generator``.

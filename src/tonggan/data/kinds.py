@@ -32,7 +32,8 @@ from tonggan.modalities import (
 )
 from tonggan.modalities.boxes import BoxesConfig, read_objects
 
-TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
+TaskKind = Literal["binary", "multiclass", "multilabel", "regression", "detect"]
+_TASKS: Mapping[str, TaskKind] = {"boxes": "detect"}
 
 _SAMPLE_SIZE = 5_000
 _EMBEDDED_SAMPLE_SIZE = 16  # each may be a file of many megabytes
@@ -137,12 +138,14 @@ def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, Col
         return "regression"
     if len(target) == 1 and kinds[target[0]] == "multilabel":
         return "multilabel"
+    if len(target) == 1 and kinds[target[0]] in _TASKS:
+        return _TASKS[kinds[target[0]]]
     if len(target) == 1 and kinds[target[0]] == "category":
         return "multiclass" if _has_three_values(table, target[0], columns[target[0]]) else "binary"
     raise DataError(
         f"target {', '.join(repr(name) for name in target)}",
         got=f"columns of kind {', '.join(kinds.values())}" if target else "no column",
-        expected="one category, one column of several labels, or numbers",
+        expected="one category, one column of several labels, numbers, or one column of boxes",
         remedy="Choose another target, or declare its kind, e.g. --set columns.NAME.kind=category",
     )
 

@@ -47,9 +47,9 @@ class Measured:
         """Those at ``places``."""
         return Measured(self.measure.take(places), self.constant.take(places), self.rows[places])
 
-    def at_temperature(self, temperature: float) -> Measured:
-        """The same after calibration, which changes no constant answer."""
-        return replace(self, measure=self.measure.at_temperature(temperature))
+    def calibrated(self, task: Task) -> Measured:
+        """The same after the calibration of ``task``, which changes no constant answer."""
+        return replace(self, measure=task.calibrated(self.measure))
 
 
 def measure_rows(

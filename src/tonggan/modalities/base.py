@@ -108,6 +108,10 @@ class Modality(ABC, Generic[ConfigT]):
         """
         return arrays
 
+    def fitted(self, arrays: Arrays, extent: torch.Tensor) -> Arrays:  # noqa: ARG002
+        """``arrays`` that follow pictures of ``extent`` [B, 2], height and width, as these were brought to one size."""
+        return arrays
+
     def follow(self, arrays: Arrays, movement: Movement) -> Arrays:  # noqa: ARG002
         """``arrays`` moved as the pictures that they follow."""
         return arrays

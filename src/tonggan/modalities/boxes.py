@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,8 +24,9 @@ from torch import Tensor
 
 from tonggan.cells import cell_text, is_missing
 from tonggan.errors import DataError
-from tonggan.layers.letterbox import Letterbox, Resize
-from tonggan.modalities.base import ColumnConfig
+from tonggan.layers.letterbox import Letterbox
+from tonggan.modalities.base import ColumnConfig, Modality
+from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
 
 _LABELS = ("label", "category", "class", "name")
@@ -37,6 +38,9 @@ class BoxesConfig(ColumnConfig):
     """A column that says where the objects of a picture are and what each of them is."""
 
     kind: Literal["boxes"] = "boxes"
+
+    def read(self, cell: Any) -> list[Box] | None:
+        return read_objects(cell)
 
 
 class Box(NamedTuple):
@@ -86,43 +90,67 @@ def clip_box(box: Box, extent: tuple[int, int]) -> Box | None:
     return clipped if clipped.x1 < clipped.x2 and clipped.y1 < clipped.y2 else None
 
 
-def collate_boxes(
-    items: Sequence[Sequence[Box] | None], extent: Tensor, *, labels: Mapping[str, int], size: int, resize: Resize
-) -> Arrays:
-    """Values float32 [B, N, 6] and mask [B, N] of the boxes of B pictures, as ``decoders`` and measures want them.
+class Boxes(Modality[BoxesConfig]):
+    """Boxes as float32 ``[B, N, 6]`` with a mask ``[B, N]``; N is at least 1.
 
-    A box is x1, y1, x2, y2 in pixels of the square that the model sees, the number of its class, and 1 where it is
-    ignored. What lies outside its picture is cut off. N is at least 1.
+    A box is x1, y1, x2, y2 in pixels, the number of its class, and 1 where it is ignored.
 
     Args:
-        items: the boxes of each picture; None counts as none.
-        extent: int64 [B, 2], height and width of the upright pictures.
-        labels: the number of each class.
-        size: height and width of the square.
-        resize: how a picture becomes the square.
-
-    Raises:
-        DataError: a label is none of ``labels``, or a box lies outside its picture.
+        config: of the column.
+        labels: the classes, in the order of their numbers.
+        picture: the input that shows the boxes.
+        places: where pictures of some extent, int64 ``[B, 2]``, lie in the squares that they become.
     """
-    most = max([1, *(len(boxes) for boxes in items if boxes)])
-    values = torch.zeros(len(items), most, 6, dtype=torch.float64)
-    mask = torch.zeros(len(items), most, dtype=torch.bool)
-    for row, (boxes, (height, width)) in enumerate(zip(items, extent.tolist(), strict=True)):
-        if boxes:
-            numbers = [_numbers(box, height, width, labels) for box in boxes]
-            values[row, : len(boxes)] = torch.tensor(numbers, dtype=torch.float64)
-            mask[row, : len(boxes)] = True
-    values[..., :4] = Letterbox.of(extent, size=size, resize=resize).to_square(values[..., :4])
-    return Arrays(values.float() * mask[..., None], mask)
 
+    kind: ClassVar[str] = "boxes"
 
-def _numbers(box: Box, height: int, width: int, labels: Mapping[str, int]) -> tuple[float, ...]:
-    clipped = clip_box(box, (height, width))
-    if clipped is None:
-        raise _outside(box, height, width)
-    if box.label not in labels:
-        raise _unknown(box, labels)
-    return (*clipped[1:5], labels[box.label], box.ignored)
+    def __init__(
+        self, config: BoxesConfig, *, labels: Sequence[str], picture: str, places: Callable[[Tensor], Letterbox]
+    ) -> None:
+        super().__init__(config)
+        self.numbers = {label: number for number, label in enumerate(labels)}
+        self.follows = picture
+        self.places = places
+
+    def collate(self, items: Sequence[Sequence[Box] | None]) -> Arrays:
+        """The boxes in pixels of the original pictures; None counts as none.
+
+        Raises:
+            DataError: a label is none of the classes.
+        """
+        most = max([1, *(len(boxes) for boxes in items if boxes)])
+        values = torch.zeros(len(items), most, 6)
+        mask = torch.zeros(len(items), most, dtype=torch.bool)
+        for row, boxes in enumerate(items):
+            if boxes:
+                numbers = [(*box[1:5], self._number(box), box.ignored) for box in boxes]
+                values[row, : len(boxes)] = torch.tensor(numbers)
+                mask[row, : len(boxes)] = True
+        return Arrays(values, mask)
+
+    def _number(self, box: Box) -> int:
+        if box.label not in self.numbers:
+            raise DataError(
+                "box",
+                got=f"the label '{box.label}'",
+                expected=f"one of {', '.join(self.numbers)}",
+                remedy="Correct the label, or train with rows that have it",
+            )
+        return self.numbers[box.label]
+
+    def fitted(self, arrays: Arrays, extent: Tensor) -> Arrays:
+        """The boxes in pixels of the squares, without what lies outside of their pictures.
+
+        There are none in rows whose picture is not there.
+        """
+        places = self.places(extent)
+        boxes = places.to_square(places.clip(arrays.values[..., :4]))
+        seen = (boxes[..., 2:] > boxes[..., :2]).all(dim=-1) & (extent > 0).all(dim=1, keepdim=True)
+        mask = arrays.mask & seen
+        return Arrays(torch.cat([boxes, arrays.values[..., 4:]], dim=-1).masked_fill(~mask.unsqueeze(-1), 0), mask)
+
+    def follow(self, arrays: Arrays, movement: Movement) -> Arrays:
+        return Arrays(*movement.boxes(arrays.values, arrays.mask))
 
 
 def _parsed(cell: str | bytes) -> Any:
@@ -184,21 +212,3 @@ def _shortest(number: float) -> int | float:
 
 def _refusal(got: str, *, expected: str = _FORM, remedy: str = "Correct the cell") -> DataError:
     return DataError("cell of boxes", got=got, expected=expected, remedy=remedy)
-
-
-def _outside(box: Box, height: int, width: int) -> DataError:
-    return DataError(
-        f"box of '{box.label}'",
-        got=f"x {box.x1:g} to {box.x2:g}, y {box.y1:g} to {box.y2:g}",
-        expected=f"a box within its picture, {width} wide and {height} high",
-        remedy="Correct the box; its coordinates are pixels of the upright picture",
-    )
-
-
-def _unknown(box: Box, labels: Mapping[str, int]) -> DataError:
-    return DataError(
-        "box",
-        got=f"the label '{box.label}'",
-        expected=f"one of {', '.join(labels)}",
-        remedy="Correct the label, or train with rows that have it",
-    )

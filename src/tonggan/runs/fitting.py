@@ -216,8 +216,8 @@ def _assess(
     """Calibrate ``model`` on the validation part, and measure it on that and the test part as far as time allows."""
     task, seed = prepared.task, prepared.recipe.seed
     measured = closing.measure(progress)
-    task.temperature = measured["valid"].measure.best_temperature()
-    measured = {split: part.at_temperature(task.temperature) for split, part in measured.items()}
+    task.calibrate(measured["valid"].measure)
+    measured = {split: part.calibrated(task) for split, part in measured.items()}
     draws = closing.draws(measured)
     bounds = {split: intervals(part.measure, seed=seed, repeats=draws) for split, part in measured.items()}
     final = list(measured.values())[-1]

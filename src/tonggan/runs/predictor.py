@@ -6,7 +6,7 @@ import difflib
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -17,12 +17,14 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from tonggan.data.dataset import Dataset
+from tonggan.data.cache import DecodeCache
+from tonggan.data.dataset import Dataset, TargetSource
 from tonggan.data.doctor import NEW_ROWS, Diagnosis, examine_rows
 from tonggan.data.findings import Finding
 from tonggan.data.kinds import is_id
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
+from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
 from tonggan.decoders import TARGET
 from tonggan.errors import BundleError, DataError
@@ -33,7 +35,7 @@ from tonggan.evaluation.verdict import compare_with_constant
 from tonggan.progress import Progress
 from tonggan.runs.assess import audited_part, results_of
 from tonggan.runs.bundle import Bundle
-from tonggan.runs.prepare import as_written, build_dataset, scan_tables, target_source
+from tonggan.runs.prepare import as_written, build_dataset, scan_tables, target_media, target_source
 from tonggan.runs.results import Results
 from tonggan.tokens import Prediction
 from tonggan.wording import listed
@@ -116,7 +118,8 @@ class Predictor:
         if len(absent) == len(columns):
             opened.require(absent[0])
         table = opened.with_absent(absent)
-        media, caches = scan_tables({"data": table}, modalities, cache=cache, progress=progress)
+        read = {**modalities, **(target_media(task, target) if target else {})}
+        media, caches = scan_tables({"data": table}, read, cache=cache, progress=progress)
         diagnosis = examine_rows(
             table,
             columns={name: config for name, config in columns.items() if name not in absent},
@@ -133,14 +136,27 @@ class Predictor:
         diagnosis.check(max_bad=1.0 if max_bad is None else max_bad, remedy=_GO_ON)
         modalities = as_written(modalities, diagnosis.other_writing[NEW_ROWS])
         dataset = build_dataset(table, modalities, media=media["data"], caches=caches)
-        return NewRows(table, self._with_target(dataset, table, diagnosis) if target else dataset, diagnosis, data)
+        if target:
+            dataset = self._with_target(dataset, table, diagnosis, media=media["data"], caches=caches)
+        return NewRows(table, dataset, diagnosis, data)
 
-    def _with_target(self, dataset: Dataset, table: Table, diagnosis: Diagnosis) -> Dataset:
+    def _with_target(
+        self,
+        dataset: Dataset,
+        table: Table,
+        diagnosis: Diagnosis,
+        *,
+        media: Mapping[str, MediaColumn],
+        caches: Mapping[str, DecodeCache],
+    ) -> Dataset:
         """The rows that have a usable target, with it."""
         recipe = self.bundle.recipe
         usable = np.setdiff1d(dataset.rows, diagnosis.rows(NEW_ROWS, columns=recipe.target))
         columns = {**recipe.columns, **diagnosis.other_writing[NEW_ROWS]}
-        source = target_source(table, recipe.target, self.bundle.task, columns=columns, rows=usable)
+        task = self.bundle.task
+        source = target_source(table, recipe.target, task, columns=columns, media=media, caches=caches)
+        if isinstance(source, TargetSource):
+            source.check(usable)
         return replace(dataset, rows=usable, targets={TARGET: source})
 
     def predict(self, data: Any, *, progress: Progress | None = None) -> Any:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tonggan.cells import cell_text
 from tonggan.data.cache import DecodeCache
 from tonggan.data.column_checks import require_cells
-from tonggan.data.dataset import ColumnSource, Dataset, MediaSource, Source, TargetSource, target_values
+from tonggan.data.dataset import ColumnSource, Dataset, MediaSource, Source, TargetSource
 from tonggan.data.doctor import Diagnosis, examine
 from tonggan.data.kinds import Guess, guess_columns, guess_target, guess_task
 from tonggan.data.media_range import settle_ranges
@@ -41,23 +41,16 @@ from tonggan.modalities import (
     TableConfig,
 )
 from tonggan.progress import Progress
-from tonggan.runs.language import complete_for_text
 from tonggan.runs.recipe import Recipe
 from tonggan.runs.splits import open_splits
 from tonggan.tasks import (
-    BinaryConfig,
     LabelTask,
-    MulticlassConfig,
-    RegressConfig,
     TagConfig,
     Task,
     TaskConfig,
-    TextTaskConfig,
     type_of_texts,
 )
 from tonggan.training.supervised import Auxiliary
-
-_ROWS_AT_ONCE = 8_192
 
 
 @dataclass(frozen=True)
@@ -179,18 +172,26 @@ def as_written(
     return {name: modality.reading(writing) if writing else modality for name, modality in modalities.items()}
 
 
-def target_source(
-    table: Table, target: Sequence[str], task: Task, *, columns: Mapping[str, ColumnConfig], rows: NDArray[np.int64]
-) -> TargetSource:
-    """Where the target of ``task`` comes from in ``table``.
+def target_media(task: Task, target: Sequence[str]) -> dict[str, MediaModality[Any]]:
+    """The target column that holds files, if it is one."""
+    modality = task.target
+    return {target[0]: modality} if isinstance(modality, MediaModality) else {}
 
-    Raises:
-        DataError: one of ``rows`` has no value that the task knows.
-    """
-    source = TargetSource(task.target, table, {name: columns[name] for name in target})
-    for first in range(0, len(rows), _ROWS_AT_ONCE):
-        source.collate(rows[first : first + _ROWS_AT_ONCE])
-    return source
+
+def target_source(
+    table: Table,
+    target: Sequence[str],
+    task: Task,
+    *,
+    columns: Mapping[str, ColumnConfig],
+    media: Mapping[str, MediaColumn],
+    caches: Mapping[str, DecodeCache],
+) -> Source:
+    """Where the target of ``task`` comes from in ``table``."""
+    modality = task.target
+    if isinstance(modality, MediaModality):
+        return MediaSource(modality, media[target[0]], caches[target[0]])
+    return TargetSource(modality, table, {name: columns[name] for name in target})
 
 
 def task_for(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> TaskConfig:
@@ -200,9 +201,7 @@ def task_for(table: Table, target: Sequence[str], *, columns: Mapping[str, Colum
         config = columns[target[0]]
         assert isinstance(config, MultilabelConfig)
         return TagConfig(separator=config.separator)
-    if kind == "regression":
-        return RegressConfig()
-    return BinaryConfig() if kind == "binary" else MulticlassConfig()
+    return TaskConfig.parse({"kind": kind}, who="task")
 
 
 def prepare(
@@ -230,13 +229,12 @@ def prepare(
     guesses = resolve_columns(recipe, train)
     columns = {name: guess.config for name, guess in guesses.items()}
     task_config = recipe.task or task_for(train, recipe.target, columns=columns)
-    model = recipe.model
-    if isinstance(task_config, TextTaskConfig):
-        model, task_config, columns = complete_for_text(recipe, task_config, columns)
+    model, task_config, columns = task_config.complete(recipe.model, columns, target=recipe.target)
     task = task_config.build()
     modalities = build_modalities(columns, target=[*recipe.target, *recipe.auxiliary])
     auxiliaries = _auxiliaries(recipe, train, columns=columns, inputs=list(modalities))
-    media, caches = scan_tables(tables, modalities, cache=cache, progress=progress)
+    read = {**modalities, **target_media(task, recipe.target)}
+    media, caches = scan_tables(tables, read, cache=cache, progress=progress)
     diagnosis = examine(
         tables,
         columns={**columns, **dict.fromkeys(auxiliaries, IgnoreConfig())},
@@ -284,22 +282,24 @@ def _learn_and_encode(
         split: np.setdiff1d(np.arange(len(table)), diagnosis.rows(split, columns=recipe.target))
         for split, table in tables.items()
     }
-    task.fit(_target_values(train.select(usable["train"]), recipe.target, columns=columns))
+    source = partial(target_source, target=recipe.target, caches=caches)
+    task.fit(source(train, task=task, columns=columns, media=media["train"]).stream(usable["train"]))
     if isinstance(task, LabelTask) and task.label_type == "text":
         task.label_type = type_of_texts(task.labels, stored_as=train.stored_as(recipe.target[0]))
     fit_modalities(modalities, train, progress=progress)
     datasets: dict[str, Dataset] = {}
     for split, table in tables.items():
         writing = diagnosis.other_writing.get(split, {})
-        read = {**columns, **writing}
-        source = target_source(table, recipe.target, task, columns=read, rows=usable[split])
+        target = source(table, task=task, columns={**columns, **writing}, media=media[split])
+        if isinstance(target, TargetSource):
+            target.check(usable[split])
         datasets[split] = build_dataset(
             table,
             as_written(modalities, writing),
             media=media[split],
             caches=caches,
             rows=usable[split],
-            targets={TARGET: source},
+            targets={TARGET: target},
         )
     if recipe.data.batch_by is not None:
         datasets["train"] = _grouped(datasets["train"], train.values(recipe.data.batch_by, usable["train"]))
@@ -330,13 +330,10 @@ def _with_auxiliaries(
     """The training part with the auxiliary targets, whose tasks learn their labels from it."""
     sources = dict(dataset.targets)
     for name, auxiliary in auxiliaries.items():
-        auxiliary.task.fit(_target_values(table.select(dataset.rows), [name], columns=columns))
-        sources[name] = target_source(table, [name], auxiliary.task, columns=columns, rows=dataset.rows)
+        source = partial(target_source, table, [name], auxiliary.task, columns=columns, media={}, caches={})
+        auxiliary.task.fit(source().stream(dataset.rows))
+        sources[name] = source()
     return replace(dataset, targets=sources)
-
-
-def _target_values(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> list[Any]:
-    return target_values({name: table.values(name) for name in target}, {name: columns[name] for name in target})
 
 
 def _grouped(dataset: Dataset, values: Sequence[Any]) -> Dataset:

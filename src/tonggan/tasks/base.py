@@ -16,10 +16,12 @@ from pydantic import FiniteFloat, PositiveFloat, TypeAdapter
 from torch import Tensor
 
 from tonggan.config import Config
-from tonggan.decoders.answers import TARGET, Answer, Vector
+from tonggan.decoders import TARGET, Answer, Vector, default_head
 from tonggan.errors import DataError
-from tonggan.modalities.base import Cell, Modality
+from tonggan.modalities.base import Cell, ColumnConfig, Modality
+from tonggan.models import ModelConfig
 from tonggan.parts import Part
+from tonggan.tasks.label_measure import LabelMeasure
 from tonggan.tasks.labels import LabelType, read_labels
 from tonggan.tasks.measure import Measure
 from tonggan.tokens import Arrays, Batch, Prediction
@@ -42,6 +44,24 @@ class TaskConfig(Part):
     """
 
     asks: ClassVar[type[Answer]] = Vector
+
+    def complete(
+        self, model: ModelConfig, columns: Mapping[str, ColumnConfig], *, target: Sequence[str]
+    ) -> tuple[ModelConfig, Self, dict[str, ColumnConfig]]:
+        """Model, task and columns of a recipe made to fit each other: what was left open is filled in.
+
+        Args:
+            model: with or without its head.
+            columns: all of the table, by name.
+            target: names of those that are predicted.
+
+        Raises:
+            ConfigError: an option excludes such a task.
+        """
+        del target
+        if model.head.gives is not self.asks and "head" not in model.model_fields_set:
+            model = model.model_copy(update={"head": default_head(self.asks)})
+        return model, self, dict(columns)
 
     @abstractmethod
     def build(self) -> Task:
@@ -134,6 +154,14 @@ class Task(ABC):
         """What the constant answer is worth on the same rows."""
         return self.measure(self.constant(len(targets[TARGET])), targets)
 
+    def calibrate(self, measure: Measure) -> None:
+        """Set after training how sure answers are told to be, by what it is worth on the validation part."""
+        del measure
+
+    def calibrated(self, measure: Measure) -> Measure:
+        """What was measured before the calibration, after it."""
+        return measure
+
     def advice(self) -> Advice | None:
         """What may serve these targets better than the settings of this task."""
         return None
@@ -211,6 +239,14 @@ class LabelTask(Task):
         weights = None if self.weights is None else self.weights.tolist()
         own = {"label_type": self.label_type, "weights": weights, "constant": self.constant_logits}
         return super().state() | own
+
+    def calibrate(self, measure: Measure) -> None:
+        assert isinstance(measure, LabelMeasure), "logits are calibrated by what they are worth"
+        self.temperature = measure.best_temperature()
+
+    def calibrated(self, measure: Measure) -> Measure:
+        assert isinstance(measure, LabelMeasure), "logits are calibrated by what they are worth"
+        return measure.at_temperature(self.temperature)
 
     def constant(self, num_rows: int) -> Prediction:
         # probabilities() will divide by the temperature.

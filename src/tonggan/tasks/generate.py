@@ -19,11 +19,16 @@ from torch import Tensor
 
 from tonggan.cells import is_missing
 from tonggan.config import Config
+from tonggan.decoders import LanguageHeadConfig
 from tonggan.decoders.answers import PAD, TARGET, Answer, Writing
 from tonggan.decoders.ctc import target_ids
+from tonggan.encoders.text_language import TextLanguageConfig
 from tonggan.errors import DataError
-from tonggan.language.pretrained import load_tokenizer
+from tonggan.fusion import PrefixConfig
+from tonggan.language.pretrained import load_pretrained, load_tokenizer
 from tonggan.language.tokenizer import Tokenizer
+from tonggan.modalities import ColumnConfig, TextConfig
+from tonggan.models import ModelConfig
 from tonggan.tasks.base import CellTarget, Task, TaskConfig
 from tonggan.tasks.text_metrics import LOWER_IS_BETTER, TextMeasure, TextMetricName, require_packages
 from tonggan.tokens import Arrays, Prediction
@@ -46,6 +51,34 @@ class TextTaskConfig(TaskConfig):
     """Pretrained language model whose tokens are used; follows the head's 'base'."""
     score: TextMetricName
     """The metric that chooses the weights and that the audit compares."""
+
+    def complete(
+        self, model: ModelConfig, columns: Mapping[str, ColumnConfig], *, target: Sequence[str]
+    ) -> tuple[ModelConfig, Self, dict[str, ColumnConfig]]:
+        """Also a prefix to read, and with a pretrained decoder its vocabulary for all that is read and written."""
+        model, _, _ = super().complete(model, columns, target=target)
+        head = model.head
+        fusion = model.fusion if "fusion" in model.model_fields_set else PrefixConfig()
+        changed: dict[str, Any] = {"fusion": fusion}
+        if not isinstance(head, LanguageHeadConfig) or head.base is None:
+            return model.model_copy(update=changed), self, dict(columns)
+        spoken = {
+            name: config.model_copy(update={"language": head.base})
+            for name, config in columns.items()
+            if isinstance(config, TextConfig)
+            and name not in target
+            and isinstance(model.encoders.get(name, TextLanguageConfig()), TextLanguageConfig)
+        }
+        changed["encoders"] = {**model.encoders, **dict.fromkeys(spoken, TextLanguageConfig())}
+        pretrained = load_pretrained(head.base)
+        if isinstance(fusion, PrefixConfig):
+            settings: dict[str, Any] = {"verbatim": list(spoken)}
+            if "scale" not in fusion.model_fields_set:
+                settings["scale"] = pretrained.embedding_scale
+            changed["fusion"] = fusion.model_copy(update=settings)
+        if "dim" not in model.model_fields_set:
+            changed["dim"] = pretrained.config.hidden_size
+        return model.model_copy(update=changed), self.model_copy(update={"language": head.base}), {**columns, **spoken}
 
     def build(self) -> TextTask:
         """The task, to be fitted."""

@@ -140,15 +140,6 @@ class Measure(ABC):
         """What a report shows of these rows beside the metrics."""
         return []
 
-    def best_temperature(self) -> float:
-        """What the outputs are to be divided by for the least log loss on these rows; 1 where they are no logits."""
-        return 1.0
-
-    def at_temperature(self, temperature: float) -> Self:
-        """The same with the outputs divided by ``temperature``, where they are logits."""
-        del temperature
-        return self
-
 
 class Ranking:
     """Scored answers of rows, sorted once, from which ROC-AUC and average precision follow for any counts.

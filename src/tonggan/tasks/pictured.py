@@ -1,0 +1,86 @@
+"""What the tasks share whose answers lie in a picture: which one it is, and how it is brought to one size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
+
+from pydantic import Field
+from torch import Tensor
+
+from tonggan.errors import ConfigError
+from tonggan.layers.letterbox import Letterbox, Resize
+from tonggan.modalities import ColumnConfig, ImageConfig
+from tonggan.modalities.image_augment import ImageAugment
+from tonggan.models import ModelConfig
+from tonggan.tasks.base import TaskConfig
+
+
+class PicturedConfig(TaskConfig):
+    """What is to be found in a picture."""
+
+    default_size: ClassVar[int]
+    """Height and width that pictures are brought to where a recipe does not say."""
+
+    kind: str
+    picture: str | None = None
+    """The input that is looked at; it may be left out where there is one column of pictures."""
+    size: int | None = Field(default=None, ge=8)
+    """Height and width of the pictures as the model sees them; follows the column."""
+    resize: Resize | None = None
+    """How they become square; follows the column, which keeps their shape by default."""
+
+    def complete(
+        self, model: ModelConfig, columns: Mapping[str, ColumnConfig], *, target: Sequence[str]
+    ) -> tuple[ModelConfig, Self, dict[str, ColumnConfig]]:
+        """Also the picture that is looked at.
+
+        Raises:
+            ConfigError: there is no picture, it is not clear which one is meant, or it would be cropped.
+        """
+        model, _, _ = super().complete(model, columns, target=target)
+        name = self._only_picture(columns, target=target)
+        column = columns[name]
+        assert isinstance(column, ImageConfig), "a picture is looked at"
+        if column.resize == "crop":
+            raise ConfigError(
+                f"columns.{name}.resize",
+                got="'crop', which cuts off a part of the picture",
+                expected="'pad' or 'squash', so that all that is in it can be found",
+                remedy=f"Set columns.{name}.resize=pad",
+            )
+        several = any(not isinstance(each, ImageConfig) for other, each in columns.items() if other not in target)
+        defaults = {"size": self.default_size, "resize": "pad", "augment": self.default_augment(alone=not several)}
+        column = column.model_copy(
+            update={key: value for key, value in defaults.items() if key not in column.model_fields_set}
+        )
+        task = self.model_copy(update={"picture": name, "size": column.size, "resize": column.resize})
+        return model, task, {**columns, name: column}
+
+    def default_augment(self, *, alone: bool) -> ImageAugment:
+        """How pictures are varied where a recipe does not say; ``alone`` where there is no other input."""
+        raise NotImplementedError
+
+    def _only_picture(self, columns: Mapping[str, ColumnConfig], *, target: Sequence[str]) -> str:
+        pictures = [name for name, each in columns.items() if isinstance(each, ImageConfig) and name not in target]
+        if self.picture in pictures:
+            return self.picture
+        if self.picture is None and len(pictures) == 1:
+            return pictures[0]
+        raise ConfigError(
+            "task.picture",
+            got="nothing" if self.picture is None else f"'{self.picture}'",
+            expected="one of the columns of pictures " + (", ".join(pictures) or "(there is none)"),
+            remedy="Set task.picture to the column whose pictures are looked at, or columns.NAME.kind=image",
+        )
+
+    def places(self, extent: Tensor) -> Letterbox:
+        """Where pictures of ``extent`` [B, 2], height and width, lie in the squares."""
+        assert self.size and self.resize, "the task is used before its recipe is complete"
+        return Letterbox.of(extent.clamp(min=1), size=self.size, resize=self.resize)
+
+    @property
+    def shown_in(self) -> str:
+        """``picture``, which a complete recipe names."""
+        assert self.picture is not None, "the task is used before its recipe is complete"
+        return self.picture
