@@ -64,9 +64,8 @@ class MediaSource(Source):
 
     def collate(self, rows: NDArray[np.int64]) -> Arrays:
         arrays = super().collate(rows)
-        if not self.modality.has_extent:
-            return arrays
-        return replace(arrays, extent=torch.from_numpy(self.cache.extents(self.column.slots[rows])))
+        extents = self.column.extents
+        return arrays if extents is None else replace(arrays, extent=torch.from_numpy(extents[rows]))
 
 
 @dataclass(frozen=True)

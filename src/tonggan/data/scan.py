@@ -54,6 +54,8 @@ class MediaColumn:
         status: uint8 ``[N]``, a ``MediaStatus``.
         problems: by row, why it is ``UNREADABLE``.
         lengths: int64 ``[N]``, how long the decoded array is along its first dimension; 0 where there is none.
+        extents: int64 ``[N, 2]``, height and width of each picture before it was fitted, 0 where there is none; None
+            where the column holds no pictures.
         odd: what a person should know of single files, as ``MediaModality.oddities`` names it, with the rows, of up to
             256 that were looked at, where that is so.
     """
@@ -62,6 +64,7 @@ class MediaColumn:
     status: NDArray[np.uint8]
     problems: Mapping[int, str]
     lengths: NDArray[np.int64] | None = None
+    extents: NDArray[np.int64] | None = None
     odd: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -117,7 +120,8 @@ def scan_media(
             first += len(values)
             progress.update(f"reading {name}", done=first, total=len(table))
     odd = _odd(scan.slots, cache, modality)
-    return MediaColumn(scan.slots, scan.status, scan.problems, cache.lengths(scan.slots), odd)
+    extents = cache.extents(scan.slots) if modality.has_extent else None
+    return MediaColumn(scan.slots, scan.status, scan.problems, cache.lengths(scan.slots), extents, odd)
 
 
 def read_media(cell: Any, *, base: Path) -> bytes | None:

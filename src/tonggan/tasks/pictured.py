@@ -76,8 +76,9 @@ class PicturedConfig(TaskConfig):
 
     def places(self, extent: Tensor) -> Letterbox:
         """Where pictures of ``extent`` [B, 2], height and width, lie in the squares."""
-        assert self.size and self.resize, "the task is used before its recipe is complete"
-        return Letterbox.of(extent.clamp(min=1), size=self.size, resize=self.resize)
+        size, resize = self.size, self.resize
+        assert size is not None, "the task is used before its recipe is complete"
+        return Letterbox.of(extent.clamp(min=1), size=size, resize=resize or "pad")
 
     @property
     def shown_in(self) -> str:
