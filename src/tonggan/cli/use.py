@@ -30,6 +30,8 @@ PREDICT_EXAMPLES = """
   tonggan predict runs/first new.jsonl --out predictions.parquet
 
   tonggan predict runs/first orders.xlsx#2024 --keep customer --out predictions.xlsx
+
+  tonggan predict runs/cells new.csv --out boxes.json --draw drawn
 """
 
 
@@ -66,8 +68,13 @@ def predict(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Table with the columns the model reads.")],
     *,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="Where to write: .csv, .xlsx, .jsonl or .parquet.")
+        Path,
+        typer.Option("--out", metavar="FILE", help="Where to write: .csv, .xlsx, .jsonl, .parquet; boxes also .json."),
     ],
+    draw: Annotated[
+        Path | None,
+        typer.Option("--draw", metavar="FOLDER", help="Also write each picture with the answer drawn into it."),
+    ] = None,
     keep: Annotated[
         list[str] | None,
         typer.Option("--keep", metavar="COLUMN", help="Carry a column of DATA along; may be repeated."),
@@ -79,19 +86,26 @@ def predict(
     from tonggan.api import load
     from tonggan.cli.console import console_progress, print_json, print_line
     from tonggan.cli.output_path import check_no_input
-    from tonggan.runs.writing import check_suffix, write_predictions
+    from tonggan.runs.writing import check_suffix, write_coco, write_predictions
 
     check_suffix(out)
     check_no_input(out, [data], option="--out")
     with console_progress() as progress:
         predictor = load(run)
         rows = predictor.read(data, max_bad=max_bad, progress=progress)
-        predictions = predictor.predict_table(rows, keep=keep or [], progress=progress)
-    write_predictions(out, predictions)
+        if out.suffix == ".json":
+            write_coco(out, predictor.predict_coco(rows, progress=progress))
+            columns = ["images", "categories", "annotations"]
+        else:
+            predictions = predictor.predict_table(rows, keep=keep or [], progress=progress)
+            write_predictions(out, predictions)
+            columns = predictions.column_names
+        num_drawn = 0 if draw is None else predictor.draw(rows, draw, progress=progress)
+    num_rows = len(rows.table)
     if json:
         findings = [finding.to_dict() for finding in rows.diagnosis.findings]
-        columns = predictions.column_names
-        print_json({"out": str(out), "rows": predictions.num_rows, "columns": columns, "findings": findings})
-    else:
-        columns = ", ".join(predictions.column_names[:6])
-        print_line(shown(f"{predictions.num_rows:,} predictions in {out} ({columns})"))
+        print_json({"out": str(out), "rows": num_rows, "columns": columns, "drawn": num_drawn, "findings": findings})
+        return
+    print_line(shown(f"{num_rows:,} predictions in {out} ({', '.join(columns[:6])})"))
+    if draw is not None:
+        print_line(shown(f"{num_drawn:,} pictures in {draw}"))

@@ -70,7 +70,16 @@ class Image(MediaModality[ImageConfig]):
     has_extent: ClassVar[bool] = True
 
     def decode(self, raw: bytes) -> NDArray[np.uint8]:
-        """uint8 ``[3, size, size]`` RGB of a JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF or HEIC file, turned upright.
+        """uint8 ``[3, size, size]`` RGB: what ``upright`` reads, brought to one size.
+
+        Raises:
+            UnreadableError: as ``upright``.
+        """
+        picture = self._read(raw, reduce=True)
+        return np.ascontiguousarray(_fit(picture, self.config).transpose(2, 0, 1))
+
+    def upright(self, raw: bytes) -> NDArray[np.uint8]:
+        """uint8 ``[H, W, 3]`` RGB of a JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF or HEIC file, turned upright.
 
         The first frame of an animation, or page of a document, is taken; transparent parts become white; what has more
         than 8 bits is scaled so that ``white`` becomes 255. HEIC needs pillow-heif.
@@ -79,9 +88,14 @@ class Image(MediaModality[ImageConfig]):
             UnreadableError: empty, of no known format, truncated or damaged, more than ``max_pixels``, or with values
                 below 0 or above ``white``.
         """
+        return self._read(raw, reduce=False)
+
+    def _read(self, raw: bytes, *, reduce: bool) -> NDArray[np.uint8]:
+        """``upright``, at a fraction of the size where that is enough and sooner done."""
         header = self._open(raw)
+        picture: NDArray[np.uint8] | None
         if header.format in ("JPEG", "MPO") and header.mode in ("L", "RGB") and _jpeg_is_whole(raw):
-            picture = _decode_fast(raw, reduction=_jpeg_reduction(header.size, self.config))
+            picture = _decode_fast(raw, reduction=_jpeg_reduction(header.size, self.config) if reduce else 1)
         elif header.format == "PNG":
             _check_png(raw)
             # OpenCV knows neither transparent colors nor the orientation in an eXIf chunk.
@@ -93,7 +107,7 @@ class Image(MediaModality[ImageConfig]):
             picture = _decode_deep(header, raw, white=self.config.white)
         elif picture is None:
             picture = _decode_strictly(header)
-        return np.ascontiguousarray(_fit(picture, self.config).transpose(2, 0, 1))
+        return picture
 
     def _open(self, raw: bytes) -> PIL.Image.Image:
         """Size and format from the header; no pixel is decoded."""

@@ -35,6 +35,7 @@ from tonggan.evaluation.verdict import compare_with_constant
 from tonggan.progress import Progress
 from tonggan.runs.assess import audited_part, results_of
 from tonggan.runs.bundle import Bundle
+from tonggan.runs.pictures import coco_of, draw_answers
 from tonggan.runs.prepare import as_written, build_dataset, scan_tables, target_media, target_source
 from tonggan.runs.results import Results
 from tonggan.tokens import Prediction
@@ -214,7 +215,7 @@ class Predictor:
         rows = self.read(data, progress=progress)
         kept = {} if keep is None else _kept(rows.table, keep)
         answers = list(chain.from_iterable(self._predict(rows, self.bundle.task.answers, progress)))
-        predictions = [answer["prediction"] for answer in answers]
+        predictions = [self.bundle.task.as_cell(answer["prediction"]) for answer in answers]
         target = self.bundle.recipe.target
         if len(target) > 1:
             columns = {name: [row[name] for row in predictions] for name in target}
@@ -226,6 +227,27 @@ class Predictor:
         return pa.table(
             {name if name not in columns else f"{name}_given": values for name, values in kept.items()} | columns
         )
+
+    def predict_coco(self, data: Any, *, progress: Progress | None = None) -> dict[str, Any]:
+        """Boxes as COCO's JSON: ``images``, ``categories`` and ``annotations``, each of these with its ``score``.
+
+        Raises:
+            DataError: as ``predict``; or the model finds no boxes.
+        """
+        rows = self.read(data, progress=progress)
+        return coco_of(self.bundle, rows.table, rows.dataset, progress=progress)
+
+    def draw(self, data: Any, folder: str | Path, *, progress: Progress | None = None) -> int:
+        """Write each row's picture with its answer drawn into ``folder``, as its number with the suffix ``.png``.
+
+        Returns:
+            How many were written; rows without a readable picture have none.
+
+        Raises:
+            DataError: as ``predict``; or the answers do not lie in a picture, or the folder cannot be written.
+        """
+        rows = self.read(data, progress=progress)
+        return draw_answers(self.bundle, rows.table, rows.dataset, folder=Path(folder), progress=progress)
 
     def evaluate(self, data: Any, *, progress: Progress | None = None) -> Results:
         """Metrics with 95 % intervals, subsets table and audit on ``data``, which must have the target.

@@ -5,7 +5,10 @@ from __future__ import annotations
 import codecs
 import io
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
@@ -16,7 +19,7 @@ from tonggan.data.workbook import require_openpyxl, write_workbook
 from tonggan.errors import ConfigError, DataError
 from tonggan.files import whole_file
 
-SUFFIXES = (".csv", ".jsonl", ".parquet", ".xlsx")
+SUFFIXES = (".csv", ".jsonl", ".parquet", ".xlsx", ".json")
 _NUM_DECIMALS = 4  # of a probability that a person reads
 
 
@@ -41,18 +44,35 @@ def write_predictions(path: Path, table: pa.Table) -> None:
         DataError: the file cannot be written.
     """
     check_suffix(path)
+    with _writing(path) as partial:
+        if path.suffix == ".parquet":
+            pyarrow.parquet.write_table(table, partial)
+        elif path.suffix == ".csv":
+            _write_csv(partial, _readable(table))
+        elif path.suffix == ".xlsx":
+            write_workbook(partial, _readable(table))
+        else:
+            with partial.open("w", encoding="utf-8") as file:
+                for row in table.to_pylist():
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def write_coco(path: Path, content: Mapping[str, Any]) -> None:
+    """Write boxes as COCO's JSON at ``path``, whole or not at all.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    with _writing(path) as partial:
+        partial.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """A place to write what then becomes ``path``; a failure is a DataError."""
     try:
         with whole_file(path) as partial:
-            if path.suffix == ".parquet":
-                pyarrow.parquet.write_table(table, partial)
-            elif path.suffix == ".csv":
-                _write_csv(partial, _readable(table))
-            elif path.suffix == ".xlsx":
-                write_workbook(partial, _readable(table))
-            else:
-                with partial.open("w", encoding="utf-8") as file:
-                    for row in table.to_pylist():
-                        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            yield partial
     except OSError as error:
         raise DataError(
             f"file {path}",

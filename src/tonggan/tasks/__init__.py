@@ -6,6 +6,7 @@ from typing import Any
 
 from tonggan.tasks.base import Advice, LabelTask, Task, TaskConfig
 from tonggan.tasks.classify import Binary, BinaryConfig, Multiclass, MulticlassConfig
+from tonggan.tasks.detect import Detect, DetectConfig
 from tonggan.tasks.generate import (
     AnswerConfig,
     CaptionConfig,
@@ -32,6 +33,8 @@ __all__ = [
     "BinaryConfig",
     "CaptionConfig",
     "ChatConfig",
+    "Detect",
+    "DetectConfig",
     "LabelTask",
     "Multiclass",
     "MulticlassConfig",

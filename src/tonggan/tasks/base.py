@@ -142,6 +142,10 @@ class Task(ABC):
     def decode(self, prediction: Prediction) -> list[Any]:
         """One plain Python value for each row."""
 
+    def as_cell(self, answer: Any) -> Any:
+        """How an answer of ``decode`` stands in a table."""
+        return answer
+
     @abstractmethod
     def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> Measure:
         """What the prediction of these rows is worth; the Measures of all batches make one."""

@@ -5,6 +5,7 @@ What is found is told, measured and compared in pixels of the original upright p
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
@@ -23,11 +24,10 @@ from tonggan.modalities.boxes import Boxes as BoxesModality
 from tonggan.modalities.image import image_address
 from tonggan.modalities.image_augment import ImageAugment
 from tonggan.models import ModelConfig
-from tonggan.tasks.base import Task
 from tonggan.tasks.box_measure import BoxMeasure, measure_boxes
 from tonggan.tasks.drawing import draw_boxes
 from tonggan.tasks.measure import Measure
-from tonggan.tasks.pictured import PicturedConfig
+from tonggan.tasks.pictured import PicturedConfig, PicturedTask
 from tonggan.tokens import Arrays, Batch, Prediction
 from tonggan.wording import Words
 
@@ -44,8 +44,8 @@ class DetectConfig(PicturedConfig):
     def complete(
         self, model: ModelConfig, columns: Mapping[str, ColumnConfig], *, target: Sequence[str]
     ) -> tuple[ModelConfig, Self, dict[str, ColumnConfig]]:
-        model, task, columns = super().complete(model, columns, target=target)
-        return model, task, {**columns, **{name: BoxesConfig() for name in target}}
+        model, task, complete = super().complete(model, columns, target=target)
+        return model, task, complete | {name: BoxesConfig() for name in target}
 
     def default_augment(self, *, alone: bool) -> ImageAugment:
         return ImageAugment(flip=True, shift=0.1, scale=0.5, mosaic=0.5 if alone else 0, brightness=0.2, contrast=0.2)
@@ -54,7 +54,7 @@ class DetectConfig(PicturedConfig):
         return Detect(self)
 
 
-class Detect(Task):
+class Detect(PicturedTask):
     """Boxes, in a Prediction as the answer ``Boxes`` says.
 
     Attributes:
@@ -109,6 +109,15 @@ class Detect(Task):
             ]
             for boxes in self.found(prediction)
         ]
+
+    def as_cell(self, answer: list[dict[str, Any]]) -> str:
+        """JSON."""
+        return json.dumps(answer, ensure_ascii=False)
+
+    def draw(self, picture: NDArray[np.uint8], answer: list[dict[str, Any]]) -> NDArray[np.uint8]:
+        boxes = np.array([each["box"] for each in answer]).reshape(-1, 4)
+        names = [f"{each['label']} {each['score']:.2f}" for each in answer]
+        return draw_boxes(picture, boxes, names, [self.labels.index(each["label"]) for each in answer])
 
     def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> BoxMeasure:
         truth, extent = targets[TARGET], prediction["extent"]

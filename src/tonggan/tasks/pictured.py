@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -13,7 +16,7 @@ from tonggan.layers.letterbox import Letterbox, Resize
 from tonggan.modalities import ColumnConfig, ImageConfig
 from tonggan.modalities.image_augment import ImageAugment
 from tonggan.models import ModelConfig
-from tonggan.tasks.base import TaskConfig
+from tonggan.tasks.base import Task, TaskConfig
 
 
 class PicturedConfig(TaskConfig):
@@ -85,3 +88,13 @@ class PicturedConfig(TaskConfig):
         """``picture``, which a complete recipe names."""
         assert self.picture is not None, "the task is used before its recipe is complete"
         return self.picture
+
+
+class PicturedTask(Task):
+    """A task whose answers lie in a picture."""
+
+    config: PicturedConfig
+
+    @abstractmethod
+    def draw(self, picture: NDArray[np.uint8], answer: Any) -> NDArray[np.uint8]:
+        """``picture`` ``[H, W, 3]`` with what ``decode`` says of it drawn in, enlarged where it is small."""
