@@ -59,6 +59,13 @@ def test_what_reaches_over_the_edge_is_told(tmp_path):
     assert "'cat [-5, 2, 11, 12] in 40 x 20' in row 1; what lies outside is cut off" in finding.message
 
 
+def test_a_slip_of_the_hand_is_left_out_and_the_row_stays(tmp_path):
+    counts, findings, quarantine = checked(tmp_path, [[CAT] * 10 + [CAT | {"box": [7, 7, 7, 7]}]], extents=[[20, 40]])
+    assert counts == {"cat": 10}
+    assert quarantine == []
+    assert "have boxes without an area, e.g. 'cat [7, 7, 7, 7] in 40 x 20' in row 1" in findings[0].message
+
+
 def test_a_picture_of_unknown_size_is_not_judged(tmp_path):
     far = CAT | {"box": [500, 2, 600, 12]}
     for extents in (None, [[0, 0]]):

@@ -1,25 +1,26 @@
 """What can be wrong with a target of boxes: cells that are none, boxes outside their picture, labels that are new.
 
 A row with such a cell goes to the quarantine list as it stands. What reaches over the edge of a picture is cut off when
-the boxes are learned from, and told here.
+the boxes are learned from, and told here, and so are boxes without an area.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.cells import cell_text
 from tonggan.data.cell_findings import CellFindings
-from tonggan.data.findings import Finding, Quarantined
+from tonggan.data.findings import Finding, Quarantined, Severity
 from tonggan.data.table import Table
 from tonggan.errors import DataError
 from tonggan.modalities.boxes import Box, clip_box, read_objects
 from tonggan.wording import listed, part_zh, shortened
 
+_Cells = list[tuple[int, str]]  # rows, and what is wrong there
 _MIN_OBJECTS = 10  # of a class; below, it can hardly be learned or measured
 _NUM_SHOWN = 5
 _LONGEST = 500  # characters of a cell in the quarantine list
@@ -55,8 +56,9 @@ def check_boxes(
         extents: [N, 2], height and width of each row's upright picture, 0 where it has none.
     """
     counts: Counter[str] = Counter()
-    bad: dict[str, list[tuple[int, str]]] = {}
-    cut: list[tuple[int, str]] = []
+    bad: dict[str, _Cells] = {}
+    cut: _Cells = []
+    flat: _Cells = []
     quarantine: list[Quarantined] = []
     numbers = table.row_numbers
     for row, value in enumerate(value for values in table.iterate(name) for value in values):
@@ -71,30 +73,38 @@ def check_boxes(
             told, said = f"{reason}: {shown}" if shown else reason, shortened(cell_text(value) or "", limit=_LONGEST)
             quarantine.append(Quarantined(split, row, int(numbers[row]), name, said, told))
             continue
-        counts.update(box.label for box in boxes or ())
-        over = next((box for box in boxes or () if extent and _reaches_over(box, extent)), None)
-        if over is not None and extent is not None:
-            cut.append((row, _shown(over, extent)))
-    column = CellFindings(name, split, numbers)
+        boxes = boxes or []
+        counts.update(box.label for box in boxes if box.has_area)
+        cut += [(row, _shown(box, extent)) for box in boxes if extent and _reaches_over(box, extent)][:1]
+        flat += [(row, _shown(box, extent)) for box in boxes if not box.has_area][:1]
     all_bad = len(quarantine) == len(table)
-    findings = [
-        column.finding(
-            "error" if all_bad else "warning",
-            len(cells),
-            cells[0] if cells[0][1] else None,
-            what=_REASONS[reason],
-            remedy=_CORRECT,
-        )
-        for reason, cells in bad.items()
-    ]
+    findings = _cell_findings(
+        CellFindings(name, split, numbers), bad, cut, flat, severity="error" if all_bad else "warning"
+    )
+    if known is None and not all_bad:
+        findings += _check_counts(counts, name, split)
+    return counts, findings, quarantine
+
+
+def _cell_findings(
+    column: CellFindings, bad: Mapping[str, _Cells], cut: _Cells, flat: _Cells, *, severity: Severity
+) -> list[Finding]:
+    """A finding for each reason in ``bad``, and for each of the other two kinds of cells."""
+    found = []
+    for reason, cells in bad.items():
+        example = cells[0] if cells[0][1] else None
+        found.append(column.finding(severity, len(cells), example, what=_REASONS[reason], remedy=_CORRECT))
     if cut:
         what = ("have boxes that reach over the edge of the picture", "有超出图片边缘的框")
         then = ("; what lies outside is cut off", "；超出部分会被裁去")
         remedy = ("Where it is more than rounding, correct the boxes", "如果不只是取整误差，请更正这些框")
-        findings.append(column.finding("warning", len(cut), cut[0], what=what, then=then, remedy=remedy))
-    if known is None and not all_bad:
-        findings += _check_counts(counts, name, split)
-    return counts, findings, quarantine
+        found.append(column.finding("warning", len(cut), cut[0], what=what, then=then, remedy=remedy))
+    if flat:
+        what = ("have boxes without an area", "有面积为零的框")
+        then = ("; these boxes are left out", "；这些框不会被使用")
+        remedy = ("Remove these boxes, or draw them anew", "请删除或重新标注这些框")
+        found.append(column.finding("warning", len(flat), flat[0], what=what, then=then, remedy=remedy))
+    return found
 
 
 def _problem(
@@ -104,7 +114,7 @@ def _problem(
     if boxes is None:
         return "no value", ""
     for box in boxes:
-        if extent is not None and clip_box(box, extent) is None:
+        if extent is not None and box.has_area and clip_box(box, extent) is None:
             return "a box outside its picture", _shown(box, extent)
         if known is not None and box.label not in known:
             return "a label that the training part does not have", box.label
@@ -116,9 +126,10 @@ def _reaches_over(box: Box, extent: tuple[int, int]) -> bool:
     return min(box.x1, box.y1) < -_TOLERANCE or box.x2 > width + _TOLERANCE or box.y2 > height + _TOLERANCE
 
 
-def _shown(box: Box, extent: tuple[int, int]) -> str:
+def _shown(box: Box, extent: tuple[int, int] | None) -> str:
     sides = ", ".join(f"{side:g}" for side in box[1:5])
-    return shortened(f"{box.label} [{sides}] in {extent[1]} x {extent[0]}", limit=80)
+    picture = f" in {extent[1]} x {extent[0]}" if extent else ""
+    return shortened(f"{box.label} [{sides}]{picture}", limit=80)
 
 
 def _check_counts(counts: Counter[str], name: str, split: str) -> list[Finding]:
