@@ -14,6 +14,14 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from tonggan.config import Config
+from tonggan.decoders import (
+    TARGET,
+    Context,
+    Head,
+    HeadConfig,
+    Vector,
+    default_head,
+)
 from tonggan.errors import ConfigError, DataError
 from tonggan.language.engine import Engine
 from tonggan.language.engine_config import EngineConfig
@@ -22,9 +30,11 @@ from tonggan.language.pretrained import StoredModel
 from tonggan.language.prompt import Prompt
 from tonggan.language.settings import GenerationConfig
 from tonggan.language.text_model import Capability, TextModel
+from tonggan.modalities import Modality, load_modality
+from tonggan.models import FusedModel
 from tonggan.tasks import Task, load_task
 from tonggan.tasks.measure import Measure
-from tonggan.tokens import Arrays, Batch, Masked, Tokens
+from tonggan.tokens import Arrays, Batch, Masked, Prediction, Tokens
 from tonggan.training.supervised import Supervised
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
@@ -190,81 +200,280 @@ def _check_subsets(fusion: nn.Module, tokens: Mapping[str, Tokens]) -> None:
         assert not torch.allclose(outputs[0], outputs[index]), "a present modality changes nothing"
 
 
-class ConstantModel(nn.Module):
-    """A model whose outputs are its one parameter, whatever the input."""
+class AsTokens(nn.Module):
+    """An encoder of arrays that are Tokens already."""
 
-    def __init__(self, outputs: Tensor) -> None:
-        super().__init__()
-        self.outputs = nn.Parameter(outputs)
-
-    def forward(self, _inputs: Mapping[str, Arrays]) -> Tensor:
-        return self.outputs
+    def forward(self, arrays: Arrays) -> Tokens:
+        return Tokens(arrays.values, arrays.mask)
 
 
-class ConstantWriter(nn.Module):
-    """A model whose losses are its one parameter, and whose texts are given."""
+class OnlyInput(nn.Module):
+    """The fusion of the only input ``x``: its Tokens as they are."""
 
-    def __init__(self, losses: Tensor, outputs: Tensor) -> None:
-        super().__init__()
-        self.losses = nn.Parameter(losses)
-        self.outputs = outputs
+    def forward(self, tokens: Mapping[str, Tokens]) -> Tokens:
+        return tokens["x"]
 
-    def forward(self, _inputs: Mapping[str, Arrays], target: Tensor | None = None) -> Tensor:
-        return self.losses if self.training and target is not None else self.outputs.clone()
+
+def model_around(head: Head) -> FusedModel:
+    """The least model of ``head``: it reads the input ``x``, arrays ``[B, L, D]``, as Tokens."""
+    return FusedModel({"x": AsTokens()}, fusion=OnlyInput(), head=head)
 
 
 def check_task(
-    task: Task, values: Sequence[Any], *, perfect: Callable[[Tensor], Tensor], of_all_rows: Collection[str] = ()
+    task: Task,
+    values: Sequence[Any],
+    *,
+    perfect: Callable[[Arrays], Prediction],
+    head: HeadConfig | None = None,
+    of_all_rows: Collection[str] = (),
 ) -> None:
-    """The task contract: shapes, loss and its gradient, measure, baseline, state, config.
+    """The task contract: targets, what a head learns of them, measure, constant answer, state, config.
 
     Args:
         task: not fitted yet.
         values: targets that differ.
-        perfect: the outputs that say encoded targets without a mistake.
+        perfect: what says targets without a mistake.
+        head: answers the task from Tokens alone; None for the default of its answer.
         of_all_rows: as for ``check_measure``.
     """
     check_config(task.config)
     task.fit(iter(values))
-    target = task.encode(values)
-    if task.text is None:
-        outputs = torch.randn(len(values), task.num_outputs, generator=torch.Generator().manual_seed(0))
-        model: nn.Module = ConstantModel(outputs)
-    else:
-        losses = torch.stack([torch.linspace(1, 2, len(values)), (target >= 0).sum(dim=1).float()], dim=1)
-        outputs = task.text.outputs(target.roll(1, dims=0), losses=losses)
-        model = ConstantWriter(losses, outputs)
-    batch = Batch(torch.arange(len(values)), {}, target)
-    rows = task.outputs_loss(outputs, target)
-    assert rows.shape == (len(values),)
-    # Of texts each token counts alike, so longer ones count more.
-    weights = torch.ones(len(values)) if task.text is None else outputs[:, 1]
-    objective = Supervised(model, task)
-    torch.testing.assert_close(objective.losses(batch)["loss"], (rows * weights).sum() / weights.sum())
-    assert objective.weight(batch) == weights.sum()
-    check_gradients(model, lambda: objective.losses(batch)["loss"])
-    assert torch.equal(task.predict(model.eval(), batch), outputs)
-    measure = task.measure(outputs, target)
-    parts = [task.measure(outputs[row : row + 1], target[row : row + 1]) for row in range(len(values))]
+    targets = {TARGET: task.target.collate(values)}
+    count = len(values)
+    _check_rows_of_targets(task, values)
+    best = perfect(targets[TARGET])
+    # An answer that is wrong in some rows: that of another row.
+    said = best.take(torch.arange(count).roll(1))
+    if isinstance(task.answer, Vector):
+        said = Prediction({"outputs": torch.randn(count, task.answer.size, generator=torch.Generator().manual_seed(0))})
+    _check_learning(task, targets, (head or default_head(type(task.answer))).build(16, answer=task.answer, encoders={}))
+    measure = task.measure(said, targets)
+    each = [torch.tensor([row]) for row in range(count)]
+    parts = [task.measure(said.take(row), _rows_of(targets, row)) for row in each]
     check_measure(measure, parts, of_all_rows=of_all_rows)
-    baseline = task.baseline(target, 3)
-    assert baseline.shape == (3, task.num_outputs)
-    assert len(task.decode(baseline)) == 3
-    assert [answer["prediction"] for answer in task.answers(outputs)] == task.decode(outputs)
-    assert task.describe(outputs[0])
-    assert task.describe_target(target[0])
-    best, constant = task.measure(perfect(target), target), task.measure_constant(baseline[:1], target)
+    _check_words(task, said, targets)
+    right, constant = task.measure(best, targets), task.measure_constant(targets)
     sign = 1 if task.greater_is_better else -1
-    assert sign * best.score() > sign * constant.score(), "the constant answer is as good as one without a mistake"
-    assert sign * best.score() >= sign * measure.score()
-    assert not best.differs(best).any()
-    assert best.differs(constant).any()
+    assert sign * right.score() > sign * constant.score(), "the constant answer is as good as one without a mistake"
+    assert sign * right.score() >= sign * measure.score()
+    assert not right.differs(right).any()
+    assert right.differs(constant).any()
     task.temperature = 1.5
     other = load_task(type(task.config).parse(task.config.to_dict(), who="task"), json.loads(json.dumps(task.state())))
     assert other.labels == task.labels
-    assert other.measure(outputs, target).metrics() == task.measure(outputs, target).metrics()
-    assert torch.equal(other.outputs_loss(outputs, target), task.outputs_loss(outputs, target))
-    assert torch.equal(other.encode(values), target)
+    assert other.measure(said, targets).metrics() == task.measure(said, targets).metrics()
+    _assert_same_arrays(other.target.collate(values), targets[TARGET])
+    _assert_same_prediction(other.constant(3), task.constant(3))
+    if isinstance(task.answer, Vector):
+        rows = [each.answer.loss(said["outputs"], targets[TARGET].values) for each in (task, other)]
+        assert torch.equal(*rows)
+
+
+def _check_rows_of_targets(task: Task, values: Sequence[Any]) -> None:
+    """The rows of a target are what each is by itself, and all are there."""
+    target = task.target.collate(values)
+    assert len(target) == len(values)
+    assert target.present.all()
+    for row, value in enumerate(values):
+        _assert_same_arrays(task.target.collate([value]), target.take(torch.tensor([row])))
+
+
+def _check_learning(task: Task, targets: Mapping[str, Arrays], head: Head) -> None:
+    """The objective learns the mean of the rows' losses, each as the head weighs it; gradients reach everything."""
+    count = len(targets[TARGET])
+    values = torch.randn(count, 48, 16, generator=torch.Generator().manual_seed(0))
+    inputs = {"x": Arrays(values, torch.ones(count, 48, dtype=torch.bool))}
+    batch = Batch(torch.arange(count), inputs, targets)
+    objective = Supervised(model_around(head), task).eval()
+    prediction = objective.predict(batch)
+    assert len(prediction) == prediction["loss"].shape[0] == count
+    # Of texts each token counts alike, so longer ones count more.
+    weights = prediction["num_tokens"] if "num_tokens" in prediction else torch.ones(count)
+    losses = objective.losses(batch)
+    torch.testing.assert_close(sum(losses.values()), (prediction["loss"] * weights).sum() / weights.sum())
+    assert objective.weight(batch) == weights.sum()
+    check_gradients(head, lambda: sum(objective.losses(batch).values()))
+    assert len(task.measure(prediction.cpu(), targets)) == count
+
+
+def _check_words(task: Task, said: Prediction, targets: Mapping[str, Arrays]) -> None:
+    """What is told of each row, by the program and to a person."""
+    constant = task.constant(3)
+    assert len(constant) == len(task.decode(constant)) == 3
+    assert len({str(answer) for answer in task.decode(constant)}) == 1
+    assert [answer["prediction"] for answer in task.answers(said)] == task.decode(said)
+    described, true = task.describe(said), task.describe_targets(targets)
+    assert len(described) == len(true) == len(said)
+    assert all(described)
+    assert all(true)
+    batch = Batch(torch.arange(len(said)), {}, targets)
+    assert len(task.show(said, batch)) == len(said)
+    probabilities = task.probabilities(said)
+    assert probabilities is None or probabilities.shape == (len(said), len(task.labels))
+
+
+def _rows_of(arrays: Mapping[str, Arrays], rows: Tensor) -> dict[str, Arrays]:
+    return {name: part.of_rows(rows) for name, part in arrays.items()}
+
+
+def _assert_same_arrays(one: Arrays, other: Arrays) -> None:
+    assert torch.equal(one.values, other.values)
+    assert torch.equal(one.mask, other.mask)
+
+
+def _assert_same_prediction(one: Prediction, other: Prediction, **tolerance: float) -> None:
+    """Equal outputs, be they tensors or lists of tensors."""
+    assert one.outputs.keys() == other.outputs.keys()
+    for name, part in one.outputs.items():
+        torch.testing.assert_close(part, other[name], **(tolerance or {"rtol": 0, "atol": 0}), msg=name)
+
+
+def example_context(*, dim: int = 16, rows: int = 5) -> Context:
+    """Fused Tokens as those of ``example_tokens``'s picture, in which the last two rows have nothing."""
+    tokens = example_tokens(dim=dim, rows=rows)["picture"]
+    return Context(tokens, {"picture": tokens}, {})
+
+
+def check_head(
+    config: HeadConfig,
+    build: Callable[[HeadConfig], Head],
+    context: Context,
+    targets: Mapping[str, Arrays],
+    *,
+    check: Callable[[nn.Module, Callable[[], Tensor]], None] = check_gradients,
+) -> None:
+    """The head contract: a Prediction of each row by itself, its losses and their weight, absence, gradients, saving.
+
+    Args:
+        config: what ``build`` builds the head from.
+        build: makes a new head with random weights.
+        context: at least three rows, the last of them without a token.
+        targets: of these rows; all have one.
+        check: of the gradients, where not all parameters learn.
+    """
+    check_config(config)
+    torch.manual_seed(0)
+    head = build(config).eval()
+    assert type(head).__mro__.index(Head) > 0
+    assert type(head.answer) is config.gives
+    count = len(context.tokens)
+    with torch.no_grad():
+        plain, prediction = head(context), head(context, targets)
+        assert len(plain) == len(prediction) == count
+        assert "loss" not in plain
+        assert prediction["loss"].shape == (count,)
+        _assert_same_prediction(Prediction({name: prediction[name] for name in plain.outputs}), plain)
+        assert all(_is_finite(part) for part in prediction.outputs.values()), "a row without a token is not finite"
+        _check_means(head, context, targets)
+        _check_absent_targets(head, context, targets)
+        hidden = replace(
+            context,
+            tokens=scramble_hidden(context.tokens),
+            encoded={name: scramble_hidden(part) for name, part in context.encoded.items()},
+        )
+        _assert_same_prediction(head(hidden, targets), prediction, **TOLERANCE)
+        for row in range(count):
+            rows = torch.tensor([row])
+            single = head(_rows_of_context(context, rows), _rows_of(targets, rows))
+            _assert_same_prediction(single, prediction.take(rows), **TOLERANCE)
+    check(head, lambda: torch.stack(list(head.losses(context, targets).values())))
+    check_save_load(build(config), build(config), lambda module: module(context, targets)["loss"])
+    check_needs_no_memory(lambda: build(config))
+
+
+def _check_means(head: Head, context: Context, targets: Mapping[str, Arrays]) -> None:
+    """The losses are the means of the rows' own, each row or each of its tokens counted alike."""
+    prediction = head(context, targets)
+    weights = prediction["num_tokens"] if "num_tokens" in prediction else targets[TARGET].present.float()
+    expected = (prediction["loss"] * weights).sum() / weights.sum().clamp(min=1)
+    torch.testing.assert_close(sum(head.losses(context, targets).values()), expected)
+    assert 0 <= head.weight(targets) == targets[TARGET].mask.sum()
+
+
+def _check_absent_targets(head: Head, context: Context, targets: Mapping[str, Arrays]) -> None:
+    """A row without a target counts for nothing, whatever stands in its place; a batch of such rows teaches nothing."""
+    count = len(context.tokens)
+    kept = torch.arange(count) % 2 == 1
+    some = {name: scramble_hidden(part.keep(kept)) for name, part in targets.items()}
+    rows = kept.nonzero().squeeze(1)
+    own, rest = _rows_of_context(context, rows), _rows_of(targets, rows)
+    assert head.weight(some) == head.weight(rest) < head.weight(targets)
+    losses, expected = head.losses(context, some), head.losses(own, rest)
+    assert losses.keys() == expected.keys()
+    for name, loss in losses.items():
+        torch.testing.assert_close(loss, expected[name], **TOLERANCE)
+    assert not head(context, some)["loss"][~kept].any()
+    none = {name: part.keep(torch.zeros(count, dtype=torch.bool)) for name, part in targets.items()}
+    assert head.weight(none) == 0
+    assert all(loss == 0 for loss in head.losses(context, none).values())
+
+
+def _rows_of_context(context: Context, rows: Tensor) -> Context:
+    encoded = {name: part.take(rows) for name, part in context.encoded.items()}
+    return Context(context.tokens.take(rows), encoded, _rows_of(context.inputs, rows))
+
+
+def _is_finite(part: Any) -> bool:
+    return bool(torch.isfinite(part).all()) if isinstance(part, Tensor) else all(map(_is_finite, part))
+
+
+def check_modality(modality: Modality[Any], name: str, columns: Mapping[str, Sequence[Any]]) -> None:
+    """The modality contract: columns to items to Arrays, absence, variation by a seed, state, what a person sees.
+
+    Args:
+        modality: not fitted yet.
+        name: of the input.
+        columns: at least three rows of each column of the input, files decoded; the last has nothing.
+    """
+    check_config(modality.config)
+    modality.learn(name, columns.__getitem__)
+    assert list(modality.columns(name)) == list(columns)
+    assert set(modality.cells) <= columns.keys()
+    items = modality.gather(name, columns.__getitem__)
+    count = len(next(iter(columns.values())))
+    assert len(items) == count >= 3
+    arrays = modality.collate(items)
+    assert len(arrays) == count
+    assert arrays.present.tolist() == [True] * (count - 1) + [False]
+    if modality.cells:
+        assert arrays.mask.shape[1] == len(modality.cells)
+    _assert_same_arrays(modality.collate([*items[:-1], None]), arrays)
+    for row, item in enumerate(items):
+        single, own = modality.collate([item]), arrays.take(torch.tensor([row]))
+        length = single.mask.shape[-1] if single.mask.dim() > 1 else 1
+        assert torch.equal(single.mask, own.mask[:, :length] if own.mask.dim() > 1 else own.mask)
+        assert single.mask.sum() == own.mask.sum(), "padding is under a False mask"
+        torch.testing.assert_close(single.values[single.mask], own.values[own.mask], rtol=0, atol=0)
+    config = type(modality.config).parse(modality.config.to_dict(), who=name)
+    _assert_same_arrays(load_modality(config, json.loads(json.dumps(modality.state()))).collate(items), arrays)
+    _assert_same_arrays(modality.reading({}).collate(items), arrays)
+    _check_variation(modality, arrays)
+    for item in items:
+        cells = modality.show(name, item)
+        assert [cell.name for cell in cells] == list(columns)
+    assert all(cell.content is None for cell in modality.show(name, items[-1]))
+    assert any(cell.content for cell in modality.show(name, items[0]))
+
+
+def _check_variation(modality: Modality[Any], arrays: Arrays) -> None:
+    """All randomness comes from the generator; nothing appears where nothing was, and what was given stays as it is."""
+    values, mask = arrays.values.clone(), arrays.mask.clone()
+    rows = torch.arange(len(arrays)) % 2 == 0
+    changes: list[Callable[[torch.Generator], Arrays]] = [
+        lambda generator: modality.vary(arrays, generator),
+        lambda generator: modality.hide(arrays, rows, generator),
+    ]
+    for change in changes:
+        one, same = (change(torch.Generator().manual_seed(3)) for _ in range(2))
+        _assert_same_arrays(one, same)
+        assert (one.values.dtype, len(one)) == (arrays.values.dtype, len(arrays))
+        assert not one.present[-1], "an absent row has become present"
+    assert torch.equal(modality.vary(arrays, torch.Generator().manual_seed(3)).present, arrays.present)
+    hidden = modality.hide(arrays, rows, torch.Generator().manual_seed(3))
+    _assert_same_arrays(hidden.take(torch.arange(1, len(arrays), 2)), arrays.take(torch.arange(1, len(arrays), 2)))
+    assert not (hidden.mask & ~arrays.mask).any()
+    assert torch.equal(arrays.values, values)
+    assert torch.equal(arrays.mask, mask)
 
 
 def check_measure(measure: Measure, rows: Sequence[Measure], *, of_all_rows: Collection[str] = ()) -> None:

@@ -8,21 +8,20 @@ import pytest
 import torch
 from torch import nn
 
-from contracts import check_config, check_gradients, check_save_load, scramble_hidden
-from tonggan.decoders.ctc import CTCHeadConfig
+from contracts import check_head, scramble_hidden
+from tonggan.decoders import TARGET, Context, CTCHeadConfig, Writing
 from tonggan.decoders.prefix_beam_search import prefix_beam_search
-from tonggan.decoders.text_format import TextFormat
-from tonggan.tokens import Tokens
+from tonggan.tokens import Arrays, Tokens
 
 DIM = 8
 END = 4
-TEXT = TextFormat(vocab_size=5, ends=(END,), max_tokens=6)
+ANSWER = Writing(vocab_size=5, ends=(END,), max_tokens=6)
 BLANK = 5
 
 
-def make_head(*, seed=0, text=TEXT, **options):
+def make_head(*, seed=0, answer=ANSWER, **options):
     torch.manual_seed(seed)
-    head = CTCHeadConfig(**options).build(DIM, text=text).eval()
+    head = CTCHeadConfig(**options).build(DIM, answer=answer).eval()
     with torch.no_grad():
         head.linear.weight.mul_(4)  # a head that has learned nothing says all ids alike
     return head
@@ -42,7 +41,7 @@ def make_tokens():
     return Tokens(torch.randn(5, 7, DIM, generator=torch.Generator().manual_seed(1)), mask)
 
 
-TARGET = torch.tensor(
+IDS = torch.tensor(
     [[0, 1, 1, 2, END], [3, 2, END, -1, -1], [1, END, -1, -1, -1], [2, END, -1, -1, -1], [END] + [-1] * 4]
 )
 
@@ -84,13 +83,25 @@ def forward_algorithm(frames, ids, blank=BLANK):
     return alpha[-2:].sum()
 
 
-def ids_of(outputs):
-    return [tuple(int(token) for token in row[2:] if token >= 0) for row in outputs]
+TARGETS = {TARGET: Arrays(IDS, IDS >= 0)}
+
+
+def context_of(tokens):
+    return Context(tokens, {}, {})
+
+
+def ids_of(head, tokens):
+    return [tuple(token for token in row if token >= 0) for row in head(context_of(tokens))["ids"].tolist()]
+
+
+def losses_of(head, tokens, ids=IDS):
+    """[B, 2]: each row's negative log-likelihood, and the number of its target's tokens."""
+    return torch.stack(head.likelihood(tokens, ids), dim=1)
 
 
 def test_loss_is_that_of_the_forward_algorithm():
     head, tokens = make_head(), make_tokens()
-    losses = head.losses(tokens, TARGET)
+    losses = losses_of(head, tokens)
     for row, ids in enumerate([(0, 1, 1, 2), (3, 2), (1,), (2,)]):
         expected = -math.log(forward_algorithm(frames_of(head, tokens, row), ids))
         assert losses[row, 0].item() == pytest.approx(expected, rel=1e-5)
@@ -114,22 +125,21 @@ def test_a_row_too_short_for_its_text_teaches_nothing():
     target[2, :4] = torch.tensor([1, 2, 2, END])  # three ids and a blank between, of three tokens
     target[3, :3] = torch.tensor([1, 2, END])
     target[4, :2] = torch.tensor([1, END])
-    losses = head.losses(tokens, target)
+    losses = losses_of(head, tokens, target)
     assert losses[2:].tolist() == [[0, 0]] * 3
     losses[2:, 0].sum().backward()
     assert all(not parameter.grad.any() for parameter in head.parameters())
     target[2, :4] = torch.tensor([1, 2, END, -1])
-    assert head.losses(tokens, target)[2, 1] == 3
+    assert losses_of(head, tokens, target)[2, 1] == 3
 
 
 def test_greedy_takes_the_best_id_of_each_token():
     head, tokens = make_head(), make_tokens()
-    outputs = head(tokens)
-    assert outputs.shape == (5, 2 + TEXT.max_tokens)
-    assert outputs[:, 0].isnan().all()
-    assert outputs[:, 1].tolist() == [0] * 5
+    prediction = head(context_of(tokens))
+    assert prediction["ids"].shape == (5, ANSWER.max_tokens)
+    assert list(prediction.outputs) == ["ids"], "without a target nothing is known of its likelihood"
     expected = [collapse(frames_of(head, tokens, row).argmax(axis=1).tolist()) for row in range(5)]
-    assert ids_of(outputs) == [text[: TEXT.max_tokens] for text in expected]
+    assert ids_of(head, tokens) == [text[: ANSWER.max_tokens] for text in expected]
     assert expected[4] == ()
     assert max(map(len, expected)) > 1
 
@@ -142,22 +152,22 @@ def test_equal_neighbors_are_one_unless_a_blank_is_between():
         head.linear.bias.zero_()
     path = torch.tensor([[1, 1, BLANK, 1, 2, 2, BLANK, BLANK, 0]])
     tokens = Tokens(nn.functional.one_hot(path, DIM).float(), torch.ones_like(path, dtype=torch.bool))
-    assert ids_of(head(tokens)) == [(1, 1, 2, 0)]
+    assert ids_of(head, tokens) == [(1, 1, 2, 0)]
     # A gap is no blank: what is hidden is not there.
-    assert ids_of(head(Tokens(tokens.values, path != BLANK))) == [(1, 2, 0)]
+    assert ids_of(head, Tokens(tokens.values, path != BLANK)) == [(1, 2, 0)]
 
 
 def test_a_text_is_cut_at_the_most_tokens_allowed():
-    text = TextFormat(vocab_size=5, ends=(END,), max_tokens=2)
+    answer = Writing(vocab_size=5, ends=(END,), max_tokens=2)
     for beam in (1, 4):
-        assert make_head(text=text, beam=beam)(make_tokens()).shape == (5, 4)
+        assert make_head(answer=answer, beam=beam)(context_of(make_tokens()))["ids"].shape == (5, 2)
 
 
 def test_a_batch_without_any_token_has_empty_texts():
     tokens = make_tokens().keep(torch.zeros(5, dtype=torch.bool))
     for beam in (1, 3):
-        assert ids_of(make_head(beam=beam)(tokens)) == [()] * 5
-    assert make_head().losses(tokens, TARGET)[:, 0].tolist() == [0] * 5
+        assert ids_of(make_head(beam=beam), tokens) == [()] * 5
+    assert losses_of(make_head(), tokens)[:, 0].tolist() == [0] * 5
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -213,23 +223,47 @@ def test_a_long_row_does_not_vanish():
 def test_padding_batching_and_what_is_hidden_change_nothing(beam):
     head, tokens = make_head(beam=beam), make_tokens()
     with torch.no_grad():
-        ids, losses = ids_of(head(tokens)), head.losses(tokens, TARGET)
+        ids, losses = ids_of(head, tokens), losses_of(head, tokens)
         longer = Tokens(nn.functional.pad(tokens.values, (0, 0, 2, 3)), nn.functional.pad(tokens.mask, (2, 3)))
         for other in (scramble_hidden(tokens), longer):
-            assert ids_of(head(other)) == ids
-            torch.testing.assert_close(head.losses(other, TARGET), losses, rtol=1e-5, atol=1e-6)
-        padded = nn.functional.pad(TARGET, (0, 3), value=-1)
-        torch.testing.assert_close(head.losses(tokens, padded), losses, rtol=1e-5, atol=1e-6)
+            assert ids_of(head, other) == ids
+            torch.testing.assert_close(losses_of(head, other), losses, rtol=1e-5, atol=1e-6)
+        padded = nn.functional.pad(IDS, (0, 3), value=-1)
+        torch.testing.assert_close(losses_of(head, tokens, padded), losses, rtol=1e-5, atol=1e-6)
         for row in range(5):
             rows = torch.tensor([row])
-            assert ids_of(head(tokens.take(rows))) == [ids[row]]
-            torch.testing.assert_close(head.losses(tokens.take(rows), TARGET[rows]), losses[rows], rtol=1e-5, atol=1e-6)
+            assert ids_of(head, tokens.take(rows)) == [ids[row]]
+            torch.testing.assert_close(
+                losses_of(head, tokens.take(rows), IDS[rows]), losses[rows], rtol=1e-5, atol=1e-6
+            )
 
 
-def test_gradients_config_and_saved_weights():
-    config = CTCHeadConfig(dropout=0.1, beam=3)
-    check_config(config)
-    tokens = make_tokens()
-    head = config.build(DIM, text=TEXT)
-    check_gradients(head, lambda: head.losses(tokens, TARGET)[:, 0])
-    check_save_load(make_head(), make_head(seed=1), lambda head: head.losses(tokens, TARGET))
+@pytest.mark.parametrize("config", [CTCHeadConfig(), CTCHeadConfig(dropout=0.1, beam=3)])
+def test_contract(config):
+    check_head(config, lambda config: config.build(DIM, answer=ANSWER), context_of(make_tokens()), TARGETS)
+
+
+def test_losses_are_the_mean_of_the_target_tokens():
+    head, tokens = make_head(), make_tokens()
+    total, num_tokens = losses_of(head, tokens).sum(dim=0)
+    torch.testing.assert_close(head.losses(context_of(tokens), TARGETS)["loss"], total / num_tokens)
+    assert head.weight(TARGETS) == num_tokens == 13
+    prediction = head(context_of(tokens), TARGETS)
+    assert torch.equal(torch.stack([prediction["nll"], prediction["num_tokens"]], dim=1), losses_of(head, tokens))
+    torch.testing.assert_close(prediction["loss"], prediction["nll"] / prediction["num_tokens"])
+
+
+def test_ids_under_a_false_mask_are_no_target():
+    head, tokens = make_head(), make_tokens()
+    filled = {TARGET: Arrays(IDS.masked_fill(IDS < 0, 3), IDS >= 0)}
+    assert torch.equal(
+        head.losses(context_of(tokens), filled)["loss"], head.losses(context_of(tokens), TARGETS)["loss"]
+    )
+
+
+def test_a_row_without_a_target_is_not_an_empty_text():
+    head, tokens = make_head(), make_tokens()
+    ids = IDS.clone()
+    ids[0] = -1
+    assert losses_of(head, tokens, ids)[0].tolist() == [0, 0]
+    assert torch.equal(losses_of(head, tokens, ids)[1:], losses_of(head, tokens)[1:])

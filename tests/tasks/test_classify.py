@@ -6,10 +6,11 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from contracts import ConstantModel, check_task
+from contracts import check_task
+from tonggan.decoders import TARGET, LinearHeadConfig
 from tonggan.errors import DataError
 from tonggan.tasks import BinaryConfig, MulticlassConfig, TaskConfig, load_task
-from tonggan.tokens import Batch
+from tonggan.tokens import Arrays, Prediction, Tokens
 
 
 def fitted(config, values):
@@ -18,9 +19,13 @@ def fitted(config, values):
     return task
 
 
+def said(outputs):
+    return Prediction({"outputs": outputs})
+
+
 PERFECT = {
-    "binary": lambda target: 20.0 * target.unsqueeze(1) - 10,
-    "multiclass": lambda target: 20.0 * nn.functional.one_hot(target),
+    "binary": lambda target: said(20.0 * target.values.unsqueeze(1) - 10),
+    "multiclass": lambda target: said(20.0 * nn.functional.one_hot(target.values)),
 }
 
 
@@ -34,29 +39,36 @@ def test_contract(kind, options):
 def test_multiclass_loss_is_cross_entropy_and_reaches_the_model():
     task = fitted(MulticlassConfig(), ["cat", "dog", "bird", "cat"])
     assert task.labels == ["bird", "cat", "dog"]
-    assert task.num_outputs == 3
-    target = task.encode(["dog", "bird"])
-    assert target.tolist() == [2, 0]
-    model = ConstantModel(torch.tensor([[0.0, 1.0, 2.0], [0.5, 0.5, -1.0]]))
-    batch = Batch(torch.arange(2), {}, target)
-    loss = task.loss(task.predict(model, batch), target)
-    torch.testing.assert_close(loss, nn.functional.cross_entropy(model.outputs, target))
+    assert task.answer.size == 3
+    target = task.target.collate(["dog", "bird"])
+    assert target.values.tolist() == [2, 0]
+    assert target.present.all()
+    torch.manual_seed(0)
+    head = LinearHeadConfig().build(8, answer=task.answer)
+    tokens = Tokens(torch.randn(2, 3, 8), torch.ones(2, 3, dtype=torch.bool))
+    outputs = head.read(tokens)
+    loss = head.loss_of(tokens, target)
+    torch.testing.assert_close(loss, nn.functional.cross_entropy(outputs, target.values))
     loss.backward()
-    assert model.outputs.grad.abs().sum() > 0
-    assert torch.equal(task.predict(model, batch), model.outputs)
+    assert head.layers[0].weight.grad.abs().sum() > 0
+    given = torch.tensor([[0.0, 1.0, 2.0], [0.5, 0.5, -1.0]])
+    losses = task.row_losses(given, target.values)
+    torch.testing.assert_close(losses.mean(), nn.functional.cross_entropy(given, target.values))
 
 
 def test_binary_is_one_logit_of_the_second_label():
     task = fitted(BinaryConfig(), ["yes", "no", "yes"])
     assert task.labels == ["no", "yes"]
-    assert task.num_outputs == 1
+    assert task.answer.size == 1
     outputs = torch.tensor([[2.0], [-1.0]])
-    probabilities = task.probabilities(outputs)
+    probabilities = task.probabilities(said(outputs))
     expected = 1 / (1 + math.exp(-2))
     torch.testing.assert_close(probabilities[0], torch.tensor([1 - expected, expected]))
-    assert task.decode(outputs) == ["yes", "no"]
-    assert task.describe(outputs[0]) == "yes (88%)"
-    loss = task.outputs_loss(outputs, task.encode(["yes", "yes"]))
+    assert task.decode(said(outputs)) == ["yes", "no"]
+    assert task.describe(said(outputs)) == ["yes (88%)", "no (73%)"]
+    target = task.target.collate(["yes", "yes"])
+    assert task.describe_targets({TARGET: target}) == ["yes", "yes"]
+    loss = task.row_losses(outputs, target.values)
     torch.testing.assert_close(loss, torch.tensor([math.log(1 + math.exp(-2)), math.log(1 + math.exp(1))]))
 
 
@@ -76,7 +88,7 @@ def test_labels_are_ordered_as_a_person_would(values, labels):
 
 def test_an_integer_column_that_became_float_has_the_same_classes():
     task = fitted(MulticlassConfig(), [1, 2, 3])
-    assert task.encode([1.0, "2", 3]).tolist() == [0, 1, 2]
+    assert task.target.collate([1.0, "2", 3]).values.tolist() == [0, 1, 2]
 
 
 def test_balanced_weights_are_scikit_learns():
@@ -88,13 +100,13 @@ def test_balanced_weights_are_scikit_learns():
     np.testing.assert_allclose(task.weights.numpy(), expected, rtol=1e-6)
     outputs, target = torch.randn(3, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2])
     plain = nn.functional.cross_entropy(outputs, target, reduction="none")
-    torch.testing.assert_close(task.outputs_loss(outputs, target), plain * torch.from_numpy(expected).float())
+    torch.testing.assert_close(task.row_losses(outputs, target), plain * torch.from_numpy(expected).float())
     assert task.score_name == "balanced_accuracy"
 
 
 def test_balanced_binary_weighs_both_answers():
     task = fitted(BinaryConfig(class_weights="balanced"), ["no"] * 3 + ["yes"])
-    loss = task.outputs_loss(torch.zeros(2, 1), torch.tensor([0, 1]))
+    loss = task.row_losses(torch.zeros(2, 1), torch.tensor([0, 1]))
     torch.testing.assert_close(loss, math.log(2) * torch.tensor([4 / 6, 4 / 2]))
 
 
@@ -104,31 +116,31 @@ def test_focal_loss_by_hand(gamma):
     expected = torch.tensor([-(0.2**gamma) * math.log(0.8), -(0.9**gamma) * math.log(0.1)])
     probabilities = torch.tensor([[0.1, 0.8, 0.1], [0.1, 0.2, 0.7]])
     multiclass = fitted(MulticlassConfig(focal_gamma=gamma), "abc")
-    torch.testing.assert_close(multiclass.outputs_loss(probabilities.log(), torch.tensor([1, 0])), expected)
+    torch.testing.assert_close(multiclass.row_losses(probabilities.log(), torch.tensor([1, 0])), expected)
     binary = fitted(BinaryConfig(focal_gamma=gamma), "ab")
     logits = torch.tensor([[0.8], [0.9]]).logit()
-    torch.testing.assert_close(binary.outputs_loss(logits, torch.tensor([1, 0])), expected)
+    torch.testing.assert_close(binary.row_losses(logits, torch.tensor([1, 0])), expected)
 
 
 def test_label_smoothing_by_hand():
     # Smoothing 0.2 over two classes makes the target 0.9 and 0.1.
     expected = -(0.9 * math.log(0.7) + 0.1 * math.log(0.3))
     binary = fitted(BinaryConfig(label_smoothing=0.2), "ab")
-    assert float(binary.outputs_loss(torch.tensor([[0.7]]).logit(), torch.tensor([1]))) == pytest.approx(expected)
+    assert float(binary.row_losses(torch.tensor([[0.7]]).logit(), torch.tensor([1]))) == pytest.approx(expected)
     multiclass = fitted(MulticlassConfig(label_smoothing=0.2), "ab")
     outputs = torch.tensor([[0.3, 0.7]]).log()
-    assert float(multiclass.outputs_loss(outputs, torch.tensor([1]))) == pytest.approx(expected)
+    assert float(multiclass.row_losses(outputs, torch.tensor([1]))) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
-def test_baseline_says_the_frequencies_whatever_the_temperature(kind, temperature):
+def test_the_constant_answer_says_the_frequencies_whatever_the_temperature(kind, temperature):
     task = fitted(TypeAdapter(TaskConfig).validate_python({"kind": kind}), ["a"] * 98 + ["b"] * 900)
     task.temperature = temperature
-    outputs = task.baseline(task.encode(["a"] * 98 + ["b"] * 900), 4)
-    assert outputs.shape == (4, task.num_outputs)
-    torch.testing.assert_close(task.probabilities(outputs)[3], torch.tensor([0.099, 0.901]))
-    assert task.decode(outputs) == ["b"] * 4
+    constant = task.constant(4)
+    assert constant["outputs"].shape == (4, task.answer.size)
+    torch.testing.assert_close(task.probabilities(constant)[3], torch.tensor([0.099, 0.901]))
+    assert task.decode(constant) == ["b"] * 4
 
 
 @pytest.mark.parametrize(
@@ -152,7 +164,7 @@ def test_targets_that_cannot_be_learned(config, values, message):
 def test_unknown_classes_are_named():
     task = fitted(MulticlassConfig(), ["a", "b"])
     with pytest.raises(DataError, match=r"such as 'c', in 2 rows \(counted from 1: 2, 4\), expected one of 'a', 'b'"):
-        task.encode(["a", "c", "b", "d"])
+        task.target.collate(["a", "c", "b", "d"])
 
 
 @pytest.mark.parametrize("config", [BinaryConfig(), MulticlassConfig()])
@@ -166,8 +178,8 @@ def test_an_imbalanced_target_leads_with_what_counts_every_class(config, rare_ro
         assert each.score_name == ("accuracy" if rare is None else "balanced_accuracy")
         advice = each.advice()
         assert (advice and advice.settings) == (None if rare is None else ["task.class_weights=balanced"])
-    outputs = torch.tensor([[1.0], [-1.0], [1.0]] if task.num_outputs == 1 else [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
-    measure = task.measure(outputs, torch.tensor([1, 1, 0]))
+    outputs = torch.tensor([[1.0], [-1.0], [1.0]] if task.answer.size == 1 else [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    measure = task.measure(said(outputs), {TARGET: Arrays.whole(torch.tensor([1, 1, 0]))})
     metrics = measure.metrics()
     if rare is None:
         assert next(iter(metrics)) == "accuracy"

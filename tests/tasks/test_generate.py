@@ -7,8 +7,10 @@ import sacrebleu
 import torch
 
 from contracts import check_task
+from tonggan.decoders import TARGET, CTCHeadConfig
 from tonggan.errors import DataError, MissingExtraError
 from tonggan.tasks import AnswerConfig, CaptionConfig, ChatConfig, TranscribeConfig, TranslateConfig
+from tonggan.tokens import Prediction
 
 TEXTS = ["three five seven", "nine", "三五七", "a cat on the mat", "three five seven"]
 CONFIGS = [AnswerConfig(), CaptionConfig(), ChatConfig(), TranscribeConfig(), TranslateConfig()]
@@ -20,46 +22,53 @@ def fitted(config):
     return task
 
 
+def targets_of(task, texts):
+    return {TARGET: task.target.collate(texts)}
+
+
+def written(target):
+    """What is predicted by whoever writes these targets, each token with a probability of 1/e."""
+    lengths = target.mask.sum(dim=1).float()
+    return Prediction({"ids": target.values, "nll": lengths, "num_tokens": lengths})
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.kind)
 def test_contract(config):
-    task = config.build()
-
-    def perfect(target):
-        return task.text.outputs(target, losses=torch.ones(len(target), 2))
-
-    check_task(task, TEXTS, perfect=perfect, of_all_rows=["cider"])
+    check_task(config.build(), TEXTS, perfect=written, head=CTCHeadConfig(), of_all_rows=["cider"])
 
 
 def test_targets_end_and_come_back_as_texts():
     task = fitted(CaptionConfig())
-    target = task.encode([" three five seven ", "nine"])
-    lengths = (target >= 0).sum(dim=1)
+    targets = targets_of(task, [" three five seven ", "nine"])
+    target = targets[TARGET].values
+    lengths = targets[TARGET].mask.sum(dim=1)
+    assert torch.equal(target >= 0, targets[TARGET].mask)
     assert [row[length - 1] for row, length in zip(target.tolist(), lengths.tolist(), strict=True)] == [
         task.tokenizer.ends[0]
     ] * 2
-    assert [task.describe_target(row) for row in target] == ["three five seven", "nine"]
-    assert target.shape[1] == task.max_tokens == task.text.max_tokens
+    assert task.describe_targets(targets) == ["three five seven", "nine"]
+    assert target.shape[1] == task.max_tokens == task.answer.max_tokens
 
 
 def test_text_behind_the_end_is_not_read():
     task = fitted(CaptionConfig())
     nine, cat = task.tokenizer.encode("nine"), task.tokenizer.encode(" cat")
     ids = torch.tensor([[*nine, task.tokenizer.ends[0], *cat]])[:, : task.max_tokens]
-    assert task.decode(task.text.outputs(ids)) == ["nine"]
+    assert task.decode(Prediction({"ids": ids})) == ["nine"]
 
 
 def test_long_texts_are_cut_in_training():
     task = fitted(CaptionConfig(max_tokens=2))
-    assert task.encode(["a cat on the mat"]).shape == (1, 2)
+    assert task.target.collate(["a cat on the mat"]).values.shape == (1, 2)
 
 
 def test_numbers_of_the_reference_packages():
     task = fitted(TranscribeConfig())
-    target = task.encode(TEXTS)
-    outputs = task.text.outputs(target.roll(1, dims=0))
+    targets = targets_of(task, TEXTS)
+    outputs = Prediction({"ids": targets[TARGET].values.roll(1, dims=0)})
     hypotheses = task.decode(outputs)
     assert hypotheses == TEXTS[-1:] + TEXTS[:-1]
-    metrics = task.measure(outputs, target).metrics()
+    metrics = task.measure(outputs, targets).metrics()
     assert metrics["wer"] == pytest.approx(jiwer.wer(TEXTS, hypotheses))
     assert metrics["chrf"] == pytest.approx(sacrebleu.corpus_chrf(hypotheses, [TEXTS]).score)
     assert "perplexity" not in metrics, "without the model's probabilities there is none"
@@ -67,16 +76,17 @@ def test_numbers_of_the_reference_packages():
 
 def test_the_score_may_be_a_perplexity():
     task = fitted(AnswerConfig(score="perplexity"))
-    target = task.encode(TEXTS)
-    measure = task.measure(task.text.outputs(target, losses=torch.tensor([[2.0, 2.0]] * 5)), target)
+    targets = targets_of(task, TEXTS)
+    losses = {"nll": torch.full((5,), 2.0), "num_tokens": torch.full((5,), 2.0)}
+    measure = task.measure(Prediction({"ids": targets[TARGET].values, **losses}), targets)
     assert not measure.greater_is_better
     assert measure.score() == pytest.approx(math.e)
-    assert task.measure_constant(task.baseline(target, 1), target).score() == math.inf
+    assert task.measure_constant(targets).score() == math.inf
 
 
-def test_baseline_is_the_most_frequent_text():
+def test_the_constant_answer_is_the_most_frequent_text():
     task = fitted(AnswerConfig())
-    assert task.decode(task.baseline(task.encode(TEXTS), 2)) == ["three five seven"] * 2
+    assert task.decode(task.constant(2)) == ["three five seven"] * 2
 
 
 def test_lower_is_better_for_errors():
@@ -87,7 +97,7 @@ def test_lower_is_better_for_errors():
 def test_rows_without_a_text_are_named():
     task = fitted(CaptionConfig())
     with pytest.raises(DataError, match=r"no text in 1 rows \(counted from 1: 2\)"):
-        task.encode(["nine", None])
+        task.target.collate(["nine", None])
     with pytest.raises(DataError, match="no text in any row"):
         CaptionConfig().build().fit([None, None])
 

@@ -8,9 +8,15 @@ import torch
 from sklearn import metrics as reference
 
 from contracts import check_measure
+from tonggan.decoders import TARGET
 from tonggan.tasks import BinaryConfig, MulticlassConfig, TagConfig
 from tonggan.tasks.label_measure import Bins, ClassMeasure
 from tonggan.tasks.tag import TagMeasure
+from tonggan.tokens import Arrays, Prediction
+
+
+def measured(task, outputs, target):
+    return task.measure(Prediction({"outputs": outputs}), {TARGET: Arrays.whole(target)})
 
 
 def measured_classes(probabilities, target, **options):
@@ -181,16 +187,16 @@ def test_the_temperature_that_spoiled_the_outputs_is_found_again():
     logits = torch.randn(20_000, 5, generator=generator) * 2
     target = torch.multinomial(logits.softmax(dim=1), 1, generator=generator).squeeze(1)
     task = fitted(MulticlassConfig(), list("01234"))
-    assert task.measure(3 * logits, target).best_temperature() == pytest.approx(3, rel=0.05)
+    assert measured(task, 3 * logits, target).best_temperature() == pytest.approx(3, rel=0.05)
     task.temperature = 7.0  # whatever the task has now does not matter
-    assert task.measure(3 * logits, target).best_temperature() == pytest.approx(3, rel=0.05)
+    assert measured(task, 3 * logits, target).best_temperature() == pytest.approx(3, rel=0.05)
 
 
 def test_the_temperature_has_the_least_log_loss_and_changes_no_decision():
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(500, 1, generator=generator) * 4
     target = (torch.rand(500, generator=generator) < torch.sigmoid(logits[:, 0] / 2)).long()
-    measure = fitted(BinaryConfig(), ["no", "yes"]).measure(logits, target)
+    measure = measured(fitted(BinaryConfig(), ["no", "yes"]), logits, target)
     best = measure.best_temperature()
     losses = [measure.at_temperature(best * factor).metrics()["log_loss"] for factor in (0.95, 1.0, 1.05)]
     assert losses[1] < min(losses[0], losses[2])
@@ -202,7 +208,7 @@ def test_the_temperature_of_several_labels():
     logits = torch.randn(5_000, 3, generator=generator) * 2
     target = (torch.rand(5_000, 3, generator=generator) < torch.sigmoid(logits)).float()
     tags = fitted(TagConfig(), ["a|b", "c"])
-    assert tags.measure(2 * logits, target).best_temperature() == pytest.approx(2, rel=0.1)
+    assert measured(tags, 2 * logits, target).best_temperature() == pytest.approx(2, rel=0.1)
 
 
 def test_bins_worked_by_hand():
@@ -222,7 +228,7 @@ def section(measure, heading):
 
 def test_reliability_without_and_with_the_temperature():
     task = fitted(MulticlassConfig(), ["a", "b"])
-    measure = task.measure(torch.tensor([[4.0, 0.0]] * 30), torch.tensor([0] * 30)).at_temperature(2.0)
+    measure = measured(task, torch.tensor([[4.0, 0.0]] * 30), torch.tensor([0] * 30)).at_temperature(2.0)
     before, after = section(measure, "Can its confidence be trusted?").charts
     assert before.dots == [(pytest.approx(1 / (1 + math.exp(-4))), 1.0)]
     assert after.dots == [(pytest.approx(1 / (1 + math.exp(-2))), 1.0)]
@@ -235,7 +241,7 @@ def test_reliability_without_and_with_the_temperature():
 def test_confusion_worked_by_hand():
     task = fitted(MulticlassConfig(), ["a", "b", "c"])
     outputs = torch.nn.functional.one_hot(torch.tensor([0, 1, 1, 2, 0, 2]), 3).float()
-    matrix = section(task.measure(outputs, torch.tensor([0, 0, 1, 2, 2, 2])), "Confusion matrix").matrix
+    matrix = section(measured(task, outputs, torch.tensor([0, 0, 1, 2, 2, 2])), "Confusion matrix").matrix
     assert (matrix.labels, matrix.counts) == (["a", "b", "c"], [[1, 1, 0], [0, 1, 0], [1, 0, 2]])
 
 
@@ -243,7 +249,7 @@ def test_of_many_classes_the_largest_are_shown():
     names = [f"{number:02}" for number in range(23)]
     task = fitted(MulticlassConfig(), names)
     target = torch.tensor([*range(23), *range(1, 21)])
-    shown = section(task.measure(torch.zeros(43, 23), target), "Confusion matrix")
+    shown = section(measured(task, torch.zeros(43, 23), target), "Confusion matrix")
     assert shown.matrix.labels == names[1:21]
     assert shown.note.english.endswith("The 20 largest classes; 3 smaller ones are not shown.")
 
@@ -252,7 +258,7 @@ def test_thresholds_are_those_of_the_rarer_class_by_hand():
     task = fitted(BinaryConfig(), ["no"] * 6 + ["yes"] * 5)
     target = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
     outputs = torch.tensor([-3.0, -3, -3, -1, -1, 1, -1, 1, 1, 2, 2]).unsqueeze(1)
-    found = section(task.measure(outputs, target), "Precision and recall by threshold")
+    found = section(measured(task, outputs, target), "Precision and recall by threshold")
     precision, recall = (line.points for line in found.charts[0].lines)
     expected = {-3: (5 / 11, 1.0), -1: (5 / 8, 1.0), 1: (4 / 5, 4 / 5), 2: (1.0, 2 / 5)}
     at = [1 / (1 + math.exp(-logit)) for logit in expected]
@@ -271,14 +277,14 @@ def test_thresholds_are_those_of_the_rarer_class_by_hand():
     ],
 )
 def test_only_two_classes_have_thresholds(config, values, outputs, target):
-    sections = fitted(config, values).measure(outputs, target).sections()
+    sections = measured(fitted(config, values), outputs, target).sections()
     assert "Precision and recall by threshold" not in [each.heading.english for each in sections]
 
 
 def test_the_surest_mistakes_are_the_worst():
     outputs = torch.tensor([[1.0], [-3.0], [2.0], [-1.0]])
-    measure = fitted(BinaryConfig(), ["no", "yes"]).measure(outputs, torch.tensor([0, 1, 1, 0]))
+    measure = measured(fitted(BinaryConfig(), ["no", "yes"]), outputs, torch.tensor([0, 1, 1, 0]))
     assert measure.worst(10).tolist() == [1, 0]
     tags = fitted(TagConfig(), ["a|b", "c"])
     outputs = torch.tensor([[3.0, -3.0, -3.0], [3.0, -3.0, -9.0], [-3.0, -3.0, 1.0]])
-    assert tags.measure(outputs, torch.tensor([[1.0, 0, 0], [1, 0, 1], [0, 0, 0]])).worst(10).tolist() == [1, 2]
+    assert measured(tags, outputs, torch.tensor([[1.0, 0, 0], [1, 0, 1], [0, 0, 0]])).worst(10).tolist() == [1, 2]

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tonggan.tasks import BinaryConfig, MulticlassConfig, TagConfig, load_task, type_of_texts
+from tonggan.tokens import Prediction
 
 DAYS = [date(2024, 3, 5), date(2024, 3, 6)]
 MOMENTS = [datetime(2024, 3, 5, 10), datetime(2024, 3, 6)]
@@ -36,7 +37,7 @@ def test_classes_come_back_in_their_own_type(values, labels, back):
     task.fit(iter(values))
     loaded = load_task(task.config, json.loads(json.dumps(task.state())))
     assert loaded.labels == labels
-    found = loaded.decode(torch.eye(len(labels)))
+    found = loaded.decode(Prediction({"outputs": torch.eye(len(labels))}))
     assert found == loaded.label_values == back
     assert [type(value) for value in found] == [type(value) for value in back]
 
@@ -45,7 +46,7 @@ def test_a_label_is_shown_as_it_is_mostly_written():
     task = MulticlassConfig().build()
     task.fit(iter(["TRUE", "true", "true ", "NO", "ＮＯ", "ＮＯ"]))
     assert task.labels == ["true", "ＮＯ"]
-    assert task.encode(["True", "NO", " ＮＯ", True]).tolist() == [0, 1, 1, 0]
+    assert task.target.collate(["True", "NO", " ＮＯ", True]).values.tolist() == [0, 1, 1, 0]
 
 
 @pytest.mark.parametrize("values", [[0, 1], [False, True], ["FALSE", "TRUE"], [0.0, 1.0], ["0", "1"]])
@@ -53,14 +54,14 @@ def test_yes_and_no_are_known_in_every_spelling(values):
     task = BinaryConfig().build()
     task.fit(iter(values))
     for same in ([0, 1], [0.0, 1.0], [False, True], ["false", "TRUE"], ["0.0", "1.00"], [" 0", "1 "]):
-        assert task.encode(same).tolist() == [0, 1]
+        assert task.target.collate(same).values.tolist() == [0, 1]
 
 
 def test_tags_come_back_in_their_own_type():
     task = TagConfig().build()
     task.fit(iter([[1, 2], [2], [3, 1], []]))
-    assert task.decode(torch.tensor([[1.0, -1.0, 1.0]])) == [[1, 3]]
-    assert task.encode(["1|3.0", [1.0, "3"]]).tolist() == [[1, 0, 1], [1, 0, 1]]
+    assert task.decode(Prediction({"outputs": torch.tensor([[1.0, -1.0, 1.0]])})) == [[1, 3]]
+    assert task.target.collate(["1|3.0", [1.0, "3"]]).values.tolist() == [[1, 0, 1], [1, 0, 1]]
 
 
 def test_a_state_from_before_labels_had_types_gives_texts():
@@ -68,7 +69,7 @@ def test_a_state_from_before_labels_had_types_gives_texts():
     task.fit(iter([0, 1, 2]))
     state = task.state()
     del state["label_type"]
-    assert load_task(task.config, state).decode(torch.eye(3)) == ["0", "1", "2"]
+    assert load_task(task.config, state).decode(Prediction({"outputs": torch.eye(3)})) == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize(

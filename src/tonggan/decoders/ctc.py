@@ -79,20 +79,21 @@ class CTCHead(Head):
         """``[B]`` each: a row's negative log-likelihood, and the number of its target's tokens, the end included.
 
         A row of fewer tokens than its text needs (one for each id, and one between equal neighbors) cannot say it,
-        whatever is learned: it gives 0 and 0, so that nothing is learned from it and no mean counts it.
+        whatever is learned: it gives 0 and 0, so that nothing is learned from it and no mean counts it. So does a row
+        without a target, which has not even an end.
 
         Args:
             tokens: what the encoder gave.
             target: int64 ``[B, T]``, padded with ``PAD``; ids that end a text are left out.
         """
         log_probabilities, mask = self.log_probabilities(tokens)
-        lengths = mask.sum(dim=1)
+        lengths, num_tokens = mask.sum(dim=1), (target != PAD).sum(dim=1)
         written = target != PAD
         for end in self.answer.ends:
             written &= target != end
         ids, num_ids = _compact(target, mask=written), written.sum(dim=1)
         doubled = (ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] != PAD)
-        possible = num_ids + doubled.sum(dim=1) <= lengths
+        possible = (num_tokens > 0) & (num_ids + doubled.sum(dim=1) <= lengths)
         loss = F.ctc_loss(
             log_probabilities.transpose(0, 1),
             ids.clamp(min=0),
@@ -102,7 +103,7 @@ class CTCHead(Head):
             reduction="none",
             zero_infinity=True,
         )
-        return loss.where(possible, 0.0), (target != PAD).sum(dim=1).where(possible, 0).to(loss.dtype)
+        return loss.where(possible, 0.0), num_tokens.where(possible, 0).to(loss.dtype)
 
     def log_probabilities(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """``[B, L', V + 1]`` float32 of each row's real tokens, side by side from the left, and their mask."""

@@ -67,5 +67,8 @@ class LinearHead(Head):
         return rows.sum() / target.present.sum().clamp(min=1)
 
     def _row_losses(self, outputs: Tensor, target: Arrays) -> Tensor:
+        present = target.present
+        # What stands in the place of an absent target may be no class, or no number: no gradient would survive it.
+        known = target.values.masked_fill(~present.view(-1, *(1,) * (target.values.dim() - 1)), 0)
         with in_float32(outputs.device):
-            return self.answer.loss(outputs.float(), target.values).masked_fill(~target.present, 0)
+            return self.answer.loss(outputs.float(), known).masked_fill(~present, 0)
