@@ -6,8 +6,9 @@ import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_score
 
 from contracts import check_measure
+from tonggan.modalities.regions import UNLABELED
 from tonggan.tasks.measure import Measure
-from tonggan.tasks.region_measure import UNLABELED, confusion, measure_regions
+from tonggan.tasks.region_measure import confusion, measure_regions
 
 NAMES = ["background", "cell", "nucleus", "never"]
 

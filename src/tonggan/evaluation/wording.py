@@ -66,6 +66,7 @@ _KINDS = {
     "category": Words("category", "类别"),
     "multilabel": Words("multilabel", "多标签分类"),
     "boxes": Words("boxes", "边界框"),
+    "regions": Words("masks", "掩码"),
     "ignore": Words("ignore", "忽略"),
 }
 

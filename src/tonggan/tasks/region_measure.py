@@ -31,12 +31,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tonggan.modalities.regions import UNLABELED
 from tonggan.tasks.figures import Matrix, Section, Table
 from tonggan.tasks.measure import Floats, Measure, Reducer
 from tonggan.wording import Words, listed
-
-UNLABELED = 255
-"""The number of a pixel of which nothing is known; it does not count."""
 
 _MAX_CLASSES = 20
 _FLATTERING = 0.8  # the share of the largest class above which pixel accuracy says little
