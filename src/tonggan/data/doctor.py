@@ -25,6 +25,7 @@ from tonggan.data.leaks import find_leaks
 from tonggan.data.number_format import NumberFormat
 from tonggan.data.other_writing import find_other_writing
 from tonggan.data.profiles import ColumnProfile, MediaProfile, profile_columns
+from tonggan.data.region_scan import RegionColumn
 from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
 from tonggan.data.target_checks import check_measured_target, check_target
@@ -189,7 +190,9 @@ def examine(
     for name in target:
         assert task is not None, "a target needs its task"
         read = {split: own.get(name, columns[name]) for split, own in writing.items()}
-        found, bad = check_target(tables, name, task=task, configs=read, extents=_extents(media, shown_in))
+        found, bad = check_target(
+            tables, name, task=task, configs=read, extents=_extents(media, shown_in), masks=_masks(media, name)
+        )
         findings += found
         quarantine += bad
     if inputs:
@@ -207,6 +210,12 @@ def _extents(media: Mapping[str, Mapping[str, MediaColumn]], name: str | None) -
     """By part, height and width of the pictures of a column."""
     columns = {split: own[name] for split, own in media.items() if name is not None and name in own}
     return {split: column.extents for split, column in columns.items() if column.extents is not None}
+
+
+def _masks(media: Mapping[str, Mapping[str, MediaColumn]], name: str) -> dict[str, RegionColumn]:
+    """By part, the masks of a column."""
+    columns = {split: own.get(name) for split, own in media.items()}
+    return {split: column for split, column in columns.items() if isinstance(column, RegionColumn)}
 
 
 def _find_writing(
@@ -254,9 +263,15 @@ def examine_rows(
     findings += found
     for name, config in target.items():
         config = writing.get(name, config)
-        extents = _extents({NEW_ROWS: media}, shown_in).get(NEW_ROWS)
         found, bad = check_measured_target(
-            table, name, split=NEW_ROWS, task=task, config=config, labels=labels, extents=extents
+            table,
+            name,
+            split=NEW_ROWS,
+            task=task,
+            config=config,
+            labels=labels,
+            extents=_extents({NEW_ROWS: media}, shown_in).get(NEW_ROWS),
+            masks=_masks({NEW_ROWS: media}, name).get(NEW_ROWS),
         )
         findings += found
         quarantine += bad

@@ -36,7 +36,7 @@ from tonggan.progress import Progress
 from tonggan.runs.assess import audited_part, results_of
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.pictures import coco_of, draw_answers
-from tonggan.runs.prepare import as_written, build_dataset, scan_tables, target_media, target_source
+from tonggan.runs.prepare import as_written, build_dataset, scan_masks, scan_tables, target_source
 from tonggan.runs.results import Results
 from tonggan.tokens import Prediction
 from tonggan.wording import listed
@@ -119,8 +119,10 @@ class Predictor:
         if len(absent) == len(columns):
             opened.require(absent[0])
         table = opened.with_absent(absent)
-        read = {**modalities, **(target_media(task, target) if target else {})}
-        media, caches = scan_tables({"data": table}, read, cache=cache, progress=progress)
+        tables = {"data": table}
+        media, caches = scan_tables(tables, modalities, cache=cache, progress=progress)
+        if target:
+            scan_masks(tables, task, target, media=media, caches=caches, cache=cache, progress=progress)
         diagnosis = examine_rows(
             table,
             columns={name: config for name, config in columns.items() if name not in absent},
@@ -128,7 +130,7 @@ class Predictor:
             profiles=self.bundle.profiles,
             target={name: self.bundle.recipe.columns[name] for name in target},
             task=task.kind,
-            labels=task.labels,
+            labels=task.known,
             shown_in=task.target.follows,
         )
         if absent:
