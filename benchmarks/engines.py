@@ -112,7 +112,8 @@ def run_tonggan(job: dict[str, Any], engine: str, variant: str) -> dict[str, flo
 
     from tonggan.language.llamacpp import LlamaCppModel
     from tonggan.language.model import LanguageModel
-    from tonggan.language.pretrained import load_pretrained, open_model
+    from tonggan.language.opening import open_model
+    from tonggan.language.pretrained import load_pretrained
     from tonggan.language.prompt import Prompt
     from tonggan.language.settings import GenerationConfig
     from tonggan.language.torch_engine import TorchEngine

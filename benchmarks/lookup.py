@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tonggan.language.chat import Message
 from tonggan.language.model import LanguageModel
-from tonggan.language.pretrained import open_model
+from tonggan.language.opening import open_model
 from tonggan.language.prompt import Prompt
 from tonggan.language.settings import GenerationConfig
 

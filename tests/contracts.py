@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
@@ -21,6 +22,14 @@ from tonggan.decoders import (
     Vector,
     default_head,
 )
+from tonggan.errors import ConfigError, DataError
+from tonggan.language.engine import Engine
+from tonggan.language.engine_config import EngineConfig
+from tonggan.language.llama import Llama
+from tonggan.language.pretrained import StoredModel
+from tonggan.language.prompt import Prompt
+from tonggan.language.settings import GenerationConfig
+from tonggan.language.text_model import Capability, TextModel
 from tonggan.modalities import Modality, load_modality
 from tonggan.models import FusedModel
 from tonggan.tasks import Task, load_task
@@ -505,3 +514,94 @@ def _assert_equal(one: Mapping[str, float], other: Mapping[str, float]) -> None:
     assert one.keys() == other.keys()
     for name, value in one.items():
         assert abs(value - other[name]) < 1e-9, name
+
+
+def check_engine(config: EngineConfig, stored: StoredModel, *, tolerance: float) -> None:
+    """The engine contract: what it says it can do it does, and nothing else; weights in memory step by step.
+
+    Args:
+        config: of the engine, for a short context.
+        stored: a small model with a tokenizer that it can open.
+        tolerance: how far, relative to the whole, its hidden states may be from those in float32.
+    """
+    check_config(config)
+    assert config.can_open(stored)
+    assert config.obstacle(stored) is None
+    text = config.open(stored)
+    assert text.capabilities == config.capabilities
+    _check_text_model(text)
+    model = stored.pretrained.build().eval().requires_grad_(False)
+    assert config.can_open(model) == (config.obstacle(model) is None)
+    if config.can_open(model):
+        with torch.no_grad():
+            _check_passes(config.wrap(model), model, tolerance=tolerance)
+    else:
+        with pytest.raises(ConfigError, match=f"engine {config.kind}"):
+            config.wrap(model)
+
+
+def _check_text_model(model: TextModel) -> None:
+    settings = GenerationConfig(max_tokens=6, logprobs=1)
+    prompts = [model.prompt(text) for text in ("a", "the cat", "the dog sat")]
+    whole = model.generate(prompts, settings)
+    for prompt, generation in zip(prompts, whole, strict=True):
+        pieces = list(model.stream(prompt, settings))
+        assert pieces[-1].finish == generation.finish
+        assert "".join(piece.text for piece in pieces) == generation.text
+        assert [id_ for piece in pieces for id_ in piece.token_ids] == generation.token_ids
+        assert [each.token_id for each in generation.logprobs] == generation.token_ids
+    assert all(piece.finish is None for piece in model.stream(prompts[0], settings, cancelled=lambda: True))
+    vectors = model.embed(["the cat", "a", "the cat"])
+    assert vectors.dtype == torch.float32
+    torch.testing.assert_close(vectors[0], vectors[2], rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(vectors[0], vectors[1], rtol=1e-2)
+    with pytest.raises(DataError, match="tokens"):
+        model.generate([Prompt((torch.ones(model.max_length, dtype=torch.int64),))], settings)
+    asks: dict[str, Callable[[], object]] = {
+        "beams": lambda: model.generate(prompts[:1], GenerationConfig(max_tokens=3, num_beams=2)),
+        "lookup": lambda: model.generate(prompts[:1], GenerationConfig(max_tokens=3, lookup=2)),
+        "log_probabilities": lambda: model.log_probabilities(prompts[-1]),
+        "embeddings": lambda: model.generate([Prompt((torch.zeros(2, vectors.shape[1]),))], settings),
+    }
+    assert set(asks) == set(get_args(Capability))
+    for capability, ask in asks.items():
+        if capability in model.capabilities:
+            assert ask()
+        else:
+            with pytest.raises(ConfigError, match=capability):
+                ask()
+
+
+def _check_passes(engine: Engine, model: Llama, *, tolerance: float) -> None:
+    """Every way to the same hidden states and logits gives them: at once, in a batch, step by step, going back."""
+    ids = torch.randint(3, engine.vocab_size, (3, 9), generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([7, 3, 1])
+    mask = torch.arange(9) < lengths[:, None]
+
+    def near(found: Tensor, expected: Tensor) -> None:
+        assert found.dtype == torch.float32
+        assert found.shape == expected.shape
+        assert (found.cpu() - expected).norm() <= tolerance * expected.norm()
+
+    values = engine.embed(ids)
+    assert values.shape == (*ids.shape, engine.dim)
+    expected = model(model.embed(ids), mask=mask)
+    hidden = engine.hidden(values, mask=mask)
+    near(hidden[mask], expected[mask])
+    assert not hidden[~mask].any(), "padding has hidden states"
+    full = model.logits(model(model.embed(ids)))
+    near(engine.logits(hidden)[mask], full[mask])
+    session, rows = engine.session(4, capacity=12), torch.tensor([2, 0, 3])
+    assert session.lengths.tolist() == [0, 0, 0, 0]
+    near(session.prefill(values, mask=mask, rows=rows), full[torch.arange(3), lengths - 1])
+    assert session.lengths.tolist() == [3, 0, 7, 1]
+    following = torch.stack([ids[row, length : length + 2] for row, length in enumerate(lengths.tolist())])
+    steps = session.step(following, rows=rows)
+    near(steps, torch.stack([full[row, length : length + 2] for row, length in enumerate(lengths.tolist())]))
+    session.truncate(lengths[:1], rows=rows[:1])
+    session.copy(rows[:1], rows=torch.tensor([1]))
+    assert session.lengths.tolist() == [5, 7, 7, 3]
+    again = session.step(following[:1], rows=torch.tensor([1]))
+    near(again, full[:1, 7:9])
+    with pytest.raises(AssertionError):
+        session.step(ids[:1, :6], rows=torch.tensor([1]))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import torch
 
+from architecture_scene import own
+from tonggan.language.gguf_export import export_gguf
 from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.model import LanguageModel
+from tonggan.language.pretrained import StoredModel
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.language.torch_engine import TorchEngine
 
@@ -81,3 +85,10 @@ def left_padded(ids: list[torch.Tensor]) -> dict[str, torch.Tensor]:
     lengths = torch.tensor([len(row) for row in ids]).unsqueeze(1)
     mask = torch.arange(padded.shape[1]) >= padded.shape[1] - lengths
     return {"input_ids": padded, "attention_mask": mask.long()}
+
+
+def stored_model(folder: Path, *, kind: str = "f32") -> StoredModel:
+    """A GGUF file with a model 64 wide, which every engine opens, and the tokenizer."""
+    model = own("qwen2")
+    export_gguf(model, tokenizer(), folder / "tiny.gguf", name="tiny", kind=kind)
+    return StoredModel(str(folder / "tiny.gguf"))

@@ -12,6 +12,8 @@ import pytest
 
 from tonggan.encoders import EncoderConfig
 from tonggan.fusion import FusionConfig
+from tonggan.language import opening  # noqa: F401 - makes the engines known
+from tonggan.language.engine_config import EngineConfig
 from tonggan.parts import Part
 from tonggan.tasks import TaskConfig
 
@@ -144,7 +146,13 @@ def test_files_and_functions_stay_short() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "check"), [(EncoderConfig, "check_encoder"), (FusionConfig, "check_fusion"), (TaskConfig, "check_task")]
+    ("family", "check"),
+    [
+        (EncoderConfig, "check_encoder"),
+        (EngineConfig, "check_engine"),
+        (FusionConfig, "check_fusion"),
+        (TaskConfig, "check_task"),
+    ],
 )
 def test_every_part_passes_its_contract_in_a_test_of_its_own(family: type[Part], check: str) -> None:
     for config in family.kinds.values():

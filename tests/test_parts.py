@@ -1,5 +1,6 @@
 """Parts of another package: a real one, installed, whose encoder and fusion a run uses by their kinds."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from typing import Literal
 
 import pytest
 
+from pretrained_scene import pretrained_folder
 from tonggan.fusion import FusionConfig
 
 PROJECT = """
@@ -32,6 +34,7 @@ import torch
 from torch import nn
 
 from tonggan.encoders import EncoderConfig
+from pretrained_scene import pretrained_folder
 from tonggan.fusion import FusionConfig
 from tonggan.tokens import Tokens
 
@@ -72,6 +75,53 @@ class Row(nn.Module):
         values = self.layers(arrays.values.float() * arrays.mask)
         return Tokens(values.unsqueeze(1), arrays.mask.any(dim=1, keepdim=True))
 """
+ENGINE = """
+
+from tonggan.language.chat import ChatTemplate
+from tonggan.language.engine_config import EngineConfig
+from tonggan.language.pretrained import StoredModel
+from tonggan.language.prompt import Generation, Piece
+from tonggan.language.text_model import TextModel
+
+
+class EchoConfig(EngineConfig):
+    \"\"\"Says the prompt again.\"\"\"
+
+    capabilities: ClassVar[frozenset] = frozenset()
+    kind: Literal["echo"] = "echo"
+
+    def obstacle(self, model):
+        return None if isinstance(model, StoredModel) else "it reads files alone"
+
+    def open(self, model):
+        return Echo(model.pretrained)
+
+
+class Echo(TextModel):
+    reads = "engine echo"
+
+    def __init__(self, pretrained):
+        self.name = pretrained.name
+        self.max_length = pretrained.config.max_position_embeddings
+        self.tokenizer = pretrained.tokenizer
+
+    def encode(self, text, *, start=False, special=False):
+        return self.tokenizer.encode(text, special=special)
+
+    def chat_template(self):
+        return ChatTemplate.of(self.tokenizer)
+
+    def stream(self, prompt, settings, *, cancelled=lambda: False):
+        self.check(prompt, settings)
+        yield Piece(self.tokenizer.decode(prompt.ids), prompt.ids, [], "stop")
+
+    def generate(self, prompts, settings, *, progress=None):
+        return [Generation(piece.text, piece.token_ids, [], "stop")
+                for prompt in prompts for piece in self.stream(prompt, settings)]
+
+    def embed(self, texts):
+        return torch.zeros(len(texts), 1)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +129,16 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Of a process that has the package installed."""
     folder = tmp_path_factory.mktemp("extras")
     (folder / "pyproject.toml").write_text(PROJECT)
-    (folder / "extras.py").write_text(MODULE)
+    (folder / "extras.py").write_text(MODULE + ENGINE)
     site = folder / "site"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*command, "--target", str(site), str(folder)], check=True, capture_output=True)
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
 
 
-def tonggan(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def tonggan(environment: dict[str, str], *arguments: str, lines: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tonggan", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=environment, input=lines, capture_output=True, text=True, check=False)
 
 
 def test_a_run_uses_the_parts_of_an_installed_package(environment: dict[str, str], tmp_path: Path) -> None:
@@ -113,6 +163,22 @@ def test_a_run_uses_the_parts_of_an_installed_package(environment: dict[str, str
     assert without.returncode != 0
     assert "'mean_of_present'" in without.stderr
     assert "'film'" in without.stderr
+
+
+def test_a_chat_uses_the_engine_of_an_installed_package(environment: dict[str, str], tmp_path: Path) -> None:
+    folder = pretrained_folder(tmp_path / "model")
+    chat = ("chat", str(folder), "--json")
+    done = tonggan(environment, *chat, "--engine", "echo", lines="hello\n")
+    assert done.returncode == 0, done.stderr
+    assert "hello" in json.loads(done.stdout)["assistant"]
+    # It says so where it lacks something, and auto prefers those of Tonggan.
+    beams = tonggan(environment, *chat, "--engine", "echo", "--set", "num_beams=2", lines="hello\n")
+    assert "engine echo" in beams.stdout + beams.stderr
+    best = tonggan(environment, *chat, "--set", "max_tokens=2", lines="hello\n")
+    assert "hello" not in json.loads(best.stdout)["assistant"]
+    without = tonggan(dict(os.environ), *chat, "--engine", "echo", lines="hello\n")
+    assert "'echo'" in without.stderr
+    assert "one of auto, llamacpp, native, torch" in without.stderr
 
 
 def test_a_package_that_cannot_be_imported_is_named(environment: dict[str, str], tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ class Words:
 
     def capitalized(self) -> Words:
         """The same for the beginning of a line."""
+        first = self.english.split(" ", 1)[0]
+        if first != first.lower():  # as mAP has its own way of being written
+            return self
         return Words(self.english[:1].upper() + self.english[1:], self.chinese)
 
 

@@ -93,7 +93,7 @@ def test_what_cannot_be_answered(model, captions, folder, tmp_path, monkeypatch)
     (tmp_path / "cut.png").write_bytes((folder / "0.png").read_bytes()[:40])
     assert_named(piped(monkeypatch, "\n", captions, "--image", tmp_path / "cut.png"), "cut.png", "Attach another")
     assert_named(piped(monkeypatch, "the cat " * 99, model), "tokens", "Shorten")
-    assert_named(tonggan("chat", captions, "--engine", "llamacpp"), "--engine llamacpp", code=2)
+    assert_named(tonggan("chat", captions, "--engine", "llamacpp"), "engine llamacpp", "in memory", code=2)
     assert_named(tonggan("chat", model, "--set", "top_p=2"), "top_p = 2", code=2)
     script = tmp_path / "turns.jsonl"
     for content, said in {"nonsense": "line 1, which is no JSON", '\n{"picture": "a.png"}': "line 2"}.items():

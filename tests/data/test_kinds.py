@@ -13,6 +13,7 @@ from tonggan.data.readers import open_table
 from tonggan.errors import DataError
 from tonggan.modalities import CategoryConfig, IgnoreConfig, ImageConfig, NumberConfig, TextConfig
 from tonggan.modalities.boxes import BoxesConfig
+from tonggan.modalities.regions import RegionsConfig
 from tonggan.wording import catalog
 
 ROWS = 400
@@ -172,6 +173,22 @@ def test_a_target_of_boxes(tmp_path, values):
     assert guess.config == BoxesConfig()
     assert catalog().translate(guess.reason) == "图片中目标的边界框"
     assert one(tmp_path / "input", values).config != BoxesConfig()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["masks/1.png", "masks/2.png", None],
+        [{"bytes": png(1, 2, 3), "path": "1.png"}] * 3,
+        ['["1.png", "2.png"]', "[]", '["3.png"]'],
+        [["1.png", "2.png"], [], ["3.png"]],
+    ],
+)
+def test_a_target_of_masks(tmp_path, values):
+    guess = one(tmp_path, values, is_target=True)
+    assert guess.config == RegionsConfig()
+    assert catalog().translate(guess.reason) != guess.reason
+    assert one(tmp_path / "input", values).config != RegionsConfig()
 
 
 def test_lists_that_are_no_boxes(tmp_path):

@@ -15,7 +15,7 @@ from tonggan.errors import DataError
 from tonggan.language.chat import Message
 from tonggan.language.gguf_export import export_gguf
 from tonggan.language.gguf_header import read_header
-from tonggan.language.pretrained import open_model
+from tonggan.language.opening import open_model
 from tonggan.language.settings import GenerationConfig
 from tonggan.models.text_embedder import TextEmbedder
 

@@ -6,9 +6,11 @@ import threading
 import pytest
 import torch
 
+from contracts import check_engine
+from generation_scene import stored_model
 from tonggan.errors import ConfigError, DataError
 from tonggan.language.chat import ImagePart, Message, TextPart
-from tonggan.language.llamacpp import LlamaCppModel
+from tonggan.language.llamacpp import LlamaCppConfig, LlamaCppModel
 from tonggan.language.model import LanguageModel
 from tonggan.language.pretrained import SMOLLM2, load_pretrained
 from tonggan.language.prompt import Prompt
@@ -160,11 +162,11 @@ def test_ctrl_c_is_not_taken_over(model):
 def test_what_it_cannot_do_is_refused(model):
     prompt = model.prompt(FRANCE)
     for settings in (GenerationConfig(num_beams=2), GenerationConfig(lookup=4)):
-        with pytest.raises(ConfigError, match="--engine torch"):
+        with pytest.raises(ConfigError, match=r"without (beams|lookup), which the llamacpp engine lacks"):
             model.stream(prompt, settings)
     with pytest.raises(ConfigError, match="the llamacpp engine"):
         model.log_probabilities(prompt)
-    with pytest.raises(DataError, match="embeddings"):
+    with pytest.raises(ConfigError, match="embeddings"):
         model.stream(Prompt((torch.zeros(2, 576),)), GenerationConfig())
     with pytest.raises(DataError, match="ImagePart"):
         model.prompt([Message("user", (TextPart("What is it?"), ImagePart(b"")))])
@@ -180,3 +182,7 @@ def test_files_that_are_no_model(tmp_path):
     (tmp_path / "text.gguf").write_text("not a model")
     with pytest.raises(DataError, match="cannot load"):
         LlamaCppModel(tmp_path / "text.gguf")
+
+
+def test_contract(tmp_path):
+    check_engine(LlamaCppConfig(max_length=64, num_parallel=2), stored_model(tmp_path), tolerance=0.0)

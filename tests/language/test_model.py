@@ -12,7 +12,7 @@ from tonggan.errors import DataError
 from tonggan.language.beam import beam_search
 from tonggan.language.chat import ImagePart, Message, TextPart
 from tonggan.language.model import LanguageModel
-from tonggan.language.pretrained import open_model
+from tonggan.language.opening import open_model
 from tonggan.language.prompt import Prompt
 from tonggan.language.settings import GenerationConfig
 from tonggan.progress import Progress

@@ -9,11 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from architecture_scene import KINDS, own, random_ids, reference
+from contracts import check_engine
+from generation_scene import stored_model
 from tonggan.errors import ConfigError
 from tonggan.language.gguf_file import GGUFFile
 from tonggan.language.gguf_tokenizer import read_gguf_tokenizer
 from tonggan.language.llama import Llama, LlamaConfig
-from tonggan.language.native_engine import NativeEngine
+from tonggan.language.native_engine import NativeConfig, NativeEngine
 from tonggan.language.torch_engine import TorchEngine
 from tonggan.native import available
 from tonggan.native.decoder import Matrix
@@ -190,3 +192,9 @@ def test_smollm2_says_what_its_file_says_in_float32() -> None:
         difference = F.cross_entropy(got[:-1], ids[0, 1:]) - F.cross_entropy(expected[:-1], ids[0, 1:])
         assert abs(float(difference)) < 0.03
         assert float((got.argmax(-1) == expected.argmax(-1)).float().mean()) > 0.9
+
+
+def test_contract(tmp_path: Path) -> None:
+    stored = stored_model(tmp_path, kind="q8_0")
+    check_engine(NativeConfig(max_length=64), stored, tolerance=0.1)
+    assert NativeConfig(max_length=64).open(stored).max_length == 64

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from architecture_scene import KINDS, own, random_ids, reference
-from generation_scene import engine
-from tonggan.language.torch_engine import TorchEngine
+from contracts import check_engine
+from generation_scene import engine, stored_model
+from tonggan.language.torch_engine import TorchConfig, TorchEngine
 
 EXACT = {"rtol": 0, "atol": 2e-5}
 
@@ -163,3 +164,7 @@ def test_every_architecture_writes_what_transformers_writes(kind):
     for place in range(9, written.shape[1]):
         assert torch.equal(logits.argmax(-1), written[:, place])
         logits = session.step(written[:, place : place + 1], rows=rows)[:, 0]
+
+
+def test_contract(tmp_path):
+    check_engine(TorchConfig(max_length=64), stored_model(tmp_path), tolerance=1e-4)

@@ -64,7 +64,7 @@ def test_the_canonical_form():
         ([{"label": "cat", "box": [1, 2, 3, "4"]}], "four finite numbers"),
         ('[{"label": "cat", "box": [1, 2, 3, NaN]}]', "four finite numbers"),
         ([{"label": "cat", "box": [1, 2, 3, 4]}, {"label": "dog", "box": [9, 2, 3, 4]}], "box 2 (dog) of x 9 to 3"),
-        ([{"label": "cat", "bbox": [1, 2, 0, 4]}], "box 1 (cat) of x 1 to 1"),
+        ([{"label": "cat", "bbox": [1, 2, -1, 4]}], "box 1 (cat) of x 1 to 0"),
         ("[" * 100_000, "no JSON"),
     ],
 )
@@ -97,6 +97,11 @@ def test_boxes_become_arrays_by_hand():
     assert arrays.values.dtype == torch.float32
     squashed = collated([[CAT]], [(20, 40)], resize="squash")
     assert squashed.values.tolist() == [[[2.5, 10, 27.5, 100, 0, 0]]]
+
+
+def test_boxes_without_an_area_are_left_out():
+    arrays = collated([[Box("cat", 5, 5, 5, 9), CAT]], [(100, 100)])
+    assert arrays.values[arrays.mask].tolist() == [[1, 2, 11, 22, 0, 0]]
 
 
 def test_boxes_that_cannot_be_learned_from():

@@ -92,7 +92,7 @@ def test_a_run_of_code_training_fills_in_with_the_tokens_that_it_has_learned(tmp
     service.close()
     assert service.name == "run"
     assert service.texts.infill == infill
-    with pytest.raises(ConfigError, match="got --engine llamacpp"):
+    with pytest.raises(ConfigError, match=r"engine llamacpp: got a model of \d+ layers in memory"):
         open_services([str(tmp_path / "run")], engine="llamacpp", config=ServerConfig(), progress=Progress())
 
 

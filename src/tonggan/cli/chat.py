@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tonggan.cli.serve import BitsChoice, EngineChoice
+from tonggan.cli.serve import ENGINE_HELP, BitsChoice
 
 if TYPE_CHECKING:
     from tonggan.language.chat import Message, Part
-    from tonggan.language.llamacpp import LlamaCppModel
-    from tonggan.language.model import LanguageModel
     from tonggan.language.prompt import Prompt
     from tonggan.language.settings import GenerationConfig
+    from tonggan.language.text_model import TextModel
     from tonggan.progress import Progress
 
 EXAMPLES = """
@@ -63,7 +62,7 @@ def chat(
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="Picture that the first message shows.")] = None,
     audio: Annotated[Path | None, typer.Option(metavar="FILE", help="Recording that the first message plays.")] = None,
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="What the model is told at the start.")] = None,
-    engine: Annotated[EngineChoice, typer.Option(help="What decodes texts.")] = EngineChoice.auto,
+    engine: Annotated[str, typer.Option(metavar="ENGINE", help=ENGINE_HELP)] = "auto",
     bits: Annotated[BitsChoice | None, typer.Option(help="Bits of each weight of the native engine.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0, the default, always takes the likeliest token.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the draws: the same seed writes the same text.")] = None,
@@ -117,7 +116,7 @@ class _Talk:
 
     def __init__(
         self,
-        model: LanguageModel | LlamaCppModel,
+        model: TextModel,
         prompt: Callable[[Sequence[Message]], Prompt],
         *,
         settings: GenerationConfig,
@@ -179,26 +178,17 @@ class _Talk:
         return {"user": text, **named, "assistant": answer, "tokens": tokens, "finish": finish or "interrupted"}
 
 
-def _open(name: str, engine: EngineChoice, bits: BitsChoice | None, progress: Progress) -> Any:
+def _open(name: str, engine: str, bits: BitsChoice | None, progress: Progress) -> Any:
     """The model that ``name`` means, and what makes prompts for it."""
-    from tonggan.errors import ConfigError
-    from tonggan.language.pretrained import open_model
+    from tonggan.language.opening import open_model
     from tonggan.runs.bundle import is_run
     from tonggan.runs.speaker import open_speaker
 
-    choice: Any = engine.value
     number: Any = None if bits is None else int(bits)
     if not is_run(Path(name)):
-        model = open_model(name, engine=choice, bits=number, progress=progress)
+        model = open_model(name, engine=engine, bits=number, progress=progress)
         return model, model.prompt
-    if engine is EngineChoice.llamacpp:
-        raise ConfigError(
-            f"run {name}",
-            got="--engine llamacpp",
-            expected="an engine that reads what the run's encoders write: torch or native",
-            remedy="Leave --engine out, or write the decoder alone with 'tonggan export'",
-        )
-    speaker = open_speaker(name, engine=choice, bits=number, progress=progress)
+    speaker = open_speaker(name, engine=engine, bits=number, progress=progress)
     return speaker.model, speaker.prompt
 
 

@@ -21,13 +21,7 @@ SERVE_EXAMPLES = """
 """
 
 
-class EngineChoice(StrEnum):
-    """What decodes."""
-
-    auto = "auto"
-    torch = "torch"
-    native = "native"
-    llamacpp = "llamacpp"
+ENGINE_HELP = "What decodes texts: auto, torch, native, llamacpp, or an engine of another package."
 
 
 class BitsChoice(StrEnum):
@@ -62,7 +56,7 @@ def serve(
     code: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Repository to search at /v1/code/search.")
     ] = None,
-    engine: Annotated[EngineChoice, typer.Option(help="What decodes texts.")] = EngineChoice.auto,
+    engine: Annotated[str, typer.Option(metavar="ENGINE", help=ENGINE_HELP)] = "auto",
     bits: Annotated[BitsChoice | None, typer.Option(help="Bits of each weight of the native engine.")] = None,
     slots: Annotated[int | None, typer.Option(help="Texts written at the same time, for each model.")] = None,
     queue: Annotated[int | None, typer.Option(help="Texts or rows that may wait; more are answered with 429.")] = None,
@@ -97,7 +91,7 @@ def serve(
     keys = Keys() if api_key_file is None else Keys.from_file(api_key_file)
     with bind(host, port) as listening, console_progress() as progress:
         services = open_services(
-            models or [model_in_use()], engine=engine.value, bits=_BITS[bits], config=config, progress=progress
+            models or [model_in_use()], engine=engine, bits=_BITS[bits], config=config, progress=progress
         )
         found = None if code is None else CodeService(open_indexing(code, embedder=None, progress=progress))
         serve(services, listening=listening, config=config, keys=keys, progress=progress, code=found)

@@ -148,6 +148,7 @@ def examine(
     task: str | None = None,
     reasons: Mapping[str, str] | None = None,
     doubts: Mapping[str, NumberFormat] | None = None,
+    shown_in: str | None = None,
 ) -> Diagnosis:
     """Examine all parts of the data.
 
@@ -159,6 +160,7 @@ def examine(
         task: the kind of the task, such as ``binary`` or ``caption``; needed with a target.
         reasons: why each column is of its kind, to be told along.
         doubts: how columns would be read that hold many numbers and are of another kind.
+        shown_in: the column with the pictures that the target lies in, if it does.
 
     Raises:
         DataError: a part lacks a column that the model reads.
@@ -187,7 +189,7 @@ def examine(
     for name in target:
         assert task is not None, "a target needs its task"
         read = {split: own.get(name, columns[name]) for split, own in writing.items()}
-        found, bad = check_target(tables, name, task=task, configs=read)
+        found, bad = check_target(tables, name, task=task, configs=read, extents=_extents(media, shown_in))
         findings += found
         quarantine += bad
     if inputs:
@@ -199,6 +201,12 @@ def examine(
     told = [(name, config.kind, (reasons or {}).get(name, "")) for name, config in columns.items()]
     num_rows = {split: len(table) for split, table in tables.items()}
     return Diagnosis(_worst_first(findings), quarantine, num_rows, told, profiles, writing)
+
+
+def _extents(media: Mapping[str, Mapping[str, MediaColumn]], name: str | None) -> dict[str, NDArray[np.int64]]:
+    """By part, height and width of the pictures of a column."""
+    columns = {split: own[name] for split, own in media.items() if name is not None and name in own}
+    return {split: column.extents for split, column in columns.items() if column.extents is not None}
 
 
 def _find_writing(
@@ -225,6 +233,7 @@ def examine_rows(
     target: Mapping[str, ColumnConfig] | None = None,
     task: str = "",
     labels: Sequence[str] = (),
+    shown_in: str | None = None,
 ) -> Diagnosis:
     """Examine rows that a model is to be applied to, beside the training part.
 
@@ -236,6 +245,7 @@ def examine_rows(
         target: the columns that the model predicts, where the rows are to be measured.
         task: the kind of the model's task.
         labels: the classes that the task has learned.
+        shown_in: the column with the pictures that the target lies in, if it does.
     """
     target = target or {}
     writing, findings = find_other_writing(table, {**columns, **target}, profiles, split=NEW_ROWS)
@@ -244,7 +254,10 @@ def examine_rows(
     findings += found
     for name, config in target.items():
         config = writing.get(name, config)
-        found, bad = check_measured_target(table, name, split=NEW_ROWS, task=task, config=config, labels=labels)
+        extents = _extents({NEW_ROWS: media}, shown_in).get(NEW_ROWS)
+        found, bad = check_measured_target(
+            table, name, split=NEW_ROWS, task=task, config=config, labels=labels, extents=extents
+        )
         findings += found
         quarantine += bad
     findings = _worst_first([*table.findings, *findings])

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from tonggan.cells import cell_text
 from tonggan.data.file_columns import kind_of_embedded, kind_of_paths
+from tonggan.data.media_types import kind_of_path
 from tonggan.data.missing_labels import missing_labels
 from tonggan.data.number_format import NumberFormat, fit_numbers
 from tonggan.data.table import Table, spread
@@ -26,18 +28,20 @@ from tonggan.modalities import (
     CategoryConfig,
     ColumnConfig,
     IgnoreConfig,
+    ImageConfig,
     MultilabelConfig,
     NumberConfig,
     TextConfig,
 )
 from tonggan.modalities.boxes import BoxesConfig, read_objects
+from tonggan.modalities.regions import RegionsConfig, read_mask_paths
 
 TaskKind = Literal["binary", "multiclass", "multilabel", "regression", "detect"]
 _TASKS: Mapping[str, TaskKind] = {"boxes": "detect"}
 
 _SAMPLE_SIZE = 5_000
 _EMBEDDED_SAMPLE_SIZE = 16  # each may be a file of many megabytes
-_BOXES_SAMPLE_SIZE = 64
+_DRAWN_SAMPLE_SIZE = 64
 _ROWS_AT_ONCE = 256
 _MAX_CHARACTERS = 1_000
 _ID_NAME = re.compile(
@@ -189,10 +193,11 @@ def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
     rows, values = _sample(table, name, _EMBEDDED_SAMPLE_SIZE if is_embedded else _SAMPLE_SIZE)
     if not values:
         return Guess(IgnoreConfig(), "has hardly any values" if _has_values(table, name) else "has no values")
-    if is_target and _are_boxes(table, name, rows):
-        return Guess(BoxesConfig(), "boxes around the objects of a picture")
+    drawn = _guess_drawn(table, name, rows) if is_target else None
+    if drawn is not None:
+        return drawn
     if is_embedded:
-        return Guess(*kind_of_embedded(values))
+        return _as_mask(Guess(*kind_of_embedded(values)), is_target=is_target)
     if pa.types.is_list(stored) or pa.types.is_large_list(stored) or pa.types.is_fixed_size_list(stored):
         if is_target:
             return Guess(MultilabelConfig(), "each row holds a list of labels")
@@ -212,26 +217,45 @@ def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
         return _guess_target_number(written, name, missing) if is_target else _guess_number(written, sample, name, rows)
     files = kind_of_paths(sample, table.base)
     if files is not None:
-        return Guess(*files)
+        return _as_mask(Guess(*files), is_target=is_target)
     guess = _guess_target_text(sample, missing) if is_target else _guess_text(sample, name)
     if written is not None and not written.is_sure and not isinstance(guess.config, IgnoreConfig):
         return Guess(guess.config, f"{guess.reason}; {written.problem}", written)
     return guess
 
 
-def _are_boxes(table: Table, name: str, rows: Sequence[int]) -> bool:
-    """Whether most of some cells, which are read whole, are boxes, with a box in one of them at least."""
-    cells = table.values(name, np.array(rows)[spread(len(rows), _BOXES_SAMPLE_SIZE)])
-    num_read = num_boxes = 0
-    for cell in cells:
-        if isinstance(cell, str) and not cell.lstrip().startswith(("[", "{")):
-            continue
-        try:
-            num_boxes += len(read_objects(cell) or ())
-            num_read += 1
-        except DataError:
-            continue
-    return num_boxes > 0 and 2 * num_read > len(cells)
+def _guess_drawn(table: Table, name: str, rows: Sequence[int]) -> Guess | None:
+    """Boxes or lists of masks, where most of some cells, which are read whole, are such, and one holds any."""
+    cells = table.values(name, np.array(rows)[spread(len(rows), _DRAWN_SAMPLE_SIZE)])
+    cells = [cell for cell in cells if not isinstance(cell, str) or cell.lstrip().startswith(("[", "{"))]
+    for config, read, reason in _DRAWN:
+        found = []
+        for cell in cells:
+            with suppress(DataError):
+                found.append(read(cell) or [])
+        if any(found) and 2 * len(found) > min(len(rows), _DRAWN_SAMPLE_SIZE):
+            return Guess(config, reason)
+    return None
+
+
+def _read_masks(cell: Any) -> list[str] | None:
+    paths = read_mask_paths(cell)
+    if any(kind_of_path(path) != "image" for path in paths or ()):
+        raise DataError(f"column {cell!r}", got="no picture", expected="paths of masks", remedy="Correct the cell")
+    return paths
+
+
+_DRAWN: Sequence[tuple[ColumnConfig, Callable[[Any], Sequence[Any] | None], str]] = (
+    (BoxesConfig(), read_objects, "boxes around the objects of a picture"),
+    (RegionsConfig(), _read_masks, "lists of masks, one for each object of a picture"),
+)
+
+
+def _as_mask(guess: Guess, *, is_target: bool) -> Guess:
+    """A target of pictures is one of masks."""
+    if is_target and isinstance(guess.config, ImageConfig):
+        return Guess(RegionsConfig(), "masks of pictures")
+    return guess
 
 
 def _is_binary(stored: pa.DataType) -> bool:

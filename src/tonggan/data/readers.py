@@ -28,6 +28,7 @@ from tonggan.data.delimited import read_delimited
 from tonggan.data.findings import Finding
 from tonggan.data.in_memory import read_in_memory
 from tonggan.data.json_lines import read_json_lines
+from tonggan.data.mask_folder import read_mask_folder
 from tonggan.data.source import TableSource, reading
 from tonggan.data.table import Table
 from tonggan.data.voc import read_voc
@@ -51,7 +52,12 @@ _SINGLE_FILE: dict[str, Callable[[Path, str | None], TableSource]] = {
     ".xlsm": read_workbook,
 }
 # Each gives None for a folder of another kind.
-_ANNOTATED: Sequence[Callable[[Path, Progress], TableSource | None]] = (read_voc, read_yolo, read_coco_folder)
+_ANNOTATED: Sequence[Callable[[Path, Progress], TableSource | None]] = (
+    read_voc,
+    read_yolo,
+    read_coco_folder,
+    read_mask_folder,
+)
 _SHARDS: dict[str, Callable[..., TableSource]] = {".parquet": read_parquet, ".tar": read_webdataset}
 
 
@@ -60,9 +66,9 @@ def open_table(source: Any, *, cache: Path, progress: Progress | None = None) ->
 
     Args:
         source: path of a CSV, TSV, JSON Lines, Excel, Parquet or WebDataset ``.tar`` file, of COCO's JSON, of a
-            folder of Pascal VOC, COCO or YOLO, of class folders, or of Parquet files or tar shards; a pattern such as
-            ``"shards/*.tar"``; ``-`` for standard input, or a pipe; what ``read_in_memory`` takes; a ``Table``, which
-            is given back. Behind ``#`` a path may name the sheet of a workbook or the encoding of a text:
+            folder of Pascal VOC, COCO, YOLO or masks, of class folders, or of Parquet files or tar shards; a pattern
+            such as ``"shards/*.tar"``; ``-`` for standard input, or a pipe; what ``read_in_memory`` takes; a ``Table``,
+            which is given back. Behind ``#`` a path may name the sheet of a workbook or the encoding of a text:
             ``book.xlsx#2024``, ``old.csv#big5``. Relative paths in its columns start at the folder the file is in (of
             COCO's JSON, that of the pictures), at the folder itself, and for tables in memory and pipes at the working
             directory.

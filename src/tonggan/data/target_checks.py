@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.cells import cell_text, places_of
+from tonggan.data.box_checks import check_boxes
 from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.table import Table
 from tonggan.data.wild_cells import find_wild_cells
@@ -24,7 +25,12 @@ _LABEL_TASKS = ("binary", "multiclass", "multilabel")
 
 
 def check_target(
-    tables: Mapping[str, Table], name: str, *, task: str, configs: Mapping[str, ColumnConfig]
+    tables: Mapping[str, Table],
+    name: str,
+    *,
+    task: str,
+    configs: Mapping[str, ColumnConfig],
+    extents: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> tuple[list[Finding], list[Quarantined]]:
     """Findings on the target ``name``, and its rows that have no usable value.
 
@@ -33,11 +39,15 @@ def check_target(
         name: the target column.
         task: ``binary``, ``multiclass``, ``multilabel``, ``regression``, or one that writes text.
         configs: the column's kind in each part, which says how its values are read.
+        extents: by part ``[N, 2]``, height and width of the pictures that a target of boxes lies in.
     """
+    extents = extents or {}
     first, *others = [split for split, table in tables.items() if name in table.names]
     config = configs[first]
     if task == "regression":
         findings, quarantine = _check_numbers(tables[first], name, split=first, config=config, is_train=True)
+    elif task == "detect":
+        counts, findings, quarantine = check_boxes(tables[first], name, split=first, extents=extents.get(first))
     elif task not in _LABEL_TASKS:
         findings, quarantine = _check_texts(tables[first], name, split=first)
     else:
@@ -48,9 +58,15 @@ def check_target(
                 _one_value(name, first, list(counts)) if len(counts) < 2 else _imbalance(name, first, counts, config)
             )
     for split in others:
-        labels = list(counts) if task in _LABEL_TASKS else ()
+        labels = list(counts) if task in (*_LABEL_TASKS, "detect") else ()
         found, bad = check_measured_target(
-            tables[split], name, split=split, task=task, config=configs[split], labels=labels
+            tables[split],
+            name,
+            split=split,
+            task=task,
+            config=configs[split],
+            labels=labels,
+            extents=extents.get(split),
         )
         findings += found
         quarantine += bad
@@ -58,11 +74,20 @@ def check_target(
 
 
 def check_measured_target(
-    table: Table, name: str, *, split: str, task: str, config: ColumnConfig, labels: Sequence[str]
+    table: Table,
+    name: str,
+    *,
+    split: str,
+    task: str,
+    config: ColumnConfig,
+    labels: Sequence[str],
+    extents: NDArray[np.int64] | None = None,
 ) -> tuple[list[Finding], list[Quarantined]]:
     """The same of rows that a model is measured on, where training has ``labels``."""
     if task == "regression":
         return _check_numbers(table, name, split=split, config=config, is_train=False)
+    if task == "detect":
+        return check_boxes(table, name, split=split, known=labels, extents=extents)[1:]
     if task not in _LABEL_TASKS:
         return _check_texts(table, name, split=split)
     _, bad = _read_labels(table, name, split=split, config=config, known=labels)

@@ -34,6 +34,13 @@ _SHARES = {
     "precision": Words("precision", "精确率"),
     "recall": Words("recall", "召回率"),
     "f1": Words("F1", "F1"),
+    "iou": Words("IoU", "交并比"),
+    "dice": Words("Dice", "Dice"),
+    "miou": Words("mean IoU", "平均交并比"),
+    "mean_dice": Words("mean Dice", "平均 Dice"),
+    "pixel_accuracy": Words("pixel accuracy", "像素准确率"),
+    "picture_iou": Words("IoU, mean over pictures", "交并比（按图片平均）"),
+    "picture_dice": Words("Dice, mean over pictures", "Dice（按图片平均）"),
 }
 _NUMBERS = {
     "log_loss": Words("log loss", "对数损失"),
@@ -47,7 +54,7 @@ _NUMBERS = {
     "count_error": Words("error of the number of objects", "目标数误差"),
 }
 # Shares of one class each, by how their names begin; its name follows.
-_CLASS_SHARES = {"ap_50_": Words("AP at 0.50, {}", "AP@0.50（{}）")}
+_CLASS_SHARES = {"ap_50_": Words("AP at 0.50, {}", "AP@0.50（{}）"), "iou_": Words("IoU, {}", "交并比（{}）")}
 CONSTANT_ANSWER = Words("the constant answer", "固定答案")
 _NOTHING = 1e-9  # What is smaller comes from rounding.
 _KINDS = {
@@ -59,6 +66,7 @@ _KINDS = {
     "category": Words("category", "类别"),
     "multilabel": Words("multilabel", "多标签分类"),
     "boxes": Words("boxes", "边界框"),
+    "regions": Words("masks", "掩码"),
     "ignore": Words("ignore", "忽略"),
 }
 

@@ -1,4 +1,4 @@
-"""Any GGUF architecture, many texts at once, through llama.cpp's own scheduler in this process.
+"""The engine for any GGUF architecture: many texts at once, through llama.cpp's own scheduler in this process.
 
 It reads text only: a model that pictures or sounds speak through needs the torch or native engine.
 """
@@ -14,22 +14,50 @@ from http.client import HTTPConnection
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock
-from typing import Any, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from tonggan.errors import ConfigError, DataError, MissingExtraError
 from tonggan.language.chat import ChatTemplate
 from tonggan.language.continuation import SafeText
+from tonggan.language.engine_config import EngineConfig
+from tonggan.language.llama import Llama
+from tonggan.language.pretrained import StoredModel
 from tonggan.language.prompt import Finish, Generation, Piece, Prompt, TokenLogprob
 from tonggan.language.settings import GenerationConfig
-from tonggan.language.text_model import TextModel
+from tonggan.language.text_model import Capability, TextModel
 from tonggan.progress import Progress
 
 _QUIET = -1
 _TOKENS_AT_ONCE = 512  # of a prompt; between two such parts a text can be cancelled
 _LARGEST_SEED = 2**32 - 1  # which llama.cpp takes for "any"
+
+
+class LlamaCppConfig(EngineConfig):
+    """A GGUF file of any architecture in llama.cpp; room for ``max_length`` tokens is taken for each parallel text."""
+
+    capabilities: ClassVar[frozenset[Capability]] = frozenset()
+    kind: Literal["llamacpp"] = "llamacpp"
+    max_length: int = Field(default=4096, ge=1)
+    num_parallel: int = Field(default=4, ge=1)
+
+    def obstacle(self, model: StoredModel | Llama) -> str | None:
+        if not isinstance(model, StoredModel):
+            return "llama.cpp reads files alone"
+        return "llama.cpp reads GGUF files, and the model is a folder" if model.path.is_dir() else None
+
+    def open(self, model: StoredModel) -> LlamaCppModel:
+        if model.path.is_dir():
+            raise ConfigError(
+                "engine llamacpp",
+                got=f"folder {model.path}",
+                expected="a GGUF file",
+                remedy="Convert the model with export_gguf",
+            )
+        return LlamaCppModel(model.path, max_length=self.max_length, num_parallel=self.num_parallel)
 
 
 class LlamaCppModel(TextModel):
@@ -76,14 +104,6 @@ class LlamaCppModel(TextModel):
     def stream(
         self, prompt: Prompt, settings: GenerationConfig, *, cancelled: Callable[[], bool] = lambda: False
     ) -> Iterator[Piece]:
-        """The continuation as it grows.
-
-        It stops without a finish once ``cancelled`` answers True. To stop asking for more is enough, too.
-
-        Raises:
-            ConfigError: the settings ask for what this engine has not, or their constraint cannot be enforced.
-            DataError: the prompt leaves no room in the context.
-        """
         return self._stream(self._request(prompt, settings), settings, cancelled)
 
     def generate(
@@ -103,19 +123,6 @@ class LlamaCppModel(TextModel):
                 return list((progress or Progress()).track(results, label="generate", total=len(prompts)))
             finally:
                 left.set()
-
-    def log_probabilities(self, prompt: Prompt) -> list[float]:
-        """Not to be had from llama.cpp's server.
-
-        Raises:
-            ConfigError: always.
-        """
-        raise ConfigError(
-            f"log-probabilities of a prompt of {prompt.length} tokens by {self.name}",
-            got="the llamacpp engine",
-            expected="the torch or native engine",
-            remedy="Open the model with --engine torch or --engine native",
-        )
 
     def embed(self, texts: Sequence[str]) -> Tensor:
         """``[N, D]`` float32: the mean of each text's last hidden states.
@@ -154,26 +161,11 @@ class LlamaCppModel(TextModel):
     def encode(self, text: str, *, start: bool = False, special: bool = False) -> list[int]:
         return self._server.tokenize(text, start=start, special=special)
 
-    def _chat_template(self) -> ChatTemplate:
+    def chat_template(self) -> ChatTemplate:
         return self._template
 
     def _request(self, prompt: Prompt, settings: GenerationConfig) -> dict[str, Any]:
-        for name, is_asked in {"num_beams": settings.num_beams > 1, "lookup": settings.lookup > 0}.items():
-            if is_asked:
-                raise ConfigError(
-                    f"generation by {self.name}",
-                    got=f"{name} = {getattr(settings, name)}",
-                    expected="a setting that the llamacpp engine has",
-                    remedy=f"Leave {name} out, or open the model with --engine torch or --engine native",
-                )
-        if any(part.dim() == 2 for part in prompt.parts):
-            raise DataError(
-                f"prompt for {self.name}",
-                got="embeddings",
-                expected="token ids, which are all that the llamacpp engine reads",
-                remedy="Open the model with --engine torch or --engine native",
-            )
-        self._check_length(prompt.length, limit=self.max_length - 1)
+        self.check(prompt, settings)
         request = {
             "prompt": prompt.ids,
             "max_tokens": min(settings.max_tokens, self.max_length - prompt.length),

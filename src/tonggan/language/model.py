@@ -1,4 +1,4 @@
-"""A language model as others use it: texts and conversations in, texts out, piece by piece or many at once.
+"""A text model over an engine that computes token by token.
 
 Which engine computes, and how a next token is chosen, are matters of the parts that it joins.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from tonggan.language.engine import Engine
 from tonggan.language.lookup import Lookup
 from tonggan.language.prompt import Generation, Piece, Prompt
 from tonggan.language.settings import GenerationConfig
-from tonggan.language.text_model import TextModel
+from tonggan.language.text_model import Capability, TextModel
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.progress import Progress
 from tonggan.stored import DOWNLOAD
@@ -39,10 +40,12 @@ class LanguageModel(TextModel):
     may use one model at the same time.
 
     Attributes:
-        engine: what computes.
+        engine: what computes, token by token.
         tokenizer: its vocabulary.
         name: what the model is called in messages and answers.
     """
+
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({"beams", "lookup", "log_probabilities", "embeddings"})
 
     def __init__(self, engine: Engine, tokenizer: Tokenizer, *, name: str) -> None:
         self.engine = engine
@@ -153,7 +156,7 @@ class LanguageModel(TextModel):
             )
         return ids
 
-    def _chat_template(self) -> ChatTemplate:
+    def chat_template(self) -> ChatTemplate:
         return ChatTemplate.of(self.tokenizer)
 
     def _room(self, prompt: Prompt) -> int:

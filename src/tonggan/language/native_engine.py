@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
+from tonggan import native
+from tonggan.errors import ConfigError
 from tonggan.language.engine import Engine, Session
+from tonggan.language.engine_config import EngineConfig, architecture_obstacle
 from tonggan.language.gguf_file import GGUFFile
 from tonggan.language.kv_cache import KeyValueCache
-from tonggan.language.llama import LlamaConfig
+from tonggan.language.llama import Llama, LlamaConfig
+from tonggan.language.model import LanguageModel
 from tonggan.language.native_prompt import PromptWeights, run_prompt
+from tonggan.language.pretrained import StoredModel
+from tonggan.language.text_model import Capability
+from tonggan.language.weight_shapes import weight_shapes
 from tonggan.layers.rotary import rotary_table
 from tonggan.native.decoder import Decoder, DecoderShape, Format, Matrix, Vector, quantize
 
@@ -99,6 +107,46 @@ class _File:
         return torch.from_numpy(self.file.dequantize(name)).float()
 
 
+class NativeConfig(EngineConfig):
+    """Weights of 8 or 4 bits in compiled code; by default those of a GGUF file as they are, and 8 else."""
+
+    capabilities: ClassVar[frozenset[Capability]] = LanguageModel.capabilities
+    kind: Literal["native"] = "native"
+    bits: Literal[4, 8] | None = None
+    max_length: int | None = Field(default=None, ge=1)
+
+    @property
+    def preference(self) -> int:
+        return 1
+
+    def obstacle(self, model: StoredModel | Llama) -> str | None:
+        unknown = architecture_obstacle(model)
+        if unknown is not None:
+            return unknown
+        missing = native.available()
+        if missing is not None:
+            return f"the native kernels are missing: {missing}"
+        try:
+            _shape(model.pretrained.config if isinstance(model, StoredModel) else model.config, num_threads=1)
+        except ConfigError as error:
+            return f"the native kernels cannot take this model: {error.got}"
+        return None
+
+    def open(self, model: StoredModel) -> LanguageModel:
+        pretrained = model.pretrained
+        tokenizer = pretrained.tokenizer
+        pretrained.limit(self.max_length)
+        if isinstance(pretrained.source, GGUFFile) and self.bits is None:
+            engine = NativeEngine.from_gguf(pretrained.source, config=pretrained.config)
+        else:
+            state = {name: pretrained.read(name) for name in weight_shapes(pretrained.config)}
+            engine = NativeEngine.from_state(pretrained.config, state, bits=self.bits or 8)
+        return LanguageModel(engine, tokenizer, name=pretrained.name)
+
+    def wrap(self, model: Llama) -> NativeEngine:
+        return NativeEngine.from_state(model.config, model.state_dict(), bits=self.bits or 8)
+
+
 class NativeEngine(Engine):
     """A Llama-kind model in quantized weights. Made by ``from_state`` or ``from_gguf``.
 
@@ -147,9 +195,19 @@ class NativeEngine(Engine):
         return cls(config, _State(state, bits=bits), num_threads=num_threads, kernels=kernels)
 
     @classmethod
-    def from_gguf(cls, file: GGUFFile, *, num_threads: int | None = None, kernels: str | None = None) -> NativeEngine:
-        """The weights of a GGUF file: Q8_0, Q4_0 and Q4_1 as they are, other kinds as the nearest of 8 bits."""
-        return cls(file.config, _File(file), num_threads=num_threads, kernels=kernels)
+    def from_gguf(
+        cls,
+        file: GGUFFile,
+        *,
+        config: LlamaConfig | None = None,
+        num_threads: int | None = None,
+        kernels: str | None = None,
+    ) -> NativeEngine:
+        """The weights of a GGUF file: Q8_0, Q4_0 and Q4_1 as they are, other kinds as the nearest of 8 bits.
+
+        ``config`` is the file's own, or that with a shorter context.
+        """
+        return cls(config or file.config, _File(file), num_threads=num_threads, kernels=kernels)
 
     def _load(self, source: _Source) -> dict[int, Tensor]:
         decoder, config = self.decoder, self.config
@@ -271,7 +329,21 @@ def available_cores() -> int:
 
 
 def _decoder(config: LlamaConfig, source: _Source, *, num_threads: int, kernels: str | None) -> Decoder:
-    shape = DecoderShape(
+    tied = config.tie_word_embeddings
+    return Decoder(
+        _shape(config, num_threads=num_threads),
+        layers=[
+            [source.format_of(_name(layer, matrix + ".weight")) for matrix in _MATRICES]
+            for layer in range(config.num_hidden_layers)
+        ],
+        head=source.format_of(_EMBEDDINGS if tied else _HEAD),
+        embeddings=None if tied else source.format_of(_EMBEDDINGS),
+        kernels=kernels,
+    )
+
+
+def _shape(config: LlamaConfig, *, num_threads: int) -> DecoderShape:
+    return DecoderShape(
         vocab_size=config.vocab_size,
         dim=config.hidden_size,
         intermediate_size=config.intermediate_size,
@@ -283,17 +355,6 @@ def _decoder(config: LlamaConfig, source: _Source, *, num_threads: int, kernels:
         num_threads=num_threads,
         epsilon=config.rms_norm_eps,
         sliding_window=config.sliding_window or 0,
-    )
-    tied = config.tie_word_embeddings
-    return Decoder(
-        shape,
-        layers=[
-            [source.format_of(_name(layer, matrix + ".weight")) for matrix in _MATRICES]
-            for layer in range(config.num_hidden_layers)
-        ],
-        head=source.format_of(_EMBEDDINGS if tied else _HEAD),
-        embeddings=None if tied else source.format_of(_EMBEDDINGS),
-        kernels=kernels,
     )
 
 

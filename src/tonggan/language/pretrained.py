@@ -6,27 +6,19 @@ import hashlib
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
-from tonggan.errors import ConfigError, UnsupportedModelError
+from tonggan.errors import ConfigError
 from tonggan.language.checkpoint_folder import CheckpointFolder
-from tonggan.language.engine import Engine
 from tonggan.language.folder_tokenizer import read_folder_tokenizer
 from tonggan.language.gguf_file import GGUFFile
 from tonggan.language.gguf_tokenizer import read_gguf_tokenizer
 from tonggan.language.llama import Llama, LlamaConfig
-from tonggan.language.model import LanguageModel
 from tonggan.language.tokenizer import Tokenizer
-from tonggan.language.torch_engine import TorchEngine
 from tonggan.language.weight_shapes import weight_shapes
 from tonggan.packaged_weights import PackagedWeights
-from tonggan.progress import Progress
-
-if TYPE_CHECKING:
-    from tonggan.language.llamacpp import LlamaCppModel
 
 SMOLLM2 = "smollm2"
 _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -115,6 +107,31 @@ class Pretrained:
         return digest.hexdigest()
 
 
+class StoredModel:
+    """What ``smollm2``, a folder or a GGUF file means to an engine; it is read when it is asked for.
+
+    Attributes:
+        path: the folder or file.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.path = _locate(name)
+
+    @cached_property
+    def pretrained(self) -> Pretrained:
+        """The model as Tonggan computes it.
+
+        Raises:
+            ConfigError: a folder's ``config.json`` describes another architecture.
+            UnsupportedModelError: a GGUF file holds another architecture.
+            DataError: its files are missing or damaged.
+        """
+        return Pretrained(self.path)
+
+
 def load_pretrained(name: str) -> Pretrained:
     """The model that ``name`` means: ``smollm2``, a folder in Hugging Face's layout, or a GGUF file.
 
@@ -123,132 +140,12 @@ def load_pretrained(name: str) -> Pretrained:
         DataError: its files are missing or damaged, or hold no Llama.
         MissingExtraError: ``smollm2`` is asked for and its package is not installed.
     """
-    return Pretrained(_locate(name))
+    return StoredModel(name).pretrained
 
 
 def load_tokenizer(name: str) -> Tokenizer:
     """The tokenizer of the model that ``name`` means; see ``load_pretrained``."""
     return load_pretrained(name).tokenizer
-
-
-def open_model(
-    name: str,
-    *,
-    engine: Literal["auto", "torch", "native", "llamacpp"] = "auto",
-    bits: Literal[4, 8] | None = None,
-    max_length: int | None = None,
-    num_parallel: int = 4,
-    progress: Progress | None = None,
-) -> LanguageModel | LlamaCppModel:
-    """A model that is ready to write.
-
-    Args:
-        name: ``smollm2``, a folder in Hugging Face's layout, or a GGUF file.
-        engine: what computes; auto takes torch on a GPU, native on a CPU where its kernels are compiled, torch where
-            they are not, and llamacpp for what is no Llama.
-        bits: of the native engine's weights; by default those of a GGUF file as they are, and 8 for a folder.
-        max_length: tokens that prompt and continuation may have together; by default what the model was trained for.
-        num_parallel: texts that the llamacpp engine has room for at the same time.
-        progress: told which engine auto takes where it is not the fastest.
-
-    Raises:
-        ConfigError: there is no such model, or the engine cannot do what is asked.
-        DataError: its files are missing or damaged, or hold no Llama and the engine is not llamacpp.
-        MissingExtraError: a package that the model or the engine needs is not installed.
-    """
-    path = _locate(name)
-    if engine == "llamacpp":
-        return _open_llamacpp(path, bits=bits, max_length=max_length, num_parallel=num_parallel)
-    try:
-        pretrained = Pretrained(path)
-        tokenizer = pretrained.tokenizer
-    except UnsupportedModelError as error:
-        if engine != "auto":
-            raise
-        (progress or Progress()).say(f"Engine llamacpp, because {path.name} has {error.got}.")
-        return _open_llamacpp(path, bits=bits, max_length=max_length, num_parallel=num_parallel)
-    pretrained.limit(max_length)
-    if engine == "auto":
-        engine = _choose(progress or Progress())
-    if engine == "torch" and bits is not None:
-        raise ConfigError(
-            "engine torch",
-            got=f"bits={bits}",
-            expected="weights in full",
-            remedy="Leave bits out, or use engine native",
-        )
-    chosen = _torch_engine(pretrained) if engine == "torch" else _native_engine(pretrained, bits)
-    return LanguageModel(chosen, tokenizer, name=pretrained.name)
-
-
-def engine_for(
-    model: Llama,
-    *,
-    engine: Literal["auto", "torch", "native"] = "auto",
-    bits: Literal[4, 8] | None = None,
-    progress: Progress | None = None,
-) -> Engine:
-    """An engine that decodes with the weights of ``model``, which has no adapters.
-
-    Args:
-        model: in memory.
-        engine: as in ``open_model``.
-        bits: of the native engine's weights, 8 by default.
-        progress: told which engine auto takes where it is not the fastest.
-    """
-    progress = progress or Progress()
-    wanted = _choose(progress) if engine == "auto" else engine
-    if wanted == "native":
-        from tonggan.language.native_engine import NativeEngine
-
-        try:
-            return NativeEngine.from_state(model.config, model.state_dict(), bits=bits or 8)
-        except ConfigError as error:
-            if engine == "native":
-                raise
-            progress.say(f"Engine torch, because the native kernels cannot take this model: {error.got}.")
-    return TorchEngine(model.eval().requires_grad_(False))
-
-
-def _choose(progress: Progress) -> Literal["torch", "native"]:
-    from tonggan.native import available
-
-    if torch.cuda.is_available():
-        return "torch"
-    reason = available()
-    if reason is None:
-        return "native"
-    progress.say(f"Engine torch, because the native kernels are missing: {reason}.")
-    return "torch"
-
-
-def _torch_engine(pretrained: Pretrained) -> Engine:
-    if torch.cuda.is_available():
-        return TorchEngine(pretrained.build(dtype=torch.bfloat16).to("cuda").requires_grad_(False))
-    return TorchEngine(pretrained.build().requires_grad_(False))
-
-
-def _native_engine(pretrained: Pretrained, bits: Literal[4, 8] | None) -> Engine:
-    from tonggan.language.native_engine import NativeEngine
-
-    if isinstance(pretrained.source, GGUFFile) and bits is None:
-        return NativeEngine.from_gguf(pretrained.source)
-    state = {name: pretrained.read(name) for name in weight_shapes(pretrained.config)}
-    return NativeEngine.from_state(pretrained.config, state, bits=bits or 8)
-
-
-def _open_llamacpp(path: Path, *, bits: int | None, max_length: int | None, num_parallel: int) -> LlamaCppModel:
-    from tonggan.language.llamacpp import LlamaCppModel
-
-    if path.is_dir() or bits is not None:
-        raise ConfigError(
-            "engine llamacpp",
-            got=f"folder {path}" if path.is_dir() else f"bits={bits}",
-            expected="a GGUF file as it is",
-            remedy="Convert the model with export_gguf" if path.is_dir() else "Leave bits out",
-        )
-    length = {} if max_length is None else {"max_length": max_length}
-    return LlamaCppModel(path, **length, num_parallel=num_parallel)
 
 
 def _locate(name: str) -> Path:

@@ -1,36 +1,82 @@
-"""What a language model makes of texts and conversations before any engine computes, the same for every engine."""
+"""A language model as others use it, whatever engine computes: texts and conversations in, texts out."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar, Literal
 
 import torch
+from torch import Tensor
 
-from tonggan.errors import DataError
+from tonggan.errors import ConfigError, DataError
 from tonggan.language.chat import ChatTemplate, Message, TextPart
-from tonggan.language.prompt import Prompt
+from tonggan.language.prompt import Generation, Piece, Prompt
+from tonggan.language.settings import GenerationConfig
+from tonggan.progress import Progress
+
+Capability = Literal["beams", "lookup", "log_probabilities", "embeddings"]
+"""What not every model can: beam search, drafts by lookup, log-probabilities of a prompt, and prompts in which
+embeddings of pictures, sounds or tables stand beside token ids."""
 
 
 class TextModel(ABC):
-    """A name, a vocabulary, a chat template, and a context of some length.
+    """A name, a vocabulary, a chat template, and a context of some length; texts go on piece by piece or many at once.
 
     Attributes:
+        capabilities: what it can do beside.
         name: what the model is called in messages and answers.
         max_length: tokens that prompt and continuation may have together.
         reads: who it is that reads text only, for messages.
     """
 
+    capabilities: ClassVar[frozenset[Capability]] = frozenset()
     name: str
     max_length: int
     reads = "this model"
+
+    @abstractmethod
+    def stream(
+        self, prompt: Prompt, settings: GenerationConfig, *, cancelled: Callable[[], bool] = lambda: False
+    ) -> Iterator[Piece]:
+        """The continuation as it grows.
+
+        It stops without a finish once ``cancelled`` answers True. To stop asking for more is enough, too.
+
+        Raises:
+            ConfigError: a setting that the model lacks, or a regular expression or schema that cannot be enforced.
+            DataError: the prompt leaves no room in the context.
+        """
+
+    @abstractmethod
+    def generate(
+        self, prompts: Sequence[Prompt], settings: GenerationConfig, *, progress: Progress | None = None
+    ) -> list[Generation]:
+        """The continuation of each prompt, as ``stream`` gives it, many at a time; it raises what that raises."""
+
+    @abstractmethod
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """``[N, D]`` float32: the mean of each text's last hidden states.
+
+        Raises:
+            DataError: a text is empty, or longer than the context.
+        """
+
+    def log_probabilities(self, prompt: Prompt) -> list[float]:
+        """The natural log-probability of each position after the first, given all before it; NaN where no text is.
+
+        Raises:
+            ConfigError: the model lacks this capability.
+            DataError: the prompt is longer than the context.
+        """
+        raise self._lacks("log_probabilities", got=f"a prompt of {prompt.length} tokens to rate")
 
     @abstractmethod
     def encode(self, text: str, *, start: bool = False, special: bool = False) -> list[int]:
         """Token ids; ``start`` adds what a text begins with, ``special`` reads control tokens where they are named."""
 
     @abstractmethod
-    def _chat_template(self) -> ChatTemplate:
+    def chat_template(self) -> ChatTemplate:
         """How conversations are written."""
 
     def prompt(self, text: str | Sequence[Message]) -> Prompt:
@@ -48,7 +94,7 @@ class TextModel(ABC):
 
     def _conversation(self, messages: Sequence[Message]) -> list[int]:
         ids: list[int] = []
-        for piece in self._chat_template().split(messages):
+        for piece in self.chat_template().split(messages):
             if isinstance(piece, str):
                 ids += self.encode(piece, special=True)
             elif isinstance(piece, TextPart):
@@ -61,6 +107,31 @@ class TextModel(ABC):
                     remedy="Leave pictures and sounds out, or use a model that was trained with them",
                 )
         return ids
+
+    def check(self, prompt: Prompt, settings: GenerationConfig) -> None:
+        """Nothing, where the model can do what is asked; for ``stream`` and ``generate`` to begin with.
+
+        Raises:
+            ConfigError: a setting or prompt asks for what is not among the capabilities.
+            DataError: the prompt leaves no room in the context.
+        """
+        asked: dict[Capability, tuple[bool, str]] = {
+            "beams": (settings.num_beams > 1, f"num_beams = {settings.num_beams}"),
+            "lookup": (settings.lookup > 0, f"lookup = {settings.lookup}"),
+            "embeddings": (any(part.dim() == 2 for part in prompt.parts), "embeddings of other inputs"),
+        }
+        for capability, (is_asked, got) in asked.items():
+            if is_asked and capability not in self.capabilities:
+                raise self._lacks(capability, got=got)
+        self._check_length(prompt.length, limit=self.max_length - 1)
+
+    def _lacks(self, capability: Capability, *, got: str) -> ConfigError:
+        return ConfigError(
+            f"generation by {self.name}",
+            got=got,
+            expected=f"a request without {capability}, which {self.reads} lacks",
+            remedy="Leave it out, or open the model with another engine",
+        )
 
     def _check_length(self, length: int, *, limit: int) -> None:
         if length > limit:

@@ -5,14 +5,45 @@ It wraps a live model: weights that train, or that carry adapters, decode as the
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from tonggan.language.engine import Engine, Session
+from tonggan.language.engine_config import EngineConfig, architecture_obstacle
 from tonggan.language.kv_cache import Extension, KeyValueCache
 from tonggan.language.llama import Llama
+from tonggan.language.model import LanguageModel
+from tonggan.language.pretrained import StoredModel
+from tonggan.language.text_model import Capability
+
+
+class TorchConfig(EngineConfig):
+    """Weights in full, on a GPU in bfloat16 where there is one, in float32 on the CPU."""
+
+    capabilities: ClassVar[frozenset[Capability]] = LanguageModel.capabilities
+    kind: Literal["torch"] = "torch"
+    max_length: int | None = Field(default=None, ge=1)
+
+    @property
+    def preference(self) -> int:
+        return 2 if torch.cuda.is_available() else 0
+
+    def obstacle(self, model: StoredModel | Llama) -> str | None:
+        return architecture_obstacle(model)
+
+    def open(self, model: StoredModel) -> LanguageModel:
+        pretrained = model.pretrained
+        tokenizer = pretrained.tokenizer
+        pretrained.limit(self.max_length)
+        on_gpu = torch.cuda.is_available()
+        weights = pretrained.build(dtype=torch.bfloat16 if on_gpu else torch.float32)
+        return LanguageModel(self.wrap(weights.to("cuda") if on_gpu else weights), tokenizer, name=pretrained.name)
+
+    def wrap(self, model: Llama) -> TorchEngine:
+        return TorchEngine(model.eval().requires_grad_(False))
 
 
 class TorchEngine(Engine):

@@ -53,12 +53,17 @@ class Box(NamedTuple):
     y2: float
     ignored: bool = False
 
+    @property
+    def has_area(self) -> bool:
+        """False of a point or a line, which a slip of the hand leaves behind; nothing can be learned from it."""
+        return self.x1 < self.x2 and self.y1 < self.y2
+
 
 def read_objects(cell: Any) -> list[Box] | None:
     """The boxes of one cell in any form that this module names; None where the cell says nothing.
 
     Raises:
-        DataError: it is no JSON, has another form, a coordinate that is no finite number, or a box without an area.
+        DataError: it is no JSON, has another form, a coordinate that is no finite number, or a box turned inside out.
     """
     if isinstance(cell, str | bytes):
         cell = _parsed(cell)
@@ -87,7 +92,7 @@ def clip_box(box: Box, extent: tuple[int, int]) -> Box | None:
     """``box`` without what lies outside a picture of ``extent``, height and width; None where nothing is left."""
     height, width = extent
     clipped = box._replace(x1=max(box.x1, 0), y1=max(box.y1, 0), x2=min(box.x2, width), y2=min(box.y2, height))
-    return clipped if clipped.x1 < clipped.x2 and clipped.y1 < clipped.y2 else None
+    return clipped if clipped.has_area else None
 
 
 class Boxes(Modality[BoxesConfig]):
@@ -193,7 +198,7 @@ def _box(item: Any, number: int) -> Box:
     x1, y1, x2, y2 = numbers
     if key == "bbox":
         x2, y2 = x1 + x2, y1 + y2
-    if x2 <= x1 or y2 <= y1:
+    if x2 < x1 or y2 < y1:
         raise _refusal(
             f"box {number} ({label}) of x {x1:g} to {x2:g} and y {y1:g} to {y2:g}",
             expected="x1 < x2 and y1 < y2 in 'box' [x1, y1, x2, y2], a width and a height in 'bbox' [x, y, w, h]",

@@ -129,6 +129,7 @@ class Predictor:
             target={name: self.bundle.recipe.columns[name] for name in target},
             task=task.kind,
             labels=task.labels,
+            shown_in=task.target.follows,
         )
         if absent:
             diagnosis = replace(diagnosis, findings=[_lacking(opened, absent, columns), *diagnosis.findings])

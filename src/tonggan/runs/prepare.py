@@ -243,6 +243,7 @@ def prepare(
         task=task_config.kind,
         reasons={name: guess.reason for name, guess in guesses.items()},
         doubts={name: guess.doubt for name, guess in guesses.items() if guess.doubt is not None},
+        shown_in=task.target.follows,
     )
     if quarantine is not None:
         diagnosis.write_quarantine(quarantine)

@@ -20,7 +20,7 @@ from tonggan.evaluation.predict import evaluating
 from tonggan.language.chat import AudioPart, ChatTemplate, ImagePart, Message, Part, TextPart
 from tonggan.language.engine import Engine
 from tonggan.language.model import LanguageModel
-from tonggan.language.pretrained import engine_for
+from tonggan.language.opening import AUTO, engine_for
 from tonggan.language.prompt import Prompt
 from tonggan.modalities import MediaModality
 from tonggan.progress import Progress
@@ -113,7 +113,7 @@ class Speaker:
 def open_speaker(
     run: str | Path,
     *,
-    engine: Literal["auto", "torch", "native"] = "auto",
+    engine: str = AUTO,
     bits: Literal[4, 8] | None = None,
     progress: Progress | None = None,
 ) -> Speaker:

@@ -9,20 +9,18 @@ from typing import Literal
 from tonggan.codelm.training.adapters import is_code_run, open_code_model
 from tonggan.decoders import LanguageHead
 from tonggan.errors import ConfigError
-from tonggan.language.pretrained import engine_for, open_model
+from tonggan.language.opening import AUTO, engine_for, engine_kinds, open_model
 from tonggan.progress import Progress
 from tonggan.runs.bundle import Bundle, is_run
 from tonggan.runs.speaker import Speaker
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.services import RowService, Service, TextService
 
-EngineName = Literal["auto", "torch", "native", "llamacpp"]
-
 
 def open_services(
     names: Sequence[str],
     *,
-    engine: EngineName = "auto",
+    engine: str = AUTO,
     bits: Literal[4, 8] | None = None,
     config: ServerConfig,
     progress: Progress,
@@ -31,7 +29,7 @@ def open_services(
 
     Args:
         names: folders of runs, those of code training too, or what ``open_model`` opens.
-        engine: of language models; a run takes no ``llamacpp``.
+        engine: of language models; of runs one that computes with weights in memory.
         bits: of each weight.
         config: limits.
         progress: told what is opened.
@@ -54,8 +52,6 @@ def open_services(
         if is_run(Path(path)):
             services.append(_open_run(Path(path), name, engine, bits, config, progress))
         elif is_code_run(Path(path)):
-            if engine == "llamacpp":
-                raise _no_llamacpp(Path(path), expected="an engine that its adapters are merged for: torch or native")
             model, infill = open_code_model(path, engine=engine, bits=bits, progress=progress)
             services.append(Service(name, texts=TextService(model, config=config, infill=infill)))
         else:
@@ -63,7 +59,7 @@ def open_services(
                 path,
                 engine=engine,
                 bits=bits,
-                max_length=config.max_length if engine == "llamacpp" else None,  # which reserves room for all at once
+                max_length=config.max_length if _reserves(engine) else None,
                 num_parallel=config.slots,
                 progress=progress,
             )
@@ -74,7 +70,7 @@ def open_services(
 def _open_run(
     folder: Path,
     name: str,
-    engine: EngineName,
+    engine: str,
     bits: Literal[4, 8] | None,
     config: ServerConfig,
     progress: Progress,
@@ -84,12 +80,12 @@ def _open_run(
     head = bundle.model.head
     if not isinstance(head, LanguageHead):
         return Service(name, rows=rows)
-    if engine == "llamacpp":
-        raise _no_llamacpp(folder, expected="an engine that reads what the run's encoders write: torch or native")
     chosen = engine_for(head.merged(), engine=engine, bits=bits, progress=progress)
     speaker = Speaker(bundle, engine=chosen, name=name)
     return Service(name, texts=TextService(speaker.model, config=config, conversation=speaker.prompt), rows=rows)
 
 
-def _no_llamacpp(folder: Path, *, expected: str) -> ConfigError:
-    return ConfigError(f"run {folder}", got="--engine llamacpp", expected=expected, remedy="Leave --engine out")
+def _reserves(engine: str) -> bool:
+    """Whether ``engine`` takes room for the whole context of all texts at once."""
+    kind = engine_kinds().get(engine)
+    return kind is not None and "num_parallel" in kind.model_fields

@@ -15,6 +15,7 @@ from tonggan.language.chat import Message
 from tonggan.language.infill import InfillTokens
 from tonggan.language.model import LanguageModel
 from tonggan.language.prompt import Prompt
+from tonggan.language.text_model import TextModel
 from tonggan.runs.bundle import Bundle
 from tonggan.serving.batcher import Batcher
 from tonggan.serving.config import ServerConfig
@@ -48,7 +49,7 @@ class TextService:
     """A model that writes texts, with what lets many requests share it.
 
     Args:
-        model: a ``LanguageModel``, or another one with its methods that batches by itself.
+        model: a ``LanguageModel``, or another one that batches by itself.
         config: how much at once.
         conversation: makes the prompt of a conversation; the model's own by default.
         infill: the control tokens to fill in with; those that the vocabulary names by default.
@@ -56,7 +57,7 @@ class TextService:
 
     def __init__(
         self,
-        model: Any,
+        model: TextModel,
         *,
         config: ServerConfig,
         conversation: Callable[[Sequence[Message]], Any] | None = None,
@@ -84,7 +85,7 @@ class TextService:
             if suffix is None:
                 return self.model.prompt(prompt)
             return infill_prompt(self.model, prompt, suffix=suffix, infill=self.infill)
-        if self.tokenizer is None:
+        if not isinstance(self.model, LanguageModel):
             raise self._lacks_tokenizer("prompt", got="token ids")
         vocab_size = self.model.engine.vocab_size
         if not prompt or suffix is not None or not all(0 <= id_ < vocab_size for id_ in prompt):
@@ -132,7 +133,7 @@ class TextService:
         return RefusedError(
             param,
             got=got,
-            expected="text only: the llamacpp engine keeps its tokens to itself",
+            expected=f"text only: {self.model.reads} keeps its tokens to itself",
             remedy="Leave it out, or serve the model with another --engine",
             param=param,
         )

@@ -159,12 +159,13 @@ class Detect(PicturedTask):
         for row, boxes in enumerate(prediction["boxes"]):
             said = boxes[boxes[:, 4] >= self.confidence]
             there = truth.values[row][truth.mask[row]]
-            pixels = pictures.values[row].permute(1, 2, 0).numpy()
+            pixels, (top, left) = self.config.cropped(pictures, row)
+            corner = torch.tensor([left, top, left, top])
             names = [f"{self.labels[int(number)]} {score:.2f}" for score, number in said[:, 4:].tolist()]
             shown.append(
                 (
-                    _drawn("predicted", pixels, said[:, :4], said[:, 5], names=names),
-                    _drawn("true", pixels, there[:, :4], there[:, 4], names=[""] * len(there)),
+                    _drawn("predicted", pixels, said[:, :4] - corner, said[:, 5], names=names),
+                    _drawn("true", pixels, there[:, :4] - corner, there[:, 4], names=[""] * len(there)),
                 )
             )
         return shown

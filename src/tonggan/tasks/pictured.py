@@ -17,6 +17,7 @@ from tonggan.modalities import ColumnConfig, ImageConfig
 from tonggan.modalities.image_augment import ImageAugment
 from tonggan.models import ModelConfig
 from tonggan.tasks.base import Task, TaskConfig
+from tonggan.tokens import Arrays
 
 
 class PicturedConfig(TaskConfig):
@@ -82,6 +83,19 @@ class PicturedConfig(TaskConfig):
         size, resize = self.size, self.resize
         assert size is not None, "the task is used before its recipe is complete"
         return Letterbox.of(extent.clamp(min=1), size=size, resize=resize or "pad")
+
+    def cropped(self, pictures: Arrays, row: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """The picture of a row ``[H, W, 3]`` without its borders, and the row and column where it begins in its square.
+
+        Args:
+            pictures: of the input ``picture``, one for each row.
+            row: which one.
+        """
+        assert pictures.extent is not None, "a picture knows its extent"
+        places = self.places(pictures.extent[row : row + 1])
+        (height, width), (top, left) = places.inner[0].tolist(), places.corner[0].tolist()
+        part = pictures.values[row, :, top : top + height, left : left + width]
+        return part.permute(1, 2, 0).numpy(), (top, left)
 
     @property
     def shown_in(self) -> str:

@@ -10,7 +10,7 @@ from tonggan.codelm.completion.document import Document
 from tonggan.codelm.workspace import Workspace
 from tonggan.language.infill import InfillTokens
 from tonggan.language.model import LanguageModel
-from tonggan.language.pretrained import open_model
+from tonggan.language.opening import open_model
 from tonggan.language.tokenizer import Tokenizer
 
 GOODS = """def weigh_parcel(parcel, *, scale):

@@ -25,7 +25,8 @@ from tonggan.files import whole_file
 from tonggan.language.infill import InfillTokens
 from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.model import LanguageModel
-from tonggan.language.pretrained import engine_for, load_pretrained, open_model
+from tonggan.language.opening import AUTO, engine_for, open_model
+from tonggan.language.pretrained import load_pretrained
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.language.weight_shapes import check_shapes
 from tonggan.progress import Progress
@@ -251,7 +252,7 @@ def is_code_run(folder: Path) -> bool:
 def open_code_model(
     run_or_name: str,
     *,
-    engine: Literal["auto", "torch", "native"] = "auto",
+    engine: str = AUTO,
     bits: Literal[4, 8] | None = None,
     progress: Progress | None = None,
 ) -> tuple[LanguageModel, InfillTokens | None]:
@@ -279,8 +280,8 @@ def open_code_model(
     if not isinstance(model, LanguageModel):
         raise ConfigError(
             f"code model '{run_or_name}'",
-            got="a model that only llama.cpp runs",
-            expected="a Llama, Mistral or Qwen2",
+            got="a model whose engine gives whole texts only",
+            expected="one that an engine computes token by token",
             remedy="Serve it with 'tonggan serve' and use an editor's plugin for HTTP",
         )
     return model, InfillTokens.of(model.tokenizer)
@@ -290,7 +291,7 @@ def open_adapter(
     registry: AdapterRegistry,
     name: str,
     *,
-    engine: Literal["auto", "torch", "native"] = "auto",
+    engine: str = AUTO,
     bits: Literal[4, 8] | None = None,
     progress: Progress | None = None,
 ) -> tuple[LanguageModel, InfillTokens | None]:
