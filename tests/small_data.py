@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import torch
 from PIL import Image
 
+from tonggan.config import Config
+from tonggan.data.dataset import TargetSource
 from tonggan.data.table import Table
+from tonggan.modalities import Modality, NumberConfig
+from tonggan.tokens import Arrays
 
 
 def png(*color: int, size: int = 8) -> bytes:
@@ -30,3 +35,17 @@ def make_table(
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, data.schema) as writer:
         writer.write_table(data, max_chunksize=batch_size)
     return Table(path, base=folder, source=name, fingerprint=name)
+
+
+class PlainNumbers(Modality[Config]):
+    """A target of numbers as they are."""
+
+    kind = "plain_numbers"
+
+    def collate(self, items: Sequence[float]) -> Arrays:
+        return Arrays.whole(torch.tensor(items))
+
+
+def number_target(table: Table, column: str) -> TargetSource:
+    """The numbers of ``column`` as a target."""
+    return TargetSource(PlainNumbers(Config()), table, {column: NumberConfig()})

@@ -1,9 +1,11 @@
 """The decode cache: content addressing, growth, damage, kills and other processes."""
 
+import sqlite3
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +69,41 @@ def test_recordings_of_different_lengths(tmp_path):
 
 
 def test_an_empty_cache_reads_nothing(tmp_path):
-    assert DecodeCache(tmp_path, MODALITY).read(np.array([-1, -1])) == [None, None]
+    cache = DecodeCache(tmp_path, MODALITY)
+    assert cache.read(np.array([-1, -1])) == [None, None]
+    assert cache.extents(np.array([-1, -1])).tolist() == [[0, 0], [0, 0]]
+
+
+def test_extents_of_pictures_are_kept(tmp_path):
+    cache = DecodeCache(tmp_path, MODALITY)
+    cache.put({key(1): picture(1), key(2): "truncated"}, extents={key(1): (480, 640)})
+    cache.put({key(1): picture(1), key(3): picture(3)}, extents={key(1): (1, 1), key(3): (30, 20)})
+    cache.put({key(4): picture(4)})
+    expected = [[30, 20], [0, 0], [480, 640], [0, 0], [0, 0], [480, 640]]
+    slots = np.array([2, -1, 0, 1, 3, 0])
+    for each in (cache, DecodeCache(tmp_path, MODALITY)):
+        assert each.extents(slots).tolist() == expected
+        assert each.extents(np.array([], dtype=np.int64)).shape == (0, 2)
+
+
+def test_extents_that_another_process_has_put_are_known(tmp_path):
+    one, other = DecodeCache(tmp_path, MODALITY), DecodeCache(tmp_path, MODALITY)
+    other.put({key(2): picture(2)}, extents={key(2): (3, 4)})
+    assert one.find([key(2)]) == {key(2): 0}
+    assert one.extents(np.array([0])).tolist() == [[3, 4]]
+
+
+def test_a_cache_from_before_there_were_extents_starts_anew(tmp_path):
+    cache = DecodeCache(tmp_path, MODALITY)
+    cache.put({key(1): picture(1)}, extents={key(1): (480, 640)})
+    with closing(sqlite3.connect(cache.folder / "index.sqlite")) as connection:
+        connection.executescript(
+            "ALTER TABLE contents DROP COLUMN height; ALTER TABLE contents DROP COLUMN width; PRAGMA user_version = 1;"
+        )
+    anew = DecodeCache(tmp_path, MODALITY)
+    assert len(anew) == 0
+    anew.put({key(1): picture(1)}, extents={key(1): (480, 640)})
+    assert anew.extents(np.array([0])).tolist() == [[480, 640]]
 
 
 def test_another_process_adds_while_this_one_is_open(tmp_path):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from small_data import make_table, png
+from small_data import make_table, number_target, png
 from tonggan.data.cache import DecodeCache
-from tonggan.data.dataset import CellSource, Dataset, MediaSource
+from tonggan.data.dataset import ColumnSource, Dataset, MediaSource
 from tonggan.data.loader import Loader
 from tonggan.data.scan import scan_media
 from tonggan.modalities.image import ImageAugment, ImageConfig
@@ -22,20 +22,22 @@ NUM_ROWS = 23
 
 @pytest.fixture
 def dataset(tmp_path):
-    table = make_table(tmp_path, {"picture": [png(10 * row, 0, 0) for row in range(NUM_ROWS)]})
+    pictures = [png(10 * row, 0, 0) for row in range(NUM_ROWS)]
+    table = make_table(tmp_path, {"picture": pictures, "target": list(range(NUM_ROWS))})
     image = ImageConfig(size=8, augment=ImageAugment(brightness=0.5)).build()
     cache = DecodeCache(tmp_path / "cache", image)
     column = scan_media(table, "picture", image, cache, progress=Progress())
-    return Dataset({"picture": MediaSource(image, column, cache)}, np.arange(NUM_ROWS), torch.arange(NUM_ROWS))
+    inputs = {"picture": MediaSource(image, column, cache)}
+    return Dataset(inputs, np.arange(NUM_ROWS), {"target": number_target(table, "target")})
 
 
 class FailingDataset(Dataset):
     """Fails at one row."""
 
-    def batch(self, positions, **options):
+    def batch(self, positions):
         if 10 in positions:
             raise ValueError("row 10 is broken")
-        return super().batch(positions, **options)
+        return super().batch(positions)
 
 
 def loader_threads() -> list:
@@ -46,7 +48,8 @@ def assert_same_batches(one: list, other: list) -> None:
     assert len(one) == len(other) > 0
     for left, right in zip(one, other, strict=True):
         assert torch.equal(left.rows, right.rows)
-        assert torch.equal(left.target, right.target)
+        assert torch.equal(left.targets["target"].values, right.targets["target"].values)
+        assert torch.equal(left.targets["target"].values.long(), left.rows)
         assert torch.equal(left.inputs["picture"].values, right.inputs["picture"].values)
 
 
@@ -112,7 +115,7 @@ def test_the_thread_ends_with_an_error_of_the_consumer(dataset):
 
 
 def test_an_error_comes_in_the_place_of_its_batch(dataset):
-    failing = FailingDataset(dataset.inputs, dataset.rows, dataset.target)
+    failing = FailingDataset(dataset.inputs, dataset.rows, dataset.targets)
     batches = Loader(failing, batch_size=4, prefetch=4).epoch(0)
     assert [next(batches).rows[0].item() for _ in range(2)] == [0, 4]
     with pytest.raises(ValueError, match="row 10 is broken"):
@@ -130,9 +133,9 @@ def test_batches_are_made_ahead_but_not_without_bound(dataset):
     made = []
 
     class Recording(Dataset):
-        def batch(self, positions, **options):
+        def batch(self, positions):
             made.append(positions[0])
-            return super().batch(positions, **options)
+            return super().batch(positions)
 
     epoch = Loader(Recording(dataset.inputs, dataset.rows), batch_size=1, prefetch=3).epoch(0)
     next(epoch)
@@ -155,7 +158,8 @@ def test_a_share_of_the_rows_comes_again_with_cells_hidden(tmp_path):
     table = make_table(tmp_path, {"age": list(range(40))})
     cells = TableConfig(columns={"age": NumberConfig()}).build()
     cells.fit({"age": range(40)})
-    dataset = Dataset({"table": CellSource(cells, table)}, np.arange(40), torch.arange(40))
+    inputs = {"table": ColumnSource(cells, table, "table")}
+    dataset = Dataset(inputs, np.arange(40), {"target": number_target(table, "age")})
     loader = Loader(dataset, batch_size=8, shuffle=True, hidden_cells=0.25)
     first, second = (list(loader.epoch(epoch)) for epoch in (0, 1))
     assert len(loader) == len(first) == 7
@@ -163,7 +167,7 @@ def test_a_share_of_the_rows_comes_again_with_cells_hidden(tmp_path):
     for batches in (first, second):
         rows = torch.cat([batch.rows for batch in batches])
         present = torch.cat([batch.inputs["table"].mask[:, 0] for batch in batches])
-        assert torch.equal(rows, torch.cat([batch.target for batch in batches]))
+        assert torch.equal(rows, torch.cat([batch.targets["target"].values.long() for batch in batches]))
         assert set(rows[present].tolist()) == set(range(40)), "each row comes whole once"
         again.append({row for row in range(40) if (rows == row).sum() == 2})
         assert 0 < (~present).sum() < 10
@@ -179,5 +183,5 @@ def test_a_share_of_the_rows_comes_again_with_cells_hidden(tmp_path):
 def test_of_many_rows_a_smaller_share_comes_again(tmp_path, num_rows, again):
     table = make_table(tmp_path, {"age": [1, 2]})
     cells = TableConfig(columns={"age": NumberConfig()}).build()
-    dataset = Dataset({"table": CellSource(cells, table)}, np.zeros(num_rows, dtype=np.int64))
+    dataset = Dataset({"table": ColumnSource(cells, table, "table")}, np.zeros(num_rows, dtype=np.int64))
     assert Loader(dataset, batch_size=1, shuffle=True, hidden_cells=0.25).num_again == again

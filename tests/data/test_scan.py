@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from small_data import make_table, png
 from tonggan.data.cache import DecodeCache
 from tonggan.data.scan import MediaColumn, MediaStatus, _read, scan_media
 from tonggan.errors import DataError
+from tonggan.modalities.audio import AudioConfig
 from tonggan.modalities.image import Image, ImageConfig
 from tonggan.progress import Progress
 
@@ -217,3 +219,22 @@ def test_a_cache_that_was_removed_is_filled_again(tmp_path):
     shutil.rmtree(tmp_path / "cache")
     column, cache = scan(tmp_path, ["a.png"])
     assert colors(column, cache) == [[5, 5, 5]]
+
+
+def test_pictures_keep_the_extent_that_they_had(tmp_path):
+    sideways = PIL.Image.Exif()
+    sideways[0x0112] = 6
+    PIL.Image.new("RGB", (40, 20)).save(tmp_path / "sideways.jpg", exif=sideways)
+    PIL.Image.new("RGB", (40, 20)).save(tmp_path / "wide.png")
+    (tmp_path / "text.png").write_text("not a picture")
+    cells = ["sideways.jpg", "wide.png", "text.png", None, "gone.png", "sideways.jpg"]
+    expected = [[40, 20], [20, 40], [0, 0], [0, 0], [0, 0], [40, 20]]
+    for column in (scan(tmp_path, cells)[0], scan(tmp_path, cells)[0]):
+        assert column.extents.tolist() == expected
+
+
+def test_recordings_have_no_extent(tmp_path):
+    audio = AudioConfig().build()
+    table = make_table(tmp_path, {"sound": [None, None]})
+    column = scan_media(table, "sound", audio, DecodeCache(tmp_path / "cache", audio), progress=Progress())
+    assert column.extents is None

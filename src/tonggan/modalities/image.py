@@ -36,7 +36,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _NEWER_FORMATS = ("AVIF",)
 # Pillow itself refuses pictures above twice its MAX_IMAGE_PIXELS.
 PILLOW_MAX_PIXELS = 178_956_970
-_ORIENTATION, _FIRST_SIDEWAYS = 0x0112, 5  # of EXIF
+_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF
 # What Pillow's readers raise on damaged bytes, depending on format and place of the damage.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError, struct.error, zlib.error)
 
@@ -137,12 +137,7 @@ class Image(MediaModality[ImageConfig]):
 
     def extent(self, raw: bytes) -> tuple[int, int]:
         """Height and width of a readable picture, turned upright."""
-        header = self._open(raw)
-        try:
-            sideways = header.getexif().get(_ORIENTATION, 1) >= _FIRST_SIDEWAYS
-        except _DAMAGED:
-            sideways = False
-        return (header.width, header.height) if sideways else (header.height, header.width)
+        return upright_extent(self._open(raw))
 
     def describe(self, raw: bytes) -> dict[str, str | int]:
         """Whether a picture has colors, the pixels of its shorter side, and whether it is the first of several."""
@@ -185,17 +180,31 @@ class Image(MediaModality[ImageConfig]):
         settings = self.config.augment
         if settings is None or not (settings.moves or settings.flip or settings.shift):
             return None
-        return draw_movement(len(arrays), self.config.size, settings, generator=generator)
+        return draw_movement(arrays.mask, self.config.size, settings, generator=generator)
 
     def vary(self, arrays: Arrays, generator: torch.Generator, *, movement: Movement | None = None) -> Arrays:
         """Each picture moved, relit and cut out at random, as the config allows."""
-        if self.config.augment is None:
+        settings = self.config.augment
+        if settings is None:
             return arrays
-        return replace(arrays, values=vary_pictures(arrays.values, self.config.augment, generator, movement=movement))
+        if settings.moves and movement is None:
+            movement = self.movement(arrays, generator)
+        return replace(arrays, values=vary_pictures(arrays.values, settings, generator, movement=movement))
 
     def show(self, name: str, item: NDArray[np.uint8] | None) -> list[Cell]:
         """The picture as the model gets it."""
         return [Cell(name, "image", None if item is None else image_address(item))]
+
+
+def upright_extent(header: PIL.Image.Image) -> tuple[int, int]:
+    """Height and width of an opened picture once it is turned upright; no pixel is decoded."""
+    try:
+        is_turned = header.getexif().get(_ORIENTATION) in _SIDEWAYS
+    except _DAMAGED:
+        is_turned = False
+    if is_turned and header.format != "TIFF":  # of which Pillow has turned the size already
+        return header.width, header.height
+    return header.height, header.width
 
 
 def _has_frames(header: PIL.Image.Image) -> bool:

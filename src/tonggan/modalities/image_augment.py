@@ -51,8 +51,6 @@ def vary_pictures(
     values: Tensor, settings: ImageAugment, generator: torch.Generator, *, movement: Movement | None = None
 ) -> Tensor:
     """Pictures uint8 ``[B, 3, S, S]`` moved, by ``movement`` where it is given, relit and cut out."""
-    if movement is None and settings.moves:
-        movement = draw_movement(len(values), values.shape[-1], settings, generator=generator)
     if movement is not None:
         values = movement.pictures(values)
     elif settings.flip or settings.shift:
@@ -64,8 +62,9 @@ def vary_pictures(
     return values
 
 
-def draw_movement(count: int, size: int, settings: ImageAugment, *, generator: torch.Generator) -> Movement:
-    """A movement of ``count`` squares of ``size`` pixels."""
+def draw_movement(present: Tensor, size: int, settings: ImageAugment, *, generator: torch.Generator) -> Movement:
+    """A movement of squares of ``size`` pixels; one that is not ``present`` [B] gets nothing of the others."""
+    count = len(present)
     own = turned(
         size,
         count,
@@ -78,7 +77,7 @@ def draw_movement(count: int, size: int, settings: ImageAugment, *, generator: t
     factor = ((torch.rand(count, generator=generator) * 2 - 1) * reach).exp()
     shift = (torch.rand(count, 2, generator=generator) * 2 - 1) * settings.shift * size
     own = compose(scaled(factor, offset=shift + (1 - factor).unsqueeze(1) * size / 2), own)
-    chosen = torch.rand(count, generator=generator) < settings.mosaic
+    chosen = present & (torch.rand(count, generator=generator) < settings.mosaic)
     if settings.mosaic:
         return mosaic(size, own, chosen=chosen, generator=generator)
     region = torch.tensor([0.0, 0, size, size]).expand(1, count, 4)

@@ -7,11 +7,9 @@ import zlib
 from pathlib import Path
 
 from tonggan.modalities.file_formats import HEIF_BRANDS, can_read_heif, is_heif, open_heif
-from tonggan.modalities.image import FORMATS
+from tonggan.modalities.image import FORMATS, upright_extent
 
 _FORMATS = (*FORMATS, "AVIF")
-_ORIENTATION = 0x0112
-_TURNED = (5, 6, 7, 8)  # by a quarter
 _HEAD_BYTES = 8 + len(HEIF_BRANDS[0])
 _UNREADABLE = (
     OSError,
@@ -38,10 +36,6 @@ def read_extent(path: Path) -> tuple[int, int] | None:
                 header = open_heif(file.read()) if can_read_heif() else None
             else:
                 header = PIL.Image.open(file, formats=_FORMATS)
-            if header is None:
-                return None
-            width, height = header.size
-            is_turned = header.getexif().get(_ORIENTATION) in _TURNED and not is_heif(head)
+            return None if header is None else upright_extent(header)
     except (PIL.Image.DecompressionBombError, *_UNREADABLE):
         return None
-    return (width, height) if is_turned else (height, width)
