@@ -21,7 +21,6 @@ from tonggan.config import Config
 from tonggan.data.dataset import Dataset, Source
 from tonggan.decoders import TARGET, LinearHeadConfig
 from tonggan.modalities.base import Modality
-from tonggan.modalities.movement import Movement
 from tonggan.models import FusedModel
 from tonggan.tasks.classify import Multiclass, MulticlassConfig
 from tonggan.tokens import Arrays, Tokens
@@ -41,7 +40,7 @@ class Vectors(Modality[Config]):
     def collate(self, items: Sequence[np.ndarray]) -> Arrays:
         return Arrays.whole(torch.from_numpy(np.stack(items)))
 
-    def vary(self, arrays: Arrays, generator: torch.Generator, *, movement: Movement | None = None) -> Arrays:
+    def vary(self, arrays: Arrays, generator: torch.Generator, **_: Any) -> Arrays:
         return Arrays(arrays.values + 0.1 * torch.randn(arrays.values.shape, generator=generator), arrays.mask)
 
 

@@ -44,7 +44,7 @@ class Total(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.tensor(-0.1))
 
-    def forward(self, context: Context, targets: Mapping[str, Arrays] | None = None) -> Prediction:
+    def forward(self, context: Context, _targets: Mapping[str, Arrays] | None = None) -> Prediction:
         tokens = context.tokens
         return Prediction({"outputs": self.bias + tokens.values.masked_fill(~tokens.mask.unsqueeze(-1), 0).sum(dim=1)})
 

@@ -34,7 +34,7 @@ class Only(nn.Module):
 
 
 class Sum(nn.Module):
-    def forward(self, context: Context, targets: Mapping[str, Arrays] | None = None) -> Prediction:
+    def forward(self, context: Context, _targets: Mapping[str, Arrays] | None = None) -> Prediction:
         tokens = context.tokens
         return Prediction({"outputs": tokens.values.masked_fill(~tokens.mask.unsqueeze(-1), 0).sum(dim=1)})
 

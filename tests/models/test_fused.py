@@ -98,7 +98,8 @@ def test_parts_compose_to_the_whole():
     model, inputs = build().eval(), example_inputs()
     tokens = model.encode(inputs)
     fused, context = model.fuse(tokens), model.context(tokens, inputs)
-    torch.testing.assert_close(context.tokens, fused)
+    torch.testing.assert_close(context.tokens.values, fused.values)
+    assert torch.equal(context.tokens.mask, fused.mask)
     assert context.encoded is tokens
     assert context.inputs is inputs
     torch.testing.assert_close(model.head(context)["outputs"], outputs_of(model, inputs))
