@@ -28,7 +28,7 @@ from tonggan.data.readers import open_table
 from tonggan.data.region_scan import scan_regions
 from tonggan.data.scan import MediaColumn, scan_media
 from tonggan.data.table import Table
-from tonggan.decoders import TARGET
+from tonggan.decoders import TARGET, Vector
 from tonggan.errors import ConfigError
 from tonggan.modalities import (
     CategoryConfig,
@@ -339,8 +339,15 @@ def _auxiliaries(
                 expected="one of the inputs " + ", ".join(inputs),
                 remedy="Name the input that shows it",
             )
-        task = task_for(table, [name], columns=columns).build()
-        auxiliaries[name] = Auxiliary(task, config.input, config.weight)
+        task = task_for(table, [name], columns=columns)
+        if task.asks is not Vector:
+            raise ConfigError(
+                f"auxiliary.{name}",
+                got=f"a column of kind {columns[name].kind}",
+                expected="a class, labels or a number in each row",
+                remedy="Leave it out, or predict it by a run of its own",
+            )
+        auxiliaries[name] = Auxiliary(task.build(), config.input, config.weight)
     return auxiliaries
 
 
