@@ -217,15 +217,18 @@ class Predictor:
         """
         rows = self.read(data, progress=progress)
         kept = {} if keep is None else _kept(rows.table, keep)
-        answers = list(chain.from_iterable(self._predict(rows, self.bundle.task.answers, progress)))
-        predictions = [self.bundle.task.as_cell(answer["prediction"]) for answer in answers]
+        task = self.bundle.task
+        batches = self._predict(rows, lambda found: (task.decode(found), task.probabilities(found)), progress)
+        predictions = [task.as_cell(answer) for answers, _ in batches for answer in answers]
+        probabilities = [part for _, part in batches if part is not None]
         target = self.bundle.recipe.target
         if len(target) > 1:
             columns = {name: [row[name] for row in predictions] for name in target}
         else:
             columns = {"prediction": predictions}
-        for name in answers[0].get("probabilities", ()):
-            columns[f"p_{name}"] = [answer["probabilities"][name] for answer in answers]
+        if probabilities:
+            shares = torch.cat(probabilities).T.tolist()
+            columns |= {f"p_{label}": share for label, share in zip(task.labels, shares, strict=True)}
         # A column that is carried along and called like a prediction keeps its name with a mark.
         return pa.table(
             {name if name not in columns else f"{name}_given": values for name, values in kept.items()} | columns
