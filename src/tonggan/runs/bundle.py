@@ -177,7 +177,7 @@ class Bundle:
         return {column: self.profiles[column] for column in modality.columns(name) if column in self.profiles}
 
     def collate(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Arrays]:
-        """What the model reads of ``rows``, each with its cells by column and its files opened; the others are absent."""
+        """What the model reads of ``rows``, each with its cells by column and its files opened."""
 
         def read(column: str) -> list[Any]:
             return [row.get(column) for row in rows]
