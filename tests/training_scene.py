@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from torch import Tensor, nn
 
 from tonggan.config import Config
 from tonggan.data.dataset import Dataset, Source
+from tonggan.decoders import TARGET, LinearHeadConfig
 from tonggan.modalities.base import Modality
-from tonggan.tasks.classify import MulticlassConfig
-from tonggan.tokens import Arrays
+from tonggan.models import FusedModel
+from tonggan.tasks.classify import Multiclass, MulticlassConfig
+from tonggan.tokens import Arrays, Tokens
 from tonggan.training import TrainingConfig, TrainingResult, train
 from tonggan.training.stepper import Stepper
 from tonggan.training.supervised import Supervised, loaders
@@ -35,49 +38,78 @@ class Vectors(Modality[Config]):
     kind = "vectors"
 
     def collate(self, items: Sequence[np.ndarray]) -> Arrays:
-        values = torch.from_numpy(np.stack(items))
-        return Arrays(values, torch.ones(len(items), dtype=torch.bool))
+        return Arrays.whole(torch.from_numpy(np.stack(items)))
 
-    def augment(self, arrays: Arrays, generator: torch.Generator) -> Arrays:
+    def vary(self, arrays: Arrays, generator: torch.Generator, **_: Any) -> Arrays:
         return Arrays(arrays.values + 0.1 * torch.randn(arrays.values.shape, generator=generator), arrays.mask)
 
 
-class VectorSource(Source):
-    """Vectors by row number."""
+@dataclass(frozen=True)
+class MemorySource(Source):
+    """Values by row number, read by a modality."""
 
-    def __init__(self, values: np.ndarray) -> None:
-        self.modality = Vectors(Config())
-        self.values = values
+    modality: Modality[Any]
+    values: Sequence[Any] | np.ndarray
 
-    def items(self, rows: np.ndarray) -> Sequence[np.ndarray]:
-        return list(self.values[rows])
+    def items(self, rows: np.ndarray) -> Sequence[Any]:
+        return [self.values[row] for row in rows]
 
 
-class Net(nn.Module):
-    """Two layers over the input ``x``."""
+class AsToken(nn.Module):
+    """Vectors ``[B, D]`` as one token each."""
+
+    def forward(self, arrays: Arrays) -> Tokens:
+        return Tokens(arrays.values.unsqueeze(1), arrays.mask.unsqueeze(1))
+
+
+class Only(nn.Module):
+    """The fusion of a single input."""
+
+    def forward(self, tokens: Mapping[str, Tokens]) -> Tokens:
+        (part,) = tokens.values()
+        return part
+
+
+class Network(FusedModel):
+    """``layers`` over the input ``x``, as the head of a model that has nothing else to learn."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        head = LinearHeadConfig().build(8, answer=fitted().answer)
+        head.norm, head.layers = nn.Identity(), layers
+        super().__init__({"x": AsToken()}, fusion=Only(), head=head)
+
+    @property
+    def layers(self) -> nn.Module:
+        return self.head.layers
+
+
+class Net(Network):
+    """Two layers."""
 
     pause = 0.0
 
-    def __init__(self, *, width: int = 8, num_outputs: int = 3) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(width, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, num_outputs)
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Sequential(nn.Linear(8, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 3))
         )
 
-    def forward(self, inputs: Mapping[str, Arrays]) -> Tensor:
+    def encode(self, inputs: Mapping[str, Arrays]) -> dict[str, Tokens]:
         time.sleep(self.pause)
-        return self.layers(inputs["x"].values)
+        return super().encode(inputs)
 
 
-class Plain(nn.Module):
-    """One layer over the input ``x``."""
+class Plain(Network):
+    """One layer."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(8, 3)
+        super().__init__(nn.Linear(8, 3))
 
-    def forward(self, inputs: Mapping[str, Arrays]) -> Tensor:
-        return self.linear(inputs["x"].values)
+
+def fitted(names: Sequence[str] = ("0", "1", "2")) -> Multiclass:
+    """The task, which has seen ``names``."""
+    task = MulticlassConfig().build()
+    task.fit(names)
+    return task
 
 
 def scene(*, rows: int = 240):
@@ -86,9 +118,9 @@ def scene(*, rows: int = 240):
     values = generator.normal(size=(rows, 8)).astype(np.float32)
     names = values[:, :3].argmax(axis=1).astype(str).tolist()
     cut = rows * 2 // 3
-    task = MulticlassConfig().build()
-    task.fit(names[:cut])
-    whole = Dataset({"x": VectorSource(values)}, np.arange(rows), task.encode(names))
+    task = fitted(names[:cut])
+    sources = {"x": MemorySource(Vectors(Config()), values)}
+    whole = Dataset(sources, np.arange(rows), {TARGET: MemorySource(task.target, names)})
     torch.manual_seed(SEED)
     return Net(), task, whole.take(np.arange(cut)), whole.take(np.arange(cut, rows))
 

@@ -79,3 +79,15 @@ def test_a_typo_is_answered_with_its_path():
         ImageCNNConfig.parse({"norm": "bath"}, who="recipe")
     with pytest.raises(ConfigError, match="channels"):
         ImageCNNConfig.parse({"channels": []}, who="recipe")
+
+
+def test_feature_maps():
+    encoder = build(ImageCNNConfig(channels=(4, 5), convolutions=2)).eval()
+    assert encoder.map_channels == {1: 4, 2: 5, 4: 5}
+    encoder.gives_maps = True
+    with torch.no_grad():
+        tokens = encoder(pictures())
+    assert [each.shape[1] for each in tokens.maps] == [4, 5, 5]
+    assert [each.shape[-1] for each in tokens.maps] == [10, 5, 3]
+    # The last is a maximum of the one before.
+    torch.testing.assert_close(tokens.maps[2][0, :, 0, 0], tokens.maps[1][0, :, :2, :2].amax(dim=(1, 2)))

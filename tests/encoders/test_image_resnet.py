@@ -99,3 +99,34 @@ def test_mixed_precision_keeps_the_present_rows():
             half = encoder(pictures())
     assert torch.equal(half.mask, full.mask)
     torch.testing.assert_close(half.values.float(), full.values, rtol=0.1, atol=0.05)
+
+
+@pytest.mark.parametrize("stem_stride", [1, 2, 4])
+@pytest.mark.parametrize("downsample", ["stride", "max_pool"])
+def test_feature_maps(stem_stride, downsample):
+    config = ImageResNetConfig(
+        stem_channels=4,
+        stem_stride=stem_stride,
+        channels=(5, 6, 7),
+        blocks=(1, 2, 1),
+        strides=(1, 2, 2),
+        downsample=downsample,
+        pool="mean",
+    )
+    encoder = build(config, size=37).eval()
+    given = pictures(37)
+    with torch.no_grad():
+        plain = encoder(given)
+        assert not plain.maps  # until a head asks for them
+        encoder.gives_maps = True
+        tokens = encoder(given)
+    assert torch.equal(tokens.values, plain.values)
+    strides = [stem_stride, 2 * stem_stride, 4 * stem_stride]
+    assert list(encoder.map_channels.items()) == list(zip(strides, (5, 6, 7), strict=True))
+    sides = [-(-37 // stride) for stride in strides]
+    assert [tuple(each.shape) for each in tokens.maps] == [
+        (4, channels, side, side) for channels, side in zip((5, 6, 7), sides, strict=True)
+    ]
+    # The last one is what the Tokens are made of.
+    mean = encoder.projection(tokens.maps[-1].mean(dim=(2, 3)))
+    torch.testing.assert_close(mean[given.mask], tokens.values[given.mask, 0])

@@ -1,5 +1,6 @@
 """A model worked by hand, the logit of a row being the sum of its inputs that are present; and rows of all media."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,20 +9,22 @@ import pyarrow as pa
 import pytest
 import soundfile
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tonggan.data.cache import DecodeCache
-from tonggan.data.dataset import CellSource, Dataset, MediaSource, Source, TextSource
+from tonggan.data.dataset import ColumnSource, Dataset, MediaSource, Source, TargetSource
 from tonggan.data.readers import open_table
 from tonggan.data.scan import scan_media
+from tonggan.decoders import TARGET
+from tonggan.decoders.base import Context
 from tonggan.modalities.audio import Audio, AudioConfig
 from tonggan.modalities.image import Image, ImageConfig
-from tonggan.modalities.table import NumberConfig, TableConfig
+from tonggan.modalities.table import CategoryConfig, NumberConfig, TableConfig
 from tonggan.modalities.text import Text, TextConfig
 from tonggan.models.fused import FusedModel
 from tonggan.progress import Progress
 from tonggan.tasks import Binary, BinaryConfig
-from tonggan.tokens import Arrays, Tokens
+from tonggan.tokens import Arrays, Prediction, Tokens
 
 
 class Cells(nn.Module):
@@ -41,24 +44,27 @@ class Total(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.tensor(-0.1))
 
-    def forward(self, tokens: Tokens) -> Tensor:
-        return self.bias + tokens.values.masked_fill(~tokens.mask.unsqueeze(-1), 0).sum(dim=1)
+    def forward(self, context: Context, _targets: Mapping[str, Arrays] | None = None) -> Prediction:
+        tokens = context.tokens
+        return Prediction({"outputs": self.bias + tokens.values.masked_fill(~tokens.mask.unsqueeze(-1), 0).sum(dim=1)})
 
 
 class Sums:
     """Inputs ``columns`` that are +1 or -1 equally often, so that standardization changes nothing."""
 
     def __init__(self, folder: Path, columns: dict[str, np.ndarray], target: np.ndarray) -> None:
-        table = open_table(pa.table(columns), cache=folder)
+        answers = np.where(target, "yes", "no")
+        table = open_table(pa.table({**columns, "answer": answers}), cache=folder)
         inputs = {}
         for name in columns:
             modality = TableConfig(columns={name: NumberConfig()}).build()
             modality.fit({name: table.values(name)})
-            inputs[name] = CellSource(modality, table)
+            inputs[name] = ColumnSource(modality, table, name)
         self.task = Binary(BinaryConfig())
         self.task.fit(["no", "yes"])
-        self.target = torch.from_numpy(target).long()
-        self.dataset = Dataset(inputs, np.arange(len(target)), self.target)
+        source = TargetSource(self.task.target, table, {"answer": CategoryConfig()})
+        self.dataset = Dataset(inputs, np.arange(len(target)), {TARGET: source})
+        self.targets = {TARGET: self.task.target.collate(answers)}
         self.model = FusedModel({name: Cells() for name in columns}, fusion=Together(), head=Total())
         self.kinds = dict.fromkeys(columns, "table")
 
@@ -78,6 +84,7 @@ class Mixed:
             "photo": [str(folder / "photo.png"), None],
             "sound": [str(folder / "sound.wav"), None],
             "note": ["long " * 500, None],
+            "answer": ["yes", "yes"],
         }
         table = open_table(pa.table(columns), cache=folder)
         inputs: dict[str, Source] = {}
@@ -87,10 +94,11 @@ class Mixed:
             inputs[name] = MediaSource(modality, column, cache)
         text = Text(TextConfig())
         text.fit(["long words"])
-        inputs["note"] = TextSource(text, table, "note")
+        inputs["note"] = ColumnSource(text, table, "note")
         self.task = Binary(BinaryConfig())
         self.task.fit(["no", "yes"])
-        self.dataset = Dataset(inputs, np.arange(2))
+        source = TargetSource(self.task.target, table, {"answer": CategoryConfig()})
+        self.dataset = Dataset(inputs, np.arange(2), {TARGET: source})
 
 
 @pytest.fixture

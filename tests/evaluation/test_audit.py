@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from tonggan.decoders import TARGET
 from tonggan.evaluation.audit import Audit, audit
+from tonggan.tokens import Prediction
 
 LEFT = np.tile([1.0, 1.0, -1.0, -1.0], 100)
 RIGHT = np.tile([1.0, -1.0, 1.0, -1.0], 100)
@@ -12,8 +14,7 @@ COLUMNS = {"left": LEFT, "right": RIGHT}
 
 
 def run(case, **options) -> Audit:
-    baseline = case.task.baseline(case.target, 1)
-    subsets, found = audit(case.model, case.task, case.dataset, baseline=baseline, seed=0, batch_size=64, **options)
+    subsets, found = audit(case.model, case.task, case.dataset, seed=0, batch_size=64, **options)
     assert subsets[-1].score == found.full
     return found
 
@@ -50,9 +51,9 @@ def test_a_model_that_does_not_beat_its_best_part_says_so(sums):
 
 def test_a_model_trained_on_one_input_alone_is_the_part_to_beat(sums):
     case = sums(COLUMNS, np.tile([1, 0, 0, 0], 100))
-    specialist = torch.where(case.target > 0, 1.0, -1.0).unsqueeze(1)
+    specialist = torch.where(case.targets[TARGET].values > 0, 1.0, -1.0).unsqueeze(1)
     specialist[0] = -1.0  # one row wrong
-    result = run(case, alone_trained={"left": case.task.measure(specialist, case.target)})
+    result = run(case, alone_trained={"left": case.task.measure(Prediction({"outputs": specialist}), case.targets)})
     assert result.alone_trained == {"left": 399 / 400}
     assert result.verdict.best_trained_alone
     assert result.verdict.fusion_pays == "uncertain"

@@ -5,10 +5,16 @@ import numpy as np
 import pytest
 import torch
 
+from tonggan.decoders import TARGET
 from tonggan.evaluation.bootstrap import gain_interval, intervals, resample, score_draws, seconds_per_draw
 from tonggan.tasks import Binary, BinaryConfig, Multiclass, MulticlassConfig, Regress, RegressConfig, Tag, TagConfig
 from tonggan.tasks.base import Task
 from tonggan.tasks.measure import Measure, Reducer
+from tonggan.tokens import Arrays, Prediction
+
+
+def measured(task: Task, outputs: torch.Tensor, target: torch.Tensor) -> Measure:
+    return task.measure(Prediction({"outputs": outputs}), {TARGET: Arrays.whole(target)})
 
 
 def example(kind: str, num_rows: int, *, seed: int = 0) -> Measure:
@@ -18,20 +24,20 @@ def example(kind: str, num_rows: int, *, seed: int = 0) -> Measure:
         task: Task = Regress(RegressConfig())
         task.fit([[1.0, 20.0], [3.0, 60.0], [4.0, 10.0]])
         target = torch.randn(num_rows, 2, generator=generator)
-        return task.measure(target + torch.randn(num_rows, 2, generator=generator), target)
+        return measured(task, target + torch.randn(num_rows, 2, generator=generator), target)
     if kind == "multilabel":
         task = Tag(TagConfig())
         task.fit(["a|b", "c"])
         target = (torch.rand(num_rows, 3, generator=generator) > 0.6).float()
-        return task.measure(2 * target - 1 + torch.randn(num_rows, 3, generator=generator), target)
+        return measured(task, 2 * target - 1 + torch.randn(num_rows, 3, generator=generator), target)
     num_classes = 2 if kind == "binary" else 4
     task = Binary(BinaryConfig()) if kind == "binary" else Multiclass(MulticlassConfig())
     task.fit([str(number) for number in range(num_classes)])
     target = torch.randint(num_classes, (num_rows,), generator=generator)
     if kind == "binary":
-        return task.measure((target * 2.0 - 1 + torch.randn(num_rows, generator=generator)).unsqueeze(1), target)
+        return measured(task, (target * 2.0 - 1 + torch.randn(num_rows, generator=generator)).unsqueeze(1), target)
     noise = torch.randn(num_rows, num_classes, generator=generator).round(decimals=1)  # with equal scores
-    return task.measure(1.5 * torch.nn.functional.one_hot(target, num_classes) + noise, target)
+    return measured(task, 1.5 * torch.nn.functional.one_hot(target, num_classes) + noise, target)
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression"])
@@ -114,7 +120,7 @@ def test_a_draw_without_the_rare_class_does_not_look_better():
     task = Binary(BinaryConfig())
     task.fit(["no"] * 98 + ["yes"] * 2)
     target = (torch.arange(200) < 2).long()
-    found = intervals(task.measure(torch.full((200, 1), -1.0), target), seed=0)
+    found = intervals(measured(task, torch.full((200, 1), -1.0), target), seed=0)
     assert found["balanced_accuracy"] == (0.5, 0.5)
     assert found["recall_macro"] == (0.5, 0.5)
     assert found["f1_macro"][1] <= 0.5
@@ -127,7 +133,7 @@ def test_the_metrics_of_the_rare_class_are_drawn_like_the_others():
     generator = torch.Generator().manual_seed(0)
     target = (torch.arange(300) < 30).long()
     outputs = (2.0 * target - 1 + torch.randn(300, generator=generator)).unsqueeze(1)
-    measure = task.measure(outputs, target)
+    measure = measured(task, outputs, target)
     samples = resample(measure, seed=5, repeats=4)
     generator = np.random.default_rng(5)
     for repeat in range(4):

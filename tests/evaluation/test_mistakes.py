@@ -1,15 +1,18 @@
 import base64
 import io
 import wave
-from dataclasses import replace
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import nn
 
-from tonggan.evaluation.mistakes import audio_address, find_mistakes, image_address
+from tonggan.evaluation.mistakes import find_mistakes
 from tonggan.evaluation.predict import measure_rows
+from tonggan.modalities.audio import audio_address
+from tonggan.modalities.base import Cell
+from tonggan.modalities.image import image_address
+from tonggan.tokens import Prediction
 
 
 def content(address: str, prefix: str) -> io.BytesIO:
@@ -35,12 +38,13 @@ def test_a_sound_survives_and_is_cut_after_ten_seconds():
 def test_the_surest_mistakes_come_first_with_their_cells(sums):
     case = sums({"left": np.array([1.0, 1.0, -1.0, -1.0])}, np.array([1, 0, 0, 1]))
     shuffled = case.dataset.take(np.array([3, 0, 1, 2]))
-    measured = measure_rows(case.model, case.task, shuffled, baseline=case.task.baseline(case.target, 1))
+    measured = measure_rows(case.model, case.task, shuffled)
     first, second = find_mistakes(case.model, case.task, case.dataset, measured)
     # Logits are -1.1 on row 3 and 0.9 on row 1, both wrong.
-    assert (first.row, first.predicted, first.truth) == (4, "no (75%)", "yes")
-    assert (second.row, second.predicted, second.truth) == (2, "yes (71%)", "no")
-    assert [(cell.name, cell.kind, cell.content) for cell in first.cells] == [("left", "text", "-1.0")]
+    assert (first.row, second.row) == (4, 2)
+    assert (first.predicted, first.truth) == (Cell("predicted", "text", "no (75%)"), Cell("true", "text", "yes"))
+    assert (second.predicted.content, second.truth.content) == ("yes (71%)", "no")
+    assert first.cells == [Cell("left", "text", "-1.0")]
     assert len(find_mistakes(case.model, case.task, case.dataset, measured, limit=1)) == 1
     right = measured.take(np.array([1, 3]))
     assert find_mistakes(case.model, case.task, case.dataset, right) == []
@@ -53,16 +57,14 @@ class Never(nn.Module):
         super().__init__()
         self.logit = nn.Parameter(torch.tensor(-5.0))
 
-    def forward(self, inputs):
-        return self.logit + torch.zeros(len(inputs["note"]), 1)
+    def forward(self, inputs, _targets=None):
+        return Prediction({"outputs": self.logit + torch.zeros(len(inputs["note"]), 1)})
 
 
 def test_mistakes_with_pictures_sounds_and_texts(make_mixed):
     case = make_mixed()
-    target = torch.tensor([1, 1])
-    dataset = replace(case.dataset, target=target)
-    measured = measure_rows(Never(), case.task, dataset, baseline=case.task.baseline(target, 1))
-    full, empty = find_mistakes(Never(), case.task, dataset, measured)
+    measured = measure_rows(Never(), case.task, case.dataset)
+    full, empty = find_mistakes(Never(), case.task, case.dataset, measured)
     assert [(cell.name, cell.kind) for cell in full.cells] == [("photo", "image"), ("sound", "audio"), ("note", "text")]
     assert full.cells[0].content.startswith("data:image/png;base64,")
     assert full.cells[1].content.startswith("data:audio/wav;base64,")

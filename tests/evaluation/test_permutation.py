@@ -1,16 +1,20 @@
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 from torch import nn
 
-from tonggan.data.dataset import CellSource, Dataset
+from tonggan.data.dataset import ColumnSource, Dataset, TargetSource
 from tonggan.data.readers import open_table
+from tonggan.decoders import TARGET
+from tonggan.decoders.base import Context
 from tonggan.evaluation.permutation import column_importance
-from tonggan.modalities.table import NumberConfig, TableConfig
+from tonggan.modalities.table import CategoryConfig, NumberConfig, TableConfig
 from tonggan.models.fused import FusedModel
 from tonggan.tasks import Binary, BinaryConfig
-from tonggan.tokens import Arrays, Tokens
+from tonggan.tokens import Arrays, Prediction, Tokens
 
 
 class Weighted(nn.Module):
@@ -30,8 +34,9 @@ class Only(nn.Module):
 
 
 class Sum(nn.Module):
-    def forward(self, tokens: Tokens) -> torch.Tensor:
-        return tokens.values.masked_fill(~tokens.mask.unsqueeze(-1), 0).sum(dim=1)
+    def forward(self, context: Context, _targets: Mapping[str, Arrays] | None = None) -> Prediction:
+        tokens = context.tokens
+        return Prediction({"outputs": tokens.values.masked_fill(~tokens.mask.unsqueeze(-1), 0).sum(dim=1)})
 
 
 @pytest.fixture
@@ -39,13 +44,14 @@ def case(tmp_path):
     """A target that the column "main" decides, a little of "minor" that never does, and "unread"."""
     random = np.random.default_rng(0)
     columns = {name: random.choice([-1.0, 1.0], 3000) for name in ("minor", "main", "unread")}
-    table = open_table(pa.table(columns), cache=tmp_path)
+    answers = np.where(columns["main"] > 0, "yes", "no")
+    table = open_table(pa.table({**columns, "answer": answers}), cache=tmp_path)
     modality = TableConfig(columns=dict.fromkeys(columns, NumberConfig())).build()
     modality.fit({name: table.values(name) for name in columns})
     task = Binary(BinaryConfig())
-    target = torch.from_numpy(columns["main"] > 0).long()
     task.fit(["no", "yes"])
-    dataset = Dataset({"table": CellSource(modality, table)}, np.arange(3000), target)
+    target = TargetSource(task.target, table, {"answer": CategoryConfig()})
+    dataset = Dataset({"table": ColumnSource(modality, table, "table")}, np.arange(3000), {TARGET: target})
     return FusedModel({"table": Weighted([0.3, 1.0, 0.0])}, fusion=Only(), head=Sum()), task, dataset
 
 

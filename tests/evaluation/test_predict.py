@@ -9,14 +9,13 @@ COLUMNS = {"left": np.array([1.0, 1.0, -1.0, -1.0]), "right": np.array([1.0, -1.
 
 
 def measured(case, places, **options):
-    baseline = case.task.baseline(case.target, 1)
-    return measure_rows(case.model, case.task, case.dataset.take(np.array(places)), baseline=baseline, **options)
+    return measure_rows(case.model, case.task, case.dataset.take(np.array(places)), **options)
 
 
 def test_every_row_is_predicted_in_order(sums):
     case = sums(COLUMNS, np.array([1, 0, 0, 0]))
-    (outputs,) = predict_rows(case.model, case.task, case.dataset.take(np.array([3, 0, 1])), read=torch.clone)
-    torch.testing.assert_close(outputs, torch.tensor([[-2.1], [1.9], [-0.1]]))
+    (found,) = predict_rows(case.model, case.dataset.take(np.array([3, 0, 1])), read=lambda prediction: prediction)
+    torch.testing.assert_close(found["outputs"], torch.tensor([[-2.1], [1.9], [-0.1]]))
 
 
 def test_the_batches_make_one_measure_beside_that_of_the_constant_answer(sums):
@@ -41,7 +40,8 @@ def test_it_may_stop_early(sums):
 def test_a_temperature_changes_the_model_and_no_constant_answer(sums):
     case = sums(COLUMNS, np.array([1, 0, 0, 0]))
     found = measured(case, range(4))
-    cooler = found.at_temperature(3.0)
+    case.task.temperature = 3.0
+    cooler = found.calibrated(case.task)
     assert cooler.measure.metrics()["log_loss"] != found.measure.metrics()["log_loss"]
     assert cooler.constant is found.constant
 
@@ -49,7 +49,7 @@ def test_a_temperature_changes_the_model_and_no_constant_answer(sums):
 def test_the_model_keeps_its_mode_and_gets_no_gradient(sums):
     case = sums(COLUMNS, np.array([1, 0, 0, 0]))
     case.model.train()
-    (has_gradient,) = predict_rows(case.model, case.task, case.dataset, read=lambda outputs: outputs.requires_grad)
+    (has_gradient,) = predict_rows(case.model, case.dataset, read=lambda found: found["outputs"].requires_grad)
     assert not has_gradient
     assert case.model.training
 
@@ -59,4 +59,4 @@ def test_no_rows(sums):
     with pytest.raises(DataError, match="got no rows"):
         measured(case, np.zeros(0, int))
     with pytest.raises(DataError, match="got no rows"):
-        predict_rows(case.model, case.task, case.dataset.take(np.zeros(0, int)), read=len)
+        predict_rows(case.model, case.dataset.take(np.zeros(0, int)), read=len)

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from tonggan.data.findings import Finding
+from tonggan.decoders import TARGET
 from tonggan.evaluation.audit import Audit
 from tonggan.evaluation.bootstrap import Answer
-from tonggan.evaluation.mistakes import Cell, Mistake
+from tonggan.evaluation.mistakes import Mistake
 from tonggan.evaluation.permutation import ColumnImportance
 from tonggan.evaluation.report import (
     ColumnSummary,
@@ -20,15 +21,21 @@ from tonggan.evaluation.report import (
 )
 from tonggan.evaluation.subsets import SubsetRow
 from tonggan.evaluation.verdict import AgainstConstant, Verdict
+from tonggan.modalities.base import Cell
 from tonggan.tasks import Advice, RegressConfig
 from tonggan.tasks.figures import Chart, Line, Matrix, Section, Table
+from tonggan.tokens import Arrays, Prediction
 from tonggan.wording import Words
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> \"'&{{ 7 * 7 }}"
 SMALLEST = ReportContent(
     "a run", "price", Words("regression", "回归"), "r2", [PartResult("valid", 10, {"r2": 0.5}, {})]
 )
-MEASURE = RegressConfig().build().measure(torch.zeros(0, 0), torch.zeros(0, 0))
+MEASURE = (
+    RegressConfig()
+    .build()
+    .measure(Prediction({"outputs": torch.zeros(0, 0)}), {TARGET: Arrays.whole(torch.zeros(0, 0))})
+)
 
 
 def full_content(text: str) -> ReportContent:
@@ -70,8 +77,8 @@ def full_content(text: str) -> ReportContent:
         mistakes=[
             Mistake(
                 7,
-                text,
-                text,
+                Cell("predicted", "text", text),
+                Cell("true", "text", text),
                 [
                     Cell(text, "text", text),
                     Cell("photo", "image", "data:image/png;base64,AAAA"),
@@ -128,6 +135,15 @@ def test_nothing_is_loaded_from_elsewhere():
     assert addresses == ["data:image/png;base64,AAAA", "data:audio/wav;base64,AAAA"]
     assert not re.search(r"url\(|@import|https?://", text)
     assert "default-src 'none'" in text
+
+
+def test_an_answer_that_is_a_picture_is_shown_as_one():
+    content = full_content("plain")
+    drawn = [Cell(name, "image", f"data:image/png;base64,{name}") for name in ("predicted", "true")]
+    mistake = replace(content.mistakes[0], predicted=drawn[0], truth=drawn[1])
+    page = Page(render_report(replace(content, mistakes=[mistake])))
+    shown = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    assert shown == ["data:image/png;base64,predicted", "data:image/png;base64,true", "data:image/png;base64,AAAA"]
 
 
 def test_every_label_has_both_languages():

@@ -32,7 +32,7 @@ def test_the_full_subset_is_the_model_itself(sums):
     case = sums(COLUMNS, BOTH)
     rows = evaluate_subsets(case.model, case.task, case.dataset, kinds=case.kinds)
     with torch.no_grad():
-        outputs = case.model(case.dataset.batch(np.arange(20)).inputs)
+        outputs = case.model(case.dataset.batch(np.arange(20)).inputs)["outputs"]
     assert np.array_equal(rows[-1].measure.rows["outputs"], outputs.numpy())
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from tonggan.decoders import TARGET
 from tonggan.evaluation.bootstrap import Comparison
 from tonggan.evaluation.permutation import ColumnImportance
 from tonggan.evaluation.predict import Measured
@@ -12,6 +13,7 @@ from tonggan.evaluation.verdict import AgainstConstant, Part, compare_with_const
 from tonggan.evaluation.wording import format_gain, format_score, metric_words
 from tonggan.tasks import AnswerConfig, Binary, BinaryConfig, Regress, RegressConfig
 from tonggan.tasks.base import Task
+from tonggan.tokens import Arrays, Prediction
 
 COMPARISON = Comparison(
     score_name="r2",
@@ -102,19 +104,33 @@ def test_numbers_as_a_person_reads_them():
     assert metric_words("my_metric").chinese == "my_metric"
 
 
-def binary(share: float, *, rows: int, right: float, seed: int = 0) -> tuple[Task, torch.Tensor, torch.Tensor]:
+Compared = tuple[Task, Prediction, dict[str, Arrays]]
+
+
+def numbers(outputs: torch.Tensor) -> Prediction:
+    return Prediction({"outputs": outputs})
+
+
+def texts_of(target: Arrays, loss: float) -> Prediction:
+    """The targets themselves, each with a ``loss`` of its only token."""
+    losses = torch.full((len(target),), loss)
+    return Prediction({"ids": target.values, "nll": losses, "num_tokens": losses})
+
+
+def binary(share: float, *, rows: int, right: float, seed: int = 0) -> Compared:
     """Targets of which ``share`` are "yes", and outputs that find ``right`` of all rows."""
     random = np.random.default_rng(seed)
     target = (np.arange(rows) < share * rows).astype(int)
     said = np.where(random.random(rows) < right, target, 1 - target)
     task = Binary(BinaryConfig())
     task.fit([["no", "yes"][value] for value in target])
-    return task, torch.from_numpy(2.0 * said - 1).unsqueeze(1), torch.from_numpy(target)
+    outputs = torch.from_numpy(2.0 * said - 1).unsqueeze(1)
+    return task, numbers(outputs), {TARGET: Arrays.whole(torch.from_numpy(target))}
 
 
-def compare(task: Task, outputs: torch.Tensor, target: torch.Tensor) -> AgainstConstant | None:
-    constant = task.measure_constant(task.baseline(target, 1), target)
-    measured = Measured(task.measure(outputs, target), constant, np.arange(len(target)))
+def compare(task: Task, prediction: Prediction, targets: dict[str, Arrays]) -> AgainstConstant | None:
+    constant = task.measure_constant(targets)
+    measured = Measured(task.measure(prediction, targets), constant, np.arange(len(prediction)))
     return compare_with_constant(measured, always=task.constant_words, seed=0)
 
 
@@ -128,10 +144,10 @@ def test_a_good_model_beats_the_constant_answer_and_nothing_is_to_be_said_first(
 
 
 def test_a_high_accuracy_that_the_constant_answer_has_too_is_none():
-    task, outputs, target = binary(0.02, rows=500, right=1.0)
-    always_no = torch.full_like(outputs, -1.0)
-    assert task.measure(always_no, target).metrics()["accuracy"] == 0.98
-    result = compare(task, always_no, target)
+    task, prediction, targets = binary(0.02, rows=500, right=1.0)
+    always_no = numbers(torch.full_like(prediction["outputs"], -1.0))
+    assert task.measure(always_no, targets).metrics()["accuracy"] == 0.98
+    result = compare(task, always_no, targets)
     assert (result.beaten, result.score_name, result.model, result.constant) == ("no", "balanced_accuracy", 0.5, 0.5)
     assert result.headline == "This model does not beat the constant answer."
     assert result.headline_zh == "该模型并不优于固定答案。"
@@ -141,10 +157,10 @@ def test_a_high_accuracy_that_the_constant_answer_has_too_is_none():
 
 
 def test_a_gain_that_may_be_chance_is_not_certain():
-    task, _, target = binary(0.5, rows=100, right=1.0)
+    task, _, targets = binary(0.5, rows=100, right=1.0)
     outputs = torch.where(torch.arange(100) % 20 == 0, 1.0, -1.0).unsqueeze(1)
     outputs[:4] = 1.0  # a little better than always "no"
-    result = compare(task, outputs, target)
+    result = compare(task, numbers(outputs), targets)
     assert result.gain > 0
     assert result.beaten == "uncertain"
     assert "the 95 % interval of the gain is " in result.sentence
@@ -160,9 +176,10 @@ def test_below_thirty_rows_no_model_is_judged(rows, beaten):
 def test_an_error_is_better_when_smaller_and_numbers_have_a_mean():
     task = Regress(RegressConfig())
     task.fit(np.linspace(-1, 1, 60))
-    target = task.encode(np.linspace(-1, 1, 60).tolist())
-    assert compare(task, 0.9 * target, target).beaten == "yes"
-    worse = compare(task, -target, target)
+    targets = {TARGET: task.target.collate(np.linspace(-1, 1, 60).tolist())}
+    values = targets[TARGET].values
+    assert compare(task, numbers(0.9 * values), targets).beaten == "yes"
+    worse = compare(task, numbers(-values), targets)
     assert worse.beaten == "no"
     assert "(always the mean) 0" in worse.sentence
     assert "总是预测均值" in worse.sentence_zh
@@ -172,21 +189,19 @@ def test_a_text_is_compared_with_the_most_common_one():
     texts = ["red"] * 30 + ["blue"] * 20
     task = AnswerConfig().build()
     task.fit(texts)
-    target = task.encode(texts)
-    perfect = task.text.outputs(target, losses=torch.zeros(50, 2))
-    result = compare(task, perfect, target)
+    targets = {TARGET: task.target.collate(texts)}
+    result = compare(task, texts_of(targets[TARGET], 0.0), targets)
     assert (result.beaten, result.constant) == ("yes", 0.6)
     assert "always the most common text" in result.sentence
-    assert compare(task, task.baseline(target, 50), target).beaten == "no"
+    assert compare(task, task.constant(50), targets).beaten == "no"
 
 
 def test_what_has_no_score_without_a_model_is_not_compared():
     texts = ["red", "blue"] * 20
     task = AnswerConfig(score="perplexity").build()
     task.fit(texts)
-    target = task.encode(texts)
-    outputs = task.text.outputs(target, losses=torch.ones(40, 2))
-    assert compare(task, outputs, target) is None
+    targets = {TARGET: task.target.collate(texts)}
+    assert compare(task, texts_of(targets[TARGET], 1.0), targets) is None
 
 
 def test_it_is_plain_data():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tonggan.decoders import LinearHeadConfig
+from tonggan.decoders import LinearHeadConfig, Vector
 from tonggan.fusion import AttentionConfig, FiLMConfig, GatedConfig, MLPConfig, SumConfig
 from tonggan.tokens import Tokens
 
@@ -19,12 +19,12 @@ class Model(nn.Module):
         super().__init__()
         self.encoders = nn.ModuleList(nn.Linear(width, DIM) for width in widths)
         self.fusion = config.build(["one", "other"], dim=DIM)
-        self.head = LinearHeadConfig().build(DIM, num_outputs=num_outputs)
+        self.head = LinearHeadConfig().build(DIM, answer=Vector(num_outputs, nn.functional.cross_entropy))
 
     def forward(self, inputs):
         encoded = [encoder(values) for encoder, values in zip(self.encoders, inputs, strict=True)]
         tokens = [Tokens(values, torch.ones(values.shape[:2], dtype=torch.bool)) for values in encoded]
-        return self.head(self.fusion({"one": tokens[0], "other": tokens[1]}))
+        return self.head.read(self.fusion({"one": tokens[0], "other": tokens[1]}))
 
 
 def matching(rows, generator):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from contracts import check_gradients, check_save_load, example_tokens
-from tonggan.decoders import LinearHeadConfig
+from tonggan.decoders import LinearHeadConfig, Vector
 from tonggan.fusion import FiLMConfig, SumConfig
 from tonggan.models.fused import FusedModel, drop_modalities
 from tonggan.tokens import Arrays, Tokens
@@ -24,11 +24,19 @@ class Encoder(nn.Module):
         return Tokens(self.linear(arrays.values.unsqueeze(-1)), arrays.mask)
 
 
+def numbers(size):
+    return Vector(size, lambda outputs, target: (outputs - target).square().mean(dim=1))
+
+
 def build(modality_dropout=0.0):
     fusion = FiLMConfig().build(NAMES, dim=16)
-    head = LinearHeadConfig().build(16, num_outputs=3)
+    head = LinearHeadConfig().build(16, answer=numbers(3))
     encoders = {name: Encoder() for name in NAMES}
     return FusedModel(encoders, fusion=fusion, head=head, modality_dropout=modality_dropout)
+
+
+def outputs_of(model, inputs):
+    return model(inputs)["outputs"]
 
 
 def example_inputs():
@@ -64,12 +72,12 @@ def test_dropout_is_for_training_and_repeats_under_its_seed():
     torch.manual_seed(0)
     model, inputs = build(modality_dropout=0.5), example_inputs()
     torch.manual_seed(1)
-    first, second = model(inputs), model(inputs)
+    first, second = outputs_of(model, inputs), outputs_of(model, inputs)
     torch.manual_seed(1)
-    assert torch.equal(model(inputs), first)
+    assert torch.equal(outputs_of(model, inputs), first)
     assert not torch.equal(first, second)
     model.eval()
-    assert torch.equal(model(inputs), model(inputs))
+    assert torch.equal(outputs_of(model, inputs), outputs_of(model, inputs))
 
 
 def test_every_subset_is_defined_and_different():
@@ -78,8 +86,8 @@ def test_every_subset_is_defined_and_different():
     outputs = []
     for pattern in itertools.product([False, True], repeat=3):
         kept = {name: inputs[name].keep(torch.full((5,), keep)) for name, keep in zip(NAMES, pattern, strict=True)}
-        outputs.append(model(kept)[0])
-        assert model(kept).shape == (5, 3)
+        outputs.append(outputs_of(model, kept)[0])
+        assert outputs_of(model, kept).shape == (5, 3)
     assert torch.isfinite(torch.stack(outputs)).all()
     for one, other in itertools.combinations(outputs, 2):
         assert not torch.allclose(one, other)
@@ -88,8 +96,13 @@ def test_every_subset_is_defined_and_different():
 def test_parts_compose_to_the_whole():
     torch.manual_seed(0)
     model, inputs = build().eval(), example_inputs()
-    fused = model.fuse(model.encode(inputs))
-    torch.testing.assert_close(model.decode(fused), model(inputs))
+    tokens = model.encode(inputs)
+    fused, context = model.fuse(tokens), model.context(tokens, inputs)
+    torch.testing.assert_close(context.tokens.values, fused.values)
+    assert torch.equal(context.tokens.mask, fused.mask)
+    assert context.encoded is tokens
+    assert context.inputs is inputs
+    torch.testing.assert_close(model.head(context)["outputs"], outputs_of(model, inputs))
     assert model.embed(inputs).shape == (5, 16)
     torch.testing.assert_close(model.embed(inputs), fused.mean())
     assert not model.embed(inputs)[-1].any(), "a row without any input embeds as zeros"
@@ -98,16 +111,16 @@ def test_parts_compose_to_the_whole():
 def test_gradients_and_saved_weights():
     inputs = example_inputs()
     model = build()
-    check_gradients(model, lambda: model(inputs))
-    check_save_load(build(), build(), lambda other: other(inputs))
+    check_gradients(model, lambda: outputs_of(model, inputs))
+    check_save_load(build(), build(), lambda other: outputs_of(other, inputs))
 
 
 def test_names_of_columns_may_hold_any_character():
     encoders = {"the picture.path": Encoder(), "价格": Encoder()}
     fusion = SumConfig().build(list(encoders), dim=16)
-    model = FusedModel(encoders, fusion=fusion, head=LinearHeadConfig().build(16, num_outputs=1))
+    model = FusedModel(encoders, fusion=fusion, head=LinearHeadConfig().build(16, answer=numbers(1)))
     arrays = Arrays(torch.randn(2, 3), torch.ones(2, 3, dtype=torch.bool))
-    assert model({"the picture.path": arrays, "价格": arrays}).shape == (2, 1)
+    assert outputs_of(model, {"the picture.path": arrays, "价格": arrays}).shape == (2, 1)
 
 
 def test_what_rows_share_is_encoded_once_and_predicts_the_same():
@@ -121,9 +134,9 @@ def test_what_rows_share_is_encoded_once_and_predicts_the_same():
             return Tokens(arrays.values, arrays.mask)
 
     encoder = Counting()
-    head = LinearHeadConfig().build(8, num_outputs=2)
+    head = LinearHeadConfig().build(8, answer=numbers(2))
     model = FusedModel({"one": encoder}, fusion=SumConfig().build(("one",), dim=8), head=head)
     shared = Arrays(torch.randn(2, 3, 8), torch.ones(2, 3, dtype=torch.bool), torch.tensor([0, 1, 0, 0]))
-    once = model({"one": shared})
+    once = outputs_of(model, {"one": shared})
     assert encoder.rows == 2
-    torch.testing.assert_close(once, model({"one": shared.expand()}))
+    torch.testing.assert_close(once, outputs_of(model, {"one": shared.expand()}))

@@ -14,6 +14,7 @@ from torch import nn
 
 import training_scene
 from tonggan.data.loader import Loader
+from tonggan.decoders import TARGET
 from tonggan.errors import DataError, InterruptedRunError, TrainingError
 from tonggan.progress import Progress
 from tonggan.training import Budget, TrainingConfig
@@ -66,7 +67,7 @@ def test_learns_and_keeps_the_best_weights(tmp_path):
     model.eval()
     with torch.no_grad():
         batch = valid.batch(np.arange(len(valid)))
-        assert task.measure(task.predict(model, batch), batch.target).score() == pytest.approx(result.best_score)
+        assert task.measure(model(batch.inputs), batch.targets).score() == pytest.approx(result.best_score)
     assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == [
         f"best-{result.best_step:08d}.safetensors",
         "last.safetensors",
@@ -103,25 +104,26 @@ def test_is_the_plain_loop_of_pytorch(tmp_path):
     train_on(model, task, train_part, valid_part, config=chosen, folder=tmp_path)
 
     optimizer = torch.optim.AdamW(
-        [{"params": [other.linear.weight], "weight_decay": 0.1}, {"params": [other.linear.bias], "weight_decay": 0.0}]
+        [{"params": [other.layers.weight], "weight_decay": 0.1}, {"params": [other.layers.bias], "weight_decay": 0.0}]
     )
     loader = Loader(train_part, batch_size=80, seed=SEED, shuffle=True, drop_last=True)
     for step, batch in enumerate([*loader.epoch(0), *loader.epoch(1)]):
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * 0.5 * (1 + np.cos(np.pi * (step + 0.5) / 4))
         optimizer.zero_grad()
-        nn.functional.cross_entropy(other(batch.inputs), batch.target).backward()
+        logits = other.layers(batch.inputs["x"].values)
+        nn.functional.cross_entropy(logits, batch.targets[TARGET].values).backward()
         nn.utils.clip_grad_norm_(other.parameters(), 0.5)
         optimizer.step()
     last, _ = load_checkpoint(tmp_path / "last.safetensors")
-    torch.testing.assert_close(last["model.linear.weight"], other.linear.weight.detach(), rtol=1e-5, atol=1e-7)
-    torch.testing.assert_close(last["model.linear.bias"], other.linear.bias.detach(), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(last["model.head.layers.weight"], other.layers.weight.detach(), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(last["model.head.layers.bias"], other.layers.bias.detach(), rtol=1e-5, atol=1e-7)
 
 
 def test_accumulated_batches_are_one_large_batch(tmp_path):
     """Without a random part in the network, two batches of 40 give the gradient of one of 80."""
     _, task, train_part, valid_part = scene()
-    train_part.inputs["x"].modality.augment = lambda arrays, _: arrays
+    train_part.inputs["x"].modality.vary = lambda arrays, _, **__: arrays
     weights = []
     for size, accumulation in ((80, 1), (40, 2)):
         torch.manual_seed(0)
@@ -129,7 +131,7 @@ def test_accumulated_batches_are_one_large_batch(tmp_path):
         chosen = TrainingConfig(epochs=3, batch_size=size, accumulation=accumulation, precision="fp32")
         result = train_on(model, task, train_part, valid_part, config=chosen, folder=tmp_path / str(size))
         assert result.steps == 6
-        weights.append(load_checkpoint(tmp_path / str(size) / "last.safetensors")[0]["model.linear.weight"])
+        weights.append(load_checkpoint(tmp_path / str(size) / "last.safetensors")[0]["model.head.layers.weight"])
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-6)
 
 
@@ -161,11 +163,11 @@ def test_interrupted_run_says_so_and_resumes(tmp_path, number):
     class Impatient(Net):
         calls = 0
 
-        def forward(self, inputs):
+        def encode(self, inputs):
             Impatient.calls += 1
             if Impatient.calls == 23:
                 signal.raise_signal(number)
-            return super().forward(inputs)
+            return super().encode(inputs)
 
     torch.manual_seed(SEED)
     with pytest.raises(InterruptedRunError, match=r"a request to stop at step \d+ of 40.*Run the same command"):
@@ -258,11 +260,11 @@ def test_half_precision_learns_and_resumes(tmp_path, precision):
     class Impatient(Net):
         calls = 0
 
-        def forward(self, inputs):
+        def encode(self, inputs):
             Impatient.calls += 1
             if Impatient.calls == 77:
                 signal.raise_signal(signal.SIGTERM)
-            return super().forward(inputs)
+            return super().encode(inputs)
 
     torch.manual_seed(SEED)
     with pytest.raises(InterruptedRunError):

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import training_scene
+from tonggan.decoders import TARGET
 from tonggan.errors import ConfigError, TrainingError
 from tonggan.tokens import Arrays, Batch
 from tonggan.training import TrainingConfig, train
@@ -125,7 +126,7 @@ def test_a_batch_of_compared_rows_is_not_cut(config, world, got):
 
 def test_batches_of_a_step_count_by_their_weight_and_a_cut_step_by_what_it_saw():
     _, task, part, _ = scene()
-    part.inputs["x"].modality.augment = lambda arrays, _: arrays
+    part.inputs["x"].modality.vary = lambda arrays, _, **__: arrays
     batches = [part.batch(np.arange(10)), part.batch(np.arange(10, 40))]
     config = TrainingConfig(clip_norm=None, precision="fp32")
 
@@ -135,7 +136,7 @@ def test_batches_of_a_step_count_by_their_weight_and_a_cut_step_by_what_it_saw()
         Stepper(Supervised(model, task), config=config, world=ALONE, seed=0).step(
             0, given, learning_rate=0.1, **options
         )
-        return model.linear.weight.grad
+        return model.layers.weight.grad
 
     whole = gradient([part.batch(np.arange(40))])
     torch.testing.assert_close(gradient(batches), whole, rtol=1e-4, atol=1e-6)
@@ -146,7 +147,7 @@ def test_half_precision_computes_in_half_and_loses_in_float32():
     _, task, part, _ = scene()
     seen = []
     model = Plain()
-    model.linear.register_forward_hook(lambda *call: seen.append(call[-1].dtype))
+    model.layers.register_forward_hook(lambda *call: seen.append(call[-1].dtype))
     config = TrainingConfig(precision="bf16")
     stepper = Stepper(Supervised(model, task), config=config, world=ALONE, seed=0)
     with stepper.arithmetic():
@@ -157,11 +158,13 @@ def test_half_precision_computes_in_half_and_loses_in_float32():
 
 def test_the_rows_of_a_batch_that_share_a_picture_still_do_after_take():
     shared = Arrays(torch.arange(3.0).unsqueeze(1), torch.ones(3, dtype=torch.bool), torch.tensor([0, 0, 2, 1]))
-    batch = Batch(torch.arange(4), {"x": shared}, torch.tensor([5, 6, 7, 8]), {"y": torch.arange(4)})
+    targets = {TARGET: Arrays.whole(torch.tensor([5, 6, 7, 8])), "y": Arrays.whole(torch.arange(4))}
+    batch = Batch(torch.arange(4), {"x": shared}, targets)
     taken = batch.take(torch.tensor([1, 2]))
     assert taken.inputs["x"].expand().values.flatten().tolist() == [0.0, 2.0]
     assert len(taken.inputs["x"].values) == 2
-    assert (taken.rows.tolist(), taken.target.tolist(), taken.auxiliary["y"].tolist()) == ([1, 2], [6, 7], [1, 2])
+    found = [taken.rows, taken.targets[TARGET].values, taken.targets["y"].values]
+    assert [values.tolist() for values in found] == [[1, 2], [6, 7], [1, 2]]
 
 
 def test_two_processes_learn_what_one_does(tmp_path):

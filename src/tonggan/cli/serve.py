@@ -77,8 +77,8 @@ def serve(
     from tonggan.serving.authentication import Keys
     from tonggan.serving.code import CodeService
     from tonggan.serving.config import ServerConfig
-    from tonggan.serving.open import open_services
     from tonggan.serving.server import bind, bound_memory, require_packages, serve
+    from tonggan.serving.services import open_services
 
     require_packages()
     bound_memory()

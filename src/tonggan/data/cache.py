@@ -23,14 +23,13 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
 from tonggan.errors import CacheError
-from tonggan.modalities.base import MediaModality
 
 _FORMAT = 2
 _SCHEMA = """
@@ -64,6 +63,14 @@ def file_stamp(path: str, status: os.stat_result) -> bytes | None:
     return hashlib.blake2b(f"{path}\0{state}".encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 
+class Cached(Protocol):
+    """What decodes something whose arrays are kept."""
+
+    def cache_key(self) -> str:
+        """The settings that change what is decoded, as a short file-name-safe string."""
+        ...
+
+
 class DecodeCache:
     """What ``modality.decode`` returned for each content seen so far.
 
@@ -78,7 +85,7 @@ class DecodeCache:
         CacheError: the folder cannot be created, read or written. A damaged index is no error: the cache starts anew.
     """
 
-    def __init__(self, folder: Path, modality: MediaModality[Any]) -> None:
+    def __init__(self, folder: Path, modality: Cached) -> None:
         self.folder = folder / modality.cache_key()
         self._index = self.folder / "index.sqlite"
         self._lock = FileLock(self.folder / "lock", poll_interval=0.005)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tonggan.data.cache import DecodeCache
 from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
-from tonggan.modalities.base import ColumnConfig, MediaModality, Modality
+from tonggan.modalities.base import ColumnConfig, Modality
 from tonggan.tokens import Arrays, Batch
 
 _ROWS_AT_ONCE = 8_192
@@ -49,9 +49,9 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class MediaSource(Source):
-    """A scanned column of pictures or recordings."""
+    """A scanned column of pictures, recordings or masks."""
 
-    modality: MediaModality[Any]
+    modality: Modality[Any]
     column: MediaColumn
     cache: DecodeCache
 

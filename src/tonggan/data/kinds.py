@@ -36,8 +36,8 @@ from tonggan.modalities import (
 from tonggan.modalities.boxes import BoxesConfig, read_objects
 from tonggan.modalities.regions import RegionsConfig, read_mask_paths
 
-TaskKind = Literal["binary", "multiclass", "multilabel", "regression", "detect"]
-_TASKS: Mapping[str, TaskKind] = {"boxes": "detect"}
+TaskKind = Literal["binary", "multiclass", "multilabel", "regression", "detect", "segment"]
+_TASKS: Mapping[str, TaskKind] = {"boxes": "detect", "regions": "segment"}
 
 _SAMPLE_SIZE = 5_000
 _EMBEDDED_SAMPLE_SIZE = 16  # each may be a file of many megabytes
@@ -149,7 +149,7 @@ def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, Col
     raise DataError(
         f"target {', '.join(repr(name) for name in target)}",
         got=f"columns of kind {', '.join(kinds.values())}" if target else "no column",
-        expected="one category, one column of several labels, numbers, or one column of boxes",
+        expected="one category, one column of several labels, numbers, or one column of boxes or masks",
         remedy="Choose another target, or declare its kind, e.g. --set columns.NAME.kind=category",
     )
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tonggan.cells import cell_text, places_of
 from tonggan.data.box_checks import check_boxes
 from tonggan.data.findings import Finding, Quarantined
+from tonggan.data.region_scan import RegionColumn, check_regions
 from tonggan.data.table import Table
 from tonggan.data.wild_cells import find_wild_cells
 from tonggan.modalities import CategoryConfig, ColumnConfig, MultilabelConfig, NumberConfig
@@ -31,6 +32,7 @@ def check_target(
     task: str,
     configs: Mapping[str, ColumnConfig],
     extents: Mapping[str, NDArray[np.int64]] | None = None,
+    masks: Mapping[str, RegionColumn] | None = None,
 ) -> tuple[list[Finding], list[Quarantined]]:
     """Findings on the target ``name``, and its rows that have no usable value.
 
@@ -40,14 +42,18 @@ def check_target(
         task: ``binary``, ``multiclass``, ``multilabel``, ``regression``, or one that writes text.
         configs: the column's kind in each part, which says how its values are read.
         extents: by part ``[N, 2]``, height and width of the pictures that a target of boxes lies in.
+        masks: by part, what was found of a target of masks.
     """
-    extents = extents or {}
+    extents, masks = extents or {}, masks or {}
     first, *others = [split for split, table in tables.items() if name in table.names]
     config = configs[first]
     if task == "regression":
         findings, quarantine = _check_numbers(tables[first], name, split=first, config=config, is_train=True)
     elif task == "detect":
         counts, findings, quarantine = check_boxes(tables[first], name, split=first, extents=extents.get(first))
+    elif task == "segment":
+        findings, quarantine = check_regions(tables[first], name, masks[first], split=first, known=None)
+        counts = Counter(str(value) for values in masks[first].values.values() for value in values)
     elif task not in _LABEL_TASKS:
         findings, quarantine = _check_texts(tables[first], name, split=first)
     else:
@@ -58,7 +64,7 @@ def check_target(
                 _one_value(name, first, list(counts)) if len(counts) < 2 else _imbalance(name, first, counts, config)
             )
     for split in others:
-        labels = list(counts) if task in (*_LABEL_TASKS, "detect") else ()
+        labels = list(counts) if task in (*_LABEL_TASKS, "detect", "segment") else ()
         found, bad = check_measured_target(
             tables[split],
             name,
@@ -67,6 +73,7 @@ def check_target(
             config=configs[split],
             labels=labels,
             extents=extents.get(split),
+            masks=masks.get(split),
         )
         findings += found
         quarantine += bad
@@ -82,12 +89,16 @@ def check_measured_target(
     config: ColumnConfig,
     labels: Sequence[str],
     extents: NDArray[np.int64] | None = None,
+    masks: RegionColumn | None = None,
 ) -> tuple[list[Finding], list[Quarantined]]:
     """The same of rows that a model is measured on, where training has ``labels``."""
     if task == "regression":
         return _check_numbers(table, name, split=split, config=config, is_train=False)
     if task == "detect":
         return check_boxes(table, name, split=split, known=labels, extents=extents)[1:]
+    if task == "segment":
+        assert masks is not None, "a target of masks is scanned"
+        return check_regions(table, name, masks, split=split, known=frozenset(map(int, labels)))
     if task not in _LABEL_TASKS:
         return _check_texts(table, name, split=split)
     _, bad = _read_labels(table, name, split=split, config=config, known=labels)

@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 from torch import nn
 
 from tonggan.encoders.base import EncoderConfig
-from tonggan.encoders.image_grid import ImageGrid, ImageGridConfig, halved
+from tonggan.encoders.image_grid import FeatureMap, ImageGrid, ImageGridConfig
 from tonggan.layers.activation import build_activation
 from tonggan.layers.convolution import Norm, build_convolution
 from tonggan.modalities.image import Image
@@ -30,12 +30,15 @@ class ImageCNNConfig(ImageGridConfig, EncoderConfig):
     def build(self, modality: Image, *, dim: int) -> nn.Module:
         """An encoder of that modality's pictures."""
         layers: list[nn.Module] = []
-        before = 3
+        maps: dict[int, FeatureMap] = {}
+        before, stride = 3, 1
         for channels in self.channels:
             for _ in range(self.convolutions):
                 layers.append(build_convolution(before, channels, norm=self.norm))
                 layers.append(build_activation(self.activation))
                 before = channels
+            maps[stride] = FeatureMap(len(layers) - 1, channels)
             layers.append(nn.MaxPool2d(2, ceil_mode=True))
-        side = halved(modality.config.size, times=len(self.channels))
-        return ImageGrid(nn.Sequential(*layers), num_channels=before, num_cells=side**2, dim=dim, config=self)
+            stride *= 2
+        maps[stride] = FeatureMap(len(layers) - 1, before)
+        return ImageGrid(nn.Sequential(*layers), maps=maps, size=modality.config.size, dim=dim, config=self)

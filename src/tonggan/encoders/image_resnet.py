@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from tonggan.encoders.base import EncoderConfig
-from tonggan.encoders.image_grid import ImageGrid, ImageGridConfig, halved
+from tonggan.encoders.image_grid import FeatureMap, ImageGrid, ImageGridConfig
 from tonggan.layers.activation import Activation, build_activation
 from tonggan.layers.convolution import build_convolution
 from tonggan.modalities.image import Image
@@ -53,16 +53,15 @@ class ImageResNetConfig(ImageGridConfig, EncoderConfig):
     def build(self, modality: Image, *, dim: int) -> nn.Module:
         """An encoder of that modality's pictures."""
         size = modality.config.size
-        stem_stride = self.stem_stride or (1 if size <= 48 else 2 if size <= 128 else 4)
-        layers: list[nn.Module] = [*self._stem(stem_stride)]
+        total: int = self.stem_stride or (1 if size <= 48 else 2 if size <= 128 else 4)
+        layers: list[nn.Module] = [*self._stem(total)]
         before = self.stem_channels
+        maps = {total: FeatureMap(len(layers) - 1, before)}
         for channels, num_blocks, stride in zip(self.channels, self.blocks, self.strides, strict=True):
             layers.extend(self._stage(before, channels, num_blocks=num_blocks, stride=stride))
-            before = channels
-        # Each halving rounds up, so they may be counted together.
-        times = stem_stride.bit_length() - 1 + self.strides.count(2)
-        side = halved(size, times=times)
-        return ImageGrid(nn.Sequential(*layers), num_channels=before, num_cells=side**2, dim=dim, config=self)
+            before, total = channels, total * stride
+            maps[total] = FeatureMap(len(layers) - 1, before)
+        return ImageGrid(nn.Sequential(*layers), maps=maps, size=size, dim=dim, config=self)
 
     def _stem(self, stride: int) -> list[nn.Module]:
         if stride < 4:

@@ -14,7 +14,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from tonggan.cells import is_missing
 from tonggan.errors import DataError, UnreadableError
 from tonggan.layers.letterbox import Letterbox, Resize
-from tonggan.modalities.base import ColumnConfig, mask_of
+from tonggan.modalities.base import ColumnConfig, Modality, mask_of
 from tonggan.modalities.image import PILLOW_MAX_PIXELS
+from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
 
 UNLABELED = 255
@@ -34,6 +35,7 @@ FOREGROUND = ("background", "object")
 """The classes where a mask says no more than that there is something."""
 
 _MAX_CLASSES = 255
+_COLORED = 1 << 24  # above all colors
 _GREY = 0x010101  # times a number, its grey as a color
 _FORMATS = ("PNG", "BMP", "TIFF", "GIF", "PPM")
 _NUMBERED = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
@@ -70,6 +72,13 @@ class RegionClasses:
     labels: Sequence[str]
     places: dict[int, int]
     is_color: bool
+
+    @property
+    def stored_values(self) -> list[int]:
+        """The values as ``stored`` has them: of colored masks also the greys of one without a color."""
+        if not self.is_color:
+            return [*self.places, UNLABELED]
+        return [value | _COLORED for value in self.places] + [value % 256 for value in self.places]
 
 
 def read_mask_paths(cell: Any) -> list[str] | None:
@@ -123,6 +132,17 @@ def read_mask(raw: bytes) -> RawMask:
     raise _unreadable(f"a picture of mode {picture.mode}", remedy="Write it with numbers (L or P) or colors (RGB)")
 
 
+def stored(mask: RawMask) -> NDArray[np.int32]:
+    """[H, W]: the values of a mask in one array, from which ``raw_of`` makes it again."""
+    return mask.values | _COLORED if mask.is_color else mask.values
+
+
+def raw_of(values: NDArray[np.int32]) -> RawMask:
+    """The mask of ``stored`` values; -1 stays where nothing is known."""
+    is_color = bool((values >= _COLORED).any())
+    return RawMask(np.where(values < 0, values, values & (_COLORED - 1)), is_color)
+
+
 def learn_classes(masks: Iterable[RawMask], *, declared: dict[str, str | None] | None = None) -> RegionClasses:
     """The classes of a training part's masks, or those that are declared.
 
@@ -158,29 +178,6 @@ def learn_classes(masks: Iterable[RawMask], *, declared: dict[str, str | None] |
     return RegionClasses([_named(value, is_color) for value in values], unknown | places, is_color)
 
 
-def class_map(mask: RawMask, classes: RegionClasses) -> NDArray[np.uint8]:
-    """[H, W] of class numbers.
-
-    Raises:
-        UnreadableError: a value is of no class.
-    """
-    values = mask.values
-    if classes.is_color and not mask.is_color:
-        values = values * _GREY
-    found, inverse = np.unique(values, return_inverse=True)
-    unknown = [value for value in found.tolist() if value not in classes.places]
-    if unknown or (mask.is_color and not classes.is_color):
-        is_color = mask.is_color or classes.is_color
-        shown = ", ".join(_named(value, is_color) for value in (unknown or found.tolist())[:5])
-        known = ", ".join(_named(value, classes.is_color) for value in list(classes.places)[:20])
-        raise _unreadable(
-            f"the value {shown}", expected=f"one of {known}", remedy="Correct the mask, or declare the value in classes"
-        )
-    numbers = np.array([classes.places[value] for value in found.tolist()], dtype=np.uint8)
-    result: NDArray[np.uint8] = numbers[inverse].reshape(values.shape)
-    return result
-
-
 def join_masks(masks: Sequence[RawMask], extent: tuple[int, int]) -> NDArray[np.uint8]:
     """[H, W] of a picture of ``extent``: 1 where one of the objects is, else 0.
 
@@ -209,19 +206,76 @@ def check_extent(mask: RawMask, extent: tuple[int, int]) -> None:
         )
 
 
-def fit_mask(classes: NDArray[np.uint8], *, size: int, resize: Resize) -> NDArray[np.uint8]:
-    """[size, size]: the classes [H, W] where the picture's pixels go, ``UNLABELED`` on its borders."""
-    letterbox = Letterbox.of(torch.tensor([classes.shape]), size=size, resize=resize)
-    return letterbox.mask_to_square(torch.from_numpy(classes), outside=UNLABELED).numpy()
+class Regions(Modality[RegionsConfig]):
+    """Masks as uint8 ``[B, size, size]`` of class numbers with a mask ``[B]``, ``UNLABELED`` where nothing is known.
 
+    Args:
+        config: of the column.
+        picture: the input whose pixels the masks tell of.
+        size: height and width of the square that a picture becomes.
+        resize: how it becomes it.
+        classes: which value is which class; None before the training part was looked at.
+    """
 
-def collate_masks(items: Sequence[NDArray[np.uint8] | None], *, size: int) -> Arrays:
-    """Values uint8 [B, size, size] and mask [B]; an absent mask has no labeled pixel."""
-    values = np.full((len(items), size, size), UNLABELED, dtype=np.uint8)
-    for row, item in enumerate(items):
-        if item is not None:
-            values[row] = item
-    return Arrays(torch.from_numpy(values), mask_of(items))
+    kind: ClassVar[str] = "regions"
+
+    def __init__(
+        self, config: RegionsConfig, *, picture: str, size: int, resize: Resize, classes: RegionClasses | None = None
+    ) -> None:
+        super().__init__(config)
+        self.follows = picture
+        self.size, self.resize, self.classes = size, resize, classes
+
+    def cache_key(self) -> str:
+        """The settings that change what ``decode`` returns, and the version of its method."""
+        return f"regions-{self.size}-{self.resize}-1"
+
+    def decode(self, masks: Sequence[bytes], extent: tuple[int, int], *, by_object: bool) -> NDArray[np.int32]:
+        """[size, size]: the ``stored`` values of a row where its picture's pixels go, -1 on the borders.
+
+        Args:
+            masks: the files of the row.
+            extent: height and width of the upright picture.
+            by_object: whether each mask is one object of its own.
+
+        Raises:
+            UnreadableError: a mask is damaged or of another size.
+        """
+        raws = [read_mask(mask) for mask in masks]
+        if by_object:
+            values = join_masks(raws, extent).astype(np.int32)
+        else:
+            check_extent(raws[0], extent)
+            values = stored(raws[0])
+        places = Letterbox.of(torch.tensor([values.shape]), size=self.size, resize=self.resize)
+        fitted: NDArray[np.int32] = places.mask_to_square(torch.from_numpy(values), outside=-1).numpy()
+        return fitted
+
+    def class_of(self, value: int) -> int:
+        """The class number of a ``stored`` value; ``UNLABELED`` where it has none."""
+        return int(self._classes_of(np.array([value], dtype=np.int32))[0])
+
+    def _classes_of(self, values: NDArray[np.int32]) -> NDArray[np.uint8]:
+        assert self.classes is not None, "the masks are used before their classes are known"
+        raw = raw_of(values)
+        plain = raw.values * _GREY if self.classes.is_color and not raw.is_color else raw.values
+        if raw.is_color and not self.classes.is_color:
+            return np.full(values.shape, UNLABELED, dtype=np.uint8)
+        found, inverse = np.unique(plain, return_inverse=True)
+        numbers = np.array([self.classes.places.get(each, UNLABELED) for each in found.tolist()], dtype=np.uint8)
+        result: NDArray[np.uint8] = numbers[inverse].reshape(values.shape)
+        return result
+
+    def collate(self, items: Sequence[NDArray[np.int32] | None]) -> Arrays:
+        values = np.full((len(items), self.size, self.size), UNLABELED, dtype=np.uint8)
+        for row, item in enumerate(items):
+            if item is not None:
+                values[row] = self._classes_of(item)
+        return Arrays(torch.from_numpy(values), mask_of(items))
+
+    def follow(self, arrays: Arrays, movement: Movement) -> Arrays:
+        moved = movement.pictures(arrays.values.unsqueeze(1), nearest=True, fill=UNLABELED)
+        return Arrays(moved.squeeze(1), arrays.mask)
 
 
 def _declared_classes(declared: dict[str, str | None]) -> RegionClasses:

@@ -36,7 +36,7 @@ from tonggan.progress import Progress
 from tonggan.runs.assess import audited_part, results_of
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.pictures import coco_of, draw_answers
-from tonggan.runs.prepare import as_written, build_dataset, scan_tables, target_media, target_source
+from tonggan.runs.prepare import as_written, build_dataset, scan_masks, scan_tables, target_source
 from tonggan.runs.results import Results
 from tonggan.tokens import Prediction
 from tonggan.wording import listed
@@ -119,8 +119,10 @@ class Predictor:
         if len(absent) == len(columns):
             opened.require(absent[0])
         table = opened.with_absent(absent)
-        read = {**modalities, **(target_media(task, target) if target else {})}
-        media, caches = scan_tables({"data": table}, read, cache=cache, progress=progress)
+        tables = {"data": table}
+        media, caches = scan_tables(tables, modalities, cache=cache, progress=progress)
+        if target:
+            scan_masks(tables, task, target, media=media, caches=caches, cache=cache, progress=progress)
         diagnosis = examine_rows(
             table,
             columns={name: config for name, config in columns.items() if name not in absent},
@@ -128,7 +130,7 @@ class Predictor:
             profiles=self.bundle.profiles,
             target={name: self.bundle.recipe.columns[name] for name in target},
             task=task.kind,
-            labels=task.labels,
+            labels=task.known,
             shown_in=task.target.follows,
         )
         if absent:
@@ -215,15 +217,18 @@ class Predictor:
         """
         rows = self.read(data, progress=progress)
         kept = {} if keep is None else _kept(rows.table, keep)
-        answers = list(chain.from_iterable(self._predict(rows, self.bundle.task.answers, progress)))
-        predictions = [self.bundle.task.as_cell(answer["prediction"]) for answer in answers]
+        task = self.bundle.task
+        batches = self._predict(rows, lambda found: (task.decode(found), task.probabilities(found)), progress)
+        predictions = [task.as_cell(answer) for answers, _ in batches for answer in answers]
+        probabilities = [part for _, part in batches if part is not None]
         target = self.bundle.recipe.target
         if len(target) > 1:
             columns = {name: [row[name] for row in predictions] for name in target}
         else:
             columns = {"prediction": predictions}
-        for name in answers[0].get("probabilities", ()):
-            columns[f"p_{name}"] = [answer["probabilities"][name] for answer in answers]
+        if probabilities:
+            shares = torch.cat(probabilities).T.tolist()
+            columns |= {f"p_{label}": share for label, share in zip(task.labels, shares, strict=True)}
         # A column that is carried along and called like a prediction keeps its name with a mark.
         return pa.table(
             {name if name not in columns else f"{name}_given": values for name, values in kept.items()} | columns

@@ -25,6 +25,7 @@ from tonggan.data.kinds import Guess, guess_columns, guess_target, guess_task
 from tonggan.data.media_range import settle_ranges
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
+from tonggan.data.region_scan import scan_regions
 from tonggan.data.scan import MediaColumn, scan_media
 from tonggan.data.table import Table
 from tonggan.decoders import TARGET
@@ -40,6 +41,7 @@ from tonggan.modalities import (
     NumberConfig,
     TableConfig,
 )
+from tonggan.modalities.regions import Regions
 from tonggan.progress import Progress
 from tonggan.runs.recipe import Recipe
 from tonggan.runs.splits import open_splits
@@ -172,10 +174,27 @@ def as_written(
     return {name: modality.reading(writing) if writing else modality for name, modality in modalities.items()}
 
 
-def target_media(task: Task, target: Sequence[str]) -> dict[str, MediaModality[Any]]:
-    """The target column that holds files, if it is one."""
+def scan_masks(
+    tables: Mapping[str, Table],
+    task: Task,
+    target: Sequence[str],
+    *,
+    media: Mapping[str, dict[str, MediaColumn]],
+    caches: dict[str, DecodeCache],
+    cache: Path,
+    progress: Progress,
+) -> None:
+    """Add to ``media`` and ``caches`` what the target of ``task`` holds, if it is one of masks."""
     modality = task.target
-    return {target[0]: modality} if isinstance(modality, MediaModality) else {}
+    if not isinstance(modality, Regions):
+        return
+    (name,) = target
+    caches[name] = DecodeCache(cache / "decoded", modality)
+    for split, table in tables.items():
+        if name in table.names:
+            extents = media[split][str(modality.follows)].extents
+            assert extents is not None, "pictures know their extent"
+            media[split][name] = scan_regions(table, name, modality, caches[name], extents=extents, progress=progress)
 
 
 def target_source(
@@ -189,7 +208,7 @@ def target_source(
 ) -> Source:
     """Where the target of ``task`` comes from in ``table``."""
     modality = task.target
-    if isinstance(modality, MediaModality):
+    if target[0] in media:
         return MediaSource(modality, media[target[0]], caches[target[0]])
     return TargetSource(modality, table, {name: columns[name] for name in target})
 
@@ -233,8 +252,8 @@ def prepare(
     task = task_config.build()
     modalities = build_modalities(columns, target=[*recipe.target, *recipe.auxiliary])
     auxiliaries = _auxiliaries(recipe, train, columns=columns, inputs=list(modalities))
-    read = {**modalities, **target_media(task, recipe.target)}
-    media, caches = scan_tables(tables, read, cache=cache, progress=progress)
+    media, caches = scan_tables(tables, modalities, cache=cache, progress=progress)
+    scan_masks(tables, task, recipe.target, media=media, caches=caches, cache=cache, progress=progress)
     diagnosis = examine(
         tables,
         columns={**columns, **dict.fromkeys(auxiliaries, IgnoreConfig())},

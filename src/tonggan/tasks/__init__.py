@@ -18,6 +18,7 @@ from tonggan.tasks.generate import (
 )
 from tonggan.tasks.labels import type_of_texts
 from tonggan.tasks.regress import Regress, RegressConfig
+from tonggan.tasks.segment import Segment, SegmentConfig
 from tonggan.tasks.tag import Tag, TagConfig
 
 
@@ -40,6 +41,8 @@ __all__ = [
     "MulticlassConfig",
     "Regress",
     "RegressConfig",
+    "Segment",
+    "SegmentConfig",
     "Tag",
     "TagConfig",
     "Task",

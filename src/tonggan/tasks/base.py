@@ -112,6 +112,11 @@ class Task(ABC):
         return list(self.labels)
 
     @property
+    def known(self) -> Sequence[str]:
+        """What rows to be measured may have as their target: its labels, by default."""
+        return self.labels
+
+    @property
     @abstractmethod
     def target(self) -> Modality[Any]:
         """How the values of the target become Arrays.

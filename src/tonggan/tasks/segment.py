@@ -1,0 +1,206 @@
+"""The class of each pixel of a picture.
+
+What is measured are the pixels of the square that the model sees, its borders left out; what is told is brought back to
+the size of the original upright picture.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import NonNegativeInt, TypeAdapter
+from torch import Tensor
+
+from tonggan.decoders.answers import TARGET, Answer
+from tonggan.decoders.answers import Regions as RegionsAnswer
+from tonggan.modalities.base import Cell, ColumnConfig
+from tonggan.modalities.image import image_address
+from tonggan.modalities.image_augment import ImageAugment
+from tonggan.modalities.regions import RegionClasses, Regions, RegionsConfig, learn_classes, raw_of
+from tonggan.models import ModelConfig
+from tonggan.tasks.drawing import draw_regions
+from tonggan.tasks.pictured import PicturedConfig, PicturedTask
+from tonggan.tasks.region_measure import RegionMeasure, measure_regions
+from tonggan.tokens import Arrays, Batch, Prediction
+from tonggan.wording import Words
+
+
+class SegmentConfig(PicturedConfig):
+    """The class of each pixel."""
+
+    asks: ClassVar[type[Answer]] = RegionsAnswer
+    default_size: ClassVar[int] = 256
+    kind: Literal["segment"] = "segment"
+    classes: dict[str, str | None] | None = None
+    """As those of a column of masks, which it follows."""
+
+    def complete(
+        self, model: ModelConfig, columns: Mapping[str, ColumnConfig], *, target: Sequence[str]
+    ) -> tuple[ModelConfig, Self, dict[str, ColumnConfig]]:
+        model, task, complete = super().complete(model, columns, target=target)
+        (name,) = target
+        column = columns[name]
+        column = column if isinstance(column, RegionsConfig) else RegionsConfig(classes=self.classes)
+        return model, task.model_copy(update={"classes": column.classes}), complete | {name: column}
+
+    def default_augment(self, *, alone: bool) -> ImageAugment:
+        del alone
+        return ImageAugment(flip=True, shift=0.1, scale=0.25, brightness=0.2, contrast=0.2)
+
+    def build(self) -> Segment:
+        return Segment(self)
+
+
+class Segment(PicturedTask):
+    """Regions, in a Prediction as the answer ``Regions`` says.
+
+    Attributes:
+        classes: which value of a mask is which class.
+        background: number of the class with the most pixels of the training part, which is the constant answer.
+    """
+
+    config: SegmentConfig
+    kind = "segment"
+    words = Words("segment", "图像分割")
+    constant_words = Words("always the most common class", "总是预测最常见的类别")
+    max_audited_rows = 1_000
+
+    def __init__(self, config: SegmentConfig) -> None:
+        super().__init__(config)
+        self.classes: RegionClasses | None = None
+        self.background = 0
+
+    @property
+    def score_name(self) -> str:  # type: ignore[override]
+        """Of two classes the IoU of the second one."""
+        return "iou" if len(self.labels) == 2 else "miou"
+
+    def fit(self, values: Iterable[NDArray[np.int32] | None]) -> None:
+        counts: dict[int, int] = {}
+
+        def counted() -> Iterable[Any]:
+            for value in values:
+                if value is not None:
+                    found, number = np.unique(value[value >= 0], return_counts=True)
+                    for each, count in zip(found.tolist(), number.tolist(), strict=True):
+                        counts[each] = counts.get(each, 0) + count
+                    yield raw_of(value[value >= 0])
+
+        self.classes = learn_classes(counted(), declared=self.config.classes)
+        self.labels = list(self.classes.labels)
+        pixels = np.zeros(256, dtype=np.int64)
+        for value, count in counts.items():
+            pixels[self.target.class_of(value)] += count
+        self.background = int(pixels[: len(self.labels)].argmax())
+
+    @property
+    def known(self) -> Sequence[str]:
+        """The values of masks, as ``modalities.regions`` stores them."""
+        assert self.classes is not None, "the task is used before fit"
+        return [str(value) for value in self.classes.stored_values]
+
+    @property
+    def target(self) -> Regions:
+        config = self.config
+        return Regions(
+            RegionsConfig(classes=config.classes),
+            picture=config.shown_in,
+            size=config.size or config.default_size,
+            resize=config.resize or "pad",
+            classes=self.classes,
+        )
+
+    @property
+    def answer(self) -> RegionsAnswer:
+        return RegionsAnswer(tuple(self.labels), self.config.shown_in)
+
+    def decode(self, prediction: Prediction) -> list[Any]:
+        """For each row uint8 ``[H, W]``, positions in ``labels``, in the size of its picture."""
+        places = self.config.places(prediction["extent"])
+        found = places.masks_to_pictures(prediction["regions"])
+        return [regions.to(torch.uint8).numpy() for regions in found]
+
+    def as_cell(self, answer: NDArray[np.uint8]) -> bytes:
+        """A PNG of class numbers."""
+        import PIL.Image
+
+        buffer = io.BytesIO()
+        PIL.Image.fromarray(answer).save(buffer, format="PNG", optimize=True)
+        return buffer.getvalue()
+
+    def answers(self, prediction: Prediction) -> list[dict[str, Any]]:
+        """For each row a PNG of class numbers as a ``data:`` address, and each class's share of the pixels."""
+        return [
+            {
+                "prediction": f"data:image/png;base64,{base64.b64encode(self.as_cell(regions)).decode()}",
+                "shares": self._shares(regions),
+            }
+            for regions in self.decode(prediction)
+        ]
+
+    def _shares(self, regions: NDArray[np.uint8]) -> dict[str, float]:
+        counts = np.bincount(regions.ravel(), minlength=len(self.labels))
+        return {
+            label: round(count / regions.size, 4) for label, count in zip(self.labels, counts.tolist(), strict=True)
+        }
+
+    def draw(self, picture: NDArray[np.uint8], answer: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return draw_regions(picture, answer, background=self.background)
+
+    def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> RegionMeasure:
+        truth = targets[TARGET].values
+        return measure_regions(prediction["regions"], truth, labels=self.labels)
+
+    def constant(self, num_rows: int) -> Prediction:
+        size = self.config.size or self.config.default_size
+        regions = torch.full((1, size, size), self.background).expand(num_rows, -1, -1)
+        return Prediction({"regions": regions, "extent": torch.full((num_rows, 2), size)})
+
+    def describe(self, prediction: Prediction) -> list[str]:
+        return [self._said(regions) for regions in self.decode(prediction)]
+
+    def describe_targets(self, targets: Mapping[str, Arrays]) -> list[str]:
+        return [self._said(values[values < len(self.labels)].numpy()) for values in targets[TARGET].values]
+
+    def _said(self, regions: NDArray[np.uint8]) -> str:
+        shares = self._shares(regions) if regions.size else {}
+        others = (label for number, label in enumerate(self.labels) if number != self.background)
+        return ", ".join(f"{label} {shares[label]:.0%}" for label in others if shares.get(label)) or "nothing"
+
+    def show(self, prediction: Prediction, batch: Batch) -> list[tuple[Cell, Cell]]:
+        """The picture as the model gets it, under the colors of its classes."""
+        pictures = batch.inputs[self.config.shown_in].expand()
+        truth = batch.targets[TARGET].values
+        return [
+            (
+                self._drawn("predicted", pictures, row, regions),
+                self._drawn("true", pictures, row, truth[row].where(truth[row] < len(self.labels), self.background)),
+            )
+            for row, regions in enumerate(prediction["regions"])
+        ]
+
+    def _drawn(self, name: str, pictures: Arrays, row: int, regions: Tensor) -> Cell:
+        pixels, (top, left) = self.config.cropped(pictures, row)
+        part = regions[top : top + pixels.shape[0], left : left + pixels.shape[1]]
+        drawn = self.draw(pixels, part.to(torch.uint8).numpy())
+        return Cell(name, "image", image_address(drawn.transpose(2, 0, 1)))
+
+    def state(self) -> dict[str, Any]:
+        assert self.classes is not None, "the task is used before fit"
+        values = {str(value): number for value, number in self.classes.places.items()}
+        own = {"values": values, "colored": self.classes.is_color, "background": self.background}
+        return super().state() | own
+
+    @classmethod
+    def load(cls, config: Any, state: dict[str, Any]) -> Self:
+        task = super().load(config, state)
+        values = TypeAdapter(dict[int, NonNegativeInt]).validate_python(state["values"])
+        task.classes = RegionClasses(task.labels, values, is_color=bool(state["colored"]))
+        task.background = TypeAdapter(NonNegativeInt).validate_python(state["background"])
+        return task
