@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tonggan.decoders import HeadConfig
 from tonggan.encoders import EncoderConfig
 from tonggan.fusion import FusionConfig
 from tonggan.language import opening  # noqa: F401 - makes the engines known
 from tonggan.language.engine_config import EngineConfig
+from tonggan.modalities import InputConfig
 from tonggan.parts import Part
 from tonggan.tasks import TaskConfig
 
@@ -151,6 +153,8 @@ def test_files_and_functions_stay_short() -> None:
         (EncoderConfig, "check_encoder"),
         (EngineConfig, "check_engine"),
         (FusionConfig, "check_fusion"),
+        (HeadConfig, "check_head"),
+        (InputConfig, "check_modality"),
         (TaskConfig, "check_task"),
     ],
 )

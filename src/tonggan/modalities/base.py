@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tonggan.cells import is_missing
 from tonggan.config import Config
 from tonggan.modalities.movement import Movement
 from tonggan.parts import Part
@@ -201,7 +202,7 @@ def mask_of(items: Sequence[Any]) -> torch.Tensor:
 
 def shortened(value: Any) -> str | None:
     """A value as a text of bounded length; None where it says nothing."""
-    if value is None or value == "":
+    if is_missing(value) or value == "":
         return None
     text = str(value)
     return text if len(text) <= _MAX_CHARACTERS else text[: _MAX_CHARACTERS - 1] + "…"
