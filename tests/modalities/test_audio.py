@@ -91,6 +91,7 @@ def test_a_streamed_wav_of_unstated_length_is_whole() -> None:
         (encode(np.array([0.1, np.nan, 0.2], dtype=np.float32), subtype="FLOAT"), "samples that are NaN"),
         (encode(np.array([0.1, np.inf, 0.2], dtype=np.float32), subtype="FLOAT"), "samples that are NaN or infinite"),
     ],
+    ids=["empty", "text", "no samples", "NaN", "infinite"],  # a file holds the time when it was written
 )
 def test_what_is_no_recording_says_so(raw: bytes, got: str) -> None:
     with pytest.raises(UnreadableError) as caught:

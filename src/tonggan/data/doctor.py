@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.cells import cell_text
-from tonggan.data.column_checks import check_cells, check_doubt, check_frames, check_media
+from tonggan.data.column_checks import check_cells, check_frames, check_media
 from tonggan.data.comparison import compare_column
 from tonggan.data.duplicates import find_duplicates
 from tonggan.data.findings import SEVERITIES, Finding, Quarantined
 from tonggan.data.leaks import find_leaks
-from tonggan.data.number_format import NumberFormat
 from tonggan.data.other_writing import find_other_writing
 from tonggan.data.profiles import ColumnProfile, MediaProfile, profile_columns
 from tonggan.data.region_scan import RegionColumn
@@ -155,7 +154,7 @@ def examine(
     target: Sequence[str] = (),
     task: str | None = None,
     reasons: Mapping[str, str] | None = None,
-    doubts: Mapping[str, NumberFormat] | None = None,
+    remarks: Sequence[Finding] = (),
     shown_in: str | None = None,
 ) -> Diagnosis:
     """Examine all parts of the data.
@@ -167,7 +166,7 @@ def examine(
         target: the columns to predict; without one, only inputs are examined.
         task: the kind of the task, such as ``binary`` or ``caption``; needed with a target.
         reasons: why each column is of its kind, to be told along.
-        doubts: how columns would be read that hold many numbers and are of another kind.
+        remarks: what was found already.
         shown_in: the column with the pictures that the target lies in, if it does.
 
     Raises:
@@ -175,6 +174,7 @@ def examine(
     """
     inputs = {name: config.kind for name, config in columns.items() if name not in target and config.kind != "ignore"}
     findings = [replace(finding, split=split) for split, table in tables.items() for finding in table.findings]
+    findings += remarks
     quarantine: list[Quarantined] = []
     train = next(iter(tables))
     profiles = profile_columns(tables[train], {name: columns[name] for name in inputs}, media=media[train])
@@ -190,10 +190,6 @@ def examine(
         found, bad = _check_inputs(table, own, known, media=media[split], split=split, is_train=split == train)
         findings += found
         quarantine += bad
-    findings += [
-        check_doubt(name, doubt, config=columns[name], split=train, num_rows=len(tables[train]))
-        for name, doubt in (doubts or {}).items()
-    ]
     for name in target:
         assert task is not None, "a target needs its task"
         read = {split: own.get(name, columns[name]) for split, own in writing.items()}

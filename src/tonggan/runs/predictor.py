@@ -28,15 +28,12 @@ from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
 from tonggan.decoders import TARGET
 from tonggan.errors import BundleError, DataError
-from tonggan.evaluation.audit import audit
-from tonggan.evaluation.bootstrap import intervals
 from tonggan.evaluation.predict import evaluating, iterate_batches, measure_rows, predict_rows
-from tonggan.evaluation.verdict import compare_with_constant
 from tonggan.progress import Progress
-from tonggan.runs.assess import audited_part, results_of
+from tonggan.runs.assess import assess
 from tonggan.runs.bundle import Bundle
+from tonggan.runs.loading import as_written, build_dataset, scan_masks, scan_tables, target_source
 from tonggan.runs.pictures import coco_of, draw_answers
-from tonggan.runs.prepare import as_written, build_dataset, scan_masks, scan_tables, target_source
 from tonggan.runs.results import Results
 from tonggan.tokens import Prediction
 from tonggan.wording import listed
@@ -266,24 +263,10 @@ class Predictor:
         rows = self.read(data, with_target=True, progress=progress)
         dataset = rows.dataset
         model, task, seed = self.bundle.model, self.bundle.task, self.bundle.recipe.seed
-        measured = measure_rows(model, task, dataset, progress=progress)
-        subsets, account = audit(
-            model,
-            task,
-            audited_part(dataset, seed=seed, max_rows=task.max_audited_rows),
-            seed=seed,
-            progress=progress,
-        )
-        results = results_of(
-            metrics={"test": measured.measure.metrics()},
-            intervals={"test": intervals(measured.measure, seed=seed)},
-            constant=compare_with_constant(measured, always=task.constant_words, seed=seed),
-            subsets=subsets,
-            account=account,
-            seconds=time.monotonic() - start,
-            rows={"test": len(dataset)},
-            task=task,
-        )
+        measured = {"test": measure_rows(model, task, dataset, progress=progress)}
+        audited = dataset.sample(task.max_audited_rows, seed=seed)
+        found = assess(model, task, measured, audited, seed=seed, progress=progress)
+        results = found.results(task, rows={"test": len(dataset)}, seconds=time.monotonic() - start)
         return Results(results | {"findings": [finding.to_dict() for finding in rows.diagnosis.findings]})
 
     def embed(self, data: Any, *, progress: Progress | None = None) -> NDArray[np.float32]:
