@@ -193,9 +193,8 @@ def examine(
     for name in target:
         assert task is not None, "a target needs its task"
         read = {split: own.get(name, columns[name]) for split, own in writing.items()}
-        found, bad = check_target(
-            tables, name, task=task, configs=read, extents=_extents(media, shown_in), masks=_masks(media, name)
-        )
+        extents, masks = _extents(media, shown_in), _masks(media, name)
+        found, bad = check_target(tables, name, task=task, configs=read, extents=extents, masks=masks)
         findings += found
         quarantine += bad
     if inputs:
