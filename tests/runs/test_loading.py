@@ -100,7 +100,7 @@ def test_rows_without_a_target_teach_nothing_and_are_in_the_quarantine(tmp_path:
 
 def test_auxiliary_targets_are_beside_the_task_of_the_training_part_alone(tmp_path: Path) -> None:
     table = run_scene.table().append_column("sort", pa.array(["cat", "dog", "owl", "cow"] * 40))
-    parts = prepared(tmp_path, table, test=table, auxiliary={"sort": {"input": "note", "weight": 0.3}})
+    parts = loaded(tmp_path, table, test=table, auxiliary={"sort": {"input": "note", "weight": 0.3}})
     assert {split: list(dataset.targets) for split, dataset in parts.datasets.items()} == {
         "train": ["target", "sort"],
         "valid": ["target"],

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from tonggan.cells import cell_text
 from tonggan.data.column_checks import check_cells, check_frames, check_media
 from tonggan.data.comparison import compare_column
-from tonggan.data.duplicates import find_duplicates
 from tonggan.data.findings import SEVERITIES, Finding, Quarantined
-from tonggan.data.leaks import find_leaks
+from tonggan.data.leaks import find_duplicates, find_leaks
 from tonggan.data.other_writing import find_other_writing
 from tonggan.data.profiles import ColumnProfile, MediaProfile, profile_columns
 from tonggan.data.region_scan import RegionColumn
