@@ -63,8 +63,7 @@ def test_it_learns_squares():
         steps=100,
         learning_rate=3e-3,
     )
-    # They rise again where better boxes give more cells a higher score to reach.
-    assert min(losses) < losses[0] / 2
+    assert losses[-1] < losses[0] / 3
     with torch.no_grad():
         found = head.eval()(make_context({"photo": encoders["photo"].eval()}, {"photo": pictures}))["boxes"]
     right = 0
