@@ -59,8 +59,7 @@ class SegmentConfig(PicturedConfig):
         column = column if isinstance(column, RegionsConfig) else RegionsConfig(classes=self.classes)
         return model, task.model_copy(update={"classes": column.classes}), complete | {name: column}
 
-    def default_augment(self, *, alone: bool) -> ImageAugment:
-        del alone
+    def default_augment(self) -> ImageAugment:
         return ImageAugment(flip=True, shift=0.1, scale=0.25, brightness=0.2, contrast=0.2)
 
     def build(self) -> Segment:
