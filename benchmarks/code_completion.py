@@ -36,7 +36,7 @@ from tonggan.codelm.completion.config import CompletionConfig
 from tonggan.codelm.completion.document import Document
 from tonggan.codelm.search.code_index import CodeIndex
 from tonggan.codelm.training.adapters import open_code_model
-from tonggan.codelm.training.lines import Line, completed, draw_lines, edit_similarity
+from tonggan.codelm.training.evaluate import Line, completed, draw_lines, edit_similarity
 from tonggan.codelm.workspace import Workspace
 
 WORD = re.compile(r"\w+|[^\w\s]|\s+")

@@ -19,7 +19,7 @@ from tonggan.language.prompt import Prompt
 from tonggan.language.settings import GenerationConfig
 
 SOURCE = Path(__file__).parents[1] / "src" / "tonggan"
-CONTINUED = ("tokens.py", "progress.py", "files.py", "fusion/film.py", "layers/pooling.py", "encoders/image_cnn.py")
+CONTINUED = ("tokens.py", "progress.py", "files.py", "fusion/film.py", "layers/positions.py", "encoders/image_cnn.py")
 CHANGED = ("config.py", "layers/mlp.py", "fusion/concat.py", "modalities/multilabel.py")
 QUESTIONS = (
     "Tell me a story about a lighthouse keeper who finds a letter.",

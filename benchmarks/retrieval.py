@@ -26,7 +26,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from tonggan.retrieval.analyze import analyze
+from tonggan.codelm.words import analyze
 from tonggan.retrieval.store import Row, Store
 from tonggan.retrieval.vector_index import VectorIndex
 from tonggan.retrieval.word_index import WordDocument, WordIndex

@@ -10,7 +10,7 @@ from tonggan.codelm.corpus.build import build_corpus
 from tonggan.codelm.corpus.corpus import Corpus
 
 SOURCE = Path(__file__).parents[1] / "src" / "tonggan"
-FILES = ("layers/activation.py", "layers/mlp.py", "layers/pooling.py", "layers/precision.py", "layers/positions.py")
+FILES = ("layers/activation.py", "layers/mlp.py", "layers/rotary.py", "layers/precision.py", "layers/positions.py")
 UNUSED = ("<before>", "<after>", "<between>")
 
 

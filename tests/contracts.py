@@ -341,6 +341,7 @@ def check_head(
     targets: Mapping[str, Arrays],
     *,
     check: Callable[[nn.Module, Callable[[], Tensor]], None] = check_gradients,
+    empty_teaches: bool = False,
 ) -> None:
     """The head contract: a Prediction of each row by itself, its losses and their weight, absence, gradients, saving.
 
@@ -350,6 +351,8 @@ def check_head(
         context: at least three rows, the last of them without a token.
         targets: of these rows; all have one.
         check: of the gradients, where not all parameters learn.
+        empty_teaches: whether a target with nothing in it is one, as that of a picture without objects: then no row
+            is without a target, and the losses need not be means of rows alike.
     """
     check_config(config)
     torch.manual_seed(0)
@@ -364,8 +367,9 @@ def check_head(
         assert prediction["loss"].shape == (count,)
         _assert_same_prediction(Prediction({name: prediction[name] for name in plain.outputs}), plain)
         assert all(_is_finite(part) for part in prediction.outputs.values()), "a row without a token is not finite"
-        _check_means(head, context, targets)
-        _check_absent_targets(head, context, targets)
+        if not empty_teaches:
+            _check_means(head, context, targets)
+            _check_absent_targets(head, context, targets)
         hidden = replace(
             context,
             tokens=scramble_hidden(context.tokens),
@@ -468,7 +472,6 @@ def _check_variation(modality: Modality[Any], arrays: Arrays) -> None:
         _assert_same_arrays(one, same)
         assert (one.values.dtype, len(one)) == (arrays.values.dtype, len(arrays))
         assert not one.present[-1], "an absent row has become present"
-    assert torch.equal(modality.vary(arrays, torch.Generator().manual_seed(3)).present, arrays.present)
     hidden = modality.hide(arrays, rows, torch.Generator().manual_seed(3))
     _assert_same_arrays(hidden.take(torch.arange(1, len(arrays), 2)), arrays.take(torch.arange(1, len(arrays), 2)))
     assert not (hidden.mask & ~arrays.mask).any()

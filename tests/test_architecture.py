@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tonggan.decoders import HeadConfig
 from tonggan.encoders import EncoderConfig
 from tonggan.fusion import FusionConfig
 from tonggan.language import opening  # noqa: F401 - makes the engines known
 from tonggan.language.engine_config import EngineConfig
+from tonggan.modalities import InputConfig
 from tonggan.parts import Part
 from tonggan.tasks import TaskConfig
 
@@ -120,6 +123,28 @@ def imported_files(path: Path) -> set[str]:
     return found
 
 
+def test_few_modules_have_a_single_importer() -> None:
+    """What one module alone uses is part of it, unless its name has a meaning of its own."""
+    path = TESTS.parent / "benchmarks" / "importers.py"
+    spec = importlib.util.spec_from_file_location("importers", path)
+    assert spec is not None
+    assert spec.loader is not None
+    counter = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(counter)
+    found = counter.single()
+    assert len(found) < 65, "\n".join(f"{name} is imported by {by} alone" for name, by in found.items())
+
+
+def test_no_two_files_of_a_package_have_one_name() -> None:
+    """A package is what stands below one folder of ``tonggan``; ``base`` and ``config`` belong to their folder."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for path in FILES:
+        relative = path.relative_to(SOURCE)
+        if len(relative.parts) > 1 and path.name not in ("__init__.py", "base.py", "config.py"):
+            places.setdefault((relative.parts[0], path.name), []).append(str(relative))
+    assert [found for found in places.values() if len(found) > 1] == []
+
+
 def test_heavy_and_optional_packages_are_imported_lazily() -> None:
     wrong = [
         f"{path.relative_to(SOURCE)} imports {module}"
@@ -151,6 +176,8 @@ def test_files_and_functions_stay_short() -> None:
         (EncoderConfig, "check_encoder"),
         (EngineConfig, "check_engine"),
         (FusionConfig, "check_fusion"),
+        (HeadConfig, "check_head"),
+        (InputConfig, "check_modality"),
         (TaskConfig, "check_task"),
     ],
 )

@@ -14,8 +14,8 @@ from tonggan.progress import LineProgress, Progress, someone_watches
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.duration import parse_duration
 from tonggan.runs.fitting import run_recipe
+from tonggan.runs.loading import diagnose_tables
 from tonggan.runs.predictor import Predictor
-from tonggan.runs.prepare import diagnose_tables
 from tonggan.runs.recipe import Recipe, load_recipe, recipe_for_table
 
 

@@ -1,6 +1,7 @@
 import pytest
 
 from tonggan.codelm.words import (
+    analyze,
     code_words,
     places_of,
     question_words,
@@ -10,6 +11,7 @@ from tonggan.codelm.words import (
     written_as,
 )
 
+pytest.importorskip("tantivy")
 pytest.importorskip("tantivy")
 
 
@@ -52,3 +54,24 @@ def test_of_chinese_that_runs_on_only_what_is_shared_is_shown():
     shared = places_of(set(code_words("数据库备份")), text)
     assert [text[start:end] for start, end, _ in shared] == ["备份", "数据库"]
     assert [text[start:end] for start, end, _ in places_of({"café"}, text)] == ["café"]
+
+
+def test_english_words_are_lowered_and_stemmed():
+    assert analyze("The RUNNING runners' cities; Bob's don't") == ["the", "run", "runner", "citi", "bob", "dont"]
+
+
+def test_widths_and_signs_do_not_matter():
+    assert analyze("ＡＢＣ　１２３ snake_case x+y") == ["abc", "123", "snake", "case", "x", "y"]
+    assert analyze("Ünïcode naïve Москва") == ["ünïcode", "naïve", "москва"]
+
+
+def test_chinese_is_cut_into_words_and_the_words_within():
+    pytest.importorskip("jieba")
+    words = analyze("中华人民共和国 uses 数据库系统")
+    assert {"中华人民共和国", "中华", "人民", "共和国", "use", "数据库", "数据"} <= set(words)
+    assert set(analyze("数据库")) & set(words)
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "!?…🙂", "___"])
+def test_no_words_is_no_tokens(text):
+    assert analyze(text) == []

@@ -87,6 +87,7 @@ BOX = {"id": 1, "image_id": 0, "category_id": 1, "bbox": [1, 2, 3, 4]}
         (changed(annotations=[BOX | {"bbox": None}]), "got the bbox None"),
         (changed(annotations=[{"bbox": [1, 2, 3, 4]}]), "annotations[0]: got no 'image_id'"),
         (coco({"none.jpg": []}), "no picture such as none.jpg"),
+        (changed(annotations=[BOX | {"image_id": "0"}]), "no annotation that belongs to one of the images"),
     ],
 )
 def test_a_damaged_document_is_named(folder, tmp_path, text, said):

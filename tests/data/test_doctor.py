@@ -8,7 +8,8 @@ import pytest
 
 from small_data import make_table, png
 from tonggan.data.cache import DecodeCache
-from tonggan.data.doctor import Diagnosis, examine
+from tonggan.data.doctor import Diagnosis, check_layout, examine
+from tonggan.data.readers import open_table
 from tonggan.data.scan import scan_media
 from tonggan.errors import DataError
 from tonggan.modalities import (
@@ -345,3 +346,23 @@ def test_wild_targets_are_named(tmp_path):
     diagnosis = diagnose(tmp_path, target=["price"], task="regression", train={"other": prices[::-1], "price": prices})
     assert told(diagnosis) == [("warning", "other", "train", 1), ("warning", "price", "train", 1)]
     assert "1e+09 in row 201" in diagnosis.findings[1].message
+
+
+def check(tmp_path, content):
+    (tmp_path / "a.csv").write_text(content)
+    table = open_table(tmp_path / "a.csv", cache=tmp_path / "cache")
+    return [finding.message for finding in check_layout(table, split="train")]
+
+
+@pytest.mark.parametrize("total", ["Total", "合计", "Grand total:"])
+def test_a_total_below_the_rows(tmp_path, total):
+    [message] = check(tmp_path, f"name,n\na,1\nb,2\n{total},3\n")
+    assert f"looks like a total: '{total}' in 'name'" in message
+
+
+def test_data_in_the_place_of_names(tmp_path):
+    [message] = check(tmp_path, "5.1,3.5,setosa\n4.9,3.0,setosa\n")
+    assert "'5.1' is taken for a column's name" in message
+    assert check(tmp_path, "2019,2020,2021\n1,2,3\n") == []
+    assert check(tmp_path, "0,1,2,y\n1,2,3,a\n") == []
+    assert check(tmp_path, "a,b\n1,2\n") == []

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from annotated_pictures import draw
 from tonggan.data.readers import open_table
 
@@ -21,6 +23,13 @@ def test_one_mask_for_each_picture(tmp_path):
     without, lost = (finding.message for finding in opened(folder, tmp_path).findings)
     assert "1 pictures have no annotation, e.g. c.jpg" in without
     assert "1 annotations belong to no picture, e.g. d.png" in lost
+
+
+@pytest.mark.parametrize("name", ["masks", "labels", "annotations"])
+def test_the_folder_of_masks_has_several_names(tmp_path, name):
+    draw(tmp_path / "set/images/train/a.jpg")
+    draw(tmp_path / f"set/{name}/train/a.png")
+    assert opened(tmp_path / "set", tmp_path).values("mask") == [f"{name}/train/a.png"]
 
 
 def test_one_mask_for_each_object(tmp_path):

@@ -46,6 +46,13 @@ def test_the_names_of_the_classes(folder, tmp_path, name, text):
     assert objects(opened(folder, tmp_path))[0] == [RED, WHITE]
 
 
+def test_a_blank_name_keeps_its_number(folder, tmp_path):
+    (folder / "data.yaml").unlink()
+    write(folder / "classes.txt", "red\n\nwhite\n\n")
+    write(folder / "labels/a.txt", "2 0.25 0.25 0.1 0.1\n")
+    assert objects(opened(folder, tmp_path))[0] == [WHITE]
+
+
 def test_classes_without_names_are_numbers(folder, tmp_path):
     (folder / "data.yaml").unlink()
     table = opened(folder, tmp_path)

@@ -3,10 +3,10 @@ import torch
 from torch import nn
 
 from contracts import check_encoder
-from tonggan.encoders.audio_cnn import AudioCNNConfig
+from tonggan.encoders.audio_cnn import AudioCNNConfig, mean_pool
 from tonggan.encoders.audio_front_end import LogMelConfig, MFCCConfig
 from tonggan.modalities.audio import Audio, AudioConfig
-from tonggan.tokens import Arrays
+from tonggan.tokens import Arrays, Tokens
 
 AUDIO = Audio(AudioConfig(sample_rate=8000))
 FRONT_END = LogMelConfig(num_fft=128, hop=64, num_mels=10)
@@ -71,3 +71,10 @@ def test_training_with_hardly_a_recording(lengths):
     assert tokens.present.tolist() == [length > 0 for length in lengths]
     tokens.values.square().sum().backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in encoder.parameters())
+
+
+def test_mean_of_real_tokens():
+    values = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [100.0, 100.0]], [[7.0, 7.0]] * 3])
+    pooled = mean_pool(Tokens(values, torch.tensor([[True, True, False], [False, False, False]])))
+    assert pooled.values.tolist() == [[[2.0, 4.0]], [[0.0, 0.0]]]
+    assert pooled.mask.tolist() == [[True], [False]]

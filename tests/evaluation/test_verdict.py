@@ -102,6 +102,10 @@ def test_numbers_as_a_person_reads_them():
     assert format_gain("accuracy", 0.0004).english == "0.04 points"
     assert format_gain("log_loss", 0.25, signed=True).english == "+0.25"
     assert metric_words("my_metric").chinese == "my_metric"
+    assert metric_words("ap_50_RBC").chinese == "AP@0.50（RBC）"
+    assert metric_words("iou_{road}").english == "IoU, {road}"
+    assert format_score("ap_50_RBC", 0.834) == "83.4 %"
+    assert format_score("count_error", 1.25) == "1.25"
 
 
 Compared = tuple[Task, Prediction, dict[str, Arrays]]

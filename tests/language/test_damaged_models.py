@@ -14,7 +14,7 @@ from pretrained_scene import pretrained_folder, qwen_coder_folder
 from tonggan.errors import DataError
 from tonggan.language.chat import Message
 from tonggan.language.gguf_export import export_gguf
-from tonggan.language.gguf_header import read_header
+from tonggan.language.gguf_file import read_header
 from tonggan.language.opening import open_model
 from tonggan.language.settings import GenerationConfig
 from tonggan.models.text_embedder import TextEmbedder

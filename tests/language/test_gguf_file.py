@@ -7,8 +7,7 @@ from gguf import GGMLQuantizationType, GGUFWriter
 from generation_scene import engine, tokenizer
 from tonggan.errors import DataError, UnsupportedModelError
 from tonggan.language.gguf_export import export_gguf
-from tonggan.language.gguf_file import GGUFFile
-from tonggan.language.gguf_header import KINDS, read_header
+from tonggan.language.gguf_file import KINDS, GGUFFile, read_header
 
 KEY = "model.layers.1.self_attn.k_proj.weight"
 

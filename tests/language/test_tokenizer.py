@@ -6,7 +6,7 @@ from tokenizers import decoders, models, normalizers, processors
 
 from generation_scene import SENTENCES, tokenizer
 from tonggan.errors import DataError
-from tonggan.language.folder_tokenizer import read_folder_tokenizer
+from tonggan.language.checkpoint_folder import read_folder_tokenizer
 from tonggan.language.tokenizer import Tokenizer
 
 TEXTS = ["the cat", "你好, wörld 😀\n\n\tdef f(x): return 1234", "", "  two  spaces  ", "\x00\x7f", "<s> and </s>"]

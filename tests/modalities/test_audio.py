@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from contracts import check_config
+from contracts import check_config, check_modality
 from tonggan.errors import UnreadableError
 from tonggan.modalities.audio import Audio, AudioAugment, AudioConfig
 from tonggan.tokens import Arrays
@@ -91,6 +91,7 @@ def test_a_streamed_wav_of_unstated_length_is_whole() -> None:
         (encode(np.array([0.1, np.nan, 0.2], dtype=np.float32), subtype="FLOAT"), "samples that are NaN"),
         (encode(np.array([0.1, np.inf, 0.2], dtype=np.float32), subtype="FLOAT"), "samples that are NaN or infinite"),
     ],
+    ids=["empty", "text", "no samples", "NaN", "infinite"],  # a file holds the time when it was written
 )
 def test_what_is_no_recording_says_so(raw: bytes, got: str) -> None:
     with pytest.raises(UnreadableError) as caught:
@@ -120,7 +121,7 @@ def test_collate_pads_at_the_end() -> None:
 
 
 def varied(settings: AudioAugment | None, arrays: Arrays, *, seed: int = 0) -> Arrays:
-    return Audio(AudioConfig(sample_rate=1_000, augment=settings)).augment(arrays, torch.Generator().manual_seed(seed))
+    return Audio(AudioConfig(sample_rate=1_000, augment=settings)).vary(arrays, torch.Generator().manual_seed(seed))
 
 
 def test_augment_off_changes_nothing() -> None:
@@ -137,6 +138,12 @@ def test_augment_repeats_with_its_seed_and_keeps_absence() -> None:
     assert one.present.tolist() == [True, False, True]
     assert one.values.abs().max() <= 1
     assert one.values[~one.mask].abs().sum() == 0
+
+
+@pytest.mark.parametrize("augment", [None, AudioAugment(speed=0.1, noise=0.1)])
+def test_contract(augment: AudioAugment | None) -> None:
+    recordings = [np.arange(1, 501, dtype=np.int16), np.full(200, -32768, dtype=np.int16), np.ones(7, np.int16), None]
+    check_modality(AudioConfig(sample_rate=1_000, augment=augment).build(), "sound", {"sound": recordings})
 
 
 def test_gain_is_one_factor_of_at_most_six_decibels() -> None:

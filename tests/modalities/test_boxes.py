@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -6,7 +7,9 @@ import pytest
 import torch
 
 from tonggan.errors import DataError
-from tonggan.modalities.boxes import Box, clip_box, collate_boxes, read_objects, write_objects
+from tonggan.layers.letterbox import Letterbox
+from tonggan.modalities.boxes import Box, Boxes, BoxesConfig, clip_box, read_objects, write_objects
+from tonggan.modalities.movement import Movement
 
 CAT, CROWD = Box("cat", 1, 2, 11, 22), Box("dog", 0.5, 0, 3, 4.25, True)
 
@@ -80,13 +83,19 @@ def test_a_box_is_clipped_to_its_picture():
     assert clip_box(Box("cat", 2, -5, 3, 0), (10, 20)) is None
 
 
-def collated(items, extents, **options):
-    given = {"labels": {"cat": 0, "dog": 1}, "size": 100, "resize": "pad", **options}
-    return collate_boxes(items, torch.tensor(extents), **given)
+def modality(*, size=100, resize="pad"):
+    places = partial(Letterbox.of, size=size, resize=resize)
+    return Boxes(BoxesConfig(), labels=["cat", "dog"], picture="photo", places=places)
+
+
+def fitted(items, extents, **options):
+    """The boxes in pixels of squares that pictures of ``extents`` became."""
+    boxes = modality(**options)
+    return boxes.fitted(boxes.collate(items), torch.tensor(extents))
 
 
 def test_boxes_become_arrays_by_hand():
-    arrays = collated([[CAT, Box("dog", -10, 0, 40, 20, True)], None, []], [(20, 40), (10, 10), (10, 10)])
+    arrays = fitted([[CAT, Box("dog", -10, 0, 40, 20, True)], None, []], [(20, 40), (10, 10), (10, 10)])
     # 40 x 20 becomes 100 x 50 with 25 rows above.
     assert arrays.values.tolist() == [
         [[2.5, 30, 27.5, 75, 0, 0], [0, 25, 100, 75, 1, 1]],
@@ -95,25 +104,47 @@ def test_boxes_become_arrays_by_hand():
     ]
     assert arrays.mask.tolist() == [[True, True], [False, False], [False, False]]
     assert arrays.values.dtype == torch.float32
-    squashed = collated([[CAT]], [(20, 40)], resize="squash")
+    squashed = fitted([[CAT]], [(20, 40)], resize="squash")
     assert squashed.values.tolist() == [[[2.5, 10, 27.5, 100, 0, 0]]]
 
 
 def test_boxes_without_an_area_are_left_out():
-    arrays = collated([[Box("cat", 5, 5, 5, 9), CAT]], [(100, 100)])
+    arrays = fitted([[Box("cat", 5, 5, 5, 9), CAT]], [(100, 100)])
     assert arrays.values[arrays.mask].tolist() == [[1, 2, 11, 22, 0, 0]]
 
 
-def test_boxes_that_cannot_be_learned_from():
-    with pytest.raises(DataError, match="a box within its picture, 40 wide and 20 high"):
-        collated([[Box("cat", 50, 0, 60, 10)]], [(20, 40)])
+def test_boxes_outside_of_their_pictures_are_left_out():
+    arrays = fitted([[Box("cat", 50, 0, 60, 10), CAT], [CAT]], [(30, 40), (0, 0)], size=40)
+    assert arrays.mask.tolist() == [[False, True], [False, False]], "nothing is seen in a picture that is not there"
+    assert arrays.values[0].tolist() == [[0] * 6, [1, 7, 11, 27, 0, 0]]
+    assert not arrays.values[1].any()
+
+
+def test_a_label_that_is_no_class():
     with pytest.raises(DataError, match="the label 'cow', expected one of cat, dog"):
-        collated([[Box("cow", 5, 0, 6, 10)]], [(20, 40)])
+        modality().collate([[Box("cow", 5, 0, 6, 10)]])
+
+
+def test_boxes_are_collated_in_pixels_of_their_pictures():
+    arrays = modality().collate([[CAT, CROWD], None, []])
+    assert arrays.values.tolist() == [[[1, 2, 11, 22, 0, 0], [0.5, 0, 3, 4.25, 1, 1]], [[0] * 6] * 2, [[0] * 6] * 2]
+    assert arrays.mask.tolist() == [[True, True], [False, False], [False, False]]
+    assert modality().collate([None]).values.shape == (1, 1, 6)
+    assert modality().follows == "photo"
+
+
+def test_boxes_follow_a_movement():
+    mirror = torch.tensor([[-1.0, 0, 100], [0, 1, 0]])
+    region = torch.tensor([0.0, 0, 100, 100])
+    movement = Movement(torch.arange(2)[None], mirror.expand(1, 2, 2, 3), region.expand(1, 2, 4))
+    moved = modality().follow(fitted([[CAT], []], [(100, 100)] * 2), movement)
+    assert moved.values[0].tolist() == [[89, 2, 99, 22, 0, 0]]
+    assert moved.mask.tolist() == [[True], [False]]
 
 
 def test_ten_thousand_boxes():
     boxes = [Box("cat", x, y, x + 1, y + 1) for x in range(100) for y in range(100)]
     assert read_objects(write_objects(boxes)) == boxes
-    arrays = collated([boxes], [(101, 101)], size=101)
+    arrays = fitted([boxes], [(101, 101)], size=101)
     assert arrays.mask.sum() == 10_000
     assert arrays.values[0, -1].tolist() == [99, 99, 100, 100, 0, 0]

@@ -16,10 +16,9 @@ import PIL.ImageOps
 import pytest
 import torch
 
-from contracts import check_config
+from contracts import check_config, check_modality
 from tonggan.errors import UnreadableError
-from tonggan.modalities.image import Image, ImageAugment, ImageConfig
-from tonggan.tokens import Arrays
+from tonggan.modalities.image import Image, ImageConfig
 
 
 def landscape(width: int = 200, height: int = 120) -> PIL.Image.Image:
@@ -206,61 +205,33 @@ def test_collate_keeps_absence_apart() -> None:
     assert image.collate([None]).mask.tolist() == [False]
 
 
-def pictures(rows: int = 6, size: int = 16) -> Arrays:
-    values = torch.randint(0, 256, (rows, 3, size, size), generator=torch.Generator().manual_seed(0))
-    return Arrays(values.to(torch.uint8), torch.ones(rows, dtype=torch.bool))
+@pytest.mark.parametrize(
+    ("file_format", "options"),
+    [("JPEG", {}), ("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"})],
+)
+@pytest.mark.parametrize("orientation", range(10))
+def test_the_extent_is_that_of_the_upright_picture(file_format: str, options: dict[str, Any], orientation: int) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    how = {"tiffinfo": {0x0112: orientation}} if file_format == "TIFF" else {"exif": exif}
+    if options.get("compression") and orientation in (0, 9):
+        pytest.skip("libtiff writes no such orientation")
+    raw = encode(landscape(200, 120), file_format, **how, **options)
+    image = ImageConfig().build()
+    assert image.extent(raw) == image.upright(raw).shape[:2]
+    assert image.extent(raw) == ((200, 120) if orientation in (5, 6, 7, 8) else (120, 200))
 
 
-def varied(settings: ImageAugment | None, arrays: Arrays, *, seed: int = 1) -> torch.Tensor:
-    image = ImageConfig(size=16, augment=settings).build()
-    return image.augment(arrays, torch.Generator().manual_seed(seed)).values
-
-
-def test_augment_off_changes_nothing() -> None:
-    arrays = pictures()
-    assert varied(None, arrays) is arrays.values
-    assert varied(ImageAugment(shift=0), arrays) is arrays.values
-
-
-def test_augment_repeats_with_its_seed_and_differs_with_another() -> None:
-    settings = ImageAugment(flip=True, shift=0.2, cutout=0.3, brightness=0.3, contrast=0.3)
-    arrays = pictures()
-    assert torch.equal(varied(settings, arrays), varied(settings, arrays))
-    assert not torch.equal(varied(settings, arrays), varied(settings, arrays, seed=2))
-
-
-def test_flip_gives_each_picture_or_its_mirror() -> None:
-    arrays = pictures(rows=40)
-    values = varied(ImageAugment(flip=True, shift=0), arrays)
-    mirrored = (values == arrays.values.flip(3)).flatten(1).all(dim=1)
-    same = (values == arrays.values).flatten(1).all(dim=1)
-    assert (mirrored ^ same).all()
-    assert 10 < mirrored.sum() < 30
-
-
-def test_shift_is_a_window_of_the_picture_padded_by_reflection() -> None:
-    arrays = pictures(rows=30)
-    values = varied(ImageAugment(shift=0.125), arrays)
-    padded = torch.nn.functional.pad(arrays.values.float(), (2, 2, 2, 2), mode="reflect").to(torch.uint8)
-    windows = padded.unfold(2, 16, 1).unfold(3, 16, 1).flatten(2, 3)  # [B, 3, 25, 16, 16]
-    found = (windows == values.unsqueeze(2)).all(dim=(1, 3, 4))
-    assert (found.sum(dim=1) == 1).all()
-    assert found.any(dim=0).sum() > 10
-
-
-def test_cutout_greys_no_more_than_its_square() -> None:
-    arrays = Arrays(torch.zeros(20, 3, 16, 16, dtype=torch.uint8), torch.ones(20, dtype=torch.bool))
-    grey = (varied(ImageAugment(shift=0, cutout=0.25), arrays) == 128).flatten(1).sum(dim=1)
-    assert grey.max() == 3 * 4 * 4
-    assert grey.min() >= 3 * 2 * 2
-
-
-def test_brightness_and_contrast_stay_within_their_range() -> None:
-    arrays = Arrays(torch.full((50, 3, 16, 16), 100, dtype=torch.uint8), torch.ones(50, dtype=torch.bool))
-    values = varied(ImageAugment(shift=0, brightness=0.2, contrast=0.5), arrays)
-    assert values.min() >= 80
-    assert values.max() <= 120
-    assert values.float().std() > 5
+def test_the_extent_of_what_cannot_be_read() -> None:
+    image = ImageConfig().build()
+    with pytest.raises(UnreadableError):
+        image.extent(b"no picture")
+    file = io.BytesIO()
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.from_pillow(landscape(64, 48)).save(file, exif=exif.tobytes())
+    assert image.extent(file.getvalue()) == image.upright(file.getvalue()).shape[:2] == (64, 48)
 
 
 def test_config_and_cache_key() -> None:
@@ -337,3 +308,8 @@ def test_heic_is_read_where_its_extra_is_installed(monkeypatch: pytest.MonkeyPat
 def test_avif() -> None:
     picture = landscape()
     assert difference(ImageConfig().build().decode(encode(picture, "AVIF")), squashed(picture)) < 3
+
+
+def test_contract() -> None:
+    decoded = [np.full((3, 16, 16), value, dtype=np.uint8) for value in (0, 7, 255)]
+    check_modality(ImageConfig(size=16, augment=None).build(), "photo", {"photo": [*decoded, None]})

@@ -18,6 +18,12 @@ def test_the_upright_size_of_a_photograph(tmp_path, orientation):
     assert (square[0, :, 0] == 0).all() == (orientation >= 5)
 
 
+@pytest.mark.parametrize("orientation", range(10))
+def test_what_pillow_has_turned_is_not_turned_again(tmp_path, orientation):
+    Image.new("RGB", (40, 20)).save(tmp_path / "a.tif", tiffinfo={0x0112: orientation})
+    assert read_extent(tmp_path / "a.tif") == ((40, 20) if 5 <= orientation <= 8 else (20, 40))
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.gif", "a.bmp", "a.tif", "a.webp", "a.ppm"])
 def test_formats(tmp_path, name):
     Image.new("RGB", (7, 3)).save(tmp_path / name)

@@ -7,17 +7,21 @@ from PIL import Image
 
 from tonggan.errors import DataError, UnreadableError
 from tonggan.modalities.image import ImageConfig
+from tonggan.modalities.movement import Movement
 from tonggan.modalities.regions import (
     UNLABELED,
     RawMask,
+    RegionClasses,
+    Regions,
+    RegionsConfig,
     check_extent,
     class_map,
-    collate_masks,
-    fit_mask,
     join_masks,
     learn_classes,
+    raw_of,
     read_mask,
     read_mask_paths,
+    stored,
 )
 
 RED, GREEN, BLUE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)
@@ -81,13 +85,19 @@ def test_classes_are_learned(values, labels, expected):
     assert class_map(mask, classes).tolist() == expected
 
 
-def test_a_value_that_only_a_test_has_is_named():
+def test_of_a_value_that_only_a_test_has_nothing_is_known():
     classes = learn_classes([read_mask(encoded([[0, 1, 2]]))])
-    with pytest.raises(UnreadableError, match="got the value 7, expected one of"):
-        class_map(read_mask(encoded([[0, 7]])), classes)
-    with pytest.raises(UnreadableError, match="got the value #ff0000"):
-        class_map(read_mask(encoded([[RED]])), classes)
+    assert class_map(read_mask(encoded([[0, 7]])), classes).tolist() == [[0, UNLABELED]]
+    assert class_map(read_mask(encoded([[RED]])), classes).tolist() == [[UNLABELED]]
     assert class_map(read_mask(encoded([[UNLABELED]])), classes).tolist() == [[UNLABELED]]
+
+
+@pytest.mark.parametrize("values", [[[0, 1, 200]], [[RED, BLUE, BLACK]], [[BLACK, BLACK, BLACK]]])
+def test_masks_are_stored_with_what_they_are(values):
+    mask = read_mask(encoded(values))
+    again = raw_of(stored(mask))
+    assert again.is_color == mask.is_color
+    assert again.values.tolist() == mask.values.tolist()
 
 
 @pytest.mark.parametrize(
@@ -143,17 +153,33 @@ def test_a_mask_lies_where_its_picture_lies(resize):
     picture = io.BytesIO()
     Image.fromarray(np.stack([classes * 200 + 50] * 3, axis=-1)).save(picture, "PNG")
     square = ImageConfig(size=40, resize=resize).build().decode(picture.getvalue())[0].astype(int)
-    fitted = fit_mask(classes, size=40, resize=resize)
+    modality = Regions(RegionsConfig(), picture="image", size=40, resize=resize)
+    fitted = modality.decode([encoded(classes)], (60, 100), by_object=False)
     assert fitted.shape == (40, 40)
-    assert ((fitted == UNLABELED) == (square == 0)).all()
+    assert ((fitted < 0) == (square == 0)).all()
     clear = (square == 50) | (square == 250)  # pixels that hold one class alone
     assert (fitted[clear] == (square[clear] == 250)).all()
-    assert clear.sum() > 0.5 * (fitted != UNLABELED).sum()
+    assert clear.sum() > 0.5 * (fitted >= 0).sum()
+
+
+TWO = RegionClasses(["ground", "thing"], {0: 0, 7: 1}, is_color=False)
 
 
 def test_collated_masks():
-    arrays = collate_masks([np.ones((4, 4), dtype=np.uint8), None], size=4)
+    modality = Regions(RegionsConfig(), picture="image", size=2, resize="pad", classes=TWO)
+    arrays = modality.collate([np.array([[7, 0], [-1, 3]], dtype=np.int32), None])
     assert arrays.values.dtype == torch.uint8
-    assert arrays.values[0].unique().tolist() == [1]
-    assert arrays.values[1].unique().tolist() == [UNLABELED]
+    assert arrays.values.tolist() == [[[1, 0], [UNLABELED, UNLABELED]], [[UNLABELED] * 2] * 2]
     assert arrays.mask.tolist() == [True, False]
+
+
+def test_masks_follow_their_picture():
+    modality = Regions(RegionsConfig(), picture="image", size=2, resize="pad", classes=TWO)
+    arrays = modality.collate([np.array([[7, 0], [0, 0]], dtype=np.int32)])
+    mirrored = torch.tensor([[[[-1.0, 0, 2], [0, 1, 0]]]])
+    whole = torch.tensor([[[0.0, 0, 2, 2]]])
+    moved = modality.follow(arrays, Movement(torch.zeros(1, 1, dtype=torch.int64), mirrored, whole))
+    assert moved.values.tolist() == [[[0, 1], [0, 0]]]
+    shifted = torch.tensor([[[[1.0, 0, 1], [0, 1, 0]]]])
+    moved = modality.follow(arrays, Movement(torch.zeros(1, 1, dtype=torch.int64), shifted, whole))
+    assert moved.values.tolist() == [[[UNLABELED, 1], [UNLABELED, 0]]]

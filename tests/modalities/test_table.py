@@ -8,7 +8,7 @@ import math
 import numpy as np
 import torch
 
-from contracts import check_config
+from contracts import check_config, check_modality
 from tonggan.modalities.table import CategoryConfig, NumberConfig, TableConfig, TableRow
 
 CONFIG = TableConfig(columns={"age": NumberConfig(), "town": CategoryConfig(max_categories=2, min_rows=1)})
@@ -77,7 +77,8 @@ def test_a_constant_or_empty_column_stays_finite() -> None:
 
 def test_columns_and_categories() -> None:
     table = fitted()
-    assert table.columns == ["age", "town"]
+    assert table.cells == ["age", "town"]
+    assert table.columns("table") == CONFIG.columns
     assert table.num_categories == {"town": 3}
     assert table.state()["categories"] == {"town": ["b", "a"]}
 
@@ -125,11 +126,33 @@ def test_what_is_declared_missing_is_absent() -> None:
 def test_the_same_model_reads_numbers_of_another_writing() -> None:
     table = fitted()
     other = table.reading({"age": NumberConfig(decimal="comma"), "price": NumberConfig()})
-    assert other.columns == table.columns
+    assert other.cells == table.cells
+    assert other.columns("table")["age"].decimal == "comma"
+    assert table.columns("table") == CONFIG.columns
     torch.testing.assert_close(
         other.collate([{"age": "2,5", "town": "a"}]).values, table.collate([{"age": 2.5, "town": "a"}]).values
     )
     assert not table.collate([{"age": "2,5"}]).mask.any()
+
+
+def test_contract() -> None:
+    columns = {"age": [1, "2", None, 4.5, math.nan], "town": ["b", "a", "b", None, ""]}
+    check_modality(CONFIG.build(), "table", columns)
+
+
+def test_the_cells_of_a_row_are_gathered_and_shown_by_column() -> None:
+    columns = {"town": ["b", "a"], "age": [1, None], "price": [9, 9]}
+    read = []
+
+    def values(column: str) -> list[object]:
+        read.append(column)
+        return columns[column]
+
+    items = fitted().gather("table", values)
+    assert items == [{"age": 1, "town": "b"}, {"age": None, "town": "a"}]
+    assert read == ["age", "town"]
+    shown = [(cell.name, cell.kind, cell.content) for cell in fitted().show("table", items[1])]
+    assert shown == [("age", "text", None), ("town", "text", "a")]
 
 
 def test_config() -> None:

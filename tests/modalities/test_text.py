@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import time
 
+import pytest
 import torch
 from tokenizers import decoders
 
-from contracts import check_config
+from contracts import check_config, check_modality
 from tonggan.modalities.text import MASK_ID, PAD_ID, Text, TextConfig
 
 TEXTS = [
@@ -94,15 +95,20 @@ def test_fit_on_nothing_still_reads_everything() -> None:
 def test_word_dropout_masks_real_tokens_only() -> None:
     text = fitted(word_dropout=0.5, hidden_words=0)
     arrays = text.collate(["the cat sat on the mat " * 10, "cat", None])
-    dropped = text.augment(arrays, torch.Generator().manual_seed(0))
-    again = text.augment(arrays, torch.Generator().manual_seed(0))
+    dropped = text.vary(arrays, torch.Generator().manual_seed(0))
+    again = text.vary(arrays, torch.Generator().manual_seed(0))
     assert torch.equal(dropped.values, again.values)
     assert torch.equal(dropped.mask, arrays.mask)
     share = (dropped.values[0] == MASK_ID).float().mean()
     assert 0.3 < share < 0.7
     assert (dropped.values[~arrays.mask] == PAD_ID).all()
     plain = fitted(hidden_words=0)
-    assert plain.augment(arrays, torch.Generator()) is arrays
+    assert plain.vary(arrays, torch.Generator()) is arrays
+
+
+@pytest.mark.parametrize("settings", [{}, {"word_dropout": 0.5}, {"hidden_words": 0}])
+def test_contract(settings: dict[str, float]) -> None:
+    check_modality(TextConfig(**settings).build(), "words", {"words": ["the cat sat", "on the mat " * 9, "今天", None]})
 
 
 def test_config() -> None:
@@ -127,7 +133,7 @@ def test_tokens_that_training_never_had_are_masked() -> None:
 def test_some_texts_lose_some_or_all_of_their_tokens() -> None:
     text = fitted(hidden_words=0.5)
     arrays = text.collate(["the cat sat on the mat"] * 4_000)
-    hidden = text.augment(arrays, torch.Generator().manual_seed(0))
+    hidden = text.vary(arrays, torch.Generator().manual_seed(0))
     share = (hidden.values == MASK_ID).float().mean(dim=1)
     assert abs((share == 1).float().mean().item() - 0.28) < 0.04
     assert abs((share == 0).float().mean().item() - 0.54) < 0.05

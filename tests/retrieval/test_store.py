@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from retrieval_scene import DIM, fill, make_row, open_store, vector_of
+from tonggan.codelm.words import analyze
 from tonggan.errors import CacheError, DataError
-from tonggan.retrieval.analyze import analyze
 from tonggan.retrieval.store import Row, Store
 
 pytest.importorskip("faiss")

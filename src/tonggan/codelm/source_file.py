@@ -1,17 +1,19 @@
 """One source file read from disk: its text whatever its encoding and line ends, or why it is not read.
 
-It judges no quality and runs no parser; the cells of a notebook are read in ``tonggan.codelm.notebook``.
+It judges no quality and runs no parser. Of a Jupyter notebook the code is one text, without outputs and attachments.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tonggan.encodings import encoding_of_mark, guess_encoding, guess_utf_16, known_encoding
 
@@ -21,6 +23,9 @@ MAX_BYTES = 2_000_000
 _HEAD_BYTES = 8000  # in which a NUL byte tells binary files, as git does it
 _MAX_INVALID_SHARE = 0.1  # of characters; beyond, it is no text
 _DECLARED = re.compile(rb"^\s*(?:#|//|/\*|;|--|<!--|<\?).*?coding[:=]\W*([-\w.]+)")  # PEP 263, in any comment
+_MAGIC = re.compile(r"\A(\s*+)([%!?].*+|.*+(?<=\?))$")  # commands to IPython, which are no code of the language
+_SLASHES = {"c", "c++", "csharp", "go", "java", "javascript", "kotlin", "rust", "scala", "typescript"}
+_LANGUAGES = {"c++": "cpp", "c#": "csharp", "ir": "r", "ipython": "python", "python3": "python"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def read_source(path: Path, *, root: Path, max_bytes: int = MAX_BYTES) -> Source
     prose becomes comments. No file is read beyond ``max_bytes``.
     """
     from tonggan.codelm.languages import language_of
-    from tonggan.codelm.notebook import read_notebook
+    from tonggan.codelm.source_file import read_notebook
 
     path = path.absolute()
     name = _relative_name(path, root)
@@ -147,3 +152,51 @@ def _decode(content: bytes, encoding: str) -> tuple[str, int]:
     except UnicodeError:
         text = content.decode(encoding, "replace")
         return text, text.count("\N{REPLACEMENT CHARACTER}")
+
+
+def read_notebook(text: str) -> tuple[str, str] | None:
+    """The language and the code of a notebook; None where ``text`` is none.
+
+    Cells stand in their order with an empty line between; prose, and lines to IPython (``%``, ``!``), become comments.
+
+    Args:
+        text: the file's JSON (nbformat 3 and later).
+    """
+    try:
+        notebook = json.loads(text)
+        language = _language_of(notebook.get("metadata", {}))
+        parts = [part for cell in _cells_of(notebook) if (part := _source_of(cell, language))]
+    except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
+        return None
+    code = "\n\n".join(parts) + "\n" if parts else ""
+    return language, code.encode("utf-8", "replace").decode("utf-8")  # JSON can hold halves of surrogate pairs.
+
+
+def _cells_of(notebook: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "cells" in notebook:
+        yield from notebook["cells"]
+    else:
+        for sheet in notebook["worksheets"]:
+            yield from sheet["cells"]
+
+
+def _language_of(metadata: dict[str, Any]) -> str:
+    for group, key in (("language_info", "name"), ("kernelspec", "language")):
+        named = metadata.get(group, {}).get(key)
+        if named:
+            return _LANGUAGES.get(named.lower(), str(named).lower())
+    return "python"
+
+
+def _source_of(cell: dict[str, Any], language: str) -> str:
+    """A cell as code; nothing for an empty one."""
+    source = cell.get("source", cell.get("input", ""))
+    lines = ("".join(source) if isinstance(source, list) else source).strip("\n").split("\n")
+    comment = "//" if language in _SLASHES else "#"
+    is_code = cell["cell_type"] == "code" and not lines[0].startswith("%%")
+    if is_code and language == "python":
+        lines = [_MAGIC.sub(rf"\1{comment} \2", line) for line in lines]
+    elif not is_code:
+        lines = [f"{comment} {line}".rstrip() for line in lines]
+    joined = "\n".join(lines).rstrip()
+    return "" if joined in ("", comment) else joined

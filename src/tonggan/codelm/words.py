@@ -2,6 +2,7 @@
 
 ``readJSONFile`` gives read, json, file and readjsonfile. Chinese is cut into words where it stands in comments, strings
 and questions. Nothing here is learned from the code that is read; the abbreviations are those that programmers share.
+Words of prose keep stop words (BM25 weighs them down), and no accents are folded.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterator
 from functools import cache, lru_cache
+from itertools import pairwise
+from typing import Any
 
-from tonggan.retrieval.analyze import analyze
+from tonggan.errors import MissingExtraError
+from tonggan.retrieval.word_index import load_tantivy
 
 _RUN = re.compile(r"\w+")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -38,6 +42,8 @@ _WRITTEN = """
     | timestamp time | total sum | uppercase upper | validate check | value val | variable var | vector vec
     | whitespace space strip | write save dump
 """
+_HAN = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
+_RUNS = re.compile(rf"([{_HAN}]+)|([^\W_{_HAN}]+(?:'[^\W_{_HAN}]+)*)")
 
 
 def code_words(text: str) -> list[str]:
@@ -132,3 +138,45 @@ def _stem(word: str) -> tuple[str, ...]:
 def _written() -> dict[str, tuple[str, ...]]:
     rows = (row.split() for row in _WRITTEN.split("|"))
     return {_stem(word)[0]: tuple(other for form in forms for other in _stem(form)) for word, *forms in rows}
+
+
+def analyze(text: str) -> list[str]:
+    """The words of ``text`` in order: NFKC, lower case, English stems (Porter 1980), Chinese words cut for search.
+
+    A long Chinese word comes with the shorter words that it holds, and every pair of neighboring characters comes too,
+    because a word that the dictionary lacks is cut differently in a sentence than alone. What is neither letter nor
+    digit separates words.
+
+    Raises:
+        MissingExtraError: tantivy, or jieba for Chinese text, is not installed.
+    """
+    return list(_language_words(unicodedata.normalize("NFKC", text).lower()))
+
+
+def _language_words(text: str) -> Iterator[str]:
+    stemmer = _stemmer()
+    for run in _RUNS.finditer(text):
+        if run[1]:
+            yield from (word for word in _cutter().cut_for_search(run[1], HMM=False) if len(word) != 2)
+            yield from map("".join, pairwise(run[1]))
+        elif run[2].isascii():
+            yield from stemmer.analyze(run[2].removesuffix("'s").replace("'", ""))
+        else:
+            yield run[2]
+
+
+@cache
+def _stemmer() -> Any:
+    tantivy = load_tantivy()
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw())
+    return builder.filter(tantivy.Filter.stemmer("english")).build()
+
+
+@cache
+def _cutter() -> Any:
+    try:
+        import jieba
+    except ImportError as error:
+        raise MissingExtraError.of("jieba", extra="search", purpose="the words of Chinese text") from error
+    jieba.setLogLevel("WARNING")
+    return jieba.Tokenizer()

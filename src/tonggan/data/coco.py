@@ -80,14 +80,18 @@ def read_coco(path: Path) -> TableSource | None:
                 remarks.add("no row", f"{item.get('id', place)} of image {image}")
             else:
                 boxes[image].append(_box(item, place, categories, path))
+        if document["annotations"] and not any(boxes.values()):
+            named = next(iter(document["annotations"])).get("image_id")
+            got = f"no annotation that belongs to one of the images; the first names {named!r}"
+            raise _refusal(f"file {path}", got=got)
         for number, name in names.items():
             if not (base / name).is_file():
                 remarks.add("no picture", name)
             yield row_of(name, "objects", write_objects(boxes.pop(number)), place=name)
-        named = {Path(name) for name in names.values()}
-        for folder in {name.parent for name in named}:
+        known = {Path(name) for name in names.values()}
+        for folder in {name.parent for name in known}:
             for picture in pictures_in(base / folder) if (base / folder).is_dir() else ():
-                if folder / picture not in named:
+                if folder / picture not in known:
                     remarks.add("no annotation", folder / picture)
 
     return annotated_source(path, records, base=base, column="objects", kind="coco")

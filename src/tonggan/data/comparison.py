@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from tonggan.cells import cell_text
 from tonggan.data.cell_findings import UNREADABLE, CellFindings
-from tonggan.data.chance import CHANCE, is_surprising
 from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.languages import LATIN, NO_LETTERS, is_latin, language_of
 from tonggan.data.profiles import (
@@ -36,6 +35,8 @@ from tonggan.data.table import Table, spread
 from tonggan.modalities import CategoryConfig, ColumnConfig, NumberConfig
 from tonggan.wording import Bilingual, catalog, listed, shortened
 
+CHANCE = 0.01
+"""That a difference at least as large is chance."""
 Facts = Sequence[tuple[int, Mapping[str, str | int]]]
 """Row and what the header of its file says."""
 
@@ -45,6 +46,27 @@ _MIN_ROWS = 20  # from which a column as a whole is compared
 _FACTOR = 2.0  # by which a size may be outside the training part's
 _LUCK = 0.25  # cells of a kind that the training part may have had, and had not by chance
 _FACTS_ZH = {"color": "颜色", "size": "尺寸", "sample rate": "采样率", "channels": "声道数", "number of frames": "帧数"}
+
+
+def is_surprising(count: int, total: int, *, before: int, out_of: int, more: float = 0.0) -> bool:
+    """Whether ``count`` of ``total`` is more than ``before`` of ``out_of`` lets expect, give or take its own chance.
+
+    ``more`` is how many there may have been by bad luck where ``before`` is 0; with 0 a single one is a surprise.
+    """
+    if count == 0 or out_of == 0:
+        return False
+    expected = total * min(1.0, (before + 2 * math.sqrt(before) + more) / out_of)
+    return _poisson_tail(count, expected) < CHANCE
+
+
+def _poisson_tail(count: int, mean: float) -> float:
+    """The chance of ``count`` or more events, of which ``mean`` are expected."""
+    if mean == 0:
+        return 0.0
+    if count > 1_000:  # the normal approximation is good, and the sum would be long
+        return 0.5 * math.erfc((count - 0.5 - mean) / math.sqrt(2 * mean))
+    terms = (math.exp(events * math.log(mean) - mean - math.lgamma(events + 1)) for events in range(count))
+    return max(0.0, 1.0 - math.fsum(terms))
 
 
 def compare_column(

@@ -178,6 +178,12 @@ class Dataset:
                     targets[target] = self.targets[target].modality.follow(targets[target], movement)
         return Batch(batch.rows, inputs, targets)
 
+    def sample(self, max_rows: int, *, seed: int) -> Dataset:
+        """The data set, or a random ``max_rows`` of its rows where it has more."""
+        if len(self) <= max_rows:
+            return self
+        return self.take(np.sort(np.random.default_rng(seed).permutation(len(self))[:max_rows]))
+
     def take(self, positions: NDArray[np.int64]) -> Dataset:
         """The data set of the rows at ``positions`` only."""
         groups = None if self.groups is None else self.groups[positions]

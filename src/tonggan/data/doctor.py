@@ -16,13 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.data.column_checks import check_cells, check_doubt, check_frames, check_media
+from tonggan.cells import cell_text
+from tonggan.data.column_checks import check_cells, check_frames, check_media
 from tonggan.data.comparison import compare_column
-from tonggan.data.duplicates import find_duplicates
 from tonggan.data.findings import SEVERITIES, Finding, Quarantined
-from tonggan.data.layout_checks import check_layout
-from tonggan.data.leaks import find_leaks
-from tonggan.data.number_format import NumberFormat
+from tonggan.data.leaks import find_duplicates, find_leaks
 from tonggan.data.other_writing import find_other_writing
 from tonggan.data.profiles import ColumnProfile, MediaProfile, profile_columns
 from tonggan.data.region_scan import RegionColumn
@@ -32,10 +30,17 @@ from tonggan.data.target_checks import check_measured_target, check_target
 from tonggan.errors import DataError
 from tonggan.files import whole_file
 from tonggan.modalities import ColumnConfig, NumberConfig
+from tonggan.modalities.number import parse_cell
+from tonggan.wording import part_zh
 
 NEW_ROWS = "the table"
 """What the only part of the data is called where a model is applied."""
 _CORRECT = "Correct the cells that the run's quarantine.csv names, or allow more with --max-bad"
+_TOTALS = frozenset({
+    "total", "totals", "grand total", "sum", "subtotal", "合计", "总计", "小计", "總計", "合計", "gesamt", "summe",
+    "итого",
+})  # fmt: skip
+_YEARS = range(1900, 2101)
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ def examine(
     target: Sequence[str] = (),
     task: str | None = None,
     reasons: Mapping[str, str] | None = None,
-    doubts: Mapping[str, NumberFormat] | None = None,
+    remarks: Sequence[Finding] = (),
     shown_in: str | None = None,
 ) -> Diagnosis:
     """Examine all parts of the data.
@@ -160,7 +165,7 @@ def examine(
         target: the columns to predict; without one, only inputs are examined.
         task: the kind of the task, such as ``binary`` or ``caption``; needed with a target.
         reasons: why each column is of its kind, to be told along.
-        doubts: how columns would be read that hold many numbers and are of another kind.
+        remarks: what was found already.
         shown_in: the column with the pictures that the target lies in, if it does.
 
     Raises:
@@ -168,6 +173,7 @@ def examine(
     """
     inputs = {name: config.kind for name, config in columns.items() if name not in target and config.kind != "ignore"}
     findings = [replace(finding, split=split) for split, table in tables.items() for finding in table.findings]
+    findings += remarks
     quarantine: list[Quarantined] = []
     train = next(iter(tables))
     profiles = profile_columns(tables[train], {name: columns[name] for name in inputs}, media=media[train])
@@ -183,16 +189,11 @@ def examine(
         found, bad = _check_inputs(table, own, known, media=media[split], split=split, is_train=split == train)
         findings += found
         quarantine += bad
-    findings += [
-        check_doubt(name, doubt, config=columns[name], split=train, num_rows=len(tables[train]))
-        for name, doubt in (doubts or {}).items()
-    ]
     for name in target:
         assert task is not None, "a target needs its task"
         read = {split: own.get(name, columns[name]) for split, own in writing.items()}
-        found, bad = check_target(
-            tables, name, task=task, configs=read, extents=_extents(media, shown_in), masks=_masks(media, name)
-        )
+        extents, masks = _extents(media, shown_in), _masks(media, name)
+        found, bad = check_target(tables, name, task=task, configs=read, extents=extents, masks=masks)
         findings += found
         quarantine += bad
     if inputs:
@@ -311,3 +312,54 @@ def _check_inputs(
 
 def _worst_first(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def check_layout(table: Table, *, split: str) -> list[Finding]:
+    """Findings on the last row and on the names of the columns."""
+    return [*_check_last_row(table, split), *_check_names(table, split)]
+
+
+def _check_last_row(table: Table, split: str) -> list[Finding]:
+    last = int(np.argmax(table.row_numbers))
+    for name in table.names:
+        text = cell_text(table.values(name, np.array([last]))[0])
+        if text is not None and text.casefold().rstrip(":： ") in _TOTALS:
+            return [
+                Finding(
+                    "warning",
+                    column=name,
+                    split=split,
+                    count=1,
+                    message=f"The last row of {split} looks like a total: '{text}' in '{name}'. It is read as a row.",
+                    message_zh=f"{part_zh(split)}的最后一行像是合计：“{name}”为“{text}”。目前按普通行读取。",
+                    remedy="Remove the row",
+                    remedy_zh="请删除该行",
+                )
+            ]
+    return []
+
+
+def _check_names(table: Table, split: str) -> list[Finding]:
+    named = [name for name in table.names if table.stored_as(name) == "untyped"]
+    numbers = [name for name in named if parse_cell(name.removesuffix("_2")) is not None]
+    # Years and counted columns are names.
+    whole = [int(name) for name in numbers if name.isdecimal()]
+    counted = len(whole) == len(numbers) and (
+        all(number in _YEARS for number in whole)
+        or sorted(whole) == list(range(min(whole, default=0), max(whole, default=0) + 1))
+    )
+    if not numbers or counted or 2 * len(numbers) < len(named):
+        return []
+    return [
+        Finding(
+            "warning",
+            column=None,
+            split=split,
+            count=1,
+            message=f"The first line of {split} looks like data rather than names: '{numbers[0]}' is taken for a "
+            "column's name.",
+            message_zh=f"{part_zh(split)}的第一行像是数据而不是列名：“{numbers[0]}”被当作列名。",
+            remedy="Put a line with the names of the columns before it",
+            remedy_zh="请在其前面加一行列名",
+        )
+    ]

@@ -1,7 +1,8 @@
 """Folders of pictures with masks: one mask for each picture in a folder beside them, or one for each of its objects.
 
-``images/a.jpg`` with ``masks/a.png`` becomes the columns ``image`` and ``mask``; ``ID/images/a.png`` with any number of
-``ID/masks/*.png``, as in the 2018 Data Science Bowl, becomes ``image`` and ``masks``, a list of paths as JSON.
+``images/a.jpg`` with ``masks/a.png`` (or in ``labels`` or ``annotations``) becomes the columns ``image`` and ``mask``;
+``ID/images/a.png`` with any number of ``ID/masks/*.png``, as in the 2018 Data Science Bowl, becomes ``image`` and
+``masks``, a list of paths as JSON.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from tonggan.data.records import Record
 from tonggan.data.source import TableSource, reading
 from tonggan.progress import Progress
 
-_IMAGES, _MASKS = ("images", "jpegimages"), ("masks", "segmentationclass")
+_IMAGES, _MASKS = ("images", "jpegimages"), ("masks", "segmentationclass", "labels", "annotations")
 
 
 def read_mask_folder(folder: Path, progress: Progress) -> TableSource | None:
     """The table of a folder of masks; None where it is none."""
     pictures, masks = subfolder(folder, _IMAGES), subfolder(folder, _MASKS)
-    if pictures is not None and masks is not None:
+    if pictures is not None and masks is not None and pictures_in(masks, deep=True):
         return _read_pairs(folder, pictures, masks, progress)
     with reading(folder):
         items = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

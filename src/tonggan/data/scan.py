@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tonggan.data.cache import DecodeCache, content_hash, file_stamp
 from tonggan.data.table import Table, spread
 from tonggan.errors import DataError, UnreadableError
-from tonggan.modalities.base import MediaModality
+from tonggan.modalities.base import Decoded, MediaModality
 from tonggan.progress import Progress
 
 _PATHS_PER_BATCH = 2048
@@ -236,21 +236,21 @@ class _Scan:
         raws = {key: raw for key, raw, _ in hashed if key not in self._entries}
         self._slots.update(self.cache.find(raws))
         new = [key for key in raws if key not in self._slots]
-        for key, (entry, extent) in zip(new, self.pool.map(self._decode, [raws[key] for key in new]), strict=True):
-            self._entries[key] = entry
-            if extent is not None:
-                self._extents[key] = extent
+        for key, opened in zip(new, self.pool.map(self._decode, [raws[key] for key in new]), strict=True):
+            self._entries[key] = opened if isinstance(opened, str) else opened.array
+            if not isinstance(opened, str) and opened.extent is not None:
+                self._extents[key] = opened.extent
         self._waiting.extend((key, rows) for key, _, rows in hashed)
         self._num_bytes += sum(getattr(self._entries[key], "nbytes", 0) for key in new)
         if self._num_bytes >= _BYTES_PER_COMMIT:
             self._commit()
 
-    def _decode(self, raw: bytes) -> tuple[NDArray[Any] | str, tuple[int, int] | None]:
-        """The array or why there is none, and what it had as its extent."""
+    def _decode(self, raw: bytes) -> Decoded | str:
+        """What is in a file, or why there is nothing."""
         try:
-            return self.modality.decode(raw), self.modality.extent(raw)
+            return self.modality.open(raw)
         except UnreadableError as error:
-            return error.got, None
+            return error.got
 
     def _commit(self) -> None:
         """Put what is decoded into the cache, and tell the waiting rows their slots."""

@@ -107,7 +107,7 @@ def _read_names(path: Path) -> list[str]:
     with reading(path):
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     if path.suffix not in (".yaml", ".yml"):
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        return [line.strip() for line in text.rstrip().splitlines()]  # a blank one in between has its number too
     import yaml
 
     try:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tonggan.decoders.answers import TARGET, Answer, Boxes
 from tonggan.decoders.base import Context, Head, HeadConfig
 from tonggan.decoders.box_assignment import assign, lies_within
-from tonggan.decoders.box_losses import complete_iou_loss, distribution_focal_loss
+from tonggan.decoders.box_losses import binary_entropy, complete_iou_loss, distribution_focal_loss
 from tonggan.decoders.feature_maps import FeatureMaps
 from tonggan.layers.activation import Activation
 from tonggan.layers.boxes import nms
@@ -173,7 +173,8 @@ class DenseHead(Head):
         with in_float32(cells.points.device):
             found = cells.boxes()
             goals = self._goals(cells, found.detach(), target)
-            classes = F.binary_cross_entropy_with_logits(cells.classes, goals.scores, reduction="none").sum(dim=2)
+            classes = F.binary_cross_entropy_with_logits(cells.classes, goals.scores, reduction="none")
+            classes = (classes - binary_entropy(goals.scores)).sum(dim=2)
             boxes = complete_iou_loss(found[goals.pictures, goals.cells], goals.boxes)
             middles, strides = cells.points[goals.cells], cells.strides[goals.cells, None]
             distances = torch.cat([middles - goals.boxes[:, :2], goals.boxes[:, 2:] - middles], dim=1) / strides

@@ -13,7 +13,6 @@ from tonggan.encoders.base import EncoderConfig
 from tonggan.encoders.present import encode_present
 from tonggan.layers.activation import Activation, build_activation
 from tonggan.layers.batch_norm import BatchNorm
-from tonggan.layers.pooling import mean_pool
 from tonggan.layers.positions import sinusoidal_positions
 from tonggan.layers.transformer import Transformer, TransformerConfig
 from tonggan.modalities.audio import Audio
@@ -119,3 +118,8 @@ class MaskedConvolution(nn.Module):
         """The layer's output, zero under the mask that is returned with it."""
         mask = mask[:, :: self.stride]
         return self.activation(self.norm(self.convolution(values), mask)), mask
+
+
+def mean_pool(tokens: Tokens) -> Tokens:
+    """``[B, 1, D]``: the mean of each row's real tokens; a row without any stays absent."""
+    return Tokens(tokens.mean().unsqueeze(1), tokens.present.unsqueeze(1))

@@ -1,21 +1,23 @@
 """A GGUF file of the Llama kind, memory-mapped: its metadata, its config, and its weights under Hugging Face's names.
 
-It opens in a fraction of a second, because only the header is read; weights are read when they are asked for. It does
-not decode and does not write.
+It opens in a fraction of a second, because only the header is read: metadata and the table of tensors. Weights are read
+when they are asked for. It does not decode and does not write.
 """
 
 from __future__ import annotations
 
+import math
+import mmap
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.errors import MissingExtraError, UnsupportedModelError
-from tonggan.language.gguf_header import StoredTensor, read_header
+from tonggan.errors import DataError, MissingExtraError, UnsupportedModelError
 from tonggan.language.gguf_names import row_order, to_hugging_face
 from tonggan.language.llama import LlamaConfig
 from tonggan.language.weight_shapes import check_shapes
@@ -23,6 +25,30 @@ from tonggan.stored import DOWNLOAD, named
 
 ARCHITECTURES = ("llama", "qwen2")
 """Values of ``general.architecture`` that ``LlamaConfig`` describes; files of Mistral say ``llama``."""
+# By its number in the file: name, numbers of a block, bytes of a block.
+KINDS = {
+    0: ("F32", 1, 4),
+    1: ("F16", 1, 2),
+    2: ("Q4_0", 32, 18),
+    3: ("Q4_1", 32, 20),
+    6: ("Q5_0", 32, 22),
+    7: ("Q5_1", 32, 24),
+    8: ("Q8_0", 32, 34),
+    10: ("Q2_K", 256, 84),
+    11: ("Q3_K", 256, 110),
+    12: ("Q4_K", 256, 144),
+    13: ("Q5_K", 256, 176),
+    14: ("Q6_K", 256, 210),
+    30: ("BF16", 1, 2),
+}
+"""Number formats of tensors."""
+_CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_NUMBERS = {number: struct.Struct(f"<{code}") for number, code in _CODES.items()}
+_STRING, _ARRAY = 8, 9
+_ALIGNMENT = 32
+_AGAIN = "Download or convert the file again"
+_MOST_DIMS, _DEEPEST = 4, 4  # of a tensor; of lists in lists
+_MOST_ENTRIES = 1_000_000  # tensors or fields of metadata; the largest models have thousands
 
 
 @dataclass(frozen=True)
@@ -143,3 +169,140 @@ class GGUFFile:
 def _shortest(value: float | None) -> float | None:
     """The shortest decimal of a float32: 1e-5, where the file's bits read as float64 say 9.99999974e-06."""
     return None if value is None else float(str(np.float32(value)))
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor as it lies in the file.
+
+    Attributes:
+        shape: as in PyTorch, rows first.
+        kind: number format, one of ``KINDS``.
+        data: uint8 ``[rows, bytes of a row]``, a view of the file; one row where the shape is of one dimension.
+    """
+
+    shape: tuple[int, ...]
+    kind: str
+    data: NDArray[np.uint8]
+
+
+def read_header(path: Path) -> tuple[Mapping[str, Any], Mapping[str, StoredTensor]]:
+    """Metadata and tensors of the GGUF file at ``path``, which stays mapped as long as one of the tensors lives.
+
+    Raises:
+        DataError: it is no GGUF file, of an unknown version, damaged, or cut short.
+    """
+    return _Reader(path).read()
+
+
+class _Reader:
+    """Reads from the front to the back."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.position = 0
+        try:
+            with path.open("rb") as file:
+                self.content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except FileNotFoundError:
+            self.fail("no such file", expected="a GGUF file", remedy="Check the path")
+        except (OSError, ValueError) as error:  # a file without a byte cannot be mapped: ValueError
+            self.fail(str(error), expected="a readable GGUF file", remedy="Check the file")
+
+    def fail(self, got: str, *, expected: str, remedy: str = _AGAIN) -> NoReturn:
+        raise DataError(f"GGUF file {self.path}", got=got, expected=expected, remedy=remedy)
+
+    def read(self) -> tuple[dict[str, Any], dict[str, StoredTensor]]:
+        magic = bytes(self.content[:4])
+        if magic != b"GGUF":
+            self.fail(f"a file that begins with {magic!r}", expected="b'GGUF'", remedy="Name a GGUF file")
+        self.position = 4
+        with named(f"GGUF file {self.path}", expected="a whole GGUF file", remedy=_AGAIN):
+            return self.content_after_magic()
+
+    def content_after_magic(self) -> tuple[dict[str, Any], dict[str, StoredTensor]]:
+        version = self.number(4)
+        if version not in (2, 3):
+            self.fail(
+                f"version {version}",
+                expected="version 2 or 3, little-endian",
+                remedy="Convert the model again with a current llama.cpp",
+            )
+        num_tensors, num_fields = self.number(10), self.number(10)
+        if max(num_tensors, num_fields) > _MOST_ENTRIES:
+            self.fail(f"{num_tensors:,} tensors and {num_fields:,} fields", expected=f"at most {_MOST_ENTRIES:,} each")
+        metadata: dict[str, Any] = {}
+        for _ in range(num_fields):
+            key = self.text()
+            metadata[key] = self.value(self.number(4))
+        infos = [self.tensor_info() for _ in range(num_tensors)]
+        alignment = metadata.get("general.alignment", _ALIGNMENT)
+        if type(alignment) is not int or alignment < 1:
+            self.fail(f"general.alignment {alignment!r}", expected="a whole number above 0")
+        start = -(-self.position // alignment) * alignment
+        content = np.frombuffer(self.content, dtype=np.uint8)
+        return metadata, {name: self.tensor(content, name, shape, kind, start + at) for name, shape, kind, at in infos}
+
+    def take(self, count: int) -> bytes:
+        """The next ``count`` bytes."""
+        taken = self.content[self.position : self.position + count]
+        if len(taken) < count:
+            self.fail(
+                f"a file of {len(self.content):,} bytes that ends in its header",
+                expected=f"{count:,} bytes more at {self.position:,}",
+            )
+        self.position += count
+        return taken
+
+    def number(self, kind: int) -> Any:
+        layout = _NUMBERS[kind]
+        return layout.unpack(self.take(layout.size))[0]
+
+    def text(self) -> str:
+        # Chat templates and tokens may hold bytes that are no UTF-8; they must not make a file unusable.
+        return self.take(self.number(10)).decode("utf-8", errors="replace")
+
+    def value(self, kind: int, *, depth: int = 0) -> Any:
+        if kind == _STRING:
+            return self.text()
+        if kind == _ARRAY:
+            if depth == _DEEPEST:
+                self.fail("metadata of lists in lists", expected=f"at most {_DEEPEST} in one another")
+            return self.array(self.number(4), self.number(10), depth=depth + 1)
+        if kind not in _NUMBERS:
+            self.fail(f"metadata of the unknown type {kind}", expected="types 0 to 12")
+        return self.number(kind)
+
+    def array(self, kind: int, count: int, *, depth: int) -> list[Any]:
+        if kind in _NUMBERS:
+            layout = _NUMBERS[kind]
+            return list(struct.unpack(f"<{count}{layout.format[1:]}", self.take(count * layout.size)))
+        return [self.value(kind, depth=depth) for _ in range(count)]
+
+    def tensor_info(self) -> tuple[str, tuple[int, ...], int, int]:
+        """Name, shape, kind, and offset from where the tensors begin."""
+        name, dims = self.text(), self.number(4)
+        if not 1 <= dims <= _MOST_DIMS:
+            self.fail(f"tensor {name[:80]} of {dims:,} dimensions", expected=f"1 to {_MOST_DIMS}")
+        shape = [self.number(10) for _ in range(dims)]
+        return name, tuple(reversed(shape)), self.number(4), self.number(10)
+
+    def tensor(
+        self, content: NDArray[np.uint8], name: str, shape: tuple[int, ...], kind: int, start: int
+    ) -> StoredTensor:
+        if kind not in KINDS:
+            self.fail(
+                f"tensor {name} in the number format {kind}",
+                expected=f"one of {', '.join(known for known, _, _ in KINDS.values())}",
+                remedy="Use the llamacpp engine: pip install 'tonggan[llamacpp]'",
+            )
+        kind_name, numbers, size = KINDS[kind]
+        if 0 in shape or shape[-1] % numbers:
+            self.fail(
+                f"tensor {name} of shape {shape} in {kind_name}", expected=f"rows of {numbers} numbers or a multiple"
+            )
+        row = shape[-1] // numbers * size
+        end = start + math.prod(shape[:-1]) * row
+        if end > len(content):
+            self.fail(f"a file of {len(content):,} bytes", expected=f"at least {end:,}, for tensor {name}")
+        return StoredTensor(shape, kind_name, content[start:end].reshape(-1, row))

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from tonggan.errors import ConfigError
-from tonggan.language.checkpoint_folder import CheckpointFolder
-from tonggan.language.folder_tokenizer import read_folder_tokenizer
+from tonggan.language.checkpoint_folder import CheckpointFolder, read_folder_tokenizer
 from tonggan.language.gguf_file import GGUFFile
 from tonggan.language.gguf_tokenizer import read_gguf_tokenizer
 from tonggan.language.llama import Llama, LlamaConfig

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tonggan.cells import is_missing
 from tonggan.config import Config
 from tonggan.modalities.movement import Movement
 from tonggan.parts import Part
@@ -134,6 +135,13 @@ class Modality(ABC, Generic[ConfigT]):
         return cls(config)
 
 
+class Decoded(NamedTuple):
+    """One file as a model reads it, and height and width of a picture before it was fitted."""
+
+    array: NDArray[Any]
+    extent: tuple[int, int] | None
+
+
 class MediaModality(Modality[ConfigT]):
     """A modality whose values are encoded files, decoded once into the cache.
 
@@ -154,6 +162,22 @@ class MediaModality(Modality[ConfigT]):
     def extent(self, raw: bytes) -> tuple[int, int] | None:  # noqa: ARG002
         """Height and width of a readable picture, as it is seen, before it is fitted; None of what has none."""
         return None
+
+    def open(self, raw: bytes) -> Decoded:
+        """What ``decode`` and ``extent`` say of one file's bytes.
+
+        Raises:
+            UnreadableError: as ``decode``.
+        """
+        return Decoded(self.decode(raw), self.extent(raw))
+
+    def collate_opened(self, items: Sequence[Decoded | None]) -> Arrays:
+        """Arrays of files of ``open``; None is absent."""
+        arrays = self.collate([None if item is None else item.array for item in items])
+        if not self.has_extent:
+            return arrays
+        extents = [(0, 0) if item is None else item.extent for item in items]
+        return replace(arrays, extent=torch.tensor(extents))
 
     @abstractmethod
     def describe(self, raw: bytes) -> dict[str, str | int]:
@@ -178,7 +202,7 @@ def mask_of(items: Sequence[Any]) -> torch.Tensor:
 
 def shortened(value: Any) -> str | None:
     """A value as a text of bounded length; None where it says nothing."""
-    if value is None or value == "":
+    if is_missing(value) or value == "":
         return None
     text = str(value)
     return text if len(text) <= _MAX_CHARACTERS else text[: _MAX_CHARACTERS - 1] + "…"

@@ -178,6 +178,17 @@ def learn_classes(masks: Iterable[RawMask], *, declared: dict[str, str | None] |
     return RegionClasses([_named(value, is_color) for value in values], unknown | places, is_color)
 
 
+def class_map(mask: RawMask, classes: RegionClasses) -> NDArray[np.uint8]:
+    """[H, W] of class numbers; ``UNLABELED`` where a value is of no class, which the data doctor names."""
+    if mask.is_color and not classes.is_color:
+        return np.full(mask.values.shape, UNLABELED, dtype=np.uint8)
+    values = mask.values * _GREY if classes.is_color and not mask.is_color else mask.values
+    found, inverse = np.unique(values, return_inverse=True)
+    numbers = np.array([classes.places.get(value, UNLABELED) for value in found.tolist()], dtype=np.uint8)
+    result: NDArray[np.uint8] = numbers[inverse].reshape(values.shape)
+    return result
+
+
 def join_masks(masks: Sequence[RawMask], extent: tuple[int, int]) -> NDArray[np.uint8]:
     """[H, W] of a picture of ``extent``: 1 where one of the objects is, else 0.
 
@@ -251,26 +262,12 @@ class Regions(Modality[RegionsConfig]):
         fitted: NDArray[np.int32] = places.mask_to_square(torch.from_numpy(values), outside=-1).numpy()
         return fitted
 
-    def class_of(self, value: int) -> int:
-        """The class number of a ``stored`` value; ``UNLABELED`` where it has none."""
-        return int(self._classes_of(np.array([value], dtype=np.int32))[0])
-
-    def _classes_of(self, values: NDArray[np.int32]) -> NDArray[np.uint8]:
-        assert self.classes is not None, "the masks are used before their classes are known"
-        raw = raw_of(values)
-        plain = raw.values * _GREY if self.classes.is_color and not raw.is_color else raw.values
-        if raw.is_color and not self.classes.is_color:
-            return np.full(values.shape, UNLABELED, dtype=np.uint8)
-        found, inverse = np.unique(plain, return_inverse=True)
-        numbers = np.array([self.classes.places.get(each, UNLABELED) for each in found.tolist()], dtype=np.uint8)
-        result: NDArray[np.uint8] = numbers[inverse].reshape(values.shape)
-        return result
-
     def collate(self, items: Sequence[NDArray[np.int32] | None]) -> Arrays:
+        assert self.classes is not None, "the masks are used before their classes are known"
         values = np.full((len(items), self.size, self.size), UNLABELED, dtype=np.uint8)
         for row, item in enumerate(items):
             if item is not None:
-                values[row] = self._classes_of(item)
+                values[row] = class_map(raw_of(item), self.classes)
         return Arrays(torch.from_numpy(values), mask_of(items))
 
     def follow(self, arrays: Arrays, movement: Movement) -> Arrays:

@@ -1,24 +1,26 @@
-"""What is told of a trained model: which rows are audited, slices of those measured, advice, results as plain data."""
+"""What a trained model is worth: metrics with intervals, the constant answer beside it, subsets and audit."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from tonggan.cells import cell_text
 from tonggan.data.dataset import Dataset
-from tonggan.evaluation.audit import Audit
+from tonggan.evaluation.audit import Audit, audit
+from tonggan.evaluation.bootstrap import REPEATS, intervals
 from tonggan.evaluation.predict import Measured
 from tonggan.evaluation.subsets import SubsetRow
-from tonggan.evaluation.verdict import AgainstConstant
+from tonggan.evaluation.verdict import AgainstConstant, compare_with_constant
+from tonggan.models import FusedModel
+from tonggan.progress import Progress
 from tonggan.runs.recipe import Recipe
 from tonggan.tasks import Advice, Task
 from tonggan.tasks.measure import Measure
-from tonggan.training import TrainingResult
 from tonggan.wording import Words
 
 _MAX_SLICES = 20
@@ -27,18 +29,86 @@ _LARGER_PART = 0.4
 
 
 @dataclass(frozen=True)
-class Account:
-    """All that is known of a trained model: what ends up in the bundle and in the report."""
+class Assessment:
+    """What is known of a trained model.
 
-    training: TrainingResult
+    Attributes:
+        measured: by split, on the rows that were measured; the last one gives the final number.
+        metrics: by split.
+        intervals: by split, of each metric.
+        constant: the model beside the constant answer, where that can be judged.
+        subsets: with every subset of the inputs present.
+        audit: what each input is worth.
+        slices: of the final part, the rows with each value of a column.
+    """
+
     measured: Mapping[str, Measured]
     metrics: Mapping[str, dict[str, float]]
     intervals: Mapping[str, dict[str, tuple[float, float]]]
     constant: AgainstConstant | None
-    advice: Advice | None
     subsets: list[SubsetRow]
     audit: Audit
-    parts: Mapping[str, Measure]
+    slices: Mapping[str, Measure] = field(default_factory=dict)
+
+    @property
+    def final(self) -> Measured:
+        """The part that gives the final number."""
+        return list(self.measured.values())[-1]
+
+    def results(self, task: Task, *, rows: Mapping[str, int], seconds: float) -> dict[str, Any]:
+        """What ``--json`` prints and a bundle stores."""
+        bounds = {split: {name: list(pair) for name, pair in each.items()} for split, each in self.intervals.items()}
+        return {
+            "metrics": {split: dict(values) for split, values in self.metrics.items()},
+            "intervals": bounds,
+            "constant": None if self.constant is None else self.constant.to_dict(),
+            "constant_answer": task.constant_words.english,
+            "constant_answer_zh": task.constant_words.chinese,
+            "subsets": [row.to_dict() for row in self.subsets],
+            "audit": self.audit.to_dict(),
+            "seconds": seconds,
+            "score_name": task.score_name,
+            "rare_class": task.rare,
+            "task": task.kind,
+            "rows": dict(rows),
+            "audited": self.subsets[0].num_rows,
+        }
+
+
+def assess(
+    model: FusedModel,
+    task: Task,
+    measured: Mapping[str, Measured],
+    audited: Dataset,
+    *,
+    seed: int,
+    draws: int = REPEATS,
+    alone: Mapping[str, Measure] | None = None,
+    progress: Progress | None = None,
+) -> Assessment:
+    """What ``model`` is worth.
+
+    Args:
+        model: that was trained.
+        task: that it was trained for, calibrated.
+        measured: what it is worth by split, the final one last.
+        audited: rows of the final part, for subsets and audit.
+        seed: of shuffles and draws.
+        draws: of the bootstrap.
+        alone: by input, what a model that was trained on it alone is worth on the audited rows.
+        progress: told of every step.
+    """
+    bounds = {split: intervals(part.measure, seed=seed, repeats=draws) for split, part in measured.items()}
+    subsets, found = audit(model, task, audited, seed=seed, alone_trained=alone, progress=progress)
+    final = list(measured.values())[-1]
+    return Assessment(
+        measured=measured,
+        metrics={split: part.measure.metrics() for split, part in measured.items()},
+        intervals=bounds,
+        constant=compare_with_constant(final, always=task.constant_words, seed=seed, repeats=draws),
+        subsets=subsets,
+        audit=found,
+    )
 
 
 def slices(measured: Measured, values: Sequence[Any]) -> dict[str, Measure]:
@@ -51,13 +121,6 @@ def slices(measured: Measured, values: Sequence[Any]) -> dict[str, Measure]:
     names = np.array([str(cell_text(value)) for value in values])
     most_common = Counter(names.tolist()).most_common(_MAX_SLICES)
     return {name: measured.measure.take(np.flatnonzero(names == name)) for name, _ in most_common}
-
-
-def audited_part(dataset: Dataset, *, seed: int, max_rows: int) -> Dataset:
-    """``dataset``, or a random ``max_rows`` of it where it has more."""
-    if len(dataset) <= max_rows:
-        return dataset
-    return dataset.take(np.sort(np.random.default_rng(seed).permutation(len(dataset))[:max_rows]))
 
 
 def advise(task: Task, recipe: Recipe, constant: AgainstConstant | None) -> Advice | None:
@@ -73,34 +136,3 @@ def advise(task: Task, recipe: Recipe, constant: AgainstConstant | None) -> Advi
         "测量更多的行或换一种划分能说明更多问题。请加上以下选项重新训练：",
     )
     return Advice(reason, [f"data.valid_fraction={_LARGER_PART}", f"seed={recipe.seed + 1}"])
-
-
-def results_of(
-    *,
-    metrics: Mapping[str, Mapping[str, float]],
-    intervals: Mapping[str, Mapping[str, tuple[float, float]]],
-    constant: AgainstConstant | None,
-    subsets: list[SubsetRow],
-    account: Audit,
-    seconds: float,
-    rows: Mapping[str, int],
-    task: Task,
-) -> dict[str, Any]:
-    """What ``--json`` prints and a bundle stores."""
-    return {
-        "metrics": {split: dict(values) for split, values in metrics.items()},
-        "intervals": {
-            split: {name: list(pair) for name, pair in values.items()} for split, values in intervals.items()
-        },
-        "constant": None if constant is None else constant.to_dict(),
-        "constant_answer": task.constant_words.english,
-        "constant_answer_zh": task.constant_words.chinese,
-        "subsets": [row.to_dict() for row in subsets],
-        "audit": account.to_dict(),
-        "seconds": seconds,
-        "score_name": task.score_name,
-        "rare_class": task.rare,
-        "task": task.kind,
-        "rows": dict(rows),
-        "audited": subsets[0].num_rows,
-    }

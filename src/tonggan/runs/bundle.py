@@ -35,7 +35,7 @@ from tonggan.errors import BundleError, ConfigError, MissingExtraError
 from tonggan.files import flush, whole_file
 from tonggan.language.pretrained import load_pretrained
 from tonggan.modalities import ColumnConfig, InputConfig, load_modality
-from tonggan.modalities.base import Modality
+from tonggan.modalities.base import MediaModality, Modality
 from tonggan.models import FusedModel
 from tonggan.models.state import check_learned_state, learned_state, load_learned_state
 from tonggan.runs.recipe import Recipe
@@ -177,12 +177,18 @@ class Bundle:
         return {column: self.profiles[column] for column in modality.columns(name) if column in self.profiles}
 
     def collate(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Arrays]:
-        """What the model reads of ``rows``, each with its decoded cells by column; what is not in one is absent."""
+        """What the model reads of ``rows``, each with its cells by column and its files opened."""
 
         def read(column: str) -> list[Any]:
             return [row.get(column) for row in rows]
 
-        return {name: modality.collate(modality.gather(name, read)) for name, modality in self.modalities.items()}
+        items = {name: modality.gather(name, read) for name, modality in self.modalities.items()}
+        return {
+            name: modality.collate_opened(items[name])
+            if isinstance(modality, MediaModality)
+            else modality.collate(items[name])
+            for name, modality in self.modalities.items()
+        }
 
     @classmethod
     def load(cls, folder: Path) -> Bundle:

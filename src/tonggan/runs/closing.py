@@ -20,7 +20,6 @@ from tonggan.evaluation.bootstrap import REPEATS, seconds_per_draw
 from tonggan.evaluation.predict import Measured, measure_rows
 from tonggan.models import FusedModel
 from tonggan.progress import Progress
-from tonggan.runs.assess import audited_part
 from tonggan.tasks import Task
 from tonggan.training import Budget
 
@@ -116,13 +115,13 @@ class Closing:
         """The rows of the final part that subsets table and audit can take, at least 100."""
         final, most = list(self.parts.values())[-1], self.task.max_audited_rows
         if self.budget.seconds is None:
-            return audited_part(final, seed=self.seed, max_rows=most)
+            return final.sample(most, seed=self.seed)
         left = self._seconds_left + _SLACK * self.budget.seconds
         # Without a rehearsal there was no time for one, and there is none for more.
         rows = min(len(final), most) if self._rehearsal else _FEWEST_AUDITED_ROWS
         while self._rehearsal and rows > _FEWEST_AUDITED_ROWS and self._slower * self._rehearsal.audit(rows) > left:
             rows = max(_FEWEST_AUDITED_ROWS, int(0.9 * rows))
-        return audited_part(final, seed=self.seed, max_rows=rows)
+        return final.sample(rows, seed=self.seed)
 
     def _rehearse(self) -> _Rehearsal:
         final = list(self.parts.values())[-1]

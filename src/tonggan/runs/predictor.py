@@ -28,15 +28,12 @@ from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
 from tonggan.decoders import TARGET
 from tonggan.errors import BundleError, DataError
-from tonggan.evaluation.audit import audit
-from tonggan.evaluation.bootstrap import intervals
 from tonggan.evaluation.predict import evaluating, iterate_batches, measure_rows, predict_rows
-from tonggan.evaluation.verdict import compare_with_constant
 from tonggan.progress import Progress
-from tonggan.runs.assess import audited_part, results_of
+from tonggan.runs.assess import assess
 from tonggan.runs.bundle import Bundle
+from tonggan.runs.loading import as_written, build_dataset, scan_masks, scan_tables, target_source
 from tonggan.runs.pictures import coco_of, draw_answers
-from tonggan.runs.prepare import as_written, build_dataset, scan_masks, scan_tables, target_source
 from tonggan.runs.results import Results
 from tonggan.tokens import Prediction
 from tonggan.wording import listed
@@ -217,15 +214,18 @@ class Predictor:
         """
         rows = self.read(data, progress=progress)
         kept = {} if keep is None else _kept(rows.table, keep)
-        answers = list(chain.from_iterable(self._predict(rows, self.bundle.task.answers, progress)))
-        predictions = [self.bundle.task.as_cell(answer["prediction"]) for answer in answers]
+        task = self.bundle.task
+        batches = self._predict(rows, lambda found: (task.decode(found), task.probabilities(found)), progress)
+        predictions = [task.as_cell(answer) for answers, _ in batches for answer in answers]
+        probabilities = [part for _, part in batches if part is not None]
         target = self.bundle.recipe.target
         if len(target) > 1:
             columns = {name: [row[name] for row in predictions] for name in target}
         else:
             columns = {"prediction": predictions}
-        for name in answers[0].get("probabilities", ()):
-            columns[f"p_{name}"] = [answer["probabilities"][name] for answer in answers]
+        if probabilities:
+            shares = torch.cat(probabilities).T.tolist()
+            columns |= {f"p_{label}": share for label, share in zip(task.labels, shares, strict=True)}
         # A column that is carried along and called like a prediction keeps its name with a mark.
         return pa.table(
             {name if name not in columns else f"{name}_given": values for name, values in kept.items()} | columns
@@ -263,24 +263,10 @@ class Predictor:
         rows = self.read(data, with_target=True, progress=progress)
         dataset = rows.dataset
         model, task, seed = self.bundle.model, self.bundle.task, self.bundle.recipe.seed
-        measured = measure_rows(model, task, dataset, progress=progress)
-        subsets, account = audit(
-            model,
-            task,
-            audited_part(dataset, seed=seed, max_rows=task.max_audited_rows),
-            seed=seed,
-            progress=progress,
-        )
-        results = results_of(
-            metrics={"test": measured.measure.metrics()},
-            intervals={"test": intervals(measured.measure, seed=seed)},
-            constant=compare_with_constant(measured, always=task.constant_words, seed=seed),
-            subsets=subsets,
-            account=account,
-            seconds=time.monotonic() - start,
-            rows={"test": len(dataset)},
-            task=task,
-        )
+        measured = {"test": measure_rows(model, task, dataset, progress=progress)}
+        audited = dataset.sample(task.max_audited_rows, seed=seed)
+        found = assess(model, task, measured, audited, seed=seed, progress=progress)
+        results = found.results(task, rows={"test": len(dataset)}, seconds=time.monotonic() - start)
         return Results(results | {"findings": [finding.to_dict() for finding in rows.diagnosis.findings]})
 
     def embed(self, data: Any, *, progress: Progress | None = None) -> NDArray[np.float32]:

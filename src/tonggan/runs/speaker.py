@@ -97,7 +97,7 @@ class Speaker:
                     remedy="Send them in messages of their own",
                 )
             if values:
-                row[name] = modality.decode(values[0]) if isinstance(modality, MediaModality) else values[0]
+                row[name] = modality.open(values[0]) if isinstance(modality, MediaModality) else values[0]
         if given:
             raise DataError(
                 f"message to {self.model.name}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,7 +13,8 @@ from tonggan.evaluation.audit import input_kinds
 from tonggan.evaluation.subsets import group_inputs
 from tonggan.models import FusedModel
 from tonggan.progress import Progress
-from tonggan.runs.prepare import Prepared
+from tonggan.runs.loading import Data
+from tonggan.runs.plan import Plan
 from tonggan.runs.start import Start
 from tonggan.tasks import Task
 from tonggan.training import Budget, Following, TrainingResult, train
@@ -21,36 +22,45 @@ from tonggan.training.supervised import Supervised, loaders
 from tonggan.training.world import World
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A model, and how it became what it is."""
+
+    model: FusedModel
+    result: TrainingResult
+
+
 def new_model(
-    prepared: Prepared, start: Start, *, only: str | None = None, progress: Progress | None = None
+    plan: Plan, data: Data, start: Start, *, only: str | None = None, progress: Progress | None = None
 ) -> FusedModel:
     """A model of all inputs or of the ``only`` one, with seeded random weights where it starts from no other run's."""
-    recipe = prepared.recipe
-    modalities = {name: part for name, part in prepared.modalities.items() if only in (None, name)}
+    recipe = plan.recipe
+    modalities = {name: part for name, part in data.modalities.items() if only in (None, name)}
     config = recipe.model.model_copy(update={"encoders": {name: recipe.model.encoders[name] for name in modalities}})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = config.build(modalities, answer=prepared.task.answer)
-    start.give(model, config=recipe.model, modalities=prepared.modalities, progress=progress)
+        model = config.build(modalities, answer=data.task.answer)
+    start.give(model, config=recipe.model, modalities=data.modalities, progress=progress)
     return model
 
 
-def train_model(
+def train_one(
     model: FusedModel,
-    prepared: Prepared,
+    plan: Plan,
+    data: Data,
     *,
     folder: Path,
     budget: Budget,
     progress: Progress,
     following: Following | None = None,
     only: str | None = None,
-) -> TrainingResult:
+) -> Trained:
     """Train ``model``, which reads all inputs or the ``only`` one, or go on with what ``folder`` holds of that."""
-    parts = {split: with_inputs(prepared.datasets[split], only) for split in ("train", "valid")}
-    recipe = prepared.recipe
+    parts = {split: with_inputs(data.datasets[split], only) for split in ("train", "valid")}
+    recipe = plan.recipe
     learned, valid = loaders(parts["train"], parts["valid"], config=recipe.training, seed=recipe.seed)
-    return train(
-        _objective(model, prepared, only=only),
+    result = train(
+        _objective(model, plan, data, only=only),
         learned,
         valid=valid,
         config=recipe.training,
@@ -60,19 +70,20 @@ def train_model(
         following=following,
         progress=progress,
     )
+    return Trained(model, result)
 
 
-def _objective(model: FusedModel, prepared: Prepared, *, only: str | None) -> Supervised:
+def _objective(model: FusedModel, plan: Plan, data: Data, *, only: str | None) -> Supervised:
     """The task, with the auxiliary targets of the model's inputs."""
-    auxiliaries = {name: each for name, each in prepared.auxiliaries.items() if only in (None, each.input)}
-    recipe = prepared.recipe
+    auxiliaries = {name: each for name, each in data.auxiliaries.items() if only in (None, each.input)}
+    recipe = plan.recipe
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         heads = {
             name: LinearHeadConfig().build(recipe.model.dim, answer=_vector(each.task))
             for name, each in auxiliaries.items()
         }
-    return Supervised(model, prepared.task, auxiliaries=auxiliaries, heads=heads)
+    return Supervised(model, data.task, auxiliaries=auxiliaries, heads=heads)
 
 
 def _vector(task: Task) -> Vector:
@@ -88,35 +99,36 @@ def with_inputs(dataset: Dataset, only: str | None) -> Dataset:
     return replace(dataset, inputs={only: dataset.inputs[only]})
 
 
-def num_alone(prepared: Prepared) -> int:
+def num_alone(plan: Plan, data: Data) -> int:
     """On how many inputs a model of its own is to be trained for the audit: all or none."""
-    inputs = list(prepared.modalities)
-    grouped = len(group_inputs(input_kinds(prepared.datasets["valid"]))) != len(inputs)
-    return 0 if not prepared.recipe.audit_alone or len(inputs) < 2 or grouped else len(inputs)
+    inputs = list(data.modalities)
+    grouped = len(group_inputs(input_kinds(data.datasets["valid"]))) != len(inputs)
+    return 0 if not plan.recipe.audit_alone or len(inputs) < 2 or grouped else len(inputs)
 
 
-def train_alone(
-    prepared: Prepared,
+def study_alone(
+    plan: Plan,
+    data: Data,
     start: Start,
-    training: TrainingResult,
+    whole: Trained,
     *,
     folder: Path,
     budget: Budget,
     progress: Progress,
     processes: World,
-) -> dict[str, FusedModel]:
-    """By input, a model trained on that input alone in the same way, where time allows it in full."""
-    models: dict[str, FusedModel] = {}
-    for place, name in enumerate(list(prepared.modalities)[: num_alone(prepared)]):
+) -> dict[str, Trained]:
+    """By input, a model trained on that input alone as the ``whole`` one on all, where time allows it in full."""
+    found: dict[str, Trained] = {}
+    for place, name in enumerate(list(data.modalities)[: num_alone(plan, data)]):
         allowed = Budget(None if budget.seconds is None else budget.end - budget.elapsed)
-        if processes.agreed(float(training.seconds < allowed.left)):
+        if processes.agreed(float(whole.result.seconds < allowed.left)):
             progress.say(f"For the audit: a model trained on '{name}' alone")
-            model = new_model(prepared, start, only=name)
-            result = train_model(
-                model, prepared, folder=folder / str(place), budget=allowed, progress=progress, only=name
+            model = new_model(plan, data, start, only=name)
+            trained = train_one(
+                model, plan, data, folder=folder / str(place), budget=allowed, progress=progress, only=name
             )
-            if result.stopped_by != "time":
-                models[name] = model
-        if name not in models:
+            if trained.result.stopped_by != "time":
+                found[name] = trained
+        if name not in found:
             progress.say(f"No time is left to train a model on '{name}' alone; the audit does without.")
-    return models
+    return found

@@ -39,12 +39,16 @@ def check_suffix(path: Path) -> None:
 def write_predictions(path: Path, table: pa.Table) -> None:
     """Write ``table`` at ``path`` atomically, in the format of its suffix.
 
+    Masks stand in a Parquet file as PNG; for the other formats they are written into a folder of the file's name.
+
     Raises:
         ConfigError: the suffix is unknown.
         DataError: the file cannot be written.
     """
     check_suffix(path)
     with _writing(path) as partial:
+        if path.suffix != ".parquet":
+            table = _with_files(table, path.with_suffix(""))
         if path.suffix == ".parquet":
             pyarrow.parquet.write_table(table, partial)
         elif path.suffix == ".csv":
@@ -55,6 +59,23 @@ def write_predictions(path: Path, table: pa.Table) -> None:
             with partial.open("w", encoding="utf-8") as file:
                 for row in table.to_pylist():
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _with_files(table: pa.Table, folder: Path) -> pa.Table:
+    """``table`` with the paths of files, written into ``folder``, in the place of cells that are PNG files."""
+    for index, field in enumerate(table.schema):
+        if not pa.types.is_binary(field.type):
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        numbers = table.column("row").to_pylist() if "row" in table.column_names else range(1, len(table) + 1)
+        paths = []
+        for number, content in zip(numbers, table.column(index).to_pylist(), strict=True):
+            file = folder / f"{number:06d}.png"
+            with whole_file(file) as partial:
+                partial.write_bytes(content)
+            paths.append(f"{folder.name}/{file.name}")
+        table = table.set_column(index, field.name, pa.array(paths))
+    return table
 
 
 def write_coco(path: Path, content: Mapping[str, Any]) -> None:

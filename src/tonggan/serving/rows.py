@@ -155,7 +155,7 @@ class RowModel:
         if not isinstance(modality, MediaModality):
             return cell
         try:
-            return modality.decode(cell)
+            return modality.open(cell)
         except UnreadableError as error:
             raise RefusedError(
                 param, got=error.got, expected=error.expected, remedy="Send the whole, undamaged file", param=param

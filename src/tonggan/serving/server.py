@@ -1,28 +1,47 @@
-"""Serve until told to stop: one process, one port, one event loop, and the threads of its models."""
+"""Serve until told to stop: one process, one port, one event loop, and the threads of its models.
+
+The application is guard, meter, routes, and errors in OpenAI's shape; a connection is uvicorn's, with an end to waiting
+for a client that stops in the middle.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
+import json
+import logging
 import math
 import os
 import socket
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
-from tonggan.errors import ConfigError, MissingExtraError
+from tonggan.errors import ConfigError, MissingExtraError, TongganError
 from tonggan.progress import Progress
-from tonggan.serving.app import create_app
 from tonggan.serving.authentication import Keys
-from tonggan.serving.code import CodeService
 from tonggan.serving.config import ServerConfig
-from tonggan.serving.connection import connection_class
-from tonggan.serving.guard import LOOPBACK, Stopping
-from tonggan.serving.services import Service
+from tonggan.serving.context import Context
+from tonggan.serving.description import describe
+from tonggan.serving.failures import error_body, failure_of
+from tonggan.serving.guard import LOOPBACK, Guard, Stopping
+from tonggan.serving.metrics import Meter, Metrics
+from tonggan.serving.routes import chat, completions, docs, embeddings, infill, predict, status
+from tonggan.serving.routes import code as code_routes
+from tonggan.serving.services import CodeService, Service
+from tonggan.wording import translated
 
 if TYPE_CHECKING:
     import uvicorn
+    from fastapi import FastAPI
 
+_READ_AT_ONCE = 2**13
+"""Bytes; asyncio's 256 KiB may hold a body in 40,000 chunks of one byte, which keep the event loop for many seconds."""
+_logger = logging.getLogger(__name__)
+_RETRY_AFTER = "1"
 _PACKAGES = {
     "fastapi": "fastapi",
     "uvicorn": "uvicorn",
@@ -34,6 +53,155 @@ _KEEP_ALIVE = 60
 """Seconds that an idle connection stays open: longer than clients keep one (httpx: 5), so that they are who closes."""
 _LAST_WORDS = 5
 """Seconds more in which those whose time to stop is over are told so."""
+
+
+def connection_class(read_timeout: float) -> type[asyncio.Protocol]:
+    """What uvicorn makes for each connection, which is closed when it waits longer than ``read_timeout`` seconds.
+
+    It waits for headers, and for somebody to read what is written. A body that does not arrive is the matter of
+    ``Guard``, which can still answer.
+    """
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Connection(H11Protocol):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._headers_due = _Timer(self.loop, read_timeout)
+            self._reader_due = _Timer(self.loop, read_timeout)
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            transport.max_size = _READ_AT_ONCE  # type: ignore[attr-defined]
+            self._headers_due.start(transport.close)
+
+        def data_received(self, data: bytes) -> None:
+            self._headers_due.start(self.transport.close)
+            super().data_received(data)
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._headers_due.cancel()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._reader_due.start(self.transport.abort)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self._reader_due.cancel()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._headers_due.cancel()
+            self._reader_due.cancel()
+            super().connection_lost(exc)
+
+        def send_400_response(self, msg: str) -> None:
+            """What is not HTTP is answered in the shape of every other error, unless an answer has begun."""
+            if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
+                body = json.dumps(error_body(f"{msg} Headers have at most 64 KiB.", status=400)).encode()
+                head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+                self.transport.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+            self.transport.close()
+
+    return Connection
+
+
+class _Timer:
+    """Calls something after a time, unless it is canceled."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self, call: Callable[[], None]) -> None:
+        """Begin to wait, where it does not yet."""
+        if self._handle is None:
+            self._handle = self._loop.call_later(self._seconds, call)
+
+    def cancel(self) -> None:
+        """Wait no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+
+def create_app(
+    services: Sequence[Service],
+    *,
+    config: ServerConfig,
+    keys: Keys,
+    loopback_only: bool,
+    stopping: Stopping,
+    code: CodeService | None = None,
+) -> FastAPI:
+    """The ASGI application that serves ``services``; when it shuts down it closes them.
+
+    Args:
+        services: with names that differ.
+        config: limits.
+        keys: of clients.
+        loopback_only: whether to take requests to this machine's own names only.
+        stopping: says when the server stops.
+        code: what searches code; None for a server without that.
+    """
+    from importlib.metadata import version
+
+    from fastapi import FastAPI
+
+    named = {service.name: service for service in services}
+    context = Context(named, config, Metrics(named))
+    stopping.add(context.hurry)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        parts = [part for part in (*services, code) if part is not None]
+        await asyncio.to_thread(_close, parts, config.stop_timeout)  # what was told to end must be able to
+
+    # FastAPI's own pages load their scripts from elsewhere.
+    app = FastAPI(title="Tonggan", version=version("tonggan"), lifespan=lifespan, docs_url=None, redoc_url=None)
+    for route in (status, chat, completions, infill, embeddings, predict, docs):
+        route.register(app, context)
+    if code is not None:
+        code_routes.register(app, context, code)
+    _register_failures(app)
+    describe(app)
+    app.add_middleware(Guard, keys=keys, config=config, loopback_only=loopback_only, stopping=stopping)
+    app.add_middleware(Meter, metrics=context.metrics)  # the last one added is the first one reached
+    return app
+
+
+def _close(parts: Sequence[Service | CodeService], seconds: float) -> None:
+    """Close all ``parts``; what takes longer than ``seconds`` is left to the end of the process."""
+    threads = [threading.Thread(target=part.close, daemon=True) for part in parts]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+
+
+def _register_failures(app: FastAPI) -> None:
+    """Every error leaves in OpenAI's shape."""
+    from fastapi.responses import JSONResponse
+    from starlette.exceptions import HTTPException
+
+    async def named(_: Any, error: Exception) -> JSONResponse:
+        code, body = failure_of(error)
+        headers = {"Retry-After": _RETRY_AFTER} if code == 429 else None
+        return JSONResponse(body, status_code=code, headers=headers)
+
+    async def refused(_: Any, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        body = error_body(translated(str(error.detail)), status=error.status_code)
+        return JSONResponse(body, status_code=error.status_code, headers=error.headers)
+
+    async def unexpected(_: Any, error: Exception) -> JSONResponse:
+        _logger.error("a request failed", exc_info=error)
+        return JSONResponse(failure_of(error)[1], status_code=500)
+
+    app.add_exception_handler(TongganError, named)
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(Exception, unexpected)
 
 
 def bound_memory() -> None:

@@ -1,33 +1,44 @@
-"""What a server serves: models that write texts, trained runs that read rows, and runs that do both."""
+"""What a server serves: models that write texts, runs that read rows, runs that do both, a repository to search."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from tonggan.codelm.editor.answers import hit_of
+from tonggan.codelm.editor.indexing import Indexing
+from tonggan.codelm.training.adapters import is_code_run, open_code_model
+from tonggan.codelm.units import UnitKind
+from tonggan.decoders import LanguageHead
+from tonggan.errors import ConfigError
 from tonggan.language.chat import Message
 from tonggan.language.infill import InfillTokens
 from tonggan.language.model import LanguageModel
+from tonggan.language.opening import AUTO, engine_for, engine_kinds, open_model
 from tonggan.language.prompt import Prompt
 from tonggan.language.text_model import TextModel
-from tonggan.runs.bundle import Bundle
+from tonggan.progress import Progress
+from tonggan.runs.bundle import Bundle, is_run
+from tonggan.runs.speaker import Speaker
 from tonggan.serving.batcher import Batcher
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.failures import RefusedError
-from tonggan.serving.infill import infill_prompt
+from tonggan.serving.infill_prompt import infill_prompt
 from tonggan.serving.rows import Row, RowModel
 from tonggan.serving.scheduler import Scheduler
-from tonggan.serving.streams import Streams
-from tonggan.serving.writer import Writer
+from tonggan.serving.writer import Streams, Writer
 
 _EMBEDDED_AT_ONCE = 2048
 """Tokens, padding included."""
+_REFRESHED_EVERY = 60.0  # seconds, at most, and only while somebody searches
 
 
 @dataclass
@@ -186,3 +197,122 @@ class Service:
         for part in (self.texts, self.rows):
             if part is not None:
                 part.close()
+
+
+def open_services(
+    names: Sequence[str],
+    *,
+    engine: str = AUTO,
+    bits: Literal[4, 8] | None = None,
+    config: ServerConfig,
+    progress: Progress,
+) -> list[Service]:
+    """A service for each of ``names``, called by the last part of its path.
+
+    Args:
+        names: folders of runs, those of code training too, or what ``open_model`` opens.
+        engine: of language models; of runs one that computes with weights in memory.
+        bits: of each weight.
+        config: limits.
+        progress: told what is opened.
+
+    Raises:
+        ConfigError: two of them have one name.
+        TongganError: one cannot be opened.
+    """
+    called = [Path(name).stem if Path(name).suffix == ".gguf" else Path(name).name for name in names]
+    twice = next((name for name in called if called.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(
+            "models to serve",
+            got=f"two that are called '{twice}'",
+            expected="names that differ",
+            remedy="Rename one of the folders or files",
+        )
+    services = []
+    for path, name in progress.track(list(zip(names, called, strict=True)), label="Opening models"):
+        if is_run(Path(path)):
+            services.append(_open_run(Path(path), name, engine, bits, config, progress))
+        elif is_code_run(Path(path)):
+            model, infill = open_code_model(path, engine=engine, bits=bits, progress=progress)
+            services.append(Service(name, texts=TextService(model, config=config, infill=infill)))
+        else:
+            opened = open_model(
+                path,
+                engine=engine,
+                bits=bits,
+                max_length=config.max_length if _reserves(engine) else None,
+                num_parallel=config.slots,
+                progress=progress,
+            )
+            services.append(Service(name, texts=TextService(opened, config=config)))
+    return services
+
+
+def _open_run(
+    folder: Path,
+    name: str,
+    engine: str,
+    bits: Literal[4, 8] | None,
+    config: ServerConfig,
+    progress: Progress,
+) -> Service:
+    bundle = Bundle.load(folder)
+    rows = RowService(bundle, config=config)
+    head = bundle.model.head
+    if not isinstance(head, LanguageHead):
+        return Service(name, rows=rows)
+    chosen = engine_for(head.merged(), engine=engine, bits=bits, progress=progress)
+    speaker = Speaker(bundle, engine=chosen, name=name)
+    return Service(name, texts=TextService(speaker.model, config=config, conversation=speaker.prompt), rows=rows)
+
+
+def _reserves(engine: str) -> bool:
+    """Whether ``engine`` takes room for the whole context of all texts at once."""
+    kind = engine_kinds().get(engine)
+    return kind is not None and "num_parallel" in kind.model_fields
+
+
+class CodeService:
+    """Answers one search after another.
+
+    Args:
+        indexing: keeps the index.
+    """
+
+    def __init__(self, indexing: Indexing) -> None:
+        self._indexing = indexing
+        self._searcher = ThreadPoolExecutor(1, thread_name_prefix="tonggan-code")
+        self._refreshed = time.monotonic()
+        indexing.start(lambda _: None)
+
+    def search(
+        self, query: str, *, limit: int, language: str | None, kinds: Collection[UnitKind] | None
+    ) -> Future[list[dict[str, Any]]]:
+        """Hits as JSON, the best first; the future raises a RefusedError while there is no index yet."""
+        if time.monotonic() - self._refreshed > _REFRESHED_EVERY:
+            self._refreshed = time.monotonic()
+            self._indexing.request()
+        return self._searcher.submit(self._search, query, limit, language, kinds)
+
+    def close(self) -> None:
+        """Finish what was begun, and stop refreshing."""
+        self._searcher.shutdown()
+        self._indexing.close()
+
+    def _search(
+        self, query: str, limit: int, language: str | None, kinds: Collection[UnitKind] | None
+    ) -> list[dict[str, Any]]:
+        index = self._indexing.current({})
+        if index is None:
+            raise RefusedError(
+                "code search",
+                got="an index that is not there yet",
+                expected="one that can be read",
+                remedy="Try again in a moment",
+                status=503,
+                code="index_not_ready",
+            )
+        return [
+            hit_of(hit, root=index.root) for hit in index.search(query, limit=limit, language=language, kinds=kinds)
+        ]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from tonggan.errors import DataError, QueueFullError
+from tonggan.errors import DataError, QueueFullError, TongganError
+from tonggan.language.text_model import TextModel
 from tonggan.serving.job import Job
 
 _ResultT = TypeVar("_ResultT")
+_logger = logging.getLogger(__name__)
 
 
 class Writer(ABC):
@@ -92,3 +95,48 @@ class Writer(ABC):
     @abstractmethod
     def close(self) -> None:
         """Finish all jobs that were taken, then free the threads. Nothing may be submitted any more."""
+
+
+class Streams(Writer):
+    """A ``Writer`` over a model that batches by itself: each job runs its ``stream`` in a thread of a pool.
+
+    Args:
+        model: the model.
+        slots: streams at the same time.
+        queue: jobs that may wait beside those.
+    """
+
+    def __init__(self, model: TextModel, *, slots: int, queue: int) -> None:
+        super().__init__(slots=slots, queue=queue)
+        self._model = model
+        self._pool = ThreadPoolExecutor(slots, thread_name_prefix="tonggan-stream")
+
+    def call(self, function: Callable[[], _ResultT]) -> Future[_ResultT]:
+        return self._pool.submit(function)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True)
+
+    def _take(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._pool.submit(self._run, job)
+
+    def _run(self, job: Job) -> None:
+        try:
+            self._stream(job)
+        except TongganError as error:
+            job.receive(error)
+        except Exception as error:
+            _logger.exception("a stream failed")
+            job.receive(error)
+        finally:
+            self._release()
+
+    def _stream(self, job: Job) -> None:
+        ended = False
+        if not (job.cancelled or job.late):
+            for piece in self._model.stream(job.prompt, job.settings, cancelled=lambda: job.cancelled or job.late):
+                job.receive(piece)
+                ended = piece.finish is not None
+        if not ended and not job.cancelled:
+            job.receive(job.too_late())

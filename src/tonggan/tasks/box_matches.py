@@ -103,8 +103,10 @@ class ClassCurves:
         self.ignored = (matches["ignored"][order] & bits) > 0
         # Boxes of one picture and one score come together again each time that the picture is drawn.
         same = (np.diff(self.scores) == 0) & (np.diff(self.pictures) == 0)
-        self.runs = np.cumsum(np.append(True, ~same)[: len(order)])
-        self.has_ties = bool(same.any())
+        self.starts = np.append(0, np.flatnonzero(~same) + 1)[: len(order)]
+        self.lengths = np.diff(np.append(self.starts, len(order)))
+        unlike = (np.diff(self.right) | np.diff(self.ignored)).any(axis=0)
+        self.has_ties = bool((same & unlike).any())
         self.has_ignored = bool(self.ignored.any())
 
     def _drawn(self, counts: Floats) -> tuple[NDArray[np.int64], Floats]:
@@ -113,10 +115,14 @@ class ClassCurves:
         places = np.arange(len(copies))
         if not self.has_ties:
             return places, copies  # copies of a box one after the other change no envelope
+        run = np.repeat(np.arange(len(self.starts)), self.lengths)
+        before = np.cumsum(self.lengths * copies[self.starts].astype(np.int64)) - self.lengths * copies[self.starts]
         repeated = np.repeat(places, copies.astype(np.int64))
-        starts = np.cumsum(copies) - copies
-        copy = np.arange(len(repeated)) - starts[repeated]
-        return repeated[np.lexsort((copy, self.runs[repeated]))], np.ones(len(repeated))
+        copy = np.arange(len(repeated)) - (np.cumsum(copies) - copies)[repeated]
+        drawn = np.empty_like(repeated)
+        own = run[repeated]
+        drawn[(before[own] + copy * self.lengths[own] + repeated - self.starts[own]).astype(np.int64)] = repeated
+        return drawn, np.ones(len(drawn))
 
     def curve(self, counts: Floats, level: int) -> tuple[Floats, Floats, NDArray[np.int64]]:
         """At each box that takes an object at ``IOUS[level]``: recall, precision, and its place in ``scores``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
@@ -22,7 +23,16 @@ from tonggan.decoders.answers import Regions as RegionsAnswer
 from tonggan.modalities.base import Cell, ColumnConfig
 from tonggan.modalities.image import image_address
 from tonggan.modalities.image_augment import ImageAugment
-from tonggan.modalities.regions import RegionClasses, Regions, RegionsConfig, learn_classes, raw_of
+from tonggan.modalities.regions import (
+    UNLABELED,
+    RawMask,
+    RegionClasses,
+    Regions,
+    RegionsConfig,
+    class_map,
+    learn_classes,
+    raw_of,
+)
 from tonggan.models import ModelConfig
 from tonggan.tasks.drawing import draw_regions
 from tonggan.tasks.pictured import PicturedConfig, PicturedTask
@@ -49,8 +59,7 @@ class SegmentConfig(PicturedConfig):
         column = column if isinstance(column, RegionsConfig) else RegionsConfig(classes=self.classes)
         return model, task.model_copy(update={"classes": column.classes}), complete | {name: column}
 
-    def default_augment(self, *, alone: bool) -> ImageAugment:
-        del alone
+    def default_augment(self) -> ImageAugment:
         return ImageAugment(flip=True, shift=0.1, scale=0.25, brightness=0.2, contrast=0.2)
 
     def build(self) -> Segment:
@@ -82,21 +91,24 @@ class Segment(PicturedTask):
         return "iou" if len(self.labels) == 2 else "miou"
 
     def fit(self, values: Iterable[NDArray[np.int32] | None]) -> None:
-        counts: dict[int, int] = {}
+        counts: Counter[tuple[int, bool]] = Counter()
 
-        def counted() -> Iterable[Any]:
+        def counted() -> Iterable[RawMask]:
             for value in values:
                 if value is not None:
-                    found, number = np.unique(value[value >= 0], return_counts=True)
-                    for each, count in zip(found.tolist(), number.tolist(), strict=True):
-                        counts[each] = counts.get(each, 0) + count
-                    yield raw_of(value[value >= 0])
+                    mask = raw_of(value[value >= 0])
+                    found, numbers = np.unique(mask.values, return_counts=True)
+                    counts.update(
+                        {(each, mask.is_color): n for each, n in zip(found.tolist(), numbers.tolist(), strict=True)}
+                    )
+                    yield mask
 
         self.classes = learn_classes(counted(), declared=self.config.classes)
         self.labels = list(self.classes.labels)
-        pixels = np.zeros(256, dtype=np.int64)
-        for value, count in counts.items():
-            pixels[self.target.class_of(value)] += count
+        pixels = np.zeros(UNLABELED + 1, dtype=np.int64)
+        for (value, is_color), count in counts.items():
+            (number,) = class_map(RawMask(np.array([value], dtype=np.int32), is_color), self.classes)
+            pixels[number] += count
         self.background = int(pixels[: len(self.labels)].argmax())
 
     @property

@@ -14,8 +14,7 @@ from tonggan.codelm.corpus.filters import why_dropped
 from tonggan.codelm.corpus.licenses import license_of_text
 from tonggan.codelm.corpus.secrets import redact
 from tonggan.codelm.languages import language_of
-from tonggan.codelm.notebook import read_notebook
-from tonggan.codelm.source_file import SourceFile
+from tonggan.codelm.source_file import SourceFile, read_notebook
 from tonggan.codelm.units import units_of
 from tonggan.errors import DataError
 

@@ -28,7 +28,7 @@ def learner_of(pretrained, *, method="lora"):
 
 
 def rows_of(pretrained):
-    ids = pretrained.tokenizer.encode((SOURCE / "layers" / "pooling.py").read_text())[:160]
+    ids = pretrained.tokenizer.encode((SOURCE / "layers" / "rotary.py").read_text())[:160]
     infill = InfillTokens.of(pretrained.tokenizer, names=UNUSED)
     return [infill.psm(ids[:60], ids[80:100]) + ids[60:80], ids[100:150]]
 

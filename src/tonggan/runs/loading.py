@@ -1,0 +1,290 @@
+"""From a plan to data: files decoded into the cache, rows examined, modalities and task fitted, data sets by split.
+
+Everything that is learned from data (tokenizers, means, label names) is learned from the training part alone. No model
+is built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonggan.cells import cell_text
+from tonggan.data.cache import DecodeCache
+from tonggan.data.column_checks import require_cells
+from tonggan.data.dataset import ColumnSource, Dataset, MediaSource, Source, TargetSource
+from tonggan.data.doctor import Diagnosis, examine
+from tonggan.data.kinds import guess_columns, guess_task
+from tonggan.data.media_range import settle_ranges
+from tonggan.data.places import cache_folder
+from tonggan.data.readers import open_table
+from tonggan.data.region_scan import scan_regions
+from tonggan.data.scan import MediaColumn, scan_media
+from tonggan.data.table import Table
+from tonggan.decoders import TARGET
+from tonggan.modalities import ColumnConfig, IgnoreConfig, MediaModality, Modality, NumberConfig
+from tonggan.modalities.regions import Regions
+from tonggan.progress import Progress
+from tonggan.runs.plan import Plan, build_modalities, remarks_on, task_for
+from tonggan.tasks import LabelTask, Task, type_of_texts
+from tonggan.training.supervised import Auxiliary
+
+
+@dataclass(frozen=True)
+class Data:
+    """All that a model learns from and is measured on, by split.
+
+    Attributes:
+        tables: by split.
+        modalities: the inputs, fitted.
+        task: fitted.
+        auxiliaries: further targets of training, fitted.
+        datasets: by split.
+        diagnosis: what the doctor found.
+        fingerprint: of all that was read.
+    """
+
+    tables: Mapping[str, Table]
+    modalities: Mapping[str, Modality[Any]]
+    task: Task
+    auxiliaries: Mapping[str, Auxiliary]
+    datasets: Mapping[str, Dataset]
+    diagnosis: Diagnosis
+    fingerprint: str
+
+
+def load(
+    plan: Plan, tables: Mapping[str, Table], *, cache: Path, progress: Progress, quarantine: Path | None = None
+) -> Data:
+    """What ``plan`` makes of its tables.
+
+    Args:
+        plan: of these tables.
+        tables: by split.
+        cache: folder of caches.
+        progress: told of every step.
+        quarantine: CSV file that gets the rows with unusable files, also when the run stops because of them.
+
+    Raises:
+        DataError: the data cannot be used; the doctor's findings say why.
+    """
+    recipe, columns = plan.recipe, plan.recipe.columns
+    task = plan.task.build()
+    modalities = build_modalities(columns, target=plan.predicted)
+    media, caches = scan_tables(tables, modalities, cache=cache, progress=progress)
+    scan_masks(tables, task, recipe.target, media=media, caches=caches, cache=cache, progress=progress)
+    diagnosis = examine(
+        tables,
+        columns={**columns, **dict.fromkeys(recipe.auxiliary, IgnoreConfig())},
+        media=media,
+        target=recipe.target,
+        task=plan.task.kind,
+        reasons=plan.reasons,
+        remarks=plan.remarks,
+        shown_in=task.target.follows,
+    )
+    if quarantine is not None:
+        diagnosis.write_quarantine(quarantine)
+    diagnosis.check(max_bad=recipe.max_bad)
+    datasets = _learn_and_encode(plan, tables, modalities, task, diagnosis, media, caches, progress=progress)
+    auxiliaries, datasets["train"] = _with_auxiliaries(plan, datasets["train"], tables["train"])
+    return Data(tables, modalities, task, auxiliaries, datasets, diagnosis, fingerprint_of(tables, media))
+
+
+def _learn_and_encode(
+    plan: Plan,
+    tables: Mapping[str, Table],
+    modalities: Mapping[str, Modality[Any]],
+    task: Task,
+    diagnosis: Diagnosis,
+    media: Mapping[str, Mapping[str, MediaColumn]],
+    caches: Mapping[str, DecodeCache],
+    *,
+    progress: Progress,
+) -> dict[str, Dataset]:
+    """Fit ``task`` and ``modalities`` on the training part; the data sets of all parts."""
+    recipe, columns, train = plan.recipe, plan.recipe.columns, tables["train"]
+    # Rows without a usable target are in the quarantine; all others learn or are measured.
+    usable = {
+        split: np.setdiff1d(np.arange(len(table)), diagnosis.rows(split, columns=recipe.target))
+        for split, table in tables.items()
+    }
+    source = partial(target_source, target=recipe.target, caches=caches)
+    task.fit(source(train, task=task, columns=columns, media=media["train"]).stream(usable["train"]))
+    if isinstance(task, LabelTask) and task.label_type == "text":
+        task.label_type = type_of_texts(task.labels, stored_as=train.stored_as(recipe.target[0]))
+    fit_modalities(modalities, train, progress=progress)
+    datasets: dict[str, Dataset] = {}
+    for split, table in tables.items():
+        writing = diagnosis.other_writing.get(split, {})
+        target = source(table, task=task, columns={**columns, **writing}, media=media[split])
+        if isinstance(target, TargetSource):
+            target.check(usable[split])
+        datasets[split] = build_dataset(
+            table,
+            as_written(modalities, writing),
+            media=media[split],
+            caches=caches,
+            rows=usable[split],
+            targets={TARGET: target},
+        )
+    if recipe.data.batch_by is not None:
+        datasets["train"] = _grouped(datasets["train"], train.values(recipe.data.batch_by, usable["train"]))
+    return datasets
+
+
+def _with_auxiliaries(plan: Plan, dataset: Dataset, table: Table) -> tuple[dict[str, Auxiliary], Dataset]:
+    """The auxiliary targets by column, and the training part with them, from which their tasks learn their labels."""
+    columns = plan.recipe.columns
+    auxiliaries, sources = {}, dict(dataset.targets)
+    for name, config in plan.recipe.auxiliary.items():
+        task = task_for(table, [name], columns=columns).build()
+        source = partial(target_source, table, [name], task, columns=columns, media={}, caches={})
+        task.fit(source().stream(dataset.rows))
+        auxiliaries[name], sources[name] = Auxiliary(task, config.input, config.weight), source()
+    return auxiliaries, replace(dataset, targets=sources)
+
+
+def _grouped(dataset: Dataset, values: Sequence[Any]) -> Dataset:
+    """``dataset`` with rows of an equal value in the same batches."""
+    _, groups = np.unique(np.array([cell_text(value) or "" for value in values]), return_inverse=True)
+    return replace(dataset, groups=groups)
+
+
+def fit_modalities(modalities: Mapping[str, Modality[Any]], table: Table, *, progress: Progress) -> None:
+    """Let each modality learn what it needs from the training ``table``."""
+    for name, modality in progress.track(modalities.items(), label="Fitting inputs", total=len(modalities)):
+        modality.learn(name, partial(_stream, table))
+
+
+def scan_tables(
+    tables: Mapping[str, Table], modalities: Mapping[str, Modality[Any]], *, cache: Path, progress: Progress
+) -> tuple[dict[str, dict[str, MediaColumn]], dict[str, DecodeCache]]:
+    """Decode every picture and recording once; what each row has, by split and input, and the caches by input."""
+    caches = {
+        name: DecodeCache(cache / "decoded", modality)
+        for name, modality in modalities.items()
+        if isinstance(modality, MediaModality)
+    }
+    media: dict[str, dict[str, MediaColumn]] = {split: {} for split in tables}
+    for split, table in tables.items():
+        for name, store in caches.items():
+            table.require(name)
+            modality = modalities[name]
+            assert isinstance(modality, MediaModality)
+            media[split][name] = scan_media(table, name, modality=modality, cache=store, progress=progress)
+    return media, caches
+
+
+def build_dataset(
+    table: Table,
+    modalities: Mapping[str, Modality[Any]],
+    *,
+    media: Mapping[str, MediaColumn],
+    caches: Mapping[str, DecodeCache],
+    rows: NDArray[np.int64] | None = None,
+    targets: Mapping[str, Source] | None = None,
+) -> Dataset:
+    """The data set of ``rows`` of one table, of all by default, with their ``targets`` if there are any."""
+    sources: dict[str, Source] = {}
+    for name, modality in modalities.items():
+        if isinstance(modality, MediaModality):
+            sources[name] = MediaSource(modality, media[name], caches[name])
+        else:
+            for column, config in modality.columns(name).items():
+                require_cells(table, column, kind=config.kind)
+            sources[name] = ColumnSource(modality, table, name)
+    rows = np.arange(len(table)) if rows is None else rows
+    return Dataset(sources, rows, targets or {}, numbers=table.row_numbers)
+
+
+def as_written(
+    modalities: Mapping[str, Modality[Any]], writing: Mapping[str, NumberConfig]
+) -> dict[str, Modality[Any]]:
+    """``modalities`` for a table that writes some columns of numbers in another way, as the doctor has found."""
+    return {name: modality.reading(writing) if writing else modality for name, modality in modalities.items()}
+
+
+def scan_masks(
+    tables: Mapping[str, Table],
+    task: Task,
+    target: Sequence[str],
+    *,
+    media: Mapping[str, dict[str, MediaColumn]],
+    caches: dict[str, DecodeCache],
+    cache: Path,
+    progress: Progress,
+) -> None:
+    """Add to ``media`` and ``caches`` what the target of ``task`` holds, if it is one of masks."""
+    modality = task.target
+    if not isinstance(modality, Regions):
+        return
+    (name,) = target
+    caches[name] = DecodeCache(cache / "decoded", modality)
+    for split, table in tables.items():
+        if name in table.names:
+            extents = media[split][str(modality.follows)].extents
+            assert extents is not None, "pictures know their extent"
+            media[split][name] = scan_regions(table, name, modality, caches[name], extents=extents, progress=progress)
+
+
+def target_source(
+    table: Table,
+    target: Sequence[str],
+    task: Task,
+    *,
+    columns: Mapping[str, ColumnConfig],
+    media: Mapping[str, MediaColumn],
+    caches: Mapping[str, DecodeCache],
+) -> Source:
+    """Where the target of ``task`` comes from in ``table``."""
+    modality = task.target
+    if target[0] in media:
+        return MediaSource(modality, media[target[0]], caches[target[0]])
+    return TargetSource(modality, table, {name: columns[name] for name in target})
+
+
+def diagnose_tables(sources: Mapping[str, Any], *, target: Sequence[str], progress: Progress) -> Diagnosis:
+    """The doctor's diagnosis of tables by split, the first of them the training part, without a recipe.
+
+    Raises:
+        DataError: a table cannot be opened, or has no such column.
+    """
+    cache = cache_folder()
+    tables = {split: open_table(source, cache=cache, progress=progress) for split, source in sources.items()}
+    train = next(iter(tables.values()))
+    guesses = settle_ranges(train, guess_columns(train, target=target, declared={}))
+    columns = {name: guess.config for name, guess in guesses.items()}
+    media, _ = scan_tables(tables, build_modalities(columns, target=target), cache=cache, progress=progress)
+    return examine(
+        tables,
+        columns=columns,
+        media=media,
+        target=target,
+        task=guess_task(train, target, columns=columns) if target else None,
+        reasons={name: guess.reason for name, guess in guesses.items()},
+        remarks=remarks_on(guesses, train),
+    )
+
+
+def fingerprint_of(tables: Mapping[str, Table], media: Mapping[str, Mapping[str, MediaColumn]]) -> str:
+    """A hash of all tables, and of which rows have which decoded content."""
+    digest = hashlib.sha256()
+    for split, table in tables.items():
+        digest.update(f"{split}:{table.fingerprint}:{len(table)};".encode())
+        for name, column in media.get(split, {}).items():
+            digest.update(f"{name}:".encode())
+            digest.update(column.status.tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _stream(table: Table, name: str) -> Iterator[Any]:
+    for values in table.iterate(name):
+        yield from values

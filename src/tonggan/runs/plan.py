@@ -1,0 +1,171 @@
+"""From a recipe and its tables to a plan: the same recipe with every choice filled in, and why, as plain data.
+
+Only cells are looked at, and some headers of files; nothing is decoded, fitted or built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from tonggan.config import Config
+from tonggan.data.column_checks import check_doubt
+from tonggan.data.findings import Finding
+from tonggan.data.kinds import Guess, guess_columns, guess_target, guess_task
+from tonggan.data.media_range import settle_ranges
+from tonggan.data.table import Table
+from tonggan.decoders import Vector
+from tonggan.errors import ConfigError
+from tonggan.modalities import (
+    CategoryConfig,
+    ColumnConfig,
+    IgnoreConfig,
+    InputConfig,
+    Modality,
+    MultilabelConfig,
+    NumberConfig,
+    TableConfig,
+)
+from tonggan.runs.recipe import Recipe
+from tonggan.tasks import TagConfig, TaskConfig
+
+
+class Plan(Config):
+    """A recipe with every choice filled in."""
+
+    recipe: Recipe
+    """What is run, and what a bundle keeps."""
+    reasons: dict[str, str]
+    """Why each column is of its kind."""
+    remarks: list[Finding] = Field(default_factory=list)
+    """What speaks for another kind of a column."""
+
+    @property
+    def task(self) -> TaskConfig:
+        """The task, which a plan always names."""
+        assert self.recipe.task is not None, "a plan names its task"
+        return self.recipe.task
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Of each column of the table, in its order."""
+        return {name: self.recipe.columns[name].kind for name in self.reasons}
+
+    @property
+    def predicted(self) -> list[str]:
+        """The columns that no model reads, because it is to say them."""
+        return [*self.recipe.target, *self.recipe.auxiliary]
+
+
+def resolve(recipe: Recipe, tables: Mapping[str, Table]) -> Plan:
+    """The plan of ``recipe`` for these tables by split, of which the training part decides.
+
+    Raises:
+        ConfigError: the recipe does not fit the data, or its parts do not fit each other.
+        DataError: no task predicts such a target.
+    """
+    train = tables["train"]
+    if recipe.report_by is not None:
+        list(tables.values())[-1].require(recipe.report_by)
+    guesses = resolve_columns(recipe, train)
+    columns = {name: guess.config for name, guess in guesses.items()}
+    task = recipe.task or task_for(train, recipe.target, columns=columns)
+    model, task, columns = task.complete(recipe.model, columns, target=recipe.target)
+    modalities = build_modalities(columns, target=[*recipe.target, *recipe.auxiliary])
+    _check_auxiliaries(recipe, train, columns=columns, inputs=list(modalities))
+    return Plan(
+        recipe=recipe.model_copy(update={"columns": columns, "task": task, "model": model.resolve(modalities)}),
+        reasons={name: guess.reason for name, guess in guesses.items()},
+        remarks=remarks_on(guesses, train),
+    )
+
+
+def remarks_on(guesses: Mapping[str, Guess], train: Table) -> list[Finding]:
+    """What speaks for another kind of a column."""
+    return [
+        check_doubt(name, guess.doubt, config=guess.config, split="train", num_rows=len(train))
+        for name, guess in guesses.items()
+        if guess.doubt is not None
+    ]
+
+
+def resolve_columns(recipe: Recipe, table: Table) -> dict[str, Guess]:
+    """The kind of every column of ``table``, and why; declared kinds are taken as they are.
+
+    Raises:
+        ConfigError: a declared column does not exist, or no column is left to learn from.
+    """
+    predicted = [*recipe.target, *recipe.auxiliary]
+    guesses = guess_columns(table, target=recipe.target, declared=recipe.columns)
+    for name in set(recipe.auxiliary) - set(recipe.columns):
+        table.require(name)
+        guesses[name] = guess_target(table, name)
+    inputs = [
+        name for name, guess in guesses.items() if name not in predicted and not isinstance(guess.config, IgnoreConfig)
+    ]
+    if not inputs:
+        raise ConfigError(
+            f"table {table.source}",
+            got="no column to learn from: " + "; ".join(f"{name}: {guess.reason}" for name, guess in guesses.items()),
+            expected="at least one picture, text, recording, number or category beside the target",
+            remedy="Declare a kind, e.g. --set columns.NAME.kind=text",
+        )
+    return settle_ranges(table, guesses)
+
+
+def build_modalities(columns: Mapping[str, ColumnConfig], *, target: Sequence[str]) -> dict[str, Modality[Any]]:
+    """The inputs of a model, not yet fitted: one for each media or text column, one for all cells together."""
+    modalities: dict[str, Modality[Any]] = {}
+    cells: dict[str, NumberConfig | CategoryConfig] = {}
+    for name, config in columns.items():
+        if name in target or isinstance(config, IgnoreConfig):
+            continue
+        if isinstance(config, NumberConfig | CategoryConfig):
+            cells[name] = config
+        elif isinstance(config, InputConfig):
+            modalities[name] = config.build()
+        else:
+            raise ConfigError(
+                f"column '{name}'",
+                got=f"kind '{config.kind}' for an input",
+                expected="that kind for the target only",
+                remedy=f"Set columns.{name}.kind to text or category",
+            )
+    if cells:
+        name = "table"
+        while name in modalities:
+            name += "_"
+        modalities[name] = TableConfig(columns=cells).build()
+    return modalities
+
+
+def task_for(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> TaskConfig:
+    """The task that the kind of the ``target`` columns asks for."""
+    kind = guess_task(table, target, columns=columns)
+    if kind == "multilabel":
+        config = columns[target[0]]
+        assert isinstance(config, MultilabelConfig)
+        return TagConfig(separator=config.separator)
+    return TaskConfig.parse({"kind": kind}, who="task")
+
+
+def _check_auxiliaries(
+    recipe: Recipe, table: Table, *, columns: Mapping[str, ColumnConfig], inputs: Sequence[str]
+) -> None:
+    for name, config in recipe.auxiliary.items():
+        if config.input not in inputs:
+            raise ConfigError(
+                f"auxiliary.{name}.input",
+                got=f"'{config.input}'",
+                expected="one of the inputs " + ", ".join(inputs),
+                remedy="Name the input that shows it",
+            )
+        if task_for(table, [name], columns=columns).asks is not Vector:
+            raise ConfigError(
+                f"auxiliary.{name}",
+                got=f"a column of kind {columns[name].kind}",
+                expected="a class, labels or a number in each row",
+                remedy="Leave it out, or predict it by a run of its own",
+            )

@@ -1,0 +1,176 @@
+"""The end of a run: its bundle, and the report that shows it to people."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from tonggan.evaluation.mistakes import find_mistakes
+from tonggan.evaluation.report import ColumnSummary, PartResult, ReportContent, SplitSummary, write_report
+from tonggan.models import FusedModel
+from tonggan.runs.assess import Assessment, advise
+from tonggan.runs.bundle import Bundle, base_of, versions
+from tonggan.runs.loading import Data
+from tonggan.runs.plan import Plan
+from tonggan.runs.start import Start
+from tonggan.runs.trainings import Trained
+from tonggan.tasks import Advice
+from tonggan.training import TrainingResult
+from tonggan.training.budget import describe_seconds
+from tonggan.wording import Words
+
+
+def save(
+    folder: Path, plan: Plan, data: Data, start: Start, trained: Trained, found: Assessment, *, seconds: float
+) -> Bundle:
+    """Write bundle and report of a run into ``folder``.
+
+    Args:
+        folder: of the run.
+        plan: what was run.
+        data: what it was run on.
+        start: where encoders began.
+        trained: the model.
+        found: what it is worth.
+        seconds: that everything took.
+
+    Raises:
+        BundleError: the folder cannot be written.
+    """
+    advice = advise(data.task, plan.recipe, found.constant)
+    bundle = Bundle(
+        plan.recipe,
+        data.modalities,
+        data.task,
+        trained.model.cpu().eval(),
+        _results(plan, data, trained.result, found, advice, seconds=seconds),
+        _info(plan, data, start, trained.model),
+        data.diagnosis.profiles,
+    )
+    write_report(folder / "report.html", content=_report(bundle, plan, data, trained.result, found, advice))
+    bundle.save(folder)
+    return bundle
+
+
+def _results(
+    plan: Plan, data: Data, training: TrainingResult, found: Assessment, advice: Advice | None, *, seconds: float
+) -> dict[str, Any]:
+    """All that a bundle tells of a run."""
+    rows = {split: len(dataset) for split, dataset in data.datasets.items()}
+    splits = {split: part.measure for split, part in found.measured.items()}
+    return found.results(data.task, rows=rows, seconds=seconds) | {
+        "parts": {name: {"rows": len(part), **part.metrics()} for name, part in found.slices.items()},
+        "signatures": {name: part.signatures() for name, part in {**splits, **found.slices}.items()},
+        "measured": {split: len(part) for split, part in splits.items()},
+        "settings_to_try": list(advice.settings) if advice else [],
+        "settings_reason": advice.reason.english if advice else "",
+        "settings_reason_zh": advice.reason.chinese if advice else "",
+        "target": plan.recipe.target,
+        "labels": data.task.labels,
+        "inputs": {name: modality.kind for name, modality in data.modalities.items()},
+        "data": {split: table.source for split, table in data.tables.items()},
+        "training": {
+            "history": training.history,
+            "best_step": training.best_step,
+            "steps": training.steps,
+            "seconds": training.seconds,
+            "stopped_by": training.stopped_by,
+            "precision": training.precision,
+            "peak_memory": training.peak_memory,
+        },
+        "findings": [finding.to_dict() for finding in data.diagnosis.findings],
+    }
+
+
+def _info(plan: Plan, data: Data, start: Start, model: FusedModel) -> dict[str, Any]:
+    return {
+        "fingerprint": data.fingerprint,
+        "base": base_of(plan.recipe),
+        "start": start.identity,
+        "versions": versions(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+
+
+def _report(
+    bundle: Bundle, plan: Plan, data: Data, training: TrainingResult, found: Assessment, advice: Advice | None
+) -> ReportContent:
+    """Everything that ``report.html`` shows of a run; the last measured part is its headline."""
+    task = data.task
+    split = list(found.measured)[-1]
+    measured = found.final
+    return ReportContent(
+        title=", ".join(bundle.recipe.target) + " ← " + " + ".join(data.modalities),
+        target=", ".join(bundle.recipe.target),
+        task=task.words,
+        score_name=task.score_name,
+        leading=measured.measure.leading,
+        results=[
+            PartResult(name, len(part), found.metrics[name], found.intervals[name])
+            for name, part in found.measured.items()
+        ],
+        inputs=list(data.modalities),
+        constant=found.constant,
+        always=task.constant_words,
+        notes=measured.measure.notes(),
+        advice=advice,
+        parts=[
+            PartResult(name, int(metrics["rows"]), metrics, {}) for name, metrics in bundle.results["parts"].items()
+        ],
+        parts_by=bundle.recipe.report_by or "",
+        splits=[
+            SplitSummary(name, len(table), table.source, len(data.diagnosis.rows(name)))
+            for name, table in data.tables.items()
+        ],
+        columns=[
+            ColumnSummary(name, _role(name, kind, bundle.recipe.target), kind, plan.reasons[name])
+            for name, kind in plan.kinds.items()
+        ],
+        findings=data.diagnosis.findings,
+        subsets=found.subsets,
+        audit=found.audit,
+        history=training.history,
+        sections=measured.measure.sections(),
+        mistakes=find_mistakes(bundle.model, task, data.datasets[split], measured),
+        mistakes_title=measured.measure.worst_title,
+        mistakes_note=measured.measure.worst_note,
+        recipe=bundle.recipe.to_yaml(),
+        facts=_facts(bundle, training),
+    )
+
+
+def _role(name: str, kind: str, target: list[str]) -> Literal["input", "target", "ignored"]:
+    if name in target:
+        return "target"
+    return "ignored" if kind == "ignore" else "input"
+
+
+def _facts(bundle: Bundle, training: TrainingResult) -> list[tuple[Words, Words]]:
+    ends = {"epochs": "达到轮数上限", "time": "达到时间上限", "patience": "不再提高"}
+    seconds, whole = describe_seconds(training.seconds), describe_seconds(bundle.results["seconds"])
+    return [
+        (Words("Seed", "随机种子"), _same(str(bundle.recipe.seed))),
+        (Words("Parameters", "参数量"), _same(f"{bundle.info['parameters']:,}")),
+        (
+            Words("Training", "训练"),
+            Words(
+                f"{training.steps:,} steps in {seconds}, {training.precision}, ended by {training.stopped_by}, "
+                f"best at step {training.best_step:,}",
+                f"{training.steps:,} 步，用时 {seconds}，精度 {training.precision}，"
+                f"结束原因：{ends[training.stopped_by]}，最佳权重在第 {training.best_step:,} 步",
+            ),
+        ),
+        (Words("Whole run", "总用时"), _same(whole)),
+        (Words("Data fingerprint", "数据指纹"), _same(bundle.info["fingerprint"])),
+        (Words("Made", "生成时间"), _same(bundle.info["created"])),
+        (
+            Words("Versions", "版本"),
+            _same(", ".join(f"{name} {number}" for name, number in bundle.info["versions"].items())),
+        ),
+    ]
+
+
+def _same(text: str) -> Words:
+    return Words(text, text)
