@@ -197,6 +197,16 @@ def test_answers_are_few_sorted_and_within_the_picture():
             assert iou[boxes[:, None, 5] == boxes[None, :, 5]].max() <= 0.6
 
 
+def test_four_hundred_objects_that_many_cells_see():
+    _, head, _ = build(SMALL.model_copy(update={"limit": 400}))
+    corner = torch.stack(torch.meshgrid(torch.arange(20.0), torch.arange(20.0), indexing="ij"), dim=-1).view(-1, 2) * 10
+    boxes = torch.cat([corner, corner + 8], dim=1).repeat_interleave(8, dim=0)
+    scores = torch.linspace(0.99, 0.5, len(boxes))[:, None].repeat(1, 2) * torch.tensor([1.0, 0.0])
+    found = head._surest(scores, boxes)
+    assert len(found) == 400
+    assert torch.equal(found[:, :4], boxes[::8])
+
+
 def test_bfloat16():
     pictures, boxes, _ = squares(3)
     encoders, head, model = build()

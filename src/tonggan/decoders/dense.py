@@ -27,7 +27,7 @@ from tonggan.layers.feature_pyramid import convolution_block
 from tonggan.layers.precision import in_float32
 from tonggan.tokens import Arrays, Prediction
 
-_CANDIDATES = 1000  # the surest boxes of a picture, of which those that overlap are left out
+_CELLS = 10  # that see one object and are sure of it, at most: so many boxes for each that stays are compared
 _PRIOR = 0.01  # what a cell scores at first, so that the many that see nothing do not drown the others
 # Weights of the losses, for each box. About five cells learn each, so these are the usual 0.5, 7.5 and 1.5 for a cell.
 _CLASSES, _BOXES, _EDGES = 0.1, 1.5, 0.3
@@ -161,7 +161,7 @@ class DenseHead(Head):
     def _surest(self, scores: Tensor, boxes: Tensor) -> Tensor:
         """``[K, 6]`` of one picture's cells: scores ``[P, C]``, boxes ``[P, 4]``."""
         flat = scores.flatten()
-        best, places = flat.topk(min(_CANDIDATES, len(flat)))
+        best, places = flat.topk(min(_CELLS * self.config.limit, len(flat)))
         places = places[best >= self.config.min_score]
         cell, label = places // self.num_classes, places % self.num_classes
         kept = nms(boxes[cell], flat[places], label, max_iou=self.config.max_iou, limit=self.config.limit)
