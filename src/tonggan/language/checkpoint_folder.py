@@ -52,7 +52,7 @@ class CheckpointFolder:
         check_shapes(self.config, self._shapes(), who=f"folder {path}")
 
     def read(self, name: str) -> Tensor:
-        """The weight ``name``, in the number format that it is stored in."""
+        """The weight ``name``, in the dtype that it is stored in."""
         with self._open(self._places[name]) as file:
             weight: Tensor = file.get_tensor(name)
         return weight

@@ -92,7 +92,7 @@ class Pretrained:
 
     @cached_property
     def embedding_scale(self) -> float:
-        """The root mean square of its embeddings' numbers: what a prefix from elsewhere should be like."""
+        """The root mean square of its embeddings: what the size of a prefix from elsewhere should be."""
         return float(self.read("model.embed_tokens.weight").float().square().mean().sqrt())
 
     @cached_property

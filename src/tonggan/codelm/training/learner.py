@@ -34,7 +34,7 @@ class Learner(Objective):
         method: low-rank adapters and the rows of the sentinels, or everything.
         rank: of the adapters.
         infill: the sentinels; None where there are none to learn.
-        precision: number format of the arithmetic.
+        precision: dtype of the arithmetic.
         generator: of the rows that are new.
 
     Attributes:
