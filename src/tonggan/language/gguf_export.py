@@ -1,4 +1,4 @@
-"""A Llama and its tokenizer written as a GGUF file, for llama.cpp and all that builds on it."""
+"""A language model and its tokenizer written as a GGUF file, for llama.cpp and all that builds on it."""
 
 from __future__ import annotations
 

@@ -86,13 +86,13 @@ class GGUFFile:
 
     Raises:
         DataError: it is no GGUF file, damaged or cut short.
-        UnsupportedModelError: it holds another architecture than a Llama.
+        UnsupportedModelError: it holds an unknown architecture.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.metadata, stored = read_header(path)
-        with named(f"GGUF file {path}", expected="the metadata of a Llama", remedy=DOWNLOAD):
+        with named(f"GGUF file {path}", expected="the metadata of a language model", remedy=DOWNLOAD):
             self.config = self._config(stored)
         names = {self._name(gguf_name): entry for gguf_name, entry in stored.items()}
         check_shapes(self.config, {name: entry.shape for name, entry in names.items()}, who=f"GGUF file {path}")
@@ -157,7 +157,7 @@ class GGUFFile:
     def _name(self, gguf_name: str) -> str:
         name = to_hugging_face(gguf_name)
         if name is None:
-            raise self._unsupported(f"a weight {gguf_name}", expected="the weights of a Llama")
+            raise self._unsupported(f"a weight {gguf_name}", expected="the weights of a known architecture")
         return name
 
     def _tensor(self, name: str, stored: StoredTensor) -> GGUFTensor:

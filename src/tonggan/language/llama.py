@@ -1,4 +1,4 @@
-"""The Llama architecture: embeddings, rotary self-attention with grouped keys, SwiGLU, RMSNorm, logits.
+"""Llama, Mistral and Qwen2: embeddings, rotary self-attention with grouped keys, SwiGLU, RMSNorm, logits.
 
 It holds weights and knows no tokenizer, no sampling and no loss. Parameters have the names of Hugging Face's
 checkpoints, so that these load as they are.
@@ -230,7 +230,7 @@ class LlamaBody(nn.Module):
 
 
 class Llama(nn.Module):
-    """A causal language model of the Llama kind (Touvron et al. 2023), also Mistral and Qwen2.
+    """A causal language model: Llama (Touvron et al. 2023), Mistral, Qwen2.
 
     Attributes:
         config: its shape.

@@ -1,4 +1,4 @@
-"""Low-rank adapters on the linear maps of a Llama (LoRA, Hu et al. 2021), and merged into plain weights.
+"""Low-rank adapters on the linear maps of a language model (LoRA, Hu et al. 2021), and merged into plain weights.
 
 Parameters have peft's names. It trains nothing and stores nothing.
 """

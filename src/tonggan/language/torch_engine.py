@@ -47,7 +47,7 @@ class TorchConfig(EngineConfig):
 
 
 class TorchEngine(Engine):
-    """A ``Llama`` on any device and in any dtype."""
+    """A model on any device and in any dtype."""
 
     name: ClassVar[str] = "torch"
 

@@ -1,4 +1,4 @@
-"""A quantized causal language model of the Llama kind in compiled code: weights in, logits out.
+"""A quantized causal language model (Llama, Mistral, Qwen2) in compiled code: weights in, logits out.
 
 It takes weights as GGUF's blocks, or makes such blocks of floats. Names of checkpoints, sessions and long prompts are
 the matter of ``language/native_engine.py``.

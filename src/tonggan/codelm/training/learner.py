@@ -1,4 +1,4 @@
-"""A Llama that learns code: its loss over rows of token ids, what of it learns, and the plain model at the end."""
+"""A language model that learns code: its loss over rows of token ids, what of it learns, the plain model at the end."""
 
 from __future__ import annotations
 
