@@ -72,7 +72,9 @@ def fit(
     train: Annotated[
         str,
         typer.Argument(
-            metavar="TRAIN", help="Table to learn from: CSV, TSV, JSONL, Parquet, Excel, class folders, tar shards."
+            metavar="TRAIN",
+            help="Table to learn from: CSV, TSV, JSONL, Parquet, Excel, class folders, tar shards; "
+            "VOC, COCO, YOLO, masks.",
         ),
     ],
     *,
