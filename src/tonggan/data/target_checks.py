@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from tonggan.cells import cell_text, places_of
 from tonggan.data.box_checks import check_boxes
 from tonggan.data.findings import Finding, Quarantined
-from tonggan.data.region_scan import RegionColumn, check_regions
+from tonggan.data.region_scan import RegionColumn, check_declared, check_regions
 from tonggan.data.table import Table
 from tonggan.data.wild_cells import find_wild_cells
 from tonggan.modalities import CategoryConfig, ColumnConfig, MultilabelConfig, NumberConfig
+from tonggan.modalities.regions import RegionsConfig
 from tonggan.wording import listed, part_zh, shortened
 
 IMBALANCED_SHARE = 0.8  # of the largest class; above, a model that always says it looks good
@@ -53,6 +54,8 @@ def check_target(
         counts, findings, quarantine = check_boxes(tables[first], name, split=first, extents=extents.get(first))
     elif task == "segment":
         findings, quarantine = check_regions(tables[first], name, masks[first], split=first, known=None)
+        assert isinstance(config, RegionsConfig), "a target of masks is a column of masks"
+        findings += check_declared(tables[first], name, masks[first], split=first, classes=config.classes)
         counts = Counter(str(value) for values in masks[first].values.values() for value in values)
     elif task not in _LABEL_TASKS:
         findings, quarantine = _check_texts(tables[first], name, split=first)
