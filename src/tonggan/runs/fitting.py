@@ -28,7 +28,7 @@ from tonggan.runs.run_folder import ALONE, claimed, finish, remember, unfinished
 from tonggan.runs.saving import save
 from tonggan.runs.splits import open_splits
 from tonggan.runs.start import Start, open_start
-from tonggan.runs.trainings import Trained, new_model, num_alone, study_alone, train_one, with_inputs
+from tonggan.runs.trainings import Trained, inputs_alone, new_model, study_alone, train_one, with_inputs
 from tonggan.training import Budget, Following
 from tonggan.training.budget import describe_seconds
 from tonggan.training.world import World, world
@@ -114,7 +114,7 @@ def _lead(
         start.keep(work / CHECKPOINTS / START)
         closing = _closing(model, plan, data, budget=budget)
         _reserve(budget, progress=progress)
-        following = Following(closing.estimate, trainings=num_alone(plan, data))
+        following = Following(closing.estimate, trainings=len(inputs_alone(plan, data)))
         trained = train_one(
             model, plan, data, folder=work / CHECKPOINTS, budget=budget, progress=progress, following=following
         )
