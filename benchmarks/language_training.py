@@ -158,7 +158,8 @@ def run_tonggan(epochs: int, threads: int) -> dict[str, Any]:
     from tonggan.config import Config
     from tonggan.data.dataset import Dataset, Source
     from tonggan.modalities.base import Modality
-    from tonggan.tokens import Arrays
+    from tonggan.tasks.measure import Measure, Reducer
+    from tonggan.tokens import Arrays, Prediction
     from tonggan.training import TrainingConfig, train
     from tonggan.training.objective import MeasuredObjective
     from tonggan.training.supervised import loaders
@@ -180,27 +181,45 @@ def run_tonggan(epochs: int, threads: int) -> dict[str, Any]:
         def items(self, rows):
             return [self.rows[row] for row in rows]
 
+    class Likelihood(Measure):
+        """Rows have ``total [N]``, their summed loss, and ``count [N]``, of how many tokens."""
+
+        def make_reducers(self):
+            return [Reducer(["loss"], lambda weights: [weights @ self.rows["total"] / (weights @ self.rows["count"])])]
+
+        def badness(self):
+            return self.rows["total"]
+
+        def differs(self, other):
+            return self.rows["total"] != other.rows["total"]
+
     class NextToken(MeasuredObjective):
         """The mean loss of a token."""
+
+        score_name, greater_is_better = "loss", False
 
         def __init__(self) -> None:
             super().__init__()
             self.language = new_model()
 
         def losses(self, batch):
-            total, count = self.predict(batch).sum(dim=0)
-            return {"loss": total / count}
+            found = self.predict(batch)
+            return {"loss": found["total"].sum() / found["count"].sum()}
+
+        def weight(self, batch):
+            return float(batch.inputs["text"].mask[:, 1:].sum())
 
         def predict(self, batch):
-            return token_losses(self.language, batch.inputs["text"].values, batch.inputs["text"].mask)
+            total, count = token_losses(self.language, batch.inputs["text"].values, batch.inputs["text"].mask).T
+            return Prediction({"total": total, "count": count, "loss": total / count})
 
-        def score(self, outputs, _target):
-            total, count = outputs.sum(dim=0)
-            return float(total / count)
+        def measure(self, prediction, _targets):
+            rows = {name: prediction[name].double().numpy() for name in ("total", "count")}
+            return Likelihood(rows, self.score_name, self.greater_is_better)
 
     torch.set_num_threads(threads)
     rows, held_out = read_rows()
-    data = Dataset({"text": Memory(rows)}, np.arange(ROWS), torch.zeros(ROWS))
+    data = Dataset({"text": Memory(rows)}, np.arange(ROWS))
     config = TrainingConfig(
         epochs=epochs,
         batch_size=BATCH_SIZE,

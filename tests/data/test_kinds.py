@@ -199,8 +199,8 @@ def test_lists_that_are_no_boxes(tmp_path):
 def test_targets_that_no_task_predicts(tmp_path):
     captions = [f"a picture of thing number {row} in a place" for row in range(50)]
     table = make_table(tmp_path, {"caption": captions, "image": ["1.png"] * 50, "y": [0, 1] * 25, "z": ["a", "b"] * 25})
-    expected = "expected one category, one column of several labels, numbers, or one column of boxes"
-    for target in (["caption"], ["image"], ["y", "z"], []):
+    expected = "expected one category, one column of several labels, numbers, or one column of boxes or masks"
+    for target in (["caption"], ["y", "z"], []):
         with pytest.raises(DataError, match=expected):
             task(table, *target)
 

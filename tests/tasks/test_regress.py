@@ -130,8 +130,8 @@ def test_the_largest_errors_are_the_worst_and_a_scatter_shows_all():
     (section,) = measured(several, torch.zeros(1500, 2), torch.zeros(1500, 2)).sections()
     assert [chart.caption.english for chart in section.charts] == ["x", "y"]
     assert [len(chart.dots) for chart in section.charts] == [1000, 1000]
-    assert measure.best_temperature() == 1
-    assert measure.at_temperature(2.0) is measure
+    task.calibrate(measure)
+    assert task.calibrated(measure) is measure
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from tonggan.cells import cell_text
 from tonggan.data.column_checks import check_cells, check_frames, check_media
 from tonggan.data.comparison import compare_column
-from tonggan.data.duplicates import find_duplicates
 from tonggan.data.findings import SEVERITIES, Finding, Quarantined
-from tonggan.data.leaks import find_leaks
+from tonggan.data.leaks import find_duplicates, find_leaks
 from tonggan.data.other_writing import find_other_writing
 from tonggan.data.profiles import ColumnProfile, MediaProfile, profile_columns
 from tonggan.data.region_scan import RegionColumn
@@ -193,9 +192,8 @@ def examine(
     for name in target:
         assert task is not None, "a target needs its task"
         read = {split: own.get(name, columns[name]) for split, own in writing.items()}
-        found, bad = check_target(
-            tables, name, task=task, configs=read, extents=_extents(media, shown_in), masks=_masks(media, name)
-        )
+        extents, masks = _extents(media, shown_in), _masks(media, name)
+        found, bad = check_target(tables, name, task=task, configs=read, extents=extents, masks=masks)
         findings += found
         quarantine += bad
     if inputs:

@@ -37,26 +37,27 @@ class Movement:
         """
         height, width = values.shape[-2:]
         moved = torch.full_like(values, fill)
-        y, x = torch.arange(height) + 0.5, torch.arange(width) + 0.5
+        half = torch.tensor([width / 2, height / 2])
+        # Piece by piece, so that only what a piece fills is computed.
         for rows, matrices, regions in zip(self.rows, self.matrices, self.regions, strict=True):
-            used = (regions[:, 2] > regions[:, 0]) & (regions[:, 3] > regions[:, 1])
-            if not used.any():
-                continue
-            old = _source_places(matrices[used], x, y)
-            left, top, right, bottom = (regions[used, side, None, None] for side in range(4))
-            inside = (x >= left) & (x < right) & (y.unsqueeze(1) >= top) & (y.unsqueeze(1) < bottom)
-            inside &= (old[..., 0] >= 0) & (old[..., 0] <= width) & (old[..., 1] >= 0) & (old[..., 1] <= height)
-            grid = old / torch.tensor([width / 2, height / 2]) - 1
-            sampled = F.grid_sample(
-                values[rows[used]].float(),
-                grid,
-                mode="nearest" if nearest else "bilinear",
-                padding_mode="border",
-                align_corners=False,
-            )
-            if not values.is_floating_point():
-                sampled = sampled.round()
-            moved[used] = torch.where(inside.unsqueeze(1), sampled.to(values.dtype), moved[used])
+            pixels = (regions - 0.5).ceil().int().tolist()  # the pixels whose middles lie within
+            for row, (source, (left, top, right, bottom)) in enumerate(zip(rows.tolist(), pixels, strict=True)):
+                if left >= right or top >= bottom:
+                    continue
+                y, x = torch.arange(top, bottom) + 0.5, torch.arange(left, right) + 0.5
+                old = _source_places(matrices[row : row + 1], x, y)
+                inside = (old[..., 0] >= 0) & (old[..., 0] <= width) & (old[..., 1] >= 0) & (old[..., 1] <= height)
+                sampled = F.grid_sample(
+                    values[source : source + 1].float(),
+                    old / half - 1,
+                    mode="nearest" if nearest else "bilinear",
+                    padding_mode="border",
+                    align_corners=False,
+                )
+                if not values.is_floating_point():
+                    sampled = sampled.round_()
+                there = moved[row, :, top:bottom, left:right]
+                there.copy_(torch.where(inside, sampled[0].to(values.dtype), there))
         return moved
 
     def boxes(self, boxes: Tensor, mask: Tensor, *, least_part: float = 0.25) -> tuple[Tensor, Tensor]:
@@ -140,16 +141,15 @@ def mosaic(size: int, own: Tensor, *, chosen: Tensor, generator: torch.Generator
         quadrant = quadrants[place]
         is_right, is_low = quadrant % 2, quadrant // 2
         corner = torch.stack([is_right, is_low], dim=1)
-        factor = 0.5 + 0.5 * torch.rand(count, generator=generator)
-        # The picture's corner that is nearest to the center of the mosaic lies on it.
-        offset = center - (1 - corner) * size * factor.unsqueeze(1)
         region = torch.cat([center * corner, torch.where(corner > 0, float(size), center)], dim=1)
+        # A place near the middle of the picture lies in the middle of its part.
+        shown = (0.3 + 0.4 * torch.rand(count, 2, generator=generator)) * size
+        offset = (region[:, :2] + region[:, 2:]) / 2 - shown
         if place == 0:
-            factor = torch.where(chosen, factor, 1.0)
             offset = torch.where(chosen.unsqueeze(1), offset, 0.0)
             region = torch.where(chosen.unsqueeze(1), region, torch.tensor([0.0, 0, size, size]))
         else:
             region = torch.where(chosen.unsqueeze(1), region, 0.0)
-        matrices.append(compose(scaled(factor, offset=offset), own[rows[place]]))
+        matrices.append(compose(scaled(torch.ones(count), offset=offset), own[rows[place]]))
         regions.append(region)
     return Movement(rows, torch.stack(matrices), torch.stack(regions))

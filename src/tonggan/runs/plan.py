@@ -16,6 +16,7 @@ from tonggan.data.findings import Finding
 from tonggan.data.kinds import Guess, guess_columns, guess_target, guess_task
 from tonggan.data.media_range import settle_ranges
 from tonggan.data.table import Table
+from tonggan.decoders import Vector
 from tonggan.errors import ConfigError
 from tonggan.modalities import (
     CategoryConfig,
@@ -73,7 +74,7 @@ def resolve(recipe: Recipe, tables: Mapping[str, Table]) -> Plan:
     task = recipe.task or task_for(train, recipe.target, columns=columns)
     model, task, columns = task.complete(recipe.model, columns, target=recipe.target)
     modalities = build_modalities(columns, target=[*recipe.target, *recipe.auxiliary])
-    _check_auxiliaries(recipe, inputs=list(modalities))
+    _check_auxiliaries(recipe, train, columns=columns, inputs=list(modalities))
     return Plan(
         recipe=recipe.model_copy(update={"columns": columns, "task": task, "model": model.resolve(modalities)}),
         reasons={name: guess.reason for name, guess in guesses.items()},
@@ -150,7 +151,9 @@ def task_for(table: Table, target: Sequence[str], *, columns: Mapping[str, Colum
     return TaskConfig.parse({"kind": kind}, who="task")
 
 
-def _check_auxiliaries(recipe: Recipe, *, inputs: Sequence[str]) -> None:
+def _check_auxiliaries(
+    recipe: Recipe, table: Table, *, columns: Mapping[str, ColumnConfig], inputs: Sequence[str]
+) -> None:
     for name, config in recipe.auxiliary.items():
         if config.input not in inputs:
             raise ConfigError(
@@ -158,4 +161,11 @@ def _check_auxiliaries(recipe: Recipe, *, inputs: Sequence[str]) -> None:
                 got=f"'{config.input}'",
                 expected="one of the inputs " + ", ".join(inputs),
                 remedy="Name the input that shows it",
+            )
+        if task_for(table, [name], columns=columns).asks is not Vector:
+            raise ConfigError(
+                f"auxiliary.{name}",
+                got=f"a column of kind {columns[name].kind}",
+                expected="a class, labels or a number in each row",
+                remedy="Leave it out, or predict it by a run of its own",
             )

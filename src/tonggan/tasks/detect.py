@@ -47,8 +47,8 @@ class DetectConfig(PicturedConfig):
         model, task, complete = super().complete(model, columns, target=target)
         return model, task, complete | {name: BoxesConfig() for name in target}
 
-    def default_augment(self, *, alone: bool) -> ImageAugment:
-        return ImageAugment(flip=True, shift=0.1, scale=0.5, mosaic=0.5 if alone else 0, brightness=0.2, contrast=0.2)
+    def default_augment(self) -> ImageAugment:
+        return ImageAugment(flip=True, shift=0.1, scale=0.3, brightness=0.2, contrast=0.2, saturation=0.2)
 
     def build(self) -> Detect:
         return Detect(self)

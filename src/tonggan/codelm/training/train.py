@@ -20,13 +20,12 @@ from tonggan.codelm.training.adapters import (
     open_adapter,
     open_code_model,
 )
-from tonggan.codelm.training.batches import CodeBatches, tokens_at_once
 from tonggan.codelm.training.config import CodeTrainingConfig
 from tonggan.codelm.training.evaluate import Contender, Verdict, compare
 from tonggan.codelm.training.fill_in_the_middle import FillInTheMiddle
 from tonggan.codelm.training.holdout import Holdout, hold_out
 from tonggan.codelm.training.learner import Learner
-from tonggan.codelm.training.packing import Packer
+from tonggan.codelm.training.packing import CodeBatches, Packer, tokens_at_once
 from tonggan.codelm.training.sentinels import choose_sentinels
 from tonggan.errors import ConfigError, TrainingError
 from tonggan.language.infill import InfillTokens
