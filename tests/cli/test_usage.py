@@ -47,6 +47,10 @@ def test_wrong_usage(arguments, said):
     assert "Traceback" not in outcome.err
 
 
+def test_an_unknown_engine_is_named():
+    assert_named(tonggan("serve", "smollm2", "--engine", "fast"), "'fast'", "one of auto", code=2)
+
+
 def test_version_and_module():
     outcome = subprocess.run([sys.executable, "-m", "tonggan", "--version"], capture_output=True, text=True, check=True)
     assert outcome.stdout.startswith("tonggan ")
