@@ -68,7 +68,8 @@ def open_table(source: Any, *, cache: Path, progress: Progress | None = None) ->
         source: path of a CSV, TSV, JSON Lines, Excel, Parquet or WebDataset ``.tar`` file, of COCO's JSON, of a
             folder of Pascal VOC, COCO, YOLO or masks, of class folders, or of Parquet files or tar shards; of a
             picture, a sound, or a folder of one of these; a pattern such as ``"shards/*.tar"``; ``-`` for standard
-            input, or a pipe; what ``read_in_memory`` takes; a ``Table``, which is given back. Behind ``#`` a path may name the sheet of a workbook or the encoding of a text:
+            input, or a pipe; what ``read_in_memory`` takes; a ``Table``, which is given back. Behind ``#`` a path may
+            name the sheet of a workbook or the encoding of a text:
             ``book.xlsx#2024``, ``old.csv#big5``. Relative paths in its columns start at the folder the file is in (of
             COCO's JSON, that of the pictures), at the folder itself, and for tables in memory and pipes at the working
             directory.
