@@ -21,6 +21,7 @@ from tonggan.modalities import (
     TextConfig,
 )
 from tonggan.progress import Progress
+from tonggan.tasks import TaskConfig
 
 KINDS = {
     "picture": ImageConfig(size=8),
@@ -45,7 +46,8 @@ def diagnose(folder, *, target=(), task=None, columns=None, **parts) -> Diagnosi
         cache = DecodeCache(folder / "cache", modality)
         for split, table in tables.items():
             media[split]["picture"] = scan_media(table, "picture", modality, cache, progress=Progress())
-    return examine(tables, columns=columns, media=media, target=target, task=task)
+    learned = task and TaskConfig.parse({"kind": task}, who="task")
+    return examine(tables, columns=columns, media=media, target=target, task=learned)
 
 
 def told(diagnosis: Diagnosis) -> list[tuple[str, str | None, str | None, int]]:
