@@ -40,9 +40,9 @@ demo-code: .venv/.code
 	$(BIN)/tonggan code index src
 	$(BIN)/tonggan code search "put several rankings together" --root src --limit 3
 	$(BIN)/tonggan code search "字错误率" --root src --limit 3
-	@mkdir -p runs && head -n 29 src/tonggan/retrieval/fusion.py > runs/fusion.py
-	@printf '            total[key] = total.get(' >> runs/fusion.py
-	$(BIN)/tonggan code complete runs/fusion.py:30:36
+	@mkdir -p runs && head -n 29 src/tonggan/retrieval/rankings.py > runs/rankings.py
+	@printf '            total[key] = total.get(' >> runs/rankings.py
+	$(BIN)/tonggan code complete runs/rankings.py:30:36
 
 lint: .venv/.developer
 	$(BIN)/ruff check $(SOURCES)

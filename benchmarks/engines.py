@@ -247,7 +247,7 @@ def show(results: dict[str, dict[str, float]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="smollm2", help="a GGUF file of the Llama kind")
+    parser.add_argument("--model", default="smollm2", help="a GGUF file of Llama, Mistral or Qwen2")
     parser.add_argument("--prompt", type=int, default=512, help="tokens of the long prompt")
     parser.add_argument("--tokens", type=int, default=128, help="tokens to decode")
     parser.add_argument("--rounds", type=int, default=3)

@@ -214,11 +214,6 @@ class OnlyInput(nn.Module):
         return tokens["x"]
 
 
-def model_around(head: Head) -> FusedModel:
-    """The least model of ``head``: it reads the input ``x``, arrays ``[B, L, D]``, as Tokens."""
-    return FusedModel({"x": AsTokens()}, fusion=OnlyInput(), head=head)
-
-
 def check_task(
     task: Task,
     values: Sequence[Any],
@@ -226,6 +221,8 @@ def check_task(
     perfect: Callable[[Arrays], Prediction],
     head: HeadConfig | None = None,
     of_all_rows: Collection[str] = (),
+    encoder: nn.Module | None = None,
+    shown: Arrays | None = None,
 ) -> None:
     """The task contract: targets, what a head learns of them, measure, constant answer, state, config.
 
@@ -235,23 +232,30 @@ def check_task(
         perfect: what says targets without a mistake.
         head: answers the task from Tokens alone; None for the default of its answer.
         of_all_rows: as for ``check_measure``.
+        encoder: of the input ``x``, for a head that reads more of it than its Tokens.
+        shown: the input ``x``, one row for each target, where answers lie in it; squares of the model's size.
     """
     check_config(task.config)
     task.fit(iter(values))
     targets = {TARGET: task.target.collate(values)}
     count = len(values)
+    inputs = {"x": _words(count) if shown is None else shown}
+    encoders = {"x": encoder or AsTokens()}
     _check_rows_of_targets(task, values)
     best = perfect(targets[TARGET])
     # An answer that is wrong in some rows: that of another row.
     said = best.take(torch.arange(count).roll(1))
     if isinstance(task.answer, Vector):
         said = Prediction({"outputs": torch.randn(count, task.answer.size, generator=torch.Generator().manual_seed(0))})
-    _check_learning(task, targets, (head or default_head(type(task.answer))).build(16, answer=task.answer, encoders={}))
+    built = (head or default_head(type(task.answer))).build(16, answer=task.answer, encoders=encoders)
+    _check_learning(
+        task, Batch(torch.arange(count), inputs, targets), FusedModel(encoders, fusion=OnlyInput(), head=built)
+    )
     measure = task.measure(said, targets)
     each = [torch.tensor([row]) for row in range(count)]
     parts = [task.measure(said.take(row), _rows_of(targets, row)) for row in each]
     check_measure(measure, parts, of_all_rows=of_all_rows)
-    _check_words(task, said, targets)
+    _check_words(task, said, Batch(torch.arange(count), inputs, targets))
     right, constant = task.measure(best, targets), task.measure_constant(targets)
     sign = 1 if task.greater_is_better else -1
     assert sign * right.score() > sign * constant.score(), "the constant answer is as good as one without a mistake"
@@ -269,45 +273,57 @@ def check_task(
         assert torch.equal(*rows)
 
 
+def _words(count: int) -> Arrays:
+    values = torch.randn(count, 48, 16, generator=torch.Generator().manual_seed(0))
+    return Arrays(values, torch.ones(count, 48, dtype=torch.bool))
+
+
 def _check_rows_of_targets(task: Task, values: Sequence[Any]) -> None:
-    """The rows of a target are what each is by itself, and all are there."""
+    """The rows of a target are what each is by itself, but for padding, and all are there that say something."""
     target = task.target.collate(values)
     assert len(target) == len(values)
-    assert target.present.all()
     for row, value in enumerate(values):
-        _assert_same_arrays(task.target.collate([value]), target.take(torch.tensor([row])))
+        one, own = task.target.collate([value]), target.take(torch.tensor([row]))
+        assert own.present.all() or len(value) == 0
+        length = one.mask.shape[-1]
+        if one.mask.dim() > 1:
+            assert not own.mask[:, length:].any()
+            own = Arrays(own.values[:, :length], own.mask[:, :length])
+        _assert_same_arrays(one, own)
 
 
-def _check_learning(task: Task, targets: Mapping[str, Arrays], head: Head) -> None:
+def _check_learning(task: Task, batch: Batch, model: FusedModel) -> None:
     """The objective learns the mean of the rows' losses, each as the head weighs it; gradients reach everything."""
-    count = len(targets[TARGET])
-    values = torch.randn(count, 48, 16, generator=torch.Generator().manual_seed(0))
-    inputs = {"x": Arrays(values, torch.ones(count, 48, dtype=torch.bool))}
-    batch = Batch(torch.arange(count), inputs, targets)
-    objective = Supervised(model_around(head), task).eval()
+    count = len(batch.rows)
+    objective = Supervised(model, task).eval()
     prediction = objective.predict(batch)
     assert len(prediction) == prediction["loss"].shape[0] == count
-    # Of texts each token counts alike, so longer ones count more.
-    weights = prediction["num_tokens"] if "num_tokens" in prediction else torch.ones(count)
+    # Of texts each token counts alike, and of boxes each box, so that rows with more of them count more.
+    alone = [torch.tensor([row]) for row in range(count)]
+    weights = torch.tensor([model.head.weight(_rows_of(batch.targets, row)) for row in alone])
     losses = objective.losses(batch)
     torch.testing.assert_close(sum(losses.values()), (prediction["loss"] * weights).sum() / weights.sum())
     assert objective.weight(batch) == weights.sum()
-    check_gradients(head, lambda: sum(objective.losses(batch).values()))
-    assert len(task.measure(prediction.cpu(), targets)) == count
+    check_gradients(model.head, lambda: torch.stack(list(objective.losses(batch).values())))
+    assert len(task.measure(prediction.cpu(), batch.targets)) == count
 
 
-def _check_words(task: Task, said: Prediction, targets: Mapping[str, Arrays]) -> None:
+def _check_words(task: Task, said: Prediction, batch: Batch) -> None:
     """What is told of each row, by the program and to a person."""
     constant = task.constant(3)
     assert len(constant) == len(task.decode(constant)) == 3
     assert len({str(answer) for answer in task.decode(constant)}) == 1
-    assert [answer["prediction"] for answer in task.answers(said)] == task.decode(said)
-    described, true = task.describe(said), task.describe_targets(targets)
+    decoded, told = task.decode(said), [answer["prediction"] for answer in task.answers(said)]
+    assert len(decoded) == len(told) == len(json.loads(json.dumps(told))) == len(said)
+    if not isinstance(decoded[0], np.ndarray):  # which JSON does not hold
+        assert told == decoded
+    described, true = task.describe(said), task.describe_targets(batch.targets)
     assert len(described) == len(true) == len(said)
     assert all(described)
     assert all(true)
-    batch = Batch(torch.arange(len(said)), {}, targets)
-    assert len(task.show(said, batch)) == len(said)
+    pairs = task.show(said, batch)
+    assert len(pairs) == len(said)
+    assert all(cell.content for pair in pairs for cell in pair)
     probabilities = task.probabilities(said)
     assert probabilities is None or probabilities.shape == (len(said), len(task.labels))
 

@@ -23,7 +23,7 @@ class Words(nn.Module):
         return Tokens(arrays.values, arrays.mask)
 
 
-def make_encoders(*, words: bool = False, size: int = SIZE) -> dict[str, nn.Module]:
+def make_encoders(*, words: bool = False, size: int = SIZE, dim: int = DIM) -> dict[str, nn.Module]:
     """Of ``photo``, with feature maps of strides 2, 4, 8 and 16, and if wanted of ``words``."""
     config = ImageResNetConfig(
         stem_channels=8,
@@ -34,7 +34,7 @@ def make_encoders(*, words: bool = False, size: int = SIZE) -> dict[str, nn.Modu
         downsample="stride",
         pool="mean",
     )
-    encoders: dict[str, nn.Module] = {"photo": config.build(Image(ImageConfig(size=size)), dim=DIM)}
+    encoders: dict[str, nn.Module] = {"photo": config.build(Image(ImageConfig(size=size)), dim=dim)}
     return encoders | ({"words": Words()} if words else {})
 
 

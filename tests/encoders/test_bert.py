@@ -48,7 +48,7 @@ def test_another_architecture_is_refused():
         BertConfig.from_hugging_face({"model_type": "bert", "position_embedding_type": "relative_key"})
     with pytest.raises(ConfigError, match="hidden_act"):
         BertConfig.from_hugging_face({"model_type": "bert", "hidden_act": "relu"})
-    with pytest.raises(ConfigError, match="hidden_size 16 is no multiple of 3 heads"):
+    with pytest.raises(ConfigError, match="hidden_size 16 is not a multiple of 3 heads"):
         BertConfig.from_hugging_face({"model_type": "bert", "hidden_size": 16, "num_attention_heads": 3})
 
 

@@ -125,8 +125,8 @@ def test_older_fields_of_transformers():
         ({"hidden_act": "gelu"}, "hidden_act 'gelu', expected 'silu'"),
         ({"mlp_bias": True}, "mlp_bias True"),
         ({"attention_bias": True}, "attention_bias True"),
-        ({"num_key_value_heads": 3}, "4 heads of queries are no multiple of 3 of keys"),
-        ({"hidden_size": 33}, "hidden_size 33 is no multiple of 4 heads"),
+        ({"num_key_value_heads": 3}, "4 query heads are not a multiple of 3 key-value heads"),
+        ({"hidden_size": 33}, "hidden_size 33 is not a multiple of 4 heads"),
         ({"hidden_size": 36}, "heads are 9 wide"),
     ],
 )

@@ -130,7 +130,7 @@ def test_one_mask_for_each_object():
     masks = [read_mask(encoded(values, "1")) for values in ([[0, 1, 0]], [[0, 0, 1]])]
     assert join_masks(masks, (1, 3)).tolist() == [[0, 1, 1]]
     assert join_masks([], (1, 3)).tolist() == [[0, 0, 0]]
-    with pytest.raises(UnreadableError, match="got 3 x 1 pixels, expected the 3 x 2 of its picture"):
+    with pytest.raises(UnreadableError, match="got 3 x 1 pixels beside a picture of 3 x 2"):
         join_masks(masks, (2, 3))
     with pytest.raises(UnreadableError, match="expected the 1 x 3 of its picture"):
         check_extent(masks[0], (3, 1))

@@ -21,7 +21,7 @@ from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.scan import MediaColumn, MediaStatus, read_media
 from tonggan.data.table import Table
 from tonggan.errors import DataError, UnreadableError
-from tonggan.modalities.regions import Regions, read_mask_paths
+from tonggan.modalities.regions import Regions, read_mask_paths, stored_name
 from tonggan.progress import Progress
 from tonggan.wording import listed, part_zh
 
@@ -108,8 +108,9 @@ def _read(cell: Any, extent: Sequence[int], *, base: Path) -> _Mask | str | None
     if isinstance(cell, bytes) or (isinstance(cell, Mapping) and cell.get("bytes") is not None):
         raw = read_media(cell, base=base)
         return None if raw is None else _Mask([raw], (height, width), by_object=False)
+    cell = cell.get("path") if isinstance(cell, Mapping) else cell
     try:
-        paths = read_mask_paths(cell.get("path") if isinstance(cell, Mapping) else cell)
+        paths = read_mask_paths(cell)
     except DataError as error:
         return error.got
     if paths is None:
@@ -158,8 +159,8 @@ def check_regions(
     reasons |= dict.fromkeys(column.rows(MediaStatus.ABSENT).tolist(), "no value")
     if known is not None:
         for row, found in column.values.items():
-            if found - known:
-                reasons[row] = "a class that the training part does not have"
+            if new := sorted(found - known):
+                reasons[row] = f"a class that the training part does not have: {stored_name(new[0])}"
     bad = [
         Quarantined(split, row, int(numbers[row]), name, str(cells[row])[:80], reason)
         for row, reason in sorted(reasons.items())

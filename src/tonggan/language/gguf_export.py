@@ -1,4 +1,4 @@
-"""A Llama and its tokenizer written as a GGUF file, for llama.cpp and all that builds on it."""
+"""A language model and its tokenizer written as a GGUF file, for llama.cpp and all that builds on it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def export_gguf(
         tokenizer: of the byte-level kind.
         path: a file, replaced where it exists.
         name: of the model, for its metadata.
-        kind: number format of the matrices. Vectors stay float32, and so do rows that 32 does not divide stay float16
+        kind: format of the matrices. Vectors stay float32, and so do rows that 32 does not divide stay float16
             in ``q8_0``.
 
     Raises:
@@ -105,7 +105,7 @@ def _write_value(writer: Any, key: str, value: Any) -> None:
 
 
 def _tensors(model: Llama, kind: str) -> Iterator[tuple[str, NDArray[Any], Any]]:
-    """GGUF's name, numbers and number format of each weight."""
+    """GGUF's name, values and format of each weight."""
     from gguf import GGMLQuantizationType
     from gguf.quants import quantize
 

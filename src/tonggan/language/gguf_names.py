@@ -29,7 +29,7 @@ _TO_GGUF = {name: gguf_name for gguf_name, name in (_OUTER | _INNER).items()}
 
 
 def to_hugging_face(gguf_name: str) -> str | None:
-    """``blk.0.attn_q.weight`` to ``model.layers.0.self_attn.q_proj.weight``; None for what a Llama does not have."""
+    """``blk.0.attn_q.weight`` to ``model.layers.0.self_attn.q_proj.weight``; None for an unknown name."""
     if gguf_name in _OUTER:
         return _OUTER[gguf_name]
     found = re.fullmatch(r"blk\.(\d+)\.(\w+)\.(weight|bias)", gguf_name)

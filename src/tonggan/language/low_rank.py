@@ -1,4 +1,4 @@
-"""Low-rank adapters on the linear maps of a Llama (LoRA, Hu et al. 2021), and merged into plain weights.
+"""Low-rank adapters on the linear maps of a language model (LoRA, Hu et al. 2021), and merged into plain weights.
 
 Parameters have peft's names. It trains nothing and stores nothing.
 """
@@ -25,7 +25,7 @@ def add_adapters(model: Llama, *, rank: int, dropout: float = 0.0) -> None:
     Args:
         model: whose own weights are frozen already.
         rank: of the adapters.
-        dropout: chance that a number of an adapter's input is dropped in training.
+        dropout: probability that an element of an adapter's input is dropped in training.
     """
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
@@ -39,7 +39,7 @@ class LowRankLinear(nn.Module):
     Args:
         base_layer: W and b, frozen.
         rank: rows of A and columns of B; A begins with random numbers, B with zeros.
-        dropout: chance that a number of A's input is dropped in training.
+        dropout: probability that an element of A's input is dropped in training.
     """
 
     def __init__(self, base_layer: nn.Linear, *, rank: int, dropout: float) -> None:

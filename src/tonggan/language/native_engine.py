@@ -148,7 +148,7 @@ class NativeConfig(EngineConfig):
 
 
 class NativeEngine(Engine):
-    """A Llama-kind model in quantized weights. Made by ``from_state`` or ``from_gguf``.
+    """A model in quantized weights. Made by ``from_state`` or ``from_gguf``.
 
     Several sessions may be used from several threads; their steps take turns.
 

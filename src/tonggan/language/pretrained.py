@@ -43,8 +43,8 @@ class Pretrained:
         config: its shape.
 
     Raises:
-        ConfigError: a folder's ``config.json`` describes no Llama.
-        DataError: files are missing or damaged, or hold no Llama.
+        ConfigError: a folder's ``config.json`` describes an unknown architecture.
+        DataError: files are missing or damaged, or hold an unknown architecture.
     """
 
     def __init__(self, path: Path) -> None:
@@ -92,7 +92,7 @@ class Pretrained:
 
     @cached_property
     def embedding_scale(self) -> float:
-        """The root mean square of its embeddings' numbers: what a prefix from elsewhere should be like."""
+        """The root mean square of its embeddings: what the size of a prefix from elsewhere should be."""
         return float(self.read("model.embed_tokens.weight").float().square().mean().sqrt())
 
     @cached_property
@@ -135,8 +135,8 @@ def load_pretrained(name: str) -> Pretrained:
     """The model that ``name`` means: ``smollm2``, a folder in Hugging Face's layout, or a GGUF file.
 
     Raises:
-        ConfigError: there is no such model, or it is no Llama.
-        DataError: its files are missing or damaged, or hold no Llama.
+        ConfigError: there is no such model, or its architecture is unknown.
+        DataError: its files are missing or damaged, or hold an unknown architecture.
         MissingExtraError: ``smollm2`` is asked for and its package is not installed.
     """
     return StoredModel(name).pretrained

@@ -1,4 +1,4 @@
-"""The engine in plain PyTorch: any device and number format, and the reference for what is right.
+"""The engine in plain PyTorch: any device and dtype, and the reference for what is right.
 
 It wraps a live model: weights that train, or that carry adapters, decode as they stand.
 """
@@ -47,7 +47,7 @@ class TorchConfig(EngineConfig):
 
 
 class TorchEngine(Engine):
-    """A ``Llama`` on whatever device and in whatever number format it is."""
+    """A model on any device and in any dtype."""
 
     name: ClassVar[str] = "torch"
 

@@ -15,16 +15,16 @@ _REMEDY = "Check that the file and its config belong together, or download them 
 
 
 def weight_shapes(config: LlamaConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of every weight of a ``Llama`` of this config, by name."""
+    """The shape of every weight of a model of this config, by name."""
     with torch.device("meta"):
         return {name: tuple(weight.shape) for name, weight in config.build().state_dict().items()}
 
 
 def check_shapes(config: LlamaConfig, found: Mapping[str, tuple[int, ...]], *, who: str) -> None:
-    """Refuse weights that do not fill a ``Llama`` of this config to the last.
+    """Refuse weights that do not fill a model of this config to the last.
 
     Raises:
-        DataError: a weight is missing, is of another shape, or is none of a Llama's.
+        DataError: a weight is missing, is of another shape, or is none of the model's.
     """
     if config.num_hidden_layers > max(len(found), _MANY_LAYERS):  # to say what is missing would take minutes
         raise DataError(

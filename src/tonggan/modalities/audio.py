@@ -1,6 +1,6 @@
 """Recordings: encoded bytes to int16 mono samples at one rate, padded batches of them, and random variation.
 
-It computes no spectrum (``spectrum.py`` does) and never repairs: a file that is truncated, holds NaN or nothing at
+It computes no spectrum (the encoders do) and never repairs: a file that is truncated, holds NaN or nothing at
 all is an UnreadableError, and the row stays without its recording.
 """
 

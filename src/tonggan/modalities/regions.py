@@ -142,6 +142,11 @@ def stored(mask: RawMask) -> NDArray[np.int32]:
     return mask.values | _COLORED if mask.is_color else mask.values
 
 
+def stored_name(value: int) -> str:
+    """How one of the ``stored`` values is written in ``RegionsConfig.classes``."""
+    return _named(value % _COLORED, is_color=value >= _COLORED)
+
+
 def raw_of(values: NDArray[np.int32]) -> RawMask:
     """The mask of ``stored`` values; -1 stays where nothing is known."""
     is_color = bool((values >= _COLORED).any())
@@ -174,13 +179,13 @@ def learn_classes(masks: Iterable[RawMask], *, declared: dict[str, str | None] |
     if len(values) < 2:
         raise DataError(
             "masks",
-            got=f"the value {_named(values[0], is_color)} alone" if values else "no labeled pixel",
+            got=f"the value {_named(values[0], is_color=is_color)} alone" if values else "no labeled pixel",
             expected="two classes at least",
             remedy="Check that this is the column with the masks",
         )
     places = {value: number for number, value in enumerate(values)}
     unknown = {} if is_color else {UNLABELED: UNLABELED}
-    return RegionClasses([_named(value, is_color) for value in values], unknown | places, is_color)
+    return RegionClasses([_named(value, is_color=is_color) for value in values], unknown | places, is_color)
 
 
 def class_map(mask: RawMask, classes: RegionClasses) -> NDArray[np.uint8]:
@@ -216,8 +221,8 @@ def check_extent(mask: RawMask, extent: tuple[int, int]) -> None:
     height, width = mask.values.shape
     if (height, width) != extent:
         raise _unreadable(
-            f"{width} x {height} pixels",
-            expected=f"the {extent[1]} x {extent[0]} of its picture",
+            f"{width} x {height} pixels beside a picture of {extent[1]} x {extent[0]}",
+            expected="a mask as large as its picture",
             remedy="Write the mask in the size of the upright picture, or correct which mask the row names",
         )
 
@@ -304,7 +309,7 @@ def _declared_classes(declared: dict[str, str | None]) -> RegionClasses:
     )
 
 
-def _named(value: int, is_color: bool) -> str:
+def _named(value: int, *, is_color: bool) -> str:
     return f"#{value:06x}" if is_color else str(value)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, Self
 
 import torch
@@ -91,11 +92,10 @@ class Classify(LabelTask):
 
     @property
     def target(self) -> CellTarget:
-        return CellTarget(self.config, self._class_numbers)
+        return CellTarget(self.config, partial(self._class_numbers, places_of(self.labels)))
 
-    def _class_numbers(self, values: Sequence[Any]) -> Arrays:
+    def _class_numbers(self, numbers: Mapping[str, int], values: Sequence[Any]) -> Arrays:
         """[B] int64."""
-        numbers = places_of(self.labels)
         names = [cell_text(value) for value in values]
         self._reject_missing([row for row, name in enumerate(names) if name is None])
         unknown = [row for row, name in enumerate(names) if name not in numbers]

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont, ImageFont
 
 # Distinct to people who do not see all colors as well (Okabe & Ito 2008).
 COLORS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
 _LEAST_SIDE = 256  # of what is drawn into; a smaller picture is enlarged
 _OPACITY = 0.45
+_LEAST_TEXT = 11  # pixels
+_NOT_LATIN = "\u0250"
+# Fonts with Chinese in them, as systems call them; Pillow's own has Latin letters alone.
+_FONTS = ("NotoSansCJK-Regular.ttc", "wqy-zenhei.ttc", "wqy-microhei.ttc", "msyh.ttc", "PingFang.ttc", "simhei.ttf")
 
 
 def draw_boxes(
@@ -33,16 +42,34 @@ def draw_boxes(
     image, factor = _enlarged(picture)
     canvas = PIL.Image.fromarray(image)
     draw = PIL.ImageDraw.Draw(canvas)
-    width = max(1, round(max(image.shape[:2]) / 300))
+    longest = max(image.shape[:2])
+    width = max(1, round(longest / 300))
+    is_latin = all(letter < _NOT_LATIN for name in names for letter in name)
+    font = _font(is_latin=is_latin, size=max(_LEAST_TEXT, round(longest / 60)))
     for (x1, y1, x2, y2), name, color in zip((boxes * factor).tolist(), names, colors, strict=True):
         ink = COLORS[color % len(COLORS)]
-        draw.rectangle([x1, y1, max(x1, x2), max(y1, y2)], outline=ink, width=width)
+        # A box ends where its last pixel does.
+        draw.rectangle([x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)], outline=ink, width=width)
         if name:
-            left, top, right, bottom = draw.textbbox((x1, y1), name, anchor="lb")
-            moved = max(0, -top)
-            draw.rectangle([left, top + moved, right + 1, bottom + moved], fill=ink)
-            draw.text((x1, y1 + moved), name, fill=(0, 0, 0), anchor="lb")
+            left, top, right, bottom = draw.textbbox((x1, y1), name, font=font, anchor="lb")
+            across, down = max(-left, min(0, image.shape[1] - right - 2)), max(0, -top)
+            draw.rectangle([left + across, top + down, right + across + 1, bottom + down], fill=ink)
+            draw.text((x1 + across, y1 + down), name, fill=(0, 0, 0), font=font, anchor="lb")
     return np.asarray(canvas)
+
+
+@lru_cache(maxsize=8)
+def _font(*, is_latin: bool, size: int) -> ImageFont | FreeTypeFont:
+    """One with Chinese letters too unless all are Latin, if the system has such a one."""
+    import PIL.ImageFont
+
+    if not is_latin:
+        for name in _FONTS:
+            try:
+                return PIL.ImageFont.truetype(name, size)
+            except OSError:
+                continue
+    return PIL.ImageFont.load_default(size)
 
 
 def draw_regions(picture: NDArray[np.uint8], regions: NDArray[np.integer], *, background: int) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
@@ -50,7 +50,7 @@ class SegmentConfig(PicturedConfig):
     default_size: ClassVar[int] = 256
     kind: Literal["segment"] = "segment"
     classes: dict[str, str | None] | None = None
-    """As those of a column of masks, which it follows."""
+    """As of a column of masks, where they come first."""
 
     def complete(
         self, model: ModelConfig, columns: Mapping[str, ColumnConfig], *, target: Sequence[str]
@@ -58,7 +58,8 @@ class SegmentConfig(PicturedConfig):
         model, task, complete = super().complete(model, columns, target=target)
         (name,) = target
         column = columns[name]
-        column = column if isinstance(column, RegionsConfig) else RegionsConfig(classes=self.classes)
+        declared = column.classes if isinstance(column, RegionsConfig) else None
+        column = RegionsConfig(classes=self.classes if declared is None else declared)
         return model, task.model_copy(update={"classes": column.classes}), complete | {name: column}
 
     def default_augment(self) -> ImageAugment:
@@ -112,7 +113,9 @@ class Segment(PicturedTask):
                     )
                     yield mask
 
-        self.classes = learn_classes(counted(), declared=self.config.classes)
+        masks = counted()
+        self.classes = learn_classes(masks, declared=self.config.classes)
+        deque(masks, maxlen=0)  # what declared classes leave unread is counted all the same
         self.labels = list(self.classes.labels)
         pixels = np.zeros(UNLABELED + 1, dtype=np.int64)
         for (value, is_color), count in counts.items():

@@ -265,7 +265,7 @@ def open_code_model(
         progress: told what is in use.
 
     Raises:
-        ConfigError: there is no such run or model, or it is no Llama.
+        ConfigError: there is no such run or model, or no engine computes it token by token.
         BundleError: an adapter is damaged, or its base is not what it was.
     """
     progress = progress or Progress()

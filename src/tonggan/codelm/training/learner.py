@@ -1,4 +1,4 @@
-"""A Llama that learns code: its loss over rows of token ids, what of it learns, and the plain model at the end."""
+"""A language model that learns code: its loss over rows of token ids, what of it learns, the plain model at the end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Learner(Objective):
         method: low-rank adapters and the rows of the sentinels, or everything.
         rank: of the adapters.
         infill: the sentinels; None where there are none to learn.
-        precision: number format of the arithmetic.
+        precision: dtype of the arithmetic.
         generator: of the rows that are new.
 
     Attributes:
