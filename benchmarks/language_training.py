@@ -33,14 +33,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contenders import compare
-from tonggan.language.llama import Llama, LlamaConfig
+from tonggan.language.causal_transformer import CausalTransformer, CausalTransformerConfig
 from tonggan.language.tokenizer import Tokenizer
 
 ROWS, HELD_OUT = 768, 64
 BATCH_SIZE = 16
 LONGEST = 256
 LEARNING_RATE, WEIGHT_DECAY, WARMUP, CLIP_NORM = 2e-3, 0.05, 0.05, 1.0
-SHAPE = LlamaConfig(
+SHAPE = CausalTransformerConfig(
     vocab_size=4096,
     hidden_size=256,
     intermediate_size=768,
@@ -77,12 +77,12 @@ def read_rows() -> tuple[list[list[int]], list[list[int]]]:
     return rows[:ROWS], rows[ROWS:]
 
 
-def new_model() -> Llama:
+def new_model() -> CausalTransformer:
     torch.manual_seed(0)
     return SHAPE.build()
 
 
-def token_losses(model: Llama, ids: Tensor, mask: Tensor) -> Tensor:
+def token_losses(model: CausalTransformer, ids: Tensor, mask: Tensor) -> Tensor:
     """[B, 2]: the summed negative log-likelihood of each row's tokens after its first, and how many these are."""
     hidden = model(model.embed(ids), mask=mask)[:, :-1]
     real = mask[:, 1:]
@@ -98,14 +98,14 @@ def pad(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def held_out_loss(model: Llama, rows: list[list[int]]) -> float:
+def held_out_loss(model: CausalTransformer, rows: list[list[int]]) -> float:
     total, count = token_losses(model.eval(), *pad(rows)).sum(dim=0)
     return float(total / count)
 
 
 def run_trainer(epochs: int, threads: int, *, strategy: str = "random") -> dict[str, Any]:
     """Hugging Face's Trainer on its own Llama, without checkpoints, evaluation or reports."""
-    from transformers import LlamaConfig as TheirConfig
+    from transformers import CausalTransformerConfig as TheirConfig
     from transformers import LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
     from transformers.utils import logging
 

@@ -1,4 +1,4 @@
-"""Write the small shop that the pages in this folder use: photos, titles, prices, and what category a thing is of.
+"""Write the small shop that the pages in this folder use: photos, titles, prices, what category a thing is of, shelves.
 
 The category needs two inputs: the title tells sport from the rest, the photo formal (dark) from casual (light). One
 category in twenty is wrong, a few photos are missing, one is damaged and one path leads nowhere, as in real tables.
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -59,6 +61,36 @@ def draw_photo(*, is_dark: bool, random: np.random.Generator) -> Image.Image:
     return picture
 
 
+def write_shelves(folder: Path, *, num_rows: int = 200, seed: int = 0) -> None:
+    """Write ``shelves.csv``: photos of one to three things, a box around each, and a mask of what each pixel shows."""
+    random = np.random.default_rng(seed)
+    (folder / "shelves").mkdir(parents=True, exist_ok=True)
+    with (folder / "shelves.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["photo", "objects", "mask"])
+        for number in range(num_rows):
+            photo, mask, objects = draw_shelf(random)
+            names = f"shelves/{number:04}.jpg", f"shelves/{number:04}.png"
+            photo.save(folder / names[0])
+            mask.save(folder / names[1])
+            writer.writerow([names[0], json.dumps(objects), names[1]])
+
+
+def draw_shelf(random: np.random.Generator) -> tuple[Image.Image, Image.Image, list[dict[str, Any]]]:
+    """Balls (round) and boxes side by side, their mask (1 and 2 on 0), and where they are."""
+    photo, mask = Image.new("RGB", (96, 64), tuple(random.integers(150, 220, 3).tolist())), Image.new("L", (96, 64))
+    objects = []
+    for place in range(int(random.integers(1, 4))):
+        side, is_ball = int(random.integers(14, 28)), bool(random.integers(2))
+        left, top = 2 + 32 * place, int(random.integers(2, 62 - side))
+        color = tuple(random.integers(10, 110, 3).tolist())
+        for picture, fill in ((photo, color), (mask, 1 if is_ball else 2)):
+            draw = ImageDraw.Draw(picture)
+            (draw.ellipse if is_ball else draw.rectangle)((left, top, left + side, top + side), fill=fill)
+        objects.append({"label": "ball" if is_ball else "box", "box": [left, top, left + side + 1, top + side + 1]})
+    return photo, mask, objects
+
+
 def write_sounds(folder: Path, *, num_each: int = 20, seed: int = 0) -> None:
     """Write a folder of class folders: rising and falling tones of half a second."""
     random = np.random.default_rng(seed)
@@ -82,6 +114,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     write_shop(folder)
+    write_shelves(folder)
     write_sounds(folder / "sounds")
 
 

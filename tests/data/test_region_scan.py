@@ -84,10 +84,13 @@ def test_absent_missing_damaged_and_of_another_size(tmp_path):
     assert "JPEG" in column.problems[7]
     assert "no JSON" in column.problems[8]
     assert column.problems[9] == "a mask without its picture"
-    (finding,), bad = check_regions(table, "mask", column, split="train", known=None)
-    assert finding.severity == "warning"
-    assert "9 rows of train have no usable mask in 'mask'" in finding.message
-    assert "有 9 行" in finding.message_zh
+    (unreadable, empty), bad = check_regions(table, "mask", column, split="train", known=None)
+    assert unreadable.severity == empty.severity == "warning"
+    assert unreadable.message == (
+        "7 of 10 cells of 'mask' in train name no mask that can be read, e.g. 'no file gone.png' in row 4."
+    )
+    assert "有 7 格" in unreadable.message_zh
+    assert empty.message == "2 of 10 cells of 'mask' in train have no value."
     assert [(each.number, each.reason) for each in bad[:4]] == [
         (2, "no value"),
         (3, "no value"),
@@ -155,14 +158,16 @@ def test_a_class_that_only_the_test_has(tmp_path):
     (finding,), (bad,) = check_regions(table, "mask", column, split="test", known=known)
     assert (bad.split, bad.row, bad.number, bad.column, bad.value) == ("test", 1, 2, "mask", "b.png")
     assert bad.reason == "a class that the training part does not have: 2"
-    assert "1 rows of test" in finding.message
+    assert (
+        "1 of 3 cells of 'mask' in test have a class that the training part does not have, e.g. '2'" in finding.message
+    )
 
 
 @pytest.mark.parametrize("cells", [[None, None], ["gone.png", ""]])
 def test_a_part_without_masks_is_an_error(tmp_path, cells):
     column, _, table = scan(tmp_path, cells)
-    (finding,), bad = check_regions(table, "mask", column, split="train", known=None)
-    assert finding.severity == "error"
+    findings, bad = check_regions(table, "mask", column, split="train", known=None)
+    assert {finding.severity for finding in findings} == {"error"}
     assert len(bad) == 2
 
 

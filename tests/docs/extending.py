@@ -8,11 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from test_examples import enter
 
+import tonggan
 from doc_examples import blocks_of, commands_of, run_command, run_python, shows
 from serving_scene import running
-from test_examples import enter
-from tonggan.runs.predictor import Predictor
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.services import RowService, Service
 
@@ -49,7 +49,7 @@ def use(shop: Path) -> None:
     report = (shop / "runs" / "orders" / "report.html").read_text(encoding="utf-8")
     assert "kendall_tau" in report
     assert "颜色" in report
-    predictor = load(shop / "runs" / "orders")
+    predictor = tonggan.load(shop / "runs" / "orders")
     assert predictor.results["inputs"] == {"tint": "color", "table": "table"}
     assert len(predictor.results["subsets"]) == 4
     config = ServerConfig()
@@ -63,12 +63,6 @@ def use(shop: Path) -> None:
         refused = httpx.post(url, json={"rows": [{"tint": "red"}]}, timeout=60)
         assert refused.status_code == 400
         assert "a cell of kind color" in refused.text
-
-
-def load(run: Path) -> Predictor:
-    import tonggan
-
-    return tonggan.load(run)
 
 
 if __name__ == "__main__":

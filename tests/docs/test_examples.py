@@ -46,6 +46,7 @@ def first_shop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("examples") / "shop"
     example = load(ROOT / "docs" / "example.py")
     example.write_shop(folder, num_train=100, num_test=30)
+    example.write_shelves(folder, num_rows=40)
     example.write_sounds(folder / "sounds", num_each=8)
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch, cache=folder.parent / "cache")
@@ -176,7 +177,7 @@ def test_the_list_of_fields_is_up_to_date():
 
 @pytest.mark.slow
 def test_the_page_on_extending_works_as_it_stands(first_shop, tmp_path):
-    """A copy of the project gets the files of the page; then its tests pass, its commands run, and its run is served."""
+    """A copy of the project gets the files of the page: its tests pass, its commands run, its run is served."""
     project, page = tmp_path / "project", ROOT / "docs" / "extend.md"
     shutil.copytree(ROOT / "src" / "tonggan", project / "src" / "tonggan", ignore=shutil.ignore_patterns("__pycache__"))
     (project / "tests").mkdir()

@@ -28,7 +28,7 @@ NUM_STRINGS = {"train": 200, "valid": 100, "test": 100}
 PREDICT = """
 import numpy
 model = tonggan.api.load(sys.argv[1])
-predict = model.predict if model.bundle.task.text is not None else model.predict_proba
+predict = model.predict_proba if model.labels else model.predict
 numpy.save(sys.argv[3], numpy.array(predict(sys.argv[2])))
 """
 
@@ -84,10 +84,10 @@ def test_a_recipe_runs_from_data_to_a_bundle_that_loads_anywhere(name: str, cach
     rows = rows_to_predict(recipe, tmp_path / "rows.parquet", cache=cache)
     run_offline(PREDICT, tmp_path / "run", rows, tmp_path / "found.npy", cache=cache)
     found = np.load(tmp_path / "found.npy")
-    if model.bundle.task.text is not None:
-        assert found.tolist() == model.predict(rows)
-    else:
+    if model.labels:
         np.testing.assert_allclose(found, model.predict_proba(rows), atol=1e-6, rtol=0)
+    else:
+        assert found.tolist() == model.predict(rows)
     assert tonggan.load(tmp_path / "run").results == results
 
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")

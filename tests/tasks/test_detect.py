@@ -239,7 +239,7 @@ def test_a_recipe_is_made_whole():
     photo = columns["photo"]
     assert (photo.size, photo.resize) == (320, "pad")
     assert photo.augment.flip
-    assert photo.augment.mosaic > 0
+    assert photo.augment.scale > 0
     assert completed(columns)[1:] == (task, columns), "a recipe that is whole stays as it is"
 
 

@@ -86,12 +86,14 @@ def predict(
     from tonggan.api import load
     from tonggan.cli.console import console_progress, print_json, print_line
     from tonggan.cli.output_path import check_no_input
+    from tonggan.runs.pictures import check_output
     from tonggan.runs.writing import check_suffix, write_coco, write_predictions
 
     check_suffix(out)
     check_no_input(out, [data], option="--out")
     with console_progress() as progress:
         predictor = load(run)
+        check_output(predictor.bundle.task, out, draw=draw)
         rows = predictor.read(data, max_bad=max_bad, progress=progress)
         if out.suffix == ".json":
             write_coco(out, predictor.predict_coco(rows, progress=progress))
@@ -104,7 +106,8 @@ def predict(
     num_rows = len(rows.table)
     if json:
         findings = [finding.to_dict() for finding in rows.diagnosis.findings]
-        print_json({"out": str(out), "rows": num_rows, "columns": columns, "drawn": num_drawn, "findings": findings})
+        drawn = {} if draw is None else {"drawn": num_drawn}
+        print_json({"out": str(out), "rows": num_rows, "columns": columns, **drawn, "findings": findings})
         return
     print_line(shown(f"{num_rows:,} predictions in {out} ({', '.join(columns[:6])})"))
     if draw is not None:

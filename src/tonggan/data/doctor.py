@@ -172,7 +172,11 @@ def examine(
         DataError: a part lacks a column that the model reads.
     """
     inputs = [name for name, config in columns.items() if name not in target and config.is_used]
-    findings = [replace(finding, split=split) for split, table in tables.items() for finding in table.findings]
+    # A part that was cut off from another is the same table, and what is said of that is said once.
+    first: dict[str, str] = {}
+    for split, table in tables.items():
+        first.setdefault(table.source, split)
+    findings = [replace(finding, split=split) for split in first.values() for finding in tables[split].findings]
     findings += remarks
     quarantine: list[Quarantined] = []
     train = next(iter(tables))

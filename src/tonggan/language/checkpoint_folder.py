@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from tonggan.errors import DataError
-from tonggan.language.llama import LlamaConfig
+from tonggan.language.causal_transformer import CausalTransformerConfig
 from tonggan.language.tokenizer import Tokenizer, looks_like_control
 from tonggan.language.weight_shapes import check_shapes
 from tonggan.stored import DOWNLOAD, Record, named, read_object, read_record
@@ -46,7 +46,7 @@ class CheckpointFolder:
         self.path = path
         config = self._config()
         with named(f"file {path / 'config.json'}", expected="the config of a language model", remedy=DOWNLOAD):
-            self.config = LlamaConfig.from_hugging_face(config, who=f"file {path / 'config.json'}")
+            self.config = CausalTransformerConfig.from_hugging_face(config, who=f"file {path / 'config.json'}")
         self._places = self._find_weights()
         self.files = tuple(sorted(set(self._places.values())))
         check_shapes(self.config, self._shapes(), who=f"folder {path}")

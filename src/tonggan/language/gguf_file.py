@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.errors import DataError, MissingExtraError, UnsupportedModelError
+from tonggan.language.causal_transformer import CausalTransformerConfig
 from tonggan.language.gguf_names import row_order, to_hugging_face
-from tonggan.language.llama import LlamaConfig
 from tonggan.language.weight_shapes import check_shapes
 from tonggan.stored import DOWNLOAD, named
 
 ARCHITECTURES = ("llama", "qwen2")
-"""Values of ``general.architecture`` that ``LlamaConfig`` describes; files of Mistral say ``llama``."""
+"""Values of ``general.architecture`` that ``CausalTransformerConfig`` describes; files of Mistral say ``llama``."""
 # By its number in the file: name, elements of a block, bytes of a block.
 KINDS = {
     0: ("F32", 1, 4),
@@ -123,7 +123,7 @@ class GGUFFile:
             remedy="Use the llamacpp engine: pip install 'tonggan[llamacpp]'",
         )
 
-    def _config(self, stored: Mapping[str, StoredTensor]) -> LlamaConfig:
+    def _config(self, stored: Mapping[str, StoredTensor]) -> CausalTransformerConfig:
         kind = self.metadata.get("general.architecture")
         if kind not in ARCHITECTURES or "token_embd.weight" not in stored:
             names = " or ".join(repr(name) for name in ARCHITECTURES)
@@ -152,7 +152,7 @@ class GGUFFile:
             "tie_word_embeddings": "output.weight" not in stored,
             "attention_bias": "blk.0.attn_q.bias" in stored,
         }
-        return LlamaConfig.parse(fields, who=f"GGUF file {self.path}")
+        return CausalTransformerConfig.parse(fields, who=f"GGUF file {self.path}")
 
     def _name(self, gguf_name: str) -> str:
         name = to_hugging_face(gguf_name)

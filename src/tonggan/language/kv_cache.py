@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tonggan.language.llama import LlamaConfig
+from tonggan.language.causal_transformer import CausalTransformerConfig
 from tonggan.layers.rotary import rotary_table, turn
 
 
@@ -24,7 +24,7 @@ class KeyValueCache:
     """
 
     def __init__(
-        self, config: LlamaConfig, num_rows: int, *, capacity: int, device: torch.device, dtype: torch.dtype
+        self, config: CausalTransformerConfig, num_rows: int, *, capacity: int, device: torch.device, dtype: torch.dtype
     ) -> None:
         shape = (config.num_hidden_layers, num_rows, config.num_key_value_heads, capacity, config.head_width)
         # Zeros, not whatever memory held: hidden positions weigh 0, and 0 times NaN is NaN.

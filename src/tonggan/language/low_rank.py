@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from tonggan.language.llama import Llama
+from tonggan.language.causal_transformer import CausalTransformer
 
 _ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _NAME = "default"
 _SCALE = 2.0  # of what an adapter adds: peft's lora_alpha over the rank
 
 
-def add_adapters(model: Llama, *, rank: int, dropout: float = 0.0) -> None:
+def add_adapters(model: CausalTransformer, *, rank: int, dropout: float = 0.0) -> None:
     """Give every linear map of the layers an adapter in float32 that changes nothing yet, in place.
 
     Args:
@@ -124,7 +124,7 @@ def _rows(values: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def merge_adapters(model: Llama) -> Llama:
+def merge_adapters(model: CausalTransformer) -> CausalTransformer:
     """A new model without adapters that computes the same, in float32 on the CPU."""
     state: dict[str, Tensor] = {}
     for name, module in model.named_modules():

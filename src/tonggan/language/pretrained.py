@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from tonggan.errors import ConfigError
+from tonggan.language.causal_transformer import CausalTransformer, CausalTransformerConfig
 from tonggan.language.checkpoint_folder import CheckpointFolder, read_folder_tokenizer
 from tonggan.language.gguf_file import GGUFFile
 from tonggan.language.gguf_tokenizer import read_gguf_tokenizer
-from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.language.weight_shapes import weight_shapes
 from tonggan.packaged_weights import PackagedWeights
@@ -50,7 +50,7 @@ class Pretrained:
     def __init__(self, path: Path) -> None:
         self.name = path.stem if path.is_file() else path.resolve().name
         self.source = GGUFFile(path) if path.is_file() else CheckpointFolder(path)
-        self.config: LlamaConfig = self.source.config
+        self.config: CausalTransformerConfig = self.source.config
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -83,7 +83,7 @@ class Pretrained:
             )
         self.config = self.config.model_copy(update={"max_position_embeddings": max_length})
 
-    def build(self, *, dtype: torch.dtype = torch.float32) -> Llama:
+    def build(self, *, dtype: torch.dtype = torch.float32) -> CausalTransformer:
         """The model with its weights, ready to train, on the CPU."""
         with torch.device("meta"):
             model = self.config.build()

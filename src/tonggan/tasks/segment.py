@@ -175,7 +175,9 @@ class Segment(PicturedTask):
         }
 
     def draw(self, picture: NDArray[np.uint8], answer: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return draw_regions(picture, answer, background=self.background)
+        # Of two classes it is plain which one is colored.
+        names = self.labels if len(self.labels) > 2 else ()
+        return draw_regions(picture, answer, background=self.background, names=names)
 
     def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> RegionMeasure:
         truth = targets[TARGET].values

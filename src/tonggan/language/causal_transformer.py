@@ -27,7 +27,7 @@ ROUND = 128
 """Packed tokens are padded to a multiple of it: kernels and memory of sizes seen before are found again."""
 
 
-class LlamaConfig(Config):
+class CausalTransformerConfig(Config):
     """The shape of a decoder, in the field names of Hugging Face's ``config.json``."""
 
     vocab_size: int = Field(ge=1)
@@ -79,11 +79,11 @@ class LlamaConfig(Config):
         """Width of one head."""
         return self.head_dim or self.hidden_size // self.num_attention_heads
 
-    def build(self) -> Llama:
-        return Llama(self)
+    def build(self) -> CausalTransformer:
+        return CausalTransformer(self)
 
     @classmethod
-    def from_hugging_face(cls, data: Mapping[str, Any], *, who: str = "config.json") -> LlamaConfig:
+    def from_hugging_face(cls, data: Mapping[str, Any], *, who: str = "config.json") -> CausalTransformerConfig:
         """The config in the fields of a ``config.json``; what does not bear on this architecture's shape is left out.
 
         Raises:
@@ -159,7 +159,7 @@ class Attend(Protocol):
 class SelfAttention(nn.Module):
     """Queries, keys and values of a layer, and the projection of what is found."""
 
-    def __init__(self, config: LlamaConfig, layer: int) -> None:
+    def __init__(self, config: CausalTransformerConfig, layer: int) -> None:
         super().__init__()
         self.layer = layer
         self.head_width = config.head_width
@@ -182,7 +182,7 @@ class SelfAttention(nn.Module):
 class GatedMLP(nn.Module):
     """SwiGLU (Shazeer 2020): one projection, let through by the SiLU of another."""
 
-    def __init__(self, config: LlamaConfig) -> None:
+    def __init__(self, config: CausalTransformerConfig) -> None:
         super().__init__()
         self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
@@ -200,10 +200,10 @@ class RMSNorm(nn.RMSNorm):
         return F.rms_norm(values, self.normalized_shape, self.weight.to(values.dtype), self.eps)
 
 
-class LlamaLayer(nn.Module):
+class DecoderLayer(nn.Module):
     """Attention and feed-forward part, each on normalized values and added to what came in."""
 
-    def __init__(self, config: LlamaConfig, layer: int) -> None:
+    def __init__(self, config: CausalTransformerConfig, layer: int) -> None:
         super().__init__()
         self.input_layernorm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.self_attn = SelfAttention(config, layer)
@@ -217,29 +217,29 @@ class LlamaLayer(nn.Module):
         return output
 
 
-class LlamaBody(nn.Module):
+class DecoderBody(nn.Module):
     """Embedding table, layers and the last norm: what checkpoints hold under ``model``."""
 
-    def __init__(self, config: LlamaConfig) -> None:
+    def __init__(self, config: CausalTransformerConfig) -> None:
         super().__init__()
         # The model draws the weights; nn.Embedding would draw them before, in vain.
         empty = torch.empty(config.vocab_size, config.hidden_size)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, _weight=empty)
-        self.layers = nn.ModuleList(LlamaLayer(config, layer) for layer in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(DecoderLayer(config, layer) for layer in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
 
 
-class Llama(nn.Module):
-    """A causal language model: Llama (Touvron et al. 2023), Mistral, Qwen2.
+class CausalTransformer(nn.Module):
+    """A causal language model: CausalTransformer (Touvron et al. 2023), Mistral, Qwen2.
 
     Attributes:
         config: its shape.
     """
 
-    def __init__(self, config: LlamaConfig) -> None:
+    def __init__(self, config: CausalTransformerConfig) -> None:
         super().__init__()
         self.config = config
-        self.model = LlamaBody(config)
+        self.model = DecoderBody(config)
         if not config.tie_word_embeddings:
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self._initialize()
@@ -314,7 +314,7 @@ class _CausalAttend:
 
     def __init__(
         self,
-        config: LlamaConfig,
+        config: CausalTransformerConfig,
         shape: torch.Size,
         *,
         device: torch.device,
