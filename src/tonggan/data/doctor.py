@@ -172,12 +172,7 @@ def examine(
         DataError: a part lacks a column that the model reads.
     """
     inputs = [name for name, config in columns.items() if name not in target and config.is_used]
-    # A part that was cut off from another is the same table, and what is said of that is said once.
-    first: dict[str, str] = {}
-    for split, table in tables.items():
-        first.setdefault(table.source, split)
-    findings = [replace(finding, split=split) for split in first.values() for finding in tables[split].findings]
-    findings += remarks
+    findings = [*_of_tables(tables), *remarks]
     quarantine: list[Quarantined] = []
     train = next(iter(tables))
     profiles = profile_columns(tables[train], {name: columns[name] for name in inputs}, media=media[train])
@@ -207,6 +202,14 @@ def examine(
     told = [(name, config.kind, (reasons or {}).get(name, "")) for name, config in columns.items()]
     num_rows = {split: len(table) for split, table in tables.items()}
     return Diagnosis(_worst_first(findings), quarantine, num_rows, told, profiles, writing)
+
+
+def _of_tables(tables: Mapping[str, Table]) -> list[Finding]:
+    """What their readers have found. A part cut off from another is the same table, of which it is said once."""
+    first: dict[str, str] = {}
+    for split, table in tables.items():
+        first.setdefault(table.source, split)
+    return [replace(finding, split=split) for split in first.values() for finding in tables[split].findings]
 
 
 def _check_target(
