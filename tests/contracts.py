@@ -407,7 +407,7 @@ def _check_means(head: Head, context: Context, targets: Mapping[str, Arrays]) ->
     weights = prediction["num_tokens"] if "num_tokens" in prediction else targets[TARGET].present.float()
     expected = (prediction["loss"] * weights).sum() / weights.sum().clamp(min=1)
     torch.testing.assert_close(sum(head.losses(context, targets).values()), expected)
-    assert 0 <= head.weight(targets) == targets[TARGET].mask.sum()
+    assert 0 <= head.weight(targets) == weights.sum()
 
 
 def _check_absent_targets(head: Head, context: Context, targets: Mapping[str, Arrays]) -> None:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeInt, TypeAdapter
 from torch import Tensor
 
+from tonggan.data.region_scan import check_regions
+from tonggan.data.target_checks import Checked, TargetColumn
 from tonggan.decoders.answers import TARGET, Answer
 from tonggan.decoders.answers import Regions as RegionsAnswer
 from tonggan.modalities.base import Cell, ColumnConfig
@@ -62,6 +64,13 @@ class SegmentConfig(PicturedConfig):
 
     def default_augment(self) -> ImageAugment:
         return ImageAugment(flip=True, shift=0.1, scale=0.25, brightness=0.2, contrast=0.2)
+
+    def check(self, column: TargetColumn) -> Checked:
+        assert column.masks is not None, "a target of masks is scanned"
+        known = None if column.known is None else frozenset(map(int, column.known))
+        findings, bad = check_regions(column.table, column.name, column.masks, split=column.split, known=known)
+        counts = Counter(str(value) for values in column.masks.values.values() for value in values)
+        return counts, findings, bad
 
     def build(self) -> Segment:
         return Segment(self)

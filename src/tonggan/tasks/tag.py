@@ -24,7 +24,7 @@ from tonggan.decoders.answers import TARGET, Vector
 from tonggan.errors import DataError
 from tonggan.modalities.multilabel import MultilabelConfig
 from tonggan.tasks import losses
-from tonggan.tasks.base import CellTarget, LabelTask, TaskConfig
+from tonggan.tasks.base import CellTarget, LabelTask, LabelTaskConfig
 from tonggan.tasks.label_measure import (
     MIN_RANKED,
     LabelMeasure,
@@ -38,7 +38,7 @@ from tonggan.tokens import Arrays, Prediction
 from tonggan.wording import Words
 
 
-class TagConfig(losses.LabelLossConfig, TaskConfig):
+class TagConfig(LabelTaskConfig):
     """Any of several labels."""
 
     kind: Literal["multilabel"] = "multilabel"
