@@ -47,7 +47,7 @@ from tonggan.codelm.source_file import SourceFile, read_source
 from tonggan.codelm.units import Unit, units_of
 from tonggan.codelm.words import code_words, question_words, split_identifier
 from tonggan.models.text_embedder import TextEmbedder
-from tonggan.retrieval.fusion import reciprocal_rank_fusion, weighted_score_fusion
+from tonggan.retrieval.rankings import by_reciprocal_rank, by_weighted_score
 from tonggan.retrieval.store import Store
 
 DEPTH = 100
@@ -189,8 +189,8 @@ def measure(data: Set, arguments: argparse.Namespace) -> None:
             report("BM25, code-aware", data, ranked(index, "words"))
         print(f"with {name}:")
         report("  vectors", data, ranked(index, "vectors"))
-        report("  both by reciprocal ranks", data, both(index, reciprocal_rank_fusion))
-        report("  both by scores scaled to 0..1", data, both(index, weighted_score_fusion))
+        report("  both by reciprocal ranks", data, both(index, by_reciprocal_rank))
+        report("  both by scores scaled to 0..1", data, both(index, by_weighted_score))
         report("  hybrid", data, ranked(index, "hybrid"))
         report("  hybrid, re-ranked", data, ranked(index, "reranked"))
         if arguments.more:

@@ -140,11 +140,11 @@ def run_tonggan(job: dict[str, Any], engine: str, variant: str) -> dict[str, flo
 def run_peer(job: dict[str, Any], variant: str) -> dict[str, float]:
     """llama-cpp-python's own loop."""
     start = time.perf_counter()
-    from llama_cpp import Llama
+    from llama_cpp import CausalTransformer
 
     path = job["q8_0" if variant == "8" else "file"]
     threads = {"n_threads": job["threads"], "n_threads_batch": job["threads"]}
-    model = Llama(path, n_ctx=4096, n_batch=512, verbose=False, **threads)
+    model = CausalTransformer(path, n_ctx=4096, n_batch=512, verbose=False, **threads)
 
     def generate(ids: list[int], count: int) -> Iterator[int]:
         model.reset()
@@ -247,7 +247,7 @@ def show(results: dict[str, dict[str, float]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="smollm2", help="a GGUF file of the Llama kind")
+    parser.add_argument("--model", default="smollm2", help="a GGUF file of Llama, Mistral or Qwen2")
     parser.add_argument("--prompt", type=int, default=512, help="tokens of the long prompt")
     parser.add_argument("--tokens", type=int, default=128, help="tokens to decode")
     parser.add_argument("--rounds", type=int, default=3)

@@ -33,19 +33,26 @@ def imports(path: Path) -> set[tuple[str, str]]:
     return found
 
 
+def handed_on(path: Path) -> set[str]:
+    """The names in a file's ``__all__``."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
 def importers() -> dict[str, set[str]]:
     """Who imports each module that is no package's ``__init__``."""
     paths = modules()
     found = {name: imports(path) for name, path in paths.items()}
-    packages = {name for name, path in paths.items() if path.name == "__init__.py"}
-    origins = {(package, name): module for package in packages for module, name in found[package]}
-    result: dict[str, set[str]] = {name: set() for name in paths if name not in packages}
+    exports = {name: handed_on(path) for name, path in paths.items() if path.name == "__init__.py"}
+    origins = {(package, name): module for package in exports for module, name in found[package]}
+    result: dict[str, set[str]] = {name: set() for name in paths if name not in exports}
     for importer, imported in found.items():
         for module, name in imported:
             whole = f"{module}.{name}"
             target = whole if whole in paths else origins.get((module, name), module)
-            handed_on = importer in packages and target.startswith(f"{importer}.")
-            if target in result and target != importer and not handed_on:
+            if target in result and target != importer and name not in exports.get(importer, ()):
                 result[target].add(importer)
     return result
 

@@ -33,14 +33,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contenders import compare
-from tonggan.language.llama import Llama, LlamaConfig
+from tonggan.language.causal_transformer import CausalTransformer, CausalTransformerConfig
 from tonggan.language.tokenizer import Tokenizer
 
 ROWS, HELD_OUT = 768, 64
 BATCH_SIZE = 16
 LONGEST = 256
 LEARNING_RATE, WEIGHT_DECAY, WARMUP, CLIP_NORM = 2e-3, 0.05, 0.05, 1.0
-SHAPE = LlamaConfig(
+SHAPE = CausalTransformerConfig(
     vocab_size=4096,
     hidden_size=256,
     intermediate_size=768,
@@ -77,12 +77,12 @@ def read_rows() -> tuple[list[list[int]], list[list[int]]]:
     return rows[:ROWS], rows[ROWS:]
 
 
-def new_model() -> Llama:
+def new_model() -> CausalTransformer:
     torch.manual_seed(0)
     return SHAPE.build()
 
 
-def token_losses(model: Llama, ids: Tensor, mask: Tensor) -> Tensor:
+def token_losses(model: CausalTransformer, ids: Tensor, mask: Tensor) -> Tensor:
     """[B, 2]: the summed negative log-likelihood of each row's tokens after its first, and how many these are."""
     hidden = model(model.embed(ids), mask=mask)[:, :-1]
     real = mask[:, 1:]
@@ -98,14 +98,14 @@ def pad(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def held_out_loss(model: Llama, rows: list[list[int]]) -> float:
+def held_out_loss(model: CausalTransformer, rows: list[list[int]]) -> float:
     total, count = token_losses(model.eval(), *pad(rows)).sum(dim=0)
     return float(total / count)
 
 
 def run_trainer(epochs: int, threads: int, *, strategy: str = "random") -> dict[str, Any]:
     """Hugging Face's Trainer on its own Llama, without checkpoints, evaluation or reports."""
-    from transformers import LlamaConfig as TheirConfig
+    from transformers import CausalTransformerConfig as TheirConfig
     from transformers import LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
     from transformers.utils import logging
 
@@ -158,7 +158,8 @@ def run_tonggan(epochs: int, threads: int) -> dict[str, Any]:
     from tonggan.config import Config
     from tonggan.data.dataset import Dataset, Source
     from tonggan.modalities.base import Modality
-    from tonggan.tokens import Arrays
+    from tonggan.tasks.measure import Measure, Reducer
+    from tonggan.tokens import Arrays, Prediction
     from tonggan.training import TrainingConfig, train
     from tonggan.training.objective import MeasuredObjective
     from tonggan.training.supervised import loaders
@@ -180,27 +181,45 @@ def run_tonggan(epochs: int, threads: int) -> dict[str, Any]:
         def items(self, rows):
             return [self.rows[row] for row in rows]
 
+    class Likelihood(Measure):
+        """Rows have ``total [N]``, their summed loss, and ``count [N]``, of how many tokens."""
+
+        def make_reducers(self):
+            return [Reducer(["loss"], lambda weights: [weights @ self.rows["total"] / (weights @ self.rows["count"])])]
+
+        def badness(self):
+            return self.rows["total"]
+
+        def differs(self, other):
+            return self.rows["total"] != other.rows["total"]
+
     class NextToken(MeasuredObjective):
         """The mean loss of a token."""
+
+        score_name, greater_is_better = "loss", False
 
         def __init__(self) -> None:
             super().__init__()
             self.language = new_model()
 
         def losses(self, batch):
-            total, count = self.predict(batch).sum(dim=0)
-            return {"loss": total / count}
+            found = self.predict(batch)
+            return {"loss": found["total"].sum() / found["count"].sum()}
+
+        def weight(self, batch):
+            return float(batch.inputs["text"].mask[:, 1:].sum())
 
         def predict(self, batch):
-            return token_losses(self.language, batch.inputs["text"].values, batch.inputs["text"].mask)
+            total, count = token_losses(self.language, batch.inputs["text"].values, batch.inputs["text"].mask).T
+            return Prediction({"total": total, "count": count, "loss": total / count})
 
-        def score(self, outputs, _target):
-            total, count = outputs.sum(dim=0)
-            return float(total / count)
+        def measure(self, prediction, _targets):
+            rows = {name: prediction[name].double().numpy() for name in ("total", "count")}
+            return Likelihood(rows, self.score_name, self.greater_is_better)
 
     torch.set_num_threads(threads)
     rows, held_out = read_rows()
-    data = Dataset({"text": Memory(rows)}, np.arange(ROWS), torch.zeros(ROWS))
+    data = Dataset({"text": Memory(rows)}, np.arange(ROWS))
     config = TrainingConfig(
         epochs=epochs,
         batch_size=BATCH_SIZE,

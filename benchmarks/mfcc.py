@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from tonggan.encoders.audio_front_end import mfcc
 from tonggan.modalities.audio import AudioConfig
-from tonggan.modalities.spectrum import mfcc
 
 SETTINGS = {"sample_rate": 16_000, "num_fft": 512, "hop": 160, "num_mels": 64, "num_coefficients": 20}
 LENGTHS = {"words": (0.2, 1.0), "sentences": (1.0, 3.0)}

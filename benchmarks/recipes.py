@@ -1,4 +1,4 @@
-"""Run every shipped recipe in full, and write what each reached where the README and ``tonggan recipes`` read it.
+"""Run every shipped recipe in full, and write what each reached where the pages and ``tonggan recipes`` read it.
 
     python benchmarks/recipes.py --out runs/recipes            # all
     python benchmarks/recipes.py --out runs/recipes fsdd       # one; the others keep their stored result
@@ -33,8 +33,8 @@ STARTS = {
     "easy_vqa_free": {"image": "easy_vqa_free_scratch:image"},
 }
 HEADINGS = {
-    "README.md": "| recipe | what it learns | test score | 95 % interval | best single input | training | whole run |",
-    "README.zh-CN.md": "| 配方 | 学习什么 | 测试得分 | 95 % 区间 | 最好的单一输入 | 训练用时 | 全程用时 |",
+    "results.md": "| recipe | what it learns | test score | 95 % interval | best single input | training | whole run |",
+    "results.zh-CN.md": "| 配方 | 学习什么 | 测试得分 | 95 % 区间 | 最好的单一输入 | 训练用时 | 全程用时 |",
 }
 
 
@@ -59,8 +59,8 @@ def main() -> None:
                 found = run_recipe(recipe, out=arguments.out / name, overwrite=True, progress=progress).results
         results[name] = summary(found)
         RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    write_table(ROOT / "README.md", HEADINGS["README.md"], results, say=str)
-    write_table(ROOT / "README.zh-CN.md", HEADINGS["README.zh-CN.md"], results, say=catalog().translate)
+    for name, say in (("results.md", str), ("results.zh-CN.md", catalog().translate)):
+        write_table(ROOT / "docs" / name, HEADINGS[name], results, say=say)
 
 
 def summary(results: dict[str, Any]) -> dict[str, Any]:

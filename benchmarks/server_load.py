@@ -23,8 +23,8 @@ from pathlib import Path
 import httpx
 import torch
 
+from tonggan.language.causal_transformer import CausalTransformerConfig
 from tonggan.language.gguf_export import export_gguf
-from tonggan.language.llama import LlamaConfig
 from tonggan.language.tokenizer import Tokenizer
 
 TEXT = "The quick brown fox jumps over the lazy dog. 敏捷的棕色狐狸跳过懒狗。"
@@ -49,7 +49,7 @@ def write_model(folder: Path) -> Path:
     """A Llama of two small layers, as a GGUF file."""
     torch.manual_seed(0)
     tokenizer = Tokenizer.train([TEXT], vocab_size=320)
-    config = LlamaConfig(
+    config = CausalTransformerConfig(
         vocab_size=tokenizer.size,
         hidden_size=64,
         intermediate_size=128,

@@ -195,11 +195,14 @@ def run_tonggan(epochs: int, threads: int, *, precision: Literal["auto", "fp32"]
     """Tonggan's train, with its loader, its validation and its checkpoints."""
     from tonggan.config import Config
     from tonggan.data.dataset import Dataset, Source
+    from tonggan.decoders import TARGET
+    from tonggan.layers.precision import in_float32
     from tonggan.modalities.base import Modality
     from tonggan.tasks.classify import MulticlassConfig
-    from tonggan.tokens import Arrays
+    from tonggan.tokens import Arrays, Prediction
     from tonggan.training import TrainingConfig, train
-    from tonggan.training.supervised import Supervised, loaders
+    from tonggan.training.objective import MeasuredObjective
+    from tonggan.training.supervised import loaders
 
     torch.set_num_threads(threads)
 
@@ -209,27 +212,45 @@ def run_tonggan(epochs: int, threads: int, *, precision: Literal["auto", "fp32"]
         kind = "stacked"
 
         def collate(self, items):
-            return Arrays(torch.from_numpy(items), torch.ones(len(items), dtype=torch.bool))
+            return Arrays.whole(torch.from_numpy(items))
 
     class Memory(Source):
         """Rows of an array in memory."""
 
-        def __init__(self, values: np.ndarray) -> None:
-            self.modality = Stacked(Config())
+        def __init__(self, values: np.ndarray, modality: Modality) -> None:
+            self.modality = modality
             self.values = values
 
         def items(self, rows):
             return self.values[rows]
 
-    class Inputs(Network):
-        def forward(self, inputs):
-            return super().forward(inputs["pictures"].values, inputs["sounds"].values)
-
     pictures, sounds, classes = make_rows()
     task = MulticlassConfig().build()
     task.fit(classes.tolist())
-    inputs = {"pictures": Memory(pictures), "sounds": Memory(sounds)}
-    rows = Dataset(inputs, np.arange(ROWS), task.encode(classes.tolist()))
+
+    class Classes(MeasuredObjective):
+        """The task, learned by the network that all have."""
+
+        score_name, greater_is_better = task.score_name, task.greater_is_better
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = Network()
+
+        def losses(self, batch):
+            return {"loss": self.predict(batch)["loss"].mean()}
+
+        def predict(self, batch):
+            outputs = self.network(batch.inputs["pictures"].values, batch.inputs["sounds"].values)
+            with in_float32(outputs.device):
+                loss = task.row_losses(outputs.float(), batch.targets[TARGET].values)
+            return Prediction({"outputs": outputs, "loss": loss})
+
+        def measure(self, prediction, targets):
+            return task.measure(prediction, targets)
+
+    inputs = {name: Memory(values, Stacked(Config())) for name, values in (("pictures", pictures), ("sounds", sounds))}
+    rows = Dataset(inputs, np.arange(ROWS), {TARGET: Memory(classes, task.target)})
     config = TrainingConfig(
         epochs=epochs,
         batch_size=BATCH_SIZE,
@@ -240,8 +261,7 @@ def run_tonggan(epochs: int, threads: int, *, precision: Literal["auto", "fp32"]
     )
     with tempfile.TemporaryDirectory() as folder:
         learned, valid = loaders(rows, rows.take(np.arange(32)), config=config, seed=0)
-        objective = Supervised(Inputs(), task)
-        result = train(objective, learned, valid=valid, config=config, folder=Path(folder), seed=0)
+        result = train(Classes(), learned, valid=valid, config=config, folder=Path(folder), seed=0)
     seconds = result.history[-1]["seconds"] - result.history[0]["seconds"]
     return {"seconds": seconds, "loss": result.history[-1]["train_loss"], "variant": result.precision}
 

@@ -7,7 +7,7 @@ from functools import cache
 import torch
 import transformers
 
-from tonggan.language.llama import Llama, LlamaConfig
+from tonggan.language.causal_transformer import CausalTransformer, CausalTransformerConfig
 
 SIZES = {
     "vocab_size": 300,
@@ -37,12 +37,12 @@ def reference(kind: str) -> transformers.PreTrainedModel:
     return model
 
 
-def own(kind: str) -> Llama:
+def own(kind: str) -> CausalTransformer:
     """The same weights in Tonggan's."""
     state = dict(reference(kind).state_dict())
     if reference(kind).config.tie_word_embeddings:
         del state["lm_head.weight"]
-    model = LlamaConfig.from_hugging_face(reference(kind).config.to_dict()).build().eval()
+    model = CausalTransformerConfig.from_hugging_face(reference(kind).config.to_dict()).build().eval()
     model.load_state_dict(state)
     return model
 

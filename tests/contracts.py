@@ -23,9 +23,9 @@ from tonggan.decoders import (
     default_head,
 )
 from tonggan.errors import ConfigError, DataError
+from tonggan.language.causal_transformer import CausalTransformer
 from tonggan.language.engine import Engine
 from tonggan.language.engine_config import EngineConfig
-from tonggan.language.llama import Llama
 from tonggan.language.pretrained import StoredModel
 from tonggan.language.prompt import Prompt
 from tonggan.language.settings import GenerationConfig
@@ -407,7 +407,7 @@ def _check_means(head: Head, context: Context, targets: Mapping[str, Arrays]) ->
     weights = prediction["num_tokens"] if "num_tokens" in prediction else targets[TARGET].present.float()
     expected = (prediction["loss"] * weights).sum() / weights.sum().clamp(min=1)
     torch.testing.assert_close(sum(head.losses(context, targets).values()), expected)
-    assert 0 <= head.weight(targets) == targets[TARGET].mask.sum()
+    assert 0 <= head.weight(targets) == weights.sum()
 
 
 def _check_absent_targets(head: Head, context: Context, targets: Mapping[str, Arrays]) -> None:
@@ -591,7 +591,7 @@ def _check_text_model(model: TextModel) -> None:
                 ask()
 
 
-def _check_passes(engine: Engine, model: Llama, *, tolerance: float) -> None:
+def _check_passes(engine: Engine, model: CausalTransformer, *, tolerance: float) -> None:
     """Every way to the same hidden states and logits gives them: at once, in a batch, step by step, going back."""
     ids = torch.randint(3, engine.vocab_size, (3, 9), generator=torch.Generator().manual_seed(0))
     lengths = torch.tensor([7, 3, 1])

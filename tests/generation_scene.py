@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from architecture_scene import own
+from tonggan.language.causal_transformer import CausalTransformer, CausalTransformerConfig
 from tonggan.language.gguf_export import export_gguf
-from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.model import LanguageModel
 from tonggan.language.pretrained import StoredModel
 from tonggan.language.tokenizer import Tokenizer
@@ -31,7 +31,7 @@ def tokenizer() -> Tokenizer:
 def engine(seed: int = 0, max_length: int = 128) -> TorchEngine:
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    config = LlamaConfig(
+    config = CausalTransformerConfig(
         vocab_size=tokenizer().size,
         hidden_size=32,
         intermediate_size=48,
@@ -41,7 +41,7 @@ def engine(seed: int = 0, max_length: int = 128) -> TorchEngine:
         max_position_embeddings=max_length,
         tie_word_embeddings=False,
     )
-    model = Llama(config).eval()
+    model = CausalTransformer(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 2:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Library
 
-from tonggan.language.llama import LlamaConfig
+from tonggan.language.causal_transformer import CausalTransformerConfig
 from tonggan.language.tokenizer import Tokenizer
 
 TEMPLATE = (
@@ -35,7 +35,7 @@ def pretrained_folder(folder: Path, *, unused: Sequence[str] = ()) -> Path:
     library.save(str(folder / "tokenizer.json"))
     settings = {"eos_token": "<|im_end|>", "chat_template": TEMPLATE}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    config = LlamaConfig(
+    config = CausalTransformerConfig(
         vocab_size=library.get_vocab_size(),
         hidden_size=WIDTH,
         intermediate_size=64,
@@ -88,7 +88,7 @@ def qwen_coder_folder(folder: Path) -> Path:
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(shape))
     torch.manual_seed(2)
-    model = LlamaConfig.from_hugging_face(shape, who="config.json").build()
+    model = CausalTransformerConfig.from_hugging_face(shape, who="config.json").build()
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter, std=0.1)

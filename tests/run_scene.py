@@ -19,6 +19,7 @@ import torch
 import tonggan
 from tonggan.models import FusedModel
 from tonggan.progress import Progress
+from tonggan.tokens import Tokens
 
 STEPS = 36
 SETTINGS = (
@@ -68,15 +69,15 @@ def wait() -> None:
 
 
 def stop_at_step(step: int) -> None:
-    forward, done = FusedModel.forward, [0]
+    encode, done = FusedModel.encode, [0]
 
-    def counted(self: FusedModel, inputs: Any) -> torch.Tensor:
+    def counted(self: FusedModel, inputs: Any) -> dict[str, Tokens]:
         done[0] += self.training
         if done[0] > step:
             wait()
-        return forward(self, inputs)
+        return encode(self, inputs)
 
-    FusedModel.forward = counted
+    FusedModel.encode = counted
 
 
 if __name__ == "__main__":

@@ -22,10 +22,9 @@ from generation_scene import engine, tokenizer
 from tonggan.language.model import LanguageModel
 from tonggan.language.torch_engine import TorchEngine
 from tonggan.serving.authentication import Keys
-from tonggan.serving.code import CodeService
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.server import bind, make_server
-from tonggan.serving.services import Service, TextService
+from tonggan.serving.services import CodeService, Service, TextService
 
 
 class EndlessEngine(TorchEngine):

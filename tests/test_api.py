@@ -258,7 +258,8 @@ def test_labels_come_back_as_they_were_with_the_callers_index(name: str, tmp_pat
     assert model.predict(frame.head(3).to_dict("list")) == fitted.predict(frame.head(3)).tolist()
     assert set(model.labels) == set(own)
     assert len(model.labels) == model.predict_proba(rows).shape[1]
-    assert model.bundle.task.encode(spelled).tolist() == model.bundle.task.encode(own).tolist()
+    target = model.bundle.task.target
+    assert target.collate(spelled).values.tolist() == target.collate(own).values.tolist()
     if name == "integers":
         other = rows.assign(y=pd.Series(spelled * 30, index=rows.index))
         assert model.evaluate(other).metrics == model.evaluate(rows).metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -120,6 +121,28 @@ def imported_files(path: Path) -> set[str]:
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
     return found
+
+
+def test_few_modules_have_a_single_importer() -> None:
+    """What one module alone uses is part of it, unless its name has a meaning of its own."""
+    path = TESTS.parent / "benchmarks" / "importers.py"
+    spec = importlib.util.spec_from_file_location("importers", path)
+    assert spec is not None
+    assert spec.loader is not None
+    counter = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(counter)
+    found = counter.single()
+    assert len(found) < 65, "\n".join(f"{name} is imported by {by} alone" for name, by in found.items())
+
+
+def test_no_two_files_of_a_package_have_one_name() -> None:
+    """A package is what stands below one folder of ``tonggan``; ``base`` and ``config`` belong to their folder."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for path in FILES:
+        relative = path.relative_to(SOURCE)
+        if len(relative.parts) > 1 and path.name not in ("__init__.py", "base.py", "config.py"):
+            places.setdefault((relative.parts[0], path.name), []).append(str(relative))
+    assert [found for found in places.values() if len(found) > 1] == []
 
 
 def test_heavy_and_optional_packages_are_imported_lazily() -> None:

@@ -62,7 +62,7 @@ class RowConfig(EncoderConfig):
     row_width: int = 8
 
     def build(self, modality, *, dim):
-        return Row(self, len(modality.columns), dim=dim)
+        return Row(self, len(modality.cells), dim=dim)
 
 
 class Row(nn.Module):

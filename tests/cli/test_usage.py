@@ -32,7 +32,8 @@ def test_help_has_examples(command):
         (["run", "easy_vqa", "--out", "run", "--max-bad", "abc"], "'--max-bad': not a number"),
         (["code", "search", "x", "--limit", "many"], "'--limit': not a whole number"),
         (["code", "search", "x", "--limit", "0"], "'--limit': it should be greater than or equal to 1"),
-        (["serve", "smollm2", "--engine", "fast"], "'--engine': 'fast' is not one of"),
+        (["serve", "smollm2", "--bits", "5"], "'--bits': '5' is not one of"),
+        (["serve", "smollm2", "--engine", "fast"], "got:      'fast'"),
         (["run", "easy_vqa", "--nope"], "No such option"),
         (["evaluate", "run"], "Missing argument"),
         (["data"], ""),
@@ -44,6 +45,10 @@ def test_wrong_usage(arguments, said):
     assert outcome.code == 2
     assert said in outcome.err
     assert "Traceback" not in outcome.err
+
+
+def test_an_unknown_engine_is_named():
+    assert_named(tonggan("serve", "smollm2", "--engine", "fast"), "'fast'", "one of auto", code=2)
 
 
 def test_version_and_module():

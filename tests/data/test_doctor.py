@@ -23,6 +23,7 @@ from tonggan.modalities import (
 )
 from tonggan.modalities.boxes import BoxesConfig
 from tonggan.progress import Progress
+from tonggan.tasks import DetectConfig, TaskConfig
 
 KINDS = {
     "picture": ImageConfig(size=8),
@@ -47,7 +48,8 @@ def diagnose(folder, *, target=(), task=None, columns=None, **parts) -> Diagnosi
         cache = DecodeCache(folder / "cache", modality)
         for split, table in tables.items():
             media[split]["picture"] = scan_media(table, "picture", modality, cache, progress=Progress())
-    return examine(tables, columns=columns, media=media, target=target, task=task)
+    learned = task and TaskConfig.parse({"kind": task}, who="task")
+    return examine(tables, columns=columns, media=media, target=target, task=learned)
 
 
 def told(diagnosis: Diagnosis) -> list[tuple[str, str | None, str | None, int]]:
@@ -377,6 +379,8 @@ def test_what_is_said_of_a_table_is_said_once_of_its_parts(tmp_path):
     table = open_table(tmp_path / "set", cache=tmp_path / "cache")
     parts = {"train": table.select(np.arange(2)), "valid": table.select(np.arange(2, 3))}
     columns = {"objects": BoxesConfig()}
-    diagnosis = examine(parts, columns=columns, media={split: {} for split in parts}, target=["objects"], task="detect")
+    diagnosis = examine(
+        parts, columns=columns, media={split: {} for split in parts}, target=["objects"], task=DetectConfig()
+    )
     (lost,) = [finding for finding in diagnosis.findings if "have no picture" in finding.message]
     assert lost.split == "train"

@@ -26,7 +26,7 @@ def kinds(table, *target):
 
 def task(table, *target):
     guesses = guess_columns(table, target=target, declared={})
-    return guess_task(table, target, columns={name: guess.config for name, guess in guesses.items()})
+    return guess_task(table, target, columns={name: guess.config for name, guess in guesses.items()})["kind"]
 
 
 def one(tmp_path, values, *, name="column", is_target=False):
@@ -315,7 +315,7 @@ def test_what_says_that_there_is_no_label_is_none(tmp_path, values, missing):
     assert guess.config.missing == missing
     assert guess.reason.endswith("count as missing") == bool(missing)
     table = make_table(tmp_path, {"y": values * 30})
-    task = guess_task(table, ["y"], columns={"y": guess.config})
+    task = guess_task(table, ["y"], columns={"y": guess.config})["kind"]
     assert task == ("binary" if len({*values} - {*missing, "nan"}) == 2 else "multiclass")
     for declared, found in (([], []), (["x"], ["x"]), (None, missing)):
         config = CategoryConfig() if declared is None else CategoryConfig(missing=declared)

@@ -36,8 +36,9 @@ def test_distribution_by_hand():
     logits = torch.zeros(1, 4, 5)
     logits[0, 0, 2] = 30.0
     distances = torch.tensor([[2.0, 1.25, 9.0, -3.0]])
-    # The first is sure and right; the others are even over five distances.
-    expected = torch.tensor([(0 + 3 * math.log(5)) / 4])
+    # The first is sure and right; the others are even over five distances, of which one lies between two.
+    between = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    expected = torch.tensor([(0 + 3 * math.log(5) - between) / 4])
     torch.testing.assert_close(distribution_focal_loss(logits, distances), expected)
 
 
@@ -51,3 +52,4 @@ def test_the_best_distribution_has_the_true_mean():
         optimizer.step()
     means = logits.softmax(dim=-1) @ torch.arange(6.0)
     torch.testing.assert_close(means, distances, atol=0.02, rtol=0)
+    assert 0 <= distribution_focal_loss(logits, distances).item() < 0.01

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from contracts import check_config, check_gradients, check_needs_no_memory, check_save_load
+from contracts import check_gradients, check_head
 from dense_scene import DIM, make_context, make_encoders, squares, targets_of, train_on
 from tonggan.decoders.answers import Boxes
 from tonggan.decoders.dense import DenseHeadConfig
@@ -30,23 +30,19 @@ def assert_same_boxes(found, expected):
 
 
 def test_contract():
-    check_config(SMALL)
     pictures, boxes, _ = squares(4)
     encoders, head, _ = build()
-    context = make_context(encoders, {"photo": pictures})
+    context = make_context(encoders, {"photo": pictures.keep(torch.arange(4) < 3)})
     with torch.no_grad():
         found = head.eval()(context, targets_of(boxes))
     assert [each.shape[1] for each in found["boxes"]] == [6] * 4
-    assert found["loss"].shape == (4,)
+    assert not len(found["boxes"][3])
     assert found["extent"].tolist() == [[48, 48]] * 4
-    check_gradients(head, lambda: torch.stack(list(head.losses(context, targets_of(boxes)).values())))
-    other = SMALL.build(DIM, answer=ANSWER, encoders=encoders)
 
-    def outputs(module):
-        return torch.cat(module(context)["boxes"])
+    def build_head(config):
+        return config.build(DIM, answer=ANSWER, encoders=encoders)
 
-    check_save_load(head, other, outputs)
-    check_needs_no_memory(lambda: SMALL.build(DIM, answer=ANSWER, encoders=encoders))
+    check_head(SMALL, build_head, context, targets_of(boxes), empty_teaches=True)
 
 
 def test_the_gradient_reaches_the_trunk():
@@ -67,8 +63,7 @@ def test_it_learns_squares():
         steps=100,
         learning_rate=3e-3,
     )
-    # They rise again where better boxes give more cells a higher score to reach.
-    assert min(losses) < losses[0] / 2
+    assert losses[-1] < losses[0] / 3
     with torch.no_grad():
         found = head.eval()(make_context({"photo": encoders["photo"].eval()}, {"photo": pictures}))["boxes"]
     right = 0
@@ -200,6 +195,16 @@ def test_answers_are_few_sorted_and_within_the_picture():
             assert boxes[:, :4].max() <= 48
             iou = pairwise_iou(boxes[:, :4], boxes[:, :4]).fill_diagonal_(0)
             assert iou[boxes[:, None, 5] == boxes[None, :, 5]].max() <= 0.6
+
+
+def test_four_hundred_objects_that_many_cells_see():
+    _, head, _ = build(SMALL.model_copy(update={"limit": 400}))
+    corner = torch.stack(torch.meshgrid(torch.arange(20.0), torch.arange(20.0), indexing="ij"), dim=-1).view(-1, 2) * 10
+    boxes = torch.cat([corner, corner + 8], dim=1).repeat_interleave(8, dim=0)
+    scores = torch.linspace(0.99, 0.5, len(boxes))[:, None].repeat(1, 2) * torch.tensor([1.0, 0.0])
+    found = head._surest(scores, boxes)
+    assert len(found) == 400
+    assert torch.equal(found[:, :4], boxes[::8])
 
 
 def test_bfloat16():

@@ -20,10 +20,12 @@ import pytest
 from doc_examples import Block, Command, blocks_of, commands_of, run_command, run_python, shows
 
 ROOT = Path(__file__).parents[2]
-README, README_ZH = ROOT / "README.md", ROOT / "README.zh-CN.md"
-PAGES = [README, README_ZH, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-# The Chinese README has the same blocks as the English one, and extend.md, which changes the project, its own test.
-RUN_PAGES = [page for page in PAGES if page.name not in ("README.zh-CN.md", "extend.md") and blocks_of(page)]
+README = ROOT / "README.md"
+FRESH = (README, ROOT / "docs" / "start.md")  # which train in runs/first themselves
+PAGES = [README, ROOT / "README.zh-CN.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+CHINESE = [page for page in PAGES if page.name.endswith(".zh-CN.md")]
+# Chinese pages have the same blocks as the English ones, and extend.md, which changes the project, its own test.
+RUN_PAGES = [page for page in PAGES if page not in CHINESE and page.name != "extend.md" and blocks_of(page)]
 TINY = ["training.epochs=2", "training.batch_size=32", "model.dim=16", "audit_alone=false"]
 
 
@@ -44,8 +46,8 @@ def first_shop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("examples") / "shop"
     example = load(ROOT / "docs" / "example.py")
     example.write_shop(folder, num_train=100, num_test=30)
+    example.write_shelves(folder, num_rows=40)
     example.write_sounds(folder / "sounds", num_each=8)
-    example.write_shelves(folder, num_train=40, num_test=30)
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch, cache=folder.parent / "cache")
         (command,) = commands_of("tonggan fit train.csv --target category --test test.csv --out runs/first")
@@ -77,7 +79,7 @@ def shop(first_shop, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("page", RUN_PAGES, ids=page_id)
 def test_examples_run_and_print_what_the_page_shows(page, shop):
-    if page == README:
+    if page in FRESH:
         shutil.rmtree(shop / "runs")
     printed = ""
     for block in blocks_of(page):
@@ -93,7 +95,7 @@ def test_examples_run_and_print_what_the_page_shows(page, shop):
             assert line is None, f"{where} shows a line that is not printed: {line}\n\n{printed}"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != README_ZH], ids=page_id)
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in CHINESE], ids=page_id)
 def test_commands_that_are_only_checked_exist(page):
     for block in blocks_of(page):
         if block.language == "bash" and block.note == "check only":
@@ -141,8 +143,9 @@ def test_the_demo_is_the_recipe_the_readme_says():
     assert "tonggan run easy_vqa --out runs/demo" in make("demo")
 
 
-def test_the_readmes_have_the_same_blocks():
-    assert code_blocks(README_ZH) == code_blocks(README)
+@pytest.mark.parametrize("page", CHINESE, ids=page_id)
+def test_chinese_pages_have_the_blocks_of_the_english_ones(page):
+    assert code_blocks(page) == code_blocks(page.with_name(page.name.replace(".zh-CN", "")))
 
 
 def code_blocks(page: Path) -> list[Block]:
@@ -174,51 +177,20 @@ def test_the_list_of_fields_is_up_to_date():
 
 @pytest.mark.slow
 def test_the_page_on_extending_works_as_it_stands(first_shop, tmp_path):
-    """A copy of the project gets the files and lines of the page; then its tests pass and its command runs."""
-    project = tmp_path / "project"
+    """A copy of the project gets the files of the page: its tests pass, its commands run, its run is served."""
+    project, page = tmp_path / "project", ROOT / "docs" / "extend.md"
     shutil.copytree(ROOT / "src" / "tonggan", project / "src" / "tonggan", ignore=shutil.ignore_patterns("__pycache__"))
     (project / "tests").mkdir()
-    shutil.copy(ROOT / "tests" / "contracts.py", project / "tests")
-    blocks = blocks_of(ROOT / "docs" / "extend.md")
-    for block in blocks:
-        kind, _, name = block.note.partition(": ")
-        if kind == "file":
-            (project / name).parent.mkdir(parents=True, exist_ok=True)
-            (project / name).write_text(block.text, encoding="utf-8")
-        elif kind == "patch":
-            (project / name).write_text(patched((project / name).read_text(encoding="utf-8"), block.text))
-    (fit,) = [command for block in blocks if block.language == "bash" for command in commands_of(block.text)]
+    for block in blocks_of(page):
+        if block.note.startswith("file: "):
+            path = project / block.note.removeprefix("file: ")
+            assert not path.exists(), f"{path} is there already"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, encoding="utf-8")
     shop = shutil.copytree(first_shop, tmp_path / "shop")
-    program = f"""
-import os, sys, pytest
-from tonggan.cli.app import main
-code = pytest.main(["-q", "-p", "no:cacheprovider", {str(project / "tests")!r}])
-assert code == 0, code
-os.chdir({str(shop)!r})
-sys.argv = {[*fit.words, *(word for setting in TINY for word in ("--set", setting))]!r}
-main()
-"""
-    environment = {**os.environ, "PYTHONPATH": f"{project / 'src'}:{project / 'tests'}", "TONGGAN_CACHE": str(tmp_path)}
-    result = subprocess.run(
-        [sys.executable, "-c", program], cwd=project, env=environment, capture_output=True, text=True, check=False
-    )
+    paths = [project / "src", project / "tests", ROOT / "tests", ROOT / "tests" / "docs"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "TONGGAN_CACHE": str(tmp_path)}
+    command = [sys.executable, "-m", "extending", str(page), str(project / "tests"), str(shop)]
+    result = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "image_patches" in (shop / "runs" / "own" / "recipe.yaml").read_text(encoding="utf-8")
-
-
-def patched(text: str, change: str) -> str:
-    """``text`` after a change: ``+`` lines go after the line shown before them, ``-`` lines are replaced."""
-    lines = text.splitlines()
-    place = -1
-    for line in change.splitlines():
-        sign, content = line[:1], line[1:]
-        if sign == "+":
-            place += 1
-            lines.insert(place, content)
-        elif content != "…":
-            assert lines.count(content) == 1, f"the page changes a line that is not there once: {content}"
-            place = lines.index(content)
-            if sign == "-":
-                del lines[place]
-                place -= 1
-    return "\n".join(lines) + "\n"

@@ -4,17 +4,17 @@ import torch
 from architecture_scene import KINDS, own
 from generation_scene import engine, language_model, tokenizer
 from tonggan.errors import DataError
+from tonggan.language.causal_transformer import CausalTransformerConfig
 from tonggan.language.gguf_export import export_gguf
 from tonggan.language.gguf_file import GGUFFile
 from tonggan.language.gguf_tokenizer import read_gguf_tokenizer
-from tonggan.language.llama import LlamaConfig
 from tonggan.language.low_rank import add_adapters
 from tonggan.language.settings import GenerationConfig
 
 
 def qwen2():
     torch.manual_seed(0)
-    config = LlamaConfig(
+    config = CausalTransformerConfig(
         vocab_size=310,
         hidden_size=32,
         intermediate_size=48,

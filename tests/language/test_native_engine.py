@@ -12,9 +12,9 @@ from architecture_scene import KINDS, own, random_ids, reference
 from contracts import check_engine
 from generation_scene import stored_model
 from tonggan.errors import ConfigError
+from tonggan.language.causal_transformer import CausalTransformer, CausalTransformerConfig
 from tonggan.language.gguf_file import GGUFFile
 from tonggan.language.gguf_tokenizer import read_gguf_tokenizer
-from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.native_engine import NativeConfig, NativeEngine
 from tonggan.language.torch_engine import TorchEngine
 from tonggan.native import available
@@ -22,7 +22,7 @@ from tonggan.native.decoder import Matrix
 
 pytestmark = pytest.mark.skipif(available() is not None, reason=f"no native engine here: {available()}")
 
-CONFIG = LlamaConfig(
+CONFIG = CausalTransformerConfig(
     vocab_size=101,
     hidden_size=64,
     intermediate_size=96,
@@ -39,7 +39,7 @@ MISTRAL = {"sliding_window": 20, "tie_word_embeddings": False}
 WIDE = {"sliding_window": 100}
 
 
-def model_of(**fields: object) -> Llama:
+def model_of(**fields: object) -> CausalTransformer:
     generator = torch.Generator().manual_seed(0)
     model = CONFIG.model_copy(update=fields).build().eval().requires_grad_(False)
     for name, parameter in model.named_parameters():
@@ -52,7 +52,7 @@ def halves_together(weight: Tensor, width: int) -> Tensor:
     return weight.view(-1, width // 2, 2, weight.shape[1]).transpose(1, 2).reshape(weight.shape)
 
 
-def dequantized(engine: NativeEngine, model: Llama) -> Llama:
+def dequantized(engine: NativeEngine, model: CausalTransformer) -> CausalTransformer:
     """``model`` with the very weights that ``engine`` computes with, to tell errors of arithmetic from quantization."""
     decoder = engine.decoder
     width = model.config.head_width

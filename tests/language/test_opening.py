@@ -7,9 +7,9 @@ import torch
 from architecture_scene import KINDS, reference
 from generation_scene import engine, tokenizer
 from tonggan.errors import ConfigError, DataError, UnsupportedModelError
+from tonggan.language.causal_transformer import CausalTransformerConfig
 from tonggan.language.chat import Message
 from tonggan.language.gguf_export import export_gguf
-from tonggan.language.llama import LlamaConfig
 from tonggan.language.opening import engine_for, open_model
 from tonggan.language.settings import GenerationConfig
 from tonggan.progress import Progress
@@ -137,6 +137,6 @@ def test_a_model_in_memory_is_no_file():
 def test_sizes_that_the_kernels_do_not_do_go_to_torch():
     said = Said()
     shape = {"hidden_size": 20, "intermediate_size": 30, "num_hidden_layers": 1}
-    model = LlamaConfig(vocab_size=50, num_attention_heads=2, num_key_value_heads=2, **shape).build()
+    model = CausalTransformerConfig(vocab_size=50, num_attention_heads=2, num_key_value_heads=2, **shape).build()
     assert engine_for(model, progress=said).name == "torch"
     assert any("native kernels" in line for line in said.lines)

@@ -1,10 +1,10 @@
 import pytest
 
 from tonggan.errors import DataError
-from tonggan.language.llama import LlamaConfig
+from tonggan.language.causal_transformer import CausalTransformerConfig
 from tonggan.language.weight_shapes import check_shapes, weight_shapes
 
-CONFIG = LlamaConfig(
+CONFIG = CausalTransformerConfig(
     vocab_size=7, hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1
 )
 

@@ -87,9 +87,9 @@ def test_an_index_names_exactly_the_files_of_a_bundle(copied: Path) -> None:
 
 def test_a_newer_format_asks_for_an_update(copied: Path) -> None:
     index = json.loads((copied / "bundle.json").read_text())
-    index["format"] = 2
+    index["format"] = 3
     (copied / "bundle.json").write_text(json.dumps(index))
-    with pytest.raises(BundleError, match=r"format 2.*format 1 or older.*pip install --upgrade tonggan"):
+    with pytest.raises(BundleError, match=r"format 3.*format 2 or older.*pip install --upgrade tonggan"):
         tonggan.load(copied)
 
 

@@ -98,6 +98,22 @@ def test_rows_without_a_target_teach_nothing_and_are_in_the_quarantine(tmp_path:
     assert len(parts.diagnosis.quarantine) == 2
 
 
+def test_auxiliary_targets_are_beside_the_task_of_the_training_part_alone(tmp_path: Path) -> None:
+    table = run_scene.table().append_column("sort", pa.array(["cat", "dog", "owl", "cow"] * 40))
+    parts = loaded(tmp_path, table, test=table, auxiliary={"sort": {"input": "note", "weight": 0.3}})
+    assert {split: list(dataset.targets) for split, dataset in parts.datasets.items()} == {
+        "train": ["target", "sort"],
+        "valid": ["target"],
+        "test": ["target"],
+    }
+    assert list(parts.modalities) == ["note", "table"]
+    sort = parts.auxiliaries["sort"]
+    assert (sort.input, sort.weight, sort.task.labels) == ("note", 0.3, ["cat", "cow", "dog", "owl"])
+    batch = parts.datasets["train"].batch(np.arange(20))
+    expected = [sort.task.labels.index(value) for value in parts.tables["train"].values("sort", batch.rows.numpy())]
+    assert batch.targets["sort"].values.tolist() == expected
+
+
 def test_what_is_learned_from_data_is_learned_from_the_training_part_alone(tmp_path: Path) -> None:
     test = run_scene.table(40, seed=3)
     test = test.set_column(0, "size", pa.array(np.full(40, 1e6)))
@@ -114,5 +130,9 @@ def test_columns_that_do_not_fit_are_named(tmp_path: Path) -> None:
         loaded(tmp_path, columns=ignored)
     with pytest.raises(ConfigError, match=r"column 'note'.*kind 'multilabel' for an input"):
         loaded(tmp_path, columns={"note": {"kind": "multilabel"}})
+    auxiliary = {"drawn": {"input": "note"}}
+    drawn = run_scene.table().append_column("drawn", pa.array(['[{"label": "cat", "box": [0, 0, 2, 2]}]'] * 160))
+    with pytest.raises(ConfigError, match=r"auxiliary\.drawn: got a column of kind boxes, expected a class"):
+        loaded(tmp_path, drawn, auxiliary=auxiliary)
     with pytest.raises(DataError, match="no table to learn from"):
         made(Recipe(target=["y"]), {}, tmp_path)

@@ -102,7 +102,7 @@ def test_a_single_turn_is_what_the_model_was_trained_on(runs, name):
         ),
         "question": predictor.bundle.modalities["question"].collate(["which color?"]),
     }
-    context = model.head.context(model.fuse(model.encode(inputs)))
+    context = model.head.prefix(model.fuse(model.encode(inputs)))
     torch.testing.assert_close(prompt.embed(speaker.model.engine), context.values[0], rtol=1e-4, atol=1e-5)
     text = speaker.model.generate([prompt], GenerationConfig(max_tokens=predictor.bundle.task.max_tokens))[0].text
     assert isinstance(text, str)
@@ -153,15 +153,26 @@ def test_another_width_than_the_bases_is_refused(tmp_path, base, shared_cache):
         )
 
 
-def test_auxiliary_targets_are_for_other_tasks(tmp_path, shared_cache):
-    with pytest.raises(ConfigError, match="beside the task 'answer'"):
-        tonggan.fit(
-            table().append_column("color", [["red", "blue"] * 24]),
-            target="answer",
-            task="answer",
-            out=tmp_path,
-            settings=[*SETTINGS, "auxiliary.color.input=photo"],
-        )
+def test_an_auxiliary_target_is_learned_beside_a_text(tmp_path, shared_cache):
+    colors = [answer.removeprefix("it is ") for answer in table()["answer"].to_pylist()]
+    small = [*SETTINGS, "model.dim=32", "model.head.num_layers=1", "model.head.num_heads=2", "training.precision=fp32"]
+    small += [
+        "model.encoders.photo={kind: image_cnn, channels: [8]}",
+        "training.epochs=8",
+        "training.learning_rate=0.01",
+        "audit_alone=false",
+    ]
+    given = {"target": "answer", "task": "answer", "settings": small}
+    plain = tonggan.fit(table(), out=tmp_path / "plain", **given)
+    given["settings"] = [*small, "auxiliary.color={input: photo, weight: 0.5}"]
+    run = tonggan.fit(table().append_column("color", [colors]), out=tmp_path / "run", **given)
+    assert list(run.bundle.columns) == list(plain.bundle.columns) == ["photo", "question"]
+    names = [set(load_file(each.folder / "weights.safetensors")) for each in (plain, run)]
+    assert names[0] == names[1], "what is only learned from is not kept"
+    first, last = ([entry["train_loss"] for entry in run.results["training"]["history"]][place] for place in (0, -1))
+    assert first > plain.results["training"]["history"][0]["train_loss"] + 0.1
+    assert last < 0.2, "to guess the color costs 0.35 by itself"
+    assert tonggan.load(run.folder).predict(table(4)) == run.predict(table(4))
 
 
 def test_parts_told_apart(tmp_path, shared_cache):

@@ -239,7 +239,7 @@ def test_a_recipe_is_made_whole():
     photo = columns["photo"]
     assert (photo.size, photo.resize) == (320, "pad")
     assert photo.augment.flip
-    assert photo.augment.mosaic > 0
+    assert photo.augment.scale > 0
     assert completed(columns)[1:] == (task, columns), "a recipe that is whole stays as it is"
 
 
@@ -249,12 +249,6 @@ def test_what_is_set_stays():
     head = DenseHeadConfig(levels=2)
     model, task, columns = completed({"photo": photo, "objects": BoxesConfig()}, model=ModelConfig(head=head))
     assert (columns["photo"], model.head, task.size, task.resize) == (photo, head, 96, "squash")
-
-
-def test_beside_another_input_pictures_are_not_mixed():
-    """A mosaic would show what the text beside it is not about."""
-    _, _, columns = completed({"photo": ImageConfig(), "words": TextConfig(), "objects": BoxesConfig()})
-    assert columns["photo"].augment.mosaic == 0
 
 
 def test_one_of_two_pictures_is_named():

@@ -13,7 +13,7 @@ from tonggan.cli.translation import shown
 
 if TYPE_CHECKING:
     from tonggan.codelm.search import CodeIndex, Hit
-    from tonggan.codelm.search.roles import Role
+    from tonggan.codelm.search.ranking import Role
 
 Root = Annotated[
     Path, typer.Option("--root", metavar="PATH", help="The repository; its index is brought up to date first.")

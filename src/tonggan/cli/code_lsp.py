@@ -43,7 +43,7 @@ def lsp(
 
     Model and index load in the background. What becomes of suggestions is kept on this machine only.
     """
-    from tonggan.codelm.editor.open import open_server
+    from tonggan.codelm.editor.launch import open_server
     from tonggan.codelm.editor.server import serve
 
     serve(open_server(model, with_index=index, embedder=embedder, history=history))

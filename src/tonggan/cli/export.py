@@ -11,7 +11,7 @@ import typer
 from tonggan.cli.train import Json
 
 if TYPE_CHECKING:
-    from tonggan.language.llama import Llama
+    from tonggan.language.causal_transformer import CausalTransformer
     from tonggan.language.tokenizer import Tokenizer
 
 EXAMPLES = """
@@ -67,7 +67,7 @@ def export(
         print_line(f"{gguf}: {name} in {kind.value}, {size / 1e6:,.1f} MB")
 
 
-def _load(name: str) -> tuple[Llama, Tokenizer, str]:
+def _load(name: str) -> tuple[CausalTransformer, Tokenizer, str]:
     from tonggan.language.pretrained import load_pretrained
     from tonggan.runs.bundle import is_run
     from tonggan.runs.speaker import open_speaker

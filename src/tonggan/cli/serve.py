@@ -73,12 +73,11 @@ def serve(
     """
     from tonggan.cli.console import console_progress
     from tonggan.codelm.completion.open import model_in_use
-    from tonggan.codelm.editor.open import open_indexing
+    from tonggan.codelm.editor.launch import open_indexing
     from tonggan.serving.authentication import Keys
-    from tonggan.serving.code import CodeService
     from tonggan.serving.config import ServerConfig
     from tonggan.serving.server import bind, bound_memory, require_packages, serve
-    from tonggan.serving.services import open_services
+    from tonggan.serving.services import CodeService, open_services
 
     require_packages()
     bound_memory()

@@ -106,7 +106,8 @@ def predict(
     num_rows = len(rows.table)
     if json:
         findings = [finding.to_dict() for finding in rows.diagnosis.findings]
-        print_json({"out": str(out), "rows": num_rows, "columns": columns, "drawn": num_drawn, "findings": findings})
+        drawn = {} if draw is None else {"drawn": num_drawn}
+        print_json({"out": str(out), "rows": num_rows, "columns": columns, **drawn, "findings": findings})
         return
     print_line(shown(f"{num_rows:,} predictions in {out} ({', '.join(columns[:6])})"))
     if draw is not None:

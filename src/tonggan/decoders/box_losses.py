@@ -36,6 +36,8 @@ def _slope(sides: Tensor) -> Tensor:
 def distribution_focal_loss(logits: Tensor, distances: Tensor) -> Tensor:
     """[K]: how little the distributions over 0, 1, ... say the true distances (Li et al. 2020), mean of the edges.
 
+    The least that is possible is left out, so that distributions without a mistake cost nothing.
+
     Args:
         logits: [K, 4, N], of each edge over the distances 0 to N - 1.
         distances: [K, 4], the true ones; those beyond the ends count as at the ends.
@@ -46,4 +48,9 @@ def distribution_focal_loss(logits: Tensor, distances: Tensor) -> Tensor:
     share = distances - low
     logs = F.log_softmax(logits, dim=-1)
     lower, upper = (logs.gather(-1, place.long().unsqueeze(-1)).squeeze(-1) for place in (low, low + 1))
-    return -(lower * (1 - share) + upper * share).mean(dim=1)
+    return (binary_entropy(share).neg() - lower * (1 - share) - upper * share).mean(dim=1)
+
+
+def binary_entropy(share: Tensor) -> Tensor:
+    """Of something that is so likely, in nats: what a cross entropy with it costs at least."""
+    return -torch.xlogy(share, share) - torch.xlogy(1 - share, 1 - share)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tonggan.decoders.answers import TARGET, Answer, Boxes
 from tonggan.decoders.base import Context, Head, HeadConfig
 from tonggan.decoders.box_assignment import assign, lies_within
-from tonggan.decoders.box_losses import complete_iou_loss, distribution_focal_loss
+from tonggan.decoders.box_losses import binary_entropy, complete_iou_loss, distribution_focal_loss
 from tonggan.decoders.feature_maps import FeatureMaps
 from tonggan.layers.activation import Activation
 from tonggan.layers.boxes import nms
@@ -27,7 +27,7 @@ from tonggan.layers.feature_pyramid import convolution_block
 from tonggan.layers.precision import in_float32
 from tonggan.tokens import Arrays, Prediction
 
-_CANDIDATES = 1000  # the surest boxes of a picture, of which those that overlap are left out
+_CELLS = 10  # that see one object and are sure of it, at most: so many boxes for each that stays are compared
 _PRIOR = 0.01  # what a cell scores at first, so that the many that see nothing do not drown the others
 # Weights of the losses, for each box. About five cells learn each, so these are the usual 0.5, 7.5 and 1.5 for a cell.
 _CLASSES, _BOXES, _EDGES = 0.1, 1.5, 0.3
@@ -161,7 +161,7 @@ class DenseHead(Head):
     def _surest(self, scores: Tensor, boxes: Tensor) -> Tensor:
         """``[K, 6]`` of one picture's cells: scores ``[P, C]``, boxes ``[P, 4]``."""
         flat = scores.flatten()
-        best, places = flat.topk(min(_CANDIDATES, len(flat)))
+        best, places = flat.topk(min(_CELLS * self.config.limit, len(flat)))
         places = places[best >= self.config.min_score]
         cell, label = places // self.num_classes, places % self.num_classes
         kept = nms(boxes[cell], flat[places], label, max_iou=self.config.max_iou, limit=self.config.limit)
@@ -173,7 +173,8 @@ class DenseHead(Head):
         with in_float32(cells.points.device):
             found = cells.boxes()
             goals = self._goals(cells, found.detach(), target)
-            classes = F.binary_cross_entropy_with_logits(cells.classes, goals.scores, reduction="none").sum(dim=2)
+            classes = F.binary_cross_entropy_with_logits(cells.classes, goals.scores, reduction="none")
+            classes = (classes - binary_entropy(goals.scores)).sum(dim=2)
             boxes = complete_iou_loss(found[goals.pictures, goals.cells], goals.boxes)
             middles, strides = cells.points[goals.cells], cells.strides[goals.cells, None]
             distances = torch.cat([middles - goals.boxes[:, :2], goals.boxes[:, 2:] - middles], dim=1) / strides

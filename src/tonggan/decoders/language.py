@@ -20,9 +20,9 @@ from tonggan.decoders.base import Context, Head, HeadConfig
 from tonggan.decoders.ctc import CTCHead, CTCHeadConfig, target_ids
 from tonggan.errors import ConfigError
 from tonggan.language.beam import beam_search
+from tonggan.language.causal_transformer import ROUND, CausalTransformer, CausalTransformerConfig
 from tonggan.language.chat import ChatTemplate, Message, TextPart
 from tonggan.language.generate import greedy
-from tonggan.language.llama import ROUND, Llama, LlamaConfig
 from tonggan.language.low_rank import add_adapters, merge_adapters
 from tonggan.language.pretrained import load_pretrained
 from tonggan.language.tokenizer import Tokenizer
@@ -96,7 +96,7 @@ class LanguageHeadConfig(HeadConfig):
         opening, closing = _frame(pretrained.tokenizer, template=self.template)
         return LanguageHead(self, model, answer=answer, opening=opening, closing=closing)
 
-    def _scratch(self, dim: int, vocab_size: int) -> Llama:
+    def _scratch(self, dim: int, vocab_size: int) -> CausalTransformer:
         unit = 2 * self.num_heads
         if dim % unit:
             raise ConfigError(
@@ -105,7 +105,7 @@ class LanguageHeadConfig(HeadConfig):
                 expected=f"a width that is a multiple of {unit}",
                 remedy="Change model.dim or model.head.num_heads",
             )
-        return LlamaConfig(
+        return CausalTransformerConfig(
             vocab_size=vocab_size,
             hidden_size=dim,
             intermediate_size=32 * max(1, round(dim * self.mlp_ratio / 32)),
@@ -131,7 +131,7 @@ class LanguageHead(Head):
     def __init__(
         self,
         config: LanguageHeadConfig,
-        model: Llama,
+        model: CausalTransformer,
         *,
         answer: Writing,
         opening: Sequence[int] = (),
@@ -216,7 +216,7 @@ class LanguageHead(Head):
         total = torch.zeros(len(target), device=each.device).index_add(0, rows, each)
         return total, real.sum(dim=1).to(total.dtype)
 
-    def merged(self) -> Llama:
+    def merged(self) -> CausalTransformer:
         """The language model with its adapters, if it has any, merged into its weights; else the model itself."""
         if self.config.base is None or self.config.train != "lora":
             return self.model

@@ -1,19 +1,134 @@
 """From samples to normalized frames: log-mel or MFCC, brought to one scale for each clip, masked at random in training.
 
-The spectra themselves are computed in ``modalities/spectrum.py``; nothing here is learned.
+Spectra of padded batches equal librosa's clip by clip; nothing here is learned.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tonggan.config import Config
-from tonggan.modalities.spectrum import log_mel, mfcc
 from tonggan.tokens import Arrays, Tokens
+
+_AMIN = 1e-10  # the least power that is distinguished from silence, as librosa's power_to_db has it
+
+
+def log_mel(
+    samples: Tensor,
+    mask: Tensor,
+    *,
+    sample_rate: int,
+    num_fft: int = 2048,
+    hop: int = 512,
+    num_mels: int = 128,
+    top_db: float = 80.0,
+) -> tuple[Tensor, Tensor]:
+    """Power in mel bands in decibels, as ``librosa.power_to_db(librosa.feature.melspectrogram(...), top_db=...)``.
+
+    Frame t is centered on sample ``t * hop``, and silence lies on both sides of a recording.
+
+    Args:
+        samples: ``[B, T]`` in [-1, 1].
+        mask: ``[B, T]`` bool, real samples first.
+        sample_rate: samples a second.
+        num_fft: samples of the Hann window of one frame, an even number.
+        hop: samples from one frame to the next.
+        num_mels: bands on Slaney's mel scale from 0 Hz to half the sample rate.
+        top_db: values that are further below a recording's loudest band count as so far below.
+
+    Returns:
+        values ``[B, 1 + T // hop, num_mels]`` and mask ``[B, 1 + T // hop]``, False throughout for an absent row.
+    """
+    bank = mel_filter_bank(sample_rate=sample_rate, num_fft=num_fft, num_mels=num_mels).t().to(samples.device)
+    window = torch.hann_window(num_fft, device=samples.device)
+    # Frame t is real when sample t * hop - 1 is; this reads far less than counting all samples.
+    frame_mask = torch.cat([mask[:, :1], mask[:, hop - 1 :: hop]], dim=1)
+    values = samples.new_zeros((*frame_mask.shape, num_mels), dtype=torch.float32)
+    # Mixed precision would multiply in bfloat16, whose 8 bits are too few for a spectrum.
+    with torch.autocast(samples.device.type, enabled=False):
+        counts = frame_mask.sum(dim=1)
+        # Samples of each recording behind the center of its last frame.
+        places = (counts.unsqueeze(1) - 1) * hop + torch.arange(hop, device=samples.device)
+        inside = (places >= 0) & (places < mask.shape[1])
+        tails = (mask.gather(1, places.clamp(0, mask.shape[1] - 1)) & inside).sum(dim=1)
+        # Clip by clip, no frame of padding is computed and what is computed stays in the processor's cache.
+        for row, (count, tail) in enumerate(zip(counts.tolist(), tails.tolist(), strict=True)):
+            if count > 0:
+                clip = samples[row, : (count - 1) * hop + tail].float()
+                frames = functional.pad(clip, (num_fft // 2, num_fft // 2 - tail)).unfold(0, num_fft, hop)
+                spectrum = torch.fft.rfft(frames * window)
+                squares = torch.view_as_real(spectrum).square()
+                power = (squares[..., 0] + squares[..., 1]) @ bank
+                decibels = 10 * power.clamp(min=_AMIN).log10()
+                values[row, :count] = decibels.clamp(min=decibels.detach().amax() - top_db)
+    return values, frame_mask
+
+
+def mfcc(
+    samples: Tensor,
+    mask: Tensor,
+    *,
+    sample_rate: int,
+    num_coefficients: int = 20,
+    num_fft: int = 2048,
+    hop: int = 512,
+    num_mels: int = 128,
+) -> tuple[Tensor, Tensor]:
+    """Mel-frequency cepstral coefficients (Davis and Mermelstein 1980), as ``librosa.feature.mfcc``.
+
+    Args as ``log_mel``; the first ``num_coefficients`` of the orthonormal discrete cosine transform are kept.
+
+    Returns:
+        values ``[B, 1 + T // hop, num_coefficients]`` and mask ``[B, 1 + T // hop]``.
+    """
+    bands, frame_mask = log_mel(samples, mask, sample_rate=sample_rate, num_fft=num_fft, hop=hop, num_mels=num_mels)
+    with torch.autocast(samples.device.type, enabled=False):
+        return torch.matmul(bands, _cosines(num_mels, num_coefficients).to(bands.device)), frame_mask
+
+
+def mel_filter_bank(*, sample_rate: int, num_fft: int, num_mels: int) -> Tensor:
+    """float32 ``[num_mels, num_fft // 2 + 1]``: triangles of equal area, as ``librosa.filters.mel``."""
+    frequencies = torch.linspace(0, sample_rate / 2, num_fft // 2 + 1, dtype=torch.float64)
+    highest = float(_hertz_to_mel(sample_rate / 2))
+    corners = _mel_to_hertz(torch.linspace(0, highest, num_mels + 2, dtype=torch.float64))
+    widths = corners.diff()
+    slopes = corners.unsqueeze(1) - frequencies
+    rising = -slopes[:-2] / widths[:-1].unsqueeze(1)
+    falling = slopes[2:] / widths[1:].unsqueeze(1)
+    triangles = torch.minimum(rising, falling).clamp(min=0)
+    return (triangles * (2 / (corners[2:] - corners[:-2])).unsqueeze(1)).float()
+
+
+# Slaney's Auditory Toolbox (1998): 200/3 Hz a mel up to 1000 Hz, then 27 mels for each factor of 6.4.
+_LINEAR_HERTZ = 200 / 3
+_KNEE_HERTZ = 1000.0
+_KNEE_MEL = _KNEE_HERTZ / _LINEAR_HERTZ
+_LOG_STEP = math.log(6.4) / 27
+
+
+def _hertz_to_mel(hertz: float) -> float:
+    if hertz < _KNEE_HERTZ:
+        return hertz / _LINEAR_HERTZ
+    return _KNEE_MEL + math.log(hertz / _KNEE_HERTZ) / _LOG_STEP
+
+
+def _mel_to_hertz(mel: Tensor) -> Tensor:
+    logarithmic = _KNEE_HERTZ * torch.exp(_LOG_STEP * (mel - _KNEE_MEL))
+    return torch.where(mel < _KNEE_MEL, mel * _LINEAR_HERTZ, logarithmic)
+
+
+def _cosines(num_mels: int, num_coefficients: int) -> Tensor:
+    """float32 ``[num_mels, num_coefficients]``: the orthonormal discrete cosine transform of type II."""
+    position = (torch.arange(num_mels, dtype=torch.float64) + 0.5).unsqueeze(1)
+    order = torch.arange(num_coefficients, dtype=torch.float64)
+    scale = torch.where(order == 0, math.sqrt(1 / num_mels), math.sqrt(2 / num_mels))
+    return (scale * torch.cos(math.pi / num_mels * position * order)).float()
 
 
 class SpecAugmentConfig(Config):

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from tonggan.errors import DataError
-from tonggan.language.llama import LlamaConfig
+from tonggan.language.causal_transformer import CausalTransformerConfig
 from tonggan.language.tokenizer import Tokenizer, looks_like_control
 from tonggan.language.weight_shapes import check_shapes
 from tonggan.stored import DOWNLOAD, Record, named, read_object, read_record
@@ -38,21 +38,21 @@ class CheckpointFolder:
         files: what holds its weights.
 
     Raises:
-        ConfigError: its ``config.json`` describes another architecture than a Llama.
+        ConfigError: its ``config.json`` describes an unknown architecture.
         DataError: a file is missing or damaged, or weights do not fit the config.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         config = self._config()
-        with named(f"file {path / 'config.json'}", expected="the config of a Llama", remedy=DOWNLOAD):
-            self.config = LlamaConfig.from_hugging_face(config, who=f"file {path / 'config.json'}")
+        with named(f"file {path / 'config.json'}", expected="the config of a language model", remedy=DOWNLOAD):
+            self.config = CausalTransformerConfig.from_hugging_face(config, who=f"file {path / 'config.json'}")
         self._places = self._find_weights()
         self.files = tuple(sorted(set(self._places.values())))
         check_shapes(self.config, self._shapes(), who=f"folder {path}")
 
     def read(self, name: str) -> Tensor:
-        """The weight ``name``, in the number format that it is stored in."""
+        """The weight ``name``, in the dtype that it is stored in."""
         with self._open(self._places[name]) as file:
             weight: Tensor = file.get_tensor(name)
         return weight

@@ -9,8 +9,8 @@ from abc import abstractmethod
 from typing import ClassVar
 
 from tonggan.errors import ConfigError, UnsupportedModelError
+from tonggan.language.causal_transformer import CausalTransformer
 from tonggan.language.engine import Engine
-from tonggan.language.llama import Llama
 from tonggan.language.pretrained import StoredModel
 from tonggan.language.text_model import Capability, TextModel
 from tonggan.parts import Part
@@ -30,12 +30,12 @@ class EngineConfig(Part):
     def preference(self) -> int:
         return -1
 
-    def can_open(self, model: StoredModel | Llama) -> bool:
+    def can_open(self, model: StoredModel | CausalTransformer) -> bool:
         """Whether this engine computes ``model`` here, stored or in memory."""
         return self.obstacle(model) is None
 
     @abstractmethod
-    def obstacle(self, model: StoredModel | Llama) -> str | None:
+    def obstacle(self, model: StoredModel | CausalTransformer) -> str | None:
         """Why this engine cannot open ``model`` here, to follow "because"; None where it can."""
 
     @abstractmethod
@@ -46,7 +46,7 @@ class EngineConfig(Part):
             TongganError: it cannot be opened, and what to do about it.
         """
 
-    def wrap(self, model: Llama) -> Engine:
+    def wrap(self, model: CausalTransformer) -> Engine:
         """An engine with the weights of a model in memory, which has no adapters.
 
         Raises:
@@ -60,7 +60,7 @@ class EngineConfig(Part):
         )
 
 
-def architecture_obstacle(model: StoredModel | Llama) -> str | None:
+def architecture_obstacle(model: StoredModel | CausalTransformer) -> str | None:
     """Why ``model`` is none that Tonggan itself computes; None where it is one."""
     if isinstance(model, StoredModel):
         try:

@@ -1,4 +1,4 @@
-"""A Llama and its tokenizer written as a GGUF file, for llama.cpp and all that builds on it."""
+"""A language model and its tokenizer written as a GGUF file, for llama.cpp and all that builds on it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tonggan.errors import DataError, MissingExtraError
 from tonggan.files import whole_file
+from tonggan.language.causal_transformer import CausalTransformer, CausalTransformerConfig
 from tonggan.language.gguf_names import row_order, to_gguf
 from tonggan.language.gguf_tokenizer import describe
-from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.language.weight_shapes import check_shapes
 
@@ -21,7 +21,12 @@ _FILE_TYPES = {"f32": 0, "f16": 1, "q8_0": 7}
 
 
 def export_gguf(
-    model: Llama, tokenizer: Tokenizer, path: Path, *, name: str, kind: Literal["f32", "f16", "q8_0"] = "f16"
+    model: CausalTransformer,
+    tokenizer: Tokenizer,
+    path: Path,
+    *,
+    name: str,
+    kind: Literal["f32", "f16", "q8_0"] = "f16",
 ) -> None:
     """Write ``model`` and ``tokenizer`` to ``path``, which appears whole or not at all.
 
@@ -33,7 +38,7 @@ def export_gguf(
         tokenizer: of the byte-level kind.
         path: a file, replaced where it exists.
         name: of the model, for its metadata.
-        kind: number format of the matrices. Vectors stay float32, and so do rows that 32 does not divide stay float16
+        kind: format of the matrices. Vectors stay float32, and so do rows that 32 does not divide stay float16
             in ``q8_0``.
 
     Raises:
@@ -59,7 +64,7 @@ def export_gguf(
         ) from error
 
 
-def _write(path: Path, model: Llama, tokens: Mapping[str, Any], *, name: str, kind: str) -> None:
+def _write(path: Path, model: CausalTransformer, tokens: Mapping[str, Any], *, name: str, kind: str) -> None:
     from gguf import GGUFWriter
 
     # Rotary pairs lie in Hugging Face's order in files of Qwen2, and as neighbors in those of Llama.
@@ -75,7 +80,7 @@ def _write(path: Path, model: Llama, tokens: Mapping[str, Any], *, name: str, ki
     writer.close()
 
 
-def _write_config(writer: Any, config: LlamaConfig, *, name: str, kind: str) -> None:
+def _write_config(writer: Any, config: CausalTransformerConfig, *, name: str, kind: str) -> None:
     writer.add_name(name)
     writer.add_file_type(_FILE_TYPES[kind])
     writer.add_vocab_size(config.vocab_size)
@@ -104,8 +109,8 @@ def _write_value(writer: Any, key: str, value: Any) -> None:
         writer.add_array(key, value)
 
 
-def _tensors(model: Llama, kind: str) -> Iterator[tuple[str, NDArray[Any], Any]]:
-    """GGUF's name, numbers and number format of each weight."""
+def _tensors(model: CausalTransformer, kind: str) -> Iterator[tuple[str, NDArray[Any], Any]]:
+    """GGUF's name, values and format of each weight."""
     from gguf import GGMLQuantizationType
     from gguf.quants import quantize
 

@@ -1,4 +1,4 @@
-"""A GGUF file of the Llama kind, memory-mapped: its metadata, its config, and its weights under Hugging Face's names.
+"""A GGUF file, memory-mapped: its metadata, its config, and its weights under Hugging Face's names.
 
 It opens in a fraction of a second, because only the header is read: metadata and the table of tensors. Weights are read
 when they are asked for. It does not decode and does not write.
@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.errors import DataError, MissingExtraError, UnsupportedModelError
+from tonggan.language.causal_transformer import CausalTransformerConfig
 from tonggan.language.gguf_names import row_order, to_hugging_face
-from tonggan.language.llama import LlamaConfig
 from tonggan.language.weight_shapes import check_shapes
 from tonggan.stored import DOWNLOAD, named
 
 ARCHITECTURES = ("llama", "qwen2")
-"""Values of ``general.architecture`` that ``LlamaConfig`` describes; files of Mistral say ``llama``."""
-# By its number in the file: name, numbers of a block, bytes of a block.
+"""Values of ``general.architecture`` that ``CausalTransformerConfig`` describes; files of Mistral say ``llama``."""
+# By its number in the file: name, elements of a block, bytes of a block.
 KINDS = {
     0: ("F32", 1, 4),
     1: ("F16", 1, 2),
@@ -41,7 +41,7 @@ KINDS = {
     14: ("Q6_K", 256, 210),
     30: ("BF16", 1, 2),
 }
-"""Number formats of tensors."""
+"""Formats of tensors."""
 _CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _NUMBERS = {number: struct.Struct(f"<{code}") for number, code in _CODES.items()}
 _STRING, _ARRAY = 8, 9
@@ -58,7 +58,7 @@ class GGUFTensor:
     Attributes:
         name: in Hugging Face's layout.
         shape: as in PyTorch, rows first.
-        kind: number format, e.g. ``Q4_1``.
+        kind: quantization format, e.g. ``Q4_1``.
         stored: uint8 ``[rows, bytes of a row]``, a view of the file; a vector is one row.
         order: which stored row each row is; None where they are in order.
     """
@@ -86,13 +86,13 @@ class GGUFFile:
 
     Raises:
         DataError: it is no GGUF file, damaged or cut short.
-        UnsupportedModelError: it holds another architecture than a Llama.
+        UnsupportedModelError: it holds an unknown architecture.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.metadata, stored = read_header(path)
-        with named(f"GGUF file {path}", expected="the metadata of a Llama", remedy=DOWNLOAD):
+        with named(f"GGUF file {path}", expected="the metadata of a language model", remedy=DOWNLOAD):
             self.config = self._config(stored)
         names = {self._name(gguf_name): entry for gguf_name, entry in stored.items()}
         check_shapes(self.config, {name: entry.shape for name, entry in names.items()}, who=f"GGUF file {path}")
@@ -123,7 +123,7 @@ class GGUFFile:
             remedy="Use the llamacpp engine: pip install 'tonggan[llamacpp]'",
         )
 
-    def _config(self, stored: Mapping[str, StoredTensor]) -> LlamaConfig:
+    def _config(self, stored: Mapping[str, StoredTensor]) -> CausalTransformerConfig:
         kind = self.metadata.get("general.architecture")
         if kind not in ARCHITECTURES or "token_embd.weight" not in stored:
             names = " or ".join(repr(name) for name in ARCHITECTURES)
@@ -152,12 +152,12 @@ class GGUFFile:
             "tie_word_embeddings": "output.weight" not in stored,
             "attention_bias": "blk.0.attn_q.bias" in stored,
         }
-        return LlamaConfig.parse(fields, who=f"GGUF file {self.path}")
+        return CausalTransformerConfig.parse(fields, who=f"GGUF file {self.path}")
 
     def _name(self, gguf_name: str) -> str:
         name = to_hugging_face(gguf_name)
         if name is None:
-            raise self._unsupported(f"a weight {gguf_name}", expected="the weights of a Llama")
+            raise self._unsupported(f"a weight {gguf_name}", expected="the weights of a known architecture")
         return name
 
     def _tensor(self, name: str, stored: StoredTensor) -> GGUFTensor:
@@ -177,7 +177,7 @@ class StoredTensor:
 
     Attributes:
         shape: as in PyTorch, rows first.
-        kind: number format, one of ``KINDS``.
+        kind: quantization format, one of ``KINDS``.
         data: uint8 ``[rows, bytes of a row]``, a view of the file; one row where the shape is of one dimension.
     """
 
@@ -292,16 +292,16 @@ class _Reader:
     ) -> StoredTensor:
         if kind not in KINDS:
             self.fail(
-                f"tensor {name} in the number format {kind}",
+                f"tensor {name} in format {kind}",
                 expected=f"one of {', '.join(known for known, _, _ in KINDS.values())}",
                 remedy="Use the llamacpp engine: pip install 'tonggan[llamacpp]'",
             )
-        kind_name, numbers, size = KINDS[kind]
-        if 0 in shape or shape[-1] % numbers:
+        kind_name, elements, size = KINDS[kind]
+        if 0 in shape or shape[-1] % elements:
             self.fail(
-                f"tensor {name} of shape {shape} in {kind_name}", expected=f"rows of {numbers} numbers or a multiple"
+                f"tensor {name} of shape {shape} in {kind_name}", expected=f"rows of {elements} elements or a multiple"
             )
-        row = shape[-1] // numbers * size
+        row = shape[-1] // elements * size
         end = start + math.prod(shape[:-1]) * row
         if end > len(content):
             self.fail(f"a file of {len(content):,} bytes", expected=f"at least {end:,}, for tensor {name}")

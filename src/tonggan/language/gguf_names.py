@@ -7,7 +7,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.language.llama import LlamaConfig
+from tonggan.language.causal_transformer import CausalTransformerConfig
 
 _OUTER = {
     "token_embd.weight": "model.embed_tokens.weight",
@@ -29,7 +29,7 @@ _TO_GGUF = {name: gguf_name for gguf_name, name in (_OUTER | _INNER).items()}
 
 
 def to_hugging_face(gguf_name: str) -> str | None:
-    """``blk.0.attn_q.weight`` to ``model.layers.0.self_attn.q_proj.weight``; None for what a Llama does not have."""
+    """``blk.0.attn_q.weight`` to ``model.layers.0.self_attn.q_proj.weight``; None for an unknown name."""
     if gguf_name in _OUTER:
         return _OUTER[gguf_name]
     found = re.fullmatch(r"blk\.(\d+)\.(\w+)\.(weight|bias)", gguf_name)
@@ -44,7 +44,7 @@ def to_gguf(name: str) -> str:
     return _TO_GGUF[name] if found is None else f"blk.{found[1]}.{_TO_GGUF[found[2]]}.{found[3]}"
 
 
-def row_order(name: str, config: LlamaConfig, *, exporting: bool = False) -> NDArray[np.int64] | None:
+def row_order(name: str, config: CausalTransformerConfig, *, exporting: bool = False) -> NDArray[np.int64] | None:
     """Which row of a ``llama`` GGUF's weight each row of Hugging Face's is, or with ``exporting`` the other way round.
 
     Rotary positions turn number i of a head together with number i + E/2 in Hugging Face's layout, and with its

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tonggan.language.llama import LlamaConfig
+from tonggan.language.causal_transformer import CausalTransformerConfig
 from tonggan.layers.rotary import rotary_table, turn
 
 
@@ -17,17 +17,17 @@ class KeyValueCache:
     """Keys and values of ``num_rows`` sequences of at most ``capacity`` tokens.
 
     Attributes:
-        keys: ``[num_layers, num_rows, K, capacity, E]``, turned by their places.
+        keys: ``[num_layers, num_rows, K, capacity, E]``, rotated by their positions.
         values: likewise.
         window: tokens that a token sees, itself included; None for all before it.
         lengths: int64 ``[num_rows]`` on the CPU.
     """
 
     def __init__(
-        self, config: LlamaConfig, num_rows: int, *, capacity: int, device: torch.device, dtype: torch.dtype
+        self, config: CausalTransformerConfig, num_rows: int, *, capacity: int, device: torch.device, dtype: torch.dtype
     ) -> None:
         shape = (config.num_hidden_layers, num_rows, config.num_key_value_heads, capacity, config.head_width)
-        # Zeros, not whatever memory held: hidden places weigh 0, and 0 times NaN is NaN.
+        # Zeros, not whatever memory held: hidden positions weigh 0, and 0 times NaN is NaN.
         self.keys = torch.zeros(shape, device=device, dtype=dtype)
         self.values = torch.zeros(shape, device=device, dtype=dtype)
         self.lengths = torch.zeros(num_rows, dtype=torch.int64)
@@ -81,19 +81,23 @@ class Extension:
         self.fresh = self.level and self.start == 0 and length > 1 and (cache.window is None or length <= window)
         self.first = max(0, int(starts.min()) - window + 1)  # what lies before it no token sees
         offsets = torch.arange(length)
-        places = (starts[:, None] + offsets).clamp(max=cache.capacity - 1)  # [R, L]; only padding can lie beyond
+        positions = (starts[:, None] + offsets).clamp(max=cache.capacity - 1)  # [R, L]; only padding can lie beyond
         self.visible: Tensor | None = None
         if not self.fresh and (length > 1 or not self.level):
-            real_places = places.minimum(ends[:, None] - 1)  # padding far behind would see nothing, and give NaN
-            ages = real_places[:, None, :, None] - torch.arange(self.first, self.total)  # [R, 1, L, total - first]
+            real_positions = positions.minimum(ends[:, None] - 1)  # padding far behind would see nothing, and give NaN
+            ages = real_positions[:, None, :, None] - torch.arange(self.first, self.total)  # [R, 1, L, total - first]
             self.visible = ((ages >= 0) & (ages < window)).to(device)
         real = offsets < counts[:, None]
-        # Where all rows stand at one place, a slice is written; else the real tokens go where each row ends.
+        # Where all rows are equally long, a slice is written; else the real tokens go where each row ends.
         self.real: tuple[Tensor, ...] | None = None
         if not self.level or not bool(real.all()):
-            self.real = (rows[:, None].expand_as(places)[real].to(device), places[real].to(device), real.to(device))
-        turned = (places[:1] if self.level else places).to(device)
-        self.cosine, self.sine = cache.cosine[turned, None], cache.sine[turned, None]  # [1 or R, L, 1, E/2]
+            self.real = (
+                rows[:, None].expand_as(positions)[real].to(device),
+                positions[real].to(device),
+                real.to(device),
+            )
+        rotated = (positions[:1] if self.level else positions).to(device)
+        self.cosine, self.sine = cache.cosine[rotated, None], cache.sine[rotated, None]  # [1 or R, L, 1, E/2]
         cache.lengths[rows] = ends
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor, /) -> Tensor:
@@ -106,9 +110,9 @@ class Extension:
             keys[self.rows, :, self.start : self.start + self.length] = key.transpose(1, 2)
             values[self.rows, :, self.start : self.start + self.length] = value.transpose(1, 2)
         else:
-            rows, places, real = self.real
-            keys[rows, :, places] = key[real]
-            values[rows, :, places] = value[real]
+            rows, positions, real = self.real
+            keys[rows, :, positions] = key[real]
+            values[rows, :, positions] = value[real]
         if self.fresh:
             found = F.scaled_dot_product_attention(
                 query, key.transpose(1, 2), value.transpose(1, 2), is_causal=True, enable_gqa=True

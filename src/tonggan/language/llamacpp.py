@@ -21,10 +21,10 @@ from pydantic import Field
 from torch import Tensor
 
 from tonggan.errors import ConfigError, DataError, MissingExtraError
+from tonggan.language.causal_transformer import CausalTransformer
 from tonggan.language.chat import ChatTemplate
 from tonggan.language.continuation import SafeText
 from tonggan.language.engine_config import EngineConfig
-from tonggan.language.llama import Llama
 from tonggan.language.pretrained import StoredModel
 from tonggan.language.prompt import Finish, Generation, Piece, Prompt, TokenLogprob
 from tonggan.language.settings import GenerationConfig
@@ -44,7 +44,7 @@ class LlamaCppConfig(EngineConfig):
     max_length: int = Field(default=4096, ge=1)
     num_parallel: int = Field(default=4, ge=1)
 
-    def obstacle(self, model: StoredModel | Llama) -> str | None:
+    def obstacle(self, model: StoredModel | CausalTransformer) -> str | None:
         if not isinstance(model, StoredModel):
             return "llama.cpp reads files alone"
         return "llama.cpp reads GGUF files, and the model is a folder" if model.path.is_dir() else None

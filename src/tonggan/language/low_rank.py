@@ -1,4 +1,4 @@
-"""Low-rank adapters on the linear maps of a Llama (LoRA, Hu et al. 2021), and merged into plain weights.
+"""Low-rank adapters on the linear maps of a language model (LoRA, Hu et al. 2021), and merged into plain weights.
 
 Parameters have peft's names. It trains nothing and stores nothing.
 """
@@ -12,20 +12,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from tonggan.language.llama import Llama
+from tonggan.language.causal_transformer import CausalTransformer
 
 _ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _NAME = "default"
 _SCALE = 2.0  # of what an adapter adds: peft's lora_alpha over the rank
 
 
-def add_adapters(model: Llama, *, rank: int, dropout: float = 0.0) -> None:
+def add_adapters(model: CausalTransformer, *, rank: int, dropout: float = 0.0) -> None:
     """Give every linear map of the layers an adapter in float32 that changes nothing yet, in place.
 
     Args:
         model: whose own weights are frozen already.
         rank: of the adapters.
-        dropout: chance that a number of an adapter's input is dropped in training.
+        dropout: probability that an element of an adapter's input is dropped in training.
     """
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
@@ -39,7 +39,7 @@ class LowRankLinear(nn.Module):
     Args:
         base_layer: W and b, frozen.
         rank: rows of A and columns of B; A begins with random numbers, B with zeros.
-        dropout: chance that a number of A's input is dropped in training.
+        dropout: probability that an element of A's input is dropped in training.
     """
 
     def __init__(self, base_layer: nn.Linear, *, rank: int, dropout: float) -> None:
@@ -124,7 +124,7 @@ def _rows(values: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def merge_adapters(model: Llama) -> Llama:
+def merge_adapters(model: CausalTransformer) -> CausalTransformer:
     """A new model without adapters that computes the same, in float32 on the CPU."""
     state: dict[str, Tensor] = {}
     for name, module in model.named_modules():

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from tonggan import native
 from tonggan.errors import ConfigError
+from tonggan.language.causal_transformer import CausalTransformer, CausalTransformerConfig
 from tonggan.language.engine import Engine, Session
 from tonggan.language.engine_config import EngineConfig, architecture_obstacle
 from tonggan.language.gguf_file import GGUFFile
 from tonggan.language.kv_cache import KeyValueCache
-from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.model import LanguageModel
 from tonggan.language.native_prompt import PromptWeights, run_prompt
 from tonggan.language.pretrained import StoredModel
@@ -119,7 +119,7 @@ class NativeConfig(EngineConfig):
     def preference(self) -> int:
         return 1
 
-    def obstacle(self, model: StoredModel | Llama) -> str | None:
+    def obstacle(self, model: StoredModel | CausalTransformer) -> str | None:
         unknown = architecture_obstacle(model)
         if unknown is not None:
             return unknown
@@ -143,12 +143,12 @@ class NativeConfig(EngineConfig):
             engine = NativeEngine.from_state(pretrained.config, state, bits=self.bits or 8)
         return LanguageModel(engine, tokenizer, name=pretrained.name)
 
-    def wrap(self, model: Llama) -> NativeEngine:
+    def wrap(self, model: CausalTransformer) -> NativeEngine:
         return NativeEngine.from_state(model.config, model.state_dict(), bits=self.bits or 8)
 
 
 class NativeEngine(Engine):
-    """A Llama-kind model in quantized weights. Made by ``from_state`` or ``from_gguf``.
+    """A model in quantized weights. Made by ``from_state`` or ``from_gguf``.
 
     Several sessions may be used from several threads; their steps take turns.
 
@@ -158,7 +158,9 @@ class NativeEngine(Engine):
 
     name: ClassVar[str] = "native"
 
-    def __init__(self, config: LlamaConfig, source: _Source, *, num_threads: int | None, kernels: str | None) -> None:
+    def __init__(
+        self, config: CausalTransformerConfig, source: _Source, *, num_threads: int | None, kernels: str | None
+    ) -> None:
         self.config = config
         self.vocab_size = config.vocab_size
         self.dim = config.hidden_size
@@ -175,7 +177,7 @@ class NativeEngine(Engine):
     @classmethod
     def from_state(
         cls,
-        config: LlamaConfig,
+        config: CausalTransformerConfig,
         state: Mapping[str, Tensor],
         *,
         bits: int = 8,
@@ -199,7 +201,7 @@ class NativeEngine(Engine):
         cls,
         file: GGUFFile,
         *,
-        config: LlamaConfig | None = None,
+        config: CausalTransformerConfig | None = None,
         num_threads: int | None = None,
         kernels: str | None = None,
     ) -> NativeEngine:
@@ -328,7 +330,7 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _decoder(config: LlamaConfig, source: _Source, *, num_threads: int, kernels: str | None) -> Decoder:
+def _decoder(config: CausalTransformerConfig, source: _Source, *, num_threads: int, kernels: str | None) -> Decoder:
     tied = config.tie_word_embeddings
     return Decoder(
         _shape(config, num_threads=num_threads),
@@ -342,7 +344,7 @@ def _decoder(config: LlamaConfig, source: _Source, *, num_threads: int, kernels:
     )
 
 
-def _shape(config: LlamaConfig, *, num_threads: int) -> DecoderShape:
+def _shape(config: CausalTransformerConfig, *, num_threads: int) -> DecoderShape:
     return DecoderShape(
         vocab_size=config.vocab_size,
         dim=config.hidden_size,

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tonggan.language.causal_transformer import window_mask
 from tonggan.language.kv_cache import KeyValueCache
-from tonggan.language.llama import window_mask
 from tonggan.native.decoder import Decoder, Matrix, Vector
 
 

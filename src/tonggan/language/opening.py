@@ -8,9 +8,9 @@ from tonggan.errors import ConfigError
 
 # Each makes its engine known; those of other packages come by entry points.
 from tonggan.language import llamacpp, native_engine, torch_engine  # noqa: F401
+from tonggan.language.causal_transformer import CausalTransformer
 from tonggan.language.engine import Engine
 from tonggan.language.engine_config import EngineConfig
-from tonggan.language.llama import Llama
 from tonggan.language.pretrained import StoredModel
 from tonggan.language.text_model import TextModel
 from tonggan.progress import Progress
@@ -50,7 +50,7 @@ def open_model(
 
 
 def engine_for(
-    model: Llama,
+    model: CausalTransformer,
     *,
     engine: str = AUTO,
     bits: Literal[4, 8] | None = None,
@@ -75,7 +75,9 @@ def engine_kinds() -> dict[str, type[EngineConfig]]:
     return EngineConfig.family()
 
 
-def _engine(wanted: str, model: StoredModel | Llama, options: dict[str, Any], progress: Progress) -> EngineConfig:
+def _engine(
+    wanted: str, model: StoredModel | CausalTransformer, options: dict[str, Any], progress: Progress
+) -> EngineConfig:
     kinds = engine_kinds()
     if wanted == AUTO:
         engine, reason = _best(model)
@@ -99,7 +101,7 @@ def _engine(wanted: str, model: StoredModel | Llama, options: dict[str, Any], pr
     return kind.parse(known, who=f"engine {wanted}")
 
 
-def _best(model: StoredModel | Llama) -> tuple[EngineConfig, str | None]:
+def _best(model: StoredModel | CausalTransformer) -> tuple[EngineConfig, str | None]:
     """The most preferred engine that can open ``model``, and why not the one before it."""
     engines = sorted(
         (kind.model_validate({}) for kind in engine_kinds().values()), key=lambda engine: -engine.preference

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from tonggan.errors import ConfigError
+from tonggan.language.causal_transformer import CausalTransformer, CausalTransformerConfig
 from tonggan.language.checkpoint_folder import CheckpointFolder, read_folder_tokenizer
 from tonggan.language.gguf_file import GGUFFile
 from tonggan.language.gguf_tokenizer import read_gguf_tokenizer
-from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.language.weight_shapes import weight_shapes
 from tonggan.packaged_weights import PackagedWeights
@@ -43,14 +43,14 @@ class Pretrained:
         config: its shape.
 
     Raises:
-        ConfigError: a folder's ``config.json`` describes no Llama.
-        DataError: files are missing or damaged, or hold no Llama.
+        ConfigError: a folder's ``config.json`` describes an unknown architecture.
+        DataError: files are missing or damaged, or hold an unknown architecture.
     """
 
     def __init__(self, path: Path) -> None:
         self.name = path.stem if path.is_file() else path.resolve().name
         self.source = GGUFFile(path) if path.is_file() else CheckpointFolder(path)
-        self.config: LlamaConfig = self.source.config
+        self.config: CausalTransformerConfig = self.source.config
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -83,7 +83,7 @@ class Pretrained:
             )
         self.config = self.config.model_copy(update={"max_position_embeddings": max_length})
 
-    def build(self, *, dtype: torch.dtype = torch.float32) -> Llama:
+    def build(self, *, dtype: torch.dtype = torch.float32) -> CausalTransformer:
         """The model with its weights, ready to train, on the CPU."""
         with torch.device("meta"):
             model = self.config.build()
@@ -92,7 +92,7 @@ class Pretrained:
 
     @cached_property
     def embedding_scale(self) -> float:
-        """The root mean square of its embeddings' numbers: what a prefix from elsewhere should be like."""
+        """The root mean square of its embeddings: what the size of a prefix from elsewhere should be."""
         return float(self.read("model.embed_tokens.weight").float().square().mean().sqrt())
 
     @cached_property
@@ -135,8 +135,8 @@ def load_pretrained(name: str) -> Pretrained:
     """The model that ``name`` means: ``smollm2``, a folder in Hugging Face's layout, or a GGUF file.
 
     Raises:
-        ConfigError: there is no such model, or it is no Llama.
-        DataError: its files are missing or damaged, or hold no Llama.
+        ConfigError: there is no such model, or its architecture is unknown.
+        DataError: its files are missing or damaged, or hold an unknown architecture.
         MissingExtraError: ``smollm2`` is asked for and its package is not installed.
     """
     return StoredModel(name).pretrained

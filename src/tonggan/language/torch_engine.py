@@ -1,4 +1,4 @@
-"""The engine in plain PyTorch: any device and number format, and the reference for what is right.
+"""The engine in plain PyTorch: any device and dtype, and the reference for what is right.
 
 It wraps a live model: weights that train, or that carry adapters, decode as they stand.
 """
@@ -11,10 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from tonggan.language.causal_transformer import CausalTransformer
 from tonggan.language.engine import Engine, Session
 from tonggan.language.engine_config import EngineConfig, architecture_obstacle
 from tonggan.language.kv_cache import Extension, KeyValueCache
-from tonggan.language.llama import Llama
 from tonggan.language.model import LanguageModel
 from tonggan.language.pretrained import StoredModel
 from tonggan.language.text_model import Capability
@@ -31,7 +31,7 @@ class TorchConfig(EngineConfig):
     def preference(self) -> int:
         return 2 if torch.cuda.is_available() else 0
 
-    def obstacle(self, model: StoredModel | Llama) -> str | None:
+    def obstacle(self, model: StoredModel | CausalTransformer) -> str | None:
         return architecture_obstacle(model)
 
     def open(self, model: StoredModel) -> LanguageModel:
@@ -42,16 +42,16 @@ class TorchConfig(EngineConfig):
         weights = pretrained.build(dtype=torch.bfloat16 if on_gpu else torch.float32)
         return LanguageModel(self.wrap(weights.to("cuda") if on_gpu else weights), tokenizer, name=pretrained.name)
 
-    def wrap(self, model: Llama) -> TorchEngine:
+    def wrap(self, model: CausalTransformer) -> TorchEngine:
         return TorchEngine(model.eval().requires_grad_(False))
 
 
 class TorchEngine(Engine):
-    """A ``Llama`` on whatever device and in whatever number format it is."""
+    """A model on any device and in any dtype."""
 
     name: ClassVar[str] = "torch"
 
-    def __init__(self, model: Llama) -> None:
+    def __init__(self, model: CausalTransformer) -> None:
         self.model = model
         self.vocab_size = model.config.vocab_size
         self.dim = model.config.hidden_size

@@ -1,4 +1,4 @@
-"""Which weights of which shapes a ``LlamaConfig`` asks for, and whether a file has them. It reads no file."""
+"""The shapes of the weights that a config asks for, and whether a file has them. It reads no file."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Mapping
 import torch
 
 from tonggan.errors import DataError
-from tonggan.language.llama import LlamaConfig
+from tonggan.language.causal_transformer import CausalTransformerConfig
 from tonggan.stored import named
 
 _MANY_LAYERS = 200
 _REMEDY = "Check that the file and its config belong together, or download them again"
 
 
-def weight_shapes(config: LlamaConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of every weight of a ``Llama`` of this config, by name."""
+def weight_shapes(config: CausalTransformerConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight of a model of this config, by name."""
     with torch.device("meta"):
         return {name: tuple(weight.shape) for name, weight in config.build().state_dict().items()}
 
 
-def check_shapes(config: LlamaConfig, found: Mapping[str, tuple[int, ...]], *, who: str) -> None:
-    """Refuse weights that do not fill a ``Llama`` of this config to the last.
+def check_shapes(config: CausalTransformerConfig, found: Mapping[str, tuple[int, ...]], *, who: str) -> None:
+    """Refuse weights that do not fill a model of this config to the last.
 
     Raises:
-        DataError: a weight is missing, is of another shape, or is none of a Llama's.
+        DataError: a weight is missing, is of another shape, or is none of the model's.
     """
     if config.num_hidden_layers > max(len(found), _MANY_LAYERS):  # to say what is missing would take minutes
         raise DataError(

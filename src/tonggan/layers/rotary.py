@@ -1,4 +1,4 @@
-"""Rotary positions: queries and keys turned by an angle that grows with their place. No weights, no attention here."""
+"""Rotary positions: queries and keys rotated by an angle that grows with their position. No weights here."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def rotate(values: Tensor, *, base: float = 10_000.0) -> Tensor:
-    """``values [..., L, E]`` of one attention head, E even, each pair (i, i + E/2) turned by ``place * base^(-2i/E)``.
+    """``values [..., L, E]`` of one head, E even, each pair (i, i + E/2) rotated by ``position * base^(-2i/E)``.
 
-    The product of a turned query and a turned key depends on their distance only (RoFormer, Su et al. 2021; the
+    The product of a rotated query and a rotated key depends on their distance only (RoFormer, Su et al. 2021; the
     pairing of halves is that of GPT-NeoX and Llama).
     """
     length, width = values.shape[-2:]
@@ -17,7 +17,7 @@ def rotate(values: Tensor, *, base: float = 10_000.0) -> Tensor:
 
 
 def rotary_table(length: int, width: int, *, base: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosines and sines ``[length, width / 2]`` float32 of the angles by which each place turns each pair."""
+    """Cosines and sines ``[length, width / 2]`` float32 of the angles by which each position rotates each pair."""
     half = width // 2
     frequencies = base ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
     angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * frequencies
@@ -25,7 +25,7 @@ def rotary_table(length: int, width: int, *, base: float, device: torch.device) 
 
 
 def turn(values: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """``values [..., E]`` turned by angles whose cosines and sines broadcast to ``[..., E/2]``."""
+    """``values [..., E]`` rotated by angles whose cosines and sines broadcast to ``[..., E/2]``."""
     cosine, sine = cosine.to(values.dtype), sine.to(values.dtype)
     first, second = values.chunk(2, dim=-1)
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)

@@ -5,19 +5,21 @@ It has no modality: the labels of many rows become targets in the multilabel tas
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from tonggan.cells import cell_text
 from tonggan.modalities.base import ColumnConfig
 from tonggan.modalities.number import is_one_of
+from tonggan.wording import Words
 
 
 class MultilabelConfig(ColumnConfig):
     """A column whose values are sets of labels."""
 
+    words: ClassVar[Words] = Words("multilabel", "多标签分类")
     kind: Literal["multilabel"] = "multilabel"
     separator: str = Field(default="|", min_length=1)
     """What stands between two labels of a text value."""
@@ -27,6 +29,9 @@ class MultilabelConfig(ColumnConfig):
     def read(self, cell: Any) -> Any:
         """The cell; None where it is one of ``missing``."""
         return None if is_one_of(cell, self.missing) else cell
+
+    def task(self) -> Mapping[str, Any]:
+        return {"kind": "multilabel", "separator": self.separator}
 
     def split(self, value: Any) -> list[Any] | None:
         """The labels of one value in their order and as they are, each once; None where the value is missing.

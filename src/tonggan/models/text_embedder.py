@@ -214,7 +214,7 @@ class TextEmbedder:
     def _read(self) -> Callable[[Arrays], Tokens]:
         """The encoder in the precision that is asked for."""
         if self.precision == "int8":
-            from tonggan.encoders.bert_int8 import Int8Bert
+            from tonggan.encoders.bert import Int8Bert
 
             return Int8Bert(self.encoder)
         return self.encoder if self.precision == "fp32" else deepcopy(self.encoder).bfloat16()

@@ -1,4 +1,4 @@
-"""A quantized causal language model of the Llama kind in compiled code: weights in, logits out.
+"""A quantized causal language model (Llama, Mistral, Qwen2) in compiled code: weights in, logits out.
 
 It takes weights as GGUF's blocks, or makes such blocks of floats. Names of checkpoints, sessions and long prompts are
 the matter of ``language/native_engine.py``.
@@ -40,7 +40,7 @@ class Format(IntEnum):
 
 
 class Matrix(IntEnum):
-    """The matrices of a layer. Rows of QUERY and KEY come in the order of rotary pairs: 2i and 2i + 1 turn together."""
+    """The matrices of a layer. Rows of QUERY and KEY come in rotary order: 2i and 2i + 1 rotate together."""
 
     QUERY = 0
     KEY = 1
@@ -195,10 +195,10 @@ class Decoder:
 
         Args:
             values: int64 ids ``[N]``, or float32 embeddings ``[N, D]``.
-            keys: float16 ``[layers, rows, K, capacity, E]``, turned by their positions as pairs of neighbors.
+            keys: float16 ``[layers, rows, K, capacity, E]``, rotated by their positions as pairs of neighbors.
             cached: the values beside them.
             rows: int64 ``[N]``, each token's row; the tokens of one row come in order.
-            positions: int64 ``[N]``, each token's place in its row.
+            positions: int64 ``[N]``, each token's position in its row.
             outputs: int64 ``[O]``, ascending: which tokens' logits to give.
         """
         shape = self.shape

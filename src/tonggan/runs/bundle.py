@@ -232,7 +232,8 @@ class Bundle:
                     check_learned_state(build(), weights)
             model = build()
             load_learned_state(model, weights)
-        info = {key: value for key, value in index.items() if key not in ("format", "task", "results", "files")}
+        elsewhere = ("format", "task", "results", "files", "baseline")
+        info = {key: value for key, value in index.items() if key not in elsewhere}
         profiles = {column: profile for entry in inputs.inputs.values() for column, profile in entry.profiles.items()}
         return cls(recipe, modalities, task, model.eval(), index["results"], info, profiles)
 

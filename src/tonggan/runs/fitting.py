@@ -19,8 +19,7 @@ from tonggan.models import FusedModel
 from tonggan.progress import Progress
 from tonggan.runs.assess import Assessment, assess, slices
 from tonggan.runs.bundle import CHECKPOINTS, INDEX, Bundle
-from tonggan.runs.closing import Closing
-from tonggan.runs.deadline import Deadline
+from tonggan.runs.closing import Closing, Deadline
 from tonggan.runs.loading import Data, load
 from tonggan.runs.plan import Plan, resolve
 from tonggan.runs.predictor import Predictor

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 from tonggan.errors import ConfigError, MissingExtraError, TongganError
 from tonggan.progress import Progress
 from tonggan.serving.authentication import Keys
-from tonggan.serving.code import CodeService
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.context import Context
 from tonggan.serving.description import describe
@@ -32,7 +31,7 @@ from tonggan.serving.guard import LOOPBACK, Guard, Stopping
 from tonggan.serving.metrics import Meter, Metrics
 from tonggan.serving.routes import chat, completions, docs, embeddings, infill, predict, status
 from tonggan.serving.routes import code as code_routes
-from tonggan.serving.services import Service
+from tonggan.serving.services import CodeService, Service
 from tonggan.wording import translated
 
 if TYPE_CHECKING:

@@ -1,9 +1,10 @@
-"""What a server serves: models that write texts, trained runs that read rows, runs that do both; and how they open."""
+"""What a server serves: models that write texts, runs that read rows, runs that do both, a repository to search."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from tonggan.codelm.editor.answers import hit_of
+from tonggan.codelm.editor.indexing import Indexing
 from tonggan.codelm.training.adapters import is_code_run, open_code_model
+from tonggan.codelm.units import UnitKind
 from tonggan.decoders import LanguageHead
 from tonggan.errors import ConfigError
 from tonggan.language.chat import Message
@@ -27,13 +31,14 @@ from tonggan.runs.speaker import Speaker
 from tonggan.serving.batcher import Batcher
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.failures import RefusedError
-from tonggan.serving.infill import infill_prompt
+from tonggan.serving.infill_prompt import infill_prompt
 from tonggan.serving.rows import Row, RowModel
 from tonggan.serving.scheduler import Scheduler
 from tonggan.serving.writer import Streams, Writer
 
 _EMBEDDED_AT_ONCE = 2048
 """Tokens, padding included."""
+_REFRESHED_EVERY = 60.0  # seconds, at most, and only while somebody searches
 
 
 @dataclass
@@ -266,3 +271,48 @@ def _reserves(engine: str) -> bool:
     """Whether ``engine`` takes room for the whole context of all texts at once."""
     kind = engine_kinds().get(engine)
     return kind is not None and "num_parallel" in kind.model_fields
+
+
+class CodeService:
+    """Answers one search after another.
+
+    Args:
+        indexing: keeps the index.
+    """
+
+    def __init__(self, indexing: Indexing) -> None:
+        self._indexing = indexing
+        self._searcher = ThreadPoolExecutor(1, thread_name_prefix="tonggan-code")
+        self._refreshed = time.monotonic()
+        indexing.start(lambda _: None)
+
+    def search(
+        self, query: str, *, limit: int, language: str | None, kinds: Collection[UnitKind] | None
+    ) -> Future[list[dict[str, Any]]]:
+        """Hits as JSON, the best first; the future raises a RefusedError while there is no index yet."""
+        if time.monotonic() - self._refreshed > _REFRESHED_EVERY:
+            self._refreshed = time.monotonic()
+            self._indexing.request()
+        return self._searcher.submit(self._search, query, limit, language, kinds)
+
+    def close(self) -> None:
+        """Finish what was begun, and stop refreshing."""
+        self._searcher.shutdown()
+        self._indexing.close()
+
+    def _search(
+        self, query: str, limit: int, language: str | None, kinds: Collection[UnitKind] | None
+    ) -> list[dict[str, Any]]:
+        index = self._indexing.current({})
+        if index is None:
+            raise RefusedError(
+                "code search",
+                got="an index that is not there yet",
+                expected="one that can be read",
+                remedy="Try again in a moment",
+                status=503,
+                code="index_not_ready",
+            )
+        return [
+            hit_of(hit, root=index.root) for hit in index.search(query, limit=limit, language=language, kinds=kinds)
+        ]

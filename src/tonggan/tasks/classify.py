@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, Self
 
 import torch
@@ -19,14 +20,14 @@ from tonggan.data.target_checks import IMBALANCED_SHARE
 from tonggan.decoders.answers import TARGET, Vector
 from tonggan.errors import DataError
 from tonggan.tasks import losses
-from tonggan.tasks.base import Advice, CellTarget, LabelTask, TaskConfig
+from tonggan.tasks.base import Advice, CellTarget, LabelTask, LabelTaskConfig
 from tonggan.tasks.label_measure import ClassMeasure
 from tonggan.tasks.labels import LabelCounter
 from tonggan.tokens import Arrays, Prediction
 from tonggan.wording import Words
 
 
-class BinaryConfig(losses.LabelLossConfig, TaskConfig):
+class BinaryConfig(LabelTaskConfig):
     """One of two classes, by one logit."""
 
     kind: Literal["binary"] = "binary"
@@ -35,7 +36,7 @@ class BinaryConfig(losses.LabelLossConfig, TaskConfig):
         return Binary(self)
 
 
-class MulticlassConfig(losses.LabelLossConfig, TaskConfig):
+class MulticlassConfig(LabelTaskConfig):
     """One of several classes."""
 
     kind: Literal["multiclass"] = "multiclass"
@@ -91,11 +92,10 @@ class Classify(LabelTask):
 
     @property
     def target(self) -> CellTarget:
-        return CellTarget(self.config, self._class_numbers)
+        return CellTarget(self.config, partial(self._class_numbers, places_of(self.labels)))
 
-    def _class_numbers(self, values: Sequence[Any]) -> Arrays:
+    def _class_numbers(self, numbers: Mapping[str, int], values: Sequence[Any]) -> Arrays:
         """[B] int64."""
-        numbers = places_of(self.labels)
         names = [cell_text(value) for value in values]
         self._reject_missing([row for row, name in enumerate(names) if name is None])
         unknown = [row for row, name in enumerate(names) if name not in numbers]

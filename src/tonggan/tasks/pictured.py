@@ -53,17 +53,16 @@ class PicturedConfig(TaskConfig):
                 expected="'pad' or 'squash', so that all that is in it can be found",
                 remedy=f"Set columns.{name}.resize=pad",
             )
-        several = any(not isinstance(each, ImageConfig) for other, each in columns.items() if other not in target)
-        defaults = {"size": self.default_size, "resize": "pad", "augment": self.default_augment(alone=not several)}
+        defaults = {"size": self.default_size, "resize": "pad", "augment": self.default_augment()}
         column = column.model_copy(
             update={key: value for key, value in defaults.items() if key not in column.model_fields_set}
         )
         task = self.model_copy(update={"picture": name, "size": column.size, "resize": column.resize})
         return model, task, {**columns, name: column}
 
-    def default_augment(self, *, alone: bool) -> ImageAugment:
-        """How pictures are varied where a recipe does not say; ``alone`` where there is no other input."""
-        raise NotImplementedError
+    @abstractmethod
+    def default_augment(self) -> ImageAugment:
+        """How pictures are varied where a recipe does not say."""
 
     def _only_picture(self, columns: Mapping[str, ColumnConfig], *, target: Sequence[str]) -> str:
         pictures = [name for name, each in columns.items() if isinstance(each, ImageConfig) and name not in target]

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeInt, TypeAdapter
 from torch import Tensor
 
+from tonggan.data.region_scan import check_declared, check_regions
+from tonggan.data.target_checks import Checked, TargetColumn
 from tonggan.decoders.answers import TARGET, Answer
 from tonggan.decoders.answers import Regions as RegionsAnswer
 from tonggan.modalities.base import Cell, ColumnConfig
@@ -60,9 +62,19 @@ class SegmentConfig(PicturedConfig):
         column = RegionsConfig(classes=self.classes if declared is None else declared)
         return model, task.model_copy(update={"classes": column.classes}), complete | {name: column}
 
-    def default_augment(self, *, alone: bool) -> ImageAugment:
-        del alone
+    def default_augment(self) -> ImageAugment:
         return ImageAugment(flip=True, shift=0.1, scale=0.25, brightness=0.2, contrast=0.2)
+
+    def check(self, column: TargetColumn) -> Checked:
+        assert column.masks is not None, "a target of masks is scanned"
+        known = None if column.known is None else frozenset(map(int, column.known))
+        findings, bad = check_regions(column.table, column.name, column.masks, split=column.split, known=known)
+        if known is None and isinstance(column.config, RegionsConfig):
+            findings += check_declared(
+                column.table, column.name, column.masks, split=column.split, classes=column.config.classes
+            )
+        counts = Counter(str(value) for values in column.masks.values.values() for value in values)
+        return counts, findings, bad
 
     def build(self) -> Segment:
         return Segment(self)

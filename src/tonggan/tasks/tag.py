@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +24,7 @@ from tonggan.decoders.answers import TARGET, Vector
 from tonggan.errors import DataError
 from tonggan.modalities.multilabel import MultilabelConfig
 from tonggan.tasks import losses
-from tonggan.tasks.base import CellTarget, LabelTask, TaskConfig
+from tonggan.tasks.base import CellTarget, LabelTask, LabelTaskConfig
 from tonggan.tasks.label_measure import (
     MIN_RANKED,
     LabelMeasure,
@@ -38,7 +38,7 @@ from tonggan.tokens import Arrays, Prediction
 from tonggan.wording import Words
 
 
-class TagConfig(losses.LabelLossConfig, TaskConfig):
+class TagConfig(LabelTaskConfig):
     """Any of several labels."""
 
     kind: Literal["multilabel"] = "multilabel"
@@ -68,7 +68,7 @@ class Tag(LabelTask):
 
     @property
     def target(self) -> CellTarget:
-        return CellTarget(self.config, self._label_sets)
+        return CellTarget(self.config, partial(self._label_sets, places_of(self.labels)))
 
     def fit(self, values: Iterable[Any]) -> None:
         counter = LabelCounter()
@@ -105,9 +105,8 @@ class Tag(LabelTask):
             remedy=f"Remove these rows or fill them in, with '{self.config.separator}' alone where no label holds",
         )
 
-    def _label_sets(self, values: Sequence[Any]) -> Arrays:
+    def _label_sets(self, numbers: Mapping[str, int], values: Sequence[Any]) -> Arrays:
         """[B, num_labels] float32 of zeros and ones."""
-        numbers = places_of(self.labels)
         split = [self.column.split(value) for value in values]
         rows = [None if parts is None else [str(cell_text(part)) for part in parts] for parts in split]
         self._reject_missing([row for row, names in enumerate(rows) if names is None])

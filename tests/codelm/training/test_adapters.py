@@ -9,7 +9,7 @@ from damage_scene import bounded, cut_and_flipped, no_content, with_wrong_values
 from generation_scene import tokenizer
 from tonggan.codelm.training.adapters import AdapterManifest, AdapterRegistry
 from tonggan.errors import BundleError, ConfigError
-from tonggan.language.llama import LlamaConfig
+from tonggan.language.causal_transformer import CausalTransformerConfig
 
 
 def manifest(name, **changes):
@@ -72,8 +72,8 @@ def test_a_damaged_list_of_promotions_is_named(content, tmp_path):
 
 def test_damaged_files_of_an_adapter_from_scratch(tmp_path):
     registry = AdapterRegistry(tmp_path)
-    shape = LlamaConfig(vocab_size=tokenizer().size, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
-                        num_attention_heads=1, num_key_value_heads=1)  # fmt: skip
+    shape = CausalTransformerConfig(vocab_size=tokenizer().size, hidden_size=16, intermediate_size=16,
+                                    num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1)  # fmt: skip
     given = manifest("first", method="full", base=None, base_sha256=None, shape=shape.to_dict())
     tensors = {f"model.{name}": weight for name, weight in shape.build().state_dict().items()}
     registry.save(given, tensors, tokenizer=tokenizer())

@@ -8,18 +8,16 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tonggan.codelm.completion.checks import breaks
 from tonggan.codelm.completion.confidence import confidence_of
 from tonggan.codelm.completion.config import CompletionConfig
 from tonggan.codelm.completion.decoding import Decoder, Draft
 from tonggan.codelm.completion.document import Document
-from tonggan.codelm.completion.jedi_attributes import JediAttributes
-from tonggan.codelm.completion.modules import Modules
+from tonggan.codelm.completion.modules import JediAttributes, Modules
 from tonggan.codelm.completion.prompt import CodePrompt
 from tonggan.codelm.completion.repair import Repaired, repair
 from tonggan.codelm.completion.scope import Problem, problems_in
 from tonggan.codelm.completion.stops import Extent
-from tonggan.codelm.completion.syntax import Syntax
+from tonggan.codelm.completion.syntax import Syntax, breaks
 from tonggan.language.model import LanguageModel
 
 _UNRESOLVED = 0.5  # what is left of the confidence in a text with names that cannot resolve

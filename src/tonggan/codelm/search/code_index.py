@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Literal, Self
 
 from tonggan.codelm.languages import LANGUAGES
-from tonggan.codelm.search.ranking import compared, expanded, fused, grouped, reranked
+from tonggan.codelm.search.ranking import Role, compared, expanded, fused, grouped, reranked, role_of, roles_asked
 from tonggan.codelm.search.reasons import Reason, reasons_for
 from tonggan.codelm.search.refreshing import Refreshed, Refreshing
-from tonggan.codelm.search.roles import Role, role_of, roles_asked
 from tonggan.codelm.search.unit_rows import VECTORS_VERSION, kind_and_path, name_in, text_to_embed, unit_of
 from tonggan.codelm.units import Unit, UnitKind
 from tonggan.codelm.words import code_words, question_words, symbol_of, symbols_in, written_as

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
-from tonggan.codelm.search.roles import Role, role_of
+from tonggan.codelm.search.ranking import Role, role_of
 from tonggan.codelm.units import UNIT_KINDS, Unit, UnitKind
 from tonggan.codelm.words import symbol_of
 from tonggan.errors import CacheError

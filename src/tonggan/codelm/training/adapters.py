@@ -22,8 +22,8 @@ from tonggan.codelm.training.learner import Learner
 from tonggan.config import Config, read_json
 from tonggan.errors import BundleError, ConfigError, TrainingError
 from tonggan.files import whole_file
+from tonggan.language.causal_transformer import CausalTransformer, CausalTransformerConfig
 from tonggan.language.infill import InfillTokens
-from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.model import LanguageModel
 from tonggan.language.opening import AUTO, engine_for, open_model
 from tonggan.language.pretrained import load_pretrained
@@ -175,7 +175,7 @@ class AdapterRegistry:
         ids = self.manifest(name).sentinel_ids
         return None if ids is None else InfillTokens(*ids)
 
-    def load(self, name: str) -> tuple[Llama, Tokenizer]:
+    def load(self, name: str) -> tuple[CausalTransformer, Tokenizer]:
         """The base with the adapter ``name`` merged into it, in float32 on the CPU, and its vocabulary.
 
         Raises:
@@ -185,7 +185,7 @@ class AdapterRegistry:
         manifest = self.manifest(name)
         tensors = self._tensors(name)
         if manifest.base is None:
-            shape = LlamaConfig.parse(manifest.shape or {}, who=f"shape of adapter '{name}'")
+            shape = CausalTransformerConfig.parse(manifest.shape or {}, who=f"shape of adapter '{name}'")
             who = f"adapter '{name}' of run {self.run}"
             check_shapes(shape, {key.removeprefix("model."): tuple(t.shape) for key, t in tensors.items()}, who=who)
             file = self.folder / name / _TOKENIZER
@@ -265,7 +265,7 @@ def open_code_model(
         progress: told what is in use.
 
     Raises:
-        ConfigError: there is no such run or model, or it is no Llama.
+        ConfigError: there is no such run or model, or no engine computes it token by token.
         BundleError: an adapter is damaged, or its base is not what it was.
     """
     progress = progress or Progress()

@@ -1,4 +1,4 @@
-"""A Llama that learns code: its loss over rows of token ids, what of it learns, and the plain model at the end."""
+"""A language model that learns code: its loss over rows of token ids, what of it learns, the plain model at the end."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from tonggan.codelm.training.sentinels import SentinelRows
 from tonggan.errors import TrainingError
+from tonggan.language.causal_transformer import ROUND, CausalTransformer
 from tonggan.language.infill import InfillTokens
-from tonggan.language.llama import ROUND, Llama
 from tonggan.language.low_rank import add_adapters, merge_adapters
 from tonggan.tokens import Arrays, Batch
 from tonggan.training.budget import describe_bytes, peak_memory
@@ -34,7 +34,7 @@ class Learner(Objective):
         method: low-rank adapters and the rows of the sentinels, or everything.
         rank: of the adapters.
         infill: the sentinels; None where there are none to learn.
-        precision: number format of the arithmetic.
+        precision: dtype of the arithmetic.
         generator: of the rows that are new.
 
     Attributes:
@@ -45,7 +45,7 @@ class Learner(Objective):
 
     def __init__(
         self,
-        model: Llama,
+        model: CausalTransformer,
         *,
         method: Literal["lora", "full"],
         rank: int,
@@ -109,7 +109,7 @@ class Learner(Objective):
         for name, parameter in self.learned().items():
             parameter.copy_(tensors[name])
 
-    def merged(self) -> Llama:
+    def merged(self) -> CausalTransformer:
         """A plain model that computes the same, in float32 on the CPU; of a model that learned in full, itself."""
         if self.method == "full":
             return self.model.float().cpu().eval()

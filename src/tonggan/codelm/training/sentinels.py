@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tonggan.language.causal_transformer import CausalTransformer
 from tonggan.language.infill import InfillTokens
-from tonggan.language.llama import Llama
 from tonggan.language.tokenizer import Tokenizer
 
 
@@ -46,7 +46,7 @@ class SentinelRows(nn.Module):
 
     ids: Tensor
 
-    def __init__(self, model: Llama, infill: InfillTokens, *, generator: torch.Generator) -> None:
+    def __init__(self, model: CausalTransformer, infill: InfillTokens, *, generator: torch.Generator) -> None:
         super().__init__()
         ids = torch.tensor([infill.prefix, infill.suffix, infill.middle])
         self.register_buffer("ids", ids, persistent=False)
@@ -73,7 +73,7 @@ class SentinelRows(nn.Module):
         return logits.index_copy(1, self.ids, (hidden @ self.output_rows.T).to(logits.dtype))
 
     @torch.no_grad()
-    def write_to(self, model: Llama) -> None:
+    def write_to(self, model: CausalTransformer) -> None:
         """Put the rows into ``model``'s own tables."""
         model.model.embed_tokens.weight[self.ids.cpu()] = self.rows.to("cpu", model.model.embed_tokens.weight.dtype)
         if self.head_rows is not None:

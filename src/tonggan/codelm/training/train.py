@@ -20,17 +20,16 @@ from tonggan.codelm.training.adapters import (
     open_adapter,
     open_code_model,
 )
-from tonggan.codelm.training.batches import CodeBatches, tokens_at_once
 from tonggan.codelm.training.config import CodeTrainingConfig
 from tonggan.codelm.training.evaluate import Contender, Verdict, compare
 from tonggan.codelm.training.fill_in_the_middle import FillInTheMiddle
 from tonggan.codelm.training.holdout import Holdout, hold_out
 from tonggan.codelm.training.learner import Learner
-from tonggan.codelm.training.packing import Packer
+from tonggan.codelm.training.packing import CodeBatches, Packer, tokens_at_once
 from tonggan.codelm.training.sentinels import choose_sentinels
 from tonggan.errors import ConfigError, TrainingError
+from tonggan.language.causal_transformer import CausalTransformer, CausalTransformerConfig
 from tonggan.language.infill import InfillTokens
-from tonggan.language.llama import Llama, LlamaConfig
 from tonggan.language.pretrained import Pretrained, load_pretrained
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.progress import Progress
@@ -269,8 +268,8 @@ def _learner(
     return learner.to(device)
 
 
-def _new_model(tokenizer: Tokenizer, config: CodeTrainingConfig) -> Llama:
-    shape = LlamaConfig(
+def _new_model(tokenizer: Tokenizer, config: CodeTrainingConfig) -> CausalTransformer:
+    shape = CausalTransformerConfig(
         vocab_size=tokenizer.size,
         hidden_size=config.hidden_size,
         intermediate_size=3 * config.hidden_size,

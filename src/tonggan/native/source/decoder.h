@@ -1,4 +1,4 @@
-/* A causal language model of the Llama kind: its weights in memory, and the steps that it takes.
+/* A causal language model (Llama, Mistral, Qwen2): its weights in memory, and the steps that it takes.
  *
  * All functions that may be called from outside are declared here; ../decoder.py is their Python face.
  */

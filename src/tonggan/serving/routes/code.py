@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from tonggan.serving.code import CodeService
 from tonggan.serving.context import Context, unless_left
 from tonggan.serving.description import operation
 from tonggan.serving.requests import CodeSearchRequest
+from tonggan.serving.services import CodeService
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

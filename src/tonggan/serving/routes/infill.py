@@ -13,7 +13,7 @@ from tonggan.serving.context import Context, unless_left
 from tonggan.serving.cut import Cut
 from tonggan.serving.delivery import Delivery
 from tonggan.serving.description import operation
-from tonggan.serving.infill import Extra, infill_prompt
+from tonggan.serving.infill_prompt import Extra, infill_prompt
 from tonggan.serving.requests import InfillRequest
 from tonggan.serving.services import TextService
 from tonggan.serving.texts import Tally, begin, events

@@ -19,7 +19,7 @@ from tonggan.language.settings import GenerationConfig
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.progress import Progress
 from tonggan.serving.config import ServerConfig
-from tonggan.serving.infill import Extra, infill_prompt
+from tonggan.serving.infill_prompt import Extra, infill_prompt
 from tonggan.serving.services import open_services
 
 # What llama.vim sends for a cursor in the middle of a file.

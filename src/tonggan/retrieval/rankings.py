@@ -13,7 +13,7 @@ import numpy as np
 from tonggan.errors import ConfigError
 
 
-def reciprocal_rank_fusion(
+def by_reciprocal_rank(
     rankings: Sequence[Iterable[str]], *, weights: Sequence[float] | None = None, constant: float = 60.0
 ) -> dict[str, float]:
     """Keys by the sum over rankings of ``weight / (constant + rank)``, rank from 1 (Cormack et al. 2009), best first.
@@ -31,7 +31,7 @@ def reciprocal_rank_fusion(
     return _best_first(total)
 
 
-def weighted_score_fusion(
+def by_weighted_score(
     rankings: Sequence[Mapping[str, float]],
     *,
     weights: Sequence[float] | None = None,
@@ -73,7 +73,7 @@ def _checked(weights: Sequence[float] | None, count: int) -> Sequence[float]:
     weights = [1.0] * count if weights is None else weights
     if len(weights) != count:
         raise ConfigError(
-            "the weights of a fusion",
+            "the weights of rankings",
             got=f"{len(weights)} weights for {count} rankings",
             expected="one for each",
             remedy="Give as many weights as rankings",

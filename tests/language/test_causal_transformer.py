@@ -7,7 +7,7 @@ import transformers
 
 from architecture_scene import KINDS, SIZES, own, random_ids, reference
 from tonggan.errors import ConfigError
-from tonggan.language.llama import LlamaConfig, _attend_by_products, window_mask
+from tonggan.language.causal_transformer import CausalTransformerConfig, _attend_by_products, window_mask
 
 LENGTHS = torch.tensor([12, 5, 1])
 MASK = torch.arange(12) < LENGTHS[:, None]
@@ -66,7 +66,7 @@ def test_bf16_training_stays_near_fp32(kind, mask):
 
 def test_dropout_acts_in_training_only():
     torch.manual_seed(0)
-    model = LlamaConfig(**SIZES, dropout=0.5).build()
+    model = CausalTransformerConfig(**SIZES, dropout=0.5).build()
     values = torch.randn(1, 4, 64)
     assert not torch.equal(model(values), model(values))
     model.eval()
@@ -75,7 +75,7 @@ def test_dropout_acts_in_training_only():
 
 def test_new_weights_give_no_token_much_more_than_its_chance():
     torch.manual_seed(0)
-    model = LlamaConfig(**SIZES).build()
+    model = CausalTransformerConfig(**SIZES).build()
     ids = torch.randint(300, (4, 16))
     loss = F.cross_entropy(model.logits(model(model.embed(ids)))[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
     # Logits of variance one: half a nat above the entropy of 300 equal chances.
@@ -107,12 +107,14 @@ def test_attention_by_products_sees_through_a_window(window):
     ],
 )
 def test_what_a_sliding_window_allows(config, window, longest):
-    found = LlamaConfig.from_hugging_face(config.to_dict())
+    found = CausalTransformerConfig.from_hugging_face(config.to_dict())
     assert (found.sliding_window, found.max_position_embeddings) == (window, longest)
 
 
 def test_older_fields_of_transformers():
-    config = LlamaConfig.from_hugging_face({"model_type": "llama", **SIZES, "rope_theta": 1e5, "rope_scaling": None})
+    config = CausalTransformerConfig.from_hugging_face(
+        {"model_type": "llama", **SIZES, "rope_theta": 1e5, "rope_scaling": None}
+    )
     assert (config.rope_theta, config.tie_word_embeddings) == (1e5, False)
 
 
@@ -125,11 +127,11 @@ def test_older_fields_of_transformers():
         ({"hidden_act": "gelu"}, "hidden_act 'gelu', expected 'silu'"),
         ({"mlp_bias": True}, "mlp_bias True"),
         ({"attention_bias": True}, "attention_bias True"),
-        ({"num_key_value_heads": 3}, "4 heads of queries are no multiple of 3 of keys"),
-        ({"hidden_size": 33}, "hidden_size 33 is no multiple of 4 heads"),
+        ({"num_key_value_heads": 3}, "4 query heads are not a multiple of 3 key-value heads"),
+        ({"hidden_size": 33}, "hidden_size 33 is not a multiple of 4 heads"),
         ({"hidden_size": 36}, "heads are 9 wide"),
     ],
 )
 def test_what_is_no_llama_is_refused(change, message):
     with pytest.raises(ConfigError, match=message):
-        LlamaConfig.from_hugging_face({"model_type": "llama", **SIZES} | change, who="config.json")
+        CausalTransformerConfig.from_hugging_face({"model_type": "llama", **SIZES} | change, who="config.json")

@@ -1,4 +1,4 @@
-"""The Llama architecture: embeddings, rotary self-attention with grouped keys, SwiGLU, RMSNorm, logits.
+"""Llama, Mistral and Qwen2: embeddings, rotary self-attention with grouped keys, SwiGLU, RMSNorm, logits.
 
 It holds weights and knows no tokenizer, no sampling and no loss. Parameters have the names of Hugging Face's
 checkpoints, so that these load as they are.
@@ -24,10 +24,10 @@ MODEL_TYPES = ("llama", "mistral", "qwen2")
 
 _SHORT, _BLOCK = 1024, 256  # tokens of rows, and of queries in them, that attention is computed by products for
 ROUND = 128
-"""Numbers of packed tokens are brought to a multiple of it: kernels and memory of sizes seen before are found again."""
+"""Packed tokens are padded to a multiple of it: kernels and memory of sizes seen before are found again."""
 
 
-class LlamaConfig(Config):
+class CausalTransformerConfig(Config):
     """The shape of a decoder, in the field names of Hugging Face's ``config.json``."""
 
     vocab_size: int = Field(ge=1)
@@ -39,9 +39,9 @@ class LlamaConfig(Config):
     num_hidden_layers: int = Field(default=30, ge=1)
     """Layers."""
     num_attention_heads: int = Field(default=9, ge=1)
-    """Heads of queries."""
+    """Query heads."""
     num_key_value_heads: int = Field(default=3, ge=1)
-    """Heads of keys and values; each serves as many heads of queries."""
+    """Key-value heads; each serves as many query heads."""
     head_dim: int | None = Field(default=None, ge=2)
     """Width of a head; null for hidden_size / num_attention_heads."""
     max_position_embeddings: int = Field(default=2048, ge=1, le=1 << 24)
@@ -57,19 +57,20 @@ class LlamaConfig(Config):
     sliding_window: int | None = Field(default=None, ge=1)
     """Tokens that a token sees in every layer, itself included, as in Mistral; null for all before it."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Chance that a number of a residual branch is dropped in training."""
+    """Probability that an element of a residual branch is dropped in training."""
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
         if self.head_dim is None and self.hidden_size % self.num_attention_heads:
-            raise ValueError(f"hidden_size {self.hidden_size} is no multiple of {self.num_attention_heads} heads")
+            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of {self.num_attention_heads} heads")
         if self.num_attention_heads % self.num_key_value_heads:
             raise ValueError(
-                f"{self.num_attention_heads} heads of queries are no multiple of {self.num_key_value_heads} of keys"
+                f"{self.num_attention_heads} query heads are not a multiple of"
+                f" {self.num_key_value_heads} key-value heads"
             )
         if self.head_width % 2:
             raise ValueError(
-                f"heads are {self.head_width} wide, and rotary positions turn pairs: the width must be even"
+                f"heads are {self.head_width} wide, and rotary positions rotate pairs: the width must be even"
             )
         return self
 
@@ -78,11 +79,11 @@ class LlamaConfig(Config):
         """Width of one head."""
         return self.head_dim or self.hidden_size // self.num_attention_heads
 
-    def build(self) -> Llama:
-        return Llama(self)
+    def build(self) -> CausalTransformer:
+        return CausalTransformer(self)
 
     @classmethod
-    def from_hugging_face(cls, data: Mapping[str, Any], *, who: str = "config.json") -> LlamaConfig:
+    def from_hugging_face(cls, data: Mapping[str, Any], *, who: str = "config.json") -> CausalTransformerConfig:
         """The config in the fields of a ``config.json``; what does not bear on this architecture's shape is left out.
 
         Raises:
@@ -145,7 +146,7 @@ def _refuse_foreign(data: Mapping[str, Any], who: str) -> None:
 
 
 class Attend(Protocol):
-    """Where the tokens of a pass meet: it turns queries and keys by their places and gives what each query finds.
+    """Where the tokens of a pass meet: it rotates queries and keys by position and returns what each query finds.
 
     The layers work on tokens in any arrangement ``[..., D]``; only here are rows, padding and cache known.
     """
@@ -158,7 +159,7 @@ class Attend(Protocol):
 class SelfAttention(nn.Module):
     """Queries, keys and values of a layer, and the projection of what is found."""
 
-    def __init__(self, config: LlamaConfig, layer: int) -> None:
+    def __init__(self, config: CausalTransformerConfig, layer: int) -> None:
         super().__init__()
         self.layer = layer
         self.head_width = config.head_width
@@ -181,7 +182,7 @@ class SelfAttention(nn.Module):
 class GatedMLP(nn.Module):
     """SwiGLU (Shazeer 2020): one projection, let through by the SiLU of another."""
 
-    def __init__(self, config: LlamaConfig) -> None:
+    def __init__(self, config: CausalTransformerConfig) -> None:
         super().__init__()
         self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
@@ -193,16 +194,16 @@ class GatedMLP(nn.Module):
 
 
 class RMSNorm(nn.RMSNorm):
-    """PyTorch's, in the number format of what it reads: mixed formats have no fused kernel."""
+    """PyTorch's, in the dtype of its input: mixed dtypes have no fused kernel."""
 
     def forward(self, values: Tensor) -> Tensor:
         return F.rms_norm(values, self.normalized_shape, self.weight.to(values.dtype), self.eps)
 
 
-class LlamaLayer(nn.Module):
+class DecoderLayer(nn.Module):
     """Attention and feed-forward part, each on normalized values and added to what came in."""
 
-    def __init__(self, config: LlamaConfig, layer: int) -> None:
+    def __init__(self, config: CausalTransformerConfig, layer: int) -> None:
         super().__init__()
         self.input_layernorm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.self_attn = SelfAttention(config, layer)
@@ -216,29 +217,29 @@ class LlamaLayer(nn.Module):
         return output
 
 
-class LlamaBody(nn.Module):
+class DecoderBody(nn.Module):
     """Embedding table, layers and the last norm: what checkpoints hold under ``model``."""
 
-    def __init__(self, config: LlamaConfig) -> None:
+    def __init__(self, config: CausalTransformerConfig) -> None:
         super().__init__()
-        # Llama draws the numbers; nn.Embedding would draw them before, in vain.
+        # The model draws the weights; nn.Embedding would draw them before, in vain.
         empty = torch.empty(config.vocab_size, config.hidden_size)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, _weight=empty)
-        self.layers = nn.ModuleList(LlamaLayer(config, layer) for layer in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(DecoderLayer(config, layer) for layer in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
 
 
-class Llama(nn.Module):
-    """A causal language model of the Llama kind (Touvron et al. 2023), also Mistral and Qwen2.
+class CausalTransformer(nn.Module):
+    """A causal language model: CausalTransformer (Touvron et al. 2023), Mistral, Qwen2.
 
     Attributes:
         config: its shape.
     """
 
-    def __init__(self, config: LlamaConfig) -> None:
+    def __init__(self, config: CausalTransformerConfig) -> None:
         super().__init__()
         self.config = config
-        self.model = LlamaBody(config)
+        self.model = DecoderBody(config)
         if not config.tie_word_embeddings:
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self._initialize()
@@ -313,7 +314,7 @@ class _CausalAttend:
 
     def __init__(
         self,
-        config: LlamaConfig,
+        config: CausalTransformerConfig,
         shape: torch.Size,
         *,
         device: torch.device,
