@@ -69,9 +69,9 @@ class SegmentConfig(PicturedConfig):
         assert column.masks is not None, "a target of masks is scanned"
         known = None if column.known is None else frozenset(map(int, column.known))
         findings, bad = check_regions(column.table, column.name, column.masks, split=column.split, known=known)
-        if known is None and isinstance(column.config, RegionsConfig):
+        if known is None:
             findings += check_declared(
-                column.table, column.name, column.masks, split=column.split, classes=column.config.classes
+                column.table, column.name, column.masks, split=column.split, classes=self.classes
             )
         counts = Counter(str(value) for values in column.masks.values.values() for value in values)
         return counts, findings, bad
