@@ -105,19 +105,22 @@ def write_coco(path: Path, content: Mapping[str, Any]) -> None:
 @contextmanager
 def _writing(path: Path) -> Iterator[Path]:
     """A place to write what then becomes ``path``; a failure is a DataError."""
-    with _explained(f"file {path}"), whole_file(path) as partial:
+    with (
+        _explained(f"file {path}", remedy="Free space or choose another place with --out"),
+        whole_file(path) as partial,
+    ):
         yield partial
 
 
 @contextmanager
 def writing_folder(folder: Path) -> Iterator[Path]:
     """A place to fill that then becomes ``folder``, whole or not at all; a failure is a DataError."""
-    with _explained(f"folder {folder}"), whole_folder(folder) as partial:
+    with _explained(f"folder {folder}", remedy="Free space or choose another place"), whole_folder(folder) as partial:
         yield partial
 
 
 @contextmanager
-def _explained(who: str) -> Iterator[None]:
+def _explained(who: str, *, remedy: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -125,7 +128,7 @@ def _explained(who: str) -> Iterator[None]:
             who,
             got=str(error),
             expected="a place that can be written",
-            remedy="Free space or choose another place",
+            remedy=remedy,
         ) from error
 
 
