@@ -190,12 +190,13 @@ class Image(MediaModality[ImageConfig]):
         return draw_movement(arrays.mask, self.config.size, settings, generator=generator)
 
     def vary(self, arrays: Arrays, generator: torch.Generator, *, movement: Movement | None = None) -> Arrays:
-        """Each picture moved, relit and cut out at random, as the config allows."""
+        """Each picture moved, relit and cut out at random, as the config allows; without a given movement no mosaic."""
         settings = self.config.augment
         if settings is None:
             return arrays
         if settings.moves and movement is None:
-            movement = self.movement(arrays, generator)
+            alone = settings.model_copy(update={"mosaic": 0.0})
+            movement = draw_movement(arrays.mask, self.config.size, alone, generator=generator)
         return replace(arrays, values=vary_pictures(arrays.values, settings, generator, movement=movement))
 
     def show(self, name: str, item: NDArray[np.uint8] | None) -> list[Cell]:
