@@ -1,4 +1,4 @@
-"""Write the small shop that the pages in this folder use: photos, titles, prices, what category a thing is of, shelves.
+"""Write the small shop that the pages in this folder use: photos, titles, prices, and what category a thing is of.
 
 The category needs two inputs: the title tells sport from the rest, the photo formal (dark) from casual (light). One
 category in twenty is wrong, a few photos are missing, one is damaged and one path leads nowhere, as in real tables.
@@ -12,7 +12,6 @@ import csv
 import json
 import wave
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -61,34 +60,41 @@ def draw_photo(*, is_dark: bool, random: np.random.Generator) -> Image.Image:
     return picture
 
 
-def write_shelves(folder: Path, *, num_rows: int = 200, seed: int = 0) -> None:
-    """Write ``shelves.csv``: photos of one to three things, a box around each, and a mask of what each pixel shows."""
+def write_shelves(folder: Path, *, num_train: int = 120, num_test: int = 30, seed: int = 0) -> None:
+    """Write shelves with balls and boxes on them: ``shelves.csv``, ``shelves_test.csv`` and pictures with masks.
+
+    The column ``things`` says where each thing is, as JSON; ``mask`` names a picture whose pixels are 0, 1 (a ball) and
+    2 (a box). Some shelves are empty.
+    """
     random = np.random.default_rng(seed)
     (folder / "shelves").mkdir(parents=True, exist_ok=True)
-    with (folder / "shelves.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["photo", "objects", "mask"])
-        for number in range(num_rows):
-            photo, mask, objects = draw_shelf(random)
-            names = f"shelves/{number:04}.jpg", f"shelves/{number:04}.png"
-            photo.save(folder / names[0])
-            mask.save(folder / names[1])
-            writer.writerow([names[0], json.dumps(objects), names[1]])
+    rows = [make_shelf(folder, number, random) for number in range(num_train + num_test)]
+    for name, part in (("shelves", rows[:num_train]), ("shelves_test", rows[num_train:])):
+        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["photo", "things", "mask"])
+            writer.writeheader()
+            writer.writerows(part)
 
 
-def draw_shelf(random: np.random.Generator) -> tuple[Image.Image, Image.Image, list[dict[str, Any]]]:
-    """Balls (round) and boxes side by side, their mask (1 and 2 on 0), and where they are."""
-    photo, mask = Image.new("RGB", (96, 64), tuple(random.integers(150, 220, 3).tolist())), Image.new("L", (96, 64))
-    objects = []
-    for place in range(int(random.integers(1, 4))):
-        side, is_ball = int(random.integers(14, 28)), bool(random.integers(2))
-        left, top = 2 + 32 * place, int(random.integers(2, 62 - side))
-        color = tuple(random.integers(10, 110, 3).tolist())
-        for picture, fill in ((photo, color), (mask, 1 if is_ball else 2)):
-            draw = ImageDraw.Draw(picture)
-            (draw.ellipse if is_ball else draw.rectangle)((left, top, left + side, top + side), fill=fill)
-        objects.append({"label": "ball" if is_ball else "box", "box": [left, top, left + side + 1, top + side + 1]})
-    return photo, mask, objects
+def make_shelf(folder: Path, number: int, random: np.random.Generator) -> dict[str, str]:
+    """One shelf with up to three things side by side; its photo and its mask are written."""
+    ground = tuple(random.integers(130, 200, 3).tolist())
+    picture, mask = Image.new("RGB", (128, 72), ground), Image.new("L", (128, 72))
+    things = []
+    for place in range(3):
+        if random.random() < 0.3:
+            continue
+        side, is_ball = int(random.integers(18, 36)), bool(random.random() < 0.5)
+        left, top = int(random.integers(42 * place, 42 * place + 42 - side)), int(random.integers(0, 72 - side))
+        around, color = (left, top, left + side - 1, top + side - 1), (*random.integers(0, 90, 2).tolist(), 60)
+        for canvas, fill in ((ImageDraw.Draw(picture), color), (ImageDraw.Draw(mask), 1 if is_ball else 2)):
+            (canvas.ellipse if is_ball else canvas.rectangle)(around, fill=fill)
+        label = "ball" if is_ball else "box"
+        things.append({"label": label, "box": [left, top, left + side, top + side]})
+    names = [f"shelves/{number:04}.jpg", f"shelves/{number:04}_mask.png"]
+    for image, name in zip((picture, mask), names, strict=True):
+        image.save(folder / name)
+    return {"photo": names[0], "things": json.dumps(things), "mask": names[1]}
 
 
 def write_sounds(folder: Path, *, num_each: int = 20, seed: int = 0) -> None:
@@ -114,8 +120,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     write_shop(folder)
-    write_shelves(folder)
     write_sounds(folder / "sounds")
+    write_shelves(folder)
 
 
 if __name__ == "__main__":

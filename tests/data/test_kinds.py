@@ -172,7 +172,9 @@ def test_a_target_of_boxes(tmp_path, values):
     guess = one(tmp_path, values, is_target=True)
     assert guess.config == BoxesConfig()
     assert catalog().translate(guess.reason) == "图片中目标的边界框"
-    assert one(tmp_path / "input", values).config != BoxesConfig()
+    as_input = one(tmp_path / "input", values)
+    assert as_input.config == IgnoreConfig(), "it would say the answer of another target"
+    assert catalog().translate(as_input.reason) == "图片中目标的边界框，只作为目标读取"
 
 
 @pytest.mark.parametrize(

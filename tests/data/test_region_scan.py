@@ -9,7 +9,7 @@ from PIL import Image
 
 from small_data import make_table
 from tonggan.data.cache import DecodeCache
-from tonggan.data.region_scan import check_regions, scan_regions
+from tonggan.data.region_scan import check_declared, check_regions, scan_regions
 from tonggan.data.scan import MediaStatus
 from tonggan.modalities.regions import Regions, RegionsConfig
 from tonggan.progress import Progress
@@ -174,3 +174,18 @@ def test_a_part_without_masks_is_an_error(tmp_path, cells):
 def test_good_masks_are_not_spoken_of(tmp_path):
     column, _, table = scan(tmp_path, [write(tmp_path, "a.png", STRIPES)])
     assert check_regions(table, "mask", column, split="train", known=None) == ([], [])
+
+
+def test_a_value_that_no_declared_class_has_is_told(tmp_path):
+    column, _, table = scan(tmp_path, [write(tmp_path, "a.png", STRIPES), write(tmp_path, "b.png", [[0, 255] * 4] * 4)])
+    whole = {"0": "ground", "1": "leaf", "3": None}
+    for classes in (None, whole):
+        assert check_declared(table, "mask", column, split="train", classes=classes) == []
+    (finding,) = check_declared(table, "mask", column, split="train", classes={"0": "ground", "1": "leaf"})
+    assert finding.severity == "warning"
+    assert finding.message == (
+        "1 of 2 cells of 'mask' in train have a value that 'classes' does not name, e.g. '3' in row 1; "
+        "nothing is learned from such pixels."
+    )
+    black = {"#000000": "ground", "#010101": "leaf", "#030303": None, "#ffffff": None}
+    assert check_declared(table, "mask", column, split="train", classes=black) == []

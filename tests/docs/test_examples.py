@@ -46,8 +46,8 @@ def first_shop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("examples") / "shop"
     example = load(ROOT / "docs" / "example.py")
     example.write_shop(folder, num_train=100, num_test=30)
-    example.write_shelves(folder, num_rows=40)
     example.write_sounds(folder / "sounds", num_each=8)
+    example.write_shelves(folder, num_train=40, num_test=30)
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch, cache=folder.parent / "cache")
         (command,) = commands_of("tonggan fit train.csv --target category --test test.csv --out runs/first")

@@ -186,9 +186,10 @@ def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
     rows, values = _sample(table, name, _EMBEDDED_SAMPLE_SIZE if is_embedded else _SAMPLE_SIZE)
     if not values:
         return Guess(IgnoreConfig(), "has hardly any values" if _has_values(table, name) else "has no values")
-    drawn = _guess_drawn(table, name, rows) if is_target else None
+    drawn = _guess_drawn(table, name, rows)
     if drawn is not None:
-        return drawn
+        # Beside another target they would say the answer, and no input reads them.
+        return drawn if is_target else Guess(IgnoreConfig(), f"{drawn.reason}, which are read for a target only")
     if is_embedded:
         return _as_mask(Guess(*kind_of_embedded(values)), is_target=is_target)
     if pa.types.is_list(stored) or pa.types.is_large_list(stored) or pa.types.is_fixed_size_list(stored):

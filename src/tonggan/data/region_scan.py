@@ -22,7 +22,7 @@ from tonggan.data.findings import Finding, Quarantined, Severity
 from tonggan.data.scan import MediaColumn, MediaStatus, read_media
 from tonggan.data.table import Table
 from tonggan.errors import DataError, UnreadableError
-from tonggan.modalities.regions import Regions, read_mask_paths, stored_name
+from tonggan.modalities.regions import UNLABELED, Regions, read_mask_paths, stored_name
 from tonggan.progress import Progress
 
 _ROWS_AT_ONCE = 64
@@ -186,3 +186,33 @@ def check_regions(
         for reason, rows in bad.items()
     ]
     return findings, sorted(quarantine, key=lambda each: each.row)
+
+
+def check_declared(
+    table: Table, name: str, column: RegionColumn, *, split: str, classes: Mapping[str, str | None] | None
+) -> list[Finding]:
+    """The finding on masks with a value that the declared ``classes`` do not name; 255 need not be named."""
+    if classes is None:
+        return []
+    unnamed: list[tuple[int, str]] = []
+    is_color = any(value.startswith("#") for value in classes)
+    for row, found in column.values.items():
+        names = {
+            f"#{value:02x}{value:02x}{value:02x}" if is_color and value < 256 else stored_name(value) for value in found
+        }
+        unnamed += [(row, each) for each in sorted(names - set(classes) - {str(UNLABELED)})][:1]
+    if not unnamed:
+        return []
+    return [
+        CellFindings(name, split, table.row_numbers).finding(
+            "warning",
+            len(unnamed),
+            unnamed[0],
+            what=("have a value that 'classes' does not name", "含有 classes 没有说明的值"),
+            then=("; nothing is learned from such pixels", "；这些像素不参与学习"),
+            remedy=(
+                "Name it in 'classes', with null if that is meant",
+                "请在 classes 中说明它；如果本意如此，请设为 null",
+            ),
+        )
+    ]
