@@ -336,8 +336,8 @@ def test_a_target_of_numbers_and_na_in_texts_of_any_type(tmp_path, stored):
 def test_labels_that_are_missing_in_some_rows(tmp_path):
     guess = one(tmp_path, ["red|round", "small", "NA", "red|small", None, "round|small"] * 20, is_target=True)
     assert (guess.config.separator, guess.config.missing) == ("|", ["NA"])
-    assert guess.config.split("NA") is None
-    assert guess.config.split("na|red") == ["na", "red"]
+    assert guess.config.labels("NA") is None
+    assert guess.config.labels("na|red") == ["na", "red"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.region_scan import RegionColumn
 from tonggan.data.table import Table
 from tonggan.data.wild_cells import find_wild_cells
-from tonggan.modalities import ColumnConfig, MultilabelConfig, NumberConfig
+from tonggan.modalities import ColumnConfig, NumberConfig
 from tonggan.wording import listed, part_zh, shortened
 
 IMBALANCED_SHARE = 0.8  # of the largest class; above, a model that always says it looks good
@@ -129,20 +129,16 @@ def check_labels(column: TargetColumn) -> Checked:
 def _read_labels(column: TargetColumn) -> tuple[Counter[str], list[Quarantined]]:
     counts: Counter[str] = Counter()
     bad: list[Quarantined] = []
-    config = column.config
     places = None if column.known is None else places_of(column.known)
     for row, value in column.cells():
-        if isinstance(config, MultilabelConfig):
-            parts = config.split(value)
-        else:
-            parts = [config.read(value) if config.form == "name" else value]
-        labels = [text for text in map(cell_text, parts or ()) if text is not None]
-        if parts is None or (not labels and not isinstance(config, MultilabelConfig)):
+        labels = column.config.labels(value)
+        names = [str(cell_text(label)) for label in labels or ()]
+        if labels is None:
             bad.append(column.bad(row, value, NO_VALUE))
-        elif places is not None and any(label not in places for label in labels):
+        elif places is not None and any(name not in places for name in names):
             bad.append(column.bad(row, value, _NEW_LABEL))
         else:
-            counts.update(labels)
+            counts.update(names)
     return counts, bad
 
 
@@ -191,7 +187,7 @@ def _imbalance(name: str, split: str, counts: Counter[str], config: ColumnConfig
     findings = []
     largest, most = counts.most_common(1)[0]
     share = most / counts.total()
-    if share > IMBALANCED_SHARE and not isinstance(config, MultilabelConfig):
+    if share > IMBALANCED_SHARE and config.form != "names":
         findings.append(
             Finding(
                 "warning",

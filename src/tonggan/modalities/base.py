@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tonggan.cells import is_missing
+from tonggan.cells import cell_text, is_missing
 from tonggan.config import Config
 from tonggan.modalities.movement import Movement
 from tonggan.parts import Part
@@ -40,8 +40,9 @@ class Cell:
     content: str | None
 
 
-Form = Literal["number", "name", "text", "file", "other"]
-"""What cells are to whoever looks at them without a model: numbers, names that repeat, prose, files, or all else."""
+Form = Literal["number", "name", "names", "text", "file", "other"]
+"""What a cell is to whoever looks at it without a model: a number, one or several names that repeat, prose, a file, or
+all else."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,11 @@ class ColumnConfig(Part):
     def is_unreadable(self, cell: Any) -> bool:  # noqa: ARG002
         """Whether a cell says something that is not written as those of this kind are; it then counts as missing."""
         return False
+
+    def labels(self, cell: Any) -> Sequence[Any] | None:
+        """The names in a cell of a target of classes or labels; None where it says nothing."""
+        read = self.read(cell)
+        return None if cell_text(read) is None else [read]
 
     def task(self) -> Mapping[str, Any] | None:
         """The task that predicts such a column where a recipe names none, as in a recipe; None where it must."""
