@@ -5,10 +5,11 @@ SOURCES := src tests benchmarks docs
 # Two processes, each with whole files of tests and one thread for each program that a test starts.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo demo-code test test-fast lint recipes clean
+.PHONY: help demo demo-boxes demo-code test test-fast lint recipes clean
 
 help:
 	@echo "make demo     train, audit and report on the easy-VQA data set (about 3 minutes on 2 cores)"
+	@echo "make demo-boxes  find the shapes in easy-VQA's drawings (about two minutes on 2 cores)"
 	@echo "make demo-code  index this source, search it, complete a line in it (a minute on 2 cores)"
 	@echo "make test     install the pinned dependencies, lint, check types, run the tests"
 	@echo "make test-fast  run the tests that are not marked slow"
@@ -35,6 +36,9 @@ help:
 
 demo: .venv/.user
 	$(BIN)/tonggan run easy_vqa --out runs/demo --overwrite
+
+demo-boxes: .venv/.user
+	$(BIN)/tonggan run shapes_and_colors --out runs/boxes --overwrite
 
 demo-code: .venv/.code
 	$(BIN)/tonggan code index src

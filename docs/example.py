@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import wave
 from pathlib import Path
 
@@ -59,6 +60,43 @@ def draw_photo(*, is_dark: bool, random: np.random.Generator) -> Image.Image:
     return picture
 
 
+def write_shelves(folder: Path, *, num_train: int = 120, num_test: int = 30, seed: int = 0) -> None:
+    """Write shelves with balls and boxes on them: ``shelves.csv``, ``shelves_test.csv`` and pictures with masks.
+
+    The column ``things`` says where each thing is, as JSON; ``mask`` names a picture whose pixels are 0, 1 (a ball) and
+    2 (a box). Some shelves are empty.
+    """
+    random = np.random.default_rng(seed)
+    (folder / "shelves").mkdir(parents=True, exist_ok=True)
+    rows = [make_shelf(folder, number, random) for number in range(num_train + num_test)]
+    for name, part in (("shelves", rows[:num_train]), ("shelves_test", rows[num_train:])):
+        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["photo", "things", "mask"])
+            writer.writeheader()
+            writer.writerows(part)
+
+
+def make_shelf(folder: Path, number: int, random: np.random.Generator) -> dict[str, str]:
+    """One shelf with up to three things side by side; its photo and its mask are written."""
+    ground = tuple(random.integers(130, 200, 3).tolist())
+    picture, mask = Image.new("RGB", (128, 72), ground), Image.new("L", (128, 72))
+    things = []
+    for place in range(3):
+        if random.random() < 0.3:
+            continue
+        side, is_ball = int(random.integers(18, 36)), bool(random.random() < 0.5)
+        left, top = int(random.integers(42 * place, 42 * place + 42 - side)), int(random.integers(0, 72 - side))
+        around, color = (left, top, left + side - 1, top + side - 1), (*random.integers(0, 90, 2).tolist(), 60)
+        for canvas, fill in ((ImageDraw.Draw(picture), color), (ImageDraw.Draw(mask), 1 if is_ball else 2)):
+            (canvas.ellipse if is_ball else canvas.rectangle)(around, fill=fill)
+        label = "ball" if is_ball else "box"
+        things.append({"label": label, "box": [left, top, left + side, top + side]})
+    names = [f"shelves/{number:04}.jpg", f"shelves/{number:04}_mask.png"]
+    for image, name in zip((picture, mask), names, strict=True):
+        image.save(folder / name)
+    return {"photo": names[0], "things": json.dumps(things), "mask": names[1]}
+
+
 def write_sounds(folder: Path, *, num_each: int = 20, seed: int = 0) -> None:
     """Write a folder of class folders: rising and falling tones of half a second."""
     random = np.random.default_rng(seed)
@@ -83,6 +121,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     write_shop(folder)
     write_sounds(folder / "sounds")
+    write_shelves(folder)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
+from tonggan.alignment import AlignmentConfig
 from tonggan.config import Config
 from tonggan.decoders import (
     TARGET,
@@ -407,7 +408,7 @@ def _check_means(head: Head, context: Context, targets: Mapping[str, Arrays]) ->
     weights = prediction["num_tokens"] if "num_tokens" in prediction else targets[TARGET].present.float()
     expected = (prediction["loss"] * weights).sum() / weights.sum().clamp(min=1)
     torch.testing.assert_close(sum(head.losses(context, targets).values()), expected)
-    assert 0 <= head.weight(targets) == targets[TARGET].mask.sum()
+    assert 0 <= head.weight(targets) == weights.sum()
 
 
 def _check_absent_targets(head: Head, context: Context, targets: Mapping[str, Arrays]) -> None:
@@ -493,6 +494,31 @@ def _check_variation(modality: Modality[Any], arrays: Arrays) -> None:
     assert not (hidden.mask & ~arrays.mask).any()
     assert torch.equal(arrays.values, values)
     assert torch.equal(arrays.mask, mask)
+
+
+def check_alignment(config: AlignmentConfig, *, dim: int = 8) -> None:
+    """The alignment contract: a scalar of pairs in any order, less for true ones; other partners; gradients, saving."""
+    check_config(config)
+    torch.manual_seed(0)
+    loss = config.build()
+    left = torch.randn(6, dim)
+    right = left + 0.1 * torch.randn(6, dim)
+    found = loss(left, right)
+    assert found.shape == ()
+    assert torch.isfinite(found)
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    torch.testing.assert_close(loss(left[order], right[order]), found)
+    assert loss(left, right[order]) > found, "true pairs are no better than others"
+    own = torch.eye(6, dtype=torch.bool)
+    torch.testing.assert_close(loss(left, right, matches=own), found)
+    twice = left[[0, 0, 2, 3, 4, 5]]
+    both = own.clone()
+    both[0, 1] = both[1, 0] = True
+    assert loss(twice, twice, matches=both) < loss(twice, twice), "another partner is a negative"
+    towers = nn.ModuleList([nn.Linear(dim, dim), nn.Linear(dim, dim), loss])
+    check_gradients(towers, lambda: loss(towers[0](left), towers[1](right)))
+    check_save_load(config.build(), config.build(), lambda module: module(left, right))
+    check_needs_no_memory(config.build)
 
 
 def check_measure(measure: Measure, rows: Sequence[Measure], *, of_all_rows: Collection[str] = ()) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tonggan.alignment import AlignmentConfig
 from tonggan.decoders import HeadConfig
 from tonggan.encoders import EncoderConfig
 from tonggan.fusion import FusionConfig
@@ -173,6 +174,7 @@ def test_files_and_functions_stay_short() -> None:
 @pytest.mark.parametrize(
     ("family", "check"),
     [
+        (AlignmentConfig, "check_alignment"),
         (EncoderConfig, "check_encoder"),
         (EngineConfig, "check_engine"),
         (FusionConfig, "check_fusion"),

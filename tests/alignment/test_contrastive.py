@@ -3,11 +3,16 @@ import math
 import pytest
 import torch
 
-from contracts import check_config, check_gradients
-from tonggan.alignment.contrastive import ContrastiveConfig
+from contracts import check_alignment
+from tonggan.alignment import ContrastiveConfig
 
 LEFT = torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
 RIGHT = torch.tensor([[1.0, 0.0], [0.0, 3.0], [1.0, 0.0]])
+
+
+@pytest.mark.parametrize("learn_temperature", [False, True])
+def test_contract(learn_temperature):
+    check_alignment(ContrastiveConfig(learn_temperature=learn_temperature))
 
 
 def test_equals_the_formula_worked_by_hand():
@@ -34,11 +39,8 @@ def test_other_partners_are_no_negatives():
     assert loss(LEFT, RIGHT).item() > loss(LEFT, RIGHT, matches=matches).item()
 
 
-def test_a_learned_temperature_gets_a_gradient_and_stays_in_bounds():
-    config = ContrastiveConfig(learn_temperature=True)
-    check_config(config)
-    learned = config.build()
-    check_gradients(learned, lambda: learned(LEFT, RIGHT.roll(1, dims=0)))
+def test_a_learned_temperature_stays_in_bounds():
+    learned = ContrastiveConfig(learn_temperature=True).build()
     assert not list(ContrastiveConfig().build().parameters())
     with torch.no_grad():
         learned.log_scale.fill_(9.0)

@@ -32,6 +32,8 @@ def test_help_has_examples(command):
         (["run", "easy_vqa", "--out", "run", "--max-bad", "abc"], "'--max-bad': not a number"),
         (["code", "search", "x", "--limit", "many"], "'--limit': not a whole number"),
         (["code", "search", "x", "--limit", "0"], "'--limit': it should be greater than or equal to 1"),
+        (["serve", "smollm2", "--bits", "5"], "'--bits': '5' is not one of"),
+        (["serve", "smollm2", "--engine", "fast"], "got:      'fast'"),
         (["run", "easy_vqa", "--nope"], "No such option"),
         (["evaluate", "run"], "Missing argument"),
         (["data"], ""),

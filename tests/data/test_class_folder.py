@@ -64,8 +64,23 @@ def test_a_new_file_changes_the_fingerprint(tmp_path):
 def test_folders_that_are_none_of_this(tmp_path):
     with pytest.raises(DataError, match=r"the parts of a split: train, test.*Pass .*train, and each other part"):
         open_table(fill(tmp_path / "split", "train/a/1.jpg", "test/a/1.jpg"), cache=tmp_path / "cache")
-    for names in ((), ("1.jpg",), ("a/1.xyz",)):
+    for names in ((), ("1.xyz",), ("1.jpg", "1.wav"), ("a/1.xyz",)):
         folder = fill(tmp_path / f"none{len(names)}{''.join(names)[:1]}", *names)
         folder.mkdir(exist_ok=True)
         with pytest.raises(DataError, match="expected one folder for each class"):
             open_table(folder, cache=tmp_path / "cache")
+
+
+def test_pictures_alone_are_rows_of_which_nothing_is_told(tmp_path):
+    folder = fill(tmp_path / "photos", "b.jpg", "a.PNG", ".hidden")
+    for source in (folder, str(folder / "*")):
+        table = open_table(source, cache=tmp_path / "cache")
+        assert table.names == ["image"]
+        assert table.values("image") == ["a.PNG", "b.jpg"]
+        assert table.base == folder
+    one = open_table(folder / "b.jpg", cache=tmp_path / "cache")
+    assert one.values("image") == ["b.jpg"]
+    sounds = open_table(fill(tmp_path / "sounds", "1.wav"), cache=tmp_path / "cache")
+    assert (sounds.names, sounds.values("audio")) == (["audio"], ["1.wav"])
+    deep = fill(tmp_path / "deep", "x/1.jpg", "y/2.jpg")
+    assert open_table(f"{deep}/*/*.jpg", cache=tmp_path / "cache").values("image") == ["x/1.jpg", "y/2.jpg"]

@@ -2,6 +2,7 @@
 
 import io
 import re
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ import soundfile
 from PIL import Image
 
 from small_data import make_table
+from tonggan.cells import cell_text
 from tonggan.data.cache import DecodeCache
-from tonggan.data.comparison import compare_column
+from tonggan.data.comparison import compare_cells, compare_column
 from tonggan.data.doctor import examine
 from tonggan.data.profiles import profile_columns
 from tonggan.data.scan import scan_media
-from tonggan.modalities import AudioConfig, CategoryConfig, ImageConfig, NumberConfig, TextConfig
+from tonggan.modalities import AudioConfig, CategoryConfig, IgnoreConfig, ImageConfig, NumberConfig, TextConfig
 from tonggan.modalities.base import MediaModality
 from tonggan.progress import Progress
 
@@ -202,3 +204,31 @@ def test_fit_compares_its_parts_by_the_same_function(tmp_path):
     assert [(finding.split, finding.count) for finding in told] == [("test", 100)]
     assert len(diagnosis.rows("test")) == 100
     assert set(diagnosis.profiles) == set(KINDS)
+
+
+class Tint(IgnoreConfig):
+    """A column of which nothing is known but which cells can be read."""
+
+    is_used: ClassVar[bool] = True
+
+    def is_unreadable(self, cell):
+        return cell_text(cell) is not None and not str(cell).startswith("#")
+
+
+def test_a_kind_that_says_what_it_can_read_is_compared_by_that(tmp_path):
+    train = make_table(tmp_path, {"tint": ["#000"] * 99 + [None]}, name="train")
+    profile = profile_columns(train, {"tint": Tint()}, media={})["tint"]
+    assert (profile.kind, profile.rows, profile.missing, profile.unreadable) == ("cell", 100, 1, 0)
+
+    def found(cells):
+        numbers = np.arange(1, len(cells) + 1)
+        return compare_cells("tint", cells, config=Tint(), profile=profile, split="the table", numbers=numbers)
+
+    assert found(["#fff"] * 30 + [None]) == ([], [])
+    (finding,), bad = found(["#fff", "red", "blue"])
+    assert "2 of 3 cells of 'tint' in the table are not written as cells of the kind ignore are" in finding.message
+    assert "where training has '#000'" in finding.message
+    assert "“忽略”类" in finding.message_zh
+    assert [(each.number, each.value) for each in bad] == [(2, "red"), (3, "blue")]
+    (finding,), _ = found([None] * 20)
+    assert "20 of 20 cells of 'tint' in the table are empty" in finding.message

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from annotated_pictures import draw, voc, write
 from small_data import make_table, png
 from tonggan.data.cache import DecodeCache
 from tonggan.data.doctor import Diagnosis, check_layout, examine
@@ -20,7 +21,9 @@ from tonggan.modalities import (
     NumberConfig,
     TextConfig,
 )
+from tonggan.modalities.boxes import BoxesConfig
 from tonggan.progress import Progress
+from tonggan.tasks import DetectConfig, TaskConfig
 
 KINDS = {
     "picture": ImageConfig(size=8),
@@ -45,7 +48,8 @@ def diagnose(folder, *, target=(), task=None, columns=None, **parts) -> Diagnosi
         cache = DecodeCache(folder / "cache", modality)
         for split, table in tables.items():
             media[split]["picture"] = scan_media(table, "picture", modality, cache, progress=Progress())
-    return examine(tables, columns=columns, media=media, target=target, task=task)
+    learned = task and TaskConfig.parse({"kind": task}, who="task")
+    return examine(tables, columns=columns, media=media, target=target, task=learned)
 
 
 def told(diagnosis: Diagnosis) -> list[tuple[str, str | None, str | None, int]]:
@@ -366,3 +370,17 @@ def test_data_in_the_place_of_names(tmp_path):
     assert check(tmp_path, "2019,2020,2021\n1,2,3\n") == []
     assert check(tmp_path, "0,1,2,y\n1,2,3,a\n") == []
     assert check(tmp_path, "a,b\n1,2\n") == []
+
+
+def test_what_is_said_of_a_table_is_said_once_of_its_parts(tmp_path):
+    write(tmp_path / "set" / "lost.xml", voc([("cat", 1, 2, 3, 4)], filename="gone.jpg"))
+    for name in ("a", "b"):
+        write(draw(tmp_path / "set" / f"{name}.jpg").with_suffix(".xml"), voc([("cat", 1, 2, 3, 4)]))
+    table = open_table(tmp_path / "set", cache=tmp_path / "cache")
+    parts = {"train": table.select(np.arange(2)), "valid": table.select(np.arange(2, 3))}
+    columns = {"objects": BoxesConfig()}
+    diagnosis = examine(
+        parts, columns=columns, media={split: {} for split in parts}, target=["objects"], task=DetectConfig()
+    )
+    (lost,) = [finding for finding in diagnosis.findings if "have no picture" in finding.message]
+    assert lost.split == "train"

@@ -26,7 +26,7 @@ def kinds(table, *target):
 
 def task(table, *target):
     guesses = guess_columns(table, target=target, declared={})
-    return guess_task(table, target, columns={name: guess.config for name, guess in guesses.items()})
+    return guess_task(table, target, columns={name: guess.config for name, guess in guesses.items()})["kind"]
 
 
 def one(tmp_path, values, *, name="column", is_target=False):
@@ -172,7 +172,9 @@ def test_a_target_of_boxes(tmp_path, values):
     guess = one(tmp_path, values, is_target=True)
     assert guess.config == BoxesConfig()
     assert catalog().translate(guess.reason) == "图片中目标的边界框"
-    assert one(tmp_path / "input", values).config != BoxesConfig()
+    as_input = one(tmp_path / "input", values)
+    assert as_input.config == IgnoreConfig(), "it would say the answer of another target"
+    assert catalog().translate(as_input.reason) == "图片中目标的边界框，只作为目标读取"
 
 
 @pytest.mark.parametrize(
@@ -313,7 +315,7 @@ def test_what_says_that_there_is_no_label_is_none(tmp_path, values, missing):
     assert guess.config.missing == missing
     assert guess.reason.endswith("count as missing") == bool(missing)
     table = make_table(tmp_path, {"y": values * 30})
-    task = guess_task(table, ["y"], columns={"y": guess.config})
+    task = guess_task(table, ["y"], columns={"y": guess.config})["kind"]
     assert task == ("binary" if len({*values} - {*missing, "nan"}) == 2 else "multiclass")
     for declared, found in (([], []), (["x"], ["x"]), (None, missing)):
         config = CategoryConfig() if declared is None else CategoryConfig(missing=declared)
@@ -334,8 +336,8 @@ def test_a_target_of_numbers_and_na_in_texts_of_any_type(tmp_path, stored):
 def test_labels_that_are_missing_in_some_rows(tmp_path):
     guess = one(tmp_path, ["red|round", "small", "NA", "red|small", None, "round|small"] * 20, is_target=True)
     assert (guess.config.separator, guess.config.missing) == ("|", ["NA"])
-    assert guess.config.split("NA") is None
-    assert guess.config.split("na|red") == ["na", "red"]
+    assert guess.config.labels("NA") is None
+    assert guess.config.labels("na|red") == ["na", "red"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from PIL import Image
 
 from small_data import make_table
 from tonggan.data.cache import DecodeCache
-from tonggan.data.region_scan import check_regions, scan_regions
+from tonggan.data.region_scan import check_declared, check_regions, scan_regions
 from tonggan.data.scan import MediaStatus
 from tonggan.modalities.regions import Regions, RegionsConfig
 from tonggan.progress import Progress
@@ -84,10 +84,13 @@ def test_absent_missing_damaged_and_of_another_size(tmp_path):
     assert "JPEG" in column.problems[7]
     assert "no JSON" in column.problems[8]
     assert column.problems[9] == "a mask without its picture"
-    (finding,), bad = check_regions(table, "mask", column, split="train", known=None)
-    assert finding.severity == "warning"
-    assert "9 rows of train have no usable mask in 'mask'" in finding.message
-    assert "有 9 行" in finding.message_zh
+    (unreadable, empty), bad = check_regions(table, "mask", column, split="train", known=None)
+    assert unreadable.severity == empty.severity == "warning"
+    assert unreadable.message == (
+        "7 of 10 cells of 'mask' in train name no mask that can be read, e.g. 'no file gone.png' in row 4."
+    )
+    assert "有 7 格" in unreadable.message_zh
+    assert empty.message == "2 of 10 cells of 'mask' in train have no value."
     assert [(each.number, each.reason) for each in bad[:4]] == [
         (2, "no value"),
         (3, "no value"),
@@ -155,17 +158,34 @@ def test_a_class_that_only_the_test_has(tmp_path):
     (finding,), (bad,) = check_regions(table, "mask", column, split="test", known=known)
     assert (bad.split, bad.row, bad.number, bad.column, bad.value) == ("test", 1, 2, "mask", "b.png")
     assert bad.reason == "a class that the training part does not have: 2"
-    assert "1 rows of test" in finding.message
+    assert (
+        "1 of 3 cells of 'mask' in test have a class that the training part does not have, e.g. '2'" in finding.message
+    )
 
 
 @pytest.mark.parametrize("cells", [[None, None], ["gone.png", ""]])
 def test_a_part_without_masks_is_an_error(tmp_path, cells):
     column, _, table = scan(tmp_path, cells)
-    (finding,), bad = check_regions(table, "mask", column, split="train", known=None)
-    assert finding.severity == "error"
+    findings, bad = check_regions(table, "mask", column, split="train", known=None)
+    assert {finding.severity for finding in findings} == {"error"}
     assert len(bad) == 2
 
 
 def test_good_masks_are_not_spoken_of(tmp_path):
     column, _, table = scan(tmp_path, [write(tmp_path, "a.png", STRIPES)])
     assert check_regions(table, "mask", column, split="train", known=None) == ([], [])
+
+
+def test_a_value_that_no_declared_class_has_is_told(tmp_path):
+    column, _, table = scan(tmp_path, [write(tmp_path, "a.png", STRIPES), write(tmp_path, "b.png", [[0, 255] * 4] * 4)])
+    whole = {"0": "ground", "1": "leaf", "3": None}
+    for classes in (None, whole):
+        assert check_declared(table, "mask", column, split="train", classes=classes) == []
+    (finding,) = check_declared(table, "mask", column, split="train", classes={"0": "ground", "1": "leaf"})
+    assert finding.severity == "warning"
+    assert finding.message == (
+        "1 of 2 cells of 'mask' in train have a value that 'classes' does not name, e.g. '3' in row 1; "
+        "nothing is learned from such pixels."
+    )
+    black = {"#000000": "ground", "#010101": "leaf", "#030303": None, "#ffffff": None}
+    assert check_declared(table, "mask", column, split="train", classes=black) == []

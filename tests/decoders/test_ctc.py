@@ -10,7 +10,7 @@ from torch import nn
 
 from contracts import check_head, scramble_hidden
 from tonggan.decoders import TARGET, Context, CTCHeadConfig, Writing
-from tonggan.decoders.prefix_beam_search import prefix_beam_search
+from tonggan.decoders.ctc import prefix_beam_search
 from tonggan.tokens import Arrays, Tokens
 
 DIM = 8

@@ -47,6 +47,7 @@ def first_shop(tmp_path_factory):
     example = load(ROOT / "docs" / "example.py")
     example.write_shop(folder, num_train=100, num_test=30)
     example.write_sounds(folder / "sounds", num_each=8)
+    example.write_shelves(folder, num_train=40, num_test=30)
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch, cache=folder.parent / "cache")
         (command,) = commands_of("tonggan fit train.csv --target category --test test.csv --out runs/first")
@@ -176,51 +177,20 @@ def test_the_list_of_fields_is_up_to_date():
 
 @pytest.mark.slow
 def test_the_page_on_extending_works_as_it_stands(first_shop, tmp_path):
-    """A copy of the project gets the files and lines of the page; then its tests pass and its command runs."""
-    project = tmp_path / "project"
+    """A copy of the project gets the files of the page: its tests pass, its commands run, its run is served."""
+    project, page = tmp_path / "project", ROOT / "docs" / "extend.md"
     shutil.copytree(ROOT / "src" / "tonggan", project / "src" / "tonggan", ignore=shutil.ignore_patterns("__pycache__"))
     (project / "tests").mkdir()
-    shutil.copy(ROOT / "tests" / "contracts.py", project / "tests")
-    blocks = blocks_of(ROOT / "docs" / "extend.md")
-    for block in blocks:
-        kind, _, name = block.note.partition(": ")
-        if kind == "file":
-            (project / name).parent.mkdir(parents=True, exist_ok=True)
-            (project / name).write_text(block.text, encoding="utf-8")
-        elif kind == "patch":
-            (project / name).write_text(patched((project / name).read_text(encoding="utf-8"), block.text))
-    (fit,) = [command for block in blocks if block.language == "bash" for command in commands_of(block.text)]
+    for block in blocks_of(page):
+        if block.note.startswith("file: "):
+            path = project / block.note.removeprefix("file: ")
+            assert not path.exists(), f"{path} is there already"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, encoding="utf-8")
     shop = shutil.copytree(first_shop, tmp_path / "shop")
-    program = f"""
-import os, sys, pytest
-from tonggan.cli.app import main
-code = pytest.main(["-q", "-p", "no:cacheprovider", {str(project / "tests")!r}])
-assert code == 0, code
-os.chdir({str(shop)!r})
-sys.argv = {[*fit.words, *(word for setting in TINY for word in ("--set", setting))]!r}
-main()
-"""
-    environment = {**os.environ, "PYTHONPATH": f"{project / 'src'}:{project / 'tests'}", "TONGGAN_CACHE": str(tmp_path)}
-    result = subprocess.run(
-        [sys.executable, "-c", program], cwd=project, env=environment, capture_output=True, text=True, check=False
-    )
+    paths = [project / "src", project / "tests", ROOT / "tests", ROOT / "tests" / "docs"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "TONGGAN_CACHE": str(tmp_path)}
+    command = [sys.executable, "-m", "extending", str(page), str(project / "tests"), str(shop)]
+    result = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "image_patches" in (shop / "runs" / "own" / "recipe.yaml").read_text(encoding="utf-8")
-
-
-def patched(text: str, change: str) -> str:
-    """``text`` after a change: ``+`` lines go after the line shown before them, ``-`` lines are replaced."""
-    lines = text.splitlines()
-    place = -1
-    for line in change.splitlines():
-        sign, content = line[:1], line[1:]
-        if sign == "+":
-            place += 1
-            lines.insert(place, content)
-        elif content != "…":
-            assert lines.count(content) == 1, f"the page changes a line that is not there once: {content}"
-            place = lines.index(content)
-            if sign == "-":
-                del lines[place]
-                place -= 1
-    return "\n".join(lines) + "\n"

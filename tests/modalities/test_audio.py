@@ -58,7 +58,7 @@ def test_channels_are_averaged() -> None:
 def test_only_the_first_seconds_are_read() -> None:
     audio = AudioConfig(max_seconds=0.25).build()
     longer, exact = (audio.decode(encode(tone(seconds, rate=8_000), rate=8_000)) for seconds in (2.0, 0.25))
-    assert len(exact) == audio.max_samples == 4_000
+    assert len(exact) == audio.config.max_samples == 4_000
     assert len(longer) == 4_001, "one sample more says that there was more"
     assert audio.collate([longer, exact]).mask.sum(dim=1).tolist() == [4_000, 4_000]
 

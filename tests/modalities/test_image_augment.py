@@ -151,3 +151,13 @@ def test_a_share_of_the_pictures_becomes_a_mosaic_but_none_that_is_not_there() -
     assert not is_mosaic[~present].any()
     assert abs(is_mosaic[present].float().mean() - 0.3) < 0.03
     assert torch.equal(movement.rows[0], torch.arange(2_000))
+
+
+def test_where_nothing_follows_there_is_no_mosaic() -> None:
+    """A class of one picture is not that of three others."""
+    arrays, generator = pictures(), torch.Generator().manual_seed(1)
+    settings = ImageAugment(shift=0, mosaic=1.0)
+    assert torch.equal(varied(settings, arrays), arrays.values)
+    image = ImageConfig(size=16, augment=settings).build()
+    movement = image.movement(arrays, generator)
+    assert not torch.equal(image.vary(arrays, generator, movement=movement).values, arrays.values)

@@ -251,12 +251,6 @@ def test_what_is_set_stays():
     assert (columns["photo"], model.head, task.size, task.resize) == (photo, head, 96, "squash")
 
 
-def test_beside_another_input_pictures_are_not_mixed():
-    """A mosaic would show what the text beside it is not about."""
-    _, _, columns = completed({"photo": ImageConfig(), "words": TextConfig(), "objects": BoxesConfig()})
-    assert columns["photo"].augment.mosaic == 0
-
-
 def test_one_of_two_pictures_is_named():
     columns = {"left": ImageConfig(), "right": ImageConfig(), "objects": BoxesConfig()}
     with pytest.raises(ConfigError, match=r"task\.picture: got nothing.*left, right"):

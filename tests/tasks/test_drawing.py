@@ -69,3 +69,15 @@ def test_regions_are_colored_and_have_borders():
 
 def test_small_regions_are_enlarged():
     assert draw_regions(GREY[:32, :48], np.zeros((32, 48), dtype=np.uint8), background=0).shape == (192, 288, 3)
+
+
+def test_regions_are_named():
+    regions = np.zeros((300, 400), dtype=np.uint8)
+    regions[100:200, 100:200], regions[:, 390:] = 1, 2
+    plain, named = (draw_regions(GREY, regions, background=0, names=names) for names in ((), ["", "leaf", "trunk"]))
+    rows, columns = np.nonzero((plain != named).any(axis=-1))
+    at_leaf, at_trunk = columns < 300, columns >= 300
+    assert rows[at_leaf].min() < 100 <= rows[at_leaf].max() + 1, "above its region"
+    assert columns[at_leaf].min() == 100
+    assert columns[at_trunk].min() < 380, "moved to where it can be read"
+    assert (named == COLORS[1]).all(axis=-1).sum() > 50

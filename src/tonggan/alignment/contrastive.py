@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tonggan.config import Config
+from tonggan.alignment.base import AlignmentConfig
 
 _MAX_LOG_SCALE = math.log(100)  # beyond, training is unstable (Radford et al. 2021)
 
 
-class ContrastiveConfig(Config):
+class ContrastiveConfig(AlignmentConfig):
     """How sharply matching pairs are separated from others."""
 
     kind: Literal["contrastive"] = "contrastive"

@@ -48,6 +48,8 @@ FIT_EXAMPLES = """
 
   tonggan fit photos/ --target label --set training.epochs=5 --out runs/photos
 
+  tonggan fit VOC2012/ --target objects --out runs/objects
+
   tonggan fit new.csv --target label --recipe my_recipe.yaml --out runs/mine
 """
 
@@ -72,7 +74,9 @@ def fit(
     train: Annotated[
         str,
         typer.Argument(
-            metavar="TRAIN", help="Table to learn from: CSV, TSV, JSONL, Parquet, Excel, class folders, tar shards."
+            metavar="TRAIN",
+            help="Table to learn from: CSV, TSV, JSONL, Parquet, Excel, class folders, tar shards; "
+            "VOC, COCO, YOLO, masks.",
         ),
     ],
     *,

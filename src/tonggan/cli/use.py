@@ -86,12 +86,14 @@ def predict(
     from tonggan.api import load
     from tonggan.cli.console import console_progress, print_json, print_line
     from tonggan.cli.output_path import check_no_input
+    from tonggan.runs.pictures import check_output
     from tonggan.runs.writing import check_suffix, write_coco, write_predictions
 
     check_suffix(out)
     check_no_input(out, [data], option="--out")
     with console_progress() as progress:
         predictor = load(run)
+        check_output(predictor.bundle.task, out, draw=draw)
         rows = predictor.read(data, max_bad=max_bad, progress=progress)
         if out.suffix == ".json":
             write_coco(out, predictor.predict_coco(rows, progress=progress))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from tonggan.alignment.contrastive import Contrastive, ContrastiveConfig
+from tonggan.alignment import AlignmentConfig, ContrastiveConfig
 from tonggan.codelm.search_pairs import Pair
 from tonggan.config import Config
 from tonggan.errors import DataError, InterruptedRunError
@@ -61,7 +61,7 @@ class SearchTuningConfig(Config):
     blend: float = Field(default=0.5, gt=0, le=1)
     """The share of what was learned; the rest are the given weights. Half of it keeps most of what docstrings gain and
     loses nothing on questions of another kind (Wortsman et al. 2022)."""
-    contrastive: ContrastiveConfig = ContrastiveConfig()
+    contrastive: AlignmentConfig = ContrastiveConfig()
     """The objective."""
     held_out: float = Field(default=0.05, gt=0, lt=0.4)
     """Share of the pairs that weights are chosen by, and again as many that give the verdict; of files of their own."""
@@ -250,7 +250,7 @@ class PairObjective(MeasuredObjective):
         super().__init__()
         self.given, self.blend = embedder, config.blend
         self.encoder = deepcopy(embedder.encoder).float()
-        self.contrastive: Contrastive = config.contrastive.build()
+        self.contrastive = config.contrastive.build()
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         names = batch.targets[_NAMES].values

@@ -1,4 +1,4 @@
-"""A folder with one folder for each class, as ImageFolder users lay out their data: media and ``label``.
+"""Files without a table: in one folder for each class, as ImageFolder users lay out their data, or alone.
 
 Pictures and sounds stay where they are and are named by path; text files are short, so their content is stored.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -57,6 +57,36 @@ def read_class_folder(folder: Path, *, progress: Progress) -> TableSource:
         fingerprint=fingerprint_of(identity, kind="class_folder"),
         read=lambda: (schema, batches_of(records(), schema, who=f"folder {folder}")),
     )
+
+
+def read_loose_files(files: Sequence[Path], *, name: str) -> TableSource | None:
+    """The table of pictures or sounds that nothing is told of, with the column ``image`` or ``audio``; else None.
+
+    Args:
+        files: of one kind, to be read in this order; None where one is of another kind.
+        name: what the user called them.
+    """
+    kinds = {kind_of_path(path.name) for path in files}
+    kind = next(iter(kinds), None)
+    if len(kinds) != 1 or kind not in ("image", "audio"):
+        return None
+    base = Path(os.path.commonpath([path.absolute().parent for path in files]))
+    paths = [path.absolute().relative_to(base).as_posix() for path in files]
+    schema = pa.schema([(kind, pa.string())])
+    records = [Record({kind: path}, place=path, num_bytes=len(path)) for path in paths]
+    return TableSource(
+        name=name,
+        base=base,
+        fingerprint=fingerprint_of((f"{path}\n".encode(errors="surrogateescape") for path in paths), kind=kind),
+        read=lambda: (schema, batches_of(iter(records), schema, who=name)),
+    )
+
+
+def loose_files(folder: Path) -> list[Path]:
+    """The files of a folder in a fixed order; none where it has folders. Hidden ones do not count."""
+    with reading(folder):
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    return [] if any(entry.is_dir() for entry in entries) else entries
 
 
 def _check(folder: Path, labels: set[str], *, has_media: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from tonggan.cells import cell_text
-from tonggan.data.cell_findings import UNREADABLE, CellFindings
+from tonggan.data.cell_findings import CellFindings, why_unreadable
 from tonggan.data.findings import Finding, Quarantined, Severity
 from tonggan.data.number_format import NumberFormat
 from tonggan.data.profiles import MediaProfile
@@ -18,12 +17,10 @@ from tonggan.data.scan import MediaColumn, MediaStatus
 from tonggan.data.table import Table
 from tonggan.data.wild_cells import find_wild_cells
 from tonggan.errors import DataError
-from tonggan.modalities import AudioConfig, ColumnConfig, ImageConfig, NumberConfig, TextConfig
-from tonggan.wording import catalog, part_zh, shortened
+from tonggan.modalities import ColumnConfig
+from tonggan.modalities.base import Limit, MediaConfig, Range
+from tonggan.wording import Words, catalog, part_zh, shortened
 
-_MAX_CHARACTERS = 100_000  # of a text, however few words they are; a model reads some thousand tokens at most
-_WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_WIDE_PER_TOKEN = 3
 _MAX_STRAY_SHARE = 0.01  # of a number column's cells that are not numbers
 _ROWS_PER_READ = 256  # the cells may hold whole files
 _NO_FILE = "no file at this path"
@@ -70,33 +67,23 @@ def check_media(
         )
     if is_train and num_present > 1 and num_present + num_absent == len(table) and len(np.unique(column.slots)) == 1:
         findings.append(_constant(name, split, len(table), "the same file"))
-    if isinstance(config, AudioConfig):
-        findings += _check_recordings(name, column, config, split=split, is_train=is_train)
-    elif is_train and isinstance(config, ImageConfig) and config.white is not None:
-        findings.append(_scaled(name, column, split, "white", config.white))
-    return findings, bad
+    assert isinstance(config, MediaConfig), "only media are scanned"
+    return findings + _check_contents(name, column, config, split=split, is_train=is_train), bad
 
 
-def _check_recordings(
-    name: str, column: MediaColumn, config: AudioConfig, *, split: str, is_train: bool
+def _check_contents(
+    name: str, column: MediaColumn, config: MediaConfig, *, split: str, is_train: bool
 ) -> list[Finding]:
+    """Findings on what the files hold."""
     findings = []
-    count = 0 if column.lengths is None else int((column.lengths > config.build().max_samples).sum())
-    if count:
-        findings.append(
-            _cut_off(
-                name,
-                split,
-                count,
-                column.count(MediaStatus.PRESENT),
-                what=("recordings", "段录音"),
-                limit=(f"{config.max_seconds:g} s", f"{config.max_seconds:g} 秒"),
-                setting=f"max_seconds={3 * config.max_seconds:g}",
-            )
-        )
-    if is_train and config.full_scale is not None:
-        findings.append(_scaled(name, column, split, "full_scale", config.full_scale))
-    return findings + [_odd(name, split, len(rows), *_ODD[what]) for what, rows in column.odd.items()]
+    if column.lengths is not None and config.limit is not None:
+        count = sum(map(config.exceeds, column.lengths.tolist()))
+        if count:
+            findings.append(_cut_off(name, split, count, column.count(MediaStatus.PRESENT), config.limit))
+    if is_train and config.range is not None and getattr(config, config.range.field) is not None:
+        findings.append(_scaled(name, column, split, config.range, getattr(config, config.range.field)))
+    odd = config.build().odd
+    return findings + [_odd(name, split, len(rows), config.things, *odd[what]) for what, rows in column.odd.items()]
 
 
 def check_frames(name: str, profile: MediaProfile, *, split: str) -> list[Finding]:
@@ -120,14 +107,17 @@ def check_frames(name: str, profile: MediaProfile, *, split: str) -> list[Findin
     ]
 
 
-def require_cells(table: Table, name: str, *, kind: str) -> None:
-    """Check that the column ``name`` is there and that its cells can be read as ``kind``: text, number or category.
+def require_cells(table: Table, name: str, *, config: ColumnConfig) -> None:
+    """Check that the column ``name`` is there and that its cells can be read as texts, numbers or categories if they
+    are to be; those of other kinds may be of any type.
 
     Raises:
         DataError: there is no such column, or its cells hold lists, structures or, for texts, bytes.
     """
     stored = table.column_type(name)
-    is_bytes = kind == "text" and (pa.types.is_binary(stored) or pa.types.is_large_binary(stored))
+    if config.form == "other":
+        return
+    is_bytes = config.form == "text" and (pa.types.is_binary(stored) or pa.types.is_large_binary(stored))
     if pa.types.is_nested(stored) or is_bytes:
         cells = (value for values in table.iterate(name, batch_size=_ROWS_PER_READ) for value in values)
         example = shortened(repr(next((value for value in cells if value is not None), None)), limit=60)
@@ -135,7 +125,8 @@ def require_cells(table: Table, name: str, *, kind: str) -> None:
         raise DataError(
             f"column '{name}' of {table.source}",
             got=f"{what} in a cell, such as {example}",
-            expected=f"one {'value' if kind == 'category' else kind} in each cell, as the column is of kind {kind}",
+            expected=f"one {'value' if config.form == 'name' else config.kind} in each cell, as the column is of kind "
+            f"{config.kind}",
             remedy="Join or take apart what the cells hold; a column of several rows goes into a mapping of columns",
         )
 
@@ -159,9 +150,8 @@ def check_cells(
             continue
         if len(distinct) < 2:
             distinct.add(text)
-        if isinstance(config, TextConfig):
-            num_cut += _is_longer(text, config.max_tokens)
-        elif not is_compared and isinstance(config, NumberConfig) and config.is_unreadable(value):
+        num_cut += config.exceeds(text)
+        if not is_compared and config.is_unreadable(value):
             stray.append((row, text))
     findings = []
     if num_missing == len(table) and not is_compared:
@@ -169,32 +159,12 @@ def check_cells(
     if is_train and len(distinct) == 1 and not num_missing:
         findings.append(_constant(name, split, len(table), f"'{shortened(next(iter(distinct)))}'"))
     if stray:
-        findings.append(_stray(column, stray))
-    if isinstance(config, TextConfig) and num_cut:
-        findings.append(
-            _cut_off(
-                name,
-                split,
-                num_cut,
-                len(table) - num_missing,
-                what=("texts", "段文本"),
-                limit=(f"{config.max_tokens} tokens", f"{config.max_tokens} 个词元"),
-                setting=f"max_tokens={min(4 * config.max_tokens, 8_192)}",
-            )
-        )
-    if isinstance(config, NumberConfig):
+        findings.append(_stray(column, stray, config))
+    if num_cut and config.limit is not None:
+        findings.append(_cut_off(name, split, num_cut, len(table) - num_missing, config.limit))
+    if config.form == "number":
         findings += find_wild_cells(table, name, config=config, split=split, is_target=False)
     return findings
-
-
-def _is_longer(text: str, max_tokens: int) -> bool:
-    """Whether a text surely has more tokens, before there is a tokenizer.
-
-    A token is a word at the most, or some characters of Chinese, Japanese or Korean.
-    """
-    if len(text) <= max_tokens:
-        return False
-    return len(text) > _MAX_CHARACTERS or len(text.split()) + len(_WIDE.findall(text)) // _WIDE_PER_TOKEN > max_tokens
 
 
 def check_doubt(name: str, doubt: NumberFormat, *, config: ColumnConfig, split: str, num_rows: int) -> Finding:
@@ -287,81 +257,59 @@ def _constant(name: str, split: str, num_rows: int, value: str) -> Finding:
     )
 
 
-def _stray(column: CellFindings, stray: list[tuple[int, str]]) -> Finding:
+def _stray(column: CellFindings, stray: list[tuple[int, str]], config: ColumnConfig) -> Finding:
+    reason = why_unreadable(config)
+    chinese = "不是数或写法与其他不同" if config.form == "number" else reason.chinese
     return column.finding(
         "warning" if len(stray) > _MAX_STRAY_SHARE * len(column.numbers) else "note",
         len(stray),
         stray[0],
-        what=(f"are {UNREADABLE}", "不是数或写法与其他不同"),
+        what=(f"are {reason}", chinese),
         then=("; they count as missing", "；按缺失处理"),
         remedy=("Write these cells as the others are, or leave them empty", "请按其他单元格的写法改写，或留空"),
     )
 
 
-def _cut_off(
-    name: str, split: str, count: int, total: int, *, what: tuple[str, str], limit: tuple[str, str], setting: str
-) -> Finding:
-    """``count`` of ``total`` are longer than the ``limit`` up to which they are read, in both languages."""
-    setting = f"--set columns.{name}.{setting}"
+def _cut_off(name: str, split: str, count: int, total: int, limit: Limit) -> Finding:
+    """``count`` of ``total`` are longer than the ``limit`` up to which they are read."""
+    setting = f"--set columns.{name}.{limit.setting}"
     return Finding(
         "note",
         column=name,
         split=split,
         count=count,
-        message=f"{count:,} of {total:,} {what[0]} in '{name}' of {split} are longer than the {limit[0]} that are "
-        "read; the rest of them is cut off.",
-        message_zh=f"{part_zh(split)}的“{name}”中 {total:,} {what[1]}"
-        f"有 {count:,} 段超过读取的 {limit[1]}；其余部分被截去。",
+        message=f"{count:,} of {total:,} {limit.things.english} in '{name}' of {split} are longer than the "
+        f"{limit.most.english} that are read; the rest of them is cut off.",
+        message_zh=f"{part_zh(split)}的“{name}”中 {total:,} {limit.things.chinese}"
+        f"有 {count:,} 段超过读取的 {limit.most.chinese}；其余部分被截去。",
         remedy=f"Set how much is read, e.g. {setting}, or shorten them to what matters",
         remedy_zh=f"请设置读取的长度，例如 {setting}，或只保留重要的部分",
     )
 
 
-def _scaled(name: str, column: MediaColumn, split: str, field: str, value: float) -> Finding:
-    pictures = field == "white"
-    what = "Pictures of more than 8 bits" if pictures else "Recordings of floating point samples"
-    what_zh = "超过 8 位的图片" if pictures else "浮点采样的录音"
-    setting = f"--set columns.{name}.{field}={65_535 if pictures else 1}"
+def _scaled(name: str, column: MediaColumn, split: str, scale: Range, value: float) -> Finding:
+    setting = f"--set columns.{name}.{scale.field}={scale.usual}"
     return Finding(
         "note",
         column=name,
         split=split,
         count=column.count(MediaStatus.PRESENT),
-        message=f"{what} in '{name}' are read with {value:.10g} as {'white' if pictures else 'full scale'}, "
+        message=f"{scale.things.english} in '{name}' are read with {value:.10g} as {scale.end.english}, "
         "by the values that they hold.",
-        message_zh=f"“{name}”中{what_zh}按其取值以 {value:.10g} 为{'白色' if pictures else '满幅'}读取。",
+        message_zh=f"“{name}”中{scale.things.chinese}按其取值以 {value:.10g} 为{scale.end.chinese}读取。",
         remedy=f"Set another value where that is wrong, e.g. {setting}",
         remedy_zh=f"如果不对，请设置别的值，例如 {setting}",
     )
 
 
-_ODD = {
-    "silent": (
-        ("hold silence alone", "只有静音"),
-        (
-            "Listen to these files; leave their cells empty if they hold nothing",
-            "请检查这些文件；如果其中没有内容，请将单元格留空",
-        ),
-    ),
-    "clipped": (
-        ("are clipped: many samples lie at full scale", "发生削波：许多采样达到满幅"),
-        ("Record or export them at a lower level", "请以较低的电平重新录制或导出"),
-    ),
-    "offset": (
-        ("are not centered on zero (a DC offset)", "不以零为中心（直流偏移）"),
-        ("Export them with the DC offset removed", "请在导出时去除直流偏移"),
-    ),
-}
-
-
-def _odd(name: str, split: str, count: int, what: tuple[str, str], remedy: tuple[str, str]) -> Finding:
+def _odd(name: str, split: str, count: int, things: Words, what: Words, remedy: Words) -> Finding:
     return Finding(
         "note",
         column=name,
         split=split,
         count=count,
-        message=f"{count:,} recordings in '{name}' of {split} {what[0]}.",
-        message_zh=f"{part_zh(split)}的“{name}”中有 {count:,} 段录音{what[1]}。",
-        remedy=remedy[0],
-        remedy_zh=remedy[1],
+        message=f"{count:,} {things.english} in '{name}' of {split} {what.english}.",
+        message_zh=f"{part_zh(split)}的“{name}”中有 {count:,} {things.chinese}{what.chinese}。",
+        remedy=remedy.english,
+        remedy_zh=remedy.chinese,
     )

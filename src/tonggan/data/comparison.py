@@ -9,18 +9,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.cells import cell_text
-from tonggan.data.cell_findings import UNREADABLE, CellFindings
+from tonggan.data.cell_findings import CellFindings, why_unreadable
 from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.languages import LATIN, NO_LETTERS, is_latin, language_of
 from tonggan.data.profiles import (
     MAX_TEXTS,
     CategoryProfile,
+    CellProfile,
     ColumnProfile,
     MediaProfile,
     NumberProfile,
@@ -32,7 +33,7 @@ from tonggan.data.profiles import (
 )
 from tonggan.data.scan import MediaColumn, MediaStatus
 from tonggan.data.table import Table, spread
-from tonggan.modalities import CategoryConfig, ColumnConfig, NumberConfig
+from tonggan.modalities import ColumnConfig
 from tonggan.wording import Bilingual, catalog, listed, shortened
 
 CHANCE = 0.01
@@ -87,7 +88,7 @@ def compare_cells(
     cells: Iterable[Any],
     *,
     config: ColumnConfig,
-    profile: NumberProfile | CategoryProfile | TextProfile,
+    profile: NumberProfile | CategoryProfile | TextProfile | CellProfile,
     split: str,
     numbers: NDArray[np.int64],
 ) -> tuple[list[Finding], list[Quarantined]]:
@@ -103,10 +104,16 @@ def compare_cells(
     """
     column = CellFindings(name, split, numbers)
     if isinstance(profile, NumberProfile):
-        return _compare_numbers(column, cells, cast("NumberConfig", config), profile)
+        return _compare_numbers(column, cells, config, profile)
     if isinstance(profile, CategoryProfile):
-        return _compare_categories(column, map(cast("CategoryConfig", config).read, cells), profile), []
-    return _compare_texts(column, cells, profile), []
+        return _compare_categories(column, map(config.read, cells), profile), []
+    if isinstance(profile, TextProfile):
+        return _compare_texts(column, cells, profile), []
+    told = [(row, cell) for row, cell in enumerate(cells) if cell_text(cell) is not None]
+    bad = [(row, str(cell).strip()) for row, cell in told if config.is_unreadable(cell)]
+    findings = _compare_missing(column, len(numbers) - len(told), profile)
+    found, quarantine = _compare_unreadable(column, bad, config, profile)
+    return findings + found, quarantine
 
 
 def compare_media(
@@ -138,7 +145,7 @@ def compare_media(
 
 
 def _compare_numbers(
-    column: CellFindings, cells: Iterable[Any], config: NumberConfig, profile: NumberProfile
+    column: CellFindings, cells: Iterable[Any], config: ColumnConfig, profile: NumberProfile
 ) -> tuple[list[Finding], list[Quarantined]]:
     unreadable: list[tuple[int, str]] = []
     far: list[tuple[int, float]] = []
@@ -161,30 +168,38 @@ def _compare_numbers(
         else:
             missing += 1
     findings = _compare_missing(column, missing, profile)
-    bad: list[Quarantined] = []
-    if is_surprising(len(unreadable), len(column.numbers), before=profile.unreadable, out_of=profile.rows):
-        findings.append(
-            column.finding(
-                "warning",
-                len(unreadable),
-                unreadable[0],
-                what=(f"are {UNREADABLE}", "不是数，或与该列的写法不同"),
-                then=(
-                    f", where training has '{shortened(profile.example)}'; they count as missing",
-                    f"（训练表中的写法如“{shortened(profile.example)}”）；按缺失处理",
-                ),
-                remedy=("Write them as the training table does", "请改成训练表中的写法"),
-            )
-        )
-        bad = [
-            Quarantined(column.split, row, int(column.numbers[row]), column.name, text[:200], UNREADABLE)
-            for row, text in unreadable
-        ]
+    found, bad = _compare_unreadable(column, unreadable, config, profile)
+    findings += found
     if far and (worst > _VERY_FAR or is_surprising(len(far), num_read, before=0, out_of=profile.rows, more=_LUCK)):
         findings.append(_out_of_range(column, far, profile))
     elif num_read >= _MIN_ROWS and 2 * len(unusual) > num_read:
         findings.append(_elsewhere(column, unusual, profile))
     return findings, bad
+
+
+def _compare_unreadable(
+    column: CellFindings, unreadable: list[tuple[int, str]], config: ColumnConfig, profile: NumberProfile | CellProfile
+) -> tuple[list[Finding], list[Quarantined]]:
+    """A finding on cells that cannot be read, and these, where training has fewer."""
+    if not is_surprising(len(unreadable), len(column.numbers), before=profile.unreadable, out_of=profile.rows):
+        return [], []
+    reason = why_unreadable(config)
+    finding = column.finding(
+        "warning",
+        len(unreadable),
+        unreadable[0],
+        what=(f"are {reason}", reason.chinese),
+        then=(
+            f", where training has '{shortened(profile.example)}'; they count as missing",
+            f"（训练表中的写法如“{shortened(profile.example)}”）；按缺失处理",
+        ),
+        remedy=("Write them as the training table does", "请改成训练表中的写法"),
+    )
+    bad = [
+        Quarantined(column.split, row, int(column.numbers[row]), column.name, text[:200], str(reason))
+        for row, text in unreadable
+    ]
+    return [finding], bad
 
 
 def _compare_categories(column: CellFindings, cells: Iterable[Any], profile: CategoryProfile) -> list[Finding]:

@@ -26,7 +26,7 @@ from tonggan.data.profiles import ColumnProfile, MediaProfile, profile_columns
 from tonggan.data.region_scan import RegionColumn
 from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
-from tonggan.data.target_checks import check_measured_target, check_target
+from tonggan.data.target_checks import TargetColumn, TargetTask
 from tonggan.errors import DataError
 from tonggan.files import whole_file
 from tonggan.modalities import ColumnConfig, NumberConfig
@@ -151,7 +151,7 @@ def examine(
     columns: Mapping[str, ColumnConfig],
     media: Mapping[str, Mapping[str, MediaColumn]],
     target: Sequence[str] = (),
-    task: str | None = None,
+    task: TargetTask | None = None,
     reasons: Mapping[str, str] | None = None,
     remarks: Sequence[Finding] = (),
     shown_in: str | None = None,
@@ -163,7 +163,7 @@ def examine(
         columns: the kind of each column.
         media: the scanned columns by part and name.
         target: the columns to predict; without one, only inputs are examined.
-        task: the kind of the task, such as ``binary`` or ``caption``; needed with a target.
+        task: what is to be learned of the target; needed with one.
         reasons: why each column is of its kind, to be told along.
         remarks: what was found already.
         shown_in: the column with the pictures that the target lies in, if it does.
@@ -171,9 +171,8 @@ def examine(
     Raises:
         DataError: a part lacks a column that the model reads.
     """
-    inputs = {name: config.kind for name, config in columns.items() if name not in target and config.kind != "ignore"}
-    findings = [replace(finding, split=split) for split, table in tables.items() for finding in table.findings]
-    findings += remarks
+    inputs = [name for name, config in columns.items() if name not in target and config.is_used]
+    findings = [*_of_tables(tables), *remarks]
     quarantine: list[Quarantined] = []
     train = next(iter(tables))
     profiles = profile_columns(tables[train], {name: columns[name] for name in inputs}, media=media[train])
@@ -192,31 +191,60 @@ def examine(
     for name in target:
         assert task is not None, "a target needs its task"
         read = {split: own.get(name, columns[name]) for split, own in writing.items()}
-        extents, masks = _extents(media, shown_in), _masks(media, name)
-        found, bad = check_target(tables, name, task=task, configs=read, extents=extents, masks=masks)
+        found, bad = _check_target(tables, name, task, configs=read, media=media, shown_in=shown_in)
         findings += found
         quarantine += bad
     if inputs:
-        cells_only = all(kind in ("number", "category") for kind in inputs.values())
-        findings += find_duplicates(tables, inputs=list(inputs), media=media, cells_only=cells_only)
-        findings += find_leaks(
-            tables[train], columns=columns, inputs=list(inputs), target=target, regression=task == "regression"
-        )
+        cells_only = all(columns[name].form in ("number", "name") for name in inputs)
+        findings += find_duplicates(tables, inputs=inputs, media=media, cells_only=cells_only)
+        numbers = task is not None and task.predicts_numbers
+        findings += find_leaks(tables[train], columns=columns, inputs=inputs, target=target, regression=numbers)
     told = [(name, config.kind, (reasons or {}).get(name, "")) for name, config in columns.items()]
     num_rows = {split: len(table) for split, table in tables.items()}
     return Diagnosis(_worst_first(findings), quarantine, num_rows, told, profiles, writing)
 
 
-def _extents(media: Mapping[str, Mapping[str, MediaColumn]], name: str | None) -> dict[str, NDArray[np.int64]]:
-    """By part, height and width of the pictures of a column."""
-    columns = {split: own[name] for split, own in media.items() if name is not None and name in own}
-    return {split: column.extents for split, column in columns.items() if column.extents is not None}
+def _of_tables(tables: Mapping[str, Table]) -> list[Finding]:
+    """What their readers have found. A part cut off from another is the same table, of which it is said once."""
+    first: dict[str, str] = {}
+    for split, table in tables.items():
+        first.setdefault(table.source, split)
+    return [replace(finding, split=split) for split in first.values() for finding in tables[split].findings]
 
 
-def _masks(media: Mapping[str, Mapping[str, MediaColumn]], name: str) -> dict[str, RegionColumn]:
-    """By part, the masks of a column."""
-    columns = {split: own.get(name) for split, own in media.items()}
-    return {split: column for split, column in columns.items() if isinstance(column, RegionColumn)}
+def _check_target(
+    tables: Mapping[str, Table],
+    name: str,
+    task: TargetTask,
+    *,
+    configs: Mapping[str, ColumnConfig],
+    media: Mapping[str, Mapping[str, MediaColumn]],
+    shown_in: str | None,
+) -> tuple[list[Finding], list[Quarantined]]:
+    """Findings on the target ``name`` in all parts that have it, and its rows that have no usable value."""
+    findings: list[Finding] = []
+    quarantine: list[Quarantined] = []
+    known: list[str] | None = None
+    for split, table in tables.items():
+        if name in table.names:
+            extents, masks = _extents(media[split], shown_in), _masks(media[split], name)
+            column = TargetColumn(table, name, split, configs[split], known=known, extents=extents, masks=masks)
+            counts, found, bad = task.check(column)
+            known = list(counts) if known is None else known
+            findings += found
+            quarantine += bad
+    return findings, quarantine
+
+
+def _extents(media: Mapping[str, MediaColumn], name: str | None) -> NDArray[np.int64] | None:
+    """Height and width of the pictures of a column."""
+    return media[name].extents if name is not None and name in media else None
+
+
+def _masks(media: Mapping[str, MediaColumn], name: str) -> RegionColumn | None:
+    """The masks of a column."""
+    column = media.get(name)
+    return column if isinstance(column, RegionColumn) else None
 
 
 def _find_writing(
@@ -241,7 +269,7 @@ def examine_rows(
     media: Mapping[str, MediaColumn],
     profiles: Mapping[str, ColumnProfile],
     target: Mapping[str, ColumnConfig] | None = None,
-    task: str = "",
+    task: TargetTask | None = None,
     labels: Sequence[str] = (),
     shown_in: str | None = None,
 ) -> Diagnosis:
@@ -253,7 +281,7 @@ def examine_rows(
         media: the scanned ones of them.
         profiles: of the training part's columns; those without one are compared with nothing.
         target: the columns that the model predicts, where the rows are to be measured.
-        task: the kind of the model's task.
+        task: of the model; needed with a target.
         labels: the classes that the task has learned.
         shown_in: the column with the pictures that the target lies in, if it does.
     """
@@ -263,17 +291,17 @@ def examine_rows(
     found, quarantine = _check_inputs(table, read, profiles, media=media, split=NEW_ROWS, is_train=False)
     findings += found
     for name, config in target.items():
-        config = writing.get(name, config)
-        found, bad = check_measured_target(
+        assert task is not None, "a target needs its task"
+        column = TargetColumn(
             table,
             name,
-            split=NEW_ROWS,
-            task=task,
-            config=config,
-            labels=labels,
-            extents=_extents({NEW_ROWS: media}, shown_in).get(NEW_ROWS),
-            masks=_masks({NEW_ROWS: media}, name).get(NEW_ROWS),
+            NEW_ROWS,
+            writing.get(name, config),
+            known=labels,
+            extents=_extents(media, shown_in),
+            masks=_masks(media, name),
         )
+        _, found, bad = task.check(column)
         findings += found
         quarantine += bad
     findings = _worst_first([*table.findings, *findings])

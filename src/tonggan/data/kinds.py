@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,9 +35,6 @@ from tonggan.modalities import (
 )
 from tonggan.modalities.boxes import BoxesConfig, read_objects
 from tonggan.modalities.regions import RegionsConfig, read_mask_paths
-
-TaskKind = Literal["binary", "multiclass", "multilabel", "regression", "detect", "segment"]
-_TASKS: Mapping[str, TaskKind] = {"boxes": "detect", "regions": "segment"}
 
 _SAMPLE_SIZE = 5_000
 _EMBEDDED_SAMPLE_SIZE = 16  # each may be a file of many megabytes
@@ -91,7 +88,7 @@ def guess_columns(table: Table, *, target: Sequence[str], declared: Mapping[str,
         # Several targets are one regression, also where one of them has few different values.
         for name in set(target) - set(declared):
             as_input = _guess(table, name, is_target=False)
-            guesses[name] = as_input if isinstance(as_input.config, NumberConfig) else guesses[name]
+            guesses[name] = as_input if as_input.config.form == "number" else guesses[name]
     return guesses
 
 
@@ -121,8 +118,8 @@ def guess_target(table: Table, name: str) -> Guess:
     return _guess(table, name, is_target=True)
 
 
-def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> TaskKind:
-    """The task that the kinds of the target columns ask for.
+def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> Mapping[str, Any]:
+    """The task that the kinds of the target columns ask for, as in a recipe.
 
     Raises:
         DataError: a target is empty, no task predicts a column of its kind, or several are not all numbers.
@@ -135,29 +132,26 @@ def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, Col
                 expected="values to learn from",
                 remedy="Fill the column, or choose another target",
             )
-    kinds = {name: columns[name].kind for name in target}
     for name in target:
-        _check_number_target(table, name, kind=kinds[name])
-    if target and all(kind == "number" for kind in kinds.values()):
-        return "regression"
-    if len(target) == 1 and kinds[target[0]] == "multilabel":
-        return "multilabel"
-    if len(target) == 1 and kinds[target[0]] in _TASKS:
-        return _TASKS[kinds[target[0]]]
-    if len(target) == 1 and kinds[target[0]] == "category":
-        return "multiclass" if _has_three_values(table, target[0], columns[target[0]]) else "binary"
+        _check_number_target(table, name, columns[name])
+    forms, (task, *_) = {columns[name].form for name in target}, [columns[name].task() for name in target] or [None]
+    if task is not None and (len(target) == 1 or forms == {"number"}):
+        return task
+    if len(target) == 1 and forms == {"name"}:
+        return {"kind": "multiclass" if _has_three_values(table, target[0], columns[target[0]]) else "binary"}
+    kinds = ", ".join(columns[name].kind for name in target)
     raise DataError(
         f"target {', '.join(repr(name) for name in target)}",
-        got=f"columns of kind {', '.join(kinds.values())}" if target else "no column",
+        got=f"columns of kind {kinds}" if target else "no column",
         expected="one category, one column of several labels, numbers, or one column of boxes or masks",
         remedy="Choose another target, or declare its kind, e.g. --set columns.NAME.kind=category",
     )
 
 
-def _check_number_target(table: Table, name: str, *, kind: str) -> None:
+def _check_number_target(table: Table, name: str, config: ColumnConfig) -> None:
     """Raise DataError where a target that is no class holds numbers which are not surely read."""
     stored = table.column_type(name)
-    if kind != "text" or not (pa.types.is_string(stored) or pa.types.is_large_string(stored)):
+    if config.form != "text" or not (pa.types.is_string(stored) or pa.types.is_large_string(stored)):
         return
     written = fit_numbers(_sample(table, name, _SAMPLE_SIZE)[1])
     if written is not None and not written.is_sure:
@@ -174,11 +168,10 @@ def is_id(table: Table, name: str) -> bool:
     if not _ID_NAME.fullmatch(name):
         return False
     guess = _guess(table, name, is_target=False)
-    return isinstance(guess.config, IgnoreConfig) and guess.reason.startswith("an id")
+    return not guess.config.is_used and guess.reason.startswith("an id")
 
 
 def _has_three_values(table: Table, name: str, config: ColumnConfig) -> bool:
-    assert isinstance(config, CategoryConfig)
     found: set[str] = set()
     for values in table.iterate(name):
         found.update(text for text in map(cell_text, map(config.read, values)) if text is not None)
@@ -193,9 +186,10 @@ def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
     rows, values = _sample(table, name, _EMBEDDED_SAMPLE_SIZE if is_embedded else _SAMPLE_SIZE)
     if not values:
         return Guess(IgnoreConfig(), "has hardly any values" if _has_values(table, name) else "has no values")
-    drawn = _guess_drawn(table, name, rows) if is_target else None
+    drawn = _guess_drawn(table, name, rows)
     if drawn is not None:
-        return drawn
+        # Beside another target they would say the answer, and no input reads them.
+        return drawn if is_target else Guess(IgnoreConfig(), f"{drawn.reason}, which are read for a target only")
     if is_embedded:
         return _as_mask(Guess(*kind_of_embedded(values)), is_target=is_target)
     if pa.types.is_list(stored) or pa.types.is_large_list(stored) or pa.types.is_fixed_size_list(stored):
@@ -219,7 +213,7 @@ def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
     if files is not None:
         return _as_mask(Guess(*files), is_target=is_target)
     guess = _guess_target_text(sample, missing) if is_target else _guess_text(sample, name)
-    if written is not None and not written.is_sure and not isinstance(guess.config, IgnoreConfig):
+    if written is not None and not written.is_sure and guess.config.is_used:
         return Guess(guess.config, f"{guess.reason}; {written.problem}", written)
     return guess
 

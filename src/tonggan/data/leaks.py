@@ -25,7 +25,7 @@ from tonggan.cells import cell_text
 from tonggan.data.findings import Finding
 from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
-from tonggan.modalities import ColumnConfig, NumberConfig
+from tonggan.modalities import ColumnConfig
 from tonggan.wording import part_zh
 
 _SAMPLE_SIZE = 20_000
@@ -62,11 +62,11 @@ def find_leaks(
     targets = {name: _values(table, name, rows, columns[name]) for name in target}
     findings = []
     for column in inputs:
-        kind = columns[column].kind
-        if kind in ("number", "category") or (kind == "text" and _is_short(table, column, rows)):
+        form = columns[column].form
+        if form in ("number", "name") or (form in ("text", "other") and _is_short(table, column, rows)):
             values = _values(table, column, rows, columns[column])
             for name, wanted in targets.items():
-                reason = _reason(values, wanted, held_out, are_numbers=regression and kind == "number")
+                reason = _reason(values, wanted, held_out, are_numbers=regression and form == "number")
                 findings += [_finding(column, name, *reason, num_rows=len(table))] if reason else []
         elif not regression:
             for name, wanted in targets.items():
@@ -77,7 +77,7 @@ def find_leaks(
 def _values(table: Table, name: str, rows: NDArray[np.int64], config: ColumnConfig) -> list[Any]:
     """The cells of a column, numbers read as they are written there."""
     values = table.values(name, rows)
-    return [config.read(value) for value in values] if isinstance(config, NumberConfig) else values
+    return [config.read(value) for value in values] if config.form == "number" else values
 
 
 def _is_short(table: Table, column: str, rows: NDArray[np.int64]) -> bool:

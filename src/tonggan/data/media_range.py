@@ -12,30 +12,25 @@ from dataclasses import replace
 from tonggan.data.kinds import Guess
 from tonggan.data.scan import read_media
 from tonggan.data.table import Table, spread
-from tonggan.modalities import AudioConfig, ImageConfig
-from tonggan.modalities.audio import full_scale_of
-from tonggan.modalities.deep_picture import white_of
+from tonggan.modalities.base import MediaConfig
 
 _SAMPLE_SIZE = 64
 
 
 def settle_ranges(table: Table, guesses: Mapping[str, Guess]) -> dict[str, Guess]:
-    """``guesses`` with ``white`` and ``full_scale`` filled in where files of ``table`` need them."""
+    """``guesses`` with the ``range`` of columns filled in where files of ``table`` need it."""
     settled = {}
     for name, guess in guesses.items():
         config = guess.config
-        if isinstance(config, ImageConfig) and config.white is None:
+        if isinstance(config, MediaConfig) and config.range and getattr(config, config.range.field) is None:
             greatest = _greatest(table, name, config)
-            config = config if greatest is None else config.model_copy(update={"white": white_of(greatest)})
-        elif isinstance(config, AudioConfig) and config.full_scale is None:
-            greatest = _greatest(table, name, config)
-            scale = 1.0 if greatest is None else full_scale_of(greatest)
-            config = config if scale == 1.0 else config.model_copy(update={"full_scale": scale})
+            end = None if greatest is None else config.range.chosen(greatest)
+            config = config if end is None else config.model_copy(update={config.range.field: end})
         settled[name] = replace(guess, config=config)
     return settled
 
 
-def _greatest(table: Table, name: str, config: ImageConfig | AudioConfig) -> float | None:
+def _greatest(table: Table, name: str, config: MediaConfig) -> float | None:
     """The greatest value in a sample of the column's files; None where none of them says."""
     modality = config.build()
     contents = (read_media(cell, base=table.base) for cell in table.values(name, spread(len(table), _SAMPLE_SIZE)))

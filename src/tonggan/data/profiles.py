@@ -22,7 +22,8 @@ from tonggan.config import Config
 from tonggan.data.languages import language_of
 from tonggan.data.scan import MediaColumn, MediaStatus, read_media
 from tonggan.data.table import Table, spread
-from tonggan.modalities import CategoryConfig, ColumnConfig, InputConfig, MediaModality, NumberConfig, TextConfig
+from tonggan.modalities import ColumnConfig
+from tonggan.modalities.base import MediaConfig
 
 MAX_TEXTS = 2_000  # texts whose language and form are looked at, spread over the table
 MAX_NAMES = 1_000
@@ -45,14 +46,23 @@ class _Profile(Config):
     """In how many of them the cell says nothing."""
 
 
-class NumberProfile(_Profile):
+class _ReadProfile(_Profile):
+    unreadable: NonNegativeInt
+    """Cells that are not written as those of the column's kind are."""
+    example: Name
+    """A cell as it is written."""
+
+
+class CellProfile(_ReadProfile):
+    """A column of which nothing more is known than which cells can be read."""
+
+    kind: Literal["cell"] = "cell"
+
+
+class NumberProfile(_ReadProfile):
     """A column of numbers."""
 
     kind: Literal["number"] = "number"
-    unreadable: NonNegativeInt
-    """Cells that are not written as the column's numbers are."""
-    example: Name
-    """A number as it is written."""
     low: FiniteFloat
     """The smallest number, without what is surely mistyped."""
     high: FiniteFloat
@@ -99,7 +109,9 @@ class MediaProfile(_Profile):
     """The size of that sample."""
 
 
-ColumnProfile = Annotated[NumberProfile | CategoryProfile | TextProfile | MediaProfile, Field(discriminator="kind")]
+ColumnProfile = Annotated[
+    NumberProfile | CategoryProfile | TextProfile | MediaProfile | CellProfile, Field(discriminator="kind")
+]
 """What one column of the training part is like."""
 
 
@@ -112,14 +124,15 @@ def profile_columns(
         if name in media:
             facts = [fact for _, fact in facts_of(table, name, media[name], config=config)]
             profiles[name] = _profile_media(facts, len(table), len(media[name].rows(MediaStatus.ABSENT)))
-        elif isinstance(config, NumberConfig):
-            numbers = _profile_numbers(_spread(table, name, _MAX_CELLS), config)
-            if numbers is not None:
-                profiles[name] = numbers
-        elif isinstance(config, CategoryConfig):
+        elif config.form == "name":
             profiles[name] = _profile_categories(map(config.read, _spread(table, name, len(table))), len(table))
-        elif isinstance(config, TextConfig):
+        elif config.form == "text":
             profiles[name] = _profile_texts(table, name)
+        else:
+            profile = _profile_numbers if config.form == "number" else _profile_cells
+            found = profile(_spread(table, name, _MAX_CELLS), config)
+            if found is not None:
+                profiles[name] = found
     return profiles
 
 
@@ -127,8 +140,8 @@ def facts_of(
     table: Table, name: str, column: MediaColumn, *, config: ColumnConfig
 ) -> list[tuple[int, dict[str, str | int]]]:
     """Row and facts of a sample of the files that a scanned column has; see ``MediaModality.describe``."""
-    modality = config.build() if isinstance(config, InputConfig) else None
-    assert isinstance(modality, MediaModality), "only media are scanned"
+    assert isinstance(config, MediaConfig), "only media are scanned"
+    modality = config.build()
     present = column.rows(MediaStatus.PRESENT)
     rows = present[spread(len(present), _MAX_FILES)]
     found = []
@@ -160,7 +173,21 @@ def fold(text: str) -> str:
     return "".join(character for character in plain if character.isalnum())
 
 
-def _profile_numbers(cells: Iterable[Any], config: NumberConfig) -> NumberProfile | None:
+def _profile_cells(cells: Iterable[Any], config: ColumnConfig) -> CellProfile | None:
+    """None where no cell can be read."""
+    counts: Counter[str] = Counter()
+    example = ""
+    for cell in cells:
+        says = "missing" if cell_text(cell) is None else "unreadable" if config.is_unreadable(cell) else "readable"
+        counts[says] += 1
+        if says == "readable":
+            example = example or str(cell).strip()[:_NAME_LENGTH]
+    if not counts["readable"]:
+        return None
+    return CellProfile(rows=counts.total(), missing=counts["missing"], unreadable=counts["unreadable"], example=example)
+
+
+def _profile_numbers(cells: Iterable[Any], config: ColumnConfig) -> NumberProfile | None:
     """None where no cell is a number."""
     missing = unreadable = 0
     numbers: list[float] = []

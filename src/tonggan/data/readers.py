@@ -22,7 +22,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from tonggan.data.arrow_table import read_parquet
-from tonggan.data.class_folder import read_class_folder
+from tonggan.data.class_folder import loose_files, read_class_folder, read_loose_files
 from tonggan.data.coco import read_coco_folder, read_json
 from tonggan.data.delimited import read_delimited
 from tonggan.data.findings import Finding
@@ -66,9 +66,10 @@ def open_table(source: Any, *, cache: Path, progress: Progress | None = None) ->
 
     Args:
         source: path of a CSV, TSV, JSON Lines, Excel, Parquet or WebDataset ``.tar`` file, of COCO's JSON, of a
-            folder of Pascal VOC, COCO, YOLO or masks, of class folders, or of Parquet files or tar shards; a pattern
-            such as ``"shards/*.tar"``; ``-`` for standard input, or a pipe; what ``read_in_memory`` takes; a ``Table``,
-            which is given back. Behind ``#`` a path may name the sheet of a workbook or the encoding of a text:
+            folder of Pascal VOC, COCO, YOLO or masks, of class folders, or of Parquet files or tar shards; of a
+            picture, a sound, or a folder of one of these; a pattern such as ``"shards/*.tar"``; ``-`` for standard
+            input, or a pipe; what ``read_in_memory`` takes; a ``Table``, which is given back. Behind ``#`` a path may
+            name the sheet of a workbook or the encoding of a text:
             ``book.xlsx#2024``, ``old.csv#big5``. Relative paths in its columns start at the folder the file is in (of
             COCO's JSON, that of the pictures), at the folder itself, and for tables in memory and pipes at the working
             directory.
@@ -147,7 +148,8 @@ def _find_files(path: Path, progress: Progress) -> TableSource:
             if shards:
                 return read_shards(shards, name=str(path))
         annotated = (source for read in _ANNOTATED if (source := read(path, progress)) is not None)
-        return next(annotated, None) or read_class_folder(path, progress=progress)
+        found = next(annotated, None) or read_loose_files(loose_files(path), name=str(path))
+        return found or read_class_folder(path, progress=progress)
     path, part = _without_part(path)
     files = [path] if path.is_file() else sorted(Path(name) for name in glob.glob(str(path)))  # noqa: PTH207
     if not files:
@@ -158,7 +160,10 @@ def _find_files(path: Path, progress: Progress) -> TableSource:
         return _SHARDS[suffix](files, name=str(path))
     if len(files) == 1 and suffix in _SINGLE_FILE:
         return _SINGLE_FILE[suffix](files[0], part)
-    raise _refusal(path, files)
+    loose = read_loose_files(files, name=str(path))
+    if loose is None:
+        raise _refusal(path, files)
+    return loose
 
 
 def _without_part(path: Path) -> tuple[Path, str | None]:

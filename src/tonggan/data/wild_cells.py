@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from tonggan.data.findings import Finding
 from tonggan.data.table import Table
-from tonggan.modalities import NumberConfig
+from tonggan.modalities import ColumnConfig
 from tonggan.modalities.scales import WILD_SHARE, WILD_TARGET_SHARE, Sample, spread_of, wild_distance
 from tonggan.wording import part_zh
 
 _NUM_SHOWN = 5
 
 
-def find_wild_cells(table: Table, name: str, *, config: NumberConfig, split: str, is_target: bool) -> list[Finding]:
+def find_wild_cells(table: Table, name: str, *, config: ColumnConfig, split: str, is_target: bool) -> list[Finding]:
     """A finding that names the wild cells of the number column ``name`` of one part, if it has any."""
     sample = Sample()
     low, high = math.inf, -math.inf
@@ -46,7 +46,7 @@ def find_wild_cells(table: Table, name: str, *, config: NumberConfig, split: str
     return [_finding(table, name, wild, (min(others), max(others)), split=split, total=total, is_target=is_target)]
 
 
-def _chunks(table: Table, name: str, config: NumberConfig) -> Iterator[tuple[int, NDArray[np.float64]]]:
+def _chunks(table: Table, name: str, config: ColumnConfig) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """The column's cells as numbers, NaN where they are none, with the first row of each chunk."""
     first = 0
     for values in table.iterate(name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tonggan.modalities import ColumnConfig, InputConfig
 from tonggan.wording import Words, part_zh
 
 _SHARES = {
@@ -57,18 +58,6 @@ _NUMBERS = {
 _CLASS_SHARES = {"ap_50_": Words("AP at 0.50, {}", "AP@0.50（{}）"), "iou_": Words("IoU, {}", "交并比（{}）")}
 CONSTANT_ANSWER = Words("the constant answer", "固定答案")
 _NOTHING = 1e-9  # What is smaller comes from rounding.
-_KINDS = {
-    "image": Words("image", "图片"),
-    "text": Words("text", "文本"),
-    "audio": Words("audio", "音频"),
-    "table": Words("table", "表格"),
-    "number": Words("number", "数值"),
-    "category": Words("category", "类别"),
-    "multilabel": Words("multilabel", "多标签分类"),
-    "boxes": Words("boxes", "边界框"),
-    "regions": Words("masks", "掩码"),
-    "ignore": Words("ignore", "忽略"),
-}
 
 
 def constant_answer(results: Mapping[str, Any]) -> Words:
@@ -79,7 +68,8 @@ def constant_answer(results: Mapping[str, Any]) -> Words:
 
 def kind_words(kind: str) -> Words:
     """What a kind of column or input is called."""
-    return _KINDS.get(kind, Words(kind, kind))
+    config = ColumnConfig.family().get(kind) or InputConfig.family().get(kind)
+    return Words(kind, kind) if config is None or config.words is None else config.words
 
 
 def part_words(name: str) -> Words:
@@ -89,7 +79,7 @@ def part_words(name: str) -> Words:
 
 def input_words(name: str) -> Words:
     """What an input is called: its column, or the cells of a row that are read together."""
-    return _KINDS["table"] if name == "table" else Words(name, name)
+    return kind_words(name) if name == "table" else Words(name, name)
 
 
 def metric_words(name: str) -> Words:

@@ -11,7 +11,7 @@ import io
 import math
 import struct
 import wave
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -23,10 +23,11 @@ from torch import Tensor
 
 from tonggan.config import Config
 from tonggan.errors import UnreadableError
-from tonggan.modalities.base import Cell, ColumnConfig, InputConfig, MediaModality
+from tonggan.modalities.base import Cell, Limit, MediaConfig, MediaModality, Range
 from tonggan.modalities.file_formats import unread_recording
 from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
+from tonggan.wording import Words
 
 # Floating point samples may pass full scale so many times; louder ones are of another scale.
 _LOUDEST = 4.0
@@ -54,9 +55,18 @@ class AudioAugment(Config):
     """Add white noise of up to this fraction of the recording's own root mean square."""
 
 
-class AudioConfig(ColumnConfig, InputConfig):
+class AudioConfig(MediaConfig):
     """A column of recordings: paths, or bytes embedded in the table."""
 
+    words: ClassVar[Words] = Words("audio", "音频")
+    things: ClassVar[Words] = Words("recordings", "段录音")
+    range: ClassVar[Range] = Range(
+        "full_scale",
+        Words("Recordings of floating point samples", "浮点采样的录音"),
+        Words("full scale", "满幅"),
+        1,
+        lambda greatest: None if greatest <= _LOUDEST else full_scale_of(greatest),
+    )
     kind: Literal["audio"] = "audio"
     sample_rate: int = Field(default=16_000, ge=1_000, le=192_000)
     """Samples a second that every recording is brought to."""
@@ -73,11 +83,42 @@ class AudioConfig(ColumnConfig, InputConfig):
         """The modality."""
         return Audio(self)
 
+    @property
+    def max_samples(self) -> int:
+        """Samples of a recording that are read; where ``decode`` gives more, the recording is longer."""
+        return max(1, int(self.max_seconds * self.sample_rate))
+
+    @property
+    def limit(self) -> Limit:
+        most = Words(f"{self.max_seconds:g} s", f"{self.max_seconds:g} 秒")
+        return Limit(self.things, most, f"max_seconds={3 * self.max_seconds:g}")
+
+    def exceeds(self, content: int) -> bool:
+        return content > self.max_samples
+
 
 class Audio(MediaModality[AudioConfig]):
     """Recordings as float32 ``[B, T]`` in [-1, 1] with a mask ``[B, T]``, real samples first."""
 
     kind: ClassVar[str] = "audio"
+    essential: ClassVar[tuple[str, ...]] = ("sample_rate",)
+    odd: ClassVar[Mapping[str, tuple[Words, Words]]] = {
+        "silent": (
+            Words("hold silence alone", "只有静音"),
+            Words(
+                "Listen to these files; leave their cells empty if they hold nothing",
+                "请检查这些文件；如果其中没有内容，请将单元格留空",
+            ),
+        ),
+        "clipped": (
+            Words("are clipped: many samples lie at full scale", "发生削波：许多采样达到满幅"),
+            Words("Record or export them at a lower level", "请以较低的电平重新录制或导出"),
+        ),
+        "offset": (
+            Words("are not centered on zero (a DC offset)", "不以零为中心（直流偏移）"),
+            Words("Export them with the DC offset removed", "请在导出时去除直流偏移"),
+        ),
+    }
 
     def decode(self, raw: bytes) -> NDArray[np.int16]:
         """int16 ``[T]`` mono at ``sample_rate`` of a WAV, FLAC, Ogg, MP3 or AIFF file; channels are averaged.
@@ -97,7 +138,7 @@ class Audio(MediaModality[AudioConfig]):
         samples, rate = _read_mono(raw, max_seconds=self.config.max_seconds, full_scale=self.config.full_scale)
         if rate != self.config.sample_rate:
             samples = soxr.resample(samples, rate, self.config.sample_rate)
-        samples = samples[: self.max_samples + 1]
+        samples = samples[: self.config.max_samples + 1]
         if len(samples) == 0:
             raise _unreadable("zero samples", remedy="Record it again, or leave the cell empty")
         integers: NDArray[np.int16] = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
@@ -127,11 +168,6 @@ class Audio(MediaModality[AudioConfig]):
         scale = "" if self.config.full_scale is None else f"-scale{self.config.full_scale:g}"
         return f"audio-{self.config.sample_rate}-{self.config.max_seconds:g}{scale}-2"
 
-    @property
-    def max_samples(self) -> int:
-        """Samples of a recording that are read; where ``decode`` gives more, the recording is longer."""
-        return max(1, int(self.config.max_seconds * self.config.sample_rate))
-
     def greatest(self, raw: bytes) -> float | None:
         """The loudest sample of a file of floating point numbers; None of any other, and of what cannot be read."""
         import soundfile
@@ -146,7 +182,7 @@ class Audio(MediaModality[AudioConfig]):
 
     def collate(self, items: Sequence[NDArray[np.int16] | None]) -> Arrays:
         """float32 ``[B, T]``, T the longest of the batch (1 when all are absent), padded with zeros at the end."""
-        items = [None if item is None else item[: self.max_samples] for item in items]
+        items = [None if item is None else item[: self.config.max_samples] for item in items]
         lengths = np.array([0 if item is None else len(item) for item in items])
         values = np.zeros((len(items), max(1, lengths.max())), dtype=np.float32)
         for row, item in enumerate(items):

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tonggan.cells import is_missing
+from tonggan.cells import cell_text, is_missing
 from tonggan.config import Config
 from tonggan.modalities.movement import Movement
 from tonggan.parts import Part
 from tonggan.tokens import Arrays
+from tonggan.wording import Words
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 
@@ -39,16 +40,76 @@ class Cell:
     content: str | None
 
 
+Form = Literal["number", "name", "names", "text", "file", "other"]
+"""What a cell is to whoever looks at it without a model: a number, one or several names that repeat, prose, a file, or
+all else."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How much of each thing in a column is read.
+
+    Attributes:
+        things: what they are, with what counts them in Chinese.
+        most: how much of one.
+        setting: ``FIELD=VALUE`` of the column that lets more be read.
+    """
+
+    things: Words
+    most: Words
+    setting: str
+
+
 class ColumnConfig(Part):
-    """What one column of a table is."""
+    """What one column of a table is.
+
+    Attributes:
+        words: what the kind is called; by default as in a recipe.
+        form: what its cells are: ``read`` gives floats of a ``number``.
+        joins: kind of the input that reads all such columns together; None where each is an input by itself.
+        is_used: False of columns that nobody reads.
+    """
+
+    words: ClassVar[Words | None] = None
+    form: ClassVar[Form] = "other"
+    joins: ClassVar[str | None] = None
+    is_used: ClassVar[bool] = True
 
     def read(self, cell: Any) -> Any:
         """A cell as it is meant; None or NaN where it says nothing."""
         return cell
 
+    def is_unreadable(self, cell: Any) -> bool:  # noqa: ARG002
+        """Whether a cell says something that is not written as those of this kind are; it then counts as missing."""
+        return False
+
+    def labels(self, cell: Any) -> Sequence[Any] | None:
+        """The names in a cell of a target of classes or labels; None where it says nothing."""
+        read = self.read(cell)
+        return None if cell_text(read) is None else [read]
+
+    def task(self) -> Mapping[str, Any] | None:
+        """The task that predicts such a column where a recipe names none, as in a recipe; None where it must."""
+        return None
+
+    @property
+    def limit(self) -> Limit | None:
+        """How much of each thing in the column is read; None where that is all."""
+        return None
+
+    def exceeds(self, content: Any) -> bool:  # noqa: ARG002
+        """Whether a text, or a file of so many values, is longer than its ``limit``."""
+        return False
+
 
 class InputConfig(Part):
-    """What one input of a model is: a column with a modality of its own, or several columns together."""
+    """What one input of a model is: a column with a modality of its own, or several columns together.
+
+    Attributes:
+        words: what the kind is called; by default as in a recipe.
+    """
+
+    words: ClassVar[Words | None] = None
 
     @abstractmethod
     def build(self) -> Modality[Any]:
@@ -60,9 +121,12 @@ class Modality(ABC, Generic[ConfigT]):
 
     Attributes:
         follows: name of the input with whose pictures its values move, as boxes do; None where they stay.
+        essential: settings of the config that its Arrays depend on, beside what was fitted; an encoder may start from
+            another one's weights where they are the same.
     """
 
     kind: ClassVar[str]
+    essential: ClassVar[tuple[str, ...]] = ()
     follows: str | None = None
 
     def __init__(self, config: ConfigT) -> None:
@@ -135,6 +199,42 @@ class Modality(ABC, Generic[ConfigT]):
         return cls(config)
 
 
+@dataclass(frozen=True)
+class Range:
+    """The setting of files whose values may be of any scale: the value at which that ends.
+
+    Attributes:
+        field: the setting.
+        things: such files.
+        end: what the value is called.
+        usual: an example of it.
+        chosen: the value for a column from the greatest one that its files hold; None where the default serves.
+    """
+
+    field: str
+    things: Words
+    end: Words
+    usual: int
+    chosen: Callable[[float], float | None]
+
+
+class MediaConfig(ColumnConfig, InputConfig):
+    """A column of files: paths, or bytes embedded in the table.
+
+    Attributes:
+        things: what the files are, with what counts them in Chinese.
+        range: the setting of their scale, if they have one.
+    """
+
+    form: ClassVar[Form] = "file"
+    things: ClassVar[Words]
+    range: ClassVar[Range | None] = None
+
+    @abstractmethod
+    def build(self) -> MediaModality[Any]:
+        """The modality."""
+
+
 class Decoded(NamedTuple):
     """One file as a model reads it, and height and width of a picture before it was fitted."""
 
@@ -147,9 +247,11 @@ class MediaModality(Modality[ConfigT]):
 
     Attributes:
         has_extent: whether a file has a height and a width.
+        odd: by a name that ``oddities`` may give, what such files are, and what to do about it.
     """
 
     has_extent: ClassVar[bool] = False
+    odd: ClassVar[Mapping[str, tuple[Words, Words]]] = {}
 
     @abstractmethod
     def decode(self, raw: bytes) -> NDArray[Any]:
@@ -187,8 +289,12 @@ class MediaModality(Modality[ConfigT]):
         """
 
     def oddities(self, array: NDArray[Any]) -> list[str]:  # noqa: ARG002
-        """What a person should know of one decoded file, in short names; nothing by default."""
+        """What a person should know of one decoded file, by the names of ``odd``; nothing by default."""
         return []
+
+    def greatest(self, raw: bytes) -> float | None:  # noqa: ARG002
+        """The greatest value in a file, where the ``range`` of the column counts; None elsewhere."""
+        return None
 
     @abstractmethod
     def cache_key(self) -> str:

@@ -28,6 +28,7 @@ from tonggan.layers.letterbox import Letterbox
 from tonggan.modalities.base import ColumnConfig, Modality
 from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
+from tonggan.wording import Words
 
 _LABELS = ("label", "category", "class", "name")
 _IGNORED = ("ignored", "iscrowd")
@@ -37,10 +38,14 @@ _FORM = 'a list such as [{"label": "cat", "box": [x1, y1, x2, y2]}]'
 class BoxesConfig(ColumnConfig):
     """A column that says where the objects of a picture are and what each of them is."""
 
+    words: ClassVar[Words] = Words("boxes", "边界框")
     kind: Literal["boxes"] = "boxes"
 
     def read(self, cell: Any) -> list[Box] | None:
         return read_objects(cell)
+
+    def task(self) -> Mapping[str, Any]:
+        return {"kind": "detect"}
 
 
 class Box(NamedTuple):

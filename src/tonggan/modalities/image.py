@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tonggan.errors import UnreadableError
-from tonggan.modalities.base import Cell, ColumnConfig, InputConfig, MediaModality, mask_of
-from tonggan.modalities.deep_picture import deep_values, is_deep, to_bytes
+from tonggan.modalities.base import Cell, MediaConfig, MediaModality, Range, mask_of
+from tonggan.modalities.deep_picture import deep_values, is_deep, to_bytes, white_of
 from tonggan.modalities.file_formats import can_read_heif, is_heif, open_heif, unread_picture
 from tonggan.modalities.image_augment import ImageAugment, draw_movement, vary_pictures
 from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
+from tonggan.wording import Words
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -41,9 +42,14 @@ _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError, struct.error, zlib.error)
 
 
-class ImageConfig(ColumnConfig, InputConfig):
+class ImageConfig(MediaConfig):
     """A column of pictures: paths, or bytes embedded in the table."""
 
+    words: ClassVar[Words] = Words("image", "图片")
+    things: ClassVar[Words] = Words("pictures", "张图片")
+    range: ClassVar[Range] = Range(
+        "white", Words("Pictures of more than 8 bits", "超过 8 位的图片"), Words("white", "白色"), 65_535, white_of
+    )
     kind: Literal["image"] = "image"
     size: int = Field(default=64, ge=8, le=2048)
     """Height and width in pixels that every picture is brought to."""
@@ -67,6 +73,7 @@ class Image(MediaModality[ImageConfig]):
     """Pictures as uint8 ``[B, 3, size, size]`` in RGB order with a mask ``[B]``."""
 
     kind: ClassVar[str] = "image"
+    essential: ClassVar[tuple[str, ...]] = ("size", "resize")
     has_extent: ClassVar[bool] = True
 
     def decode(self, raw: bytes) -> NDArray[np.uint8]:
@@ -183,12 +190,13 @@ class Image(MediaModality[ImageConfig]):
         return draw_movement(arrays.mask, self.config.size, settings, generator=generator)
 
     def vary(self, arrays: Arrays, generator: torch.Generator, *, movement: Movement | None = None) -> Arrays:
-        """Each picture moved, relit and cut out at random, as the config allows."""
+        """Each picture moved, relit and cut out at random, as the config allows; without a given movement no mosaic."""
         settings = self.config.augment
         if settings is None:
             return arrays
         if settings.moves and movement is None:
-            movement = self.movement(arrays, generator)
+            alone = settings.model_copy(update={"mosaic": 0.0})
+            movement = draw_movement(arrays.mask, self.config.size, alone, generator=generator)
         return replace(arrays, values=vary_pictures(arrays.values, settings, generator, movement=movement))
 
     def show(self, name: str, item: NDArray[np.uint8] | None) -> list[Cell]:

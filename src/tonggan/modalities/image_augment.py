@@ -30,8 +30,8 @@ class ImageAugment(Config):
     scale: float = Field(default=0.0, ge=0, le=4)
     """Enlarge or shrink by a factor between 1 / (1 + scale) and 1 + scale."""
     mosaic: float = Field(default=0.0, ge=0, le=1)
-    """Chance of four pictures around a random place instead of one (Bochkovskiy et al. 2020). It is for boxes and masks
-    alone: whatever else is told of a picture is not true of the other three."""
+    """Chance of four pictures around a random place instead of one (Bochkovskiy et al. 2020). It is for boxes and
+    masks, and nothing happens without them: whatever else is told of a picture is not true of the other three."""
     cutout: float = Field(default=0.0, ge=0, le=1)
     """Grey out a square of this fraction of the size at a random place (DeVries and Taylor 2017)."""
     brightness: float = Field(default=0.0, ge=0, le=1)

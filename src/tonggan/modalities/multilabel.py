@@ -5,19 +5,22 @@ It has no modality: the labels of many rows become targets in the multilabel tas
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from tonggan.cells import cell_text
-from tonggan.modalities.base import ColumnConfig
+from tonggan.modalities.base import ColumnConfig, Form
 from tonggan.modalities.number import is_one_of
+from tonggan.wording import Words
 
 
 class MultilabelConfig(ColumnConfig):
     """A column whose values are sets of labels."""
 
+    words: ClassVar[Words] = Words("multilabel", "多标签分类")
+    form: ClassVar[Form] = "names"
     kind: Literal["multilabel"] = "multilabel"
     separator: str = Field(default="|", min_length=1)
     """What stands between two labels of a text value."""
@@ -28,18 +31,21 @@ class MultilabelConfig(ColumnConfig):
         """The cell; None where it is one of ``missing``."""
         return None if is_one_of(cell, self.missing) else cell
 
-    def split(self, value: Any) -> list[Any] | None:
-        """The labels of one value in their order and as they are, each once; None where the value is missing.
+    def task(self) -> Mapping[str, Any]:
+        return {"kind": "multilabel", "separator": self.separator}
+
+    def labels(self, cell: Any) -> list[Any] | None:
+        """The labels of one cell in their order and as they are, each once; None where it is missing.
 
         An empty list is no label at all, which is not the same as missing. A text is split at ``separator``, and
         blanks around a label are dropped.
         """
-        if isinstance(value, list | tuple | set | frozenset):
-            parts: Iterable[Any] = value
-        elif cell_text(self.read(value)) is None:
+        if isinstance(cell, list | tuple | set | frozenset):
+            parts: Iterable[Any] = cell
+        elif cell_text(self.read(cell)) is None:
             return None
         else:
-            parts = value.split(self.separator) if isinstance(value, str) else [value]
+            parts = cell.split(self.separator) if isinstance(cell, str) else [cell]
         by_text: dict[str, Any] = {}
         for part in parts:
             text = cell_text(part)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
 from tonggan.cells import cell_number, cell_text, is_missing
-from tonggan.modalities.base import ColumnConfig
+from tonggan.modalities.base import ColumnConfig, Form
+from tonggan.wording import Words
 
 DecimalMark = Literal["point", "comma"]
 ThousandsMark = Literal["none", "comma", "point", "space", "apostrophe"]
@@ -77,6 +78,9 @@ class Cell(NamedTuple):
 class NumberConfig(ColumnConfig):
     """A column of numbers. How they are written is found on the training part where it is not declared."""
 
+    words: ClassVar[Words] = Words("number", "数值")
+    form: ClassVar[Form] = "number"
+    joins: ClassVar[str] = "table"
     kind: Literal["number"] = "number"
     decimal: DecimalMark = "point"
     """What stands before the fraction: 1.5 or 1,5."""
@@ -112,6 +116,9 @@ class NumberConfig(ColumnConfig):
             return False
         text = str(cell).strip()
         return bool(text) and not is_missing_marker(text) and not is_one_of(text, self.missing)
+
+    def task(self) -> Mapping[str, Any]:
+        return {"kind": "regression"}
 
     def factor(self, unit: str) -> float:
         """What a number with ``unit`` is multiplied by; NaN where this column does not have the unit."""

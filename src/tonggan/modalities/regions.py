@@ -12,7 +12,7 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -27,6 +27,7 @@ from tonggan.modalities.base import ColumnConfig, Modality, mask_of
 from tonggan.modalities.image import PILLOW_MAX_PIXELS
 from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
+from tonggan.wording import Words
 
 UNLABELED = 255
 """The class number of a pixel of which nothing is known."""
@@ -45,10 +46,14 @@ _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, Ov
 class RegionsConfig(ColumnConfig):
     """A column of masks: paths, or bytes embedded in the table, that say of which class each pixel of a picture is."""
 
+    words: ClassVar[Words] = Words("masks", "掩码")
     kind: Literal["regions"] = "regions"
     classes: dict[str, str | None] | None = None
     """The name of the class of each value, a number or a color such as '#ff0000', the first one being class 0; null is
     a value of which nothing is known. By default all values of the training part are classes, called by themselves."""
+
+    def task(self) -> Mapping[str, Any]:
+        return {"kind": "segment"}
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, PositiveFloat, TypeAdapter
 
 from tonggan.cells import cell_text, places_of
-from tonggan.modalities.base import Cell, ColumnConfig, InputConfig, Modality, shortened
+from tonggan.modalities.base import Cell, ColumnConfig, Form, InputConfig, Modality, shortened
 from tonggan.modalities.number import NumberConfig, is_one_of
 from tonggan.modalities.scales import Sample, mean_and_deviation
 from tonggan.tokens import Arrays
+from tonggan.wording import Words
 
 # Beyond so many deviations only the logarithm counts: a cell of 1e30 would otherwise swamp every other of its row.
 _MAX_DEVIATIONS = 10.0
@@ -31,6 +32,9 @@ _CHUNK = 8_192
 class CategoryConfig(ColumnConfig):
     """A column of names out of a limited set."""
 
+    words: ClassVar[Words] = Words("category", "类别")
+    form: ClassVar[Form] = "name"
+    joins: ClassVar[str] = "table"
     kind: Literal["category"] = "category"
     max_categories: int = Field(default=1_000, ge=1)
     """Names rarer than this many others are taken together with those never seen in training."""
@@ -47,6 +51,7 @@ class CategoryConfig(ColumnConfig):
 class TableConfig(InputConfig):
     """The number and category columns that one encoder reads together."""
 
+    words: ClassVar[Words] = Words("table", "表格")
     kind: Literal["table"] = "table"
     columns: dict[str, Annotated[NumberConfig | CategoryConfig, Field(discriminator="kind")]] = Field(min_length=1)
     """What each column is, in the order of the cells."""

@@ -5,6 +5,7 @@ It downloads no vocabulary and knows no words of its own; any Unicode text can b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -14,9 +15,10 @@ import torch
 from pydantic import Field, NonNegativeInt, TypeAdapter, model_validator
 
 from tonggan.cells import cell_text
-from tonggan.modalities.base import ColumnConfig, InputConfig, Modality
+from tonggan.modalities.base import ColumnConfig, Form, InputConfig, Limit, Modality
 from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
+from tonggan.wording import Words
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -31,11 +33,17 @@ _CHARACTERS_PER_TOKEN = 16
 # Characters that the vocabulary is learned from; more would cost time and memory and change it little.
 _FIT_CHARACTERS = 20_000_000
 _TEXTS_AT_ONCE = 4_096
+# Of a text, however few words they are; a model reads some thousand tokens at most.
+_MAX_CHARACTERS = 100_000
+_WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_WIDE_PER_TOKEN = 3
 
 
 class TextConfig(ColumnConfig, InputConfig):
     """A column of texts."""
 
+    words: ClassVar[Words] = Words("text", "文本")
+    form: ClassVar[Form] = "text"
     kind: Literal["text"] = "text"
     vocab_size: int = Field(default=8_000, ge=300)
     """The most tokens that the vocabulary may have; a small training part yields fewer."""
@@ -64,11 +72,27 @@ class TextConfig(ColumnConfig, InputConfig):
         """The modality, to be fitted."""
         return Text(self)
 
+    @property
+    def limit(self) -> Limit:
+        most = Words(f"{self.max_tokens} tokens", f"{self.max_tokens} 个词元")
+        return Limit(Words("texts", "段文本"), most, f"max_tokens={min(4 * self.max_tokens, 8_192)}")
+
+    def exceeds(self, content: str) -> bool:
+        """Whether a text surely has more tokens, before there is a tokenizer.
+
+        A token is a word at the most, or some characters of Chinese, Japanese or Korean.
+        """
+        if len(content) <= self.max_tokens:
+            return False
+        wide = len(_WIDE.findall(content)) // _WIDE_PER_TOKEN
+        return len(content) > _MAX_CHARACTERS or len(content.split()) + wide > self.max_tokens
+
 
 class Text(Modality[TextConfig]):
     """Texts as int64 token ids ``[B, L]`` with a mask ``[B, L]``, real tokens first."""
 
     kind: ClassVar[str] = "text"
+    essential: ClassVar[tuple[str, ...]] = ("language",)
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__(config)

@@ -8,20 +8,23 @@ processor at any time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.data.dataset import Dataset
+from tonggan.errors import ConfigError
 from tonggan.evaluation.bootstrap import REPEATS, seconds_per_draw
 from tonggan.evaluation.predict import Measured, measure_rows
 from tonggan.models import FusedModel
 from tonggan.progress import Progress
 from tonggan.tasks import Task
 from tonggan.training import Budget
+from tonggan.training.budget import describe_seconds
 
 # Alone on the machine: writing the report and the bundle, the calibration, and the end of the process.
 _WRITING_SECONDS = 1.0
@@ -205,3 +208,42 @@ def _crowding() -> float:
     while (used := time.thread_time() - own) < _PROBED_SECONDS:
         sum(range(1000))
     return max(1.0, (time.perf_counter() - wall) / used)
+
+
+_ItemT = TypeVar("_ItemT")
+
+
+class Deadline(Progress):
+    """Passes on to ``progress`` what work that has no model yet tells, as long as ``budget`` lasts."""
+
+    def __init__(self, progress: Progress, *, budget: Budget) -> None:
+        self.progress = progress
+        self.budget = budget
+
+    def say(self, text: str) -> None:
+        self.progress.say(text)
+
+    def warn(self, text: str) -> None:
+        self.progress.warn(text)
+
+    def warn_of_data(self, text: str) -> None:
+        self.progress.warn_of_data(text)
+
+    def track(self, items: Iterable[_ItemT], *, label: str, total: int | None = None) -> Iterator[_ItemT]:
+        return self.progress.track(items, label=label, total=total)
+
+    def update(self, label: str, *, done: float, total: float, note: str = "") -> None:
+        """Pass it on.
+
+        Raises:
+            ConfigError: the time is over and the job is not done.
+        """
+        self.progress.update(label, done=done, total=total, note=note)
+        if self.budget.left == 0 and done < total:
+            assert self.budget.seconds is not None
+            raise ConfigError(
+                f"time limit of {describe_seconds(self.budget.seconds)}",
+                got=f"{label}: {done:,.0f} of {total:,.0f} rows when it was over",
+                expected="time to read every file once, and to train",
+                remedy="Allow more time, or repeat the command, which does not read again what has been read",
+            )

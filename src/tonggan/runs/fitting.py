@@ -19,8 +19,7 @@ from tonggan.models import FusedModel
 from tonggan.progress import Progress
 from tonggan.runs.assess import Assessment, assess, slices
 from tonggan.runs.bundle import CHECKPOINTS, INDEX, Bundle
-from tonggan.runs.closing import Closing
-from tonggan.runs.deadline import Deadline
+from tonggan.runs.closing import Closing, Deadline
 from tonggan.runs.loading import Data, load
 from tonggan.runs.plan import Plan, resolve
 from tonggan.runs.predictor import Predictor
@@ -29,7 +28,7 @@ from tonggan.runs.run_folder import ALONE, claimed, finish, remember, unfinished
 from tonggan.runs.saving import save
 from tonggan.runs.splits import open_splits
 from tonggan.runs.start import Start, open_start
-from tonggan.runs.trainings import Trained, new_model, num_alone, study_alone, train_one, with_inputs
+from tonggan.runs.trainings import Trained, inputs_alone, new_model, study_alone, train_one, with_inputs
 from tonggan.training import Budget, Following
 from tonggan.training.budget import describe_seconds
 from tonggan.training.world import World, world
@@ -115,7 +114,7 @@ def _lead(
         start.keep(work / CHECKPOINTS / START)
         closing = _closing(model, plan, data, budget=budget)
         _reserve(budget, progress=progress)
-        following = Following(closing.estimate, trainings=num_alone(plan, data))
+        following = Following(closing.estimate, trainings=len(inputs_alone(plan, data)))
         trained = train_one(
             model, plan, data, folder=work / CHECKPOINTS, budget=budget, progress=progress, following=following
         )

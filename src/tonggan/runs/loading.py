@@ -21,7 +21,7 @@ from tonggan.data.cache import DecodeCache
 from tonggan.data.column_checks import require_cells
 from tonggan.data.dataset import ColumnSource, Dataset, MediaSource, Source, TargetSource
 from tonggan.data.doctor import Diagnosis, examine
-from tonggan.data.kinds import guess_columns, guess_task
+from tonggan.data.kinds import guess_columns
 from tonggan.data.media_range import settle_ranges
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
@@ -85,7 +85,7 @@ def load(
         columns={**columns, **dict.fromkeys(recipe.auxiliary, IgnoreConfig())},
         media=media,
         target=recipe.target,
-        task=plan.task.kind,
+        task=plan.task,
         reasons=plan.reasons,
         remarks=plan.remarks,
         shown_in=task.target.follows,
@@ -199,7 +199,7 @@ def build_dataset(
             sources[name] = MediaSource(modality, media[name], caches[name])
         else:
             for column, config in modality.columns(name).items():
-                require_cells(table, column, kind=config.kind)
+                require_cells(table, column, config=config)
             sources[name] = ColumnSource(modality, table, name)
     rows = np.arange(len(table)) if rows is None else rows
     return Dataset(sources, rows, targets or {}, numbers=table.row_numbers)
@@ -268,7 +268,7 @@ def diagnose_tables(sources: Mapping[str, Any], *, target: Sequence[str], progre
         columns=columns,
         media=media,
         target=target,
-        task=guess_task(train, target, columns=columns) if target else None,
+        task=task_for(train, target, columns=columns) if target else None,
         reasons={name: guess.reason for name, guess in guesses.items()},
         remarks=remarks_on(guesses, train),
     )

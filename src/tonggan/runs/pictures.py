@@ -17,8 +17,27 @@ from tonggan.evaluation.predict import predict_rows
 from tonggan.modalities import Image
 from tonggan.progress import Progress
 from tonggan.runs.bundle import Bundle
-from tonggan.tasks import Detect, Task
+from tonggan.runs.writing import check_new_folder, mask_folder, writing_folder
+from tonggan.tasks import Detect, Segment, Task
 from tonggan.tasks.pictured import PicturedTask
+
+
+def check_output(task: Task, out: Path, *, draw: Path | None) -> None:
+    """Raise a DataError before any work where the answers of ``task`` cannot be written.
+
+    Args:
+        task: whose answers.
+        out: the file for them.
+        draw: the folder for pictures with them, if there is to be one.
+    """
+    if out.suffix == ".json" and not isinstance(task, Detect):
+        raise _refused(task, expected="a model that finds boxes")
+    if isinstance(task, Segment) and out.suffix != ".parquet":
+        check_new_folder(mask_folder(out))
+    if draw is not None:
+        if not isinstance(task, PicturedTask):
+            raise _refused(task, expected="a model whose answers lie in a picture")
+        check_new_folder(draw)
 
 
 def coco_of(bundle: Bundle, table: Table, dataset: Dataset, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -68,33 +87,26 @@ def draw_answers(
     """Write each picture of ``table`` with its answer drawn; returns how many.
 
     Raises:
-        DataError: the answers do not lie in a picture, or the folder cannot be written.
+        DataError: the answers do not lie in a picture, or the folder holds something or cannot be written.
     """
     import PIL.Image
 
     task = bundle.task
     if not isinstance(task, PicturedTask):
         raise _refused(task, expected="a model whose answers lie in a picture")
+    check_new_folder(folder)
     name = task.config.shown_in
     modality = bundle.modalities[name]
     assert isinstance(modality, Image), "a picture is looked at"
     answers = chain.from_iterable(predict_rows(bundle.model, dataset, read=task.decode, progress=progress))
     numbers, cells = table.row_numbers.tolist(), table.values(name)
     num_drawn = 0
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with writing_folder(folder) as partial:
         for number, cell, answer in zip(numbers, cells, answers, strict=True):
             picture = _upright(modality, read_media(cell, base=table.base))
             if picture is not None:
-                PIL.Image.fromarray(task.draw(picture, answer)).save(folder / f"{number:06d}.png")
+                PIL.Image.fromarray(task.draw(picture, answer)).save(partial / f"{number:06d}.png")
                 num_drawn += 1
-    except OSError as error:
-        raise DataError(
-            f"folder {folder}",
-            got=str(error),
-            expected="a folder that can be written",
-            remedy="Free space or choose another folder",
-        ) from error
     return num_drawn
 
 

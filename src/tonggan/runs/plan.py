@@ -18,18 +18,9 @@ from tonggan.data.media_range import settle_ranges
 from tonggan.data.table import Table
 from tonggan.decoders import Vector
 from tonggan.errors import ConfigError
-from tonggan.modalities import (
-    CategoryConfig,
-    ColumnConfig,
-    IgnoreConfig,
-    InputConfig,
-    Modality,
-    MultilabelConfig,
-    NumberConfig,
-    TableConfig,
-)
+from tonggan.modalities import ColumnConfig, InputConfig, Modality
 from tonggan.runs.recipe import Recipe
-from tonggan.tasks import TagConfig, TaskConfig
+from tonggan.tasks import TaskConfig
 
 
 class Plan(Config):
@@ -102,9 +93,7 @@ def resolve_columns(recipe: Recipe, table: Table) -> dict[str, Guess]:
     for name in set(recipe.auxiliary) - set(recipe.columns):
         table.require(name)
         guesses[name] = guess_target(table, name)
-    inputs = [
-        name for name, guess in guesses.items() if name not in predicted and not isinstance(guess.config, IgnoreConfig)
-    ]
+    inputs = [name for name, guess in guesses.items() if name not in predicted and guess.config.is_used]
     if not inputs:
         raise ConfigError(
             f"table {table.source}",
@@ -116,14 +105,14 @@ def resolve_columns(recipe: Recipe, table: Table) -> dict[str, Guess]:
 
 
 def build_modalities(columns: Mapping[str, ColumnConfig], *, target: Sequence[str]) -> dict[str, Modality[Any]]:
-    """The inputs of a model, not yet fitted: one for each media or text column, one for all cells together."""
+    """The inputs of a model, not yet fitted: one for each column, or for all that are read together."""
     modalities: dict[str, Modality[Any]] = {}
-    cells: dict[str, NumberConfig | CategoryConfig] = {}
+    joined: dict[str, dict[str, ColumnConfig]] = {}
     for name, config in columns.items():
-        if name in target or isinstance(config, IgnoreConfig):
+        if name in target or not config.is_used:
             continue
-        if isinstance(config, NumberConfig | CategoryConfig):
-            cells[name] = config
+        if config.joins is not None:
+            joined.setdefault(config.joins, {})[name] = config
         elif isinstance(config, InputConfig):
             modalities[name] = config.build()
         else:
@@ -133,22 +122,17 @@ def build_modalities(columns: Mapping[str, ColumnConfig], *, target: Sequence[st
                 expected="that kind for the target only",
                 remedy=f"Set columns.{name}.kind to text or category",
             )
-    if cells:
-        name = "table"
+    for kind, cells in joined.items():
+        name = kind
         while name in modalities:
             name += "_"
-        modalities[name] = TableConfig(columns=cells).build()
+        modalities[name] = InputConfig.parse({"kind": kind, "columns": cells}, who=f"input '{name}'").build()
     return modalities
 
 
 def task_for(table: Table, target: Sequence[str], *, columns: Mapping[str, ColumnConfig]) -> TaskConfig:
     """The task that the kind of the ``target`` columns asks for."""
-    kind = guess_task(table, target, columns=columns)
-    if kind == "multilabel":
-        config = columns[target[0]]
-        assert isinstance(config, MultilabelConfig)
-        return TagConfig(separator=config.separator)
-    return TaskConfig.parse({"kind": kind}, who="task")
+    return TaskConfig.parse(dict(guess_task(table, target, columns=columns)), who="task")
 
 
 def _check_auxiliaries(

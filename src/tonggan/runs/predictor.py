@@ -126,7 +126,7 @@ class Predictor:
             media=media["data"],
             profiles=self.bundle.profiles,
             target={name: self.bundle.recipe.columns[name] for name in target},
-            task=task.kind,
+            task=self.bundle.recipe.task,
             labels=task.known,
             shown_in=task.target.follows,
         )

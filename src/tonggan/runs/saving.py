@@ -124,10 +124,7 @@ def _report(
             SplitSummary(name, len(table), table.source, len(data.diagnosis.rows(name)))
             for name, table in data.tables.items()
         ],
-        columns=[
-            ColumnSummary(name, _role(name, kind, bundle.recipe.target), kind, plan.reasons[name])
-            for name, kind in plan.kinds.items()
-        ],
+        columns=[ColumnSummary(name, _role(name, plan), kind, plan.reasons[name]) for name, kind in plan.kinds.items()],
         findings=data.diagnosis.findings,
         subsets=found.subsets,
         audit=found.audit,
@@ -141,10 +138,10 @@ def _report(
     )
 
 
-def _role(name: str, kind: str, target: list[str]) -> Literal["input", "target", "ignored"]:
-    if name in target:
+def _role(name: str, plan: Plan) -> Literal["input", "target", "ignored"]:
+    if name in plan.recipe.target:
         return "target"
-    return "ignored" if kind == "ignore" else "input"
+    return "input" if plan.recipe.columns[name].is_used else "ignored"
 
 
 def _facts(bundle: Bundle, training: TrainingResult) -> list[tuple[Words, Words]]:

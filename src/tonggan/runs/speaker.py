@@ -87,8 +87,8 @@ class Speaker:
         row: dict[str, Any] = {}
         for name, modality in self.bundle.modalities.items():
             values = given.pop(modality.kind, [])
-            if modality.kind == "text":
-                values = ["".join(values)] if values else []
+            if values and all(isinstance(value, str) for value in values):
+                values = ["".join(values)]
             if len(values) > 1:
                 raise DataError(
                     f"message to {self.model.name}",

@@ -16,15 +16,12 @@ from torch import Tensor
 from tonggan.config import Config
 from tonggan.encoders import EncoderConfig
 from tonggan.errors import ConfigError
-from tonggan.modalities.base import MediaModality, Modality
+from tonggan.modalities import Modality, load_modality
 from tonggan.models import FusedModel, ModelConfig
 from tonggan.models.state import learned_state, load_learned_state
 from tonggan.progress import Progress
 from tonggan.runs.bundle import INDEX, WEIGHTS, Bundle, InputEntry, read_index
 from tonggan.training.checkpoint import load_checkpoint, save_checkpoint
-
-# Settings of pictures and recordings that their arrays depend on.
-_READ = ("sample_rate", "size", "resize")
 
 
 class Origin(Config):
@@ -194,28 +191,23 @@ def _check_input(name: str, modality: Modality[Any], *, origin: Origin) -> None:
             expected=f"one of kind '{modality.kind}'",
             remedy=f"Name another input with start.{name}=RUN:INPUT",
         )
-    if isinstance(modality, MediaModality):
-        for setting in _READ:
-            ours, theirs = getattr(modality.config, setting, None), getattr(there, setting, None)
-            if ours != theirs:
-                raise ConfigError(
-                    f"start.{name}",
-                    got=f"columns.{name}.{setting}={ours}",
-                    expected=f"{theirs}, as in {origin.source}",
-                    remedy=f"Set columns.{name}.{setting}={theirs}",
-                )
-    elif _fitted(modality.config, modality.state()) != _fitted(there, origin.input.state):
+    for setting in modality.essential:
+        ours, theirs = getattr(modality.config, setting), getattr(there, setting)
+        if ours != theirs:
+            raise ConfigError(
+                f"start.{name}",
+                got=f"columns.{name}.{setting}={ours}",
+                expected=f"{theirs}, as in {origin.source}",
+                remedy=f"Set columns.{name}.{setting}={theirs}",
+            )
+    own = load_modality(there, origin.input.state)
+    if (modality.cells, modality.state()) != (own.cells, own.state()):
         raise ConfigError(
             f"start.{name}",
             got=f"other tokens, means or categories than those of {origin.source}, which come from its training rows",
             expected="the same",
             remedy=f"Leave start.{name} out, or train on the same table",
         )
-
-
-def _fitted(config: object, state: Mapping[str, Any]) -> tuple[object, ...]:
-    """All that decides what a text or a row of cells becomes."""
-    return getattr(config, "language", None), list(getattr(config, "columns", ())), state
 
 
 def _fitting(

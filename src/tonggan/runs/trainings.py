@@ -99,11 +99,14 @@ def with_inputs(dataset: Dataset, only: str | None) -> Dataset:
     return replace(dataset, inputs={only: dataset.inputs[only]})
 
 
-def num_alone(plan: Plan, data: Data) -> int:
-    """On how many inputs a model of its own is to be trained for the audit: all or none."""
+def inputs_alone(plan: Plan, data: Data) -> list[str]:
+    """On which inputs a model of its own is to be trained for the audit: all or none, of answers in a picture that."""
     inputs = list(data.modalities)
     grouped = len(group_inputs(input_kinds(data.datasets["valid"]))) != len(inputs)
-    return 0 if not plan.recipe.audit_alone or len(inputs) < 2 or grouped else len(inputs)
+    if not plan.recipe.audit_alone or len(inputs) < 2 or grouped:
+        return []
+    picture = data.task.target.follows
+    return inputs if picture is None else [picture]
 
 
 def study_alone(
@@ -119,7 +122,7 @@ def study_alone(
 ) -> dict[str, Trained]:
     """By input, a model trained on that input alone as the ``whole`` one on all, where time allows it in full."""
     found: dict[str, Trained] = {}
-    for place, name in enumerate(list(data.modalities)[: num_alone(plan, data)]):
+    for place, name in enumerate(inputs_alone(plan, data)):
         allowed = Budget(None if budget.seconds is None else budget.end - budget.elapsed)
         if processes.agreed(float(whole.result.seconds < allowed.left)):
             progress.say(f"For the audit: a model trained on '{name}' alone")

@@ -17,7 +17,7 @@ import pyarrow.parquet
 
 from tonggan.data.workbook import require_openpyxl, write_workbook
 from tonggan.errors import ConfigError, DataError
-from tonggan.files import whole_file
+from tonggan.files import whole_file, whole_folder
 
 SUFFIXES = (".csv", ".jsonl", ".parquet", ".xlsx", ".json")
 _NUM_DECIMALS = 4  # of a probability that a person reads
@@ -39,7 +39,7 @@ def check_suffix(path: Path) -> None:
 def write_predictions(path: Path, table: pa.Table) -> None:
     """Write ``table`` at ``path`` atomically, in the format of its suffix.
 
-    Masks stand in a Parquet file as PNG; for the other formats they are written into a folder of the file's name.
+    Masks stand in a Parquet file as PNG; for the other formats they are written into ``mask_folder``.
 
     Raises:
         ConfigError: the suffix is unknown.
@@ -48,7 +48,7 @@ def write_predictions(path: Path, table: pa.Table) -> None:
     check_suffix(path)
     with _writing(path) as partial:
         if path.suffix != ".parquet":
-            table = _with_files(table, path.with_suffix(""))
+            table = _with_files(table, mask_folder(path))
         if path.suffix == ".parquet":
             pyarrow.parquet.write_table(table, partial)
         elif path.suffix == ".csv":
@@ -61,20 +61,34 @@ def write_predictions(path: Path, table: pa.Table) -> None:
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
+def mask_folder(path: Path) -> Path:
+    """Where the masks of a table at ``path`` are written: a folder of its name."""
+    return path.with_suffix("")
+
+
+def check_new_folder(folder: Path) -> None:
+    """Raise a DataError unless ``folder`` can be made or is empty: it may hold the very pictures that are read."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(
+            f"folder {folder}",
+            got="something that is already there",
+            expected="a new or an empty folder",
+            remedy="Choose another name, or remove it",
+        )
+
+
 def _with_files(table: pa.Table, folder: Path) -> pa.Table:
     """``table`` with the paths of files, written into ``folder``, in the place of cells that are PNG files."""
     for index, field in enumerate(table.schema):
         if not pa.types.is_binary(field.type):
             continue
-        folder.mkdir(parents=True, exist_ok=True)
         numbers = table.column("row").to_pylist() if "row" in table.column_names else range(1, len(table) + 1)
-        paths = []
-        for number, content in zip(numbers, table.column(index).to_pylist(), strict=True):
-            file = folder / f"{number:06d}.png"
-            with whole_file(file) as partial:
-                partial.write_bytes(content)
-            paths.append(f"{folder.name}/{file.name}")
-        table = table.set_column(index, field.name, pa.array(paths))
+        names = [f"{number:06d}.png" for number in numbers]
+        check_new_folder(folder)
+        with writing_folder(folder) as partial:
+            for name, content in zip(names, table.column(index).to_pylist(), strict=True):
+                (partial / name).write_bytes(content)
+        table = table.set_column(index, field.name, pa.array([f"{folder.name}/{name}" for name in names]))
     return table
 
 
@@ -91,15 +105,30 @@ def write_coco(path: Path, content: Mapping[str, Any]) -> None:
 @contextmanager
 def _writing(path: Path) -> Iterator[Path]:
     """A place to write what then becomes ``path``; a failure is a DataError."""
+    with (
+        _explained(f"file {path}", remedy="Free space or choose another place with --out"),
+        whole_file(path) as partial,
+    ):
+        yield partial
+
+
+@contextmanager
+def writing_folder(folder: Path) -> Iterator[Path]:
+    """A place to fill that then becomes ``folder``, whole or not at all; a failure is a DataError."""
+    with _explained(f"folder {folder}", remedy="Free space or choose another place"), whole_folder(folder) as partial:
+        yield partial
+
+
+@contextmanager
+def _explained(who: str, *, remedy: str) -> Iterator[None]:
     try:
-        with whole_file(path) as partial:
-            yield partial
+        yield
     except OSError as error:
         raise DataError(
-            f"file {path}",
+            who,
             got=str(error),
             expected="a place that can be written",
-            remedy="Free space or choose another place with --out",
+            remedy=remedy,
         ) from error
 
 

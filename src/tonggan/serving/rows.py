@@ -137,18 +137,15 @@ class RowModel:
             return self._medium(modality, cell, param=param, media=media)
         if isinstance(cell, str) and len(cell) > self._config.max_characters:  # a text that begins as a data URL does
             raise too_long(len(cell), self._config, param=param)
-        kind = self._kind(name)
         config = self._bundle.columns[name]
         if isinstance(config, NumberConfig):
             profile = self._bundle.profiles.get(name)
             known = profile if isinstance(profile, NumberProfile) else None
             config = read_otherwise([cell], config, known) or config
-            if config.is_unreadable(cell):
-                raise _wrong_kind(cell, kind, param=param)
-            return config.read(cell)
-        if not isinstance(cell, str if kind == "text" else str | int | float | bool):
-            raise _wrong_kind(cell, kind, param=param)
-        return cell
+        types = {"text": (str,), "name": (str, int, float, bool)}.get(config.form, (object,))
+        if not isinstance(cell, types) or config.is_unreadable(cell):
+            raise _wrong_kind(cell, config.kind, param=param)
+        return config.read(cell) if config.form == "number" else cell
 
     def _decoded(self, name: str, cell: Any, *, param: str) -> Any:
         modality = self._modality_of[name]

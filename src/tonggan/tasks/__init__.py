@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tonggan.parts import import_modules
 from tonggan.tasks.base import Advice, LabelTask, Task, TaskConfig
 from tonggan.tasks.classify import Binary, BinaryConfig, Multiclass, MulticlassConfig
 from tonggan.tasks.detect import Detect, DetectConfig
@@ -26,6 +27,8 @@ def load_task(config: TaskConfig, state: dict[str, Any]) -> Task:
     """The fitted task that was saved as ``config`` and ``state``."""
     return type(config.build()).load(config, state)
 
+
+import_modules(__name__)
 
 __all__ = [
     "Advice",

@@ -16,6 +16,7 @@ from pydantic import FiniteFloat, PositiveFloat, TypeAdapter
 from torch import Tensor
 
 from tonggan.config import Config
+from tonggan.data.target_checks import Checked, TargetColumn, check_labels, check_values
 from tonggan.decoders import TARGET, Answer, Vector, default_head
 from tonggan.errors import DataError
 from tonggan.modalities.base import Cell, ColumnConfig, Modality
@@ -23,6 +24,7 @@ from tonggan.models import ModelConfig
 from tonggan.parts import Part
 from tonggan.tasks.label_measure import LabelMeasure
 from tonggan.tasks.labels import LabelType, read_labels
+from tonggan.tasks.losses import LabelLossConfig
 from tonggan.tasks.measure import Measure
 from tonggan.tokens import Arrays, Batch, Prediction
 from tonggan.wording import Words
@@ -41,9 +43,15 @@ class TaskConfig(Part):
 
     Attributes:
         asks: the form of the answer, which a head must give.
+        predicts_numbers: whether the targets are numbers, of which another column may be a linear function.
     """
 
     asks: ClassVar[type[Answer]] = Vector
+    predicts_numbers: ClassVar[bool] = False
+
+    def check(self, column: TargetColumn) -> Checked:
+        """What the doctor tells of a column of the target: by default only which cells say nothing that is readable."""
+        return check_values(column)
 
     def complete(
         self, model: ModelConfig, columns: Mapping[str, ColumnConfig], *, target: Sequence[str]
@@ -66,6 +74,13 @@ class TaskConfig(Part):
     @abstractmethod
     def build(self) -> Task:
         """The task, to be fitted."""
+
+
+class LabelTaskConfig(LabelLossConfig, TaskConfig):
+    """Classes or labels."""
+
+    def check(self, column: TargetColumn) -> Checked:
+        return check_labels(column)
 
 
 class Task(ABC):

@@ -20,14 +20,14 @@ from tonggan.data.target_checks import IMBALANCED_SHARE
 from tonggan.decoders.answers import TARGET, Vector
 from tonggan.errors import DataError
 from tonggan.tasks import losses
-from tonggan.tasks.base import Advice, CellTarget, LabelTask, TaskConfig
+from tonggan.tasks.base import Advice, CellTarget, LabelTask, LabelTaskConfig
 from tonggan.tasks.label_measure import ClassMeasure
 from tonggan.tasks.labels import LabelCounter
 from tonggan.tokens import Arrays, Prediction
 from tonggan.wording import Words
 
 
-class BinaryConfig(losses.LabelLossConfig, TaskConfig):
+class BinaryConfig(LabelTaskConfig):
     """One of two classes, by one logit."""
 
     kind: Literal["binary"] = "binary"
@@ -36,7 +36,7 @@ class BinaryConfig(losses.LabelLossConfig, TaskConfig):
         return Binary(self)
 
 
-class MulticlassConfig(losses.LabelLossConfig, TaskConfig):
+class MulticlassConfig(LabelTaskConfig):
     """One of several classes."""
 
     kind: Literal["multiclass"] = "multiclass"

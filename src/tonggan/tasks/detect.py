@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 from torch import Tensor
 
+from tonggan.data.box_checks import check_boxes
+from tonggan.data.target_checks import Checked, TargetColumn
 from tonggan.decoders.answers import TARGET, Answer, Boxes
 from tonggan.errors import DataError
 from tonggan.modalities.base import Cell, ColumnConfig
@@ -49,6 +51,9 @@ class DetectConfig(PicturedConfig):
 
     def default_augment(self) -> ImageAugment:
         return ImageAugment(flip=True, shift=0.1, scale=0.3, brightness=0.2, contrast=0.2, saturation=0.2)
+
+    def check(self, column: TargetColumn) -> Checked:
+        return check_boxes(column.table, column.name, split=column.split, known=column.known, extents=column.extents)
 
     def build(self) -> Detect:
         return Detect(self)

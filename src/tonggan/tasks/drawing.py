@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont, ImageFont
+
+Color = tuple[int, int, int]
 
 # Distinct to people who do not see all colors as well (Okabe & Ito 2008).
 COLORS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
@@ -44,18 +47,30 @@ def draw_boxes(
     draw = PIL.ImageDraw.Draw(canvas)
     longest = max(image.shape[:2])
     width = max(1, round(longest / 300))
-    is_latin = all(letter < _NOT_LATIN for name in names for letter in name)
-    font = _font(is_latin=is_latin, size=max(_LEAST_TEXT, round(longest / 60)))
+    font = _font_of(names, longest)
     for (x1, y1, x2, y2), name, color in zip((boxes * factor).tolist(), names, colors, strict=True):
         ink = COLORS[color % len(COLORS)]
         # A box ends where its last pixel does.
         draw.rectangle([x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)], outline=ink, width=width)
         if name:
-            left, top, right, bottom = draw.textbbox((x1, y1), name, font=font, anchor="lb")
-            across, down = max(-left, min(0, image.shape[1] - right - 2)), max(0, -top)
-            draw.rectangle([left + across, top + down, right + across + 1, bottom + down], fill=ink)
-            draw.text((x1 + across, y1 + down), name, fill=(0, 0, 0), font=font, anchor="lb")
+            _write(draw, name, (x1, y1), font, ink=ink, width=image.shape[1])
     return np.asarray(canvas)
+
+
+def _write(
+    draw: ImageDraw, name: str, place: tuple[float, float], font: ImageFont | FreeTypeFont, *, ink: Color, width: int
+) -> None:
+    """``name`` on a ground of ``ink`` with its lower left corner at ``place``, or as near as it can be read."""
+    left, top, right, bottom = draw.textbbox(place, name, font=font, anchor="lb")
+    across, down = max(-left, min(0, width - right - 2)), max(0, -top)
+    draw.rectangle([left + across, top + down, right + across + 1, bottom + down], fill=ink)
+    draw.text((place[0] + across, place[1] + down), name, fill=(0, 0, 0), font=font, anchor="lb")
+
+
+def _font_of(names: Iterable[str], longest: int) -> ImageFont | FreeTypeFont:
+    """One for ``names`` in a picture whose longer side is ``longest``."""
+    is_latin = all(letter < _NOT_LATIN for name in names for letter in name)
+    return _font(is_latin=is_latin, size=max(_LEAST_TEXT, round(longest / 60)))
 
 
 @lru_cache(maxsize=8)
@@ -72,11 +87,16 @@ def _font(*, is_latin: bool, size: int) -> ImageFont | FreeTypeFont:
     return PIL.ImageFont.load_default(size)
 
 
-def draw_regions(picture: NDArray[np.uint8], regions: NDArray[np.integer], *, background: int) -> NDArray[np.uint8]:
+def draw_regions(
+    picture: NDArray[np.uint8], regions: NDArray[np.integer], *, background: int, names: Sequence[str] = ()
+) -> NDArray[np.uint8]:
     """``picture`` ``[H, W, 3]``, enlarged where it is small, under the colors of its ``regions`` ``[H, W]``.
 
-    The class number ``background`` has no color; each class has a border.
+    The class number ``background`` has no color; each class has a border and, where ``names`` are given, its name.
     """
+    import PIL.Image
+    import PIL.ImageDraw
+
     image, factor = _enlarged(picture)
     numbers = regions.repeat(factor, axis=0).repeat(factor, axis=1).astype(np.int64)
     palette = np.array(COLORS)[np.arange(max(2, int(numbers.max()) + 1)) % len(COLORS)]
@@ -87,7 +107,14 @@ def draw_regions(picture: NDArray[np.uint8], regions: NDArray[np.integer], *, ba
     border[:, 1:] |= numbers[:, 1:] != numbers[:, :-1]
     border[1:] |= numbers[1:] != numbers[:-1]
     drawn[border] = (255, 255, 255)
-    return drawn.round().astype(np.uint8)
+    canvas = PIL.Image.fromarray(drawn.round().astype(np.uint8))
+    draw = PIL.ImageDraw.Draw(canvas)
+    font = _font_of(names, max(image.shape[:2]))
+    for number in np.unique(numbers[shown]).tolist() if names else ():
+        rows, columns = np.nonzero(numbers == number)  # of these the first one is the highest
+        ink = COLORS[number % len(COLORS)]
+        _write(draw, names[number], (int(columns[0]), int(rows[0])), font, ink=ink, width=image.shape[1])
+    return np.asarray(canvas)
 
 
 def _enlarged(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:

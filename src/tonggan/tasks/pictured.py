@@ -74,7 +74,8 @@ class PicturedConfig(TaskConfig):
             "task.picture",
             got="nothing" if self.picture is None else f"'{self.picture}'",
             expected="one of the columns of pictures " + (", ".join(pictures) or "(there is none)"),
-            remedy="Set task.picture to the column whose pictures are looked at, or columns.NAME.kind=image",
+            remedy="Set task.picture to the column whose pictures are looked at, or declare the columns: "
+            "columns.NAME.kind=image, and ignore for one that shows the answer",
         )
 
     def places(self, extent: Tensor) -> Letterbox:

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from tonggan.cells import cell_number
 from tonggan.config import Config
+from tonggan.data.target_checks import Checked, TargetColumn, check_numbers
 from tonggan.decoders.answers import TARGET, Vector
 from tonggan.errors import DataError
 from tonggan.modalities.scales import WILD_TARGET_SHARE, spread_of, wild_distance
@@ -41,9 +42,13 @@ _EXACT = 1e-12  # Of a spread; what is smaller comes from rounding.
 class RegressConfig(TaskConfig):
     """One or several numbers."""
 
+    predicts_numbers: ClassVar[bool] = True
     kind: Literal["regression"] = "regression"
     loss: Literal["mse", "huber"] = "mse"
     """'huber' counts errors beyond one standard deviation linearly, so that outliers weigh less (Huber 1964)."""
+
+    def check(self, column: TargetColumn) -> Checked:
+        return check_numbers(column)
 
     def build(self) -> Regress:
         return Regress(self)

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeInt, TypeAdapter
 from torch import Tensor
 
+from tonggan.data.region_scan import check_declared, check_regions
+from tonggan.data.target_checks import Checked, TargetColumn
 from tonggan.decoders.answers import TARGET, Answer
 from tonggan.decoders.answers import Regions as RegionsAnswer
 from tonggan.modalities.base import Cell, ColumnConfig
@@ -62,6 +64,17 @@ class SegmentConfig(PicturedConfig):
 
     def default_augment(self) -> ImageAugment:
         return ImageAugment(flip=True, shift=0.1, scale=0.25, brightness=0.2, contrast=0.2)
+
+    def check(self, column: TargetColumn) -> Checked:
+        assert column.masks is not None, "a target of masks is scanned"
+        known = None if column.known is None else frozenset(map(int, column.known))
+        findings, bad = check_regions(column.table, column.name, column.masks, split=column.split, known=known)
+        if known is None:
+            findings += check_declared(
+                column.table, column.name, column.masks, split=column.split, classes=self.classes
+            )
+        counts = Counter(str(value) for values in column.masks.values.values() for value in values)
+        return counts, findings, bad
 
     def build(self) -> Segment:
         return Segment(self)
@@ -166,7 +179,9 @@ class Segment(PicturedTask):
         }
 
     def draw(self, picture: NDArray[np.uint8], answer: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return draw_regions(picture, answer, background=self.background)
+        # Of two classes it is plain which one is colored.
+        names = self.labels if len(self.labels) > 2 else ()
+        return draw_regions(picture, answer, background=self.background, names=names)
 
     def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> RegionMeasure:
         truth = targets[TARGET].values

@@ -24,7 +24,7 @@ from tonggan.decoders.answers import TARGET, Vector
 from tonggan.errors import DataError
 from tonggan.modalities.multilabel import MultilabelConfig
 from tonggan.tasks import losses
-from tonggan.tasks.base import CellTarget, LabelTask, TaskConfig
+from tonggan.tasks.base import CellTarget, LabelTask, LabelTaskConfig
 from tonggan.tasks.label_measure import (
     MIN_RANKED,
     LabelMeasure,
@@ -38,7 +38,7 @@ from tonggan.tokens import Arrays, Prediction
 from tonggan.wording import Words
 
 
-class TagConfig(losses.LabelLossConfig, TaskConfig):
+class TagConfig(LabelTaskConfig):
     """Any of several labels."""
 
     kind: Literal["multilabel"] = "multilabel"
@@ -75,7 +75,7 @@ class Tag(LabelTask):
         missing = []
         num_rows = 0
         for row, value in enumerate(values):
-            names = self.column.split(value)
+            names = self.column.labels(value)
             num_rows += 1
             if names is None:
                 missing.append(row)
@@ -107,7 +107,7 @@ class Tag(LabelTask):
 
     def _label_sets(self, numbers: Mapping[str, int], values: Sequence[Any]) -> Arrays:
         """[B, num_labels] float32 of zeros and ones."""
-        split = [self.column.split(value) for value in values]
+        split = [self.column.labels(value) for value in values]
         rows = [None if parts is None else [str(cell_text(part)) for part in parts] for parts in split]
         self._reject_missing([row for row, names in enumerate(rows) if names is None])
         unknown = [row for row, names in enumerate(rows) if not numbers.keys() >= set(names or ())]
