@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist load
 
 help:
 	@echo "make demo     train, audit and report on the easy-VQA data set (about 3 minutes on 2 cores)"
-	@echo "make demo-boxes  find the shapes in easy-VQA's drawings (about two minutes on 2 cores)"
+	@echo "make demo-boxes  find the shapes in easy-VQA's drawings (half a minute on 2 cores)"
 	@echo "make demo-code  index this source, search it, complete a line in it (a minute on 2 cores)"
 	@echo "make test     install the pinned dependencies, lint, check types, run the tests"
 	@echo "make test-fast  run the tests that are not marked slow"
