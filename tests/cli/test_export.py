@@ -1,16 +1,13 @@
 import pytest
 
 from command_line import assert_named, tonggan
-from generation_scene import engine, tokenizer
-from tonggan.language.gguf_export import export_gguf
+from generation_scene import engine, gguf_file
 from tonggan.language.pretrained import load_pretrained
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("export") / "tiny.gguf"
-    export_gguf(engine().model, tokenizer(), path, name="tiny", kind="f32")
-    return path
+    return gguf_file(tmp_path_factory.mktemp("export"))
 
 
 @pytest.mark.parametrize(("kind", "error"), [("f32", 0.0), ("f16", 1e-3), ("q8_0", 0.01)])

@@ -6,15 +6,12 @@ import openai
 import pytest
 
 from command_line import assert_named, started, tonggan
-from generation_scene import engine, tokenizer
-from tonggan.language.gguf_export import export_gguf
+from generation_scene import gguf_file
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("serve") / "tiny.gguf"
-    export_gguf(engine().model, tokenizer(), path, name="tiny", kind="f32")
-    return path
+    return gguf_file(tmp_path_factory.mktemp("serve"))
 
 
 def test_serve_until_interrupted(model, run):

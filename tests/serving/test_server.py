@@ -6,10 +6,9 @@ import time
 
 import pytest
 
-from generation_scene import engine, language_model, tokenizer
+from generation_scene import gguf_file, language_model
 from serving_scene import endless_model, serving, until
 from tonggan.errors import ConfigError, MissingExtraError
-from tonggan.language.gguf_export import export_gguf
 from tonggan.progress import Progress
 from tonggan.serving.authentication import Keys
 from tonggan.serving.config import ServerConfig
@@ -144,7 +143,7 @@ def test_models_are_called_by_the_last_part_of_their_path(tmp_path):
     paths = [tmp_path / name / "tiny.gguf" for name in ("a", "b")]
     for path in paths:
         path.parent.mkdir()
-        export_gguf(engine().model, tokenizer(), path, name="tiny", kind="f32")
+        gguf_file(path.parent)
     (service,) = open_services([str(paths[0])], engine="torch", config=ServerConfig(), progress=Progress())
     service.close()
     assert (service.name, service.texts.model.max_length, service.rows) == ("tiny", 128, None)

@@ -112,4 +112,5 @@ def test_wrong_parameters_are_named(server, body):
 
 
 def test_nothing_is_read_before_it_is_asked_for(tmp_path):
-    open_indexing(tmp_path, embedder="no such embedder", progress=Progress())
+    indexing = open_indexing(tmp_path, embedder="no such embedder", progress=Progress())
+    assert indexing.current({}) is None

@@ -2,9 +2,8 @@ import httpx
 import openai
 import pytest
 
-from generation_scene import engine, tokenizer
+from generation_scene import gguf_file
 from serving_scene import running, until
-from tonggan.language.gguf_export import export_gguf
 from tonggan.language.llamacpp import LlamaCppModel
 from tonggan.language.settings import GenerationConfig
 from tonggan.serving.config import ServerConfig
@@ -18,8 +17,7 @@ LONG = {"model": "tiny", "messages": HELLO, "max_tokens": 4000, "extra_body": {"
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("llamacpp") / "tiny.gguf"
-    export_gguf(engine(max_length=4096).model, tokenizer(), path, name="tiny", kind="f32")
+    path = gguf_file(tmp_path_factory.mktemp("llamacpp"), max_length=4096)
     return LlamaCppModel(path, num_parallel=2, num_threads=1)
 
 

