@@ -1,4 +1,4 @@
-"""The scan of a column of masks: what each row has, brought to the size of its picture once."""
+"""The scan of a column of masks: what each row has, brought to the size of its picture once, and what is told of it."""
 
 import io
 import json
@@ -9,8 +9,10 @@ from PIL import Image
 
 from small_data import make_table
 from tonggan.data.cache import DecodeCache
-from tonggan.data.region_scan import check_declared, check_regions, scan_regions
+from tonggan.data.pictured_checks import check_regions
+from tonggan.data.region_scan import scan_regions
 from tonggan.data.scan import MediaStatus
+from tonggan.data.target_checks import TargetColumn
 from tonggan.modalities.regions import Regions, RegionsConfig
 from tonggan.progress import Progress
 
@@ -53,6 +55,14 @@ def scan(folder, cells, *, extents=None, modality=None, name="train"):
     return column, cache, table
 
 
+def checked(table, column, *, known=None, classes=None):
+    """Findings and quarantine list."""
+    split = "train" if known is None else "test"
+    return check_regions(
+        TargetColumn(table, "mask", split, RegionsConfig(), known=known, masks=column), classes=classes
+    )[1:]
+
+
 STRIPES = [[1] * 8, [0] * 8, [3] * 8, [0] * 8]
 
 
@@ -84,7 +94,7 @@ def test_absent_missing_damaged_and_of_another_size(tmp_path):
     assert "JPEG" in column.problems[7]
     assert "no JSON" in column.problems[8]
     assert column.problems[9] == "a mask without its picture"
-    (unreadable, empty), bad = check_regions(table, "mask", column, split="train", known=None)
+    (unreadable, empty), bad = checked(table, column)
     assert unreadable.severity == empty.severity == "warning"
     assert unreadable.message == (
         "7 of 10 cells of 'mask' in train name no mask that can be read, e.g. 'no file gone.png' in row 4."
@@ -155,7 +165,7 @@ def test_a_class_that_only_the_test_has(tmp_path):
     known = train.values[0]
     cells = ["a.png", write(tmp_path, "b.png", [[2] * 8] * 4), write(tmp_path, "c.png", [[0] * 8] * 4)]
     column, _, table = scan(tmp_path, cells, name="test")
-    (finding,), (bad,) = check_regions(table, "mask", column, split="test", known=known)
+    (finding,), (bad,) = checked(table, column, known=[str(value) for value in known])
     assert (bad.split, bad.row, bad.number, bad.column, bad.value) == ("test", 1, 2, "mask", "b.png")
     assert bad.reason == "a class that the training part does not have: 2"
     assert (
@@ -166,26 +176,32 @@ def test_a_class_that_only_the_test_has(tmp_path):
 @pytest.mark.parametrize("cells", [[None, None], ["gone.png", ""]])
 def test_a_part_without_masks_is_an_error(tmp_path, cells):
     column, _, table = scan(tmp_path, cells)
-    findings, bad = check_regions(table, "mask", column, split="train", known=None)
+    findings, bad = checked(table, column)
     assert {finding.severity for finding in findings} == {"error"}
     assert len(bad) == 2
 
 
 def test_good_masks_are_not_spoken_of(tmp_path):
     column, _, table = scan(tmp_path, [write(tmp_path, "a.png", STRIPES)])
-    assert check_regions(table, "mask", column, split="train", known=None) == ([], [])
+    assert checked(table, column) == ([], [])
 
 
 def test_a_value_that_no_declared_class_has_is_told(tmp_path):
     column, _, table = scan(tmp_path, [write(tmp_path, "a.png", STRIPES), write(tmp_path, "b.png", [[0, 255] * 4] * 4)])
     whole = {"0": "ground", "1": "leaf", "3": None}
     for classes in (None, whole):
-        assert check_declared(table, "mask", column, split="train", classes=classes) == []
-    (finding,) = check_declared(table, "mask", column, split="train", classes={"0": "ground", "1": "leaf"})
+        assert checked(table, column, classes=classes) == ([], [])
+    (finding,), _ = checked(table, column, classes={"0": "ground", "1": "leaf"})
     assert finding.severity == "warning"
     assert finding.message == (
         "1 of 2 cells of 'mask' in train have a value that 'classes' does not name, e.g. '3' in row 1; "
         "nothing is learned from such pixels."
     )
     black = {"#000000": "ground", "#010101": "leaf", "#030303": None, "#ffffff": None}
-    assert check_declared(table, "mask", column, split="train", classes=black) == []
+    assert checked(table, column, classes=black) == ([], [])
+
+
+def test_the_quarantine_list_says_what_the_table_does(tmp_path):
+    cells = [{"bytes": b"", "path": "a.png"}, {"bytes": None, "path": None}]
+    column, _, table = scan(tmp_path, cells)
+    assert [bad.value for bad in checked(table, column)[1]] == ["a.png", ""]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 
@@ -13,7 +10,7 @@ from tonggan.data.cell_findings import CellFindings, why_unreadable
 from tonggan.data.findings import Finding, Quarantined, Severity
 from tonggan.data.number_format import NumberFormat
 from tonggan.data.profiles import MediaProfile
-from tonggan.data.scan import MediaColumn, MediaStatus
+from tonggan.data.scan import MediaColumn, MediaStatus, media_path
 from tonggan.data.table import Table
 from tonggan.data.wild_cells import find_wild_cells
 from tonggan.errors import DataError
@@ -190,15 +187,8 @@ def _bad_cells(table: Table, name: str, column: MediaColumn, *, split: str) -> l
         some = rows[first : first + _ROWS_PER_READ]
         for row, value in zip(some.tolist(), table.values(name, some), strict=True):
             reason = column.problems.get(row, _NO_FILE)
-            bad.append(Quarantined(split, row, int(numbers[row]), name, _path(value), reason))
+            bad.append(Quarantined(split, row, int(numbers[row]), name, media_path(value), reason))
     return bad
-
-
-def _path(value: Any) -> str:
-    """What a media cell says of its file, without the bytes."""
-    if isinstance(value, Mapping):
-        value = value.get("path")
-    return value if isinstance(value, str) else ""
 
 
 def _bad_files(

@@ -227,8 +227,9 @@ def _check_target(
     known: list[str] | None = None
     for split, table in tables.items():
         if name in table.names:
-            extents, masks = _extents(media[split], shown_in), _masks(media[split], name)
-            column = TargetColumn(table, name, split, configs[split], known=known, extents=extents, masks=masks)
+            column = _target_column(
+                table, name, split, configs[split], known=known, media=media[split], shown_in=shown_in
+            )
             counts, found, bad = task.check(column)
             known = list(counts) if known is None else known
             findings += found
@@ -236,15 +237,27 @@ def _check_target(
     return findings, quarantine
 
 
-def _extents(media: Mapping[str, MediaColumn], name: str | None) -> NDArray[np.int64] | None:
-    """Height and width of the pictures of a column."""
-    return media[name].extents if name is not None and name in media else None
-
-
-def _masks(media: Mapping[str, MediaColumn], name: str) -> RegionColumn | None:
-    """The masks of a column."""
-    column = media.get(name)
-    return column if isinstance(column, RegionColumn) else None
+def _target_column(
+    table: Table,
+    name: str,
+    split: str,
+    config: ColumnConfig,
+    *,
+    known: Sequence[str] | None,
+    media: Mapping[str, MediaColumn],
+    shown_in: str | None,
+) -> TargetColumn:
+    """The target ``name`` of one part with what was scanned of it: its masks, and the pictures that it lies in."""
+    masks, pictures = media.get(name), media.get(shown_in or "")
+    return TargetColumn(
+        table,
+        name,
+        split,
+        config,
+        known=known,
+        extents=None if pictures is None else pictures.extents,
+        masks=masks if isinstance(masks, RegionColumn) else None,
+    )
 
 
 def _find_writing(
@@ -292,15 +305,8 @@ def examine_rows(
     findings += found
     for name, config in target.items():
         assert task is not None, "a target needs its task"
-        column = TargetColumn(
-            table,
-            name,
-            NEW_ROWS,
-            writing.get(name, config),
-            known=labels,
-            extents=_extents(media, shown_in),
-            masks=_masks(media, name),
-        )
+        own = writing.get(name, config)
+        column = _target_column(table, name, NEW_ROWS, own, known=labels, media=media, shown_in=shown_in)
         _, found, bad = task.check(column)
         findings += found
         quarantine += bad

@@ -17,25 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.data.cache import DecodeCache, content_hash
-from tonggan.data.cell_findings import CellFindings
-from tonggan.data.findings import Finding, Quarantined, Severity
 from tonggan.data.scan import MediaColumn, MediaStatus, read_media
 from tonggan.data.table import Table
 from tonggan.errors import DataError, UnreadableError
-from tonggan.modalities.regions import UNLABELED, Regions, read_mask_paths, stored_name
+from tonggan.modalities.regions import Regions, read_mask_paths
 from tonggan.progress import Progress
 
 _ROWS_AT_ONCE = 64
-_CORRECT = ("Correct these masks, or remove the rows", "请更正这些掩码，或删除这些行")
-# By reason: what such cells do, in both languages.
-_REASONS = {
-    "no value": ("have no value", "没有值"),
-    "no mask that can be read": ("name no mask that can be read", "没有可读取的掩码"),
-    "a class that the training part does not have": (
-        "have a class that the training part does not have",
-        "含有训练部分中没有的类别",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -148,71 +136,3 @@ def _values(slots: NDArray[np.int64], cache: DecodeCache) -> dict[int, frozenset
         if array is not None:
             found[row] = frozenset(np.unique(array[array >= 0]).tolist())
     return found
-
-
-def check_regions(
-    table: Table, name: str, column: RegionColumn, *, split: str, known: frozenset[int] | None
-) -> tuple[list[Finding], list[Quarantined]]:
-    """Findings on the masks of one part, and its rows without a usable one.
-
-    Args:
-        table: the part.
-        name: its column.
-        column: what the scan found.
-        split: name of the part.
-        known: the values of the training part's masks; None where this is the training part.
-    """
-    numbers = table.row_numbers
-    cells = table.values(name)
-    bad: dict[str, list[tuple[int, str]]] = {}
-    for row, problem in column.problems.items():
-        bad.setdefault("no mask that can be read", []).append((row, problem))
-    for row in column.rows(MediaStatus.ABSENT).tolist():
-        bad.setdefault("no value", []).append((row, ""))
-    for row, found in column.values.items():
-        if known is not None and (new := sorted(found - known)):
-            bad.setdefault("a class that the training part does not have", []).append((row, stored_name(new[0])))
-    quarantine = [
-        Quarantined(
-            split, row, int(numbers[row]), name, str(cells[row])[:80], f"{reason}: {shown}" if shown else reason
-        )
-        for reason, rows in bad.items()
-        for row, shown in rows
-    ]
-    told = CellFindings(name, split, numbers)
-    severity: Severity = "error" if len(quarantine) == len(table) else "warning"
-    findings = [
-        told.finding(severity, len(rows), rows[0] if rows[0][1] else None, what=_REASONS[reason], remedy=_CORRECT)
-        for reason, rows in bad.items()
-    ]
-    return findings, sorted(quarantine, key=lambda each: each.row)
-
-
-def check_declared(
-    table: Table, name: str, column: RegionColumn, *, split: str, classes: Mapping[str, str | None] | None
-) -> list[Finding]:
-    """The finding on masks with a value that the declared ``classes`` do not name; 255 need not be named."""
-    if classes is None:
-        return []
-    unnamed: list[tuple[int, str]] = []
-    is_color = any(value.startswith("#") for value in classes)
-    for row, found in column.values.items():
-        names = {
-            f"#{value:02x}{value:02x}{value:02x}" if is_color and value < 256 else stored_name(value) for value in found
-        }
-        unnamed += [(row, each) for each in sorted(names - set(classes) - {str(UNLABELED)})][:1]
-    if not unnamed:
-        return []
-    return [
-        CellFindings(name, split, table.row_numbers).finding(
-            "warning",
-            len(unnamed),
-            unnamed[0],
-            what=("have a value that 'classes' does not name", "含有 classes 没有说明的值"),
-            then=("; nothing is learned from such pixels", "；这些像素不参与学习"),
-            remedy=(
-                "Name it in 'classes', with null if that is meant",
-                "请在 classes 中说明它；如果本意如此，请设为 null",
-            ),
-        )
-    ]

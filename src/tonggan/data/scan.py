@@ -136,6 +136,13 @@ def read_media(cell: Any, *, base: Path) -> bytes | None:
     return content if isinstance(content, bytes) else None
 
 
+def media_path(cell: Any) -> str:
+    """What a media cell says of its file, without the bytes."""
+    if isinstance(cell, Mapping):
+        cell = cell.get("path")
+    return "" if cell is None or isinstance(cell, bytes) else str(cell)
+
+
 def _path_or_bytes(cell: Any) -> Any:
     """What a media cell says: of ``{bytes, path}`` the bytes where it has them."""
     if not isinstance(cell, Mapping):

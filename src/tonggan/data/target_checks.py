@@ -18,10 +18,10 @@ from tonggan.data.region_scan import RegionColumn
 from tonggan.data.table import Table
 from tonggan.data.wild_cells import find_wild_cells
 from tonggan.modalities import ColumnConfig, NumberConfig
-from tonggan.wording import listed, part_zh, shortened
+from tonggan.wording import Words, listed, part_zh, shortened
 
 IMBALANCED_SHARE = 0.8  # of the largest class; above, a model that always says it looks good
-_MIN_ROWS = 10  # of a class; below, it can hardly be learned or measured
+_MIN_COUNT = 10  # rows or objects of a class; below, it can hardly be learned or measured
 _NUM_SHOWN = 5
 NO_VALUE = "no value"
 """Why a cell without anything cannot be used."""
@@ -109,7 +109,7 @@ def check_numbers(column: TargetColumn) -> Checked:
             low, high = min(low, number), max(high, number)
     findings = _unusable(column, bad)
     if column.known is None and low == high:
-        findings += _one_value(column.name, column.split, [f"{low:g}"])
+        findings += _one_value(column, [f"{low:g}"])
     wild = find_wild_cells(column.table, column.name, config=written, split=column.split, is_target=True)
     return Counter(), findings + wild, bad
 
@@ -119,10 +119,7 @@ def check_labels(column: TargetColumn) -> Checked:
     counts, bad = _read_labels(column)
     findings = _unusable(column, bad)
     if column.known is None and len(bad) < len(column.table):
-        name, split = column.name, column.split
-        findings += (
-            _one_value(name, split, list(counts)) if len(counts) < 2 else _imbalance(name, split, counts, column.config)
-        )
+        findings += _one_value(column, list(counts)) if len(counts) < 2 else _imbalance(column, counts)
     return counts, findings, bad
 
 
@@ -167,7 +164,8 @@ def _unusable(column: TargetColumn, bad: list[Quarantined]) -> list[Finding]:
     return findings
 
 
-def _one_value(name: str, split: str, values: list[str]) -> list[Finding]:
+def _one_value(column: TargetColumn, values: list[str]) -> list[Finding]:
+    name, split = column.name, column.split
     shown = f"'{values[0]}'" if values else "no label"
     return [
         Finding(
@@ -183,11 +181,12 @@ def _one_value(name: str, split: str, values: list[str]) -> list[Finding]:
     ]
 
 
-def _imbalance(name: str, split: str, counts: Counter[str], config: ColumnConfig) -> list[Finding]:
+def _imbalance(column: TargetColumn, counts: Counter[str]) -> list[Finding]:
+    name, split = column.name, column.split
     findings = []
     largest, most = counts.most_common(1)[0]
     share = most / counts.total()
-    if share > IMBALANCED_SHARE and config.form != "names":
+    if share > IMBALANCED_SHARE and column.config.form != "names":
         findings.append(
             Finding(
                 "warning",
@@ -201,21 +200,39 @@ def _imbalance(name: str, split: str, counts: Counter[str], config: ColumnConfig
                 remedy_zh="请看平衡准确率和少数类的 F1；--set task.class_weights=balanced 使各类别在训练中同等重要",
             )
         )
-    rare = sorted(label for label, count in counts.items() if count < _MIN_ROWS)
-    if rare:
-        names, names_zh = listed(rare, limit=_NUM_SHOWN)
-        findings.append(
-            Finding(
-                "warning" if 2 * len(rare) > len(counts) else "note",
-                column=name,
-                split=split,
-                count=sum(counts[label] for label in rare),
-                message=f"{len(rare):,} of {len(counts):,} labels of '{name}' have fewer than {_MIN_ROWS} rows in "
-                f"{split}: {names}.",
-                message_zh=f"“{name}”的 {len(counts):,} 个标签中有 {len(rare):,} 个在{part_zh(split)}中"
-                f"不足 {_MIN_ROWS} 行：{names_zh}。",
-                remedy="Add rows of these labels, or join them into one",
-                remedy_zh="请增加这些标签的行，或将它们合并",
-            )
+    remedy = Words("Add rows of these labels, or join them into one", "请增加这些标签的行，或将它们合并")
+    return findings + find_rare(
+        column, counts, things=Words("labels", "标签"), units=Words("rows", "行"), remedy=remedy
+    )
+
+
+def find_rare(
+    column: TargetColumn, counts: Counter[str], *, things: Words, units: Words, remedy: Words
+) -> list[Finding]:
+    """The finding on labels that occur too rarely to be learned or measured, if there are any.
+
+    Args:
+        column: the target.
+        counts: how often each label occurs.
+        things: what the labels are called.
+        units: what is counted.
+        remedy: what can be done.
+    """
+    rare = sorted(label for label, count in counts.items() if count < _MIN_COUNT)
+    if not rare:
+        return []
+    names, names_zh = listed(rare, limit=_NUM_SHOWN)
+    return [
+        Finding(
+            "warning" if 2 * len(rare) > len(counts) else "note",
+            column=column.name,
+            split=column.split,
+            count=sum(counts[label] for label in rare),
+            message=f"{len(rare):,} of {len(counts):,} {things.english} of '{column.name}' have fewer than "
+            f"{_MIN_COUNT} {units.english} in {column.split}: {names}.",
+            message_zh=f"“{column.name}”的 {len(counts):,} 个{things.chinese}中有 {len(rare):,} 个"
+            f"在{part_zh(column.split)}中不足 {_MIN_COUNT} {units.chinese}：{names_zh}。",
+            remedy=remedy.english,
+            remedy_zh=remedy.chinese,
         )
-    return findings
+    ]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 from torch import Tensor
 
-from tonggan.data.box_checks import check_boxes
+from tonggan.data.pictured_checks import check_boxes
 from tonggan.data.target_checks import Checked, TargetColumn
 from tonggan.decoders.answers import TARGET, Answer, Boxes
 from tonggan.errors import DataError
@@ -53,7 +53,7 @@ class DetectConfig(PicturedConfig):
         return ImageAugment(flip=True, shift=0.1, scale=0.3, brightness=0.2, contrast=0.2, saturation=0.2)
 
     def check(self, column: TargetColumn) -> Checked:
-        return check_boxes(column.table, column.name, split=column.split, known=column.known, extents=column.extents)
+        return check_boxes(column)
 
     def build(self) -> Detect:
         return Detect(self)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeInt, TypeAdapter
 from torch import Tensor
 
-from tonggan.data.region_scan import check_declared, check_regions
+from tonggan.data.pictured_checks import check_regions
 from tonggan.data.target_checks import Checked, TargetColumn
 from tonggan.decoders.answers import TARGET, Answer
 from tonggan.decoders.answers import Regions as RegionsAnswer
@@ -66,15 +66,7 @@ class SegmentConfig(PicturedConfig):
         return ImageAugment(flip=True, shift=0.1, scale=0.25, brightness=0.2, contrast=0.2)
 
     def check(self, column: TargetColumn) -> Checked:
-        assert column.masks is not None, "a target of masks is scanned"
-        known = None if column.known is None else frozenset(map(int, column.known))
-        findings, bad = check_regions(column.table, column.name, column.masks, split=column.split, known=known)
-        if known is None:
-            findings += check_declared(
-                column.table, column.name, column.masks, split=column.split, classes=self.classes
-            )
-        counts = Counter(str(value) for values in column.masks.values.values() for value in values)
-        return counts, findings, bad
+        return check_regions(column, classes=self.classes)
 
     def build(self) -> Segment:
         return Segment(self)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from small_data import make_table
-from tonggan.data.box_checks import check_boxes
+from tonggan.data.pictured_checks import check_boxes
+from tonggan.data.target_checks import TargetColumn
+from tonggan.modalities.boxes import BoxesConfig
 
 CAT = {"label": "cat", "box": [1, 2, 11, 12]}
 
@@ -13,7 +15,8 @@ def checked(tmp_path, cells, *, extents=None, known=None):
     texts = [cell if cell is None or isinstance(cell, str) else json.dumps(cell) for cell in cells]
     table = make_table(tmp_path, {"objects": texts})
     sizes = None if extents is None else np.array(extents)
-    return check_boxes(table, "objects", split="train" if known is None else "test", extents=sizes, known=known)
+    split = "train" if known is None else "test"
+    return check_boxes(TargetColumn(table, "objects", split, BoxesConfig(), known=known, extents=sizes))
 
 
 def test_good_boxes_are_counted(tmp_path):
