@@ -14,7 +14,11 @@ import detection_scene
 import tonggan as api
 from command_line import tonggan
 from serving_scene import data_url, running
+from small_data import make_table
+from tonggan.errors import ConfigError
 from tonggan.progress import Progress
+from tonggan.runs.plan import resolve
+from tonggan.runs.recipe import Recipe
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.services import RowService, Service
 from tonggan.training.supervised import Supervised
@@ -239,6 +243,17 @@ def interrupt_at_step(patch, step):
         return losses(self, batch)
 
     patch.setattr(Supervised, "losses", counted)
+
+
+def test_pictures_that_nobody_has_declared_may_show_the_answer(tmp_path):
+    columns = {name: [row[name] for row in detection_scene.rows(tmp_path, 8)] for name in ("photo", "mask", "objects")}
+    tables = {"train": make_table(tmp_path, columns)}
+    recipe = {"target": ["objects"], "task": {"kind": "detect", "picture": "photo"}}
+    with pytest.raises(ConfigError, match=r"column 'mask': got pictures beside.*columns\.mask\.kind=ignore"):
+        resolve(Recipe.parse(recipe, who="test"), tables)
+    for kind in ("ignore", "image"):
+        declared = Recipe.parse({**recipe, "columns": {"mask": {"kind": kind}}}, who="test")
+        assert resolve(declared, tables).kinds["mask"] == kind
 
 
 @pytest.mark.parametrize(("kind", "target"), [("DETECT", "objects"), ("SEGMENT", "mask")])

@@ -15,7 +15,7 @@ from dense_scene import SIZE, make_encoders, squares
 from tonggan.decoders import TARGET
 from tonggan.decoders.dense import DenseHeadConfig
 from tonggan.errors import ConfigError, DataError
-from tonggan.modalities import CategoryConfig, ImageConfig, TextConfig
+from tonggan.modalities import CategoryConfig, IgnoreConfig, ImageConfig, TextConfig
 from tonggan.modalities.boxes import Box, BoxesConfig
 from tonggan.modalities.image_augment import ImageAugment
 from tonggan.models import ModelConfig
@@ -260,6 +260,14 @@ def test_one_of_two_pictures_is_named():
     assert complete["left"] == ImageConfig()
     with pytest.raises(ConfigError, match="'front'"):
         completed(columns, picture="front")
+
+
+def test_a_mosaic_is_refused_beside_what_tells_of_one_picture():
+    columns = {"photo": ImageConfig(augment=ImageAugment(mosaic=0.5)), "words": TextConfig(), "objects": BoxesConfig()}
+    with pytest.raises(ConfigError, match=r"columns\.photo\.augment\.mosaic: got 0\.5 beside words"):
+        completed(columns)
+    for other in ({"words": IgnoreConfig()}, {"photo": ImageConfig(augment=ImageAugment(mosaic=0))}):
+        completed(columns | other)
 
 
 def test_a_picture_is_needed():

@@ -21,6 +21,7 @@ from tonggan.errors import ConfigError
 from tonggan.modalities import ColumnConfig, InputConfig, Modality
 from tonggan.runs.recipe import Recipe
 from tonggan.tasks import TaskConfig
+from tonggan.tasks.pictured import PicturedConfig
 
 
 class Plan(Config):
@@ -66,6 +67,8 @@ def resolve(recipe: Recipe, tables: Mapping[str, Table]) -> Plan:
     model, task, columns = task.complete(recipe.model, columns, target=recipe.target)
     modalities = build_modalities(columns, target=[*recipe.target, *recipe.auxiliary])
     _check_auxiliaries(recipe, train, columns=columns, inputs=list(modalities))
+    if isinstance(task, PicturedConfig):
+        _check_other_pictures(recipe, columns, looked_at=task.shown_in)
     return Plan(
         recipe=recipe.model_copy(update={"columns": columns, "task": task, "model": model.resolve(modalities)}),
         reasons={name: guess.reason for name, guess in guesses.items()},
@@ -152,4 +155,17 @@ def _check_auxiliaries(
                 got=f"a column of kind {columns[name].kind}",
                 expected="a class, labels or a number in each row",
                 remedy="Leave it out, or predict it by a run of its own",
+            )
+
+
+def _check_other_pictures(recipe: Recipe, columns: Mapping[str, ColumnConfig], *, looked_at: str) -> None:
+    """Raise ConfigError for pictures that nobody has declared: they may be masks, or have the answer drawn in."""
+    meant = {looked_at, *recipe.columns, *recipe.target, *recipe.auxiliary}
+    for name, config in columns.items():
+        if name not in meant and config.kind == columns[looked_at].kind:
+            raise ConfigError(
+                f"column '{name}'",
+                got=f"pictures beside those of '{looked_at}'",
+                expected="a declared kind, as they may show the answer",
+                remedy=f"Set columns.{name}.kind=ignore, or columns.{name}.kind=image to read them as well",
             )

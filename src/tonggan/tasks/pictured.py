@@ -40,7 +40,8 @@ class PicturedConfig(TaskConfig):
         """Also the picture that is looked at.
 
         Raises:
-            ConfigError: there is no picture, it is not clear which one is meant, or it would be cropped.
+            ConfigError: there is no picture, it is not clear which one is meant, it would be cropped, or a mosaic would
+                show pictures that other inputs do not tell of.
         """
         model, _, _ = super().complete(model, columns, target=target)
         name = self._only_picture(columns, target=target)
@@ -57,6 +58,14 @@ class PicturedConfig(TaskConfig):
         column = column.model_copy(
             update={key: value for key, value in defaults.items() if key not in column.model_fields_set}
         )
+        others = [each for each, config in columns.items() if config.is_used and each not in (name, *target)]
+        if column.augment is not None and column.augment.mosaic and others:
+            raise ConfigError(
+                f"columns.{name}.augment.mosaic",
+                got=f"{column.augment.mosaic:g} beside {', '.join(others)}",
+                expected="0 beside other columns: what they tell of a picture is not true of the other three",
+                remedy=f"Set columns.{name}.augment.mosaic=0, or set the kind of the other columns to ignore",
+            )
         task = self.model_copy(update={"picture": name, "size": column.size, "resize": column.resize})
         return model, task, {**columns, name: column}
 

@@ -58,8 +58,8 @@ class SegmentConfig(PicturedConfig):
         model, task, complete = super().complete(model, columns, target=target)
         (name,) = target
         column = columns[name]
-        declared = column.classes if isinstance(column, RegionsConfig) else None
-        column = RegionsConfig(classes=self.classes if declared is None else declared)
+        if not isinstance(column, RegionsConfig) or column.classes is None:
+            column = RegionsConfig(classes=self.classes)
         return model, task.model_copy(update={"classes": column.classes}), complete | {name: column}
 
     def default_augment(self) -> ImageAugment:
