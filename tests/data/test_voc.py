@@ -82,24 +82,36 @@ FILE = '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]><annotation><fil
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("<annotation>\n<object>", "line 2: got no element found"),
-        ("<annotation>\n<a></b></annotation>", "line 2: got mismatched tag"),
-        ("", "line 1: got no element found"),
-        (BOMB, "line 1: got a document type"),
-        (OUTSIDE, "line 1: got a document type"),
-        (FILE, "line 1: got a document type"),
+        ("<annotation>\n<object>", "line 2 (no element found)"),
+        ("<annotation>\n<a></b></annotation>", "line 2 (mismatched tag)"),
+        ("", "line 1 (no element found)"),
+        (BOMB, "line 1 (a document type"),
+        (OUTSIDE, "line 1 (a document type"),
+        (FILE, "line 1 (a document type"),
         ("<annotation>&undefined;</annotation>", "undefined entity"),
-        (voc([("", 1, 2, 3, 4)]), "object 1: got no name"),
-        (voc([CAT, ("cat", 1, 2, "three", 4)]), "object 2: got xmin '1', ymin '2', xmax 'three'"),
+        (voc([("", 1, 2, 3, 4)]), "object 1 (no name)"),
+        (voc([CAT, ("cat", 1, 2, "three", 4)]), "object 2 (xmin '1', ymin '2', xmax 'three'"),
         ("<annotation><object><name>cat</name></object></annotation>", "xmin None"),
     ],
 )
-def test_a_damaged_annotation_is_named(folder, tmp_path, text, said):
+def test_a_damaged_annotation_is_named_and_the_others_are_read(folder, tmp_path, text, said):
     path = write(folder / "Annotations/b.xml", text)
-    with pytest.raises(DataError) as caught:
-        opened(folder, tmp_path)
-    assert f"file {path}" in str(caught.value)
-    assert said in str(caught.value)
+    table = opened(folder, tmp_path)
+    assert table.values("image") == ["JPEGImages/a.jpg", "JPEGImages/b.jpg"]
+    assert table.values("objects") == ["[]", None]
+    (finding,) = table.findings
+    assert finding.severity == "warning"
+    assert f"1 annotations cannot be read, e.g. {path}" in finding.message
+    assert said in finding.message
+    assert str(path) in finding.message_zh
+    assert "无法读取" in finding.message_zh
+
+
+def test_the_first_annotation_may_be_the_damaged_one(folder, tmp_path):
+    write(folder / "Annotations/a.xml", "")
+    table = opened(folder, tmp_path)
+    assert [cell is None for cell in table.values("objects")] == [True, False]
+    assert [finding.count for finding in table.findings] == [1]
 
 
 def test_an_encoding_that_is_unknown(tmp_path):

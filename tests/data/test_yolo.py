@@ -126,16 +126,17 @@ def test_what_has_no_partner_is_told(folder, tmp_path):
         ("0.5 0.5 0.5 0.25 0.5", "'0.5 0.5 0.5 0.25 0.5'"),
         ("0 0.5 0.5 0.25 nan", "nan"),
         ("0 0.5 0.5 0.25 0.5 0.9", "0.9"),
-        ("2 0.5 0.5 0.25 0.5", "the class 2, expected 0 to 1, as there are 2 names"),
+        ("2 0.5 0.5 0.25 0.5", "the class 2, where 0 to 1 are named"),
         ("-1 0.5 0.5 0.25 0.5", "the class -1"),
     ],
 )
-def test_a_damaged_line_is_named(folder, tmp_path, line, said):
+def test_a_damaged_line_is_named_and_the_other_files_are_read(folder, tmp_path, line, said):
     path = write(folder / "labels/a.txt", f"0 0.5 0.5 0.25 0.5\n{line}\n")
-    with pytest.raises(DataError) as caught:
-        opened(folder, tmp_path)
-    assert f"file {path}, line 2" in str(caught.value)
-    assert said in str(caught.value)
+    table = opened(folder, tmp_path)
+    assert [cell is None for cell in table.values("objects")] == [True, False]
+    (finding,) = table.findings
+    assert f"1 annotations cannot be read, e.g. {path}, line 2 (" in finding.message
+    assert said in finding.message
 
 
 @pytest.mark.parametrize("text", ["names: [red", "names: red", "names: {1: red}"])

@@ -17,6 +17,7 @@ from tonggan.data.findings import Finding, Severity
 from tonggan.data.media_types import kind_of_path
 from tonggan.data.records import Record, batches_of
 from tonggan.data.source import TableSource, fingerprint_of, reading
+from tonggan.errors import DataError
 
 
 class _Said(NamedTuple):
@@ -57,6 +58,13 @@ _SAID: Mapping[str, _Said] = {
         "Where one was forgotten, add its label file",
         "如果是遗漏，请补上标签文件",
     ),
+    "unreadable": _Said(
+        "warning",
+        "{count} annotations cannot be read, e.g. {example}. Their rows have no boxes.",
+        "{count} 个标注无法读取，例如 {example}。这些行没有边界框。",
+        "Correct these files or export them again, or remove them and their pictures",
+        "请更正或重新导出这些文件，或将其连同图片一起删除",
+    ),
     "no size": _Said(
         "warning",
         "The boxes of {count} pictures are not read, e.g. those of {example}: their sides are fractions of a picture "
@@ -87,6 +95,10 @@ class Remarks:
         """One more of what ``_SAID`` calls ``what``."""
         self.counts[what] = self.counts.get(what, 0) + 1
         self.examples.setdefault(what, str(example))
+
+    def add_unreadable(self, error: DataError) -> None:
+        """One more file of many that is damaged; the others are read all the same."""
+        self.add("unreadable", f"{error.who.removeprefix('file ')} ({error.got})")
 
     def findings(self) -> list[Finding]:
         """One for each thing that was noticed."""

@@ -27,15 +27,17 @@ _HEAD_BYTES = 2048
 def read_voc(folder: Path, progress: Progress) -> TableSource | None:
     """The table of a folder of VOC annotations, with ``image`` and ``objects``; None where it is none.
 
+    The row of an annotation that is no XML, or lacks a name or a side of a box, has no boxes, and a finding names it.
+
     Raises:
-        DataError: an annotation is no XML, or lacks a name or a side of a box.
+        DataError: the folder cannot be read.
     """
     annotations, pictures = subfolder(folder, ["annotations"]) or folder, folder
     if annotations != folder:
         pictures = subfolder(folder, ["jpegimages", "images"]) or folder
     with reading(annotations):
         files = sorted(path for path in annotations.glob("*.xml") if not path.name.startswith("."))
-    if not files or not _is_annotation(files[0]):
+    if not any(map(_is_annotation, files)):
         return None
 
     def records(remarks: Remarks) -> Iterator[Record]:
@@ -44,15 +46,19 @@ def read_voc(folder: Path, progress: Progress) -> TableSource | None:
         by_name = {path.name: path for path in paths}
         by_stem = {path.stem: path for path in reversed(paths)}
         for file in progress.track(files, label=f"Reading {folder.name}", total=len(files)):
-            root = parse_xml(file)
-            name = Path((root.findtext("filename") or "").strip().replace("\\", "/")).name
+            name, cell = "", None
+            try:
+                root = parse_xml(file)
+                name = Path((root.findtext("filename") or "").strip().replace("\\", "/")).name
+                cell = write_objects(_boxes(root, file))
+            except DataError as error:
+                remarks.add_unreadable(error)
             picture = by_stem.get(file.stem) or by_name.get(name)
             if picture is None:
                 remarks.add("no picture", file.name)
                 picture = Path(name or f"{file.stem}.jpg")
             named.add(picture)
             image = (pictures / picture).relative_to(folder)
-            cell = write_objects(_boxes(root, file))
             yield row_of(image.as_posix(), "objects", cell, place=str(file.name))
         for path in paths:
             if path not in named:

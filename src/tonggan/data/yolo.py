@@ -28,8 +28,10 @@ _NAMING = ("data.yaml", "data.yml", "dataset.yaml", _CLASSES, "obj.names", "_dar
 def read_yolo(folder: Path, progress: Progress) -> TableSource | None:
     """The table of a folder of YOLO labels, with ``image`` and ``objects``; None where it is none.
 
+    The row of a text with a line that is no object has no boxes, and a finding names it.
+
     Raises:
-        DataError: it holds the parts of a split, a line is no object, or the file of the names cannot be read.
+        DataError: it holds the parts of a split, or the file of the names cannot be read.
     """
     found = _folders(folder)
     if found is None:
@@ -47,14 +49,17 @@ def read_yolo(folder: Path, progress: Progress) -> TableSource | None:
             image = (pictures / path).relative_to(folder).as_posix()
             if not file.is_file():
                 remarks.add("empty by absence", path)
-            lines = _lines(file) if file.is_file() else []
-            extent = read_extent(pictures / path) if lines else (1, 1)
-            if extent is None:
-                remarks.add("no size", path)
-                yield row_of(image, "objects", None, place=image)
-            else:
-                boxes = [_box(line, file, number, extent, names) for number, line in lines]
-                yield row_of(image, "objects", write_objects(boxes), place=image)
+            cell = None
+            try:
+                lines = _lines(file) if file.is_file() else []
+                extent = read_extent(pictures / path) if lines else (1, 1)
+                if extent is None:
+                    remarks.add("no size", path)
+                else:
+                    cell = write_objects(_box(line, file, number, extent, names) for number, line in lines)
+            except DataError as error:
+                remarks.add_unreadable(error)
+            yield row_of(image, "objects", cell, place=image)
         known = {path.with_suffix("") for path in paths}
         for file in sorted(labels.rglob("*.txt") if pictures != labels else labels.glob("*.txt")):
             inner = file.relative_to(labels)
@@ -144,8 +149,8 @@ def _box(line: str, file: Path, number: int, extent: tuple[int, int], names: Seq
     if not all(map(math.isfinite, values)) or (len(values) != 4 and (len(values) < 6 or len(values) % 2)):
         raise _refusal(file, number, got=f"'{line.strip()}'")
     if label < 0 or (names is not None and label >= len(names)):
-        known = "numbers from 0 on" if names is None else f"0 to {len(names) - 1}, as there are {len(names)} names"
-        raise _refusal(file, number, got=f"the class {label}", expected=known)
+        known = "they begin at 0" if names is None else f"0 to {len(names) - 1} are named"
+        raise _refusal(file, number, got=f"the class {label}, where {known}")
     if len(values) == 4:
         x, y, wide, high = values
         sides = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
@@ -156,10 +161,10 @@ def _box(line: str, file: Path, number: int, extent: tuple[int, int], names: Seq
     return Box(str(label) if names is None else names[label], x1, y1, x2, y2)
 
 
-def _refusal(file: Path, line: int, *, got: str, expected: str | None = None) -> DataError:
+def _refusal(file: Path, line: int, *, got: str) -> DataError:
     return DataError(
         f"file {file}, line {line}",
         got=got,
-        expected=expected or "a class number and x, y, width, height in fractions of the picture",
+        expected="a class number and x, y, width, height in fractions of the picture",
         remedy="Correct the line, or export the labels again",
     )
