@@ -41,6 +41,14 @@ def test_select_is_a_view_and_nests(table):
     assert len(table) == 2500
 
 
+def test_a_column_may_be_called_otherwise(table):
+    renamed = table.select(np.array([3, 2000])).renamed("name", "called")
+    assert renamed.names == ["number", "called"]
+    assert renamed.values("called") == ["row 3", "row 2000"]
+    assert renamed.with_absent(["more"]).values("more") == [None, None]
+    assert table.names == ["number", "name"]
+
+
 def test_a_wrong_name_is_answered_with_the_nearest(table):
     with pytest.raises(DataError, match=r"got no column 'Nam', expected one of 'number', 'name'.*nearest is 'name'"):
         table.values("Nam")

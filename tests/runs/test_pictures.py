@@ -122,6 +122,16 @@ def test_a_row_without_a_picture_has_no_drawing(boxes_run, tmp_path):
     assert 2 not in {annotation["image_id"] for annotation in found["annotations"]}
 
 
+def test_a_folder_of_pictures_is_the_models_only_picture(boxes_run, tmp_path):
+    folder = shutil.copytree(
+        boxes_run.folder.parent / "valid", tmp_path / "new", ignore=shutil.ignore_patterns("*_mask.png")
+    )
+    pictures = sorted(folder.iterdir())
+    assert boxes_run.bundle.task.config.shown_in == "photo"
+    assert boxes_run.predict(folder) == boxes_run.predict({"photo": [str(path) for path in pictures]})
+    assert boxes_run.predict(pictures[0]) == boxes_run.predict({"photo": [str(pictures[0])]})
+
+
 def test_pictures_in_memory(boxes_run):
     source = valid_of(boxes_run)
     raw = [{"photo": (source.parent / name).read_bytes()} for name in cells_of(source, "photo")]

@@ -118,6 +118,15 @@ class Table:
         ]
         return table
 
+    def renamed(self, name: str, to: str) -> Table:
+        """The table whose column ``name`` is called ``to``."""
+        self.require(name)
+        names = [to if each == name else each for each in self.names]
+        table = copy.copy(self)
+        table._batches = [batch.rename_columns(names) for batch in self._batches]
+        table._schema = pa.schema([field.with_name(each) for field, each in zip(self._schema, names, strict=True)])
+        return table
+
     def values(self, name: str, rows: NDArray[np.integer[Any]] | None = None) -> list[Any]:
         """The Python values of a column at ``rows``, in their order; of all rows if None. A missing value is None."""
         if rows is None:

@@ -29,6 +29,7 @@ from tonggan.data.table import Table
 from tonggan.decoders import TARGET
 from tonggan.errors import BundleError, DataError
 from tonggan.evaluation.predict import evaluating, iterate_batches, measure_rows, predict_rows
+from tonggan.modalities.base import MediaConfig
 from tonggan.progress import Progress
 from tonggan.runs.assess import assess
 from tonggan.runs.bundle import Bundle
@@ -108,7 +109,7 @@ class Predictor:
             return data
         progress = progress or Progress()
         cache, modalities, columns = cache_folder(), self.bundle.modalities, self.bundle.columns
-        opened = open_table(data, cache=cache, progress=progress)
+        opened = self._named_by_kind(open_table(data, cache=cache, progress=progress))
         task, target = self.bundle.task, self.bundle.recipe.target if with_target else []
         for name in target:
             opened.require(name)
@@ -140,6 +141,18 @@ class Predictor:
         if target:
             dataset = self._with_target(dataset, table, diagnosis, media=media["data"], caches=caches)
         return NewRows(table, dataset, diagnosis, data)
+
+    def _named_by_kind(self, table: Table) -> Table:
+        """``table``; where it is files alone, whose column is called by their kind, as the only input of that kind."""
+        kind, *others = table.names
+        inputs = [
+            name
+            for name, modality in self.bundle.modalities.items()
+            if isinstance(modality.config, MediaConfig) and modality.config.kind == kind
+        ]
+        if others or kind in self.bundle.columns or len(inputs) != 1:
+            return table
+        return table.renamed(kind, inputs[0])
 
     def _with_target(
         self,
