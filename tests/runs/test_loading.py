@@ -6,7 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import detection_scene
 import run_scene
+from tonggan.api import diagnose
 from tonggan.errors import ConfigError, DataError
 from tonggan.progress import Progress
 from tonggan.runs.loading import Data, load
@@ -136,3 +138,33 @@ def test_columns_that_do_not_fit_are_named(tmp_path: Path) -> None:
         loaded(tmp_path, drawn, auxiliary=auxiliary)
     with pytest.raises(DataError, match="no table to learn from"):
         made(Recipe(target=["y"]), {}, tmp_path)
+
+
+@pytest.fixture
+def shelves(tmp_path: Path) -> list[dict[str, Any]]:
+    rows = detection_scene.rows(tmp_path, 12, seed=0, name="train")
+    rows[0]["objects"] = json.dumps([{"label": "red", "box": [900, 900, 950, 950]}])
+    rows[1]["mask"] = "train/nowhere.png"
+    return rows
+
+
+def test_the_doctor_looks_at_masks_and_boxes_beside_their_picture(
+    shelves: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    masks = diagnose(detection_scene.write(tmp_path, shelves, "photo", "mask", name="masks"), target="mask")
+    assert [(bad.number, bad.reason.partition(":")[0]) for bad in masks.quarantine] == [(2, "no mask that can be read")]
+    boxes = diagnose(detection_scene.write(tmp_path, shelves, "photo", "objects", name="boxes"), target="objects")
+    assert [(bad.number, bad.reason.partition(":")[0]) for bad in boxes.quarantine] == [
+        (1, "a box outside its picture")
+    ]
+
+
+def test_the_doctor_takes_the_first_of_several_pictures_and_says_so(
+    shelves: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    source = detection_scene.write(tmp_path, shelves, "photo", "objects", "mask", name="all")
+    diagnosis = diagnose(source, target="objects")
+    (finding,) = [finding for finding in diagnosis.findings if "may lie in any" in finding.message]
+    assert "'photo', 'mask'; here 'photo' is taken" in finding.message
+    assert "“photo”、“mask”" in finding.message_zh
+    assert any(bad.reason.startswith("a box outside its picture") for bad in diagnosis.quarantine)

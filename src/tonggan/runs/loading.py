@@ -21,6 +21,7 @@ from tonggan.data.cache import DecodeCache
 from tonggan.data.column_checks import require_cells
 from tonggan.data.dataset import ColumnSource, Dataset, MediaSource, Source, TargetSource
 from tonggan.data.doctor import Diagnosis, examine
+from tonggan.data.findings import Finding
 from tonggan.data.kinds import guess_columns
 from tonggan.data.media_range import settle_ranges
 from tonggan.data.places import cache_folder
@@ -29,12 +30,15 @@ from tonggan.data.region_scan import scan_regions
 from tonggan.data.scan import MediaColumn, scan_media
 from tonggan.data.table import Table
 from tonggan.decoders import TARGET
-from tonggan.modalities import ColumnConfig, IgnoreConfig, MediaModality, Modality, NumberConfig
+from tonggan.modalities import ColumnConfig, IgnoreConfig, ImageConfig, MediaModality, Modality, NumberConfig
 from tonggan.modalities.regions import Regions
+from tonggan.models import ModelConfig
 from tonggan.progress import Progress
 from tonggan.runs.plan import Plan, build_modalities, remarks_on, task_for
-from tonggan.tasks import LabelTask, Task, type_of_texts
+from tonggan.tasks import LabelTask, Task, TaskConfig, type_of_texts
+from tonggan.tasks.pictured import PicturedConfig
 from tonggan.training.supervised import Auxiliary
+from tonggan.wording import listed
 
 
 @dataclass(frozen=True)
@@ -262,16 +266,45 @@ def diagnose_tables(sources: Mapping[str, Any], *, target: Sequence[str], progre
     train = next(iter(tables.values()))
     guesses = settle_ranges(train, guess_columns(train, target=target, declared={}))
     columns = {name: guess.config for name, guess in guesses.items()}
-    media, _ = scan_tables(tables, build_modalities(columns, target=target), cache=cache, progress=progress)
+    task, remarks = None, remarks_on(guesses, train)
+    if target:
+        task, found = _looked_at(task_for(train, target, columns=columns), columns, target=target)
+        _, task, columns = task.complete(ModelConfig(), columns, target=target)
+        remarks += found
+    media, caches = scan_tables(tables, build_modalities(columns, target=target), cache=cache, progress=progress)
+    if task:
+        scan_masks(tables, task.build(), target, media=media, caches=caches, cache=cache, progress=progress)
     return examine(
         tables,
         columns=columns,
         media=media,
         target=target,
-        task=task_for(train, target, columns=columns) if target else None,
+        task=task,
         reasons={name: guess.reason for name, guess in guesses.items()},
-        remarks=remarks_on(guesses, train),
+        remarks=remarks,
+        shown_in=task.picture if isinstance(task, PicturedConfig) else None,
     )
+
+
+def _looked_at(
+    task: TaskConfig, columns: Mapping[str, ColumnConfig], *, target: Sequence[str]
+) -> tuple[TaskConfig, list[Finding]]:
+    """``task`` with the first of several pictures as the one that is looked at, and that a fit wants to be told."""
+    pictures = [name for name, config in columns.items() if isinstance(config, ImageConfig) and name not in target]
+    if not isinstance(task, PicturedConfig) or len(pictures) < 2:
+        return task, []
+    names, names_zh = listed(pictures, limit=5)
+    finding = Finding(
+        "warning",
+        target[0],
+        "train",
+        0,
+        message=f"'{target[0]}' may lie in any of the pictures {names}; here '{pictures[0]}' is taken.",
+        message_zh=f"“{target[0]}”可能位于以下任一图片列中：{names_zh}；此处按“{pictures[0]}”检查。",
+        remedy="For a fit set task.picture, or columns.NAME.kind=ignore for one that shows the answer",
+        remedy_zh="训练时请设置 task.picture；若某列图片显示了答案，请设置 columns.NAME.kind=ignore",
+    )
+    return task.model_copy(update={"picture": pictures[0]}), [finding]
 
 
 def fingerprint_of(tables: Mapping[str, Table], media: Mapping[str, Mapping[str, MediaColumn]]) -> str:
