@@ -140,11 +140,11 @@ def run_tonggan(job: dict[str, Any], engine: str, variant: str) -> dict[str, flo
 def run_peer(job: dict[str, Any], variant: str) -> dict[str, float]:
     """llama-cpp-python's own loop."""
     start = time.perf_counter()
-    from llama_cpp import CausalTransformer
+    from llama_cpp import Llama
 
     path = job["q8_0" if variant == "8" else "file"]
     threads = {"n_threads": job["threads"], "n_threads_batch": job["threads"]}
-    model = CausalTransformer(path, n_ctx=4096, n_batch=512, verbose=False, **threads)
+    model = Llama(path, n_ctx=4096, n_batch=512, verbose=False, **threads)
 
     def generate(ids: list[int], count: int) -> Iterator[int]:
         model.reset()

@@ -105,7 +105,7 @@ def held_out_loss(model: CausalTransformer, rows: list[list[int]]) -> float:
 
 def run_trainer(epochs: int, threads: int, *, strategy: str = "random") -> dict[str, Any]:
     """Hugging Face's Trainer on its own Llama, without checkpoints, evaluation or reports."""
-    from transformers import CausalTransformerConfig as TheirConfig
+    from transformers import LlamaConfig as TheirConfig
     from transformers import LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
     from transformers.utils import logging
 

@@ -230,7 +230,7 @@ class DecoderBody(nn.Module):
 
 
 class CausalTransformer(nn.Module):
-    """A causal language model: CausalTransformer (Touvron et al. 2023), Mistral, Qwen2.
+    """A causal language model: Llama (Touvron et al. 2023), Mistral, Qwen2.
 
     Attributes:
         config: its shape.
