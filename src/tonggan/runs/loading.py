@@ -82,8 +82,7 @@ def load(
     recipe, columns = plan.recipe, plan.recipe.columns
     task = plan.task.build()
     modalities = build_modalities(columns, target=plan.predicted)
-    media, caches = scan_tables(tables, modalities, cache=cache, progress=progress)
-    scan_masks(tables, task, recipe.target, media=media, caches=caches, cache=cache, progress=progress)
+    media, caches = scan_tables(tables, modalities, task=task, target=recipe.target, cache=cache, progress=progress)
     diagnosis = examine(
         tables,
         columns={**columns, **dict.fromkeys(recipe.auxiliary, IgnoreConfig())},
@@ -129,8 +128,7 @@ def _learn_and_encode(
     for split, table in tables.items():
         writing = diagnosis.other_writing.get(split, {})
         target = source(table, task=task, columns={**columns, **writing}, media=media[split])
-        if isinstance(target, TargetSource):
-            target.check(usable[split])
+        target.check(usable[split])
         datasets[split] = build_dataset(
             table,
             as_written(modalities, writing),
@@ -169,9 +167,24 @@ def fit_modalities(modalities: Mapping[str, Modality[Any]], table: Table, *, pro
 
 
 def scan_tables(
-    tables: Mapping[str, Table], modalities: Mapping[str, Modality[Any]], *, cache: Path, progress: Progress
+    tables: Mapping[str, Table],
+    modalities: Mapping[str, Modality[Any]],
+    *,
+    task: Task | None,
+    target: Sequence[str],
+    cache: Path,
+    progress: Progress,
 ) -> tuple[dict[str, dict[str, MediaColumn]], dict[str, DecodeCache]]:
-    """Decode every picture and recording once; what each row has, by split and input, and the caches by input."""
+    """Decode every picture, recording and mask once; what each row has, by split and column, and caches by column.
+
+    Args:
+        tables: by split.
+        modalities: the inputs.
+        task: that predicts ``target``; needed with one.
+        target: the columns that are predicted, if they are to be read.
+        cache: folder of caches.
+        progress: told of every step.
+    """
     caches = {
         name: DecodeCache(cache / "decoded", modality)
         for name, modality in modalities.items()
@@ -184,6 +197,15 @@ def scan_tables(
             modality = modalities[name]
             assert isinstance(modality, MediaModality)
             media[split][name] = scan_media(table, name, modality=modality, cache=store, progress=progress)
+    masks = task.target if task is not None and target else None
+    if isinstance(masks, Regions):
+        (name,) = target
+        caches[name] = DecodeCache(cache / "decoded", masks)
+        for split, table in tables.items():
+            if name in table.names:
+                extents = media[split][str(masks.follows)].extents
+                assert extents is not None, "pictures know their extent"
+                media[split][name] = scan_regions(table, name, masks, caches[name], extents=extents, progress=progress)
     return media, caches
 
 
@@ -216,29 +238,6 @@ def as_written(
     return {name: modality.reading(writing) if writing else modality for name, modality in modalities.items()}
 
 
-def scan_masks(
-    tables: Mapping[str, Table],
-    task: Task,
-    target: Sequence[str],
-    *,
-    media: Mapping[str, dict[str, MediaColumn]],
-    caches: dict[str, DecodeCache],
-    cache: Path,
-    progress: Progress,
-) -> None:
-    """Add to ``media`` and ``caches`` what the target of ``task`` holds, if it is one of masks."""
-    modality = task.target
-    if not isinstance(modality, Regions):
-        return
-    (name,) = target
-    caches[name] = DecodeCache(cache / "decoded", modality)
-    for split, table in tables.items():
-        if name in table.names:
-            extents = media[split][str(modality.follows)].extents
-            assert extents is not None, "pictures know their extent"
-            media[split][name] = scan_regions(table, name, modality, caches[name], extents=extents, progress=progress)
-
-
 def target_source(
     table: Table,
     target: Sequence[str],
@@ -266,23 +265,24 @@ def diagnose_tables(sources: Mapping[str, Any], *, target: Sequence[str], progre
     train = next(iter(tables.values()))
     guesses = settle_ranges(train, guess_columns(train, target=target, declared={}))
     columns = {name: guess.config for name, guess in guesses.items()}
-    task, remarks = None, remarks_on(guesses, train)
+    config, remarks = None, remarks_on(guesses, train)
     if target:
-        task, found = _looked_at(task_for(train, target, columns=columns), columns, target=target)
-        _, task, columns = task.complete(ModelConfig(), columns, target=target)
+        config, found = _looked_at(task_for(train, target, columns=columns), columns, target=target)
+        _, config, columns = config.complete(ModelConfig(), columns, target=target)
         remarks += found
-    media, caches = scan_tables(tables, build_modalities(columns, target=target), cache=cache, progress=progress)
-    if task:
-        scan_masks(tables, task.build(), target, media=media, caches=caches, cache=cache, progress=progress)
+    task = None if config is None else config.build()
+    media, _ = scan_tables(
+        tables, build_modalities(columns, target=target), task=task, target=target, cache=cache, progress=progress
+    )
     return examine(
         tables,
         columns=columns,
         media=media,
         target=target,
-        task=task,
+        task=config,
         reasons={name: guess.reason for name, guess in guesses.items()},
         remarks=remarks,
-        shown_in=task.picture if isinstance(task, PicturedConfig) else None,
+        shown_in=None if task is None else task.target.follows,
     )
 
 

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from tonggan.data.cache import DecodeCache
-from tonggan.data.dataset import Dataset, TargetSource
+from tonggan.data.dataset import Dataset
 from tonggan.data.doctor import NEW_ROWS, Diagnosis, examine_rows
 from tonggan.data.findings import Finding
 from tonggan.data.kinds import is_id
@@ -33,7 +33,7 @@ from tonggan.modalities.base import MediaConfig
 from tonggan.progress import Progress
 from tonggan.runs.assess import assess
 from tonggan.runs.bundle import Bundle
-from tonggan.runs.loading import as_written, build_dataset, scan_masks, scan_tables, target_source
+from tonggan.runs.loading import as_written, build_dataset, scan_tables, target_source
 from tonggan.runs.pictures import coco_of, draw_answers
 from tonggan.runs.results import Results
 from tonggan.tokens import Prediction
@@ -118,9 +118,7 @@ class Predictor:
             opened.require(absent[0])
         table = opened.with_absent(absent)
         tables = {"data": table}
-        media, caches = scan_tables(tables, modalities, cache=cache, progress=progress)
-        if target:
-            scan_masks(tables, task, target, media=media, caches=caches, cache=cache, progress=progress)
+        media, caches = scan_tables(tables, modalities, task=task, target=target, cache=cache, progress=progress)
         diagnosis = examine_rows(
             table,
             columns={name: config for name, config in columns.items() if name not in absent},
@@ -169,8 +167,7 @@ class Predictor:
         columns = {**recipe.columns, **diagnosis.other_writing[NEW_ROWS]}
         task = self.bundle.task
         source = target_source(table, recipe.target, task, columns=columns, media=media, caches=caches)
-        if isinstance(source, TargetSource):
-            source.check(usable)
+        source.check(usable)
         return replace(dataset, rows=usable, targets={TARGET: source})
 
     def predict(self, data: Any, *, progress: Progress | None = None) -> Any:
