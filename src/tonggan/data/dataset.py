@@ -37,9 +37,6 @@ class Source(ABC):
         """Fewer rows that show all that ``rows`` show, and for each of ``rows`` which of them; None if all differ."""
         return None
 
-    def check(self, rows: NDArray[np.int64]) -> None:
-        """Raise the DataError of a row that cannot be collated, before it comes up in the middle of a training."""
-
     def collate(self, rows: NDArray[np.int64]) -> Arrays:
         """The Arrays of ``rows`` of the table."""
         return self.modality.collate(self.items(rows))
@@ -99,6 +96,7 @@ class TargetSource(Source):
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*values, strict=True)]
 
     def check(self, rows: NDArray[np.int64]) -> None:
+        """Raise the DataError of a row that cannot be collated, before it comes up in the middle of a training."""
         for first in range(0, len(rows), _ROWS_AT_ONCE):
             self.collate(rows[first : first + _ROWS_AT_ONCE])
 

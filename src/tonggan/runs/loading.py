@@ -128,7 +128,8 @@ def _learn_and_encode(
     for split, table in tables.items():
         writing = diagnosis.other_writing.get(split, {})
         target = source(table, task=task, columns={**columns, **writing}, media=media[split])
-        target.check(usable[split])
+        if isinstance(target, TargetSource):
+            target.check(usable[split])
         datasets[split] = build_dataset(
             table,
             as_written(modalities, writing),

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from tonggan.data.cache import DecodeCache
-from tonggan.data.dataset import Dataset
+from tonggan.data.dataset import Dataset, TargetSource
 from tonggan.data.doctor import NEW_ROWS, Diagnosis, examine_rows
 from tonggan.data.findings import Finding
 from tonggan.data.kinds import is_id
@@ -167,7 +167,8 @@ class Predictor:
         columns = {**recipe.columns, **diagnosis.other_writing[NEW_ROWS]}
         task = self.bundle.task
         source = target_source(table, recipe.target, task, columns=columns, media=media, caches=caches)
-        source.check(usable)
+        if isinstance(source, TargetSource):
+            source.check(usable)
         return replace(dataset, rows=usable, targets={TARGET: source})
 
     def predict(self, data: Any, *, progress: Progress | None = None) -> Any:
