@@ -44,6 +44,7 @@ LAYERS = [
     ("tasks",),
     ("training",),
     ("evaluation",),
+    ("floor",),
     ("retrieval",),
     ("runs", "recipes"),
     ("codelm",),
