@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -45,15 +45,15 @@ class Reading:
     def take(self, rows: torch.Tensor | NDArray[np.int64]) -> Reading:
         """The rows at the positions ``rows`` [M] int64, in that order."""
         places = np.asarray(rows)
-        parts = {name: getattr(self, name) for name in ("vectors", "texts", "cells")}
-        taken = {name: None if part is None else part[places] for name, part in parts.items()}
+        parts: dict[str, Any] = {name: getattr(self, name) for name in ("vectors", "texts", "cells")}
+        taken: dict[str, Any] = {name: None if part is None else part[places] for name, part in parts.items()}
         return replace(self, present=self.present[places], **taken)
 
     @staticmethod
     def cat(parts: Sequence[Reading]) -> Reading:
         """The rows of all ``parts`` of one input, in their order."""
         first = parts[0]
-        joined = {
+        joined: dict[str, Any] = {
             name: None if getattr(first, name) is None else np.concatenate([getattr(part, name) for part in parts])
             for name in ("vectors", "texts", "cells")
         }
