@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ from tonggan.config import Config
 from tonggan.errors import ConfigError, MissingExtraError
 from tonggan.tokens import Arrays, Tokens
 
+MODEL_TYPES = ("bert", "roberta", "xlm-roberta")
+"""Values of ``model_type`` in a ``config.json`` whose architecture is BERT's."""
 _INITIAL_DEVIATION = 0.02
 
 
@@ -40,22 +42,32 @@ class BertConfig(Config):
     num_attention_heads: int = Field(default=12, ge=1)
     """Heads of attention."""
     max_position_embeddings: int = Field(default=512, ge=1)
-    """Tokens a sequence can hold."""
+    """Rows of the table of positions."""
     type_vocab_size: int = Field(default=2, ge=1)
     """Rows of the table of segments; all tokens are of the first."""
     layer_norm_eps: float = Field(default=1e-12, gt=0)
     """Added to the variance before its root."""
     hidden_act: Literal["gelu"] = "gelu"
     """Activation of the feed-forward part."""
+    first_position: int = Field(default=0, ge=0)
+    """Row of the table of positions that the first token has: RoBERTa's begin behind its padding's."""
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of {self.num_attention_heads} heads")
+        if self.first_position >= self.max_position_embeddings:
+            raise ValueError(f"no position is left of {self.max_position_embeddings} from {self.first_position} on")
         return self
 
-    def build(self) -> Bert:
-        return Bert(self)
+    @property
+    def max_tokens(self) -> int:
+        """Tokens a sequence can hold."""
+        return self.max_position_embeddings - self.first_position
+
+    def build(self, *, words: nn.Module | None = None) -> Bert:
+        """The model with new random weights; ``words`` is its embedding where it has one already."""
+        return Bert(self, words=words)
 
     @classmethod
     def from_hugging_face(cls, data: Mapping[str, Any], *, who: str = "config.json") -> BertConfig:
@@ -65,23 +77,27 @@ class BertConfig(Config):
             ConfigError: another architecture, positions that are not learned ones, another activation, or bad sizes.
         """
         positions = data.get("position_embedding_type", "absolute")
-        if data.get("model_type") != "bert" or positions != "absolute":
+        kind = data.get("model_type")
+        if kind not in MODEL_TYPES or positions != "absolute":
             raise ConfigError(
                 who,
-                got=f"model_type={data.get('model_type')!r} with {positions} positions",
-                expected="model_type='bert' with absolute positions",
+                got=f"model_type={kind!r} with {positions} positions",
+                expected=f"model_type {' or '.join(map(repr, MODEL_TYPES))} with absolute positions",
                 remedy="Name the folder of a BERT model",
             )
-        return cls.parse({name: data[name] for name in cls.model_fields if name in data}, who=who)
+        fields = {name: data[name] for name in cls.model_fields if name in data}
+        if kind != "bert":
+            fields["first_position"] = data.get("pad_token_id", 1) + 1
+        return cls.parse(fields, who=who)
 
 
 class Bert(nn.Module):
-    """Ids ``int64 [B, L]`` to Tokens ``[B, L, hidden_size]``, L at most ``max_position_embeddings``."""
+    """Ids ``int64 [B, L]`` to Tokens ``[B, L, hidden_size]``, L at most ``max_tokens`` of the config."""
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: BertConfig, *, words: nn.Module | None = None) -> None:
         super().__init__()
         self.config = config
-        self.embeddings = _Embeddings(config)
+        self.embeddings = _Embeddings(config, words)
         self.encoder = _Layers(config)
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
@@ -97,7 +113,7 @@ class Bert(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.embeddings.word_embeddings.weight.device
+        return self.embeddings.position_embeddings.weight.device
 
     def forward(self, arrays: Arrays) -> Tokens:
         """Last hidden states. Padding is computed nowhere but in the scores of attention."""
@@ -113,17 +129,19 @@ class Bert(nn.Module):
 class _Embeddings(nn.Module):
     undecayed = ("position_embeddings",)
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: BertConfig, words: nn.Module | None) -> None:
         super().__init__()
         width = config.hidden_size
-        self.word_embeddings = nn.Embedding(config.vocab_size, width)
+        self.first_position = config.first_position
+        self.word_embeddings = words or nn.Embedding(config.vocab_size, width)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, width)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width)
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
 
     def forward(self, ids: Tensor) -> Tensor:
-        places = self.position_embeddings.weight[: ids.shape[1]] + self.token_type_embeddings.weight[0]
-        values: Tensor = self.LayerNorm(self.word_embeddings(ids) + places)
+        positions = self.position_embeddings.weight[self.first_position :][: ids.shape[1]]
+        places = positions + self.token_type_embeddings.weight[0]
+        values: Tensor = self.LayerNorm(self.word_embeddings(ids).to(places.dtype) + places)
         return values
 
 
@@ -273,9 +291,9 @@ def _specification(encoder: Bert) -> Any:
     )
     target.scale_embeddings = False
     embeddings = encoder.embeddings
-    target.embeddings[0].weight = _copy(embeddings.word_embeddings.weight)
+    target.embeddings[0].weight = _copy(cast("Tensor", embeddings.word_embeddings.weight))
     target.embeddings[1].weight = _copy(embeddings.token_type_embeddings.weight)
-    target.position_encodings.encodings = _copy(embeddings.position_embeddings.weight)
+    target.position_encodings.encodings = _copy(embeddings.position_embeddings.weight[config.first_position :])
     _set_norm(target.layernorm_embedding, embeddings.LayerNorm)
     layers: Any = encoder.encoder.layer
     for to, layer in zip(target.layer, layers, strict=True):

@@ -1,7 +1,6 @@
 """Texts to vectors whose inner product is their likeness: a BERT encoder, the mean of its tokens, unit length.
 
-It keeps no vectors and ranks nothing. The recipe is that of sentence-transformers (Reimers & Gurevych 2019), whose
-folders it reads and writes.
+It keeps no vectors and ranks nothing. The recipe is that of sentence-transformers (Reimers & Gurevych 2019).
 """
 
 from __future__ import annotations
@@ -55,8 +54,10 @@ class TextEmbedder:
     Args:
         encoder: the weights, float32, which do not change from now on.
         tokenizer: writes what opens and closes a text around it; cuts after ``max_tokens``.
-        max_tokens: of a text, the opening and closing one included; the rest is not read.
+        max_tokens: of a text, what opens and closes it and ``prompt`` included; the rest is not read.
+        prompt: stands before every text, as the encoder was trained to.
         precision: of the arithmetic; int8 is for CPUs alone.
+        name: what the embedder is called.
 
     Attributes:
         dim: width of a vector.
@@ -68,8 +69,11 @@ class TextEmbedder:
         tokenizer: tokenizers.Tokenizer,
         *,
         max_tokens: int,
+        prompt: str = "",
         precision: Precision = "fp32",
+        name: str = "",
     ) -> None:
+        self.name = name
         self._encoder: Bert | None = encoder.eval()
         self.dim = encoder.dim
         self._device = encoder.device
@@ -77,6 +81,7 @@ class TextEmbedder:
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(max_tokens)
         self.max_tokens = max_tokens
+        self.prompt = prompt
         self.precision = precision
 
     @classmethod
