@@ -29,9 +29,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = [
     ("cells", "encodings", "errors", "files", "openmp", "processes", "validation"),
     ("wording",),
-    ("config", "progress", "tokens"),
+    ("config", "progress", "tokens", "weights"),
     ("parts", "stored"),
-    ("weights",),
     ("layers",),
     ("native",),
     ("language",),
