@@ -29,8 +29,9 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = [
     ("cells", "encodings", "errors", "files", "openmp", "processes", "validation"),
     ("wording",),
-    ("config", "progress", "tokens", "weights"),
+    ("config", "progress", "tokens"),
     ("parts", "stored"),
+    ("weights",),
     ("layers",),
     ("native",),
     ("language",),

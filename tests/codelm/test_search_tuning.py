@@ -41,7 +41,7 @@ def test_training_finds_code_of_unseen_files(embedder, pairs, tmp_path):
     assert (tuned.num_pairs, tuned.num_held_out, tuned.num_steps) == (72, 24, 80)
     assert tuned.is_better
     assert tuned.after > 2 * tuned.before
-    assert tuned.embedder.version != embedder.version
+    assert tuned.embedder.identity != embedder.identity
     np.testing.assert_array_equal(embedder.embed(["read the file"]), before)
 
 
@@ -91,7 +91,7 @@ def test_a_killed_tuning_goes_on_to_the_same_weights(embedder, pairs, tmp_path, 
         tune(embedder, pairs, folder=tmp_path / "tuning", config=FAST.model_copy(update={"seed": 1}))
     resumed = tune(embedder, pairs, folder=tmp_path / "tuning", config=FAST)
     assert resumed.num_steps == 80
-    assert resumed.embedder.version == straight.embedder.version
+    assert resumed.embedder.identity == straight.embedder.identity
 
 
 def test_a_pair_counts_as_often_as_it_is_drawn(embedder):

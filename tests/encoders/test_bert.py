@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from contracts import check_encoder
-from tonggan.encoders.bert import BertConfig, Int8Bert
+from tonggan.encoders.bert import BertConfig
+from tonggan.encoders.int8_bert import Int8Bert
 from tonggan.errors import ConfigError, MissingExtraError
 from tonggan.tokens import Arrays
 
@@ -42,8 +43,10 @@ def test_equals_transformers(arrays):
 
 
 def test_another_architecture_is_refused():
-    with pytest.raises(ConfigError, match="got model_type='roberta' with absolute positions, expected model_type='b"):
-        BertConfig.from_hugging_face({"model_type": "roberta"})
+    with pytest.raises(ConfigError, match="got model_type='gpt2' with absolute positions, expected model_type 'b"):
+        BertConfig.from_hugging_face({"model_type": "gpt2"})
+    with pytest.raises(ConfigError, match="no position is left of 2 from 2 on"):
+        BertConfig.from_hugging_face({"model_type": "roberta", "max_position_embeddings": 2})
     with pytest.raises(ConfigError, match="relative_key positions"):
         BertConfig.from_hugging_face({"model_type": "bert", "position_embedding_type": "relative_key"})
     with pytest.raises(ConfigError, match="hidden_act"):

