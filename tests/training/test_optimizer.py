@@ -34,6 +34,18 @@ def test_norms_biases_and_what_a_module_names_do_not_decay():
     assert decayed["fused"]
 
 
+def test_a_module_scales_the_learning_rate_of_its_parameters():
+    encoder = Encoder()
+    encoder.learning_rate_scales = {"linear.weight": 0.5, "linear.bias": 0.5}
+    groups = build_optimizer(nn.Sequential(encoder, nn.Linear(2, 2)), TrainingConfig(weight_decay=0.3)).param_groups
+    assert [(group["scale"], group["weight_decay"], len(group["params"])) for group in groups] == [
+        (1.0, 0.3, 1),
+        (1.0, 0.0, 5),
+        (0.5, 0.3, 1),
+        (0.5, 0.0, 1),
+    ]
+
+
 def test_learning_rate_rises_in_a_line_and_falls_in_half_a_cosine():
     config = TrainingConfig(learning_rate=0.2, warmup=0.1)
     expected = {0.05: 0.1, 0.1: 0.2, 0.55: 0.1, 0.325: 0.1 * (1 + math.cos(math.pi / 4)), 1.0: 0.0, 1.1: 0.0}

@@ -5,6 +5,7 @@ Parameters have peft's names. It trains nothing and stores nothing.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, cast
 
 import torch
@@ -19,17 +20,18 @@ _NAME = "default"
 _SCALE = 2.0  # of what an adapter adds: peft's lora_alpha over the rank
 
 
-def add_adapters(model: CausalTransformer, *, rank: int, dropout: float = 0.0) -> None:
-    """Give every linear map of the layers an adapter in float32 that changes nothing yet, in place.
+def add_adapters(model: nn.Module, *, rank: int, dropout: float = 0.0, names: Container[str] | None = _ADAPTED) -> None:
+    """Give linear maps adapters in float32 that change nothing yet, in place.
 
     Args:
         model: whose own weights are frozen already.
         rank: of the adapters.
         dropout: probability that an element of an adapter's input is dropped in training.
+        names: of the maps, by default those of a language model's layers; None for all there are.
     """
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
-            if name in _ADAPTED and isinstance(child, nn.Linear):
+            if (names is None or name in names) and isinstance(child, nn.Linear):
                 setattr(module, name, LowRankLinear(child, rank=rank, dropout=dropout))
 
 

@@ -6,7 +6,7 @@ Only cells are looked at, and some headers of files; nothing is decoded, fitted 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from tonggan.data.kinds import Guess, guess_columns, guess_target, guess_task
 from tonggan.data.media_range import settle_ranges
 from tonggan.data.table import Table
 from tonggan.decoders import Vector
+from tonggan.encoders import EncoderConfig
 from tonggan.errors import ConfigError
 from tonggan.modalities import ColumnConfig, InputConfig, Modality
 from tonggan.runs.recipe import Recipe
@@ -65,6 +66,7 @@ def resolve(recipe: Recipe, tables: Mapping[str, Table]) -> Plan:
     columns = {name: guess.config for name, guess in guesses.items()}
     task = recipe.task or task_for(train, recipe.target, columns=columns)
     model, task, columns = task.complete(recipe.model, columns, target=recipe.target)
+    columns = {name: _prepared(config, model.encoders.get(name)) for name, config in columns.items()}
     modalities = build_modalities(columns, target=[*recipe.target, *recipe.auxiliary])
     _check_auxiliaries(recipe, train, columns=columns, inputs=list(modalities))
     if isinstance(task, PicturedConfig):
@@ -74,6 +76,13 @@ def resolve(recipe: Recipe, tables: Mapping[str, Table]) -> Plan:
         reasons={name: guess.reason for name, guess in guesses.items()},
         remarks=remarks_on(guesses, train),
     )
+
+
+def _prepared(config: ColumnConfig, encoder: EncoderConfig | None) -> ColumnConfig:
+    """The column as its encoder wants it; one that reads another modality is refused later."""
+    if encoder is None or not isinstance(config, InputConfig) or encoder.reads != config.kind:
+        return config
+    return cast("ColumnConfig", encoder.prepare(config))
 
 
 def remarks_on(guesses: Mapping[str, Guess], train: Table) -> list[Finding]:

@@ -15,7 +15,8 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> AdamW:
     """Fused AdamW (Loshchilov & Hutter 2019) over the parameters of ``model`` that want a gradient.
 
     Weight decay applies to matrices and filters, but for those that a module names in its attribute ``undecayed``, as
-    position embeddings: norms and biases have none.
+    position embeddings: norms and biases have none. The learning rate of a parameter is scaled by what a module has for
+    it in its attribute ``learning_rate_scales``.
     """
     undecayed = {
         id(parameter)
@@ -23,16 +24,24 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> AdamW:
         for name in getattr(module, "undecayed", ())
         for parameter in _parameters(getattr(module, name))
     }
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
+    scales = {
+        id(module.get_parameter(name)): scale
+        for module in model.modules()
+        for name, scale in getattr(module, "learning_rate_scales", {}).items()
+    }
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
-            (decayed if parameter.dim() >= 2 and id(parameter) not in undecayed else free).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
-    return AdamW([group for group in groups if group["params"]], lr=config.learning_rate, fused=True)
+            decays = parameter.dim() >= 2 and id(parameter) not in undecayed
+            groups.setdefault((scales.get(id(parameter), 1.0), decays), []).append(parameter)
+    return AdamW(
+        [
+            {"params": parameters, "weight_decay": config.weight_decay if decays else 0.0, "scale": scale}
+            for (scale, decays), parameters in sorted(groups.items(), key=lambda group: group[0], reverse=True)
+        ],
+        lr=config.learning_rate,
+        fused=True,
+    )
 
 
 def _parameters(part: nn.Parameter | nn.Module) -> Iterable[nn.Parameter]:
