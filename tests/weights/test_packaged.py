@@ -46,5 +46,7 @@ def test_another_version_is_named(weights, tmp_path, monkeypatch):
     details.mkdir()
     (details / "METADATA").write_text("Metadata-Version: 2.1\nName: some-weights\nVersion: 1.3\n")
     (tmp_path / weights.module / "model" / "weights.bin").write_bytes(b"of 1.3")
-    with pytest.raises(DataError, match=r"got SHA-256 \w+…, of some-weights 1\.3, expected .* of some-weights 1\.2"):
+    with pytest.raises(
+        DataError, match=r"got SHA-256 \w+…, of some-weights 1\.3, which is installed, expected .* of some-weights 1\.2"
+    ):
         weights.folder()

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
-from tonggan.cli import chat, code, data, export, inspect, serve, train, use
+from tonggan.cli import chat, code, data, export, inspect, serve, train, use, weights
 from tonggan.cli.translation import shown, speaking, take_language
 from tonggan.openmp import spin_bounds
 from tonggan.processes import forget_folder
@@ -41,6 +41,7 @@ train.register(app)
 use.register(app)
 inspect.register(app)
 data.register(app)
+weights.register(app)
 chat.register(app)
 serve.register(app)
 export.register(app)

