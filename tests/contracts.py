@@ -10,6 +10,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
@@ -24,6 +25,8 @@ from tonggan.decoders import (
     default_head,
 )
 from tonggan.errors import ConfigError, DataError
+from tonggan.floor import CannotFitError, Examples, Goal, Member, MemberConfig, Reading
+from tonggan.floor.features import take_rows
 from tonggan.language.causal_transformer import CausalTransformer
 from tonggan.language.engine import Engine
 from tonggan.language.engine_config import EngineConfig
@@ -650,3 +653,154 @@ def _check_passes(engine: Engine, model: CausalTransformer, *, tolerance: float)
     near(again, full[:1, 7:9])
     with pytest.raises(AssertionError):
         session.step(ids[:1, :6], rows=torch.tensor([1]))
+
+
+def example_rows(form: str, *, rows: int = 240, seed: int = 0) -> tuple[Examples, Goal]:
+    """Rows whose cells, vectors and texts each say what is wanted; a tenth of inputs and cells is absent."""
+    generator = np.random.default_rng(seed)
+    truth = generator.integers(0, 3, rows)
+    names = np.array(["sunny", "rainy", "foggy"])
+    cells = np.stack([truth + generator.normal(0, 0.3, rows), generator.normal(size=rows), truth + 1.0], axis=1)
+    cells[generator.random(cells.shape) < 0.1] = np.nan
+    readings = {
+        "table": Reading(np.ones(rows, dtype=bool), cells=cells.astype(np.float32), categories=[0, 0, 4]),
+        "photo": Reading(
+            generator.random(rows) > 0.1,
+            vectors=(np.eye(3, 40)[truth] + generator.normal(0, 0.2, (rows, 40))).astype(np.float32),
+        ),
+        "note": Reading(
+            generator.random(rows) > 0.1,
+            texts=np.array([f"a {names[k]} day of {k % 2} 天气{'晴雨雾'[k]}" for k in truth], dtype=object),
+        ),
+    }
+    aims: dict[str, tuple[Any, int]] = {
+        "classes": (truth, 3),
+        "labels": (np.stack([truth == 0, truth == 2], axis=1).astype(np.float64), 2),
+        "numbers": (np.stack([truth - 1.0, 1.0 - truth], axis=1) + generator.normal(0, 0.1, (rows, 2)), 2),
+    }
+    targets, size = aims[form]
+    return Examples(readings, targets, np.ones(rows)), Goal(form, size)  # type: ignore[arg-type]
+
+
+def check_member(config: MemberConfig) -> None:
+    """The contract of members: shapes, absence, rows on their own, save/load elsewhere, seeds, difficult rows."""
+    check_config(config)
+    assert config.words.english
+    assert config.words.chinese
+    for form in ("numbers", "labels", "classes"):
+        examples, goal = example_rows(form)
+        member = config.fit(examples, goal, seed=0, seconds=30.0)
+        fresh, _ = example_rows(form, seed=1)
+        predictions = member.predict(fresh.features)
+        _check_predictions(predictions, goal, len(fresh))
+        _check_rows_on_their_own(member, fresh, predictions)
+        constant = np.eye(3)[examples.targets] if form == "classes" else examples.targets
+        wanted = np.eye(3)[fresh.targets] if form == "classes" else fresh.targets
+        assert np.square(predictions - wanted).mean() < 0.6 * np.square(constant.mean(0) - wanted).mean(), form
+        hidden = {
+            name: reading.keep(torch.zeros(len(fresh), dtype=torch.bool)) for name, reading in fresh.features.items()
+        }
+        doubt = member.predict(hidden)
+        assert np.abs(doubt - constant.mean(0)).max() < 0.35, f"{form}: sure of rows of which nothing is known"
+        again = config.fit(examples, goal, seed=0, seconds=30.0)
+        np.testing.assert_array_equal(again.predict(fresh.features), predictions)
+    _check_fresh_process(config, member, goal, fresh, predictions)
+    _check_difficult_rows(config)
+
+
+def _check_predictions(predictions: np.ndarray, goal: Goal, rows: int) -> None:
+    assert predictions.shape == (rows, goal.size)
+    assert np.isfinite(predictions).all()
+    if goal.form != "numbers":
+        assert (predictions >= 0).all()
+        assert (predictions <= 1).all()
+    if goal.form == "classes":
+        np.testing.assert_allclose(predictions.sum(1), 1, atol=1e-9)
+
+
+def _check_rows_on_their_own(member: Member, rows: Examples, predictions: np.ndarray) -> None:
+    for row in (0, 7, len(rows) - 1):
+        single = member.predict(take_rows(rows.features, np.array([row])))
+        np.testing.assert_allclose(single, predictions[[row]], atol=1e-6)
+    under = {
+        name: reading if reading.vectors is None
+        else replace(reading, vectors=np.where(reading.present[:, None], reading.vectors, np.float32(7.0)))
+        for name, reading in rows.features.items()
+    }  # fmt: skip
+    np.testing.assert_allclose(member.predict(under), predictions, atol=1e-9)
+
+
+def _check_difficult_rows(config: MemberConfig) -> None:
+    for form in ("classes", "numbers"):
+        examples, goal = example_rows(form)
+        one = np.zeros(40, dtype=np.int64)
+        table = examples.features["table"]
+        empty = replace(table, cells=np.full_like(table.cells, np.nan), present=np.zeros(len(table), dtype=bool))
+        constant = replace(table, cells=np.ones_like(table.cells))
+        little = {
+            "two rows": Examples(take_rows(examples.features, np.arange(2)), examples.targets[:2], np.ones(2)),
+            "one row many times": Examples(take_rows(examples.features, one), examples.targets[one], np.ones(40)),
+            "no cells": replace(examples, features={"table": empty}),
+            "constant cells": replace(examples, features={"table": constant}),
+        }
+        for name, rows in little.items():
+            for seconds in (0.0, 30.0):
+                try:
+                    member = config.fit(rows, goal, seed=0, seconds=seconds)
+                except CannotFitError:
+                    continue
+                fresh = {key: examples.features[key] for key in rows.features}
+                assert np.isfinite(member.predict(fresh)).all(), name
+
+
+_PREDICTING = """
+import json, pathlib, sys
+import numpy as np
+from safetensors.numpy import load_file
+from tonggan.floor import Goal, MemberConfig, Reading, Stored
+said = json.loads(pathlib.Path("member.json").read_text())
+config = MemberConfig.model_validate(said["config"])
+member = config.load(Stored(said["plain"], load_file("member.safetensors")), Goal(said["form"], said["size"]))
+held = load_file("rows.safetensors")
+features = {}
+for name, about in said["inputs"].items():
+    parts = {part: held[f"{name}.{part}"] for part in ("present", "vectors", "cells") if f"{name}.{part}" in held}
+    texts = None if about["texts"] is None else np.array(about["texts"], dtype=object)
+    features[name] = Reading(**parts, texts=texts, categories=about["categories"])
+np.save("predictions.npy", member.predict(features))
+foreign = {"sklearn", "lightgbm"} & set(sys.modules)
+assert not foreign, f"reading a member imports {foreign}"
+"""
+
+
+def _check_fresh_process(
+    config: MemberConfig, member: Member, goal: Goal, rows: Examples, predictions: np.ndarray
+) -> None:
+    import subprocess
+    import sys
+    import tempfile
+    from pathlib import Path
+
+    stored = member.store()
+    inputs = {
+        name: {
+            "texts": None if reading.texts is None else reading.texts.tolist(),
+            "categories": list(reading.categories),
+        }
+        for name, reading in rows.features.items()
+    }
+    said = {"config": config.to_dict(), "plain": stored.plain, "form": goal.form, "size": goal.size, "inputs": inputs}
+    arrays = {
+        f"{name}.{part}": getattr(reading, part)
+        for name, reading in rows.features.items()
+        for part in ("present", "vectors", "cells")
+        if getattr(reading, part) is not None
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "member.json").write_text(json.dumps(said), encoding="utf-8")
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in stored.arrays.items()}, f"{folder}/member.safetensors"
+        )
+        save_file(arrays, f"{folder}/rows.safetensors")
+        subprocess.run([sys.executable, "-c", _PREDICTING], cwd=folder, check=True)
+        np.testing.assert_allclose(np.load(f"{folder}/predictions.npy"), predictions, atol=1e-6)

@@ -14,6 +14,7 @@ import pytest
 from tonggan.alignment import AlignmentConfig
 from tonggan.decoders import HeadConfig
 from tonggan.encoders import EncoderConfig
+from tonggan.floor import MemberConfig
 from tonggan.fusion import FusionConfig
 from tonggan.language import opening  # noqa: F401 - makes the engines known
 from tonggan.language.engine_config import EngineConfig
@@ -60,8 +61,8 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Slow to import or optional: never at import time, so that ``tonggan --help`` and a missing extra both answer at once.
 LAZY = {
     "ctranslate2", "cv2", "datasketch", "detect_secrets", "easy_vqa", "emoji", "faiss", "fastapi", "gguf",
-    "jedi", "jieba", "jinja2", "jiwer", "librosa", "llguidance", "lsprotocol", "matplotlib", "mcp", "openpyxl",
-    "pandas", "peft", "prometheus_client", "pygls", "sacrebleu", "sklearn", "soundfile", "soxr", "tantivy",
+    "jedi", "jieba", "jinja2", "jiwer", "lightgbm", "librosa", "llguidance", "lsprotocol", "matplotlib", "mcp",
+    "openpyxl", "pandas", "peft", "prometheus_client", "pygls", "sacrebleu", "sklearn", "soundfile", "soxr", "tantivy",
     "tensorboard", "tokenizers", "transformers", "tree_sitter", "tree_sitter_language_pack", "uvicorn", "xllamacpp",
 }  # fmt: skip
 
@@ -182,6 +183,7 @@ def test_files_and_functions_stay_short() -> None:
         (FusionConfig, "check_fusion"),
         (HeadConfig, "check_head"),
         (InputConfig, "check_modality"),
+        (MemberConfig, "check_member"),
         (TaskConfig, "check_task"),
     ],
 )

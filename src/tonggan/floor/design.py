@@ -1,0 +1,201 @@
+"""Features as one matrix: dense and standardized for members that weigh or measure, raw with NaN for trees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonggan.floor.base import CannotFitError, Examples, Floats, Goal, Stored
+from tonggan.floor.features import Features, Reading, num_rows, take_rows
+from tonggan.floor.rows import sample, sizes
+
+Form: TypeAlias = Literal["dense", "raw"]
+
+_MOST_NAMES = 200  # of one category that have a column each; the rest counts as never seen
+_MOST_ELEMENTS = 40_000_000  # of a matrix
+_CLIPPED_AT = 10.0  # standard deviations
+_ROWS_FOR_AXES = 5_000
+
+
+class Design:
+    """How rows become a matrix; fitted once, stored with the member.
+
+    Attributes:
+        form: ``dense``: standardized, categories as a column for each name, absent ones as zeros beside an indicator;
+            ``raw``: numbers as they are, categories as their index and absent ones as the index behind the last,
+            vectors as their ``axes`` principal components, NaN where absent.
+    """
+
+    def __init__(self, form: Form, inputs: Sequence[Mapping[str, Any]], columns: NDArray[np.int64]) -> None:
+        self.form = form
+        self._inputs = inputs
+        self._columns = columns
+
+    @staticmethod
+    def fit(examples: Examples, form: Form, goal: Goal, *, axes: int = 0, most_columns: int = 20_000) -> Design:
+        """The design of these rows; of too many columns those that say the most about the targets.
+
+        Args:
+            examples: rows, hidden copies among them.
+            form: as above.
+            goal: what is predicted.
+            axes: to how many dimensions each input's vectors are reduced; 0 leaves them whole.
+            most_columns: that are kept.
+
+        Raises:
+            CannotFitError: no input has vectors or cells, or none of them differs between the rows.
+        """
+        width = sum(map(_width, examples.features.values()))
+        examples = sample(examples, max(_MOST_ELEMENTS // max(width, 1), 1), seed=0)
+        inputs = [_fitted(name, reading, form, axes) for name, reading in examples.features.items()]
+        inputs = [found for found in inputs if "vectors" in found or "cells" in found]
+        if not inputs:
+            raise CannotFitError(
+                "member that reads vectors and cells",
+                got="inputs that have neither",
+                expected="numbers, categories, or vectors of a frozen encoder",
+                remedy="Leave it out, or give it another column",
+            )
+        design = Design(form, inputs, np.arange(0))
+        return Design(form, inputs, _telling(design._full(examples.features), examples, goal, most_columns))
+
+    def matrix(self, features: Features) -> Floats:
+        """Float64 ``[N, F]``."""
+        rows, width = num_rows(features), sum(map(_width, features.values()))
+        step = max(_MOST_ELEMENTS // max(width, 1), 1)
+        if rows <= step:
+            return self._full(features)[:, self._columns]
+        parts = [np.arange(start, min(start + step, rows)) for start in range(0, rows, step)]
+        return np.concatenate([self.matrix(take_rows(features, part)) for part in parts])
+
+    def categories(self) -> list[int]:
+        """The positions of raw columns that hold categories."""
+        kinds = [kind for found in self._inputs for kind in self._kinds(found)]
+        return [place for place, column in enumerate(self._columns) if kinds[column]]
+
+    def _kinds(self, found: Mapping[str, Any]) -> list[bool]:
+        of_vectors = len(found["axes"] if "axes" in found else found["mean"]) if "vectors" in found else 0
+        return [False] * of_vectors + [count > 0 for count in found.get("cells", ())]
+
+    def _full(self, features: Features) -> Floats:
+        parts = []
+        for found in self._inputs:
+            reading = features[found["name"]]
+            parts += _dense(found, reading) if self.form == "dense" else _raw(found, reading)
+        return np.concatenate(parts, axis=1)
+
+    def store(self) -> Stored:
+        """For the disk."""
+        plain, arrays = [], {"design.columns": self._columns}
+        for index, found in enumerate(self._inputs):
+            plain.append({key: value for key, value in found.items() if not isinstance(value, np.ndarray)})
+            arrays |= {f"design.{index}.{key}": v for key, v in found.items() if isinstance(v, np.ndarray)}
+        return Stored({"form": self.form, "inputs": plain}, arrays)
+
+    @staticmethod
+    def load(plain: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Design:
+        """The inverse of ``store``, from all arrays of a member.
+
+        Raises:
+            KeyError, ValueError: something is missing.
+        """
+        inputs = []
+        for index, said in enumerate(plain["inputs"]):
+            prefix = f"design.{index}."
+            held = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+            inputs.append({**said, **held})
+        return Design(plain["form"], inputs, arrays["design.columns"])
+
+
+def _width(reading: Reading) -> int:
+    return sum(part.shape[1] for part in (reading.vectors, reading.cells) if part is not None)
+
+
+def _fitted(name: str, reading: Reading, form: str, axes: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": name}
+    present = reading.present
+    if reading.vectors is not None and present.any():
+        vectors = reading.vectors[present].astype(np.float64)
+        mean = vectors.mean(0)
+        found |= {"vectors": True, "mean": mean, "scale": float(np.sqrt(np.square(vectors - mean).mean())) or 1.0}
+        if form == "raw" and 0 < axes < vectors.shape[1]:
+            sample = vectors[:: -(-len(vectors) // _ROWS_FOR_AXES)] - mean
+            found["axes"] = np.ascontiguousarray(np.linalg.eigh(sample.T @ sample)[1][:, ::-1][:, :axes].T)
+    if reading.cells is not None and reading.cells.shape[1]:
+        cells = np.where(present[:, None], reading.cells, np.nan).astype(np.float64)
+        found["cells"] = sizes(reading).tolist()
+        if form == "dense":
+            known = ~np.isnan(cells)
+            counts = np.maximum(known.sum(0), 1)
+            clipped = np.clip(np.where(known, cells, 0), -_CLIPPED_AT, _CLIPPED_AT)
+            center = clipped.sum(0) / counts
+            spread = np.sqrt((np.square(clipped - center) * known).sum(0) / counts)
+            found |= {"center": center, "spread": np.where(spread > 0, spread, 1.0)}
+    return found
+
+
+def _vectors(found: Mapping[str, Any], reading: Reading) -> Floats:
+    if reading.vectors is None:
+        return np.zeros((len(reading), len(found["mean"])))
+    vectors = (reading.vectors.astype(np.float64) - found["mean"]) / found["scale"]
+    return np.asarray(vectors @ found["axes"].T if "axes" in found else vectors)
+
+
+def _cells(reading: Reading, width: int) -> Floats:
+    cells = np.full((len(reading), width), np.nan) if reading.cells is None else reading.cells.astype(np.float64)
+    return np.where(reading.present[:, None], cells, np.nan)
+
+
+def _dense(found: Mapping[str, Any], reading: Reading) -> list[Floats]:
+    parts: list[Floats] = [(~reading.present[:, None]).astype(np.float64)]
+    if "vectors" in found:
+        parts.append(np.where(reading.present[:, None], _vectors(found, reading), 0.0))
+    if "cells" in found:
+        counts = np.asarray(found["cells"])
+        cells = _cells(reading, len(counts))
+        numbers = cells[:, counts == 0]
+        clipped = np.clip(numbers, -_CLIPPED_AT, _CLIPPED_AT)
+        scaled = (clipped - found["center"][counts == 0]) / found["spread"][counts == 0]
+        parts += [np.where(np.isnan(numbers), 0.0, scaled), np.isnan(numbers) * 1.0]
+        for column in np.flatnonzero(counts):
+            names = min(int(counts[column]), _MOST_NAMES)
+            codes = np.where(cells[:, column] < names, cells[:, column], np.where(np.isnan(cells[:, column]), names, 0))
+            parts.append((codes[:, None] == np.arange(names + 1)) * 1.0)
+    return parts
+
+
+def _raw(found: Mapping[str, Any], reading: Reading) -> list[Floats]:
+    parts: list[Floats] = []
+    if "vectors" in found:
+        parts.append(np.where(reading.present[:, None], _vectors(found, reading), np.nan))
+    if "cells" in found:
+        counts = np.asarray(found["cells"])
+        cells = _cells(reading, len(counts))
+        parts.append(np.where(np.isnan(cells) & (counts > 0), counts, cells))
+    return parts
+
+
+def _telling(matrix: Floats, examples: Examples, goal: Goal, most: int) -> NDArray[np.int64]:
+    """The columns that differ between rows, and of too many those most correlated with a target."""
+    known = ~np.isnan(matrix)
+    filled = np.where(known, matrix, 0)
+    filled -= filled.sum(0) / np.maximum(known.sum(0), 1)
+    filled *= known
+    norms = np.sqrt(np.square(filled).sum(0))
+    columns = np.flatnonzero((norms > 1e-9) | (known.any(0) & ~known.all(0)))
+    if len(columns) > most:
+        aims = np.eye(goal.size)[examples.targets] if goal.form == "classes" else examples.targets
+        aims = (aims - aims.mean(0)) / np.maximum(aims.std(0), 1e-9)
+        strengths = (np.abs(filled[:, columns].T @ aims) / np.maximum(norms[columns, None], 1e-9)).max(1)
+        columns = np.sort(columns[np.argsort(-strengths, kind="stable")[:most]])
+    if not len(columns):
+        raise CannotFitError(
+            "member that reads vectors and cells",
+            got=f"{len(matrix)} rows that are all alike",
+            expected="columns that differ between the rows",
+            remedy="Leave it out, or give it another column",
+        )
+    return columns
