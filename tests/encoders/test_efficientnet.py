@@ -20,7 +20,7 @@ from tonggan.encoders.efficientnet import (
 )
 from tonggan.errors import ConfigError
 from tonggan.modalities.image import Image, ImageConfig
-from tonggan.models.image_embedder import center_square
+from tonggan.models.image_embedder import to_square
 from tonggan.weights import find_weights
 
 # Classes of ImageNet that are right for pictures in scikit-image's package.
@@ -73,7 +73,7 @@ def test_known_pictures_have_a_right_class(name):
     read = Image(ImageConfig()).upright
     for file, right in KNOWN.items():
         picture = read((Path(spec.origin).parent / "data" / file).read_bytes()).transpose(2, 0, 1)
-        square = torch.from_numpy(center_square(picture, side=side)).permute(2, 0, 1)
+        square = torch.from_numpy(to_square(picture, side=side)).permute(2, 0, 1)
         with torch.no_grad():
             assert int(network.logits(normalized(square[None], dtype=torch.float32)).argmax()) in right, file
 

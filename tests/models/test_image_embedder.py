@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from tonggan.encoders.efficientnet import EfficientNet, EfficientNetShape, normalized
+from tonggan.encoders.image_trunk import EfficientNetTrunk
 from tonggan.errors import ConfigError
-from tonggan.models.image_embedder import ImageEmbedder, center_square
+from tonggan.models.image_embedder import ImageEmbedder, to_square
 from tonggan.progress import Progress
 from tonggan.weights import find_weights
 
@@ -18,6 +19,10 @@ def network(seed: int = 0) -> EfficientNet:
     return EfficientNet(EfficientNetShape(width=0.1, depth=0.3, side=64)).eval()
 
 
+def embedder_of(given: EfficientNet, *, side: int = 64, sha256: str = "1") -> ImageEmbedder:
+    return ImageEmbedder(EfficientNetTrunk(given, side=side, num_learning=0), name="some", sha256=sha256)
+
+
 def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
     generator = np.random.default_rng(seed)
     return [generator.integers(0, 256, (3, 40 + 3 * index, 90 - 2 * index), dtype=np.uint8) for index in range(count)]
@@ -25,19 +30,19 @@ def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
 
 def test_vectors_are_the_mean_of_the_last_map():
     given = network()
-    embedder = ImageEmbedder(given, name="some", identity="1", side=64)
+    embedder = embedder_of(given)
     found = embedder.embed(pictures(3))
     assert found.shape == (3, embedder.dim) == (3, 1280)
     assert found.dtype == np.float32
     for picture, vector in zip(pictures(3), found, strict=True):
-        square = torch.from_numpy(center_square(picture, side=64)).permute(2, 0, 1)[None]
+        square = torch.from_numpy(to_square(picture, side=64)).permute(2, 0, 1)[None]
         with torch.no_grad():
             expected = given(normalized(square, dtype=torch.float32)).mean(dim=(2, 3))[0]
         np.testing.assert_allclose(vector, expected.numpy(), atol=1e-5)
 
 
 def test_a_row_has_its_vector_whatever_is_beside_it():
-    embedder = ImageEmbedder(network(), name="some", identity="1", side=64)
+    embedder = embedder_of(network())
     all_ = pictures(11)
     together = embedder.embed(all_)
     np.testing.assert_allclose(together, np.concatenate([embedder.embed([each]) for each in all_]), atol=1e-5)
@@ -55,7 +60,7 @@ def test_progress_and_few_threads():
 
     seen = Seen()
     threads = torch.get_num_threads()
-    ImageEmbedder(network(), name="some", identity="1", side=32).embed(pictures(5), progress=seen)
+    embedder_of(network(), side=32).embed(pictures(5), progress=seen)
     assert seen.done == [("embed", 5, 5, "")]
     assert torch.get_num_threads() == threads
 
@@ -63,15 +68,15 @@ def test_progress_and_few_threads():
 def test_identity_depends_on_weights_and_side():
     given = network()
     identities = {
-        ImageEmbedder(given, name="some", identity=identity, side=side).identity
-        for identity, side in [("1", 32), ("2", 32), ("1", 64), ("1", 32)]
+        embedder_of(given, sha256=sha256, side=side).identity
+        for sha256, side in [("1", 32), ("2", 32), ("1", 64), ("1", 32)]
     }
     assert len(identities) == 3
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 1), (3, 2, 500), (3, 500, 3)])
 def test_extreme_shapes(shape):
-    square = center_square(np.full(shape, 7, dtype=np.uint8), side=32)
+    square = to_square(np.full(shape, 7, dtype=np.uint8), side=32)
     assert square.shape == (32, 32, 3)
     assert (square == 7).all()
 

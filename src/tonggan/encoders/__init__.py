@@ -6,6 +6,7 @@ from tonggan.encoders.audio_cnn import AudioCNNConfig
 from tonggan.encoders.audio_transformer import AudioTransformerConfig
 from tonggan.encoders.base import EncoderConfig
 from tonggan.encoders.image_cnn import ImageCNNConfig
+from tonggan.encoders.image_pretrained import ImagePretrainedConfig
 from tonggan.encoders.image_resnet import ImageResNetConfig
 from tonggan.encoders.table import TableEncoderConfig
 from tonggan.encoders.text_language import TextLanguageConfig
@@ -39,6 +40,7 @@ __all__ = [
     "AudioTransformerConfig",
     "EncoderConfig",
     "ImageCNNConfig",
+    "ImagePretrainedConfig",
     "ImageResNetConfig",
     "TableEncoderConfig",
     "TextLanguageConfig",

@@ -83,7 +83,7 @@ class EfficientNet(nn.Module):
 
     def __init__(self, shape: EfficientNetShape) -> None:
         super().__init__()
-        self.stem = ConvolutionLayer(3, _STEM_CHANNELS, size=3, stride=2)
+        self.stem: nn.Module = ConvolutionLayer(3, _STEM_CHANNELS, size=3, stride=2)
         blocks: list[nn.Module] = []
         before, total = _STEM_CHANNELS, 2
         self.map_layers: dict[int, tuple[int, int]] = {}
@@ -96,9 +96,9 @@ class EfficientNet(nn.Module):
                 before, total = after, total * step
                 self.map_layers[total] = (len(blocks), after)
         self.blocks = nn.ModuleList(blocks)
-        self.head = ConvolutionLayer(before, _HEAD_CHANNELS, size=1)
+        self.head: nn.Module = ConvolutionLayer(before, _HEAD_CHANNELS, size=1)
         self.map_layers[total] = (len(blocks) + 1, _HEAD_CHANNELS)
-        self.classifier = nn.Linear(_HEAD_CHANNELS, _NUM_CLASSES)
+        self.classifier: nn.Module = nn.Linear(_HEAD_CHANNELS, _NUM_CLASSES)
         self.dim = _HEAD_CHANNELS
 
     @property
@@ -170,14 +170,28 @@ def normalized(pictures: Tensor, *, dtype: torch.dtype) -> Tensor:
     return pictures.to(dtype, memory_format=torch.channels_last).sub_(127).mul_(1 / 128)
 
 
-def folded(network: EfficientNet) -> EfficientNet:
-    """A copy for inference on square pictures: convolutions that do what normalization did with running statistics."""
-    copied = deepcopy(network).eval().requires_grad_(False)
-    for module in list(copied.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, ConvolutionLayer):
-                setattr(module, name, _FoldedLayer(child))
+def folded(network: EfficientNet, *, but_last: int = 0) -> EfficientNet:
+    """A copy for inference on square pictures: convolutions that do what normalization did with running statistics.
+
+    Of ``layers``, ``but_last`` stay as they are and can learn.
+    """
+    copied = deepcopy(network).eval()
+    count = len(copied.layers) - but_last
+    if count > 0:
+        copied.stem = _fold(copied.stem)
+    for block in copied.blocks[: max(count - 1, 0)]:
+        _fold(block)
+    if but_last == 0:
+        copied.head = _fold(copied.head)
     return copied
+
+
+def _fold(part: nn.Module) -> nn.Module:
+    if isinstance(part, ConvolutionLayer):
+        return _FoldedLayer(part)
+    for name, child in list(part.named_children()):
+        setattr(part, name, _fold(child))
+    return part
 
 
 class _FoldedLayer(nn.Module):

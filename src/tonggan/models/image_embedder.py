@@ -8,40 +8,35 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from tonggan.encoders.efficientnet import SHAPES, EfficientNet, folded, load_efficientnet, normalized
+from tonggan.encoders.image_trunk import ImageTrunk, image_sha256, open_image_trunk
 from tonggan.layers.cores import map_on_cores
 from tonggan.progress import Progress
-from tonggan.weights import find_weights
 
 _PICTURES_AT_ONCE = 4  # what a layer makes of so many stays in the processor's caches
 _BATCHES_AT_ONCE = 64  # between two looks at the progress
-_MARGIN = 32  # pixels of a picture's side that the published preparation cuts off, of side + 32
-_PREPARATION = "crop, area or cubic, 1"  # changes with whatever changes the vectors
+_PREPARATION = "whole, area or cubic, 1"  # changes with whatever changes the vectors
 
 
 class ImageEmbedder:
     """A frozen network with its preparation of pictures.
 
     Args:
-        network: with its weights.
+        trunk: the network, with its weights.
         name: of the weights.
-        identity: of all that vectors depend on but the code here.
-        side: pixels of a side of the pictures that the network reads.
+        sha256: of the weights.
 
     Attributes:
         name: of the weights.
-        identity: vectors can be compared only with vectors of the same identity.
+        identity: of all that vectors depend on: they can be compared only with vectors of the same identity.
         dim: width of a vector.
     """
 
-    def __init__(self, network: EfficientNet, *, name: str, identity: str, side: int) -> None:
-        self._network = folded(network)
+    def __init__(self, trunk: ImageTrunk, *, name: str, sha256: str) -> None:
+        self._trunk = trunk.eval().requires_grad_(False)
         self.name = name
-        self.dim = network.dim
-        self._side = side
-        self.identity = hashlib.sha256(f"{identity} {side} {_PREPARATION}".encode()).hexdigest()[:16]
+        self.dim = trunk.dim
+        self.identity = hashlib.sha256(f"{sha256} {trunk.side} {_PREPARATION}".encode()).hexdigest()[:16]
 
     @classmethod
     def load(cls, name: str) -> ImageEmbedder:
@@ -52,14 +47,13 @@ class ImageEmbedder:
             DataError: their file is another one than the published one.
             MissingExtraError: their package is not installed.
         """
-        digests = " ".join(find_weights(name, reads="image").sha256.values())
-        return cls(load_efficientnet(name), name=name, identity=digests, side=SHAPES[name].side)
+        return cls(open_image_trunk(name), name=name, sha256=image_sha256(name))
 
     def embed(self, items: Sequence[NDArray[np.uint8]], *, progress: Progress | None = None) -> NDArray[np.float32]:
-        """``[N, D]``: the mean of each picture's last feature map.
+        """``[N, D]``: what the network would classify each picture by.
 
         Args:
-            items: uint8 ``[3, H, W]`` in RGB order, of any sizes; each is cut and resized as the weights want.
+            items: uint8 ``[3, H, W]`` in RGB order, of any sizes; each is brought to the size that the weights want.
             progress: is told how many are done.
         """
         progress = progress or Progress()
@@ -75,24 +69,22 @@ class ImageEmbedder:
 
     @torch.no_grad()
     def _vectors(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        squares = torch.from_numpy(np.stack([center_square(picture, side=self._side) for picture in pictures]))
-        found: Tensor = self._network(normalized(squares.permute(0, 3, 1, 2), dtype=torch.float32)).mean(dim=(2, 3))
-        vectors: NDArray[np.float32] = found.numpy()
+        squares = np.stack([to_square(picture, side=self._trunk.side) for picture in pictures])
+        vectors: NDArray[np.float32] = self._trunk(torch.from_numpy(squares).permute(0, 3, 1, 2)).vector.numpy()
         return vectors
 
 
-def center_square(picture: NDArray[np.uint8], *, side: int) -> NDArray[np.uint8]:
-    """uint8 ``[3, H, W]`` to ``[side, side, 3]``: the middle, without the margin that training cut off at random.
+def to_square(picture: NDArray[np.uint8], *, side: int) -> NDArray[np.uint8]:
+    """uint8 ``[3, H, W]`` to ``[side, side, 3]``: the whole picture, as columns of pictures are read by default.
 
-    The square is side / (side + 32) of the shorter side, as for the published accuracies. It is averaged over areas
-    where it shrinks, which those leave out: a large photograph would otherwise be read at every tenth pixel.
+    The published accuracies are those of its middle. What stands near a border may decide elsewhere, and pictures of
+    CIFAR-10 are classified as well by their whole.
     """
     import cv2
 
-    height, width = picture.shape[1:]
-    size = max(1, int(side / (side + _MARGIN) * min(height, width)))
-    top, left = (height - size + 1) // 2, (width - size + 1) // 2
-    square = np.ascontiguousarray(picture[:, top : top + size, left : left + size].transpose(1, 2, 0))
-    method = cv2.INTER_AREA if size > side else cv2.INTER_CUBIC
-    resized: NDArray[np.uint8] = cv2.resize(square, (side, side), interpolation=method).astype(np.uint8, copy=False)
+    pixels = np.ascontiguousarray(picture.transpose(1, 2, 0))
+    if pixels.shape[:2] == (side, side):
+        return pixels
+    method = cv2.INTER_AREA if min(pixels.shape[:2]) > side else cv2.INTER_CUBIC
+    resized: NDArray[np.uint8] = cv2.resize(pixels, (side, side), interpolation=method).astype(np.uint8, copy=False)
     return resized
