@@ -7,7 +7,25 @@ from pathlib import Path
 
 import numpy as np
 
-PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁", "▁que", "ry", ":", "▁a", "▁cat", "c", "a", "t", "世界", "～", "<mask>"]
+PIECES = [
+    "<s>",
+    "<pad>",
+    "</s>",
+    "<unk>",
+    "▁",
+    "▁que",
+    "ry",
+    ":",
+    "▁a",
+    "▁cat",
+    "c",
+    "a",
+    "t",
+    "世界",
+    "～",
+    *"</s>",
+    "<mask>",
+]
 WIDTH, INNER, LAYERS, POSITIONS = 64, 128, 2, 16
 
 

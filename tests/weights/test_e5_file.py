@@ -34,6 +34,7 @@ def test_the_vocabulary_cuts_as_sentencepiece_does(tmp_path):
     tokenizer = E5File(tmp_path / "e5.bin", name="e5").tokenizer
     assert tokenizer.encode("query: a\n\n cat").tokens == ["<s>", "▁que", "ry", ":", "▁a", "▁cat", "</s>"]
     # The compatibility form of the full-width tilde is another piece; that of the full-width letter is not.
+    assert tokenizer.encode("</s>").tokens == ["<s>", "▁", *"</s>", "</s>"]
     assert tokenizer.encode("世界～ｃ").tokens == ["<s>", "▁", "世界", "～", "c", "</s>"]
 
 

@@ -10,6 +10,7 @@ from tonggan.encoders.image_pretrained import ImagePretrainedConfig
 from tonggan.encoders.image_resnet import ImageResNetConfig
 from tonggan.encoders.table import TableEncoderConfig
 from tonggan.encoders.text_language import TextLanguageConfig
+from tonggan.encoders.text_pretrained import TextPretrainedConfig
 from tonggan.encoders.text_transformer import TextTransformerConfig
 from tonggan.errors import ConfigError
 from tonggan.parts import import_modules
@@ -44,6 +45,7 @@ __all__ = [
     "ImageResNetConfig",
     "TableEncoderConfig",
     "TextLanguageConfig",
+    "TextPretrainedConfig",
     "TextTransformerConfig",
     "default_encoder",
 ]

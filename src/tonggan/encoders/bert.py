@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from tonggan.config import Config
 from tonggan.errors import ConfigError
 from tonggan.layers.cores import num_threads
-from tonggan.layers.packed_embedding import PackedEmbedding
 from tonggan.stored import DOWNLOAD, named
 from tonggan.tokens import Arrays, Tokens
 from tonggan.weights.e5_file import BLOCK, unpack
@@ -144,6 +143,16 @@ class Bert(nn.Module):
         return {**state, _WORDS: words.weight.detach()}
 
     @property
+    def blocks(self) -> list[nn.Module]:
+        """Its layers, the first one first."""
+        return list(self.encoder.layer)
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens a sequence can hold."""
+        return self.config.max_tokens
+
+    @property
     def dim(self) -> int:
         """Width of the hidden states."""
         return self.config.hidden_size
@@ -162,6 +171,29 @@ class Bert(nn.Module):
         values = self.embeddings(ids).flatten(0, 1)[places]
         hidden = self.encoder(values, _Attend(self.config, mask=mask, places=places))
         return Tokens(_spread(hidden, places, mask.shape), mask)
+
+
+class PackedEmbedding(nn.Module):
+    """An embedding that stays in 4 bits and cannot be trained: ids ``int64 [...]`` to float32 ``[..., D]``.
+
+    Of a vocabulary of 250,000 words a text needs a few: kept packed, the table takes 54 MB, not 384.
+
+    Args:
+        packed: uint8 ``[V, D / 32, 18]``, as ``unpack`` reads them.
+    """
+
+    def __init__(self, packed: Tensor) -> None:
+        super().__init__()
+        # A parameter, since what a model does not learn is not stored with it.
+        self.packed = nn.Parameter(packed, requires_grad=False)
+
+    @property
+    def weight(self) -> Tensor:
+        """All rows, float32 ``[V, D]``."""
+        return unpack(self.packed)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return unpack(self.packed[ids])
 
 
 def _is_packed(weight: Tensor) -> bool:

@@ -54,6 +54,11 @@ class LowRankLinear(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     @property
+    def weight(self) -> Tensor:
+        """W, for those who ask a linear map what numbers it has."""
+        return self.base_layer.weight
+
+    @property
     def down(self) -> Tensor:
         """A ``[rank, in]``."""
         return cast("nn.Linear", self.lora_A[_NAME]).weight

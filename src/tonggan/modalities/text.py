@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -18,12 +18,11 @@ from tonggan.cells import cell_text
 from tonggan.modalities.base import ColumnConfig, Form, InputConfig, Limit, Modality
 from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
+from tonggan.weights.text import open_text_weights
 from tonggan.wording import Words
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-    from tonggan.language.tokenizer import Tokenizer as LanguageTokenizer
 
 PAD_ID = 0
 MASK_ID = 1
@@ -61,11 +60,16 @@ class TextConfig(ColumnConfig, InputConfig):
     language: str | None = None
     """Use the tokens of this pretrained language model, which will read the text, instead of a vocabulary fitted to the
     training part; the settings of the vocabulary then do not count."""
+    weights: str | None = None
+    """Use the tokens of these pretrained weights of a text encoder in the same way; the encoder text_pretrained sets
+    it."""
 
     @model_validator(mode="after")
-    def _no_dropout_of_words_in_a_language(self) -> TextConfig:
-        if self.language is not None and self.word_dropout:
-            raise ValueError("a pretrained vocabulary has no <mask>: leave word_dropout or language out")
+    def _one_vocabulary(self) -> TextConfig:
+        if self.language is not None and self.weights is not None:
+            raise ValueError("a text is read in one vocabulary: leave language or weights out")
+        if self.word_dropout and (self.language is not None or self.weights is not None):
+            raise ValueError("a pretrained vocabulary has no <mask>: leave word_dropout, language and weights out")
         return self
 
     def build(self) -> Text:
@@ -92,13 +96,13 @@ class Text(Modality[TextConfig]):
     """Texts as int64 token ids ``[B, L]`` with a mask ``[B, L]``, real tokens first."""
 
     kind: ClassVar[str] = "text"
-    essential: ClassVar[tuple[str, ...]] = ("language",)
+    essential: ClassVar[tuple[str, ...]] = ("language", "weights")
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__(config)
         self._tokenizer: Tokenizer | None = None
         self._unseen: list[int] = []
-        self._language = None if config.language is None else _load_language(config.language)
+        self._given = _given_vocabulary(config)
 
     def learn(self, name: str, read: Callable[[str], Iterable[Any]]) -> None:
         """The vocabulary."""
@@ -110,7 +114,7 @@ class Text(Modality[TextConfig]):
         They are streamed, and reading stops after twenty million characters. In the tokens of a pretrained model there
         is nothing to train.
         """
-        if self._language is not None:
+        if self._given is not None:
             return
         from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -167,7 +171,7 @@ class Text(Modality[TextConfig]):
     @property
     def num_tokens(self) -> int:
         """The size of the vocabulary, special tokens included."""
-        return int(self.tokenizer.get_vocab_size()) if self._language is None else self._language.size
+        return int(self.tokenizer.get_vocab_size()) if self._given is None else self._given.size
 
     def collate(self, items: Sequence[str | None]) -> Arrays:
         """int64 ``[B, L]``, L the longest of the batch (1 when all are absent), padded with ``PAD_ID`` at the end."""
@@ -184,8 +188,8 @@ class Text(Modality[TextConfig]):
         return Arrays(torch.from_numpy(values), torch.from_numpy(mask))
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        if self._language is not None:
-            return [self._language.encode(text)[: self.config.max_tokens] for text in texts]
+        if self._given is not None:
+            return self._given.encode(texts)
         return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts)]
 
     def vary(self, arrays: Arrays, generator: torch.Generator, *, movement: Movement | None = None) -> Arrays:
@@ -193,7 +197,7 @@ class Text(Modality[TextConfig]):
         in half of these, left out.
         """
         del movement
-        if self._language is not None or not (self.config.word_dropout or self.config.hidden_words):
+        if self._given is not None or not (self.config.word_dropout or self.config.hidden_words):
             return arrays
         values, mask = arrays.values, arrays.mask
         if self.config.word_dropout:
@@ -209,7 +213,7 @@ class Text(Modality[TextConfig]):
 
     def hide(self, arrays: Arrays, rows: torch.Tensor, generator: torch.Generator) -> Arrays:
         """Tokens of ``rows`` [B] bool left out, each row its own share of them, as in a text that lacks these words."""
-        if self._language is not None or not self.config.hidden_words:
+        if self._given is not None or not self.config.hidden_words:
             return arrays
         share = torch.rand(len(arrays), 1, generator=generator)
         left_out = rows.unsqueeze(1) & (torch.rand(arrays.mask.shape, generator=generator) < share)
@@ -217,7 +221,7 @@ class Text(Modality[TextConfig]):
 
     def state(self) -> dict[str, Any]:
         """The tokenizer in its own JSON, and the tokens that training never had; a pretrained model's is not copied."""
-        if self._language is not None:
+        if self._given is not None:
             return {}
         return {"tokenizer": self.tokenizer.to_str(), "unseen": self._unseen}
 
@@ -227,7 +231,7 @@ class Text(Modality[TextConfig]):
         from tokenizers import Tokenizer
 
         text = cls(config)
-        if config.language is not None:
+        if text._given is not None:
             return text
         text._tokenizer = text._prepared(Tokenizer.from_str(state["tokenizer"]))
         # Bundles of Tonggan 0.1 name none: their models know every token.
@@ -235,7 +239,30 @@ class Text(Modality[TextConfig]):
         return text
 
 
-def _load_language(name: str) -> LanguageTokenizer:
-    from tonggan.language.pretrained import load_tokenizer
+@dataclass(frozen=True)
+class _Given:
+    """A pretrained vocabulary: how many ids it has, and what ids texts have."""
 
-    return load_tokenizer(name)
+    size: int
+    encode: Callable[[list[str]], list[list[int]]]
+
+
+def _given_vocabulary(config: TextConfig) -> _Given | None:
+    most = config.max_tokens
+    if config.language is not None:
+        from tonggan.language.pretrained import load_tokenizer
+
+        language = load_tokenizer(config.language)
+        return _Given(language.size, lambda texts: [language.encode(text)[:most] for text in texts])
+    if config.weights is None:
+        return None
+    weights = open_text_weights(config.weights)
+    prompt, tokenizer = weights.prompt, weights.tokenizer
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(most)
+    tokenizer.encode_special_tokens = True
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in tokenizer.encode_batch_fast([prompt + text for text in texts])]
+
+    return _Given(tokenizer.get_vocab_size(), encode)

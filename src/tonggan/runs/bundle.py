@@ -4,7 +4,8 @@
 recipe.yaml             the recipe with every choice filled in
 weights.safetensors     what the model has learned; a pretrained part that stayed as it was is not copied
 inputs.json             what was fitted: tokenizers, means, category names
-bundle.json             format, versions, task state, results, data fingerprint, SHA-256 of the rest and of a base model
+bundle.json             format, versions, task state, results, data fingerprint, SHA-256 of the rest and of
+                        what is not copied
 ======================  =====================================================================
 
 ``bundle.json`` is written last: a folder without it is an unfinished run. A bundle that is replaced stays until the new
@@ -91,6 +92,9 @@ class _ResultsEntry(BaseModel, extra="allow"):
     target: list[str]
 
 
+_Base = dict[Literal["name", "sha256"], str]
+
+
 class _IndexFile(BaseModel, extra="allow"):
     """The content of ``bundle.json``; further fields are for people."""
 
@@ -98,7 +102,8 @@ class _IndexFile(BaseModel, extra="allow"):
     task: _TaskEntry
     results: _ResultsEntry
     files: dict[Literal["recipe.yaml", "weights.safetensors", "inputs.json"], str] = Field(min_length=len(FILES))
-    base: dict[Literal["name", "sha256"], str] = {}
+    base: _Base = {}
+    weights: dict[str, _Base] = {}
     versions: dict[str, str]
     fingerprint: str
     parameters: int
@@ -214,7 +219,7 @@ class Bundle:
             recipe = Recipe.parse(read_yaml(paths[RECIPE]), who=RECIPE)
             if recipe.task is None:
                 raise ValueError("no task; a saved recipe has every choice filled in")
-        _check_base(recipe, index["base"], folder=folder)
+        _check_bases(recipe, index, folder=folder)
         with _reading(folder, INPUTS, made_by=made_by):
             inputs = InputsFile.parse(read_json(paths[INPUTS]), who=INPUTS)
             modalities = {name: load_modality(entry.config, entry.state) for name, entry in inputs.inputs.items()}
@@ -227,7 +232,9 @@ class Bundle:
             return recipe.model.build(modalities, answer=task.answer)
 
         with _reading(folder, *FILES, made_by=made_by), torch.random.fork_rng(devices=[]):
-            if not index["base"]:  # Without memory at first, which a wrong size would take all of.
+            if not (
+                index["base"] or index["weights"]
+            ):  # Without memory at first, which a wrong size would take all of.
                 with torch.device("meta"):
                     check_learned_state(build(), weights)
             model = build()
@@ -347,16 +354,25 @@ def base_of(recipe: Recipe) -> dict[str, str]:
     return {"name": head.base, "sha256": load_pretrained(head.base).sha256}
 
 
-def _check_base(recipe: Recipe, saved: Mapping[str, str], *, folder: Path) -> None:
-    """The base model is not part of the bundle; with another one, what was learned would mean nothing."""
-    found = base_of(recipe)
-    if saved and found != saved:
-        raise BundleError(
-            f"base model {saved['name']} of bundle {folder}",
-            got=f"SHA-256 {found['sha256'][:16]}…",
-            expected=f"{saved['sha256'][:16]}…, the one that the run was trained on",
-            remedy="Put the same files of that model where the recipe names it",
-        )
+def weights_of(recipe: Recipe) -> dict[str, dict[str, str]]:
+    """Name and SHA-256 of the pretrained weights that encoders of ``recipe`` build on, by input."""
+    bases = {name: dict(encoder.base) for name, encoder in recipe.model.encoders.items()}
+    return {name: base for name, base in bases.items() if base}
+
+
+def _check_bases(recipe: Recipe, index: Mapping[str, Any], *, folder: Path) -> None:
+    """Pretrained weights are not part of the bundle; with others, what was learned would mean nothing."""
+    saved = {"base model": index["base"], **{f"weights of {name}": base for name, base in index["weights"].items()}}
+    found = {"base model": base_of(recipe), **{f"weights of {name}": base for name, base in weights_of(recipe).items()}}
+    for what, base in saved.items():
+        other = found.get(what, {})
+        if base and other != base:
+            raise BundleError(
+                f"{what} {base['name']} of bundle {folder}",
+                got=f"SHA-256 {other.get('sha256', '')[:16]}…",
+                expected=f"{base['sha256'][:16]}…, the one that the run was trained on",
+                remedy="Put the same files of that model where the recipe names it",
+            )
 
 
 def versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ from tonggan.evaluation.mistakes import find_mistakes
 from tonggan.evaluation.report import ColumnSummary, PartResult, ReportContent, SplitSummary, write_report
 from tonggan.models import FusedModel
 from tonggan.runs.assess import Assessment, advise
-from tonggan.runs.bundle import Bundle, base_of, versions
+from tonggan.runs.bundle import Bundle, base_of, versions, weights_of
 from tonggan.runs.loading import Data
 from tonggan.runs.plan import Plan
 from tonggan.runs.start import Start
@@ -87,6 +87,7 @@ def _info(plan: Plan, data: Data, start: Start, model: FusedModel) -> dict[str, 
     return {
         "fingerprint": data.fingerprint,
         "base": base_of(plan.recipe),
+        "weights": weights_of(plan.recipe),
         "start": start.identity,
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

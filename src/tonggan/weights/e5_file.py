@@ -57,6 +57,7 @@ _NAMES = {
 # Unicode's compatibility forms would make a "~" of it, which the vocabulary keeps apart from it. The stand-in is no
 # character, which no text holds.
 _WIDE_TILDE, _STAND_IN = "\uff5e", "\uffff"
+_NEVER = -100.0  # log-probability of control tokens, so that a text that spells "</s>" is cut into plain pieces
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,9 @@ class E5File:
 
         with self._named():
             special = self._special
-            library = Tokenizer(models.Unigram(list(zip(self._pieces, self._scores, strict=True)), special.unknown))
+            control = {special.start, special.end, special.padding, special.unknown, self._pieces.index("<mask>")}
+            scores = [_NEVER if id_ in control else score for id_, score in enumerate(self._scores)]
+            library = Tokenizer(models.Unigram(list(zip(self._pieces, scores, strict=True)), special.unknown))
             library.normalizer = normalizers.Sequence(
                 [
                     normalizers.Nmt(),

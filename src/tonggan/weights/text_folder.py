@@ -1,28 +1,22 @@
 """A text encoder in a folder of Hugging Face's layout, with what sentence-transformers adds to it.
 
-It builds no network. Weights that must be unpickled are read only as PyTorch's ``weights_only`` allows.
+It builds no network.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
-from tonggan.errors import ConfigError, DataError
-from tonggan.stored import DOWNLOAD, Record, named, read_object, read_record
+from tonggan.errors import ConfigError
+from tonggan.stored import DOWNLOAD, Record, named, read_record
+from tonggan.weights.folder import WeightsFolder
 
 if TYPE_CHECKING:
     import tokenizers
-
-_SAFE, _INDEX, _PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
-_PREFIXES = ("bert.", "roberta.")  # where a checkpoint holds more than the encoder
 
 
 class _Lengths(Record):
@@ -44,13 +38,10 @@ class _Pooling(Record, extra="allow"):
     pooling_mode_mean_tokens: bool = False
 
 
-class TextFolder:
+class TextFolder(WeightsFolder):
     """The encoder in the folder ``path``; what is large is read when it is asked for.
 
     Attributes:
-        name: what it is called.
-        path: the folder.
-        config: the content of ``config.json``.
         max_tokens: of a text, if the folder says so.
         prompt: stands before every text, as the encoder was trained to.
 
@@ -60,23 +51,7 @@ class TextFolder:
     """
 
     def __init__(self, path: Path, *, name: str | None = None) -> None:
-        if not os.path.isdir(path):  # noqa: PTH112 - Path's raises for a name that no folder can have
-            raise ConfigError(
-                "text encoder",
-                got=f"'{path}', which is no folder",
-                expected="'minilm', 'e5', or a folder in Hugging Face's layout",
-                remedy="Check the path; nothing is downloaded",
-            )
-        self.name = name or path.resolve().name
-        self.path = path
-        if not (path / "config.json").is_file():
-            raise DataError(
-                f"folder {path}",
-                got="no config.json",
-                expected="a model in Hugging Face's layout: config.json, tokenizer.json, model.safetensors",
-                remedy="Name a folder that save_pretrained has written",
-            )
-        self.config = read_object(path / "config.json", remedy=DOWNLOAD)
+        super().__init__(path, name=name, names=("minilm", "e5"))
         lengths, told = path / "sentence_bert_config.json", path / "config_sentence_transformers.json"
         self.max_tokens = read_record(_Lengths, lengths, remedy=DOWNLOAD, is_optional=True).max_seq_length
         prompts = read_record(_Prompts, told, remedy=DOWNLOAD, is_optional=True)
@@ -101,45 +76,6 @@ class TextFolder:
                 raise ValueError(f"token id {highest}, where the model has embeddings of {size:,}")
             return library
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """What holds the weights.
-
-        Raises:
-            DataError: there is none.
-        """
-        parts = tuple(sorted(self.path.glob("model-*.safetensors"))) if (self.path / _INDEX).is_file() else ()
-        for files in ((self.path / _SAFE,), parts, (self.path / _PICKLED,)):
-            if files and all(file.is_file() for file in files):
-                return files
-        raise DataError(
-            f"folder {self.path}",
-            got="no weights",
-            expected=f"{_SAFE}, parts of it with {_INDEX}, or {_PICKLED}",
-            remedy="Save the model with transformers: model.save_pretrained(folder)",
-        )
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The weights by the names of an encoder alone, as they are stored.
-
-        Raises:
-            DataError: there are none, they are damaged, or opening them would run a program.
-        """
-        found: dict[str, Tensor] = {}
-        for file in self.files:
-            found.update(_read(file))
-        return {_without_prefix(name): weight for name, weight in found.items()}
-
-    @cached_property
-    def sha256(self) -> str:
-        """Of the bytes of its config and weights, one after the other."""
-        digest = hashlib.sha256()
-        for path in (self.path / "config.json", *self.files):
-            with path.open("rb") as file:
-                while chunk := file.read(1 << 22):
-                    digest.update(chunk)
-        return digest.hexdigest()
-
     def check_mean_pooling(self) -> None:
         """See that a text's vector is the mean of its tokens.
 
@@ -160,30 +96,3 @@ class TextFolder:
                 expected="pooling_mode_mean_tokens alone",
                 remedy="Choose a model whose vector is the mean of its tokens",
             )
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    if file.name != _PICKLED:
-        with named(
-            f"file {file}",
-            expected="the weights that config.json describes, in safetensors",
-            remedy=f"{DOWNLOAD}, or save it with safetensors",
-        ):
-            return load_file(file)
-    with named(
-        f"file {file}",
-        expected="tensors alone, since anything else can run any program when it is unpickled",
-        remedy="Save the model with transformers: model.save_pretrained(folder, safe_serialization=True)",
-    ):
-        content: Any = torch.load(file, map_location="cpu", weights_only=True)
-        if not isinstance(content, dict) or not all(isinstance(weight, Tensor) for weight in content.values()):
-            raise TypeError("no tensors by name")
-        return content
-
-
-def _without_prefix(name: str) -> str:
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
