@@ -37,6 +37,7 @@ def test_without_its_deciding_cell_a_row_is_answered_with_doubt(config, unknown:
     assert np.median(np.abs(doubted[:, 0] - 0.5)) < 0.3
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_columns() -> None:
     generator = np.random.default_rng(0)
     truth = np.arange(60) % 2

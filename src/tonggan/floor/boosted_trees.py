@@ -20,7 +20,7 @@ from tonggan.wording import Words
 
 _MOST_TREES = 3_000
 _PATIENCE = 60  # rounds without a lower loss
-_MOST_COLUMNS = 2_000
+_MOST_COLUMNS = 600
 _LEAST_SECONDS = 0.3
 _ROWS_FOR_FOLDS = 3_000  # with more, one part set apart says well enough when to stop
 _FOLDS = 4
@@ -144,7 +144,7 @@ class _Grower:
             "min_data_per_group": 10,
             "seed": self._seed,
             "deterministic": True,
-            "force_row_wise": True,
+            "force_col_wise": True,
             "num_threads": 1 if self._rows.size < 200_000 else 0,
             "verbose": -1,
         }

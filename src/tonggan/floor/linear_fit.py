@@ -43,7 +43,7 @@ def loss(predictions: Floats, aims: Floats, weights: Floats, goal: Goal) -> floa
 
 
 def descend(
-    rows: Any, aims: Floats, weights: Floats, goal: Goal, *, penalty: float, start: Floats, tolerance: float = 1e-6
+    rows: Any, aims: Floats, weights: Floats, goal: Goal, *, penalty: float, start: Floats, tolerance: float
 ) -> Floats:
     """The weights ``[F + 1, size]`` of least penalized loss; the last row is the intercept, which is not penalized.
 
@@ -54,7 +54,7 @@ def descend(
         goal: says the loss.
         penalty: half of it times the squared weights is added to the sum of the rows' losses.
         start: where the descent begins.
-        tolerance: of the gradient, beside the sum of the weights of the rows.
+        tolerance: it ends where a step gains no larger share of the loss.
     """
     from scipy.optimize import minimize
 
@@ -72,7 +72,7 @@ def descend(
 
     found = minimize(
         objective, start.ravel(), jac=True, method="L-BFGS-B",
-        options={"maxiter": _ITERATIONS, "gtol": tolerance, "ftol": 1e-12 if tolerance < 1e-5 else 1e-7},
+        options={"maxiter": _ITERATIONS, "gtol": 0.01 * tolerance, "ftol": tolerance},
     )  # fmt: skip
     return np.asarray(found.x.reshape(start.shape))
 
@@ -145,4 +145,4 @@ def fit_penalized(
         return solve(rows, aims, weights, penalty=best), best
     if time.monotonic() > deadline and chosen.any():
         return chosen, best
-    return descend(rows, aims, weights, goal, penalty=best, start=chosen), best
+    return descend(rows, aims, weights, goal, penalty=best, start=chosen, tolerance=1e-6), best
