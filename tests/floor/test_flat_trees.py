@@ -5,8 +5,9 @@ from __future__ import annotations
 import lightgbm
 import numpy as np
 import pytest
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
-from tonggan.floor.flat_trees import FlatTrees, of_lightgbm
+from tonggan.floor.flat_trees import FlatTrees, join, of_lightgbm, of_scikit_learn
 
 
 @pytest.mark.parametrize("with_missing", [False, True])
@@ -42,3 +43,16 @@ def test_a_tree_that_leads_nowhere_is_refused() -> None:
     ).arrays()
     with pytest.raises(ValueError, match="a node that is not there"):
         FlatTrees.of({**arrays, "roots": arrays["roots"] + 10_000})
+
+
+@pytest.mark.parametrize("family", [RandomForestRegressor, ExtraTreesRegressor])
+def test_trees_of_scikit_learn(family: type) -> None:
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(300, 4)).astype(np.float32)
+    rows[generator.random((300, 4)) < 0.1] = np.nan
+    wanted = np.stack([np.nan_to_num(rows[:, 0]), np.isnan(rows[:, 1])], axis=1)
+    forest = family(n_estimators=7, random_state=0).fit(rows, wanted)
+    trees = join([of_scikit_learn(tree.tree_) for tree in forest.estimators_])
+    fresh = generator.normal(size=(200, 4)).astype(np.float32)
+    fresh[generator.random((200, 4)) < 0.2] = np.nan
+    np.testing.assert_allclose(trees.sums(fresh) / 7, forest.predict(fresh), atol=1e-10)

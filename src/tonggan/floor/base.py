@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tonggan.errors import TongganError
 from tonggan.floor.features import Features
 from tonggan.parts import Part
+from tonggan.wording import Words
 
 Floats = NDArray[np.float64]
 
@@ -66,9 +67,11 @@ class MemberConfig(Part):
 
     Attributes:
         cost: rough order of its time beside the others'; cheaper ones are tried first.
+        words: what reports call it.
     """
 
     cost: ClassVar[int] = 1
+    words: ClassVar[Words]
 
     @abstractmethod
     def fit(self, examples: Examples, goal: Goal, *, seed: int, seconds: float) -> Member:

@@ -176,3 +176,21 @@ def _lightgbm_tree(block: str) -> FlatTrees:
         bits=bits,
         values=np.concatenate([np.zeros(inner), read("leaf_value", np.float64)])[:, None],
     )
+
+
+def of_scikit_learn(tree: Any) -> FlatTrees:
+    """A tree of scikit-learn's regressors, which compares float32."""
+    inner = tree.children_left >= 0
+    nodes = len(inner)
+    own = np.arange(nodes)
+    left, right = (np.where(inner, part, own) for part in (tree.children_left, tree.children_right))
+    return FlatTrees(
+        roots=np.zeros(1, dtype=np.int64),
+        features=np.where(inner, tree.feature, -1).astype(np.int32),
+        thresholds=np.where(inner, tree.threshold, 0.0),
+        children=np.stack([right, left], axis=1).astype(np.int64),
+        missing_left=np.asarray(tree.missing_go_to_left, dtype=bool),
+        lengths=np.full(nodes, -1, dtype=np.int32),
+        bits=np.zeros(0, dtype=bool),
+        values=np.where(inner[:, None], 0.0, tree.value[:, :, 0]),
+    )

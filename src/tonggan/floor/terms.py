@@ -114,7 +114,7 @@ class Terms:
         return Terms(analyzer, lengths, most_characters, [term for _, term in kept], weights)
 
     def count(self, texts: Iterable[str]) -> Sparse:
-        """For each text a row of length 1, logarithmic counts of its runs times their weights; zeros where it has none."""
+        """For each text a row of length 1: logarithmic counts of its runs times their weights; zeros without any."""
         starts, columns, values = [0], [], []
         read = _ANALYZERS[self.analyzer]
         for text in texts:
