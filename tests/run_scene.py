@@ -23,6 +23,7 @@ from tonggan.tokens import Tokens
 
 STEPS = 36
 SETTINGS = (
+    "floor=null",
     "columns.note.kind=text",
     "model.dim=32",
     "model.encoders={note: {kind: text_transformer, num_layers: 0}, table: {kind: table}}",

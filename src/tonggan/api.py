@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tonggan.data.doctor import Diagnosis
 from tonggan.progress import LineProgress, Progress, someone_watches
@@ -28,6 +28,7 @@ def fit(
     valid: Any = None,
     test: Any = None,
     time_limit: str | float | None = None,
+    preset: Literal["fast", "balanced", "best"] | None = None,
     recipe: str | None = None,
     settings: Sequence[str] | Mapping[str, Any] = (),
     seed: int | None = None,
@@ -47,6 +48,8 @@ def fit(
         valid: table to choose on; without it a part of ``data`` is cut off.
         test: table for the final number alone.
         time_limit: for everything, in seconds or as ``"5m"``.
+        preset: ``"fast"`` fits members to what frozen encoders, texts and cells say, in seconds; ``"balanced"``, the
+            default without a ``recipe``, also trains a network where it may add something; ``"best"`` tries all.
         recipe: YAML file or shipped recipe to take all other settings from.
         settings: single fields of the recipe, as ``{"training.epochs": 5}``, ``{"training": {"epochs": 5}}`` or
             ``["training.epochs=5"]``.
@@ -68,6 +71,7 @@ def fit(
         valid=paths.get("valid"),
         test=paths.get("test"),
         base=recipe,
+        preset=preset,
         overrides=_with_task(settings, task),
         seed=seed,
     )

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 _MaskedT = TypeVar("_MaskedT", bound="Masked")
@@ -66,11 +68,13 @@ class Arrays(Masked):
 
     Where several rows of a batch show the same picture or recording, it stands here once, and ``index`` [rows] int64
     says for each row of the batch which one is its own; None is one each. ``extent`` int64 ``[B, 2]`` is height and
-    width of each picture before it was brought to one size, where that is known; 0 where there is none.
+    width of each picture before it was brought to one size, where that is known; 0 where there is none. ``texts``
+    object ``[B]`` are the texts that token ids were made of.
     """
 
     index: Tensor | None = None
     extent: Tensor | None = None
+    texts: NDArray[np.object_] | None = None
 
     @staticmethod
     def whole(values: Tensor) -> Arrays:
@@ -81,12 +85,13 @@ class Arrays(Masked):
         """The same on ``device``."""
         index = None if self.index is None else self.index.to(device)
         extent = None if self.extent is None else self.extent.to(device)
-        return Arrays(self.values.to(device), self.mask.to(device), index, extent)
+        return Arrays(self.values.to(device), self.mask.to(device), index, extent, self.texts)
 
     def take(self, rows: Tensor) -> Arrays:
         """Those at the positions ``rows`` [N] int64, in that order."""
         extent = None if self.extent is None else self.extent[rows]
-        return Arrays(self.values[rows], self.mask[rows], extent=extent)
+        texts = None if self.texts is None else self.texts[rows.cpu().numpy()]
+        return Arrays(self.values[rows], self.mask[rows], extent=extent, texts=texts)
 
     def of_rows(self, rows: Tensor) -> Arrays:
         """What the rows of the batch at the positions ``rows`` [N] int64 show; what they share stands once."""

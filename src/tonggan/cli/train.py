@@ -7,7 +7,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -33,6 +33,7 @@ MaxBad = Annotated[
         "--max-bad", metavar="SHARE", min=0, max=1, help="Stop if more than this share of rows is unusable (0.05)."
     ),
 ]
+Preset = Literal["fast", "balanced", "best"]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is already in the folder.")]
 
 FIT_EXAMPLES = """
@@ -42,7 +43,9 @@ FIT_EXAMPLES = """
 
   tonggan fit train.csv --target price --test test.csv --out runs/price
 
-  tonggan fit train.parquet --target label --time-limit 10m --out runs/quick
+  tonggan fit train.csv --target label --preset fast --out runs/quick
+
+  tonggan fit train.parquet --target label --time-limit 10m --out runs/ten_minutes
 
   tonggan fit photos.csv --target name --task caption --out runs/captions
 
@@ -101,6 +104,13 @@ def fit(
     recipe: Annotated[
         str | None, typer.Option(metavar="FILE", help="YAML file or shipped recipe to take all other settings from.")
     ] = None,
+    preset: Annotated[
+        Preset | None,
+        typer.Option(
+            help="'fast' fits members on frozen encoders in seconds, 'balanced' (default) also trains a network where "
+            "it may add something, 'best' tries all."
+        ),
+    ] = None,
     set_: Overrides = None,
     max_bad: MaxBad = None,
     overwrite: Overwrite = False,
@@ -113,7 +123,17 @@ def fit(
     started = typed_at()
     from tonggan import api
 
-    work = partial(api.fit, train, target=target, task=task, valid=valid, test=test, recipe=recipe, started=started)
+    work = partial(
+        api.fit,
+        train,
+        target=target,
+        task=task,
+        valid=valid,
+        test=test,
+        preset=preset,
+        recipe=recipe,
+        started=started,
+    )
     _do(work, _settings(set_, max_bad), out, time_limit, overwrite, json)
 
 

@@ -6,8 +6,10 @@ become as bright as the others, and a soft recording as loud.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+
+import numpy as np
 
 from tonggan.data.kinds import Guess
 from tonggan.data.scan import read_media
@@ -30,9 +32,20 @@ def settle_ranges(table: Table, guesses: Mapping[str, Guess]) -> dict[str, Guess
     return settled
 
 
+def typical_described(table: Table, name: str, config: MediaConfig, field: str) -> float | None:
+    """The median of a number that the headers of a sample of the column's files have; None where none can be read."""
+    modality = config.build()
+    found = [modality.describe(content).get(field) for content in _sample(table, name) if content]
+    numbers = [float(value) for value in found if isinstance(value, int | float)]
+    return float(np.median(numbers)) if numbers else None
+
+
+def _sample(table: Table, name: str) -> Iterator[bytes | None]:
+    return (read_media(cell, base=table.base) for cell in table.values(name, spread(len(table), _SAMPLE_SIZE)))
+
+
 def _greatest(table: Table, name: str, config: MediaConfig) -> float | None:
     """The greatest value in a sample of the column's files; None where none of them says."""
     modality = config.build()
-    contents = (read_media(cell, base=table.base) for cell in table.values(name, spread(len(table), _SAMPLE_SIZE)))
-    greatest = (modality.greatest(content) for content in contents if content)
+    greatest = (modality.greatest(content) for content in _sample(table, name) if content)
     return max((value for value in greatest if value is not None), default=None)

@@ -17,7 +17,7 @@ from tonggan.evaluation.permutation import ColumnImportance, column_importance, 
 from tonggan.evaluation.predict import measure_constant
 from tonggan.evaluation.subsets import SubsetRow, evaluate_subsets, group_inputs, shapley_values
 from tonggan.evaluation.verdict import Part, Verdict, judge, nothing_to_fuse, too_few_rows
-from tonggan.models.fused import FusedModel
+from tonggan.models.base import Model
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
 from tonggan.tasks.measure import Measure
@@ -67,7 +67,7 @@ class Audit:
 
 
 def audit(
-    model: FusedModel,
+    model: Model,
     task: Task,
     dataset: Dataset,
     *,

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tonggan.data.dataset import Dataset
 from tonggan.evaluation.bootstrap import gain_interval, score_draws
 from tonggan.evaluation.predict import evaluating, iterate_batches
-from tonggan.evaluation.subsets import measure_tokens
-from tonggan.models.fused import FusedModel
+from tonggan.evaluation.subsets import measure_encoded
+from tonggan.models.base import Model
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
 from tonggan.tasks.measure import Measure
@@ -54,7 +54,7 @@ def table_columns(dataset: Dataset) -> dict[str, Sequence[str]]:
 
 
 def column_importance(
-    model: FusedModel, task: Task, dataset: Dataset, *, seed: int, batch_size: int, progress: Progress | None
+    model: Model, task: Task, dataset: Dataset, *, seed: int, batch_size: int, progress: Progress | None
 ) -> dict[str, list[ColumnImportance]]:
     """By input that is a table, the importance of its columns on rows of ``dataset``, the greatest first."""
     columns = {
@@ -83,7 +83,7 @@ def column_importance(
 
 
 def _with_shuffled_columns(
-    model: FusedModel,
+    model: Model,
     task: Task,
     dataset: Dataset,
     *,
@@ -93,18 +93,17 @@ def _with_shuffled_columns(
     progress: Progress | None,
 ) -> tuple[Measure, dict[tuple[str, str], Measure]]:
     """What the model is worth, and with each of ``columns``, cells by their place, from another row."""
-    encoders = dict(zip(model.names, model.encoders, strict=True))
     full: list[Measure] = []
     shuffled: dict[tuple[str, str], list[Measure]] = {key: [] for key in columns}
     pairs = _paired_batches(dataset, generator, batch_size=batch_size, progress=progress, label="columns")
     with evaluating(model) as device:
         for batch, other_batch in pairs:
             inputs, others = batch.to(device).inputs, other_batch.to(device).inputs
-            tokens = model.encode(inputs)
-            full.append(measure_tokens(model, task, tokens, batch))
+            encoded = model.encode(inputs)
+            full.append(measure_encoded(model, task, encoded, batch))
             for (name, column), place in columns.items():
-                mixed = encoders[name](_with_column(inputs[name], others[name], place=place))
-                shuffled[name, column].append(measure_tokens(model, task, {**tokens, name: mixed}, batch))
+                mixed = model.encode_input(name, _with_column(inputs[name], others[name], place=place))
+                shuffled[name, column].append(measure_encoded(model, task, {**encoded, name: mixed}, batch))
     return Measure.cat(full), {key: Measure.cat(parts) for key, parts in shuffled.items()}
 
 
@@ -117,7 +116,7 @@ def _with_column(own: Arrays, other: Arrays, *, place: int) -> Arrays:
 
 
 def shuffle_inputs(
-    model: FusedModel,
+    model: Model,
     task: Task,
     dataset: Dataset,
     *,
@@ -138,10 +137,10 @@ def shuffle_inputs(
     pairs = _paired_batches(dataset, generator, batch_size=batch_size, progress=progress, label="shuffled inputs")
     with evaluating(model) as device:
         for batch, other_batch in pairs:
-            tokens, other_tokens = model.encode(batch.to(device).inputs), model.encode(other_batch.to(device).inputs)
+            encoded, others = model.encode(batch.to(device).inputs), model.encode(other_batch.to(device).inputs)
             for group, parts in shuffled.items():
-                mixed = {**tokens, **{name: other_tokens[name] for name in groups[group]}}
-                parts.append(measure_tokens(model, task, mixed, batch))
+                mixed = {**encoded, **{name: others[name] for name in groups[group]}}
+                parts.append(measure_encoded(model, task, mixed, batch))
     return {group: Measure.cat(parts) for group, parts in shuffled.items()}
 
 

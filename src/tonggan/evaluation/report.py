@@ -70,6 +70,25 @@ class PartResult:
 
 
 @dataclass(frozen=True)
+class MemberSummary:
+    """How one member of an ensemble did.
+
+    Attributes:
+        name: of the member.
+        score: the task's, on rows that it has not learned from; None where it could not be fitted.
+        weight: in what is served; 0 where it was left out.
+        seconds: that fitting it took.
+        problem: why it could not be fitted.
+    """
+
+    name: str
+    score: float | None
+    weight: float
+    seconds: float
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """Everything on the page; what is empty or None is left out of it.
 
@@ -93,6 +112,7 @@ class ReportContent:
         subsets: the subsets table.
         audit: the audit.
         history: one entry for each evaluation during training, as ``TrainingResult.history``.
+        members: of an ensemble, all that were tried.
         sections: what the measure of the headline's rows shows.
         mistakes: the worst first.
         mistakes_title: what they are called.
@@ -120,6 +140,7 @@ class ReportContent:
     subsets: Sequence[SubsetRow] = ()
     audit: Audit | None = None
     history: Sequence[Mapping[str, Any]] = ()
+    members: Sequence[MemberSummary] = ()
     sections: Sequence[Section] = ()
     mistakes: Sequence[Mistake] = ()
     mistakes_title: Words = Measure.worst_title

@@ -1,6 +1,6 @@
 """The subsets table: the metrics with every subset of a model's inputs present, and each input's share in them.
 
-Each batch is encoded once; per subset only fusion and head run again, on Tokens whose masks are closed. It trains
+Each batch is encoded once; per subset only what joins the inputs runs again, with some of them absent. It trains
 nothing: how a model trained on one input alone would do is a different question, which the audit takes up.
 """
 
@@ -17,11 +17,11 @@ import torch
 from tonggan.data.dataset import Dataset
 from tonggan.errors import ConfigError
 from tonggan.evaluation.predict import evaluating, iterate_batches
-from tonggan.models.fused import FusedModel
+from tonggan.models.base import Encoded, Model
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
 from tonggan.tasks.measure import Measure
-from tonggan.tokens import Batch, Prediction, Tokens
+from tonggan.tokens import Batch
 
 MAX_GROUPS = 6
 
@@ -75,7 +75,7 @@ def all_subsets(names: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def evaluate_subsets(
-    model: FusedModel,
+    model: Model,
     task: Task,
     dataset: Dataset,
     *,
@@ -95,10 +95,10 @@ def evaluate_subsets(
     collected: list[list[Measure]] = [[] for _ in subsets]
     with evaluating(model) as device:
         for batch in iterate_batches(dataset, batch_size=batch_size, progress=progress, label="subsets"):
-            tokens = model.encode(batch.to(device).inputs)
+            encoded = model.encode(batch.to(device).inputs)
             for parts, chosen in zip(collected, subsets, strict=True):
                 visible = {name for group in chosen for name in groups[group]}
-                parts.append(measure_tokens(model, task, hide(tokens, visible=visible), batch))
+                parts.append(measure_encoded(model, task, hide(encoded, visible=visible, device=device), batch))
     rows = []
     for chosen, parts in zip(subsets, collected, strict=True):
         measure = Measure.cat(parts)
@@ -108,18 +108,19 @@ def evaluate_subsets(
     return rows
 
 
-def measure_tokens(model: FusedModel, task: Task, tokens: Mapping[str, Tokens], batch: Batch) -> Measure:
-    """What the rest of ``model`` is worth on the inputs of ``batch``, encoded as ``tokens``."""
-    prediction: Prediction = model.head(model.context(tokens, batch.inputs))
-    return task.measure(prediction.cpu(), batch.targets)
+def measure_encoded(model: Model, task: Task, encoded: Mapping[str, Encoded], batch: Batch) -> Measure:
+    """What the rest of ``model`` is worth on the inputs of ``batch``, encoded as ``encoded``."""
+    return task.measure(model.answer(encoded, batch.inputs).cpu(), batch.targets)
 
 
-def hide(tokens: Mapping[str, Tokens], *, visible: Iterable[str]) -> dict[str, Tokens]:
-    """``tokens`` with every input absent that is not ``visible``."""
+def hide(
+    encoded: Mapping[str, Encoded], *, visible: Iterable[str], device: torch.device | None = None
+) -> dict[str, Encoded]:
+    """``encoded`` on ``device`` with every input absent that is not ``visible``."""
     visible = set(visible)
     return {
-        name: part if name in visible else part.keep(torch.zeros(len(part), dtype=torch.bool, device=part.mask.device))
-        for name, part in tokens.items()
+        name: part if name in visible else part.keep(torch.zeros(len(part), dtype=torch.bool, device=device))
+        for name, part in encoded.items()
     }
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tonggan.errors import TongganError
 from tonggan.floor.features import Features
@@ -16,6 +18,8 @@ from tonggan.parts import Part
 from tonggan.wording import Words
 
 Floats = NDArray[np.float64]
+# A probability that no member can vouch for beyond.
+_LEAST = 1e-6
 
 
 class CannotFitError(TongganError):
@@ -33,6 +37,40 @@ class Goal:
 
     form: Literal["classes", "labels", "numbers"]
     size: int
+
+    def outputs(self, predictions: Floats) -> Tensor:
+        """Predictions ``[N, size]`` as a network's head gives them: logits, one for two classes, or numbers."""
+        if self.form == "numbers":
+            return torch.from_numpy(predictions).float()
+        likely = torch.from_numpy(predictions.clip(_LEAST, 1 - _LEAST))
+        if self.form == "labels":
+            return likely.logit().float()
+        logits = likely.log()
+        return (logits[:, 1:] - logits[:, :1] if self.size == 2 else logits).float()
+
+    def predictions(self, outputs: Tensor) -> Floats:
+        """The inverse of ``outputs``."""
+        outputs = outputs.detach().cpu().double()
+        if self.form == "labels":
+            outputs = outputs.sigmoid()
+        elif self.form == "classes" and self.size == 2:
+            outputs = torch.cat([(-outputs).sigmoid(), outputs.sigmoid()], dim=1)
+        elif self.form == "classes":
+            outputs = outputs.softmax(dim=1)
+        found: Floats = outputs.numpy()
+        return found
+
+    def losses(self, predictions: Floats, targets: NDArray[Any]) -> Floats:
+        """[N]: cross entropy of classes, the mean one of labels, or the mean squared error of numbers."""
+        if self.form == "numbers":
+            squared: Floats = ((predictions - targets) ** 2).mean(axis=1)
+            return squared
+        likely = predictions.clip(_LEAST, 1 - _LEAST)
+        if self.form == "labels":
+            entropy: Floats = -np.where(targets > 0.5, np.log(likely), np.log1p(-likely)).mean(axis=1)
+            return entropy
+        found: Floats = -np.log(likely[np.arange(len(targets)), targets])
+        return found
 
 
 @dataclass(frozen=True, eq=False)

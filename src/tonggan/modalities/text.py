@@ -185,7 +185,8 @@ class Text(Modality[TextConfig]):
         if self._unseen and self.config.hidden_words:
             values[np.isin(values, self._unseen)] = MASK_ID
         mask = np.arange(values.shape[1]) < lengths[:, None]
-        return Arrays(torch.from_numpy(values), torch.from_numpy(mask))
+        whole = np.fromiter(map(_whole, items), dtype=object, count=len(items))
+        return Arrays(torch.from_numpy(values), torch.from_numpy(mask), texts=whole)
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         if self._given is not None:
@@ -237,6 +238,11 @@ class Text(Modality[TextConfig]):
         # Bundles of Tonggan 0.1 name none: their models know every token.
         text._unseen = TypeAdapter(list[NonNegativeInt]).validate_python(state.get("unseen", []))
         return text
+
+
+def _whole(item: object) -> str | None:
+    text = item if isinstance(item, str) else cell_text(item)
+    return None if text is None else text.strip()[:_MAX_CHARACTERS] or None
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,17 @@ It is composed of built modules and knows no kind of part by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from tonggan.decoders.base import Context, Head
+from tonggan.models.base import Model
 from tonggan.tokens import Arrays, Prediction, Tokens
 
 
-class FusedModel(nn.Module):
+class FusedModel(Model):
     """Encoders + fusion + head, defined for every subset of present modalities.
 
     Args:
@@ -34,21 +35,21 @@ class FusedModel(nn.Module):
         modality_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.names: Sequence[str] = tuple(encoders)
+        self.names = tuple(encoders)
         # A list, because a column's name may hold characters that a module's name may not.
         self.encoders = nn.ModuleList(encoders.values())
         self.fusion = fusion
         self.head = head
         self.modality_dropout = modality_dropout
 
-    def encode(self, inputs: Mapping[str, Arrays]) -> dict[str, Tokens]:
-        """Tokens of each input, before any is dropped; what rows share is encoded once."""
-        tokens = {}
-        for name, encoder in zip(self.names, self.encoders, strict=True):
-            encoded: Tokens = encoder(inputs[name])
-            index = inputs[name].index
-            tokens[name] = encoded if index is None else encoded.take(index)
+    def encode_input(self, name: str, arrays: Arrays) -> Tokens:
+        """Tokens of one input, before any is dropped."""
+        tokens: Tokens = self.encoders[self.names.index(name)](arrays)
         return tokens
+
+    def answer(self, encoded: Mapping[str, Tokens], inputs: Mapping[str, Arrays]) -> Prediction:
+        prediction: Prediction = self.head(self.context(encoded, inputs))
+        return prediction
 
     def fuse(self, tokens: Mapping[str, Tokens]) -> Tokens:
         """Fused Tokens; ``tokens`` may have any of its inputs masked out."""

@@ -16,7 +16,7 @@ from tonggan.evaluation.bootstrap import REPEATS, intervals
 from tonggan.evaluation.predict import Measured
 from tonggan.evaluation.subsets import SubsetRow
 from tonggan.evaluation.verdict import AgainstConstant, compare_with_constant
-from tonggan.models import FusedModel
+from tonggan.models import Model
 from tonggan.progress import Progress
 from tonggan.runs.recipe import Recipe
 from tonggan.tasks import Advice, Task
@@ -76,7 +76,7 @@ class Assessment:
 
 
 def assess(
-    model: FusedModel,
+    model: Model,
     task: Task,
     measured: Mapping[str, Measured],
     audited: Dataset,

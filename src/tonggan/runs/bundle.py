@@ -27,6 +27,7 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, Field, PositiveInt, TypeAdapter, ValidationError
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from tonggan.config import Config, read_json, read_yaml
 from tonggan.data.fetch import sha256_of
@@ -34,10 +35,12 @@ from tonggan.data.profiles import ColumnProfile
 from tonggan.decoders import LanguageHeadConfig
 from tonggan.errors import BundleError, ConfigError, MissingExtraError
 from tonggan.files import flush, whole_file
+from tonggan.floor.ensemble import Ensemble, load_members, store_members
+from tonggan.floor.reader import Reader
 from tonggan.language.pretrained import load_pretrained
 from tonggan.modalities import ColumnConfig, InputConfig, load_modality
 from tonggan.modalities.base import MediaModality, Modality
-from tonggan.models import FusedModel
+from tonggan.models import FusedModel, Model
 from tonggan.models.state import check_learned_state, learned_state, load_learned_state
 from tonggan.runs.recipe import Recipe
 from tonggan.stored import named
@@ -50,6 +53,7 @@ INDEX = "bundle.json"
 RECIPE = "recipe.yaml"
 WEIGHTS = "weights.safetensors"
 INPUTS = "inputs.json"
+MEMBERS = "members"
 FILES = (RECIPE, WEIGHTS, INPUTS)
 CHECKPOINTS = "checkpoints"
 IDENTITY = f"{CHECKPOINTS}/run.yaml"
@@ -108,6 +112,8 @@ class _IndexFile(BaseModel, extra="allow"):
     fingerprint: str
     parameters: int
     baseline: list[Any] = []
+    floor: dict[str, Any] | None = None
+    frozen: dict[str, dict[Literal["name", "identity"], str]] = {}
 
 
 @dataclass(frozen=True)
@@ -117,10 +123,17 @@ class Bundle:
     recipe: Recipe
     modalities: Mapping[str, Modality[Any]]
     task: Task
-    model: FusedModel
+    model: Model
     results: Mapping[str, Any]
     info: Mapping[str, Any]
     profiles: Mapping[str, ColumnProfile] = field(default_factory=dict)
+
+    @property
+    def network(self) -> FusedModel | None:
+        """The network that was trained, where it is a part of what is served."""
+        model = self.model.network if isinstance(self.model, Ensemble) else self.model
+        assert model is None or isinstance(model, FusedModel), "a model is an ensemble or a network"
+        return model
 
     @property
     def columns(self) -> dict[str, ColumnConfig]:
@@ -151,7 +164,10 @@ class Bundle:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _write(folder / RECIPE, self.recipe.to_yaml().encode())
-            state = {name: tensor.contiguous() for name, tensor in learned_state(self.model).items()}
+            floor, state = store_members(self.model) if isinstance(self.model, Ensemble) else (None, {})
+            state = {f"{MEMBERS}.{name}": tensor for name, tensor in state.items()}
+            if self.network is not None:
+                state |= {name: tensor.contiguous() for name, tensor in learned_state(self.network).items()}
             _write(folder / WEIGHTS, save(state))
             inputs = InputsFile(
                 inputs={
@@ -166,6 +182,7 @@ class Bundle:
                 "format": FORMAT,
                 **self.info,
                 "task": {"state": self.task.state()},
+                "floor": floor,
                 "results": self.results,
                 "files": {name: sha256_of(folder / name) for name in FILES},
             }
@@ -231,18 +248,57 @@ class Bundle:
         def build() -> FusedModel:
             return recipe.model.build(modalities, answer=task.answer)
 
-        with _reading(folder, *FILES, made_by=made_by), torch.random.fork_rng(devices=[]):
-            if not (
-                index["base"] or index["weights"]
-            ):  # Without memory at first, which a wrong size would take all of.
-                with torch.device("meta"):
-                    check_learned_state(build(), weights)
-            model = build()
-            load_learned_state(model, weights)
-        elsewhere = ("format", "task", "results", "files", "baseline")
+        floor = index["floor"]
+        network: FusedModel | None = None
+        if floor is None or floor["network_weight"]:
+            with _reading(folder, *FILES, made_by=made_by), torch.random.fork_rng(devices=[]):
+                if not (
+                    index["base"] or index["weights"]
+                ):  # Without memory at first, which a wrong size would take all of.
+                    with torch.device("meta"):
+                        check_learned_state(build(), weights)
+                network = build()
+                load_learned_state(network, weights)
+        model: Model | None = network
+        if floor is not None:
+            with _reading(folder, INDEX, WEIGHTS, made_by=made_by):
+                ensemble = _load_ensemble(recipe, modalities, floor, weights, network=network)
+            _check_frozen(ensemble, index["frozen"], folder=folder)
+            model = ensemble
+        assert model is not None, "an ensemble or a network"
+        elsewhere = ("format", "task", "results", "files", "baseline", "floor")
         info = {key: value for key, value in index.items() if key not in elsewhere}
         profiles = {column: profile for entry in inputs.inputs.values() for column, profile in entry.profiles.items()}
         return cls(recipe, modalities, task, model.eval(), index["results"], info, profiles)
+
+
+def _load_ensemble(
+    recipe: Recipe,
+    modalities: Mapping[str, Modality[Any]],
+    floor: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    *,
+    network: FusedModel | None,
+) -> Ensemble:
+    assert recipe.floor is not None, "the recipe of an ensemble has a floor"
+    readers = {name: Reader(modality, weights=recipe.floor.weights.get(name)) for name, modality in modalities.items()}
+    prefix = f"{MEMBERS}."
+    tensors = {name.removeprefix(prefix): each for name, each in weights.items() if name.startswith(prefix)}
+    ensemble = load_members(floor, tensors, readers)
+    ensemble.network, ensemble.network_weight = network, floor["network_weight"]
+    return ensemble
+
+
+def _check_frozen(ensemble: Ensemble, saved: Mapping[str, Mapping[str, str]], *, folder: Path) -> None:
+    """Frozen encoders are no part of the bundle; vectors of another one would mean nothing to its members."""
+    for name, found in ensemble.frozen.items():
+        if found != saved.get(name):
+            raise BundleError(
+                f"weights '{found['name']}' of the input '{name}' of bundle {folder}",
+                got=f"identity {found['identity'][:16]}",
+                expected=f"{saved.get(name, {}).get('identity', 'none')[:16]}, as when the run was made",
+                remedy="Install the version of the weights that 'tonggan weights list' names, or fit again",
+            )
 
 
 def _task_state(index: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from tonggan.data.dataset import Dataset
 from tonggan.errors import ConfigError
+from tonggan.evaluation.audit import audit
 from tonggan.evaluation.bootstrap import REPEATS, seconds_per_draw
 from tonggan.evaluation.predict import Measured, measure_rows
-from tonggan.models import FusedModel
+from tonggan.models import Model
 from tonggan.progress import Progress
 from tonggan.tasks import Task
 from tonggan.training import Budget
@@ -45,28 +46,28 @@ _TRIED_ROWS, _TRIED_SECONDS = (16, 128), 0.5
 class Closing:
     """The measuring of a trained model, within what ``budget`` leaves.
 
+    Attributes:
+        model: that is measured; another one of the same parts may take its place once it is trained.
+
     Args:
-        model: that is measured, trained or not.
+        model: trained or not.
         task: that it was trained for.
         parts: what it is measured on; the last one is the final one, and is audited.
-        audit: makes subsets table and audit of some rows.
         budget: whose limit counts.
         seed: of the rows that are chosen.
     """
 
     def __init__(
         self,
-        model: FusedModel,
+        model: Model,
         task: Task,
         parts: Mapping[str, Dataset],
         *,
-        audit: Callable[[Dataset], object],
         budget: Budget,
         seed: int,
     ) -> None:
-        self.model, self.task, self.parts, self.audit = model, task, parts, audit
+        self.model, self.task, self.parts = model, task, parts
         self.budget, self.seed = budget, seed
-        self._measure = partial(measure_rows, model, task)
         self._rehearsal: _Rehearsal | None = None
         self._slower = 1.0  # than at the rehearsal
         self._writing = _WRITING_SECONDS
@@ -126,11 +127,19 @@ class Closing:
             rows = max(_FEWEST_AUDITED_ROWS, int(0.9 * rows))
         return final.sample(rows, seed=self.seed)
 
+    def _measure(
+        self, part: Dataset, *, progress: Progress | None = None, enough: Callable[[], bool] = lambda: False
+    ) -> Measured:
+        return measure_rows(self.model, self.task, part, progress=progress, enough=enough)
+
+    def _audit(self, part: Dataset) -> object:
+        return audit(self.model, self.task, part, seed=self.seed)
+
     def _rehearse(self) -> _Rehearsal:
         final = list(self.parts.values())[-1]
-        self.audit(_first(final, rows=_TRIED_ROWS[0]))  # which also loads what all of it needs
-        audit = _try(self.audit, final)
-        seconds = audit(min(len(final), self.task.max_audited_rows))
+        self._audit(_first(final, rows=_TRIED_ROWS[0]))  # which also loads what all of it needs
+        audited = _try(self._audit, final)
+        seconds = audited(min(len(final), self.task.max_audited_rows))
         first = self._measure(_first(final, rows=_TRIED_ROWS[-1])).measure
         predict = {}
         for name, part in self.parts.items():
@@ -138,7 +147,7 @@ class Closing:
             rows = min(len(part), _DRAWN_ROWS)  # a draw takes some time for itself: no few rows tell of many
             drawn = first.take(np.arange(rows) % len(first))
             seconds += predict[name](len(part)) + REPEATS * seconds_per_draw(drawn) / rows * len(part)
-        return _Rehearsal(seconds, predict, audit, probe=self._probe())
+        return _Rehearsal(seconds, predict, audited, probe=self._probe())
 
     def _probe(self) -> float:
         start = time.monotonic()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,25 @@ import numpy as np
 
 from tonggan.data.dataset import Dataset, MediaSource
 from tonggan.data.places import cache_folder
-from tonggan.evaluation.audit import audit
 from tonggan.evaluation.predict import measure_rows
+from tonggan.floor import CannotFitError
 from tonggan.layers.cores import num_threads
-from tonggan.models import FusedModel
+from tonggan.models import Model
 from tonggan.progress import Progress
 from tonggan.runs.assess import Assessment, assess, slices
 from tonggan.runs.bundle import CHECKPOINTS, INDEX, Bundle
 from tonggan.runs.closing import Closing, Deadline
 from tonggan.runs.loading import Data, load
+from tonggan.runs.members import Floor, fit_floor, join_network
 from tonggan.runs.plan import Plan, resolve
 from tonggan.runs.predictor import Predictor
 from tonggan.runs.recipe import Recipe
 from tonggan.runs.run_folder import ALONE, claimed, finish, remember, unfinished
-from tonggan.runs.saving import save
+from tonggan.runs.saving import Made, save
 from tonggan.runs.splits import open_splits
 from tonggan.runs.start import Start, open_start
-from tonggan.runs.trainings import Trained, inputs_alone, new_model, study_alone, train_one, with_inputs
+from tonggan.runs.trainings import inputs_alone, new_model, study_alone, train_one, with_inputs
+from tonggan.tasks import Task
 from tonggan.training import Budget, Following
 from tonggan.training.budget import describe_seconds
 from tonggan.training.world import World, world
@@ -36,6 +38,8 @@ from tonggan.training.world import World, world
 START = "start.safetensors"
 # Of the time that preparing the data has left, for what follows the training, until that is measured.
 _FIRST_RESERVE = 0.15
+# Of the time until the reserve, for the floor: beside a network, and where the audit alone follows.
+_FLOOR_SHARE, _FLOOR_SHARE_ALONE = 0.4, 0.7
 # Rows for each file from which on it is worth telling how to encode it once.
 _OFTEN = 3
 
@@ -103,7 +107,6 @@ def _lead(
             recipe, sources, progress=Deadline(progress, budget=budget), quarantine=out / "quarantine.csv"
         )
         _tell(plan, data, progress)
-        model = new_model(plan, data, start, progress=progress)
         work = remember(out, _identity(plan, data, start), overwrite=overwrite)
         is_finished = (work / INDEX).exists()  # It was stopped when only its traces were left to remove.
         processes.gather(None if is_finished else work)
@@ -112,20 +115,76 @@ def _lead(
             finish(out)
             return predictor
         start.keep(work / CHECKPOINTS / START)
-        closing = _closing(model, plan, data, budget=budget)
         _reserve(budget, progress=progress)
-        following = Following(closing.estimate, trainings=len(inputs_alone(plan, data)))
-        trained = train_one(
-            model, plan, data, folder=work / CHECKPOINTS, budget=budget, progress=progress, following=following
-        )
-        alone = study_alone(
-            plan, data, start, trained, folder=work / ALONE, budget=budget, progress=progress, processes=processes
-        )
-        with num_threads(trained.result.threads):
-            found = _assess(plan, data, trained, alone, closing=closing, progress=progress)
-        bundle = save(work, plan, data, start, trained, found, seconds=budget.elapsed)
+        made, closing = _make(plan, data, start, work=work, budget=budget, progress=progress, processes=processes)
+        with num_threads(made.training.threads) if made.training else nullcontext():
+            found = _assess(plan, data, made, closing, progress=progress)
+        bundle = save(work, plan, data, start, made, found, seconds=budget.elapsed)
         finish(out)
     return Predictor(bundle, folder=out)
+
+
+def _make(
+    plan: Plan, data: Data, start: Start, *, work: Path, budget: Budget, progress: Progress, processes: World
+) -> tuple[Made, Closing]:
+    """Fit the floor, if there is one, train the network, if one is wanted, and for the audit fit each input alone.
+
+    Returns:
+        What was made, and what measures it.
+    """
+    floor = None
+    if plan.recipe.floor is not None:
+        share = _FLOOR_SHARE if plan.trains_network else _FLOOR_SHARE_ALONE
+        floor = fit_floor(plan, data, seconds=share * (budget.end - budget.elapsed), progress=progress)
+        _tell_members(floor, data.task, progress)
+    if not plan.trains_network:
+        assert floor is not None, "a plan trains a network, or has a floor"
+        closing = _closing(floor.ensemble, plan, data, budget=budget)
+        if budget.seconds is not None:
+            budget.reserve(closing.estimate())
+        return Made(floor.ensemble, floor=floor, alone=_alone(plan, data, floor, budget, progress)), closing
+    model = new_model(plan, data, start, progress=progress)
+    closing = _closing(floor.ensemble.with_network(model, 0.5) if floor else model, plan, data, budget=budget)
+    following = Following(closing.estimate, trainings=0 if floor else len(inputs_alone(plan, data)))
+    trained = train_one(
+        model, plan, data, folder=work / CHECKPOINTS, budget=budget, progress=progress, following=following
+    )
+    if floor is None:
+        networks = study_alone(
+            plan, data, start, trained, folder=work / ALONE, budget=budget, progress=progress, processes=processes
+        )
+        alone: dict[str, Model] = {name: each.model for name, each in networks.items()}
+        return Made(trained.model, training=trained.result, alone=alone), closing
+    floor = join_network(floor, trained.model, data, seconds=trained.result.seconds, progress=progress)
+    _tell_members(floor, data.task, progress)
+    closing.model = floor.ensemble
+    alone = _alone(plan, data, floor, budget, progress)
+    return Made(floor.ensemble, training=trained.result, floor=floor, alone=alone), closing
+
+
+def _alone(plan: Plan, data: Data, floor: Floor, budget: Budget, progress: Progress) -> dict[str, Model]:
+    """By input, the members fitted to that input alone, as far as time allows it."""
+    found: dict[str, Model] = {}
+    for name in inputs_alone(plan, data):
+        left = budget.end - budget.elapsed
+        if floor.seconds < left:
+            progress.say(f"For the audit: members fitted to '{name}' alone")
+            try:
+                found[name] = fit_floor(plan, data, seconds=left, progress=progress, only=name).ensemble
+            except CannotFitError as error:
+                progress.say(f"'{name}' alone: {error}")
+        else:
+            progress.say(f"No time is left to fit members to '{name}' alone; the audit does without.")
+    return found
+
+
+def _tell_members(floor: Floor, task: Task, progress: Progress) -> None:
+    for each in floor.members:
+        if each.score is None:
+            progress.say(f"  {each.name}: left out ({each.problem})")
+        else:
+            kept = f"weight {each.weight:.2f}" if each.weight else "not kept"
+            progress.say(f"  {each.name}: {task.score_name} {each.score:.3f}, {kept}, {describe_seconds(each.seconds)}")
 
 
 def _follow(
@@ -136,11 +195,13 @@ def _follow(
     if work is not None:
         silent = Progress()
         plan, data = _plan_and_data(recipe, sources, progress=silent)
-        model = new_model(plan, data, start)
-        trained = train_one(model, plan, data, folder=work / CHECKPOINTS, budget=budget, progress=silent)
-        study_alone(
-            plan, data, start, trained, folder=work / ALONE, budget=budget, progress=silent, processes=processes
-        )
+        if plan.trains_network:
+            model = new_model(plan, data, start)
+            trained = train_one(model, plan, data, folder=work / CHECKPOINTS, budget=budget, progress=silent)
+            if plan.recipe.floor is None:
+                study_alone(
+                    plan, data, start, trained, folder=work / ALONE, budget=budget, progress=silent, processes=processes
+                )
     processes.wait()
     return Predictor(Bundle.load(out), folder=out)
 
@@ -189,11 +250,9 @@ def _repeated_files(dataset: Dataset) -> dict[str, float]:
     return times
 
 
-def _closing(model: FusedModel, plan: Plan, data: Data, *, budget: Budget) -> Closing:
-    seed = plan.recipe.seed
+def _closing(model: Model, plan: Plan, data: Data, *, budget: Budget) -> Closing:
     measured = {split: dataset for split, dataset in data.datasets.items() if split != "train"}
-    rehearsed = partial(audit, model, data.task, seed=seed)
-    return Closing(model, data.task, measured, audit=rehearsed, budget=budget, seed=seed)
+    return Closing(model, data.task, measured, budget=budget, seed=plan.recipe.seed)
 
 
 def _reserve(budget: Budget, *, progress: Progress) -> None:
@@ -208,15 +267,7 @@ def _reserve(budget: Budget, *, progress: Progress) -> None:
     budget.reserve(_FIRST_RESERVE * budget.left)
 
 
-def _assess(
-    plan: Plan,
-    data: Data,
-    trained: Trained,
-    alone: Mapping[str, Trained],
-    *,
-    closing: Closing,
-    progress: Progress,
-) -> Assessment:
+def _assess(plan: Plan, data: Data, made: Made, closing: Closing, *, progress: Progress) -> Assessment:
     """Calibrate the model on the validation part, and measure it on that and the test part as far as time allows."""
     task, column = data.task, plan.recipe.report_by
     measured = closing.measure(progress)
@@ -224,15 +275,15 @@ def _assess(
     measured = {split: part.calibrated(task) for split, part in measured.items()}
     draws, audited = closing.draws(measured), closing.audited()
     found = assess(
-        trained.model,
+        made.model,
         task,
         measured,
         audited,
         seed=plan.recipe.seed,
         draws=draws,
         alone={
-            name: measure_rows(each.model, task, with_inputs(audited, name), progress=progress).measure
-            for name, each in alone.items()
+            name: measure_rows(model, task, with_inputs(audited, name), progress=progress).measure
+            for name, model in made.alone.items()
         },
         progress=progress,
     )

@@ -8,21 +8,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
 from pydantic import Field
 
+from tonggan.cells import is_missing
 from tonggan.config import Config
 from tonggan.data.column_checks import check_doubt
 from tonggan.data.findings import Finding
 from tonggan.data.kinds import Guess, guess_columns, guess_target, guess_task
-from tonggan.data.media_range import settle_ranges
+from tonggan.data.languages import is_latin, languages_of
+from tonggan.data.media_range import settle_ranges, typical_described
 from tonggan.data.table import Table
 from tonggan.decoders import Vector
 from tonggan.encoders import EncoderConfig
 from tonggan.errors import ConfigError
-from tonggan.modalities import ColumnConfig, InputConfig, Modality
+from tonggan.floor.config import FloorConfig
+from tonggan.modalities import ColumnConfig, ImageConfig, InputConfig, Modality
 from tonggan.runs.recipe import Recipe
 from tonggan.tasks import TaskConfig
 from tonggan.tasks.pictured import PicturedConfig
+
+# Pixels a side of pictures that a frozen encoder reads, and where a network is trained on them as well.
+_FROZEN_SIZE, _NETWORK_SIZE = 224, 128
 
 
 class Plan(Config):
@@ -40,6 +47,11 @@ class Plan(Config):
         """The task, which a plan always names."""
         assert self.recipe.task is not None, "a plan names its task"
         return self.recipe.task
+
+    @property
+    def trains_network(self) -> bool:
+        """Whether a network is trained, alone or beside other members."""
+        return self.recipe.floor is None or bool(self.recipe.floor.network)
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -71,8 +83,15 @@ def resolve(recipe: Recipe, tables: Mapping[str, Table]) -> Plan:
     _check_auxiliaries(recipe, train, columns=columns, inputs=list(modalities))
     if isinstance(task, PicturedConfig):
         _check_other_pictures(recipe, columns, looked_at=task.shown_in)
+    floor = _resolve_floor(recipe, train, task, modalities)
+    chosen = {
+        "columns": columns if floor is None else _sized(columns, train, floor),
+        "task": task,
+        "model": model.resolve(modalities),
+        "floor": floor,
+    }
     return Plan(
-        recipe=recipe.model_copy(update={"columns": columns, "task": task, "model": model.resolve(modalities)}),
+        recipe=recipe.model_copy(update=chosen),
         reasons={name: guess.reason for name, guess in guesses.items()},
         remarks=remarks_on(guesses, train),
     )
@@ -83,6 +102,49 @@ def _prepared(config: ColumnConfig, encoder: EncoderConfig | None) -> ColumnConf
     if encoder is None or not isinstance(config, InputConfig) or encoder.reads != config.kind:
         return config
     return cast("ColumnConfig", encoder.prepare(config))
+
+
+def _resolve_floor(
+    recipe: Recipe, train: Table, task: TaskConfig, modalities: Mapping[str, Modality[Any]]
+) -> FloorConfig | None:
+    """The floor with every choice made; None where it is not asked for, or cannot give the answers of ``task``."""
+    floor = recipe.floor
+    if floor is None or (task.form is None and floor.preset == "balanced" and not floor.members):
+        return None
+    if task.form is None:
+        raise ConfigError(
+            "recipe.floor",
+            got=f"the task '{task.kind}'",
+            expected="a task of classes, labels or numbers, which members without a network can do",
+            remedy="Leave the preset out; the network is trained alone",
+        )
+    # Whoever sets up a network, or what it starts from, means it to be trained.
+    if floor.network is None and (recipe.start or recipe.training.model_fields_set or recipe.model.model_fields_set):
+        floor = floor.model_copy(update={"network": True})
+    latin = [name for name, each in modalities.items() if each.kind == "text" and _is_latin(train, name)]
+    return floor.resolve(
+        {name: modality.kind for name, modality in modalities.items()}, latin=latin, num_rows=len(train)
+    )
+
+
+def _sized(columns: Mapping[str, ColumnConfig], train: Table, floor: FloorConfig) -> dict[str, ColumnConfig]:
+    """``columns`` with pictures that a frozen encoder reads as large as it reads them, unless their size is declared.
+
+    Pictures that are smaller stay so, and a network beside it makes do with less, for its time grows with every pixel.
+    """
+    sized = dict(columns)
+    for name, config in columns.items():
+        if isinstance(config, ImageConfig) and floor.weights.get(name) and "size" not in config.model_fields_set:
+            typical = typical_described(train, name, config, "size") or config.size
+            most = _NETWORK_SIZE if floor.network else _FROZEN_SIZE
+            sized[name] = config.model_copy(update={"size": int(np.clip(typical, config.size, most))})
+    return sized
+
+
+def _is_latin(table: Table, name: str) -> bool:
+    """Whether the first texts of a column are all in Latin letters."""
+    texts = [str(cell) for cell in next(table.iterate(name), []) if not is_missing(cell)]
+    return all(map(is_latin, languages_of(texts or [""]).split(", ")))
 
 
 def remarks_on(guesses: Mapping[str, Guess], train: Table) -> list[Finding]:

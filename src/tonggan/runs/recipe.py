@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from tonggan.config import Config, apply_overrides, read_yaml
 from tonggan.errors import ConfigError
+from tonggan.floor.config import FloorConfig, Preset
 from tonggan.modalities import ColumnConfig
 from tonggan.models import ModelConfig
 from tonggan.tasks import TaskConfig
@@ -82,6 +83,9 @@ class Recipe(Config):
     """What is predicted and with which loss; guessed from the target when left out."""
     model: ModelConfig = ModelConfig()
     """Encoders, fusion, head."""
+    floor: FloorConfig | None = None
+    """Members that are no networks, fitted to what frozen encoders, texts and cells say, of which those that pay are
+    kept; null trains the network alone. 'tonggan fit' has them unless it is told otherwise."""
     start: dict[str, str] = Field(default_factory=dict)
     """By input, the finished run, as RUN or RUN:INPUT, whose encoder of that input its own takes the weights of."""
     training: TrainingConfig = TrainingConfig()
@@ -118,10 +122,13 @@ def recipe_for_table(
     valid: str | None = None,
     test: str | None = None,
     base: str | None = None,
+    preset: Preset | None = None,
     overrides: Sequence[str] | Mapping[str, Any] = (),
     seed: int | None = None,
 ) -> Recipe:
     """The recipe of ``tonggan fit``: the settings of ``base`` (or the defaults) applied to the user's own tables.
+
+    Without a ``base`` the floor's balanced ``preset`` is the default.
 
     Raises:
         ConfigError: ``base`` is unknown or an override is not legal.
@@ -133,6 +140,10 @@ def recipe_for_table(
     data["target"] = [target] if isinstance(target, str) else list(target)
     if seed is not None:
         data["seed"] = seed
+    if preset is not None:
+        data["floor"] = {**(data.get("floor") or {}), "preset": preset}
+    elif base is None:
+        data["floor"] = {}
     return Recipe.parse(apply_overrides(data, overrides), who=f"recipe {base}" if base else "settings")
 
 

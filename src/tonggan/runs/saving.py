@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from tonggan.evaluation.mistakes import find_mistakes
 from tonggan.evaluation.report import ColumnSummary, PartResult, ReportContent, SplitSummary, write_report
-from tonggan.models import FusedModel
+from tonggan.floor.ensemble import Ensemble
+from tonggan.models import Model
 from tonggan.runs.assess import Assessment, advise
 from tonggan.runs.bundle import Bundle, base_of, versions, weights_of
 from tonggan.runs.loading import Data
+from tonggan.runs.members import Floor
 from tonggan.runs.plan import Plan
 from tonggan.runs.start import Start
-from tonggan.runs.trainings import Trained
 from tonggan.tasks import Advice
 from tonggan.training import TrainingResult
 from tonggan.training.budget import describe_seconds
 from tonggan.wording import Words
 
 
+@dataclass(frozen=True)
+class Made:
+    """What a run has made.
+
+    Attributes:
+        model: that is served.
+        training: the course of the network's, where one was trained.
+        floor: the members, where there are some.
+        alone: by input, a model of that input alone.
+    """
+
+    model: Model
+    training: TrainingResult | None = None
+    floor: Floor | None = None
+    alone: Mapping[str, Model] = field(default_factory=dict)
+
+
 def save(
-    folder: Path, plan: Plan, data: Data, start: Start, trained: Trained, found: Assessment, *, seconds: float
+    folder: Path, plan: Plan, data: Data, start: Start, made: Made, found: Assessment, *, seconds: float
 ) -> Bundle:
     """Write bundle and report of a run into ``folder``.
 
@@ -31,7 +51,7 @@ def save(
         plan: what was run.
         data: what it was run on.
         start: where encoders began.
-        trained: the model.
+        made: the model.
         found: what it is worth.
         seconds: that everything took.
 
@@ -43,18 +63,18 @@ def save(
         plan.recipe,
         data.modalities,
         data.task,
-        trained.model.cpu().eval(),
-        _results(plan, data, trained.result, found, advice, seconds=seconds),
-        _info(plan, data, start, trained.model),
+        made.model.cpu().eval(),
+        _results(plan, data, made, found, advice, seconds=seconds),
+        _info(plan, data, start, made.model),
         data.diagnosis.profiles,
     )
-    write_report(folder / "report.html", content=_report(bundle, plan, data, trained.result, found, advice))
+    write_report(folder / "report.html", content=_report(bundle, plan, data, made, found, advice))
     bundle.save(folder)
     return bundle
 
 
 def _results(
-    plan: Plan, data: Data, training: TrainingResult, found: Assessment, advice: Advice | None, *, seconds: float
+    plan: Plan, data: Data, made: Made, found: Assessment, advice: Advice | None, *, seconds: float
 ) -> dict[str, Any]:
     """All that a bundle tells of a run."""
     rows = {split: len(dataset) for split, dataset in data.datasets.items()}
@@ -70,33 +90,39 @@ def _results(
         "labels": data.task.labels,
         "inputs": {name: modality.kind for name, modality in data.modalities.items()},
         "data": {split: table.source for split, table in data.tables.items()},
-        "training": {
-            "history": training.history,
-            "best_step": training.best_step,
-            "steps": training.steps,
-            "seconds": training.seconds,
-            "stopped_by": training.stopped_by,
-            "precision": training.precision,
-            "peak_memory": training.peak_memory,
-        },
+        "training": None if made.training is None else _course(made.training),
+        "floor": None if made.floor is None else made.floor.to_dict(),
         "findings": [finding.to_dict() for finding in data.diagnosis.findings],
     }
 
 
-def _info(plan: Plan, data: Data, start: Start, model: FusedModel) -> dict[str, Any]:
+def _course(training: TrainingResult) -> dict[str, Any]:
+    return {
+        "history": training.history,
+        "best_step": training.best_step,
+        "steps": training.steps,
+        "seconds": training.seconds,
+        "stopped_by": training.stopped_by,
+        "precision": training.precision,
+        "peak_memory": training.peak_memory,
+    }
+
+
+def _info(plan: Plan, data: Data, start: Start, model: Model) -> dict[str, Any]:
     return {
         "fingerprint": data.fingerprint,
         "base": base_of(plan.recipe),
         "weights": weights_of(plan.recipe),
+        "frozen": model.frozen if isinstance(model, Ensemble) else {},
         "start": start.identity,
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": model.num_parameters,
     }
 
 
 def _report(
-    bundle: Bundle, plan: Plan, data: Data, training: TrainingResult, found: Assessment, advice: Advice | None
+    bundle: Bundle, plan: Plan, data: Data, made: Made, found: Assessment, advice: Advice | None
 ) -> ReportContent:
     """Everything that ``report.html`` shows of a run; the last measured part is its headline."""
     task = data.task
@@ -129,13 +155,14 @@ def _report(
         findings=data.diagnosis.findings,
         subsets=found.subsets,
         audit=found.audit,
-        history=training.history,
+        history=made.training.history if made.training else (),
+        members=made.floor.members if made.floor else (),
         sections=measured.measure.sections(),
         mistakes=find_mistakes(bundle.model, task, data.datasets[split], measured),
         mistakes_title=measured.measure.worst_title,
         mistakes_note=measured.measure.worst_note,
         recipe=bundle.recipe.to_yaml(),
-        facts=_facts(bundle, training),
+        facts=_facts(bundle, made.training),
     )
 
 
@@ -145,29 +172,28 @@ def _role(name: str, plan: Plan) -> Literal["input", "target", "ignored"]:
     return "input" if plan.recipe.columns[name].is_used else "ignored"
 
 
-def _facts(bundle: Bundle, training: TrainingResult) -> list[tuple[Words, Words]]:
-    ends = {"epochs": "达到轮数上限", "time": "达到时间上限", "patience": "不再提高"}
-    seconds, whole = describe_seconds(training.seconds), describe_seconds(bundle.results["seconds"])
+def _facts(bundle: Bundle, training: TrainingResult | None) -> list[tuple[Words, Words]]:
+    made_with = ", ".join(f"{name} {number}" for name, number in bundle.info["versions"].items())
     return [
         (Words("Seed", "随机种子"), _same(str(bundle.recipe.seed))),
         (Words("Parameters", "参数量"), _same(f"{bundle.info['parameters']:,}")),
-        (
-            Words("Training", "训练"),
-            Words(
-                f"{training.steps:,} steps in {seconds}, {training.precision}, ended by {training.stopped_by}, "
-                f"best at step {training.best_step:,}",
-                f"{training.steps:,} 步，用时 {seconds}，精度 {training.precision}，"
-                f"结束原因：{ends[training.stopped_by]}，最佳权重在第 {training.best_step:,} 步",
-            ),
-        ),
-        (Words("Whole run", "总用时"), _same(whole)),
+        *([] if training is None else [(Words("Training", "训练"), _course_words(training))]),
+        (Words("Whole run", "总用时"), _same(describe_seconds(bundle.results["seconds"]))),
         (Words("Data fingerprint", "数据指纹"), _same(bundle.info["fingerprint"])),
         (Words("Made", "生成时间"), _same(bundle.info["created"])),
-        (
-            Words("Versions", "版本"),
-            _same(", ".join(f"{name} {number}" for name, number in bundle.info["versions"].items())),
-        ),
+        (Words("Versions", "版本"), _same(made_with)),
     ]
+
+
+def _course_words(training: TrainingResult) -> Words:
+    ends = {"epochs": "达到轮数上限", "time": "达到时间上限", "patience": "不再提高"}
+    seconds = describe_seconds(training.seconds)
+    return Words(
+        f"{training.steps:,} steps in {seconds}, {training.precision}, ended by {training.stopped_by}, "
+        f"best at step {training.best_step:,}",
+        f"{training.steps:,} 步，用时 {seconds}，精度 {training.precision}，"
+        f"结束原因：{ends[training.stopped_by]}，最佳权重在第 {training.best_step:,} 步",
+    )
 
 
 def _same(text: str) -> Words:

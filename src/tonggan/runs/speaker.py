@@ -45,8 +45,10 @@ class Speaker:
 
     def __init__(self, bundle: Bundle, *, engine: Engine, name: str) -> None:
         assert isinstance(bundle.task, TextTask)
-        assert isinstance(bundle.model.head, LanguageHead)
-        self.bundle, self.head = bundle, bundle.model.head
+        network = bundle.network
+        assert network is not None, "a task of texts is a network's"
+        assert isinstance(network.head, LanguageHead)
+        self.bundle, self.network, self.head = bundle, network, network.head
         self.model = LanguageModel(engine, bundle.task.tokenizer, name=name)
 
     def prompt(self, text: str | Sequence[Message]) -> Prompt:
@@ -105,7 +107,7 @@ class Speaker:
                 expected="parts of kind " + ", ".join(part.kind for part in self.bundle.modalities.values()),
                 remedy="Leave it out: the model was not trained to read it",
             )
-        model = self.bundle.model
+        model = self.network
         with evaluating(model):
             return model.fuse(model.encode(self.bundle.collate([row])))
 
@@ -129,7 +131,7 @@ def open_speaker(
         BundleError: the run cannot be loaded, or does not write text through a language decoder.
     """
     bundle = Bundle.load(Path(run))
-    head = bundle.model.head
+    head = None if bundle.network is None else bundle.network.head
     if not isinstance(head, LanguageHead):
         raise BundleError(
             f"run {run}",

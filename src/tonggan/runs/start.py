@@ -152,8 +152,15 @@ def _read(name: str, source: str, *, folder: Path, column: str) -> tuple[Origin,
             expected="one of its inputs " + ", ".join(bundle.modalities),
             remedy=f"Write start.{name}={folder}:INPUT",
         )
+    if bundle.network is None:
+        raise ConfigError(
+            f"start.{name}",
+            got=f"'{source}', a run without a network",
+            expected="a run whose encoders have learned something",
+            remedy="Fit it again with --set floor=null",
+        )
     model, modality = bundle.recipe.model, bundle.modalities[column]
-    weights = learned_state(bundle.model.encoders[bundle.model.names.index(column)])
+    weights = learned_state(bundle.network.encoders[bundle.network.names.index(column)])
     if not weights:
         raise ConfigError(
             f"start.{name}",

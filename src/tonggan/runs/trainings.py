@@ -1,4 +1,4 @@
-"""The trainings of a run: the model of all inputs, and for the audit one of each input alone."""
+"""The trainings of a network: of all inputs, and for the audit of each input alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tonggan.training.world import World
 
 @dataclass(frozen=True)
 class Trained:
-    """A model, and how it became what it is."""
+    """A network, and how it became what it is."""
 
     model: FusedModel
     result: TrainingResult

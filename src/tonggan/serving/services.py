@@ -259,7 +259,7 @@ def _open_run(
 ) -> Service:
     bundle = Bundle.load(folder)
     rows = RowService(bundle, config=config)
-    head = bundle.model.head
+    head = None if bundle.network is None else bundle.network.head
     if not isinstance(head, LanguageHead):
         return Service(name, rows=rows)
     chosen = engine_for(head.merged(), engine=engine, bits=bits, progress=progress)

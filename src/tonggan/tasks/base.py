@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import FiniteFloat, PositiveFloat, TypeAdapter
@@ -44,9 +44,11 @@ class TaskConfig(Part):
     Attributes:
         asks: the form of the answer, which a head must give.
         predicts_numbers: whether the targets are numbers, of which another column may be a linear function.
+        form: what a vector says: one of some classes, any of some labels, or numbers; None of all other answers.
     """
 
     asks: ClassVar[type[Answer]] = Vector
+    form: ClassVar[Literal["classes", "labels", "numbers"] | None] = None
     predicts_numbers: ClassVar[bool] = False
 
     def check(self, column: TargetColumn) -> Checked:

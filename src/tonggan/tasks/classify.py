@@ -9,7 +9,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ from tonggan.wording import Words
 class BinaryConfig(LabelTaskConfig):
     """One of two classes, by one logit."""
 
+    form: ClassVar[Literal["classes"]] = "classes"
     kind: Literal["binary"] = "binary"
 
     def build(self) -> Binary:
@@ -39,6 +40,7 @@ class BinaryConfig(LabelTaskConfig):
 class MulticlassConfig(LabelTaskConfig):
     """One of several classes."""
 
+    form: ClassVar[Literal["classes"]] = "classes"
     kind: Literal["multiclass"] = "multiclass"
 
     def build(self) -> Multiclass:

@@ -43,6 +43,7 @@ class RegressConfig(TaskConfig):
     """One or several numbers."""
 
     predicts_numbers: ClassVar[bool] = True
+    form: ClassVar[Literal["numbers"]] = "numbers"
     kind: Literal["regression"] = "regression"
     loss: Literal["mse", "huber"] = "mse"
     """'huber' counts errors beyond one standard deviation linearly, so that outliers weigh less (Huber 1964)."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -41,6 +41,7 @@ from tonggan.wording import Words
 class TagConfig(LabelTaskConfig):
     """Any of several labels."""
 
+    form: ClassVar[Literal["labels"]] = "labels"
     kind: Literal["multilabel"] = "multilabel"
     separator: str = Field(default="|", min_length=1)
     """What stands between the labels of a text."""

@@ -223,7 +223,7 @@ _ENTRIES = (
 CATALOGUE = {entry.name: entry for entry in _ENTRIES}
 
 
-def find_weights(name: str, *, reads: Reads | None = None) -> CatalogueEntry:
+def find_weights(name: str, *, reads: str | None = None) -> CatalogueEntry:
     """The entry called ``name``.
 
     Args:

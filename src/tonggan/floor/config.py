@@ -1,0 +1,99 @@
+"""The floor as data: which members are tried, on which frozen encoders, and whether a network joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from tonggan.config import Config
+from tonggan.errors import ConfigError
+from tonggan.floor.base import MemberConfig
+from tonggan.floor.frozen import installed_weights, reads_vectors
+from tonggan.weights.catalogue import find_weights
+
+Preset = Literal["fast", "balanced", "best"]
+
+# With more rows one part to choose by is as good as folds, and several times as fast.
+_FOLDED_ROWS = 5_000
+# With fewer rows a network that starts from random weights adds nothing to what frozen encoders say.
+_NETWORK_ROWS = 2_000
+_MEMBERS: Mapping[Preset, Sequence[str]] = {
+    "fast": ("linear", "tfidf", "boosted_trees"),
+    "balanced": ("linear", "tfidf", "boosted_trees", "extra_trees", "network", "neighbors"),
+    "best": ("linear", "tfidf", "boosted_trees", "random_forest", "extra_trees", "svm", "network", "neighbors"),
+}
+
+
+def members_of(preset: Preset) -> dict[str, MemberConfig]:
+    """What a preset tries, by name."""
+    family = MemberConfig.family()
+    return {kind: family[kind].model_validate({}) for kind in _MEMBERS[preset] if kind in family}
+
+
+class FloorConfig(Config):
+    """Members that are no networks, of which those that pay are kept."""
+
+    preset: Preset = "balanced"
+    """'fast' fits a few members in seconds, 'balanced' more of them, and a network where it may add something, 'best'
+    all of them on more folds of the rows."""
+    weights: dict[str, str | None] = Field(default_factory=dict)
+    """By input, the frozen encoder whose vectors are read (see 'tonggan weights list'); null reads none. Inputs that
+    are not named get what is installed."""
+    members: dict[str, MemberConfig] = Field(default_factory=dict)
+    """By a name of your own; those of the preset where none is named."""
+    folds: int | None = Field(default=None, ge=0, le=20)
+    """The members are fitted so often, each time without one part of the rows, by which they are then chosen; 0 chooses
+    by the validation part. By default as many as the number of rows allows."""
+    network: bool | None = None
+    """Whether a network is trained too; by default the preset and the number of rows decide."""
+    max_members: int = Field(default=5, ge=1, le=50)
+    """So many members are kept at the most."""
+
+    def resolve(self, inputs: Mapping[str, str], *, latin: Collection[str], num_rows: int) -> FloorConfig:
+        """The same with every choice made.
+
+        Args:
+            inputs: the kind of modality of each input.
+            latin: the inputs whose texts are written in Latin letters.
+            num_rows: of the training part.
+
+        Raises:
+            ConfigError: weights are named for an input that does not exist, or that has no use for them.
+        """
+        unknown = set(self.weights) - set(inputs)
+        if unknown:
+            raise ConfigError(
+                "floor.weights",
+                got=", ".join(sorted(unknown)),
+                expected="names among the inputs " + ", ".join(inputs),
+                remedy="Correct the name",
+            )
+        weights = {
+            name: self.weights[name] if name in self.weights else installed_weights(kind, is_latin=name in latin)
+            for name, kind in inputs.items()
+            if reads_vectors(kind)
+        }
+        for name, chosen in weights.items():
+            if chosen is not None:
+                find_weights(chosen, reads=inputs[name])
+        unread = any(weights.get(name) is None for name, kind in inputs.items() if kind not in ("table", "text"))
+        return self.model_copy(
+            update={
+                "weights": weights,
+                "members": self.members or members_of(self.preset),
+                "folds": self._folds(num_rows) if self.folds is None else self.folds,
+                "network": self._network(inputs, unread, num_rows) if self.network is None else self.network,
+            }
+        )
+
+    def _folds(self, num_rows: int) -> int:
+        if num_rows > (_FOLDED_ROWS if self.preset == "balanced" else 4 * _FOLDED_ROWS):
+            return 0
+        return {"fast": 3, "balanced": 5, "best": 8}[self.preset]
+
+    def _network(self, inputs: Mapping[str, str], unread: bool, num_rows: int) -> bool:
+        if unread or self.preset != "balanced":
+            return unread or self.preset == "best"
+        return num_rows >= _NETWORK_ROWS and set(inputs.values()) != {"table"}

@@ -1,0 +1,121 @@
+"""From the arrays of one input to what members read of it: cells, texts, and vectors of a frozen encoder.
+
+Vectors are computed once for each content: they are kept by its hash, in memory, and where there is a cache also on the
+disk, named by all that they depend on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonggan.data.cache import DecodeCache
+from tonggan.floor.features import Reading
+from tonggan.floor.frozen import FrozenEncoder, open_frozen
+from tonggan.modalities.base import Modality
+from tonggan.modalities.table import TableRow
+from tonggan.tokens import Arrays
+
+_MOST_KEPT = 128_000_000  # bytes of vectors in memory
+
+
+class Reader:
+    """Reads one input.
+
+    Args:
+        modality: of the input, fitted.
+        weights: the frozen encoder's name; None reads no vectors.
+        cache: folder where vectors are kept on the disk; None keeps them in memory alone.
+    """
+
+    def __init__(self, modality: Modality[Any], *, weights: str | None, cache: Path | None = None) -> None:
+        self.modality, self.weights, self._folder = modality, weights, cache
+        self._kept: dict[bytes, NDArray[np.float32]] = {}
+
+    @cached_property
+    def encoder(self) -> FrozenEncoder:
+        """The frozen encoder.
+
+        Raises:
+            MissingExtraError: its package is not installed.
+            DataError: its files are others.
+        """
+        assert self.weights is not None, "an input without a frozen encoder has no vectors"
+        return open_frozen(self.modality, self.weights)
+
+    @cached_property
+    def _cache(self) -> DecodeCache | None:
+        return None if self._folder is None else DecodeCache(self._folder, _Named(self.encoder))
+
+    def read(self, arrays: Arrays) -> Reading:
+        """What members read of ``arrays``; what rows share stands once.
+
+        Raises:
+            MissingExtraError, DataError: the frozen encoder cannot be opened.
+            CacheError: the cache cannot be written.
+        """
+        present = arrays.present.cpu().numpy()
+        if isinstance(self.modality, TableRow):
+            cells = np.where(arrays.mask.cpu(), arrays.values.cpu(), np.float32(np.nan)).astype(np.float32)
+            sizes = self.modality.num_categories
+            return Reading(present, cells=cells, categories=[sizes.get(name, 0) for name in self.modality.cells])
+        texts = arrays.texts
+        vectors = None
+        if self.weights is not None:
+            vectors = np.zeros((len(present), self.encoder.dim), dtype=np.float32)
+            there = np.flatnonzero(present)
+            items = list(texts[there]) if texts is not None else _items(arrays, there)
+            if len(there):
+                vectors[there] = self._vectors(items)
+        return Reading(present, vectors=vectors, texts=texts)
+
+    def _vectors(self, items: Sequence[Any]) -> NDArray[np.float32]:
+        keys = [_key(item) for item in items]
+        found = {key: self._kept[key] for key in keys if key in self._kept}
+        wanted = {key: item for key, item in zip(keys, items, strict=True) if key not in found}
+        if wanted and self._cache is not None:
+            slots = self._cache.find(wanted)
+            for key, array in zip(slots, self._cache.read(np.array(list(slots.values()), dtype=np.int64)), strict=True):
+                assert array is not None, "a vector is no file that may be unreadable"
+                found[key] = array[0]
+                del wanted[key]
+        if wanted:
+            made = dict(zip(wanted, self.encoder.embed(list(wanted.values())), strict=True))
+            if self._cache is not None:
+                self._cache.put({key: vector[None] for key, vector in made.items()})
+            found |= made
+        if len(self._kept) * self.encoder.dim * 4 > _MOST_KEPT:
+            self._kept.clear()
+        self._kept |= found
+        return np.stack([found[key] for key in keys])
+
+
+class _Named:
+    """Names the folder of a cache by the encoder."""
+
+    def __init__(self, encoder: FrozenEncoder) -> None:
+        self._name = f"{encoder.name}-{encoder.identity}"
+
+    def cache_key(self) -> str:
+        """The folder's name."""
+        return self._name
+
+
+def _items(arrays: Arrays, rows: NDArray[np.int64]) -> list[NDArray[Any]]:
+    """Pixels or samples of each of ``rows``, without what only fills them up."""
+    values, mask = arrays.values.cpu().numpy(), arrays.mask.cpu().numpy()
+    return [values[row] if mask.ndim == 1 else values[row][mask[row]] for row in rows.tolist()]
+
+
+def _key(item: Any) -> bytes:
+    raw = item.encode("utf-8", "surrogatepass") if isinstance(item, str) else np.ascontiguousarray(item).data
+    digest = hashlib.blake2b(raw, digest_size=16)
+    if not isinstance(item, str):
+        digest.update(f"{item.dtype}{item.shape}".encode())
+    return digest.digest()

@@ -1,0 +1,229 @@
+"""The floor of a run: features of its rows, members fitted to them and chosen, and the network weighed beside them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tonggan.data.dataset import Dataset
+from tonggan.data.places import cache_folder
+from tonggan.data.split import split_rows
+from tonggan.decoders import TARGET
+from tonggan.evaluation.predict import iterate_batches, predict_rows
+from tonggan.evaluation.report import MemberSummary
+from tonggan.floor.base import Floats, Goal
+from tonggan.floor.choice import network_weight
+from tonggan.floor.ensemble import Ensemble
+from tonggan.floor.features import Reading
+from tonggan.floor.fitting import Fitted, fit_members
+from tonggan.floor.reader import Reader
+from tonggan.models import FusedModel
+from tonggan.progress import Progress
+from tonggan.runs.loading import Data
+from tonggan.runs.plan import Plan
+from tonggan.runs.trainings import with_inputs
+from tonggan.tasks import LabelTask, Regress, Task
+from tonggan.tokens import Arrays, Prediction
+
+FEATURES = "features"
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What members learn from, or are chosen by: features and targets of some rows of a run."""
+
+    features: Mapping[str, Reading]
+    targets: Arrays
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @staticmethod
+    def cat(parts: Sequence[Rows]) -> Rows:
+        """The rows of all ``parts``."""
+        features = {name: Reading.cat([part.features[name] for part in parts]) for name in parts[0].features}
+        return Rows(features, Arrays.whole(torch.cat([part.targets.values for part in parts])))
+
+
+@dataclass(frozen=True, eq=False)
+class Floor:
+    """The members of a run.
+
+    Attributes:
+        ensemble: of those that were kept.
+        members: all that were tried.
+        score: of the members without a network, on the rows by which they were chosen.
+        num_rows: how many these are.
+        seconds: that reading features and fitting took.
+    """
+
+    ensemble: Ensemble
+    members: list[MemberSummary]
+    score: float
+    num_rows: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "members": [asdict(each) for each in self.members],
+            "score": self.score,
+            "rows": self.num_rows,
+            "seconds": self.seconds,
+        }
+
+
+def fit_floor(
+    plan: Plan,
+    data: Data,
+    *,
+    seconds: float,
+    progress: Progress,
+    only: str | None = None,
+) -> Floor:
+    """The members of ``plan.recipe.floor`` that pay, which read all inputs or the ``only`` one.
+
+    Args:
+        plan: with a floor.
+        data: its rows.
+        seconds: for all of it, ``inf`` without a limit.
+        progress: told of every step.
+        only: the only input that is read.
+
+    Raises:
+        CannotFitError: no member suits these rows.
+        MissingExtraError, DataError: a frozen encoder cannot be opened.
+    """
+    started = time.monotonic()
+    floor, task = plan.recipe.floor, data.task
+    assert floor is not None, "the plan has a floor"
+    readers = {
+        name: Reader(modality, weights=floor.weights.get(name), cache=cache_folder() / FEATURES)
+        for name, modality in data.modalities.items()
+        if only in (None, name)
+    }
+    splits = ("train",) if floor.folds else ("train", "valid")
+    parts = [_read(readers, with_inputs(data.datasets[split], only), progress=progress) for split in splits]
+    assert plan.task.form is not None, "a task with a floor predicts classes, labels or numbers"
+    rows, goal = Rows.cat(parts), Goal(plan.task.form, len(task.labels))
+    fitted = fit_members(
+        floor.members,
+        rows.features,
+        _targets(rows.targets.values, task),
+        _weights(rows.targets.values, task),
+        goal,
+        folds=_folds(plan, data, parts),
+        most=floor.max_members,
+        seed=plan.recipe.seed,
+        seconds=seconds - (time.monotonic() - started),
+        progress=progress,
+    )
+    return _told(fitted, readers, rows.targets, task, goal, seconds=time.monotonic() - started)
+
+
+def _read(readers: Mapping[str, Reader], dataset: Dataset, *, progress: Progress) -> Rows:
+    found: dict[str, list[Reading]] = {name: [] for name in readers}
+    targets = []
+    for batch in iterate_batches(dataset, progress=progress, label=FEATURES):
+        for name, reader in readers.items():
+            arrays = batch.inputs[name]
+            reading = reader.read(arrays)
+            found[name].append(reading if arrays.index is None else reading.take(arrays.index))
+        targets.append(batch.targets[TARGET].values)
+    features = {name: Reading.cat(parts) for name, parts in found.items()}
+    return Rows(features, Arrays.whole(torch.cat(targets)))
+
+
+def _folds(plan: Plan, data: Data, parts: Sequence[Rows]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Positions of rows to learn from and to choose by: the folds of the training part, or training and validation."""
+    recipe, floor = plan.recipe, plan.recipe.floor
+    learned = np.arange(len(parts[0]))
+    if len(parts) > 1:
+        return [(learned, np.arange(len(learned), len(learned) + len(parts[1])))]
+    assert floor is not None, "the plan has a floor"
+    assert floor.folds, "folds, as the validation part was not read"
+    count = min(floor.folds, len(learned))
+    if count < 2:
+        return [(learned, learned)]
+    table, rows = data.tables["train"], data.datasets["train"].rows
+    is_labeled = plan.task.form == "classes"
+    held = split_rows(
+        table.values(recipe.target[0], rows) if is_labeled else None,
+        len(learned),
+        fractions=[1 / count] * count,
+        seed=recipe.seed,
+        groups=table.values(recipe.data.group, rows) if recipe.data.group else None,
+    )
+    return [(np.setdiff1d(learned, part), part) for part in held]
+
+
+def _targets(values: Tensor, task: Task) -> NDArray[np.float64] | NDArray[np.int64]:
+    """Targets as members read them; numbers beyond the limits of what counts are brought to them."""
+    if isinstance(task, Regress):
+        low, high = task.limits
+        return values.clamp(low, high).double().numpy()
+    return values.double().numpy() if values.is_floating_point() else values.flatten().numpy()
+
+
+def _weights(values: Tensor, task: Task) -> Floats:
+    """[N]: how much each row counts, of a mean of 1."""
+    if isinstance(task, LabelTask) and task.weights is not None and task.weights.dim() == 1:
+        weights: Floats = task.weights.double().numpy()[values.flatten().numpy()]
+        weights /= weights.mean()
+        return weights
+    return np.ones(len(values))
+
+
+def _told(
+    fitted: Fitted, readers: Mapping[str, Reader], targets: Arrays, task: Task, goal: Goal, *, seconds: float
+) -> Floor:
+    known = {TARGET: targets.take(torch.from_numpy(fitted.rows))}
+
+    def score(predictions: Floats) -> float:
+        return task.measure(Prediction({"outputs": goal.outputs(predictions)}), known).score()
+
+    members = [
+        MemberSummary(
+            each.name,
+            None if each.predictions is None else score(each.predictions),
+            each.weight,
+            each.seconds,
+            each.problem,
+        )
+        for each in fitted.tried
+    ]
+    ensemble = Ensemble(readers, goal=goal, bags=fitted.bags)
+    return Floor(ensemble, members, score(fitted.predictions), len(fitted.rows), seconds)
+
+
+def join_network(floor: Floor, network: FusedModel, data: Data, *, seconds: float, progress: Progress) -> Floor:
+    """``floor`` with ``network`` as one more member where the validation part says that it pays, else without.
+
+    Args:
+        floor: none of whose members has learned from the validation part.
+        network: trained.
+        data: of the run.
+        seconds: that training the network took.
+        progress: told of every batch.
+    """
+    valid, task, goal = data.datasets["valid"], data.task, floor.ensemble.goal
+    batches = iterate_batches(replace(valid, inputs={}), progress=None, label=FEATURES)
+    targets = Arrays.whole(torch.cat([batch.targets[TARGET].values for batch in batches]))
+    outputs = [
+        torch.cat(predict_rows(model, valid, read=lambda found: found["outputs"], progress=progress))
+        for model in (floor.ensemble, network)
+    ]
+    own, other = map(goal.predictions, outputs)
+    weight = network_weight(own, other, _targets(targets.values, task), _weights(targets.values, task), goal)
+    score = task.measure(Prediction({"outputs": outputs[1]}), {TARGET: targets}).score()
+    members = [replace(each, weight=(1 - weight) * each.weight) for each in floor.members]
+    ensemble = floor.ensemble.with_network(network, weight) if weight else floor.ensemble
+    told = [*members, MemberSummary("fused network", score, weight, seconds)]
+    return Floor(ensemble, told, floor.score, floor.num_rows, floor.seconds)
