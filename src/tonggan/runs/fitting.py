@@ -40,6 +40,8 @@ START = "start.safetensors"
 _FIRST_RESERVE = 0.15
 # Of the time until the reserve, for the floor: beside a network, and where the audit alone follows.
 _FLOOR_SHARE, _FLOOR_SHARE_ALONE = 0.4, 0.7
+# A network that a preset adds takes so many seconds, or times as long as the floor, whichever is more.
+_NETWORK_SECONDS, _NETWORK_TIMES = 60.0, 5.0
 # Rows for each file from which on it is worth telling how to encode it once.
 _OFTEN = 3
 
@@ -146,8 +148,11 @@ def _make(
     model = new_model(plan, data, start, progress=progress)
     closing = _closing(floor.ensemble.with_network(model, 0.5) if floor else model, plan, data, budget=budget)
     following = Following(closing.estimate, trainings=0 if floor else len(inputs_alone(plan, data)))
+    spent = budget
+    if floor is not None and budget.seconds is None and not plan.recipe.training.model_fields_set:
+        spent = Budget(max(_NETWORK_SECONDS, _NETWORK_TIMES * floor.seconds))  # nobody has asked for more
     trained = train_one(
-        model, plan, data, folder=work / CHECKPOINTS, budget=budget, progress=progress, following=following
+        model, plan, data, folder=work / CHECKPOINTS, budget=spent, progress=progress, following=following
     )
     if floor is None:
         networks = study_alone(
