@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
 
 from tonggan.data.dataset import Dataset
 from tonggan.evaluation.predict import Measured, evaluating
 from tonggan.modalities.base import Cell
-from tonggan.models.base import Model
 from tonggan.tasks.base import Task
 
 
@@ -34,7 +34,7 @@ class Mistake:
     cells: Sequence[Cell]
 
 
-def find_mistakes(model: Model, task: Task, dataset: Dataset, measured: Measured, *, limit: int = 10) -> list[Mistake]:
+def find_mistakes(model: nn.Module, task: Task, dataset: Dataset, measured: Measured, *, limit: int = 10) -> list[Mistake]:
     """The ``limit`` rows that ``measured`` calls the worst; they are predicted again, for no outputs are kept.
 
     Args:

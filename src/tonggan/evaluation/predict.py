@@ -13,11 +13,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from tonggan.data.dataset import Dataset
 from tonggan.data.loader import Loader
 from tonggan.errors import DataError
-from tonggan.models.base import Model
+from tonggan.models.base import device_of
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
 from tonggan.tasks.measure import Measure
@@ -53,7 +54,7 @@ class Measured:
 
 
 def measure_rows(
-    model: Model,
+    model: nn.Module,
     task: Task,
     dataset: Dataset,
     *,
@@ -91,7 +92,7 @@ def measure_constant(task: Task, dataset: Dataset) -> Measure:
 
 
 def predict_rows(
-    model: Model, dataset: Dataset, *, read: Callable[[Prediction], _T], progress: Progress | None = None
+    model: nn.Module, dataset: Dataset, *, read: Callable[[Prediction], _T], progress: Progress | None = None
 ) -> list[_T]:
     """What ``read`` makes of the Prediction of each batch of ``dataset``, in its order; no outputs are kept.
 
@@ -118,12 +119,12 @@ def iterate_batches(
 
 
 @contextmanager
-def evaluating(model: Model) -> Iterator[torch.device]:
+def evaluating(model: nn.Module) -> Iterator[torch.device]:
     """``model`` in evaluation mode without gradients; gives the device its weights lie on."""
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
-            yield model.device
+            yield device_of(model)
     finally:
         model.train(was_training)

@@ -14,6 +14,7 @@ from tonggan.floor.base import Floats, Goal, Member, MemberConfig, Stored
 from tonggan.floor.features import Features, Reading
 from tonggan.floor.reader import Reader
 from tonggan.models import FusedModel, Model
+from tonggan.models.base import device_of
 from tonggan.tokens import Arrays, Prediction, Tokens
 
 
@@ -110,7 +111,7 @@ class Ensemble(Model):
             tokens = {name: views.tokens for name, views in encoded.items() if views.tokens is not None}
             outputs = self.network.answer(tokens, inputs)["outputs"]
             parts.append(self.network_weight * self.goal.predictions(outputs))
-        return Prediction({"outputs": self.goal.outputs(np.sum(parts, axis=0)).to(self.device)})
+        return Prediction({"outputs": self.goal.outputs(np.sum(parts, axis=0)).to(device_of(self))})
 
     def embed(self, inputs: Mapping[str, Arrays]) -> Tensor:
         """[B, D]: the vectors of frozen encoders, each of length 1, and the cells, side by side; the network's where

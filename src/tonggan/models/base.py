@@ -26,6 +26,11 @@ class Encoded(Protocol):
         ...
 
 
+def device_of(module: nn.Module) -> torch.device:
+    """Where the weights of ``module`` lie; the CPU where it has none."""
+    return next((weight.device for weight in module.parameters()), torch.device("cpu"))
+
+
 class Model(nn.Module, ABC):
     """Maps inputs to a Prediction in two steps, so that inputs can be hidden or exchanged between them.
 
@@ -34,11 +39,6 @@ class Model(nn.Module, ABC):
     """
 
     names: Sequence[str]
-
-    @property
-    def device(self) -> torch.device:
-        """Where its weights lie."""
-        return next((weight.device for weight in self.parameters()), torch.device("cpu"))
 
     @property
     def num_parameters(self) -> int:
