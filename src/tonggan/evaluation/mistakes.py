@@ -34,7 +34,9 @@ class Mistake:
     cells: Sequence[Cell]
 
 
-def find_mistakes(model: nn.Module, task: Task, dataset: Dataset, measured: Measured, *, limit: int = 10) -> list[Mistake]:
+def find_mistakes(
+    model: nn.Module, task: Task, dataset: Dataset, measured: Measured, *, limit: int = 10
+) -> list[Mistake]:
     """The ``limit`` rows that ``measured`` calls the worst; they are predicted again, for no outputs are kept.
 
     Args:
