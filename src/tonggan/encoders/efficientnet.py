@@ -237,7 +237,7 @@ def load_efficientnet(name: str) -> EfficientNet:
     (file,) = find_weights(name, reads="image").files().values()
     published: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     network = EfficientNet(SHAPES[name])
-    network.load_state_dict({_renamed(key): value for key, value in published.items()})
+    network.load_state_dict({_renamed(key): value for key, value in published.items()}, assign=True)
     return network.eval()
 
 
