@@ -95,3 +95,15 @@ def test_the_catalogues_weights(name):
 def test_weights_of_no_pictures_are_refused():
     with pytest.raises(ConfigError, match="expected one of efficientnet_lite0, efficientnet_lite2"):
         ImageEmbedder.load("minilm")
+
+
+def test_a_folder_of_hugging_faces(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="needs transformers")
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
+    torch.manual_seed(0)
+    transformers.ViTModel(transformers.ViTConfig(**shape, intermediate_size=24)).save_pretrained(tmp_path / "vit")
+    embedder = ImageEmbedder.load(str(tmp_path / "vit"))
+    given = pictures(5)
+    found = embedder.embed(given)
+    assert found.shape == (5, embedder.dim) == (5, 16)
+    np.testing.assert_allclose(found[3:4], embedder.embed(given[3:4]), atol=1e-5)

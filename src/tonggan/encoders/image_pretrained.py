@@ -1,4 +1,4 @@
-"""Pictures through pretrained weights: EfficientNet-Lite of the catalogue."""
+"""Pictures through pretrained weights: EfficientNet-Lite of the catalogue, or a folder in Hugging Face's layout."""
 
 from __future__ import annotations
 

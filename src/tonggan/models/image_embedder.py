@@ -40,12 +40,12 @@ class ImageEmbedder:
 
     @classmethod
     def load(cls, name: str) -> ImageEmbedder:
-        """The embedder with the weights that the catalogue calls ``name``.
+        """The embedder of the weights ``name``: of the catalogue, or of a folder in Hugging Face's layout.
 
         Raises:
-            ConfigError: the catalogue has no such image weights.
-            DataError: their file is another one than the published one.
-            MissingExtraError: their package is not installed.
+            ConfigError: there are no such weights.
+            DataError: their files are missing, damaged or exchanged.
+            MissingExtraError: a package is not installed.
         """
         return cls(open_image_trunk(name), name=name, sha256=image_sha256(name))
 
