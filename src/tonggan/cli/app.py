@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
-from tonggan.cli import chat, code, data, export, inspect, serve, train, use, weights
+from tonggan.cli import chat, code, data, export, inspect, serve, train, transcribe, use, weights
 from tonggan.cli.translation import shown, speaking, take_language
 from tonggan.openmp import spin_bounds
 from tonggan.processes import forget_folder
@@ -43,6 +43,7 @@ inspect.register(app)
 data.register(app)
 weights.register(app)
 chat.register(app)
+transcribe.register(app)
 serve.register(app)
 export.register(app)
 code.register(app)

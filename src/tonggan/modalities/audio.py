@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
-import struct
 import wave
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,24 +20,16 @@ from pydantic import Field
 from torch import Tensor
 
 from tonggan.config import Config
-from tonggan.errors import UnreadableError
 from tonggan.modalities.base import Cell, Limit, MediaConfig, MediaModality, Range
-from tonggan.modalities.file_formats import unread_recording
 from tonggan.modalities.movement import Movement
+from tonggan.modalities.recordings import LOUDEST, full_scale_of, is_float, read_mono, unreadable
 from tonggan.tokens import Arrays
 from tonggan.wording import Words
 
-# Floating point samples may pass full scale so many times; louder ones are of another scale.
-_LOUDEST = 4.0
 _MEASURED_FRAMES = 10_000_000
-# Seconds that are read beyond the last, so that a recording that goes on gives at least one more sample.
-_BEYOND = 0.01
-# The part of the channels' power below which their mean is what is left of channels of opposite phase.
-_CANCELLED = 1e-4
 _FEW_CLIPPED, _CLIPPED_SHARE = 10, 0.001  # samples at full scale that a loud recording may have
 _OFFSET = 0.02  # of full scale: so far from zero no recording lies by chance
 _MAX_SECONDS = 10  # that a person hears
-_STREAMED = (0, 0xFFFFFFFF)  # the length that programs write into a header when they cannot know it
 
 
 class AudioAugment(Config):
@@ -65,7 +55,7 @@ class AudioConfig(MediaConfig):
         Words("Recordings of floating point samples", "浮点采样的录音"),
         Words("full scale", "满幅"),
         1,
-        lambda greatest: None if greatest <= _LOUDEST else full_scale_of(greatest),
+        lambda greatest: None if greatest <= LOUDEST else full_scale_of(greatest),
     )
     kind: Literal["audio"] = "audio"
     sample_rate: int = Field(default=16_000, ge=1_000, le=192_000)
@@ -133,14 +123,13 @@ class Audio(MediaModality[AudioConfig]):
         import soxr
 
         if not raw:
-            raise _unreadable("a file of 0 bytes", remedy="Restore the file, or leave the cell empty")
-        _check_length(raw)
-        samples, rate = _read_mono(raw, max_seconds=self.config.max_seconds, full_scale=self.config.full_scale)
+            raise unreadable("a file of 0 bytes", remedy="Restore the file, or leave the cell empty")
+        samples, rate = read_mono(raw, max_seconds=self.config.max_seconds, full_scale=self.config.full_scale)
         if rate != self.config.sample_rate:
             samples = soxr.resample(samples, rate, self.config.sample_rate)
         samples = samples[: self.config.max_samples + 1]
         if len(samples) == 0:
-            raise _unreadable("zero samples", remedy="Record it again, or leave the cell empty")
+            raise unreadable("zero samples", remedy="Record it again, or leave the cell empty")
         integers: NDArray[np.int16] = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
         return integers
 
@@ -174,7 +163,7 @@ class Audio(MediaModality[AudioConfig]):
 
         try:
             with soundfile.SoundFile(io.BytesIO(raw)) as file:
-                if not _is_float(file):
+                if not is_float(file):
                     return None
                 return float(np.abs(file.read(min(file.frames, _MEASURED_FRAMES), dtype="float64")).max(initial=0))
         except soundfile.LibsndfileError:
@@ -222,87 +211,6 @@ def audio_address(samples: NDArray[np.int16], *, sample_rate: int) -> str:
         file.setframerate(sample_rate)
         file.writeframes(samples[: _MAX_SECONDS * sample_rate].astype("<i2").tobytes())
     return f"data:audio/wav;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _unreadable(got: str, *, expected: str = "a recording", remedy: str) -> UnreadableError:
-    return UnreadableError("recording", got=got, expected=expected, remedy=remedy)
-
-
-def _truncated(got: str) -> UnreadableError:
-    remedy = "Copy or download the file again, or leave the cell empty"
-    return _unreadable(got, expected="a complete recording", remedy=remedy)
-
-
-def _check_length(raw: bytes) -> None:
-    """A WAV or AIFF file holds as many bytes as its chunks promise; libsndfile would return the part that is there.
-
-    Raises:
-        UnreadableError: it holds less.
-    """
-    family, sound = (raw[:4], raw[8:12]), b"data"
-    if family == (b"RIFF", b"WAVE"):
-        header = "<4sI"
-    elif family in ((b"FORM", b"AIFF"), (b"FORM", b"AIFC")):
-        header, sound = ">4sI", b"SSND"
-    else:
-        return
-    place = 12
-    while place + 8 <= len(raw):
-        name, length = struct.unpack_from(header, raw, place)
-        there = len(raw) - place - 8
-        if name == sound:
-            if length > there and length not in _STREAMED:
-                raise _truncated(f"a truncated file (the header promises {length:,} bytes, {there:,} are there)")
-            return
-        place += 8 + length + length % 2
-    raise _truncated("a truncated file (it ends before its sound)")
-
-
-def full_scale_of(greatest: float) -> float:
-    """The full scale of floating point samples up to ``greatest``: 1, which loud mixes pass, or that of integers."""
-    if greatest <= _LOUDEST:
-        return 1.0
-    return next((scale for scale in (2.0**15, 2.0**23, 2.0**31) if greatest <= scale), greatest)
-
-
-def _is_float(file: Any) -> bool:
-    return file.subtype in ("FLOAT", "DOUBLE")
-
-
-def _read_mono(raw: bytes, *, max_seconds: float, full_scale: float | None) -> tuple[NDArray[np.float32], int]:
-    """Samples [T] in [-1, 1] of the first ``max_seconds`` and a little more, and their rate."""
-    import soundfile
-
-    try:
-        with soundfile.SoundFile(io.BytesIO(raw)) as file:
-            wanted = min(file.frames, math.ceil((max_seconds + _BEYOND) * file.samplerate))
-            samples = file.read(wanted, dtype="float32", always_2d=True)
-            if len(samples) < wanted and file.format == "FLAC":  # others are checked above or state no number
-                raise _truncated(f"a truncated FLAC ({len(samples):,} of {wanted:,} samples)")
-            rate, is_float = int(file.samplerate), _is_float(file)
-    except soundfile.LibsndfileError as error:
-        unread = unread_recording(raw)
-        if unread is not None:
-            raise _unreadable(unread, remedy="Convert the recording") from error
-        raise _unreadable(
-            f"bytes that no decoder reads ({error.error_string})",
-            remedy="Convert it to WAV or FLAC, or declare the column as another kind",
-        ) from error
-    if not np.isfinite(samples).all():
-        raise _unreadable("samples that are NaN or infinite", remedy="Export the recording again")
-    if is_float:
-        greatest = float(np.abs(samples).max(initial=0))
-        scale = full_scale_of(greatest) if full_scale is None else full_scale
-        if greatest > _LOUDEST * scale:
-            raise _unreadable(
-                f"samples up to {greatest:g}, beyond {scale:g} as full scale: set columns.NAME.full_scale",
-                remedy="Export the recording with samples from -1 to 1",
-            )
-        samples = samples / np.float32(scale)
-    mono = samples.mean(axis=1, dtype=np.float32)
-    if np.square(mono).sum() < _CANCELLED * np.square(samples).mean(axis=1).sum():
-        mono = samples[:, 0]
-    return mono, rate
 
 
 def _uniform(batch: int, generator: torch.Generator) -> Tensor:
