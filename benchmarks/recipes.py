@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tonggan.cli.console import console_progress
-from tonggan.runs.bundle import read_index
+from tonggan.runs.bundle_folder import read_index
 from tonggan.runs.fitting import run_recipe
 from tonggan.runs.recipe import load_recipe, measured_results, recipe_names
 from tonggan.wording import catalog

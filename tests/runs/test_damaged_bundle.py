@@ -18,7 +18,7 @@ import yaml
 import tonggan
 from damage_scene import changed, places
 from tonggan.errors import BundleError
-from tonggan.runs.bundle import FILES
+from tonggan.runs.bundle_folder import FILES
 
 WRONG: list[Any] = [
     None,

@@ -181,7 +181,7 @@ class _Talk:
 def _open(name: str, engine: str, bits: BitsChoice | None, progress: Progress) -> Any:
     """The model that ``name`` means, and what makes prompts for it."""
     from tonggan.language.opening import open_model
-    from tonggan.runs.bundle import is_run
+    from tonggan.runs.bundle_folder import is_run
     from tonggan.runs.speaker import open_speaker
 
     number: Any = None if bits is None else int(bits)

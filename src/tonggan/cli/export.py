@@ -69,7 +69,7 @@ def export(
 
 def _load(name: str) -> tuple[CausalTransformer, Tokenizer, str]:
     from tonggan.language.pretrained import load_pretrained
-    from tonggan.runs.bundle import is_run
+    from tonggan.runs.bundle_folder import is_run
     from tonggan.runs.speaker import open_speaker
 
     if is_run(Path(name)):

@@ -83,7 +83,7 @@ def info(run: RunFolder, *, json: Json = False) -> None:
     """Show what a bundle is and the metrics stored in it; nothing is computed."""
     from tonggan.cli.console import print_json
     from tonggan.cli.show import show_info
-    from tonggan.runs.bundle import read_index
+    from tonggan.runs.bundle_folder import read_index
 
     index = read_index(run)
     if json:

@@ -33,7 +33,13 @@ MaxBad = Annotated[
         "--max-bad", metavar="SHARE", min=0, max=1, help="Stop if more than this share of rows is unusable (0.05)."
     ),
 ]
-Preset = Literal["fast", "balanced", "best"]
+Preset = Annotated[
+    Literal["fast", "balanced", "best"] | None,
+    typer.Option(
+        help="'fast' fits members on frozen encoders in seconds, 'balanced' (default) also trains a network where "
+        "it may add something, 'best' tries all."
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is already in the folder.")]
 
 FIT_EXAMPLES = """
@@ -104,13 +110,7 @@ def fit(
     recipe: Annotated[
         str | None, typer.Option(metavar="FILE", help="YAML file or shipped recipe to take all other settings from.")
     ] = None,
-    preset: Annotated[
-        Preset | None,
-        typer.Option(
-            help="'fast' fits members on frozen encoders in seconds, 'balanced' (default) also trains a network where "
-            "it may add something, 'best' tries all."
-        ),
-    ] = None,
+    preset: Preset = None,
     set_: Overrides = None,
     max_bad: MaxBad = None,
     overwrite: Overwrite = False,

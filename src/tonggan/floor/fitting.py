@@ -100,12 +100,11 @@ def fit_members(
         for learned, held in folds:
             try:
                 examples = Examples(take_rows(features, learned), targets[learned], weights[learned])
-                member = config.fit(examples, goal, seed=seed, seconds=clock.share())
+                made.append(config.fit(examples, goal, seed=seed, seconds=clock.share()))
             except CannotFitError as error:
                 problem = str(error)
                 break
-            made.append(member)
-            parts.append(member.predict(take_rows(features, held)))
+            parts.append(made[-1].predict(take_rows(features, held)))
             done += 1
             progress.update("floor", done=done, total=len(members) * len(folds), note=name)
         clock.skip(len(folds) - len(made))

@@ -7,25 +7,21 @@ inputs.json             what was fitted: tokenizers, means, category names
 bundle.json             format, versions, task state, results, data fingerprint, SHA-256 of the rest and of
                         what is not copied
 ======================  =====================================================================
-
-``bundle.json`` is written last: a folder without it is an unfinished run. A bundle that is replaced stays until the new
-one is whole: that one is written into ``next/``, and from the moment it is whole there, it is what the folder holds.
 """
 
 from __future__ import annotations
 
 import json
 import platform
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, Field, PositiveInt, TypeAdapter, ValidationError
+from pydantic import Field
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -33,8 +29,8 @@ from tonggan.config import Config, read_json, read_yaml
 from tonggan.data.fetch import sha256_of
 from tonggan.data.profiles import ColumnProfile
 from tonggan.decoders import LanguageHeadConfig
-from tonggan.errors import BundleError, ConfigError, MissingExtraError
-from tonggan.files import flush, whole_file
+from tonggan.errors import BundleError, MissingExtraError
+from tonggan.files import whole_file
 from tonggan.floor.ensemble import Ensemble, load_members, store_members
 from tonggan.floor.reader import Reader
 from tonggan.language.pretrained import load_pretrained
@@ -42,25 +38,26 @@ from tonggan.modalities import ColumnConfig, InputConfig, load_modality
 from tonggan.modalities.base import MediaModality, Modality
 from tonggan.models import FusedModel, Model
 from tonggan.models.state import check_learned_state, learned_state, load_learned_state
+from tonggan.runs.bundle_folder import (
+    DAMAGED,
+    FILES,
+    FORMAT,
+    IDENTITY,
+    INDEX,
+    INPUTS,
+    NEXT,
+    RECIPE,
+    WEIGHTS,
+    located,
+    place_next,
+    read_index,
+)
 from tonggan.runs.recipe import Recipe
 from tonggan.stored import named
 from tonggan.tasks import Task, load_task
 from tonggan.tokens import Arrays
-from tonggan.validation import place_of, wanted
 
-FORMAT = 2
-INDEX = "bundle.json"
-RECIPE = "recipe.yaml"
-WEIGHTS = "weights.safetensors"
-INPUTS = "inputs.json"
-MEMBERS = "members"
-FILES = (RECIPE, WEIGHTS, INPUTS)
-CHECKPOINTS = "checkpoints"
-IDENTITY = f"{CHECKPOINTS}/run.yaml"
-"""What an unfinished run is; see ``run_folder``."""
-NEXT = "next"
-"""In the folder of a finished run, that of the one that replaces it."""
-_DAMAGED = "The bundle is damaged: copy it again from where it was made, or train again"
+_MEMBERS = "members"  # before the names of their tensors
 
 
 class InputEntry(Config):
@@ -79,41 +76,6 @@ class InputsFile(Config):
 
     inputs: dict[str, InputEntry]
     """By input name, in the model's order."""
-
-
-class _TaskEntry(BaseModel):
-    state: dict[str, Any]
-
-
-class _ResultsEntry(BaseModel, extra="allow"):
-    """What of the results others than their readers for people rely on; some numbers may be NaN."""
-
-    metrics: dict[str, dict[str, Any]]
-    intervals: dict[str, dict[str, Any]]
-    rows: dict[str, int]
-    inputs: dict[str, str]
-    task: str
-    target: list[str]
-
-
-_Base = dict[Literal["name", "sha256"], str]
-
-
-class _IndexFile(BaseModel, extra="allow"):
-    """The content of ``bundle.json``; further fields are for people."""
-
-    format: int
-    task: _TaskEntry
-    results: _ResultsEntry
-    files: dict[Literal["recipe.yaml", "weights.safetensors", "inputs.json"], str] = Field(min_length=len(FILES))
-    base: _Base = {}
-    weights: dict[str, _Base] = {}
-    versions: dict[str, str]
-    fingerprint: str
-    parameters: int
-    baseline: list[Any] = []
-    floor: dict[str, Any] | None = None
-    frozen: dict[str, dict[Literal["name", "identity"], str]] = {}
 
 
 @dataclass(frozen=True)
@@ -165,7 +127,7 @@ class Bundle:
             folder.mkdir(parents=True, exist_ok=True)
             _write(folder / RECIPE, self.recipe.to_yaml().encode())
             floor, state = store_members(self.model) if isinstance(self.model, Ensemble) else (None, {})
-            state = {f"{MEMBERS}.{name}": tensor for name, tensor in state.items()}
+            state = {f"{_MEMBERS}.{name}": tensor for name, tensor in state.items()}
             if self.network is not None:
                 state |= {name: tensor.contiguous() for name, tensor in learned_state(self.network).items()}
             _write(folder / WEIGHTS, save(state))
@@ -220,7 +182,7 @@ class Bundle:
             BundleError: no bundle, an unfinished run, a damaged file, or a newer format.
         """
         index = read_index(folder)
-        paths = {name: _located(folder, name) for name in FILES}
+        paths = {name: located(folder, name) for name in FILES}
         for name, expected in index["files"].items():
             path = paths[name]
             actual = sha256_of(path) if path.is_file() else "no such file"
@@ -229,7 +191,7 @@ class Bundle:
                     f"bundle file {path}",
                     got=actual[:16],
                     expected=f"SHA-256 {expected[:16]}…",
-                    remedy=_DAMAGED,
+                    remedy=DAMAGED,
                 )
         made_by = index["versions"].get("tonggan")
         with _reading(folder, RECIPE, made_by=made_by):
@@ -282,7 +244,7 @@ def _load_ensemble(
 ) -> Ensemble:
     assert recipe.floor is not None, "the recipe of an ensemble has a floor"
     readers = {name: Reader(modality, weights=recipe.floor.weights.get(name)) for name, modality in modalities.items()}
-    prefix = f"{MEMBERS}."
+    prefix = f"{_MEMBERS}."
     tensors = {name.removeprefix(prefix): each for name, each in weights.items() if name.startswith(prefix)}
     ensemble = load_members(floor, tensors, readers)
     ensemble.network, ensemble.network_weight = network, floor["network_weight"]
@@ -320,86 +282,6 @@ def _reading(folder: Path, *names: str, made_by: str | None) -> Iterator[None]:
         passing=(MissingExtraError,),
     ):
         yield
-
-
-def _located(folder: Path, name: str) -> Path:
-    """Where a file of the bundle in ``folder`` is: that of a new one that is whole and not yet in its place counts."""
-    new = folder / NEXT
-    return new / name if (new / INDEX).exists() and (new / name).exists() else folder / name
-
-
-def place_next(folder: Path) -> None:
-    """Bring all that is in ``folder/next``, a whole bundle, to its place; stopped anywhere, it goes on when repeated.
-
-    Raises:
-        BundleError: the folder cannot be written.
-    """
-    try:
-        new = folder / NEXT
-        for path in [*(path for path in new.iterdir() if path.name != INDEX), new / INDEX]:
-            if path.name == INDEX:
-                flush(folder)  # Until all the rest has reached the disk, the index says where to look.
-            place = folder / path.name
-            if place.is_dir():
-                shutil.rmtree(place)
-            path.replace(place)
-        new.rmdir()
-    except OSError as error:
-        raise BundleError(
-            f"run folder {folder}",
-            got=str(error),
-            expected="a folder that can be written",
-            remedy="Free space or correct the permissions, and run the same command again to resume",
-        ) from error
-
-
-def is_run(folder: Path) -> bool:
-    """Whether ``folder`` is that of a run, finished or not."""
-    return any((folder / name).exists() for name in (INDEX, RECIPE, IDENTITY))
-
-
-def read_index(folder: Path) -> dict[str, Any]:
-    """The index of the bundle in ``folder``, without loading the model.
-
-    Raises:
-        BundleError: there is none, or it cannot be read.
-    """
-    path = _located(folder, INDEX)
-    who = f"bundle {folder}"
-    if not path.is_file():
-        unfinished = is_run(folder)
-        raise BundleError(
-            who,
-            got="an unfinished run" if unfinished else f"no {INDEX}",
-            expected="the folder of a finished run",
-            remedy="Run the command that started it again to finish it" if unfinished else "Check the path",
-        )
-    try:
-        index = read_json(path)
-        written = TypeAdapter(PositiveInt).validate_python(index.get("format"))
-        if written <= FORMAT:
-            index = _IndexFile.model_validate(index).model_dump()
-    except (ConfigError, ValidationError) as error:
-        if isinstance(error, ConfigError):
-            got = error.got
-        else:
-            first = error.errors()[0]
-            place, _ = place_of(first["loc"], index)
-            got = f"{place or 'format'}: expected {wanted(first)}"
-        raise BundleError(
-            who,
-            got=f"an unreadable {INDEX} ({got})",
-            expected="valid JSON with format, task, results and files",
-            remedy=_DAMAGED,
-        ) from error
-    if written > FORMAT:
-        raise BundleError(
-            who,
-            got=f"format {written}",
-            expected=f"format {FORMAT} or older",
-            remedy="Update Tonggan: pip install --upgrade tonggan",
-        )
-    return index
 
 
 def base_of(recipe: Recipe) -> dict[str, str]:

@@ -18,7 +18,8 @@ from tonggan.layers.cores import num_threads
 from tonggan.models import Model
 from tonggan.progress import Progress
 from tonggan.runs.assess import Assessment, assess, slices
-from tonggan.runs.bundle import CHECKPOINTS, INDEX, Bundle
+from tonggan.runs.bundle import Bundle
+from tonggan.runs.bundle_folder import CHECKPOINTS, INDEX
 from tonggan.runs.closing import Closing, Deadline
 from tonggan.runs.loading import Data, load
 from tonggan.runs.members import Floor, fit_floor, join_network

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from tonggan.errors import BundleError, ConfigError
 from tonggan.files import whole_file
-from tonggan.runs.bundle import CHECKPOINTS, FILES, IDENTITY, INDEX, NEXT, place_next
+from tonggan.runs.bundle_folder import CHECKPOINTS, FILES, IDENTITY, INDEX, NEXT, place_next
 
 ALONE = "alone"
 _DIFFERENCES = 4  # fields of recipes that are told

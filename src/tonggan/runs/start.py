@@ -20,7 +20,8 @@ from tonggan.modalities import Modality, load_modality
 from tonggan.models import FusedModel, ModelConfig
 from tonggan.models.state import learned_state, load_learned_state
 from tonggan.progress import Progress
-from tonggan.runs.bundle import INDEX, WEIGHTS, Bundle, InputEntry, read_index
+from tonggan.runs.bundle import Bundle, InputEntry
+from tonggan.runs.bundle_folder import INDEX, WEIGHTS, read_index
 from tonggan.training.checkpoint import load_checkpoint, save_checkpoint
 
 

@@ -26,7 +26,8 @@ from tonggan.language.opening import AUTO, engine_for, engine_kinds, open_model
 from tonggan.language.prompt import Prompt
 from tonggan.language.text_model import TextModel
 from tonggan.progress import Progress
-from tonggan.runs.bundle import Bundle, is_run
+from tonggan.runs.bundle import Bundle
+from tonggan.runs.bundle_folder import is_run
 from tonggan.runs.speaker import Speaker
 from tonggan.serving.batcher import Batcher
 from tonggan.serving.config import ServerConfig
