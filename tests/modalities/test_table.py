@@ -64,7 +64,7 @@ def test_a_model_that_learned_from_clipped_numbers_reads_them_so() -> None:
 def test_integers_and_floats_of_one_number_are_one_category() -> None:
     table = TableConfig(columns={"zip": CategoryConfig()}).build()
     table.fit({"zip": [3.0, 3, "3", 4, "4.0"]})
-    assert table.num_categories == {"zip": 3}
+    assert table.sizes == [3]
     assert table.collate([{"zip": 3}, {"zip": 3.0}, {"zip": "3"}]).values[:, 0].tolist() == [1, 1, 1]
 
 
@@ -79,7 +79,7 @@ def test_columns_and_categories() -> None:
     table = fitted()
     assert table.cells == ["age", "town"]
     assert table.columns("table") == CONFIG.columns
-    assert table.num_categories == {"town": 3}
+    assert (table.sizes, table.column_of) == ([0, 3], [0, 1])
     assert table.state()["categories"] == {"town": ["b", "a"]}
 
 
@@ -110,7 +110,7 @@ def test_any_number_of_cells_is_hidden() -> None:
 def test_rare_names_are_one_with_those_never_seen() -> None:
     table = TableConfig(columns={"town": CategoryConfig(), "pet": CategoryConfig(min_rows=3)}).build()
     table.fit({"town": ["a", "b", "a", "c", "b"], "pet": ["cat", "dog", "cat", "dog", "cat"]})
-    assert table.num_categories == {"town": 3, "pet": 2}
+    assert table.sizes == [3, 2]
     rows = [{"town": "a", "pet": "cat"}, {"town": "c", "pet": "dog"}, {"town": "new", "pet": "new"}]
     arrays = table.collate(rows)
     assert arrays.mask.all()

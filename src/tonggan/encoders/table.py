@@ -25,50 +25,56 @@ class TableEncoderConfig(TransformerConfig, EncoderConfig):
 
     def build(self, modality: TableRow, *, dim: int) -> nn.Module:
         """An encoder of that modality's columns; the modality must be fitted."""
-        sizes = [modality.num_categories.get(name) for name in modality.cells]
-        return TableEncoder(self, num_categories=sizes, dim=dim)
+        return TableEncoder(self, sizes=modality.sizes, column_of=modality.column_of, dim=dim)
 
 
 class TableEncoder(nn.Module):
-    """Cells ``float32 [B, C]`` to Tokens ``[B, C, dim]``; a missing cell is an absent token.
+    """Cells ``float32 [B, C]`` to Tokens ``[B, columns, dim]``; a missing column is an absent token.
 
-    A number x becomes ``x * weight + bias`` of its column, category k its own vector ``+ bias``.
+    A number x becomes ``x * weight`` and category k its own vector; a column is the sum of its cells ``+ bias``.
 
     Args:
         config: the blocks.
-        num_categories: for each column how many indices it has, or None for a number.
+        sizes: for each cell how many indices its category has, or 0 for a number.
+        column_of: for each cell its column; those of one column are present together.
         dim: width of a token.
     """
 
     fixed_length: ClassVar[bool] = True
 
-    def __init__(self, config: TableEncoderConfig, *, num_categories: list[int | None], dim: int) -> None:
+    def __init__(self, config: TableEncoderConfig, *, sizes: list[int], column_of: list[int], dim: int) -> None:
         super().__init__()
-        numbers = [column for column, size in enumerate(num_categories) if size is None]
-        categories = [column for column, size in enumerate(num_categories) if size is not None]
-        sizes = [size for size in num_categories if size is not None]
-        offsets = [sum(sizes[:column]) for column in range(len(sizes))]
+        numbers = [cell for cell, size in enumerate(sizes) if size == 0]
+        categories = [cell for cell, size in enumerate(sizes) if size]
+        offsets = [sum(sizes[:cell]) for cell in categories]
         self.weights: nn.Parameter | None = None
         self.embedding: nn.Embedding | None = None
         if numbers:
-            self.weights = nn.Parameter(torch.randn(len(numbers), dim) * 0.5)
+            # Columns of several cells begin as large as those of one.
+            shares = torch.tensor([[column_of.count(column_of[cell])] for cell in numbers]).rsqrt()
+            self.weights = nn.Parameter(torch.randn(len(numbers), dim) * (0.5 * shares))
         if categories:
             # The columns share one table of vectors, each from its own offset on.
             self.embedding = nn.Embedding(sum(sizes), dim)
             nn.init.normal_(self.embedding.weight, std=0.5)
             # A name never seen starts as saying nothing.
             self.embedding.weight.data[offsets] = 0
-        self.biases = nn.Parameter(torch.randn(len(num_categories), dim) * 0.5)
+        columns = sorted(set(column_of))
+        self.biases = nn.Parameter(torch.randn(len(columns), dim) * 0.5)
         self.register_buffer("numbers", torch.tensor(numbers, dtype=torch.int64), persistent=False)
         self.register_buffer("categories", torch.tensor(categories, dtype=torch.int64), persistent=False)
         self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.int64), persistent=False)
         self.register_buffer("order", torch.tensor(numbers + categories).argsort(), persistent=False)
+        self.register_buffer("column_of", torch.tensor(column_of), persistent=False)
+        self.register_buffer("first", torch.tensor([column_of.index(column) for column in columns]), persistent=False)
         self.transformer = Transformer(dim, config=config)
 
     numbers: Tensor
     categories: Tensor
     offsets: Tensor
     order: Tensor
+    column_of: Tensor
+    first: Tensor
 
     def forward(self, arrays: Arrays) -> Tokens:
         """Tokens of a batch, one for each column, in the columns' order."""
@@ -78,5 +84,9 @@ class TableEncoder(nn.Module):
             parts.append(cells[:, self.numbers, None] * self.weights)
         if self.embedding is not None:
             parts.append(self.embedding(cells[:, self.categories].long() + self.offsets))
-        values = torch.cat(parts, dim=1)[:, self.order] + self.biases
-        return Tokens(self.transformer(values, arrays.mask), arrays.mask)
+        values = torch.cat(parts, dim=1)[:, self.order]
+        if len(self.first) < len(self.column_of):
+            shape = len(arrays), len(self.first), values.shape[2]
+            values = values.new_zeros(shape).index_add(1, self.column_of, values)
+        mask = arrays.mask[:, self.first]
+        return Tokens(self.transformer(values + self.biases, mask), mask)

@@ -58,7 +58,9 @@ def column_importance(
 ) -> dict[str, list[ColumnImportance]]:
     """By input that is a table, the importance of its columns on rows of ``dataset``, the greatest first."""
     columns = {
-        (name, column): place for name, names in table_columns(dataset).items() for place, column in enumerate(names)
+        (name, column): np.flatnonzero(np.array(dataset.inputs[name].modality.column_of) == place)
+        for name, names in table_columns(dataset).items()
+        for place, column in enumerate(names)
     }
     if not columns:
         return {}
@@ -87,12 +89,12 @@ def _with_shuffled_columns(
     task: Task,
     dataset: Dataset,
     *,
-    columns: Mapping[tuple[str, str], int],
+    columns: Mapping[tuple[str, str], NDArray[np.int64]],
     generator: np.random.Generator,
     batch_size: int,
     progress: Progress | None,
 ) -> tuple[Measure, dict[tuple[str, str], Measure]]:
-    """What the model is worth, and with each of ``columns``, cells by their place, from another row."""
+    """What the model is worth, and with each of ``columns``, which cells it has, from another row."""
     full: list[Measure] = []
     shuffled: dict[tuple[str, str], list[Measure]] = {key: [] for key in columns}
     pairs = _paired_batches(dataset, generator, batch_size=batch_size, progress=progress, label="columns")
@@ -101,15 +103,17 @@ def _with_shuffled_columns(
             inputs, others = batch.to(device).inputs, other_batch.to(device).inputs
             encoded = model.encode(inputs)
             full.append(measure_encoded(model, task, encoded, batch))
-            for (name, column), place in columns.items():
-                mixed = model.encode_input(name, _with_column(inputs[name], others[name], place=place))
+            for (name, column), cells in columns.items():
+                mixed = model.encode_input(name, _with_cells(inputs[name], others[name], cells=cells))
                 shuffled[name, column].append(measure_encoded(model, task, {**encoded, name: mixed}, batch))
     return Measure.cat(full), {key: Measure.cat(parts) for key, parts in shuffled.items()}
 
 
-def _with_column(own: Arrays, other: Arrays, *, place: int) -> Arrays:
-    """``own`` cells ``[B, C]`` with the column at ``place`` from the rows of ``other``."""
-    chosen = torch.arange(own.values.shape[1], device=own.values.device) == place
+def _with_cells(own: Arrays, other: Arrays, *, cells: NDArray[np.int64]) -> Arrays:
+    """``own`` cells ``[B, C]`` with those at the positions ``cells`` from the rows of ``other``."""
+    chosen = torch.zeros(own.values.shape[1], dtype=torch.bool)
+    chosen[torch.from_numpy(cells)] = True
+    chosen = chosen.to(own.values.device)
     return replace(
         own, values=torch.where(chosen, other.values, own.values), mask=torch.where(chosen, other.mask, own.mask)
     )

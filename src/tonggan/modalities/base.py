@@ -137,6 +137,11 @@ class Modality(ABC, Generic[ConfigT]):
         """Columns that can be present, hidden and shuffled one by one; none where the input is one thing."""
         return ()
 
+    @property
+    def column_of(self) -> Sequence[int]:
+        """For each of the C positions of its Arrays ``[B, C]``, which of the ``cells`` it belongs to."""
+        return range(len(self.cells))
+
     def columns(self, name: str) -> Mapping[str, Any]:
         """The columns of a table that the input ``name`` reads, and what each is."""
         return {name: self.config}

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from pydantic import Field, field_validator
 
 from tonggan.cells import cell_number, cell_text, is_missing
-from tonggan.modalities.base import ColumnConfig, Form
+from tonggan.modalities.numeric import NumericConfig
 from tonggan.wording import Words
 
 DecimalMark = Literal["point", "comma"]
@@ -75,12 +75,10 @@ class Cell(NamedTuple):
     unit: str
 
 
-class NumberConfig(ColumnConfig):
+class NumberConfig(NumericConfig):
     """A column of numbers. How they are written is found on the training part where it is not declared."""
 
     words: ClassVar[Words] = Words("number", "数值")
-    form: ClassVar[Form] = "number"
-    joins: ClassVar[str] = "table"
     kind: Literal["number"] = "number"
     decimal: DecimalMark = "point"
     """What stands before the fraction: 1.5 or 1,5."""

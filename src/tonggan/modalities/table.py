@@ -1,4 +1,4 @@
-"""Numbers and categories: the columns of a row that are cells, standardized or indexed, as one modality.
+"""Numbers, dates and categories: the columns of a row that are cells, standardized or indexed, as one modality.
 
 It imputes nothing: a cell that is missing, infinite or not written as the column's numbers is absent under the mask.
 """
@@ -14,19 +14,22 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, PositiveFloat, TypeAdapter
 
 from tonggan.cells import cell_text, places_of
 from tonggan.modalities.base import Cell, ColumnConfig, Form, InputConfig, Modality, shortened
 from tonggan.modalities.number import NumberConfig, is_one_of
+from tonggan.modalities.numeric import FloatArray, NumericConfig
 from tonggan.modalities.scales import Sample, mean_and_deviation
 from tonggan.tokens import Arrays
 from tonggan.wording import Words
 
+_Scale = tuple[FiniteFloat, PositiveFloat]
+
 # Beyond so many deviations only the logarithm counts: a cell of 1e30 would otherwise swamp every other of its row.
 _MAX_DEVIATIONS = 10.0
 _CHUNK = 8_192
+_CONSTANT = 0.99  # of the rows that have one value: a part of a column that says no more is not read
 
 
 class CategoryConfig(ColumnConfig):
@@ -62,23 +65,40 @@ class TableConfig(InputConfig):
 
 
 class TableRow(Modality[TableConfig]):
-    """Cells as float32 ``[B, C]`` with a mask ``[B, C]``: standardized numbers, and indices of categories."""
+    """Cells as float32 ``[B, C]`` with a mask ``[B, C]``: standardized numbers, and indices of categories.
+
+    A column has one cell or, as a date, several that are present together.
+    """
 
     kind: ClassVar[str] = "table"
 
     def __init__(self, config: TableConfig) -> None:
         super().__init__(config)
-        self._scales: dict[str, tuple[float, float]] = {}
+        # By column and part, mean and deviation.
+        self._scales: dict[str, dict[str, tuple[float, float]]] = {}
         self._categories: dict[str, list[str]] = {}
         self._places: dict[str, dict[str, int]] = {}
         self._clips = False
 
     @property
     def cells(self) -> list[str]:
-        """The names of the C cells, in order."""
+        """The names of the columns, in order."""
         return list(self.config.columns)
 
-    def columns(self, name: str) -> Mapping[str, NumberConfig | CategoryConfig]:  # noqa: ARG002
+    @property
+    def column_of(self) -> list[int]:
+        return [place for place, name in enumerate(self.cells) for _ in self._sizes_of(name)]
+
+    @property
+    def sizes(self) -> list[int]:
+        """For each of the C cells how many indices its category has, index 0 for all other names; 0 for a number."""
+        return [size for name in self.cells for size in self._sizes_of(name)]
+
+    def _sizes_of(self, name: str) -> list[int]:
+        assert name in self._scales or name in self._categories, f"column '{name}' is used before fit"
+        return [len(self._categories[name]) + 1] if name in self._categories else [0] * len(self._scales[name])
+
+    def columns(self, name: str) -> Mapping[str, NumericConfig | CategoryConfig]:  # noqa: ARG002
         return self.config.columns
 
     def gather(self, name: str, read: Callable[[str], Sequence[Any]]) -> Sequence[Mapping[str, Any]]:  # noqa: ARG002
@@ -94,7 +114,7 @@ class TableRow(Modality[TableConfig]):
         """How many indices each category column has, index 0 for all other names included."""
         return {name: len(names) + 1 for name, names in self._categories.items()}
 
-    def reading(self, configs: Mapping[str, NumberConfig]) -> Self:
+    def reading(self, configs: Mapping[str, NumericConfig]) -> Self:
         own = {name: configs.get(name, config) for name, config in self.config.columns.items()}
         other = copy(self)
         other.config = self.config.model_copy(update={"columns": own})
@@ -105,16 +125,16 @@ class TableRow(Modality[TableConfig]):
         self.fit({column: read(column) for column in self.cells})
 
     def fit(self, columns: Mapping[str, Iterable[Any]]) -> None:
-        """Mean and deviation of each number column, names of each category column; values are streamed.
+        """Mean and deviation of each part of a number column, names of each category column; values are streamed.
 
         Numbers far from the others do not count in either (``scales.py``).
         """
         for name, config in self.config.columns.items():
-            if isinstance(config, NumberConfig):
+            if isinstance(config, NumericConfig):
                 sample = Sample()
                 for chunk in _chunks(map(config.read, columns[name])):
                     sample.add(chunk)
-                self._scales[name] = mean_and_deviation(sample.values)
+                self._scales[name] = _scales_of(config.parts(sample.values))
             else:
                 keys = map(cell_text, map(config.read, columns[name]))
                 counts = Counter(key for key in keys if key is not None)
@@ -129,54 +149,64 @@ class TableRow(Modality[TableConfig]):
     def collate(self, items: Sequence[Mapping[str, Any] | None]) -> Arrays:
         """float32 ``[B, C]`` of the rows; a None row, or a name that a row lacks, is absent."""
         rows = [{} if item is None else item for item in items]
-        cells = [self._cells(name, [row.get(name) for row in rows]) for name in self.cells]
+        cells = [cell for name in self.cells for cell in self._cells(name, [row.get(name) for row in rows])]
         values = np.stack(cells, axis=1)
         mask = np.isfinite(values)
         return Arrays(torch.from_numpy(np.where(mask, values, 0).astype(np.float32)), torch.from_numpy(mask))
 
-    def _cells(self, name: str, items: list[Any]) -> NDArray[np.float64]:
-        """[B] of one column, NaN where absent."""
+    def _cells(self, name: str, items: list[Any]) -> list[FloatArray]:
+        """[B] of each cell of one column, NaN where absent."""
         config = self.config.columns[name]
-        if isinstance(config, NumberConfig):
+        if isinstance(config, NumericConfig):
             assert name in self._scales, f"column '{name}' is used before fit"
-            mean, deviation = self._scales[name]
-            with np.errstate(over="ignore"):
-                numbers = (np.array([config.read(item) for item in items]) - mean) / deviation
-            clipped = np.clip(numbers, -_MAX_DEVIATIONS, _MAX_DEVIATIONS)
-            return clipped if self._clips else clipped + _logarithm(numbers - clipped)
+            parts = config.parts(np.array([config.read(item) for item in items]))
+            return [self._standardized(parts[part], *scale) for part, scale in self._scales[name].items()]
         assert name in self._places, f"column '{name}' is used before fit"
         places = self._places[name]
         keys = [cell_text(config.read(item)) for item in items]
-        return np.array([math.nan if key is None else places.get(key, -1) + 1 for key in keys])
+        return [np.array([math.nan if key is None else places.get(key, -1) + 1 for key in keys])]
+
+    def _standardized(self, values: FloatArray, mean: float, deviation: float) -> FloatArray:
+        with np.errstate(over="ignore"):
+            numbers = (values - mean) / deviation
+        clipped = np.clip(numbers, -_MAX_DEVIATIONS, _MAX_DEVIATIONS)
+        return clipped if self._clips else clipped + _logarithm(numbers - clipped)
 
     def hide(self, arrays: Arrays, rows: torch.Tensor, generator: torch.Generator) -> Arrays:
-        """Cells of ``rows`` [B] bool made absent, or, half of the categories among them, a name never seen (index 0).
+        """Columns of ``rows`` [B] bool made absent, or, half of the categories, a name never seen (index 0).
 
-        Each row draws its own share to hide, so that every number of cells, all of them included, is as frequent as
+        Each row draws its own share to hide, so that every number of columns, all of them included, is as frequent as
         every other, and what is left of a row is answered for itself.
         """
+        shape = len(arrays), len(self.cells)
         share = torch.rand(len(arrays), 1, generator=generator)
-        hidden = rows.unsqueeze(1) & (torch.rand(arrays.mask.shape, generator=generator) < share)
+        hidden = rows.unsqueeze(1) & (torch.rand(shape, generator=generator) < share)
         is_category = torch.tensor([name in self._categories for name in self.cells])
-        unseen = is_category & (torch.rand(arrays.mask.shape, generator=generator) < 0.5)
+        unseen = is_category & (torch.rand(shape, generator=generator) < 0.5)
+        hidden, unseen = hidden[:, self.column_of], unseen[:, self.column_of]
         return Arrays(arrays.values.masked_fill(hidden & unseen, 0), arrays.mask & (~hidden | unseen))
 
     def state(self) -> dict[str, Any]:
-        """Mean and deviation of numbers; names of categories by index, from 1; whether far numbers are clipped."""
-        return {
-            "scales": {name: list(scale) for name, scale in self._scales.items()},
-            "clips": self._clips,
-            "categories": dict(self._categories),
-        }
+        """Mean and deviation of numbers; names of categories by index, from 1; whether far numbers are clipped.
+
+        Of a column with several parts there are a mean and a deviation for each by its name.
+        """
+        scales: dict[str, Any] = {}
+        for name, parts in self._scales.items():
+            scales[name] = list(parts[""]) if "" in parts else {part: list(scale) for part, scale in parts.items()}
+        return {"scales": scales, "clips": self._clips, "categories": dict(self._categories)}
 
     @classmethod
     def load(cls, config: TableConfig, state: dict[str, Any]) -> Self:
         """The inverse of ``state``."""
         table = cls(config)
-        table._scales = TypeAdapter(dict[str, tuple[FiniteFloat, PositiveFloat]]).validate_python(state["scales"])
+        scales = TypeAdapter(dict[str, _Scale | dict[str, _Scale]]).validate_python(state["scales"])
         categories = TypeAdapter(dict[str, list[str]]).validate_python(state["categories"])
         for name, names in categories.items():
             table._set_categories(name, names)
+        for name, column in config.columns.items():
+            if isinstance(column, NumericConfig) and name in scales:
+                table._scales[name] = _known_scales(name, column, scales[name])
         if not config.columns.keys() <= table._scales.keys() | categories.keys():
             raise ValueError(f"nothing was fitted for {', '.join(config.columns.keys() - table._scales.keys())}")
         # Bundles of Tonggan 0.1 have no such entry: their models have learned from clipped numbers.
@@ -184,7 +214,31 @@ class TableRow(Modality[TableConfig]):
         return table
 
 
-def _logarithm(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+def _scales_of(parts: Mapping[str, FloatArray]) -> dict[str, tuple[float, float]]:
+    """Mean and deviation of the first part and of all others that are not nearly constant."""
+    first = next(iter(parts))
+    return {part: mean_and_deviation(values) for part, values in parts.items() if part == first or _differs(values)}
+
+
+def _differs(values: FloatArray) -> bool:
+    counts = np.unique(values, return_counts=True)[1]
+    return bool(counts.max(initial=0) <= _CONSTANT * len(values)) and len(values) > 0
+
+
+def _known_scales(name: str, config: NumericConfig, scales: Any) -> dict[str, tuple[float, float]]:
+    """``scales`` of one column by part, in the order of its parts.
+
+    Raises:
+        ValueError: its kind has no such parts.
+    """
+    by_part: dict[str, tuple[float, float]] = scales if isinstance(scales, dict) else {"": scales}
+    known = list(config.parts(np.zeros(0)))
+    if not by_part or not by_part.keys() <= set(known):
+        raise ValueError(f"column '{name}' has parts {list(by_part)}, of which a {config.kind} has {known}")
+    return {part: by_part[part] for part in known if part in by_part}
+
+
+def _logarithm(numbers: FloatArray) -> FloatArray:
     """Sign and ``log(1 + |x|)``, of infinity as of the largest number."""
     finite = np.minimum(np.abs(numbers), np.finfo(np.float64).max)
     return np.asarray(np.copysign(np.log1p(finite), numbers))
