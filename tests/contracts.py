@@ -462,7 +462,13 @@ def check_modality(modality: Modality[Any], name: str, columns: Mapping[str, Seq
     assert len(arrays) == count
     assert arrays.present.tolist() == [True] * (count - 1) + [False]
     if modality.cells:
-        assert arrays.mask.shape[1] == len(modality.cells)
+        assert arrays.mask.shape[1] == len(modality.column_of)
+        assert sorted(set(modality.column_of)) == list(range(len(modality.cells)))
+        hidden = modality.hide(arrays, torch.ones(count, dtype=torch.bool), torch.Generator().manual_seed(0))
+        for column in range(len(modality.cells)):
+            for mask in (arrays.mask, hidden.mask):
+                of_column = mask[:, torch.tensor(modality.column_of) == column]
+                assert torch.equal(of_column.all(dim=1), of_column.any(dim=1)), "a column is present as a whole or not"
     _assert_same_arrays(modality.collate([*items[:-1], None]), arrays)
     for row, item in enumerate(items):
         single, own = modality.collate([item]), arrays.take(torch.tensor([row]))

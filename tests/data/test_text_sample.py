@@ -8,18 +8,6 @@ def sample(*values):
 
 
 @pytest.mark.parametrize(
-    "value", ["2024-01-31", "31.1.2024", "1/31/2024", "2024-01-31T10:20:30Z", "2024年1月31日", "2024-01", "10:20"]
-)
-def test_dates(value):
-    assert sample(value).is_date
-
-
-def test_what_is_no_date():
-    assert not sample("1.5").is_date
-    assert not sample("May be").is_date
-
-
-@pytest.mark.parametrize(
     ("values", "separator"),
     [
         (["a|b", "b", "a|c|b", "c", "a|b|c", "b|c"], "|"),

@@ -9,7 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 from tonggan.modalities import ColumnConfig, InputConfig, NumberConfig, TableConfig, load_modality
 
 
-@pytest.mark.parametrize("kind", ["image", "text", "audio", "number", "category", "multilabel", "ignore"])
+@pytest.mark.parametrize(
+    "kind", ["image", "text", "audio", "number", "category", "multilabel", "ignore", "date", "time", "duration"]
+)
 def test_each_column_kind_is_read_by_name(kind: str) -> None:
     assert TypeAdapter(ColumnConfig).validate_python({"kind": kind}).kind == kind
 

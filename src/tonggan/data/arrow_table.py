@@ -113,9 +113,13 @@ def _plain_schema(schema: pa.Schema) -> pa.Schema:
 def _metadata(stored: pa.DataType) -> dict[bytes, str] | None:
     if pa.types.is_dictionary(stored):
         return _metadata(stored.value_type)
-    if pa.types.is_date(stored):
-        return {STORED_AS: "date"}
-    return {STORED_AS: "timestamp"} if pa.types.is_timestamp(stored) else None
+    known = (
+        ("date", pa.types.is_date),
+        ("timestamp", pa.types.is_timestamp),
+        ("time", pa.types.is_time),
+        ("duration", pa.types.is_duration),
+    )
+    return next(({STORED_AS: name} for name, is_so in known if is_so(stored)), None)
 
 
 def _plain_type(stored: pa.DataType) -> pa.DataType:

@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.data.findings import Finding, Severity
-from tonggan.modalities.base import ColumnConfig
+from tonggan.modalities import ColumnConfig, NumericConfig
 from tonggan.wording import Bilingual, Words, part_zh, shortened
-
-UNREADABLE = "not written as the numbers of this column are"
-"""Why a cell of a number column that says something cannot be used."""
 
 
 def why_unreadable(config: ColumnConfig) -> Bilingual:
     """Why a cell of such a column that says something cannot be used."""
-    if config.form == "number":
-        return Bilingual(UNREADABLE, "不是数，或与该列的写法不同")
+    if isinstance(config, NumericConfig):
+        things = config.things
+        said = f"not written as the {things.english} of this column are"
+        return Bilingual(said, f"不是{things.chinese}，或与该列的写法不同")
     kind = Words(config.kind, config.kind) if config.words is None else config.words
     return Bilingual(f"not written as cells of the kind {kind.english} are", f"不是“{kind.chinese}”类的写法")
 

@@ -7,14 +7,13 @@ import pyarrow as pa
 
 from tonggan.cells import cell_text
 from tonggan.data.cell_findings import CellFindings, why_unreadable
-from tonggan.data.findings import Finding, Quarantined, Severity
-from tonggan.data.number_format import NumberFormat
+from tonggan.data.findings import Doubt, Finding, Quarantined, Severity
 from tonggan.data.profiles import MediaProfile
 from tonggan.data.scan import MediaColumn, MediaStatus, media_path
 from tonggan.data.table import Table
 from tonggan.data.wild_cells import find_wild_cells
 from tonggan.errors import DataError
-from tonggan.modalities import ColumnConfig
+from tonggan.modalities import ColumnConfig, NumericConfig
 from tonggan.modalities.base import Limit, MediaConfig, Range
 from tonggan.wording import Words, catalog, part_zh, shortened
 
@@ -159,23 +158,23 @@ def check_cells(
         findings.append(_stray(column, stray, config))
     if num_cut and config.limit is not None:
         findings.append(_cut_off(name, split, num_cut, len(table) - num_missing, config.limit))
-    if config.form == "number":
+    if isinstance(config, NumericConfig):
         findings += find_wild_cells(table, name, config=config, split=split, is_target=False)
     return findings
 
 
-def check_doubt(name: str, doubt: NumberFormat, *, config: ColumnConfig, split: str, num_rows: int) -> Finding:
-    """The finding on a column that holds many numbers and is not taken for numbers."""
+def check_doubt(name: str, doubt: Doubt, *, config: ColumnConfig, split: str, num_rows: int) -> Finding:
+    """The finding on a column that may be meant in another way than it is read."""
     kind_zh = catalog().translate(config.kind)
     return Finding(
         "warning",
         column=name,
         split=split,
         count=round(doubt.share * num_rows),
-        message=f"Column '{name}' holds {doubt.problem}; it is read as {config.kind}.",
-        message_zh=f"“{name}”列约有 {doubt.share:.0%} 的单元格是数，但写法或单位不一致；目前按{kind_zh}读取。",
-        remedy=doubt.remedy.replace("NAME", name),
-        remedy_zh=f"请统一写法，或用 --set columns.{name}.kind=number 读取其中的数（其余按缺失处理）",
+        message=f"Column '{name}' holds {doubt.problem.english}; it is read as {config.kind}.",
+        message_zh=f"“{name}”列{doubt.problem.chinese}；目前按{kind_zh}读取。",
+        remedy=doubt.remedy.english.replace("NAME", name),
+        remedy_zh=doubt.remedy.chinese.replace("NAME", name),
     )
 
 
@@ -249,12 +248,11 @@ def _constant(name: str, split: str, num_rows: int, value: str) -> Finding:
 
 def _stray(column: CellFindings, stray: list[tuple[int, str]], config: ColumnConfig) -> Finding:
     reason = why_unreadable(config)
-    chinese = "不是数或写法与其他不同" if config.form == "number" else reason.chinese
     return column.finding(
         "warning" if len(stray) > _MAX_STRAY_SHARE * len(column.numbers) else "note",
         len(stray),
         stray[0],
-        what=(f"are {reason}", chinese),
+        what=(f"are {reason}", reason.chinese),
         then=("; they count as missing", "；按缺失处理"),
         remedy=("Write these cells as the others are, or leave them empty", "请按其他单元格的写法改写，或留空"),
     )

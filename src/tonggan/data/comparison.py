@@ -33,7 +33,7 @@ from tonggan.data.profiles import (
 )
 from tonggan.data.scan import MediaColumn, MediaStatus
 from tonggan.data.table import Table, spread
-from tonggan.modalities import ColumnConfig
+from tonggan.modalities import ColumnConfig, NumericConfig
 from tonggan.wording import Bilingual, catalog, listed, shortened
 
 CHANCE = 0.01
@@ -104,6 +104,7 @@ def compare_cells(
     """
     column = CellFindings(name, split, numbers)
     if isinstance(profile, NumberProfile):
+        assert isinstance(config, NumericConfig), "a profile is of the column's kind"
         return _compare_numbers(column, cells, config, profile)
     if isinstance(profile, CategoryProfile):
         return _compare_categories(column, map(config.read, cells), profile), []
@@ -145,7 +146,7 @@ def compare_media(
 
 
 def _compare_numbers(
-    column: CellFindings, cells: Iterable[Any], config: ColumnConfig, profile: NumberProfile
+    column: CellFindings, cells: Iterable[Any], config: NumericConfig, profile: NumberProfile
 ) -> tuple[list[Finding], list[Quarantined]]:
     unreadable: list[tuple[int, str]] = []
     far: list[tuple[int, float]] = []
@@ -171,9 +172,9 @@ def _compare_numbers(
     found, bad = _compare_unreadable(column, unreadable, config, profile)
     findings += found
     if far and (worst > _VERY_FAR or is_surprising(len(far), num_read, before=0, out_of=profile.rows, more=_LUCK)):
-        findings.append(_out_of_range(column, far, profile))
+        findings.append(_out_of_range(column, far, config, profile))
     elif num_read >= _MIN_ROWS and 2 * len(unusual) > num_read:
-        findings.append(_elsewhere(column, unusual, profile))
+        findings.append(_elsewhere(column, unusual, config, profile))
     return findings, bad
 
 
@@ -343,32 +344,35 @@ def _compare_missing(column: CellFindings, count: int, profile: ColumnProfile) -
     ]
 
 
-def _out_of_range(column: CellFindings, far: Sequence[tuple[int, float]], profile: NumberProfile) -> Finding:
+def _out_of_range(
+    column: CellFindings, far: Sequence[tuple[int, float]], config: NumericConfig, profile: NumberProfile
+) -> Finding:
     row, number = far[0]
+    low, high = config.written(profile.low), config.written(profile.high)
     return column.finding(
         "warning",
         len(far),
-        (row, f"{number:g}"),
+        (row, config.written(number)),
         what=("lie far outside the range of training", "远远超出训练数据的范围"),
-        then=(
-            f"; training has {profile.low:g} to {profile.high:g}",
-            f"；训练数据为 {profile.low:g} 到 {profile.high:g}",
-        ),
+        then=(f"; training has {low} to {high}", f"；训练数据为 {low} 到 {high}"),
         remedy=(
-            "Check the unit and the cells; the model knows no such numbers",
-            "请检查单位和单元格；模型没有见过这样的数",
+            f"Check the unit and the cells; the model knows no such {config.things.english}",
+            f"请检查单位和单元格；模型没有见过这样的{config.things.chinese}",
         ),
     )
 
 
-def _elsewhere(column: CellFindings, unusual: Sequence[tuple[int, float]], profile: NumberProfile) -> Finding:
+def _elsewhere(
+    column: CellFindings, unusual: Sequence[tuple[int, float]], config: NumericConfig, profile: NumberProfile
+) -> Finding:
     row, number = unusual[0]
-    low, high = f"{profile.usual_low:g}", f"{profile.usual_high:g}"
+    low, high = config.written(profile.usual_low), config.written(profile.usual_high)
+    thing = config.words.english if config.words else config.kind
     return column.finding(
         "warning",
         len(unusual),
-        (row, f"{number:g}"),
-        what=("lie where hardly any number of training does", "落在训练数据极少出现的范围"),
+        (row, config.written(number)),
+        what=(f"lie where hardly any {thing} of training does", "落在训练数据极少出现的范围"),
         then=(f"; nearly all of training lie from {low} to {high}", f"；训练数据几乎都在 {low} 到 {high} 之间"),
         remedy=("Check the unit of the column", "请检查该列的单位"),
     )

@@ -29,7 +29,7 @@ from tonggan.data.table import Table
 from tonggan.data.target_checks import TargetColumn, TargetTask
 from tonggan.errors import DataError
 from tonggan.files import whole_file
-from tonggan.modalities import ColumnConfig, NumberConfig
+from tonggan.modalities import ColumnConfig, NumericConfig
 from tonggan.modalities.number import parse_cell
 from tonggan.wording import part_zh
 
@@ -62,7 +62,7 @@ class Diagnosis:
     num_rows: Mapping[str, int]
     columns: Sequence[tuple[str, str, str]] = ()
     profiles: Mapping[str, ColumnProfile] = field(default_factory=dict)
-    other_writing: Mapping[str, Mapping[str, NumberConfig]] = field(default_factory=dict)
+    other_writing: Mapping[str, Mapping[str, NumericConfig]] = field(default_factory=dict)
 
     @property
     def aloud(self) -> list[Finding]:
@@ -262,9 +262,9 @@ def _target_column(
 
 def _find_writing(
     tables: Mapping[str, Table], columns: Mapping[str, ColumnConfig], profiles: Mapping[str, ColumnProfile]
-) -> tuple[dict[str, dict[str, NumberConfig]], list[Finding]]:
+) -> tuple[dict[str, dict[str, NumericConfig]], list[Finding]]:
     """By part, how columns are read that are written in another way than in the first one, the training part."""
-    writing: dict[str, dict[str, NumberConfig]] = {}
+    writing: dict[str, dict[str, NumericConfig]] = {}
     findings: list[Finding] = []
     for split, table in tables.items():
         if not writing:

@@ -1,15 +1,18 @@
 """What a column of files holds: pictures, recordings, or what is not read, which is named with what to do about it.
 
 The suffixes of paths decide, or else the first bytes of some of the files. Whether a file can be decoded, its modality
-finds out.
+finds out. What people draw into pictures, boxes and masks, is found here too.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
 
 from tonggan.data.media_types import (
     HEAD_BYTES,
@@ -19,13 +22,18 @@ from tonggan.data.media_types import (
     kind_of_bytes,
     kind_of_path,
 )
+from tonggan.data.table import Table, spread
 from tonggan.data.text_sample import TextSample
+from tonggan.errors import DataError
 from tonggan.modalities import AudioConfig, ColumnConfig, IgnoreConfig, ImageConfig
+from tonggan.modalities.boxes import BoxesConfig, read_objects
+from tonggan.modalities.regions import RegionsConfig, read_mask_paths
 
 Found = tuple[ColumnConfig, str]
 """What a column is taken for, and why in words."""
 
 _NUM_HEADS = 8
+_DRAWN_SAMPLE_SIZE = 64
 _MOST = 0.8
 _HALF = 0.5
 _MAX_WORDS = 2  # on average, of what may be a path without a suffix that says anything
@@ -107,3 +115,30 @@ def _head_of_file(path: Path) -> bytes | None:
     except OSError:  # e.g. a value too long for a file's name
         return None
     return None
+
+
+def kind_of_drawn(table: Table, name: str, rows: Sequence[int]) -> Found | None:
+    """Boxes or lists of masks, where most of some cells, which are read whole, are such, and one holds any."""
+    cells = table.values(name, np.array(rows)[spread(len(rows), _DRAWN_SAMPLE_SIZE)])
+    cells = [cell for cell in cells if not isinstance(cell, str) or cell.lstrip().startswith(("[", "{"))]
+    for config, read, reason in _DRAWN:
+        found = []
+        for cell in cells:
+            with suppress(DataError):
+                found.append(read(cell) or [])
+        if any(found) and 2 * len(found) > min(len(rows), _DRAWN_SAMPLE_SIZE):
+            return config, reason
+    return None
+
+
+def _read_masks(cell: Any) -> list[str] | None:
+    paths = read_mask_paths(cell)
+    if any(kind_of_path(path) != "image" for path in paths or ()):
+        raise DataError(f"column {cell!r}", got="no picture", expected="paths of masks", remedy="Correct the cell")
+    return paths
+
+
+_DRAWN: Sequence[tuple[ColumnConfig, Callable[[Any], Sequence[Any] | None], str]] = (
+    (BoxesConfig(), read_objects, "boxes around the objects of a picture"),
+    (RegionsConfig(), _read_masks, "lists of masks, one for each object of a picture"),
+)

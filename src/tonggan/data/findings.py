@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-from tonggan.wording import Bilingual
+from tonggan.wording import Bilingual, Words
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -53,6 +53,21 @@ class Finding:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, by attribute."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What speaks for another reading of a column than the one that it has.
+
+    Attributes:
+        share: of its cells that this is about.
+        problem: what the column holds.
+        remedy: what can be done; the column is called NAME.
+    """
+
+    share: float
+    problem: Words
+    remedy: Words
 
 
 class Quarantined(NamedTuple):

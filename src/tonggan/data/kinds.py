@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,28 +16,31 @@ import numpy as np
 import pyarrow as pa
 
 from tonggan.cells import cell_text
-from tonggan.data.file_columns import kind_of_embedded, kind_of_paths
-from tonggan.data.media_types import kind_of_path
+from tonggan.data.file_columns import kind_of_drawn, kind_of_embedded, kind_of_paths
+from tonggan.data.findings import Doubt
 from tonggan.data.missing_labels import missing_labels
 from tonggan.data.number_format import NumberFormat, fit_numbers
-from tonggan.data.table import Table, spread
+from tonggan.data.table import Table
 from tonggan.data.text_sample import TextSample
+from tonggan.data.time_format import TimeFormat, fit_declared, fit_times
 from tonggan.errors import DataError
 from tonggan.modalities import (
     CategoryConfig,
     ColumnConfig,
+    DateConfig,
+    DurationConfig,
     IgnoreConfig,
     ImageConfig,
     MultilabelConfig,
     NumberConfig,
+    NumericConfig,
     TextConfig,
+    TimeOfDayConfig,
 )
-from tonggan.modalities.boxes import BoxesConfig, read_objects
-from tonggan.modalities.regions import RegionsConfig, read_mask_paths
+from tonggan.modalities.regions import RegionsConfig
 
 _SAMPLE_SIZE = 5_000
 _EMBEDDED_SAMPLE_SIZE = 16  # each may be a file of many megabytes
-_DRAWN_SAMPLE_SIZE = 64
 _ROWS_AT_ONCE = 256
 _MAX_CHARACTERS = 1_000
 _ID_NAME = re.compile(
@@ -54,12 +56,12 @@ class Guess:
     """What a column is taken for, and why in words.
 
     Attributes:
-        doubt: how its numbers would be read, where it has many but not so surely that it is taken for numbers.
+        doubt: what speaks for another reading.
     """
 
     config: ColumnConfig
     reason: str
-    doubt: NumberFormat | None = None
+    doubt: Doubt | None = None
 
 
 def guess_columns(table: Table, *, target: Sequence[str], declared: Mapping[str, ColumnConfig]) -> dict[str, Guess]:
@@ -98,6 +100,8 @@ def _declared(table: Table, name: str, config: ColumnConfig, *, is_target: bool)
     if is_target and is_label and "missing" not in config.model_fields_set:
         missing = missing_labels(table, name, of_numbers=_are_numbers(_written(table, name)))
         return Guess(config.model_copy(update={"missing": missing}), "declared" + _missing_in_words(missing))
+    if isinstance(config, DateConfig | TimeOfDayConfig | DurationConfig):
+        return _as_times(fit_declared(config, _sample(table, name, _SAMPLE_SIZE)[1]), name, "declared: ")
     if isinstance(config, NumberConfig) and config.model_fields_set <= {"kind"}:
         written = _written(table, name)
         if written is not None:
@@ -149,11 +153,17 @@ def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, Col
 
 
 def _check_number_target(table: Table, name: str, config: ColumnConfig) -> None:
-    """Raise DataError where a target that is no class holds numbers which are not surely read."""
+    """Raise DataError where a target that is no class holds dates, or numbers which are not surely read."""
     stored = table.column_type(name)
+    if isinstance(config, NumericConfig) and config.task() is None:
+        raise _no_target(name, f"a column of {config.things.english}")
     if config.form != "text" or not (pa.types.is_string(stored) or pa.types.is_large_string(stored)):
         return
-    written = fit_numbers(_sample(table, name, _SAMPLE_SIZE)[1])
+    sample = _sample(table, name, _SAMPLE_SIZE)[1]
+    times = _guess_times(stored, table.stored_as(name), TextSample(sample), name)
+    if times is not None and times.is_sure:
+        raise _no_target(name, times.reason)
+    written = fit_numbers(sample)
     if written is not None and not written.is_sure:
         raise DataError(
             f"target '{name}'",
@@ -161,6 +171,16 @@ def _check_number_target(table: Table, name: str, config: ColumnConfig) -> None:
             expected="numbers that are all written in one way, or classes that repeat",
             remedy=written.remedy.replace("NAME", name),
         )
+
+
+def _no_target(name: str, got: str) -> DataError:
+    return DataError(
+        f"target '{name}'",
+        got=got.replace("NAME", name),
+        expected="classes that repeat, numbers, or durations",
+        remedy="Predict a number in a column of its own, such as the days from a known date, or declare classes: "
+        f"--set columns.{name}.kind=category",
+    )
 
 
 def is_id(table: Table, name: str) -> bool:
@@ -186,10 +206,10 @@ def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
     rows, values = _sample(table, name, _EMBEDDED_SAMPLE_SIZE if is_embedded else _SAMPLE_SIZE)
     if not values:
         return Guess(IgnoreConfig(), "has hardly any values" if _has_values(table, name) else "has no values")
-    drawn = _guess_drawn(table, name, rows)
+    drawn = kind_of_drawn(table, name, rows)
     if drawn is not None:
         # Beside another target they would say the answer, and no input reads them.
-        return drawn if is_target else Guess(IgnoreConfig(), f"{drawn.reason}, which are read for a target only")
+        return Guess(*drawn) if is_target else Guess(IgnoreConfig(), f"{drawn[1]}, which are read for a target only")
     if is_embedded:
         return _as_mask(Guess(*kind_of_embedded(values)), is_target=is_target)
     if pa.types.is_list(stored) or pa.types.is_large_list(stored) or pa.types.is_fixed_size_list(stored):
@@ -198,7 +218,16 @@ def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
         return Guess(IgnoreConfig(), "each row holds a list, which is read for a target only")
     if pa.types.is_boolean(stored):
         return Guess(CategoryConfig(), "true or false")
+    return _guess_cells(table, name, rows, values, is_target=is_target)
+
+
+def _guess_cells(table: Table, name: str, rows: Sequence[int], values: Sequence[Any], *, is_target: bool) -> Guess:
+    """The kind of a column of numbers or texts, of which ``values`` stand at ``rows``."""
+    stored = table.column_type(name)
     sample = TextSample([str(value) for value in values])
+    times = _guess_times(stored, table.stored_as(name), sample, name)
+    if times is not None and times.is_sure and not is_target:
+        return _as_times(times, name)
     missing: list[str] = []
     if pa.types.is_integer(stored) or pa.types.is_floating(stored):
         numbers = [float(value) for value in values if math.isfinite(value)]
@@ -212,37 +241,35 @@ def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
     files = kind_of_paths(sample, table.base)
     if files is not None:
         return _as_mask(Guess(*files), is_target=is_target)
+    if is_target and times is not None and times.is_sure and times.config.task() and not _are_classes(times.numbers):
+        return _as_times(times, name, then=", predicted in seconds")
     guess = _guess_target_text(sample, missing) if is_target else _guess_text(sample, name)
-    if written is not None and not written.is_sure and guess.config.is_used:
-        return Guess(guess.config, f"{guess.reason}; {written.problem}", written)
+    doubt = times.doubt if times is not None else None if written is None or written.is_sure else written.doubt
+    if doubt is not None and guess.config.is_used and not (is_target and times is not None):
+        return Guess(guess.config, f"{guess.reason}; {doubt.problem.english}", doubt)
     return guess
 
 
-def _guess_drawn(table: Table, name: str, rows: Sequence[int]) -> Guess | None:
-    """Boxes or lists of masks, where most of some cells, which are read whole, are such, and one holds any."""
-    cells = table.values(name, np.array(rows)[spread(len(rows), _DRAWN_SAMPLE_SIZE)])
-    cells = [cell for cell in cells if not isinstance(cell, str) or cell.lstrip().startswith(("[", "{"))]
-    for config, read, reason in _DRAWN:
-        found = []
-        for cell in cells:
-            with suppress(DataError):
-                found.append(read(cell) or [])
-        if any(found) and 2 * len(found) > min(len(rows), _DRAWN_SAMPLE_SIZE):
-            return Guess(config, reason)
+def _guess_times(stored: pa.DataType, stored_as: str | None, sample: TextSample, name: str) -> TimeFormat | None:
+    """How the column writes times; None where hardly any of its cells does."""
+    known = _TIMES.get(stored_as or "")
+    if known is not None:
+        return fit_declared(known, sample.values)
+    if pa.types.is_integer(stored) or pa.types.is_string(stored) or pa.types.is_large_string(stored):
+        return fit_times(sample.values, name)
     return None
 
 
-def _read_masks(cell: Any) -> list[str] | None:
-    paths = read_mask_paths(cell)
-    if any(kind_of_path(path) != "image" for path in paths or ()):
-        raise DataError(f"column {cell!r}", got="no picture", expected="paths of masks", remedy="Correct the cell")
-    return paths
+_TIMES: Mapping[str, NumericConfig] = {
+    "date": DateConfig(),
+    "timestamp": DateConfig(),
+    "time": TimeOfDayConfig(),
+    "duration": DurationConfig(),
+}
 
 
-_DRAWN: Sequence[tuple[ColumnConfig, Callable[[Any], Sequence[Any] | None], str]] = (
-    (BoxesConfig(), read_objects, "boxes around the objects of a picture"),
-    (RegionsConfig(), _read_masks, "lists of masks, one for each object of a picture"),
-)
+def _as_times(times: TimeFormat, name: str, before: str = "", then: str = "") -> Guess:
+    return Guess(times.config, before + times.reason.replace("NAME", name) + then, times.doubt)
 
 
 def _as_mask(guess: Guess, *, is_target: bool) -> Guess:
@@ -333,16 +360,12 @@ def _are_classes(numbers: Sequence[float]) -> bool:
 
 
 def _guess_text(sample: TextSample, name: str) -> Guess:
-    repeats = f"{sample.num_distinct} different {'dates or times' if sample.is_date else 'values'} that repeat"
-    if not sample.is_date:
-        if _is_id(sample, name):
-            return Guess(IgnoreConfig(), "an id: a different code in each row")
-        if sample.tag_separator is not None:
-            return Guess(TextConfig(), f"labels separated by '{sample.tag_separator}', read word by word")
+    if _is_id(sample, name):
+        return Guess(IgnoreConfig(), "an id: a different code in each row")
+    if sample.tag_separator is not None:
+        return Guess(TextConfig(), f"labels separated by '{sample.tag_separator}', read word by word")
     if _is_category(sample):
-        return Guess(CategoryConfig(), repeats)
-    if sample.is_date:
-        return Guess(TextConfig(), "dates or times, read as they are written")
+        return Guess(CategoryConfig(), f"{sample.num_distinct} different values that repeat")
     return Guess(TextConfig(), f"text ({sample.language}), {sample.mean_words:.0f} words on average")
 
 

@@ -7,7 +7,7 @@ import re
 import pyarrow as pa
 
 from tonggan.data.table import Table
-from tonggan.modalities.number import is_missing_marker
+from tonggan.modalities.numeric import is_missing_marker
 
 # Beside names. Others that mean the same beside numbers, such as unknown and none, may be a class of their own there.
 _MARKERS = frozenset(

@@ -12,15 +12,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tonggan.data.findings import Doubt
 from tonggan.modalities.number import (
     Cell,
     DecimalMark,
     NumberConfig,
     ThousandsMark,
-    is_missing_marker,
     parse_cell,
     value_of,
 )
+from tonggan.modalities.numeric import is_missing_marker
+from tonggan.wording import Words
 
 # Most cells must be numbers before a column is one of numbers; a few typing errors do not change what it is.
 MOST = 0.95
@@ -95,6 +97,15 @@ class NumberFormat:
     def is_sure(self) -> bool:
         """Whether the column is one of numbers; if not, a person should hear why they are not read."""
         return not self.problem
+
+    @property
+    def doubt(self) -> Doubt:
+        """What a person should hear where the column is not one of numbers."""
+        return Doubt(
+            self.share,
+            Words(self.problem, f"约有 {self.share:.0%} 的单元格是数，但写法或单位不一致"),
+            Words(self.remedy, "请统一写法，或用 --set columns.NAME.kind=number 读取其中的数（其余按缺失处理）"),
+        )
 
 
 def fit_numbers(values: Sequence[str]) -> NumberFormat | None:

@@ -1,8 +1,8 @@
-"""Numbers of new rows that are written in another way than in training: how to read them, where that is sure.
+"""Numbers and dates of new rows that are written in another way than in training: how to read them, if that is sure.
 
 What can mean one number only is read: ``12,5`` in a column of ``12.5``. Of several readings the one counts that gives
-numbers as training has them, if there is one such: ``1,234`` is 1.234 where training has 0 to 10. All else is left to
-the doctor, who names it.
+numbers as training has them, if there is one such: ``1,234`` is 1.234 where training has 0 to 10. ``25/12/2024`` is
+read in a column of ``12/25/2024`` if all other cells can have the day first too. All else is left to the doctor.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from tonggan.data.findings import Finding
 from tonggan.data.number_format import MARKS, magnitudes
 from tonggan.data.profiles import ColumnProfile, NumberProfile
 from tonggan.data.table import Table
-from tonggan.modalities import ColumnConfig
+from tonggan.modalities import ColumnConfig, DateConfig, NumericConfig
+from tonggan.modalities.date import Order
 from tonggan.modalities.number import Cell, DecimalMark, NumberConfig, ThousandsMark, parse_cell, value_of
 
 _Marks = tuple[DecimalMark, ThousandsMark]
@@ -43,15 +44,19 @@ class AnyWriting(NumberConfig):
 
 
 def read_otherwise(
-    cells: Iterable[Any], config: NumberConfig, profile: NumberProfile | None = None
-) -> NumberConfig | None:
-    """How to read ``cells``, of which ``config`` cannot read some that are surely numbers; None where it has none.
+    cells: Iterable[Any], config: NumericConfig, profile: NumberProfile | None = None
+) -> NumericConfig | None:
+    """How to read ``cells``, of which ``config`` cannot read some that are surely numbers or dates; None without such.
 
     Args:
         cells: of one column of new rows.
         config: how the training part writes the column.
         profile: the column in the training part; without one, what could mean several numbers is not read.
     """
+    if isinstance(config, DateConfig):
+        return _dates_otherwise(*_texts(cells, config), config, profile)
+    if not isinstance(config, NumberConfig):
+        return None
     unread, others = _texts(cells, config)
     parts = [part for part in map(parse_cell, unread) if part is not None]
     if not parts:
@@ -62,14 +67,33 @@ def read_otherwise(
     return None if all(math.isnan(other.read(text)) for text in unread) else other
 
 
+def _dates_otherwise(
+    unread: Sequence[str], others: Sequence[str], config: DateConfig, profile: NumberProfile | None
+) -> DateConfig | None:
+    """With the day or the month first, whichever reads more; where both do, the one that gives days of training."""
+    texts = [*unread, *(text for text in others if not math.isnan(config.read(text)))]
+    orders: tuple[Order, ...] = ("day", "month")
+    found = {}
+    for order in orders:
+        other = config.model_copy(update={"order": order})
+        numbers = np.array([other.read(text) for text in texts])
+        if not np.isnan(numbers[len(unread) :]).any() and not np.isnan(numbers[: len(unread)]).all():
+            found[order] = other, numbers
+    counts = {order: int((~np.isnan(numbers)).sum()) for order, (_, numbers) in found.items()}
+    best = [other for order, (other, _) in found.items() if counts[order] == max(counts.values())]
+    if len(best) > 1:
+        best = [other for order, (other, numbers) in found.items() if _is_usual(numbers, profile)]
+    return best[0] if len(best) == 1 else None
+
+
 def find_other_writing(
     table: Table, columns: Mapping[str, ColumnConfig], profiles: Mapping[str, ColumnProfile], *, split: str
-) -> tuple[dict[str, NumberConfig], list[Finding]]:
-    """How to read those number ``columns`` of new rows that are written in another way than in training, and a note."""
-    found: dict[str, NumberConfig] = {}
+) -> tuple[dict[str, NumericConfig], list[Finding]]:
+    """How to read those ``columns`` of new rows that are written in another way than in training, and a note."""
+    found: dict[str, NumericConfig] = {}
     findings: list[Finding] = []
     for name, config in columns.items():
-        if isinstance(config, NumberConfig) and name in table.names and not _is_number(table.column_type(name)):
+        if isinstance(config, NumericConfig) and name in table.names and not _is_number(table.column_type(name)):
             profile = profiles.get(name)
             known = profile if isinstance(profile, NumberProfile) else None
             other = read_otherwise((cell for values in table.iterate(name) for cell in values), config, known)
@@ -83,7 +107,7 @@ def _is_number(stored: pa.DataType) -> bool:
     return bool(pa.types.is_integer(stored) or pa.types.is_floating(stored) or pa.types.is_null(stored))
 
 
-def _note(table: Table, name: str, config: NumberConfig, other: NumberConfig, *, example: str, split: str) -> Finding:
+def _note(table: Table, name: str, config: NumericConfig, other: NumericConfig, *, example: str, split: str) -> Finding:
     count, first, row = 0, None, 0
     for values in table.iterate(name):
         for cell in values:
@@ -92,6 +116,7 @@ def _note(table: Table, name: str, config: NumberConfig, other: NumberConfig, *,
                 first = (row, cell) if first is None else first
             row += 1
     number = math.nan if first is None else other.read(first[1])
+    shown = f"{number:.10g}" if isinstance(other, NumberConfig) else other.written(number)
     usual, usual_zh = (f", where training has '{example}'", f"（训练表中的写法如“{example}”）") if example else ("", "")
     return CellFindings(name, split, table.row_numbers).finding(
         "note",
@@ -99,14 +124,14 @@ def _note(table: Table, name: str, config: NumberConfig, other: NumberConfig, *,
         first,
         what=("are written in another way than in training", "与训练表中的写法不同"),
         then=(
-            f"{usual}; they are read as numbers, this one as {number:.10g}",
-            f"{usual_zh}；按数读取，此格为 {number:.10g}",
+            f"{usual}; they are read as {config.things.english}, this one as {shown}",
+            f"{usual_zh}；按{config.things.chinese}读取，此格为 {shown}",
         ),
         remedy=("Check that this is what they mean", "请确认这就是其含义"),
     )
 
 
-def _texts(cells: Iterable[Any], config: NumberConfig) -> tuple[list[str], list[str]]:
+def _texts(cells: Iterable[Any], config: NumericConfig) -> tuple[list[str], list[str]]:
     """Different texts that ``config`` cannot read, and others."""
     unread: dict[str, None] = {}
     others: dict[str, None] = {}

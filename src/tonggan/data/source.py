@@ -17,7 +17,7 @@ from tonggan.data.findings import Finding
 from tonggan.errors import DataError
 
 # Part of every fingerprint: raise it when the same input would be stored in another way.
-_FORMAT = "tonggan-table-3"
+_FORMAT = "tonggan-table-4"
 _BLOCK_BYTES = 1 << 20
 
 # In the metadata of a stored column: what its texts were to the reader.

@@ -88,7 +88,7 @@ class Table:
         return self._schema.field(name).type
 
     def stored_as(self, name: str) -> str | None:
-        """What a column of texts was to its reader: ``date``, ``timestamp``, or ``untyped`` in a CSV file."""
+        """What a column was to its reader: ``date``, ``timestamp``, ``time``, ``duration``, or ``untyped`` in CSV."""
         self.require(name)
         stored: bytes | None = (self._schema.field(name).metadata or {}).get(STORED_AS)
         return None if stored is None else stored.decode()

@@ -17,7 +17,7 @@ from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.region_scan import RegionColumn
 from tonggan.data.table import Table
 from tonggan.data.wild_cells import find_wild_cells
-from tonggan.modalities import ColumnConfig, NumberConfig
+from tonggan.modalities import ColumnConfig, NumberConfig, NumericConfig
 from tonggan.wording import Words, listed, part_zh, shortened
 
 IMBALANCED_SHARE = 0.8  # of the largest class; above, a model that always says it looks good
@@ -97,7 +97,7 @@ def check_values(column: TargetColumn) -> Checked:
 def check_numbers(column: TargetColumn) -> Checked:
     """What is no number cannot be used."""
     # Numbers are asked for; the column may be taken for classes.
-    written = column.config if column.config.form == "number" else NumberConfig()
+    written = column.config if isinstance(column.config, NumericConfig) else NumberConfig()
     column = replace(column, config=written)
     bad: list[Quarantined] = []
     low, high = math.inf, -math.inf

@@ -1,4 +1,4 @@
-"""What a sample of text values looks like: dates, codes, tags, sentences, and in which language.
+"""What a sample of text values looks like: codes, tags, sentences, and in which language.
 
 It describes and decides nothing; ``kinds.py`` makes a kind of it.
 """
@@ -14,11 +14,6 @@ from functools import cached_property
 from tonggan.data.languages import languages_of
 from tonggan.modalities.number import parse_cell
 
-_DATE = re.compile(
-    r"\d{4}[-/.年]\d{1,2}([-/.月]\d{1,2}日?)?([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?"
-    r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}( \d{1,2}:\d{2}(:\d{2})?)?"
-    r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
-)
 _CODE = re.compile(r"[\w#:./-]*[\d_][\w#:./-]*", re.ASCII)
 _HAN = re.compile(r"[㐀-䶿一-鿿豈-﫿]")
 _MAX_TEXTS = 1_000  # enough to tell a language
@@ -46,11 +41,6 @@ class TextSample:
     def is_unique(self) -> bool:
         """Whether no value, or hardly any, occurs twice."""
         return self.num_distinct >= 0.99 * len(self.values)
-
-    @cached_property
-    def is_date(self) -> bool:
-        """Whether most values are dates or times."""
-        return self._share(_DATE) >= MOST
 
     @cached_property
     def is_code(self) -> bool:

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from tonggan.data.findings import Finding
 from tonggan.data.table import Table
-from tonggan.modalities import ColumnConfig
+from tonggan.modalities import NumericConfig
 from tonggan.modalities.scales import WILD_SHARE, WILD_TARGET_SHARE, Sample, spread_of, wild_distance
 from tonggan.wording import part_zh
 
 _NUM_SHOWN = 5
 
 
-def find_wild_cells(table: Table, name: str, *, config: ColumnConfig, split: str, is_target: bool) -> list[Finding]:
+def find_wild_cells(table: Table, name: str, *, config: NumericConfig, split: str, is_target: bool) -> list[Finding]:
     """A finding that names the wild cells of the number column ``name`` of one part, if it has any."""
     sample = Sample()
     low, high = math.inf, -math.inf
@@ -43,10 +43,11 @@ def find_wild_cells(table: Table, name: str, *, config: ColumnConfig, split: str
     others = [*ends, *(number for _, number in far if abs(number - spread.center) <= limit)]
     if not wild:
         return []
-    return [_finding(table, name, wild, (min(others), max(others)), split=split, total=total, is_target=is_target)]
+    span = min(others), max(others)
+    return [_finding(table, name, config, wild, span, split=split, total=total, is_target=is_target)]
 
 
-def _chunks(table: Table, name: str, config: ColumnConfig) -> Iterator[tuple[int, NDArray[np.float64]]]:
+def _chunks(table: Table, name: str, config: NumericConfig) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """The column's cells as numbers, NaN where they are none, with the first row of each chunk."""
     first = 0
     for values in table.iterate(name):
@@ -57,6 +58,7 @@ def _chunks(table: Table, name: str, config: ColumnConfig) -> Iterator[tuple[int
 def _finding(
     table: Table,
     name: str,
+    config: NumericConfig,
     wild: list[tuple[int, float]],
     others: tuple[float, float],
     *,
@@ -64,11 +66,13 @@ def _finding(
     total: int,
     is_target: bool,
 ) -> Finding:
-    low, high = others
+    low, high = map(config.written, others)
+    things = config.things
+    others_zh = "数值" if things.chinese == "数" else things.chinese
     rows = table.row_numbers
     more, more_zh = ("; …", "……") if len(wild) > _NUM_SHOWN else ("", "")
-    shown = "; ".join(f"{number:g} in row {rows[row]}" for row, number in wild[:_NUM_SHOWN])
-    shown_zh = "、".join(f"第 {rows[row]} 行的 {number:g}" for row, number in wild[:_NUM_SHOWN])
+    shown = "; ".join(f"{config.written(number)} in row {rows[row]}" for row, number in wild[:_NUM_SHOWN])
+    shown_zh = "、".join(f"第 {rows[row]} 行的 {config.written(number)}" for row, number in wild[:_NUM_SHOWN])
     if is_target:
         effect, effect_zh = "they count for little in training", "它们在训练中几乎不起作用"
         remedy, remedy_zh = "Correct these cells, or remove their rows", "请更正这些单元格，或删除这些行"
@@ -81,10 +85,10 @@ def _finding(
         column=name,
         split=split,
         count=len(wild),
-        message=f"'{name}' in {split} holds numbers far from all others, which are from {low:g} to {high:g}: "
+        message=f"'{name}' in {split} holds {things.english} far from all others, which are from {low} to {high}: "
         f"{shown}{more} ({len(wild):,} of {total:,}); {effect}.",
-        message_zh=f"{part_zh(split)}中“{name}”有远离其余数值（{low:g} 至 {high:g}）的数：{shown_zh}{more_zh}"
-        f"（{total:,} 个中的 {len(wild):,} 个）；{effect_zh}。",
+        message_zh=f"{part_zh(split)}中“{name}”有远离其余{others_zh}（{low} 至 {high}）的{things.chinese}："
+        f"{shown_zh}{more_zh}（{total:,} 个中的 {len(wild):,} 个）；{effect_zh}。",
         remedy=remedy,
         remedy_zh=remedy_zh,
     )

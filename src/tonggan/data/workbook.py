@@ -222,9 +222,12 @@ def _column(name: str, values: list[Any]) -> tuple[pa.Field, pa.Array]:
         )
     if kinds == {bool}:
         return _field(name, pa.bool_(), None), pa.array(values, pa.bool_())
+    if kinds == {datetime.timedelta}:
+        seconds = [None if value is None else value.total_seconds() for value in values]
+        return _field(name, pa.float64(), "duration"), pa.array(seconds, pa.float64())
     is_dated = bool(kinds) and kinds <= {datetime.datetime, datetime.date}
     texts = pa.array([None if value is None else str(_plain(value)) for value in values], pa.string())
-    stored = None
+    stored = "time" if kinds == {datetime.time} else None
     if is_dated:
         stored = "date" if all(text is None or len(text) == 10 for text in texts.to_pylist()) else "timestamp"
     return _field(name, pa.string(), stored or "untyped"), texts

@@ -6,13 +6,17 @@ from typing import Any
 
 from tonggan.modalities.audio import Audio, AudioAugment, AudioConfig
 from tonggan.modalities.base import ColumnConfig, InputConfig, MediaModality, Modality
+from tonggan.modalities.date import DateConfig
+from tonggan.modalities.duration import DurationConfig
 from tonggan.modalities.ignore import IgnoreConfig
 from tonggan.modalities.image import Image, ImageConfig
 from tonggan.modalities.image_augment import ImageAugment
 from tonggan.modalities.multilabel import MultilabelConfig
 from tonggan.modalities.number import NumberConfig
+from tonggan.modalities.numeric import NumericConfig
 from tonggan.modalities.table import CategoryConfig, TableConfig, TableRow
 from tonggan.modalities.text import Text, TextConfig
+from tonggan.modalities.time_of_day import TimeOfDayConfig
 from tonggan.parts import import_modules
 
 
@@ -29,6 +33,8 @@ __all__ = [
     "AudioConfig",
     "CategoryConfig",
     "ColumnConfig",
+    "DateConfig",
+    "DurationConfig",
     "IgnoreConfig",
     "Image",
     "ImageAugment",
@@ -38,9 +44,11 @@ __all__ = [
     "Modality",
     "MultilabelConfig",
     "NumberConfig",
+    "NumericConfig",
     "TableConfig",
     "TableRow",
     "Text",
     "TextConfig",
+    "TimeOfDayConfig",
     "load_modality",
 ]

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from tonggan.cells import cell_text
 from tonggan.modalities.base import ColumnConfig, Form
-from tonggan.modalities.number import is_one_of
+from tonggan.modalities.numeric import is_one_of
 from tonggan.wording import Words
 
 

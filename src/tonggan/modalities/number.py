@@ -9,30 +9,19 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
-from tonggan.cells import cell_number, cell_text, is_missing
+from tonggan.cells import cell_number, cell_text
 from tonggan.modalities.numeric import NumericConfig
 from tonggan.wording import Words
 
 DecimalMark = Literal["point", "comma"]
 ThousandsMark = Literal["none", "comma", "point", "space", "apostrophe"]
 
-# How tables write that a number is not known.
-MISSING = frozenset(
-    {
-        "na", "n/a", "n.a.", "n.a", "nan", "nat", "null", "none", "nil", "nd", "n.d.", "n/d", "s/d",
-        "k.a.", "tbd", "tba", "-", "--", "---", "–", "—", "―", "ー", "?", "??", ".", "..", "…", "*", "/",
-        "#n/a", "#na", "#null!", "#value!", "#div/0!", "#ref!", "#num!", "#name?", "<na>", "(blank)",
-        "(null)", "missing", "unknown", "unspecified", "inconnu", "desconocido", "unbekannt", "缺失", "缺",
-        "无", "無", "未知", "不详", "不詳", "不明", "暂无", "空", "未填", "未填写", "未提供", "无数据", "无记录",
-        "なし", "없음", "not available", "not applicable", "not known", "no data", "k. a.", "n. a.", "\\n",
-    }
-)  # fmt: skip
 _LONGEST = 64  # longer texts are no numbers
 _PLAIN = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _DIGITS = r"(?:\d[\d.,' ]*|[.,]\d+)(?:[eE][-+]?\d{1,3})?"
@@ -86,8 +75,6 @@ class NumberConfig(NumericConfig):
     """What stands between thousands: 1,234 or 1.234 or 1 234 or 1'234; Indian groups such as 1,23,456 are read too."""
     units: dict[str, float] = Field(default_factory=dict)
     """What may stand before or behind a number, and what the number is then multiplied by, e.g. {kg: 1, g: 0.001}."""
-    missing: list[str] = Field(default_factory=list)
-    """Texts that say that a number is not known, besides the usual ones such as - and n/a."""
 
     @field_validator("units")
     @classmethod
@@ -108,13 +95,6 @@ class NumberConfig(NumericConfig):
             return value_of(parts, decimal=self.decimal, thousands=self.thousands) * self.factor(parts.unit)
         return math.nan if isinstance(cell, bytes) else cell_number(cell)
 
-    def is_unreadable(self, cell: Any) -> bool:
-        """Whether the cell says something, neither a number as this column writes them nor that there is none."""
-        if is_missing(cell) or not math.isnan(self.read(cell)):
-            return False
-        text = str(cell).strip()
-        return bool(text) and not is_missing_marker(text) and not is_one_of(text, self.missing)
-
     def task(self) -> Mapping[str, Any]:
         return {"kind": "regression"}
 
@@ -125,16 +105,6 @@ class NumberConfig(NumericConfig):
         # A bare 12 in a column of percentages may be 12 % as well as 1200 %.
         is_percentage = bool(self.units) and all("%" in known or "‰" in known for known in self.units)
         return math.nan if is_percentage else self.units.get("", 1.0)
-
-
-def is_missing_marker(text: str) -> bool:
-    """Whether a stripped text is one of those by which tables of all kinds say that a value is not known."""
-    return text.casefold() in MISSING
-
-
-def is_one_of(cell: Any, texts: Sequence[str]) -> bool:
-    """Whether a cell is one of ``texts``, in small or capital letters."""
-    return bool(texts) and isinstance(cell, str) and cell.strip().casefold() in map(str.casefold, texts)
 
 
 def unit_name(unit: str) -> str:
@@ -151,7 +121,7 @@ def parse_cell(text: str) -> Cell | None:
     """
     if len(text) > _LONGEST:
         return None
-    found = _CELL.fullmatch(_plain_text(text))
+    found = _CELL.fullmatch(plain_text(text))
     if found is None or bool(found["open"]) != bool(found["close"]):
         return None
     signs = [mark for mark in (found["sign"], found["inner"], found["trailing"]) if mark]
@@ -164,7 +134,7 @@ def parse_cell(text: str) -> Cell | None:
     return Cell(-1 if negative else 1, found["number"].strip(), unit_name(before) + unit_name(after))
 
 
-def _plain_text(text: str) -> str:
+def plain_text(text: str) -> str:
     """``text`` with ASCII digits and signs, and every run of blanks as one."""
     if not text.isascii():
         text = "".join(

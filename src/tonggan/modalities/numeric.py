@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from tonggan.cells import is_missing
 from tonggan.modalities.base import ColumnConfig, Form
 from tonggan.wording import Words
 
 FloatArray = NDArray[np.float64]
+
+# How tables write that a value is not known.
+MISSING = frozenset(
+    {
+        "na", "n/a", "n.a.", "n.a", "nan", "nat", "null", "none", "nil", "nd", "n.d.", "n/d", "s/d",
+        "k.a.", "tbd", "tba", "-", "--", "---", "–", "—", "―", "ー", "?", "??", ".", "..", "…", "*", "/",
+        "#n/a", "#na", "#null!", "#value!", "#div/0!", "#ref!", "#num!", "#name?", "<na>", "(blank)",
+        "(null)", "missing", "unknown", "unspecified", "inconnu", "desconocido", "unbekannt", "缺失", "缺",
+        "无", "無", "未知", "不详", "不詳", "不明", "暂无", "空", "未填", "未填写", "未提供", "无数据", "无记录",
+        "なし", "없음", "not available", "not applicable", "not known", "no data", "k. a.", "n. a.", "\\n",
+        "0000-00-00", "0000-00-00 00:00:00",
+    }
+)  # fmt: skip
 
 
 class NumericConfig(ColumnConfig):
@@ -25,10 +41,19 @@ class NumericConfig(ColumnConfig):
     form: ClassVar[Form] = "number"
     joins: ClassVar[str] = "table"
     things: ClassVar[Words] = Words("numbers", "数")
+    missing: list[str] = Field(default_factory=list)
+    """Texts that say that a value is not known, besides the usual ones such as - and n/a."""
 
     @abstractmethod
     def read(self, cell: Any) -> float:
         """The cell as a finite number; NaN where it says nothing, or nothing that such a column writes."""
+
+    def is_unreadable(self, cell: Any) -> bool:
+        """Whether the cell says something, neither a number as this column writes them nor that there is none."""
+        if is_missing(cell) or not math.isnan(self.read(cell)):
+            return False
+        text = str(cell).strip()
+        return bool(text) and not is_missing_marker(text) and not is_one_of(text, self.missing)
 
     def parts(self, numbers: FloatArray) -> Mapping[str, FloatArray]:
         """By name, what models read of ``numbers`` ``[N]``, NaN where one is missing: each ``[N]``.
@@ -40,3 +65,13 @@ class NumericConfig(ColumnConfig):
     def written(self, number: float) -> str:
         """A number of ``read`` as a person, and this column, writes it."""
         return f"{number:g}"
+
+
+def is_missing_marker(text: str) -> bool:
+    """Whether a stripped text is one of those by which tables of all kinds say that a value is not known."""
+    return text.casefold() in MISSING
+
+
+def is_one_of(cell: Any, texts: Sequence[str]) -> bool:
+    """Whether a cell is one of ``texts``, in small or capital letters."""
+    return bool(texts) and isinstance(cell, str) and cell.strip().casefold() in map(str.casefold, texts)

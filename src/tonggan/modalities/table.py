@@ -18,9 +18,12 @@ from pydantic import Field, FiniteFloat, PositiveFloat, TypeAdapter
 
 from tonggan.cells import cell_text, places_of
 from tonggan.modalities.base import Cell, ColumnConfig, Form, InputConfig, Modality, shortened
-from tonggan.modalities.number import NumberConfig, is_one_of
-from tonggan.modalities.numeric import FloatArray, NumericConfig
+from tonggan.modalities.date import DateConfig
+from tonggan.modalities.duration import DurationConfig
+from tonggan.modalities.number import NumberConfig
+from tonggan.modalities.numeric import FloatArray, NumericConfig, is_one_of
 from tonggan.modalities.scales import Sample, mean_and_deviation
+from tonggan.modalities.time_of_day import TimeOfDayConfig
 from tonggan.tokens import Arrays
 from tonggan.wording import Words
 
@@ -51,12 +54,15 @@ class CategoryConfig(ColumnConfig):
         return None if is_one_of(cell, self.missing) else cell
 
 
+_ColumnConfig = NumberConfig | DateConfig | TimeOfDayConfig | DurationConfig | CategoryConfig
+
+
 class TableConfig(InputConfig):
-    """The number and category columns that one encoder reads together."""
+    """The columns of numbers, dates, times and categories that one encoder reads together."""
 
     words: ClassVar[Words] = Words("table", "表格")
     kind: Literal["table"] = "table"
-    columns: dict[str, Annotated[NumberConfig | CategoryConfig, Field(discriminator="kind")]] = Field(min_length=1)
+    columns: dict[str, Annotated[_ColumnConfig, Field(discriminator="kind")]] = Field(min_length=1)
     """What each column is, in the order of the cells."""
 
     def build(self) -> TableRow:

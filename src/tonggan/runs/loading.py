@@ -30,7 +30,7 @@ from tonggan.data.region_scan import scan_regions
 from tonggan.data.scan import MediaColumn, scan_media
 from tonggan.data.table import Table
 from tonggan.decoders import TARGET
-from tonggan.modalities import ColumnConfig, IgnoreConfig, ImageConfig, MediaModality, Modality, NumberConfig
+from tonggan.modalities import ColumnConfig, IgnoreConfig, ImageConfig, MediaModality, Modality, NumericConfig
 from tonggan.modalities.regions import Regions
 from tonggan.models import ModelConfig
 from tonggan.progress import Progress
@@ -233,7 +233,7 @@ def build_dataset(
 
 
 def as_written(
-    modalities: Mapping[str, Modality[Any]], writing: Mapping[str, NumberConfig]
+    modalities: Mapping[str, Modality[Any]], writing: Mapping[str, NumericConfig]
 ) -> dict[str, Modality[Any]]:
     """``modalities`` for a table that writes some columns of numbers in another way, as the doctor has found."""
     return {name: modality.reading(writing) if writing else modality for name, modality in modalities.items()}

@@ -15,7 +15,7 @@ from tonggan.data.other_writing import read_otherwise
 from tonggan.data.profiles import MediaProfile, NumberProfile
 from tonggan.errors import UnreadableError
 from tonggan.evaluation.predict import evaluating
-from tonggan.modalities import Modality, NumberConfig
+from tonggan.modalities import Modality, NumberConfig, NumericConfig
 from tonggan.modalities.base import MediaModality
 from tonggan.runs.bundle import Bundle
 from tonggan.serving.bodies import too_long
@@ -138,14 +138,17 @@ class RowModel:
         if isinstance(cell, str) and len(cell) > self._config.max_characters:  # a text that begins as a data URL does
             raise too_long(len(cell), self._config, param=param)
         config = self._bundle.columns[name]
-        if isinstance(config, NumberConfig):
+        if isinstance(config, NumericConfig):
             profile = self._bundle.profiles.get(name)
             known = profile if isinstance(profile, NumberProfile) else None
             config = read_otherwise([cell], config, known) or config
         types = {"text": (str,), "name": (str, int, float, bool)}.get(config.form, (object,))
         if not isinstance(cell, types) or config.is_unreadable(cell):
             raise _wrong_kind(cell, config.kind, param=param)
-        return config.read(cell) if config.form == "number" else cell
+        if isinstance(config, NumberConfig):
+            return config.read(cell)
+        # As the training part's own config reads it, whatever has read the cell.
+        return config.written(config.read(cell)) if isinstance(config, NumericConfig) else cell
 
     def _decoded(self, name: str, cell: Any, *, param: str) -> Any:
         modality = self._modality_of[name]
