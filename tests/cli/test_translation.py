@@ -26,7 +26,16 @@ OF_TYPER = (
 OF_SYSTEM = (
     "Address already in use", "Permission denied", "Cannot assign requested address", "Not Found", "Method Not Allowed",
 )  # fmt: skip
-OF_PARTS = ("{} different dates or times that repeat", "{} whole numbers from {} to {} that repeat, taken for classes")
+TIMES = ("dates", "times of day", "durations")
+OF_PARTS = (
+    "{} whole numbers from {} to {} that repeat, taken for classes",
+    *(f"{things} from {{}} to {{}}{then}" for things in TIMES for then in ("", ", {}")),
+    "times of day from {} to {} (if they are durations: --set columns.{}.kind=duration)",
+    *(f"{unit} since 1970" for unit in ("seconds", "milliseconds", "microseconds", "nanoseconds")),
+    *(f"with the {part} first" for part in ("day", "month")),
+    *(f"{things} in {{}} of the cells and other texts in the rest, e.g. {{}}" for things in TIMES),
+    "a column of dates", "a column of times of day", "predicted in seconds",
+)  # fmt: skip
 
 
 def template(node: ast.expr) -> str | None:

@@ -101,7 +101,7 @@ def _declared(table: Table, name: str, config: ColumnConfig, *, is_target: bool)
         missing = missing_labels(table, name, of_numbers=_are_numbers(_written(table, name)))
         return Guess(config.model_copy(update={"missing": missing}), "declared" + _missing_in_words(missing))
     if isinstance(config, DateConfig | TimeOfDayConfig | DurationConfig):
-        return _as_times(fit_declared(config, _sample(table, name, _SAMPLE_SIZE)[1]), name, "declared: ")
+        return _as_times(fit_declared(config, _sample(table, name, _SAMPLE_SIZE)[1]), name, "declared, ")
     if isinstance(config, NumberConfig) and config.model_fields_set <= {"kind"}:
         written = _written(table, name)
         if written is not None:
