@@ -19,8 +19,8 @@ from tonggan.data.findings import Finding
 from tonggan.data.number_format import MARKS, magnitudes
 from tonggan.data.profiles import ColumnProfile, NumberProfile
 from tonggan.data.table import Table
+from tonggan.data.time_format import by_order
 from tonggan.modalities import ColumnConfig, DateConfig, NumericConfig
-from tonggan.modalities.date import Order
 from tonggan.modalities.number import Cell, DecimalMark, NumberConfig, ThousandsMark, parse_cell, value_of
 
 _Marks = tuple[DecimalMark, ThousandsMark]
@@ -72,18 +72,16 @@ def _dates_otherwise(
 ) -> DateConfig | None:
     """With the day or the month first, whichever reads more; where both do, the one that gives days of training."""
     texts = [*unread, *(text for text in others if not math.isnan(config.read(text)))]
-    orders: tuple[Order, ...] = ("day", "month")
-    found = {}
-    for order in orders:
-        other = config.model_copy(update={"order": order})
-        numbers = np.array([other.read(text) for text in texts])
-        if not np.isnan(numbers[len(unread) :]).any() and not np.isnan(numbers[: len(unread)]).all():
-            found[order] = other, numbers
-    counts = {order: int((~np.isnan(numbers)).sum()) for order, (_, numbers) in found.items()}
-    best = [other for order, (other, _) in found.items() if counts[order] == max(counts.values())]
+    found = {
+        order: numbers
+        for order, numbers in by_order(texts, config).items()
+        if order and not np.isnan(numbers[len(unread) :]).any() and not np.isnan(numbers[: len(unread)]).all()
+    }
+    counts = {order: int((~np.isnan(numbers)).sum()) for order, numbers in found.items()}
+    best = [order for order in found if counts[order] == max(counts.values())]
     if len(best) > 1:
-        best = [other for order, (other, numbers) in found.items() if _is_usual(numbers, profile)]
-    return best[0] if len(best) == 1 else None
+        best = [order for order in best if _is_usual(found[order], profile)]
+    return config.model_copy(update={"order": best[0]}) if len(best) == 1 else None
 
 
 def find_other_writing(

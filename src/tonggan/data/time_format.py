@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tonggan.cells import cell_number
 from tonggan.data.findings import Doubt
 from tonggan.modalities import DateConfig, DurationConfig, NumericConfig, TimeOfDayConfig
 from tonggan.modalities.date import Epoch, Order
-from tonggan.modalities.numeric import is_missing_marker
+from tonggan.modalities.numeric import FloatArray, is_missing_marker
 from tonggan.wording import Words
 
 MOST = 0.95  # of the cells must be read before a column is one of dates; a few typing errors do not change what it is
@@ -99,6 +100,13 @@ def fit_declared(config: NumericConfig, values: Sequence[object]) -> TimeFormat:
     return _described(config, texts)
 
 
+def by_order(texts: Sequence[str], config: DateConfig) -> dict[Order | None, FloatArray]:
+    """What ``config`` reads of ``texts`` ``[N]`` without an order, with the month first, and with the day first."""
+    orders: tuple[Order | None, ...] = (None, "month", "day")
+    configs = {order: config.model_copy(update={"order": order}) for order in orders}
+    return {order: np.array([other.read(text) for text in texts]) for order, other in configs.items()}
+
+
 def _described(config: NumericConfig, texts: Sequence[str], how: str = "") -> TimeFormat:
     numbers = [number for text in texts if not math.isnan(number := config.read(text))]
     share = len(numbers) / len(texts) if texts else 0.0
@@ -108,9 +116,8 @@ def _described(config: NumericConfig, texts: Sequence[str], how: str = "") -> Ti
 
 def _fit_dates(told: Sequence[str]) -> TimeFormat:
     """As dates, with the day or the month first as most cells have it."""
-    orders: tuple[Order | None, ...] = (None, "month", "day")
-    read = {order: [not math.isnan(DateConfig(order=order).read(value)) for value in told] for order in orders}
-    counts = {order: sum(found) for order, found in read.items()}
+    read = {order: ~np.isnan(numbers) for order, numbers in by_order(told, DateConfig()).items()}
+    counts = {order: int(found.sum()) for order, found in read.items()}
     is_open = counts["month"] == counts["day"] > counts[None]
     order: Order | None = "day" if counts["day"] > counts["month"] else "month"
     if counts[None] > max(counts["day"], counts["month"]) or (counts["day"] == counts["month"] and not is_open):
@@ -153,27 +160,24 @@ def _open_order(cell: str, order: Order, share: float) -> Doubt:
     )
 
 
-def _mixed_orders(told: Sequence[str], read: dict[Order | None, list[bool]]) -> Doubt | None:
+def _mixed_orders(told: Sequence[str], read: Mapping[Order | None, NDArray[np.bool_]]) -> Doubt | None:
     """Where some cells can only have the day first, and others only the month."""
-    pairs = list(zip(read["day"], read["month"], strict=True))
-    only = [next((told[place] for place, each in enumerate(pairs) if each == one), None) for one in _ONE_ORDER]
-    both = sum(day or month for day, month in pairs) / len(told)
-    if None in only or both < MOST:
+    only = [np.flatnonzero(read["day"] & ~read["month"]), np.flatnonzero(read["month"] & ~read["day"])]
+    both = float((read["day"] | read["month"]).mean())
+    if not all(map(len, only)) or both < MOST:
         return None
+    one, other = (told[places[0]] for places in only)
     return Doubt(
         both,
         Words(
-            f"dates in two orders, e.g. '{only[0]}' and '{only[1]}'",
-            f"的日期有两种顺序，例如“{only[0]}”和“{only[1]}”",
+            f"dates in two orders, e.g. '{one}' and '{other}'",
+            f"的日期有两种顺序，例如“{one}”和“{other}”",
         ),
         Words(
             "Write all dates in one way, best as 2024-03-05; --set columns.NAME.kind=date reads those of one order",
             "请统一日期的写法，最好写成 2024-03-05；--set columns.NAME.kind=date 只读取其中一种顺序",
         ),
     )
-
-
-_ONE_ORDER = ((True, False), (False, True))
 
 
 def _partly(config: NumericConfig, told: Sequence[str], share: float) -> Doubt:

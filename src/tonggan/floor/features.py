@@ -23,8 +23,9 @@ class Reading:
         vectors: float32 ``[N, D]`` of a frozen encoder.
         texts: object ``[N]``, as they stand in the table.
         cells: float32 ``[N, C]``, NaN where one is absent: numbers, standardized, and indices of categories.
-        categories: for each of the C columns how many indices it has, 0 of which stands for all other names; 0 for a
-            column of numbers.
+        categories: for each of the C cells how many indices it has, 0 of which stands for all other names; 0 for a
+            number.
+        columns: for each of the C cells its column; those of one are present together. Without it each is a column.
     """
 
     present: NDArray[np.bool_]
@@ -32,6 +33,7 @@ class Reading:
     texts: NDArray[np.object_] | None = None
     cells: NDArray[np.float32] | None = None
     categories: Sequence[int] = ()
+    columns: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.present)

@@ -63,8 +63,8 @@ class Reader:
         present = arrays.present.cpu().numpy()
         if isinstance(self.modality, TableRow):
             cells = np.where(arrays.mask.cpu(), arrays.values.cpu(), np.float32(np.nan)).astype(np.float32)
-            sizes = self.modality.num_categories
-            return Reading(present, cells=cells, categories=[sizes.get(name, 0) for name in self.modality.cells])
+            modality = self.modality
+            return Reading(present, cells=cells, categories=modality.sizes, columns=modality.column_of)
         texts = arrays.texts
         vectors = None
         if self.weights is not None:

@@ -53,7 +53,8 @@ def hide(features: Features, generator: np.random.Generator) -> dict[str, Readin
         present = reading.present & kept
         held = reading.cells
         if held is not None:
-            held = _hide_cells(held, sizes(reading) > 0, cells, generator)
+            columns = np.array(reading.columns or range(held.shape[1]), dtype=np.int64)
+            held = _hide_cells(held, sizes(reading) > 0, columns, cells, generator)
             held[~present] = np.nan
         hidden[name] = replace(reading, present=present, cells=held)
     return hidden
@@ -68,11 +69,13 @@ def sizes(reading: Reading) -> NDArray[np.int64]:
 def _hide_cells(
     cells: NDArray[np.float32],
     categories: NDArray[np.bool_],
+    columns: NDArray[np.int64],
     shares: NDArray[np.float64],
     generator: np.random.Generator,
 ) -> NDArray[np.float32]:
-    gone = generator.random(cells.shape) < shares[:, None]
-    unknown = gone & categories & (generator.random(cells.shape) < _NEVER_SEEN)
+    shape = len(cells), int(columns.max(initial=-1)) + 1
+    gone = (generator.random(shape) < shares[:, None])[:, columns]
+    unknown = gone & categories & (generator.random(shape) < _NEVER_SEEN)[:, columns]
     return np.where(unknown, np.float32(0), np.where(gone, np.float32(np.nan), cells))
 
 
