@@ -16,7 +16,8 @@ from tonggan.modalities.recordings import Recording
 from tonggan.models.transcriber import WhisperTranscriber
 from tonggan.models.transcript import Segment, Transcriber, Transcript, TranscriptionConfig
 from tonggan.progress import Progress
-from tonggan.runs.bundle import Bundle, is_run
+from tonggan.runs.bundle import Bundle
+from tonggan.runs.bundle_folder import is_run
 from tonggan.tasks import TextTask
 
 _WINDOWS_AT_ONCE = 16
