@@ -60,7 +60,46 @@ def test_only_what_learns_is_stored(folder, tune):
     else:
         layers = {"frozen": (), "last": (1,), "low_rank": (0, 1)}[tune]
         assert parts == {f"trunk.encoder.layer.{layer}" for layer in layers}
-    assert tune != "low_rank" or all("lora" in name or "projection" in name for name in learned_state(encoder))
+    assert tune != "low_rank" or all(
+        "lora" in name or name.startswith(("norm", "projection")) for name in learned_state(encoder)
+    )
+
+
+def count_readings(encoder):
+    readings = []
+    encoder.trunk.register_forward_hook(lambda _module, arguments, _output: readings.append(len(arguments[0])))
+    return readings
+
+
+def test_a_frozen_trunk_reads_a_text_once_and_alike_in_any_batch(folder):
+    config = TextPretrainedConfig(weights=str(folder))
+    arrays = read(config).collate([*TEXTS, "a cat"])
+    encoder, other = build(config).train(), build(config).train()
+    readings = count_readings(encoder)
+    first = encoder(arrays).values
+    assert readings == [1, 1]
+    assert torch.equal(encoder(arrays).values, first)
+    assert torch.equal(encoder(arrays.take(torch.tensor([1]))).values[0], first[1])
+    assert torch.equal(encoder.eval()(arrays).values, first)
+    assert len(readings) == 2
+    others = count_readings(other)
+    other(arrays)
+    assert not others, "encoders of the same weights share what was read"
+
+
+def test_what_was_read_is_kept_in_training_alone_and_within_bounds(folder, tmp_path, monkeypatch):
+    config = TextPretrainedConfig(weights=str(folder))
+    arrays = read(config).collate(TEXTS)
+    encoder = build(config).eval()
+    readings = count_readings(encoder)
+    for expected in (2, 4):
+        encoder(arrays)
+        assert len(readings) == expected
+    monkeypatch.setattr("tonggan.encoders.text_pretrained._ROOM", 1)
+    encoder.train()
+    for expected in (6, 7):  # the first of two texts has filled what room there is
+        encoder(arrays)
+        assert len(readings) == expected
 
 
 def test_other_tokens_and_longer_texts_are_refused(folder, tmp_path):
