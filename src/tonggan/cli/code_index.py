@@ -72,7 +72,7 @@ def index(
     *,
     folder: IndexFolder = None,
     embedder: Annotated[
-        str | None, typer.Option(metavar="EMBEDDER", help="'minilm', a folder of 'code tune', or 'none'.")
+        str | None, typer.Option(metavar="EMBEDDER", help="'minilm', 'e5', a folder of 'code tune', or 'none'.")
     ] = None,
     json: Json = False,
 ) -> None:

@@ -31,7 +31,7 @@ def tune(
     ],
     *,
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The embedder, if it is better.")],
-    embedder: Annotated[str, typer.Option(metavar="EMBEDDER", help="'minilm', or a folder.")] = "minilm",
+    embedder: Annotated[str, typer.Option(metavar="EMBEDDER", help="'minilm', 'e5', or a folder.")] = "minilm",
     time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="Such as 90s, 5m, 1h30m.")] = "10m",
     json: Json = False,
 ) -> None:
