@@ -20,10 +20,18 @@ from PIL import Image
 from tonggan.cli.app import main
 
 SMALL = (
+    *("--set", "floor=null"),
     *("--set", "training.epochs=1"),
     *("--set", "training.batch_size=16"),
     *("--set", "model.dim=16"),
     *("--set", "audit_alone=false"),
+)
+# The default way, with few members, beside a network.
+ENSEMBLE = (
+    *SMALL[2:],
+    *("--set", "floor.members={linear: {kind: linear}, boosted_trees: {kind: boosted_trees}}"),
+    *("--set", "floor.folds=2"),
+    *("--set", "floor.weights.image=null"),
 )
 
 

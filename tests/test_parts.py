@@ -149,7 +149,8 @@ def test_a_run_uses_the_parts_of_an_installed_package(environment: dict[str, str
         environment,
         *("fit", str(tmp_path / "train.csv"), "--target", "label", "--out", str(run), "--json"),
         *("--set", "model.fusion.kind=mean_of_present", "--set", "model.encoders.table.row_width=16"),
-        *("--set", "training.epochs=3", "--set", "columns.y.kind=number", "--set", "columns.x.kind=number"),
+        *("--set", "floor=null", "--set", "training.epochs=3"),
+        *("--set", "columns.y.kind=number", "--set", "columns.x.kind=number"),
     )
     assert done.returncode == 0, done.stderr
     recipe = (run / "recipe.yaml").read_text()

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from command_line import SMALL, Outcome, make_rows, tonggan, write_csv
+from command_line import ENSEMBLE, Outcome, make_rows, tonggan, write_csv
 
 
 @pytest.fixture(autouse=True)
@@ -31,11 +31,11 @@ def table(folder: Path, rows: list[dict[str, Any]]) -> Path:
 
 @pytest.fixture(scope="session")
 def fitted(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path, table: Path) -> tuple[Path, Outcome]:
-    """A run's folder, which is not to be changed, and what ``fit --json`` said."""
+    """The folder of an ensemble, which is not to be changed, and what ``fit --json`` said."""
     run = tmp_path_factory.mktemp("runs") / "first"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TONGGAN_CACHE", str(shared_cache))
-        return run, tonggan("fit", table, "--target", "label", "--test", table, "--out", run, "--json", *SMALL)
+        return run, tonggan("fit", table, "--target", "label", "--test", table, "--out", run, "--json", *ENSEMBLE)
 
 
 @pytest.fixture

@@ -8,17 +8,25 @@ pd = pytest.importorskip("pandas")
 import tonggan  # noqa: E402
 
 pytestmark = pytest.mark.slow
-SETTINGS = ["audit_alone=false", "training.precision=fp32"]  # the same on all CPUs
 RANDOM = np.random.default_rng(0)
 X, Z = RANDOM.random((2, 400))
 NAMES = RANDOM.choice(list("pqrstu"), 400)
 NOTHING = [None, None, None]
+WAYS = {
+    "network": ["floor=null", "audit_alone=false", "training.precision=fp32"],  # the same on all CPUs
+    "members": ["floor.network=false", "audit_alone=false"],
+}
+
+
+@pytest.fixture(params=list(WAYS))
+def settings(request):
+    return WAYS[request.param]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_missing_number(tmp_path, seed):
+def test_a_missing_number(tmp_path, seed, settings):
     table = pd.DataFrame({"x": X, "z": Z, "y": np.where(X > 0.5, "hi", "lo")})
-    model = tonggan.fit(table, target="y", out=tmp_path / "run", seed=seed, settings=SETTINGS)
+    model = tonggan.fit(table, target="y", out=tmp_path / "run", seed=seed, settings=settings)
     assert (np.array(model.predict(table[["x", "z"]])) == table.y).mean() > 0.95
     without_x = model.predict_proba(pd.DataFrame({"x": NOTHING, "z": [0.1, 0.5, 0.9]}, dtype=float))
     without_any = model.predict_proba(pd.DataFrame({"x": [None], "z": [None]}, dtype=float))
@@ -27,41 +35,41 @@ def test_a_missing_number(tmp_path, seed):
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_name_never_seen_or_missing(tmp_path, seed):
+def test_a_name_never_seen_or_missing(tmp_path, seed, settings):
     table = pd.DataFrame({"name": NAMES, "z": Z, "y": np.where(np.isin(NAMES, list("pqr")), "yes", "no")})
-    model = tonggan.fit(table, target="y", out=tmp_path / "run", seed=seed, settings=SETTINGS)
+    model = tonggan.fit(table, target="y", out=tmp_path / "run", seed=seed, settings=settings)
     assert (np.array(model.predict(table[["name", "z"]])) == table.y).mean() > 0.95
     doubtful = model.predict_proba(pd.DataFrame({"name": ["never seen", None, "also new"], "z": [0.1, 0.5, 0.9]}))
     assert np.abs(doubtful - 0.5).max() < 0.25
 
 
-def test_a_number_is_predicted_near_the_mean(tmp_path):
+def test_a_number_is_predicted_near_the_mean(tmp_path, settings):
     table = pd.DataFrame({"x": X, "z": Z, "y": 100 * X})
-    model = tonggan.fit(table, target="y", out=tmp_path / "run", settings=SETTINGS)
+    model = tonggan.fit(table, target="y", out=tmp_path / "run", settings=settings)
     assert np.abs(np.array(model.predict(table[["x", "z"]])) - table.y).mean() < 6
     without_x = np.array(model.predict(pd.DataFrame({"x": NOTHING, "z": [0.1, 0.5, 0.9]}, dtype=float)))
     assert np.abs(without_x - table.y.mean()).max() < 20
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_missing_number_beside_a_text(tmp_path, seed):
+def test_a_missing_number_beside_a_text(tmp_path, seed, settings):
     words = ["the", "film", "was", "a", "story", "about", "people", "with", "some", "music", "and", "light", "in", "it"]
     texts = [" ".join(RANDOM.choice(words, 6)) for _ in X]
     table = pd.DataFrame({"x": X, "z": Z, "text": texts, "y": np.where(X > 0.5, "hi", "lo")})
-    settings = [*SETTINGS, "columns.text.kind=text"]
+    settings = [*settings, "columns.text.kind=text"]
     model = tonggan.fit(table, target="y", out=tmp_path / "run", seed=seed, settings=settings)
     assert (np.array(model.predict(table[["x", "z", "text"]])) == table.y).mean() > 0.95
     without_x = model.predict_proba(table[["x", "z", "text"]].assign(x=np.nan)[:12])
     assert np.abs(without_x - 0.5).max() < 0.25
 
 
-def test_a_text_of_unknown_words(tmp_path):
+def test_a_text_of_unknown_words(tmp_path, settings):
     words = ["the", "film", "was", "a", "story", "about", "people", "with", "some", "music", "and", "light", "in", "it"]
     decisive = {"pos": ["good", "great", "fine", "lovely"], "neg": ["bad", "awful", "poor", "ugly"]}
     labels = RANDOM.choice(["pos", "neg"], 400)
     texts = [" ".join([*RANDOM.choice(words, 5), RANDOM.choice(decisive[label])]) for label in labels]
     model = tonggan.fit(
-        pd.DataFrame({"text": texts, "z": Z, "y": labels}), target="y", out=tmp_path / "run", settings=SETTINGS
+        pd.DataFrame({"text": texts, "z": Z, "y": labels}), target="y", out=tmp_path / "run", settings=settings
     )
     assert (np.array(model.predict(pd.DataFrame({"text": texts, "z": Z}))) == labels).mean() > 0.95
     unsaid = [" ".join(RANDOM.choice(words, 5)) for _ in range(20)]

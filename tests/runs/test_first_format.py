@@ -25,6 +25,7 @@ TARGETS: dict[str, dict[str, list[Any]]] = {
     "caption": {"title": ["a red fox", "a fox", "一只狐狸", "a red fox"] * 15},
 }
 SETTINGS = {
+    "floor": None,
     "model.dim": 16,
     "training": {"epochs": 2, "batch_size": 16, "precision": "fp32"},
     "audit_alone": False,

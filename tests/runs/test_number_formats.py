@@ -21,7 +21,7 @@ def frame(num_rows=160, seed=0):
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory):
     data, _ = frame()
-    settings = ["training.epochs=25", "audit_alone=false"]
+    settings = ["floor=null", "training.epochs=25", "audit_alone=false"]
     return tonggan.fit(data, target="price", out=tmp_path_factory.mktemp("runs") / "run", settings=settings)
 
 
@@ -87,7 +87,7 @@ def test_a_test_table_may_be_written_in_another_way(tmp_path):
         target="y",
         test=test,
         out=tmp_path / "run",
-        settings=["training.epochs=30", "training.hidden_cells=0", "audit_alone=false"],
+        settings=["floor=null", "training.epochs=30", "training.hidden_cells=0", "audit_alone=false"],
     )
     assert model.results.rows.test == 100
     assert model.results.metrics.test.r2 > 0.9

@@ -23,6 +23,7 @@ from tonggan.runs.start import Origin, Start, open_start
 
 PHOTO = "{kind: image_resnet, channels: [8, 8], blocks: [0, 0], strides: [2, 2], stem_channels: 8, pool: max}"
 SETTINGS = (
+    "floor=null",
     "columns.photo={kind: image, size: 8}",
     "columns.note={kind: text, vocab_size: 300}",
     "model.dim=16",

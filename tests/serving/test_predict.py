@@ -18,7 +18,7 @@ from tonggan.serving.config import ServerConfig
 from tonggan.serving.services import RowService, Service, TextService
 
 PAGE = Path(__file__).parents[2] / "docs" / "serve.md"
-SETTINGS = ["training.epochs=1", "training.batch_size=16", "model.dim=16", "audit_alone=false"]
+SETTINGS = ["floor=null", "training.epochs=1", "training.batch_size=16", "model.dim=16", "audit_alone=false"]
 
 
 @pytest.fixture(scope="module")

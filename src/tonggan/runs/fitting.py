@@ -135,11 +135,8 @@ def _make(
     Returns:
         What was made, and what measures it.
     """
-    floor = None
-    if plan.recipe.floor is not None:
-        share = _FLOOR_SHARE if plan.trains_network else _FLOOR_SHARE_ALONE
-        floor = fit_floor(plan, data, seconds=share * (budget.end - budget.elapsed), progress=progress)
-        _tell_members(floor, data.task, progress)
+    floor = _floor(plan, data, budget=budget, progress=progress)
+    processes.gather(floor is not None)
     if not plan.trains_network:
         assert floor is not None, "a plan trains a network, or has a floor"
         closing = _closing(floor.ensemble, plan, data, budget=budget)
@@ -168,6 +165,22 @@ def _make(
     return Made(floor.ensemble, training=trained.result, floor=floor, alone=alone), closing
 
 
+def _floor(plan: Plan, data: Data, *, budget: Budget, progress: Progress) -> Floor | None:
+    """The members, where there are some; what none of them can be fitted to is left to a network, if there is one."""
+    if plan.recipe.floor is None:
+        return None
+    share = _FLOOR_SHARE if plan.trains_network else _FLOOR_SHARE_ALONE
+    try:
+        floor = fit_floor(plan, data, seconds=share * (budget.end - budget.elapsed), progress=progress)
+    except CannotFitError as error:
+        if not plan.trains_network:
+            raise
+        progress.say(f"No member can be fitted, so the network is trained alone: {error.got}")
+        return None
+    _tell_members(floor, data.task, progress)
+    return floor
+
+
 def _alone(plan: Plan, data: Data, floor: Floor, budget: Budget, progress: Progress) -> dict[str, Model]:
     """By input, the members fitted to that input alone, as far as time allows it."""
     found: dict[str, Model] = {}
@@ -177,8 +190,8 @@ def _alone(plan: Plan, data: Data, floor: Floor, budget: Budget, progress: Progr
             progress.say(f"For the audit: members fitted to '{name}' alone")
             try:
                 found[name] = fit_floor(plan, data, seconds=left, progress=progress, only=name).ensemble
-            except CannotFitError as error:
-                progress.say(f"'{name}' alone: {error}")
+            except CannotFitError:
+                progress.say(f"No member can be fitted to '{name}' alone; the audit does without.")
         else:
             progress.say(f"No time is left to fit members to '{name}' alone; the audit does without.")
     return found
@@ -189,8 +202,11 @@ def _tell_members(floor: Floor, task: Task, progress: Progress) -> None:
         if each.score is None:
             progress.say(f"  {each.name}: left out ({each.problem})")
         else:
-            kept = f"weight {each.weight:.2f}" if each.weight else "not kept"
-            progress.say(f"  {each.name}: {task.score_name} {each.score:.3f}, {kept}, {describe_seconds(each.seconds)}")
+            score, seconds = f"{task.score_name} {each.score:.3f}", describe_seconds(each.seconds)
+            if each.weight:
+                progress.say(f"  {each.name}: {score}, weight {each.weight:.2f}, {seconds}")
+            else:
+                progress.say(f"  {each.name}: {score}, not kept, {seconds}")
 
 
 def _follow(
@@ -201,10 +217,11 @@ def _follow(
     if work is not None:
         silent = Progress()
         plan, data = _plan_and_data(recipe, sources, progress=silent)
+        has_floor = processes.gather(None)[0]
         if plan.trains_network:
             model = new_model(plan, data, start)
             trained = train_one(model, plan, data, folder=work / CHECKPOINTS, budget=budget, progress=silent)
-            if plan.recipe.floor is None:
+            if not has_floor:
                 study_alone(
                     plan, data, start, trained, folder=work / ALONE, budget=budget, progress=silent, processes=processes
                 )
