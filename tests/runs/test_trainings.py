@@ -20,7 +20,8 @@ def test_two_processes_fit_what_one_does(tmp_path: Path) -> None:
     table = pa.table({"left": left, "words": words, "answer": 3 * left + np.sign(right)})
     pyarrow.csv.write_csv(table, tmp_path / "train.csv")
     settings = {
-        "floor": "null", "training.epochs": 4, "training.precision": "fp32", "model.dim": 16, "model.modality_dropout": 0,
+        "floor": "null", "training.epochs": 4, "training.precision": "fp32", "model.dim": 16,
+        "model.modality_dropout": 0,
         "model.encoders.table.kind": "table", "model.encoders.table.dropout": 0, "columns.words.kind": "text",
         "model.encoders.words.kind": "text_transformer", "model.encoders.words.dropout": 0,
     }  # fmt: skip

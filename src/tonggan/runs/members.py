@@ -149,17 +149,20 @@ def _folds(plan: Plan, data: Data, parts: Sequence[Rows]) -> list[tuple[NDArray[
         return [(learned, np.arange(len(learned), len(learned) + len(parts[1])))]
     assert floor is not None, "the plan has a floor"
     assert floor.folds, "folds, as the validation part was not read"
-    count = min(floor.folds, len(learned))
+    table, rows = data.tables["train"], data.datasets["train"].rows
+    groups = table.values(recipe.data.group, rows) if recipe.data.group else None
+    if groups is not None and len(set(groups)) < 2:
+        groups = None
+    count = min(floor.folds, len(learned) if groups is None else len(set(groups)))
     if count < 2:
         return [(learned, learned)]
-    table, rows = data.tables["train"], data.datasets["train"].rows
     is_labeled = plan.task.form == "classes"
     held = split_rows(
         table.values(recipe.target[0], rows) if is_labeled else None,
         len(learned),
         fractions=[1 / count] * count,
         seed=recipe.seed,
-        groups=table.values(recipe.data.group, rows) if recipe.data.group else None,
+        groups=groups,
     )
     return [(np.setdiff1d(learned, part), part) for part in held]
 
