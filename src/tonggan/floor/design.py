@@ -12,10 +12,11 @@ from tonggan.floor.base import CannotFitError, Examples, Floats, Goal, Stored
 from tonggan.floor.features import Features, Reading, num_rows, take_rows
 from tonggan.floor.rows import sample, sizes
 
-Form: TypeAlias = Literal["dense", "raw"]
+Form: TypeAlias = Literal["dense", "gaps", "raw"]
 
 _MOST_NAMES = 200  # of one category that have a column each; the rest counts as never seen
 _MOST_ELEMENTS = 40_000_000  # of a matrix
+_MOST_BINNED = 200  # columns of numbers; of more, each is told by itself alone
 _CLIPPED_AT = 10.0  # standard deviations
 _ROWS_FOR_AXES = 5_000
 
@@ -25,6 +26,7 @@ class Design:
 
     Attributes:
         form: ``dense``: standardized, categories as a column for each name, absent ones as zeros beside an indicator;
+            ``gaps``: the same without indicators, and NaN where something is absent or has a name never seen;
             ``raw``: numbers as they are, categories as their index and absent ones as the index behind the last,
             vectors as their ``axes`` principal components, NaN where absent.
     """
@@ -35,7 +37,9 @@ class Design:
         self._columns = columns
 
     @staticmethod
-    def fit(examples: Examples, form: Form, goal: Goal, *, axes: int = 0, most_columns: int = 20_000) -> Design:
+    def fit(
+        examples: Examples, form: Form, goal: Goal, *, axes: int = 0, bins: int = 0, most_columns: int = 20_000
+    ) -> Design:
         """The design of these rows; of too many columns those that say the most about the targets.
 
         Args:
@@ -43,6 +47,8 @@ class Design:
             form: as above.
             goal: what is predicted.
             axes: to how many dimensions each input's vectors are reduced; 0 leaves them whole.
+            bins: each number of a dense design is also told by how far it fills so many bins of as many rows each, so
+                that what weighs columns can bend.
             most_columns: that are kept.
 
         Raises:
@@ -50,7 +56,7 @@ class Design:
         """
         width = sum(map(_width, examples.features.values()))
         examples = sample(examples, max(_MOST_ELEMENTS // max(width, 1), 1), seed=0)
-        inputs = [_fitted(name, reading, form, axes) for name, reading in examples.features.items()]
+        inputs = [_fitted(name, reading, form, axes, bins) for name, reading in examples.features.items()]
         inputs = [found for found in inputs if "vectors" in found or "cells" in found]
         if not inputs:
             raise CannotFitError(
@@ -84,7 +90,7 @@ class Design:
         parts = []
         for found in self._inputs:
             reading = features[found["name"]]
-            parts += _dense(found, reading) if self.form == "dense" else _raw(found, reading)
+            parts += _raw(found, reading) if self.form == "raw" else _dense(found, reading, self.form)
         return np.concatenate(parts, axis=1)
 
     def store(self) -> Stored:
@@ -114,7 +120,7 @@ def _width(reading: Reading) -> int:
     return sum(part.shape[1] for part in (reading.vectors, reading.cells) if part is not None)
 
 
-def _fitted(name: str, reading: Reading, form: str, axes: int) -> dict[str, Any]:
+def _fitted(name: str, reading: Reading, form: str, axes: int, bins: int) -> dict[str, Any]:
     found: dict[str, Any] = {"name": name}
     present = reading.present
     if reading.vectors is not None and present.any():
@@ -127,14 +133,30 @@ def _fitted(name: str, reading: Reading, form: str, axes: int) -> dict[str, Any]
     if reading.cells is not None and reading.cells.shape[1]:
         cells = np.where(present[:, None], reading.cells, np.nan).astype(np.float64)
         found["cells"] = sizes(reading).tolist()
-        if form == "dense":
+        if form != "raw":
             known = ~np.isnan(cells)
             counts = np.maximum(known.sum(0), 1)
             clipped = np.clip(np.where(known, cells, 0), -_CLIPPED_AT, _CLIPPED_AT)
             center = clipped.sum(0) / counts
             spread = np.sqrt((np.square(clipped - center) * known).sum(0) / counts)
             found |= {"center": center, "spread": np.where(spread > 0, spread, 1.0)}
+            numbers = cells[:, np.array(found["cells"]) == 0]
+            if bins and 0 < numbers.shape[1] <= _MOST_BINNED:
+                found["edges"] = np.stack([_edges(column, bins) for column in numbers.T])
     return found
+
+
+def _edges(column: Floats, bins: int) -> Floats:
+    known = column[~np.isnan(column)]
+    return np.quantile(known, np.linspace(0, 1, bins + 1)) if len(known) else np.zeros(bins + 1)
+
+
+def _filled(numbers: Floats, edges: Floats) -> Floats:
+    """``[N, columns * bins]``: how far each number fills each bin, -0.5 to 0.5; zeros where it is absent."""
+    widths = np.diff(edges)
+    share = (numbers[:, :, None] - edges[:, :-1]) / np.where(widths > 0, widths, 1.0)
+    steps = np.where(widths > 0, np.clip(share, 0, 1), share > 0) - 0.5
+    return np.where(np.isnan(numbers)[:, :, None], 0.0, steps).reshape(len(numbers), -1)
 
 
 def _vectors(found: Mapping[str, Any], reading: Reading) -> Floats:
@@ -149,21 +171,29 @@ def _cells(reading: Reading, width: int) -> Floats:
     return np.where(reading.present[:, None], cells, np.nan)
 
 
-def _dense(found: Mapping[str, Any], reading: Reading) -> list[Floats]:
-    parts: list[Floats] = [(~reading.present[:, None]).astype(np.float64)]
+def _dense(found: Mapping[str, Any], reading: Reading, form: Form) -> list[Floats]:
+    gap = np.nan if form == "gaps" else 0.0
+    parts: list[Floats] = [] if form == "gaps" else [(~reading.present[:, None]).astype(np.float64)]
     if "vectors" in found:
-        parts.append(np.where(reading.present[:, None], _vectors(found, reading), 0.0))
+        parts.append(np.where(reading.present[:, None], _vectors(found, reading), gap))
     if "cells" in found:
         counts = np.asarray(found["cells"])
         cells = _cells(reading, len(counts))
         numbers = cells[:, counts == 0]
         clipped = np.clip(numbers, -_CLIPPED_AT, _CLIPPED_AT)
         scaled = (clipped - found["center"][counts == 0]) / found["spread"][counts == 0]
-        parts += [np.where(np.isnan(numbers), 0.0, scaled), np.isnan(numbers) * 1.0]
+        parts.append(np.where(np.isnan(numbers), gap, scaled))
+        if form == "dense":
+            parts.append(np.isnan(numbers) * 1.0)
+        if "edges" in found:
+            parts.append(_filled(numbers, found["edges"]))
         for column in np.flatnonzero(counts):
             names = min(int(counts[column]), _MOST_NAMES)
             codes = np.where(cells[:, column] < names, cells[:, column], np.where(np.isnan(cells[:, column]), names, 0))
-            parts.append((codes[:, None] == np.arange(names + 1)) * 1.0)
+            columns = (codes[:, None] == np.arange(names + 1)) * 1.0
+            if form == "gaps":
+                columns = np.where((codes % names == 0)[:, None], np.nan, columns)
+            parts.append(columns)
     return parts
 
 

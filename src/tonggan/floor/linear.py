@@ -16,6 +16,7 @@ from tonggan.wording import Words
 
 _PENALTIES = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.1)
 _MOST_ROWS = 50_000
+_BINS = 8
 
 
 class LinearConfig(MemberConfig):
@@ -31,7 +32,7 @@ class LinearConfig(MemberConfig):
         examples = sample(examples, _MOST_ROWS, seed=seed)
         apart = deal(examples.targets, 5, seed=seed) == 0
         examples, origins = with_hidden_copies(examples, seed=seed)
-        design = Design.fit(examples, "dense", goal)
+        design = Design.fit(examples, "dense", goal, bins=_BINS)
         copies = np.arange(len(examples)) >= len(apart)
         held, _ = fit_penalized(
             design.matrix(examples.features),

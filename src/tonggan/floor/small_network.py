@@ -1,0 +1,188 @@
+"""A few small networks on the dense design, trained side by side, whose predictions are averaged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from tonggan.floor.base import CannotFitError, Examples, Floats, Goal, Member, MemberConfig, Stored
+from tonggan.floor.design import Design
+from tonggan.floor.features import Features
+from tonggan.floor.linear_fit import link, wanted
+from tonggan.floor.rows import deal, sample, with_hidden_copies
+from tonggan.wording import Words
+
+_MOST_ROWS = 100_000
+_MOST_COLUMNS = 2_000
+_BINS = 8
+_PATIENCE = 16  # epochs without a lower loss
+_LEAST_SECONDS = 0.5
+_AT_ONCE = 4_096  # rows that are predicted together
+_NAMES = ("weight0", "bias0", "weight1", "bias1", "weight2", "bias2")
+
+
+class NetworkConfig(MemberConfig):
+    """Networks of two hidden layers, each from random weights of its own."""
+
+    cost: ClassVar[int] = 5
+    kind: Literal["network"] = "network"
+    networks: int = Field(default=4, ge=1, le=64)
+    """So many are averaged."""
+    width: int = Field(default=96, ge=1, le=4096)
+    """Of each hidden layer."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the hidden values that each step of training leaves out."""
+    learning_rate: float = Field(default=1.5e-3, gt=0)
+    """Of AdamW."""
+    weight_decay: float = Field(default=0.03, ge=0)
+    """Of AdamW."""
+    epochs: int = Field(default=150, ge=1)
+    """At the most; rows set apart say when to stop."""
+    words: ClassVar[Words] = Words("small network", "小型神经网络")
+
+    def fit(self, examples: Examples, goal: Goal, *, seed: int, seconds: float) -> Member:
+        deadline = time.monotonic() + 0.85 * seconds
+        if seconds < _LEAST_SECONDS:
+            raise CannotFitError(
+                "small network",
+                got=f"{seconds:.2g} s",
+                expected=f"at least {_LEAST_SECONDS:g} s",
+                remedy="Raise the time limit",
+            )
+        examples = sample(examples, _MOST_ROWS, seed=seed)
+        apart = deal(examples.targets, 6, seed=seed) == 0
+        examples, origins = with_hidden_copies(examples, seed=seed)
+        design = Design.fit(examples, "dense", goal, bins=_BINS, most_columns=_MOST_COLUMNS)
+        rows = torch.from_numpy(design.matrix(examples.features)).float()
+        aims = torch.from_numpy(wanted(examples.targets, goal)).float()
+        weights = torch.from_numpy(examples.weights).float()
+        held = torch.from_numpy(apart[origins])
+        trained = _train(self, goal, (rows, aims, weights), held, seed=seed, deadline=deadline)
+        return NetworkMember(design, [trained[name].numpy() for name in _NAMES], goal)
+
+    def load(self, stored: Stored, goal: Goal) -> Member:
+        layers = [stored.arrays[name] for name in _NAMES]
+        return NetworkMember(Design.load(stored.plain["design"], stored.arrays), layers, goal)
+
+
+class NetworkMember(Member):
+    """The mean of networks on a dense design.
+
+    Args:
+        design: how rows become a matrix.
+        layers: weights ``[M, in, out]`` and biases ``[M, 1, out]`` of M networks, layer after layer.
+        goal: what is predicted.
+    """
+
+    def __init__(self, design: Design, layers: Sequence[NDArray[np.float32]], goal: Goal) -> None:
+        self.design, self.layers, self.goal = design, layers, goal
+
+    def predict(self, features: Features) -> Floats:
+        rows = self.design.matrix(features)
+        total = np.zeros((len(rows), self.goal.size))
+        weights = [layer.astype(np.float64) for layer in self.layers]
+        for start in range(0, len(rows), _AT_ONCE):
+            here = slice(start, start + _AT_ONCE)
+            for network in range(len(weights[0])):
+                weight0, bias0, weight1, bias1, weight2, bias2 = (layer[network] for layer in weights)
+                hidden = np.maximum(rows[here] @ weight0 + bias0, 0)
+                hidden = np.maximum(hidden @ weight1 + bias1, 0)
+                total[here] += link(hidden @ weight2 + bias2, self.goal)
+        return total / len(weights[0])
+
+    def store(self) -> Stored:
+        design = self.design.store()
+        return Stored({"design": design.plain}, {**design.arrays, **dict(zip(_NAMES, self.layers, strict=True))})
+
+
+def _train(
+    config: NetworkConfig,
+    goal: Goal,
+    data: tuple[Tensor, Tensor, Tensor],
+    apart: Tensor,
+    *,
+    seed: int,
+    deadline: float,
+) -> Mapping[str, Tensor]:
+    """The weights of the epoch that served the rows ``apart`` best; the last without such rows."""
+    generator = torch.Generator().manual_seed(seed)
+    rows, aims, weights = (part[~apart] for part in data)
+    shown = tuple(part[apart] for part in data)
+    layers = _initial(config, rows.shape[1], aims, goal, generator)
+    optimizer = torch.optim.AdamW(layers.values(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    size = int(min(max(len(rows) // 16, 16), 512))
+    best, least, since = layers, np.inf, 0
+    for _ in range(config.epochs):
+        for batch in torch.tensor_split(torch.randperm(len(rows), generator=generator), -(-len(rows) // size)):
+            optimizer.zero_grad()
+            scores = _scores(layers, rows[batch], dropout=config.dropout, generator=generator)
+            loss = (_losses(scores, aims[batch], goal) * weights[batch]).mean(1).sum()
+            torch.autograd.backward(loss)
+            optimizer.step()
+        if len(shown[0]):
+            with torch.no_grad():
+                reached = float((_mean_loss(_scores(layers, shown[0]), shown[1], goal) * shown[2]).mean())
+            since += 1
+            if reached < least:
+                least, since = reached, 0
+                best = {name: layer.detach().clone() for name, layer in layers.items()}
+        if since >= _PATIENCE or time.monotonic() > deadline:
+            break
+    return {name: layer.detach() for name, layer in best.items()}
+
+
+def _initial(
+    config: NetworkConfig, inputs: int, aims: Tensor, goal: Goal, generator: torch.Generator
+) -> dict[str, Tensor]:
+    layers = {}
+    widths = [inputs, config.width, config.width, goal.size]
+    for index, (wide, out) in enumerate(pairwise(widths)):
+        scale = (2 / wide) ** 0.5 if index < 2 else 0.1 / wide**0.5
+        layers[f"weight{index}"] = torch.randn(config.networks, wide, out, generator=generator) * scale
+        layers[f"bias{index}"] = torch.zeros(config.networks, 1, out)
+    middle = aims.mean(0)
+    if goal.form != "numbers":
+        middle = middle.clamp(1e-3, 1 - 1e-3)
+        middle = middle.log() if goal.form == "classes" else middle.logit()
+    layers["bias2"] += middle
+    return {name: layer.requires_grad_() for name, layer in layers.items()}
+
+
+def _scores(
+    layers: Mapping[str, Tensor], rows: Tensor, *, dropout: float = 0.0, generator: torch.Generator | None = None
+) -> Tensor:
+    """``[M, N, size]``."""
+    hidden = rows.expand(len(layers["weight0"]), *rows.shape)
+    for index in range(2):
+        hidden = torch.baddbmm(layers[f"bias{index}"], hidden, layers[f"weight{index}"]).relu()
+        if dropout:
+            kept = torch.rand(hidden.shape, generator=generator) >= dropout
+            hidden = hidden * kept / (1 - dropout)
+    return torch.baddbmm(layers["bias2"], hidden, layers["weight2"])
+
+
+def _losses(scores: Tensor, aims: Tensor, goal: Goal) -> Tensor:
+    """``[M, N]``."""
+    if goal.form == "numbers":
+        return functional.smooth_l1_loss(scores, aims.expand_as(scores), reduction="none").sum(-1)
+    if goal.form == "labels":
+        return functional.binary_cross_entropy_with_logits(scores, aims.expand_as(scores), reduction="none").sum(-1)
+    return -(scores.log_softmax(-1) * aims).sum(-1)
+
+
+def _mean_loss(scores: Tensor, aims: Tensor, goal: Goal) -> Tensor:
+    """``[N]``, of the mean of the networks."""
+    if goal.form == "numbers":
+        return (scores.mean(0) - aims).square().sum(-1)
+    if goal.form == "labels":
+        return functional.binary_cross_entropy(scores.sigmoid().mean(0), aims, reduction="none").sum(-1)
+    return -((scores.softmax(-1).mean(0) + 1e-9).log() * aims).sum(-1)
