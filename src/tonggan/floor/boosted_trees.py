@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,21 @@ from tonggan.floor.linear_fit import link
 from tonggan.floor.rows import deal, with_hidden_copies
 from tonggan.wording import Words
 
+if TYPE_CHECKING:
+    import lightgbm
+
 _MOST_TREES = 3_000
 _PATIENCE = 60  # rounds without a lower loss
 _MOST_COLUMNS = 600
 _LEAST_SECONDS = 0.3
 _ROWS_FOR_FOLDS = 3_000  # with more, one part set apart says well enough when to stop
 _FOLDS = 4
+_TIMED_ROUNDS = 4
+_USUAL_ROUNDS = 300
+_FEW_ROUNDS = 30  # of a single row, which leaves none to tell when to stop
+
+Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
+"""Rows to learn from, and rows that tell when to stop."""
 
 
 class BoostedTreesConfig(MemberConfig):
@@ -174,26 +183,44 @@ class _Grower:
             params=self._settings,
             free_raw_data=False,
         )
+        settings, folds = self._within(data, folds, deadline)
         if len(folds) > 1:
             # The trees of the folds only tell how many there should be; those that stay learn from all rows.
             stop = [_until(time.monotonic() + 0.7 * (deadline - time.monotonic()))]
-            losses = lightgbm.cv(self._settings, data, most, folds=folds, callbacks=[*self._patience(), *stop])
+            losses = lightgbm.cv(settings, data, most, folds=folds, callbacks=[*self._patience(), *stop])
             curve = next(np.asarray(losses[name]) for name in losses if name.endswith("-mean"))
             rounds = 1 + int(curve.argmin())
-            grown = lightgbm.train(self._settings, data, rounds, callbacks=[_until(deadline)])
+            grown = lightgbm.train(settings, data, rounds, callbacks=[_until(deadline)])
+        elif not folds:
+            grown = lightgbm.train(settings, data, _FEW_ROUNDS, callbacks=[_until(deadline)])
         else:
             learned, held = (data.subset(rows.tolist()) for rows in folds[0])
             stop = [_until(deadline)]
-            grown = lightgbm.train(self._settings, learned, most, [held], callbacks=[*self._patience(), *stop])
+            grown = lightgbm.train(settings, learned, most, [held], callbacks=[*self._patience(), *stop])
         text = grown.model_to_string(num_iteration=grown.best_iteration if len(folds) == 1 else None)
         return of_lightgbm(text, groups=groups)
+
+    def _within(self, data: lightgbm.Dataset, folds: Folds, deadline: float) -> tuple[dict[str, Any], Folds]:
+        """Where the time is too short for as many rounds as most tables want: one fold, and larger steps."""
+        import lightgbm
+
+        started = time.monotonic()
+        if deadline == np.inf:
+            return self._settings, folds
+        lightgbm.train(self._settings, data, _TIMED_ROUNDS)
+        now = time.monotonic()
+        rounds = (deadline - now) / ((now - started) / _TIMED_ROUNDS)
+        if rounds < _USUAL_ROUNDS * (len(folds) + 1):
+            folds = folds[:1]
+        rate = self._settings["learning_rate"] * max(_USUAL_ROUNDS / max(rounds, 1), 1)
+        return {**self._settings, "learning_rate": min(rate, 0.3)}, folds
 
     def _patience(self) -> list[Any]:
         import lightgbm
 
         return [lightgbm.early_stopping(_PATIENCE, verbose=False)]
 
-    def _folds(self, targets: NDArray[Any]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    def _folds(self, targets: NDArray[Any]) -> Folds:
         """Positions of rows to learn from, copies among them, and of rows and copies that tell when to stop."""
         small = len(targets) <= _ROWS_FOR_FOLDS
         dealt = deal(targets, _FOLDS if small else 10, seed=self._seed)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.floor.base import CannotFitError, Examples, Floats, Goal, Stored
+from tonggan.floor.differences import Differences
 from tonggan.floor.features import Features, Reading, num_rows, take_rows
 from tonggan.floor.rows import sample, sizes
 
@@ -31,8 +32,11 @@ class Design:
             vectors as their ``axes`` principal components, NaN where absent.
     """
 
-    def __init__(self, form: Form, inputs: Sequence[Mapping[str, Any]], columns: NDArray[np.int64]) -> None:
+    def __init__(
+        self, form: Form, inputs: Sequence[Mapping[str, Any]], differences: Differences, columns: NDArray[np.int64]
+    ) -> None:
         self.form = form
+        self._differences = differences
         self._inputs = inputs
         self._columns = columns
 
@@ -56,7 +60,9 @@ class Design:
         """
         width = sum(map(_width, examples.features.values()))
         examples = sample(examples, max(_MOST_ELEMENTS // max(width, 1), 1), seed=0)
-        inputs = [_fitted(name, reading, form, axes, bins) for name, reading in examples.features.items()]
+        differences = Differences.fit(examples.features)
+        features = differences.beside(examples.features)
+        inputs = [_fitted(name, reading, form, axes, bins) for name, reading in features.items()]
         inputs = [found for found in inputs if "vectors" in found or "cells" in found]
         if not inputs:
             raise CannotFitError(
@@ -65,8 +71,10 @@ class Design:
                 expected="numbers, categories, or vectors of a frozen encoder",
                 remedy="Leave it out, or give it another column",
             )
-        design = Design(form, inputs, np.arange(0))
-        return Design(form, inputs, _telling(design._full(examples.features), examples, goal, most_columns))
+        design = Design(form, inputs, differences, np.arange(0))
+        return Design(
+            form, inputs, differences, _telling(design._full(examples.features), examples, goal, most_columns)
+        )
 
     def matrix(self, features: Features) -> Floats:
         """Float64 ``[N, F]``."""
@@ -88,6 +96,7 @@ class Design:
 
     def _full(self, features: Features) -> Floats:
         parts = []
+        features = self._differences.beside(features)
         for found in self._inputs:
             reading = features[found["name"]]
             parts += _raw(found, reading) if self.form == "raw" else _dense(found, reading, self.form)
@@ -95,7 +104,7 @@ class Design:
 
     def store(self) -> Stored:
         """For the disk."""
-        plain, arrays = [], {"design.columns": self._columns}
+        plain, arrays = [], {"design.columns": self._columns, **self._differences.arrays()}
         for index, found in enumerate(self._inputs):
             plain.append({key: value for key, value in found.items() if not isinstance(value, np.ndarray)})
             arrays |= {f"design.{index}.{key}": v for key, v in found.items() if isinstance(v, np.ndarray)}
@@ -113,7 +122,7 @@ class Design:
             prefix = f"design.{index}."
             held = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
             inputs.append({**said, **held})
-        return Design(plain["form"], inputs, arrays["design.columns"])
+        return Design(plain["form"], inputs, Differences.of(arrays), arrays["design.columns"])
 
 
 def _width(reading: Reading) -> int:

@@ -119,7 +119,7 @@ def _train(
     shown = tuple(part[apart] for part in data)
     layers = _initial(config, rows.shape[1], aims, goal, generator)
     optimizer = torch.optim.AdamW(layers.values(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    size = int(min(max(len(rows) // 16, 16), 512))
+    size = min(max(len(rows) // 10, 32), 512)
     best, least, since = layers, np.inf, 0
     for _ in range(config.epochs):
         for batch in torch.tensor_split(torch.randperm(len(rows), generator=generator), -(-len(rows) // size)):
