@@ -67,6 +67,8 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
     """What the tables show of one run."""
     name = results["score_name"]
     verdict = results["audit"]["verdict"]
+    # A floor without a network trains no model step by step.
+    trained = [results[part] for part in ("training", "floor") if results.get(part)]
     return {
         "score_name": name,
         "score": results["metrics"]["test"][name],
@@ -74,9 +76,9 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
         "rows": results["rows"],
         "best_part": verdict["best_part"],
         "best_score": verdict["best_score"],
-        "training_seconds": round(results["training"]["seconds"], 1),
+        "training_seconds": round(sum(part["seconds"] for part in trained), 1),
         "seconds": round(results["seconds"], 1),
-        "precision": results["training"]["precision"],
+        "precision": trained[0].get("precision"),
         "metrics": results["metrics"]["test"],
         "parts": results.get("parts", {}),
         "machine": machine(),

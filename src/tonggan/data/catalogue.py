@@ -185,6 +185,14 @@ CATALOGUE: Mapping[str, PublicSet] = {
             ),
         ),
         PublicSet(
+            "emotion_in_speech",
+            "ten German sentences in seven acted emotions, 2 s each; two of ten actors in the test (535)",
+            source="http://emodb.bilderbar.info",
+            license="free for research",
+            module="emotion_in_speech",
+            files=(RemoteFile("emodb/flac.zip", "5cf83c013b91ba69e2a890c1fec98a63f59c9f9f3f40e957b9970b6c415996dc"),),
+        ),
+        PublicSet(
             "bccd",
             "blood-cell photographs with boxes of red cells, white cells and platelets (364)",
             source="https://github.com/Shenggan/BCCD_Dataset",
