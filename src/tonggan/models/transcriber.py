@@ -24,7 +24,7 @@ from tonggan.models.transcript import Segment, Transcript, TranscriptionConfig
 from tonggan.progress import Progress
 from tonggan.stored import named
 from tonggan.tokens import Arrays
-from tonggan.weights import find_weights
+from tonggan.weights import CATALOGUE, find_weights
 from tonggan.weights.ctranslate2_file import joined_files
 
 _WINDOW = WINDOW_SECONDS * SAMPLE_RATE
@@ -54,6 +54,12 @@ class _Answer:
         """Whether it stands; that of a window without speech does, too."""
         is_sure = self.avg_logprob >= _UNLIKELY or self.no_speech_prob > _NO_SPEECH
         return is_sure and self.repetition <= _REPETITIVE
+
+
+def is_whisper(name: str) -> bool:
+    """Whether ``name`` is that of Whisper in the catalogue, or of a folder with it for CTranslate2."""
+    entry = CATALOGUE.get(name.replace("-", "_"))
+    return (entry is not None and entry.reads == "audio") or all((Path(name) / file).is_file() for file in _FILES)
 
 
 class WhisperTranscriber:

@@ -1,18 +1,16 @@
-"""What was said in a recording, and when: segments as text, as SubRip subtitles and as JSON; and who writes them."""
+"""What was said in a recording, and when: segments as text, as subtitles and as JSON; and who writes them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from pydantic import Field
 
 from tonggan.config import Config
 from tonggan.modalities.recordings import Recording
 from tonggan.progress import Progress
-
-TranscriptFormat = Literal["text", "srt", "json"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,13 @@ class Transcript:
         return "".join(
             f"{number}\n{_clock(segment.start)} --> {_clock(segment.end)}\n{segment.text}\n\n"
             for number, segment in enumerate(self.segments, 1)
+        )
+
+    def to_vtt(self) -> str:
+        """Subtitles in the format of the web, WebVTT."""
+        return "WEBVTT\n\n" + "".join(
+            f"{_clock(segment.start, mark='.')} --> {_clock(segment.end, mark='.')}\n{segment.text}\n\n"
+            for segment in self.segments
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,8 +131,8 @@ class Transcriber(Protocol):
 _WITHOUT_BLANKS = ("zh", "yue", "ja", "th", "lo", "my", "km")
 
 
-def _clock(seconds: float) -> str:
+def _clock(seconds: float, *, mark: str = ",") -> str:
     milliseconds = round(seconds * 1000)
     hours, rest = divmod(milliseconds, 3_600_000)
     minutes, rest = divmod(rest, 60_000)
-    return f"{hours:02}:{minutes:02}:{rest // 1000:02},{rest % 1000:03}"
+    return f"{hours:02}:{minutes:02}:{rest // 1000:02}{mark}{rest % 1000:03}"

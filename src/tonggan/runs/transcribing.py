@@ -32,6 +32,20 @@ def open_transcriber(name: str) -> Transcriber:
     return RunTranscriber(Bundle.load(Path(name)), name=name) if is_run(Path(name)) else WhisperTranscriber.load(name)
 
 
+def can_transcribe(bundle: Bundle) -> bool:
+    """Whether a run reads one column of recordings and writes texts."""
+    return len(_recordings(bundle)) == 1 and isinstance(bundle.task, TextTask)
+
+
+def _recordings(bundle: Bundle) -> dict[str, AudioConfig]:
+    """The columns of recordings that it reads."""
+    return {
+        name: modality.config
+        for name, modality in bundle.modalities.items()
+        if isinstance(modality.config, AudioConfig)
+    }
+
+
 class RunTranscriber:
     """A run as a transcriber: windows as long as it has learned from, each of which is a segment.
 
@@ -46,12 +60,8 @@ class RunTranscriber:
     def __init__(self, bundle: Bundle, *, name: str) -> None:
         self.name = name
         self._bundle = bundle
-        inputs = {
-            input_: modality.config
-            for input_, modality in bundle.modalities.items()
-            if isinstance(modality.config, AudioConfig)
-        }
-        if len(inputs) != 1 or not isinstance(bundle.task, TextTask):
+        inputs = _recordings(bundle)
+        if not can_transcribe(bundle):
             writes = "texts" if isinstance(bundle.task, TextTask) else "no texts"
             raise DataError(
                 f"run {name}",

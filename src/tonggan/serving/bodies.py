@@ -65,6 +65,15 @@ def parse_body(raw: bytes, kind: type[_BodyT], config: ServerConfig) -> _BodyT:
     if not isinstance(data, dict):
         raise RefusedError("body", got=_short(data), expected="a JSON object", remedy="See /openapi.json")
     _measure(data, kind, config)
+    return validated(data, kind)
+
+
+def validated(data: Mapping[str, Any], kind: type[_BodyT]) -> _BodyT:
+    """``data`` as ``kind``.
+
+    Raises:
+        RefusedError: it is not what ``kind`` describes.
+    """
     try:
         return kind.model_validate(data)
     except ValidationError as error:

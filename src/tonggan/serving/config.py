@@ -31,6 +31,8 @@ MAX_GRAMMAR = 32_768
 """Characters of a regular expression or a JSON schema."""
 MAX_LOGPROBS = 200_000
 """Log-probabilities of an answer: texts, times their tokens, times the candidates at each place."""
+MAX_PROMPT = 10_000
+"""Characters of what a transcription is told before it begins."""
 MAX_FIELDS = 1_000
 """Fields, and files, of a form."""
 MEDIA_SHARE = 8

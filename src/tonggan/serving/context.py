@@ -17,6 +17,7 @@ from tonggan.serving.failures import RefusedError
 from tonggan.serving.metrics import CANCEL, Metrics
 from tonggan.serving.requests import Body
 from tonggan.serving.services import RowService, Service, TextService
+from tonggan.serving.speech import SpeechService
 from tonggan.serving.writer import Writer
 
 _ResultT = TypeVar("_ResultT")
@@ -64,6 +65,18 @@ class Context:
         if service.rows is None:
             raise _cannot(service.name, "reads rows", remedy="This is a language model: use /v1/chat/completions")
         return service.name, service.rows
+
+    def speech(self, name: str | None) -> SpeechService:
+        """What writes recordings down, called ``name``, or the only one that does.
+
+        Raises:
+            RefusedError: there is no such model, it does not, or there are several and no name.
+        """
+        service = self._pick(name, lambda each: each.speech is not None, "writes recordings down")
+        if service.speech is None:
+            remedy = "Serve whisper-base beside it, or a run that reads recordings and writes texts"
+            raise _cannot(service.name, "writes recordings down", remedy=remedy)
+        return service.speech
 
     def _pick(self, name: str | None, can: Callable[[Service], bool], ability: str) -> Service:
         """The service called ``name``; without a name, the only one that ``can``."""

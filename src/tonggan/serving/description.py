@@ -14,12 +14,21 @@ from tonggan.serving.requests import (
     EmbeddingRequest,
     InfillRequest,
     PredictRequest,
+    TranscriptionRequest,
 )
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-_BODIES = (ChatRequest, CodeSearchRequest, CompletionRequest, EmbeddingRequest, InfillRequest, PredictRequest)
+_BODIES = (
+    ChatRequest,
+    CodeSearchRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    InfillRequest,
+    PredictRequest,
+    TranscriptionRequest,
+)
 _REF = "#/components/schemas/"
 _ERRORS = {
     400: "The request is wrong; the message says where and what to do.",
@@ -66,6 +75,7 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         "properties": {"object": {"const": "text_completion"}, "choices": {"type": "array"}},
     },
     "Infill": {"description": "What response_fields asks for; all fields by default."},
+    "Transcription": {"required": ["text"], "properties": {"text": {"type": "string"}}},
     "Predictions": {
         "required": ["object", "model", "predictions", "findings"],
         "properties": {
@@ -109,6 +119,15 @@ def operation(kind: type[Body], answer: str, *, streams: bool = False, takes_for
         content["multipart/form-data"] = {"schema": form}
     body = {"required": True, "content": content}
     return {"requestBody": body, **answering(answer, streams=streams, reads_body=True)}
+
+
+def form_operation(kind: type[Body], answer: str) -> dict[str, Any]:
+    """What the description says of a route that reads a form: the fields of ``kind``, and a ``file``."""
+    file = {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}}
+    content = {"multipart/form-data": {"schema": {"allOf": [{"$ref": _REF + kind.__name__}, file]}}}
+    answers = answering(answer, reads_body=True)
+    answers["responses"]["200"]["content"]["text/plain"] = {"schema": {"type": "string"}}
+    return {"requestBody": {"required": True, "content": content}, **answers}
 
 
 def answering(answer: str | None, *, streams: bool = False, reads_body: bool = False) -> dict[str, Any]:

@@ -36,7 +36,12 @@ class Metrics:
         active = Gauge("tonggan_texts_active", "Texts being written.", ["model"], registry=self._registry)
         waiting = Gauge("tonggan_texts_waiting", "Texts waiting for a slot.", ["model"], registry=self._registry)
         rows = Gauge("tonggan_rows_held", "Rows in prediction or waiting.", ["model"], registry=self._registry)
+        recordings = Gauge(
+            "tonggan_recordings_held", "Recordings in work or waiting.", ["model"], registry=self._registry
+        )
         for name, service in services.items():
+            if service.speech is not None:
+                recordings.labels(name).set_function(partial(getattr, service.speech.jobs, "held"))
             if service.texts is not None:
                 active.labels(name).set_function(partial(getattr, service.texts.writer, "active"))
                 waiting.labels(name).set_function(partial(getattr, service.texts.writer, "waiting"))

@@ -20,6 +20,7 @@ from tonggan.serving.config import (
     MAX_INTEGER,
     MAX_MESSAGES,
     MAX_PARTS,
+    MAX_PROMPT,
     MAX_STOP_LENGTH,
     MAX_STOPS,
     MAX_TEXTS,
@@ -36,6 +37,14 @@ _IGNORED = frozenset({
 def _whole(value: Any) -> Any:
     """JSON knows one kind of number: 1.0 is 1."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _number(value: Any) -> Any:
+    """A form has texts alone."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _nullable(schema: dict[str, Any]) -> None:
@@ -366,3 +375,20 @@ class CodeSearchRequest(Body):
     limit: Whole = Field(default=10, ge=1, le=100)
     language: str | None = None
     kinds: list[UnitKind] | None = None
+
+
+class TranscriptionRequest(Body):
+    """``POST /v1/audio/transcriptions``: the fields of the form beside its file; all of them are texts there."""
+
+    neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "stream": ("false", "False", "0", ""),
+        "timestamp_granularities": ("segment",),
+        "timestamp_granularities[]": ("segment",),
+        "chunking_strategy": ("auto",),
+    }
+
+    model: str | None = None
+    language: str | None = Field(default=None, max_length=20)
+    prompt: str | None = Field(default=None, max_length=MAX_PROMPT)
+    response_format: Literal["json", "text", "srt", "vtt", "verbose_json"] = "json"
+    temperature: Annotated[float, BeforeValidator(_number)] = Field(default=0.0, ge=0, le=1)

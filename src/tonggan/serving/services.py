@@ -1,4 +1,4 @@
-"""What a server serves: models that write texts, runs that read rows, runs that do both, a repository to search."""
+"""What a server serves: models that write texts or recordings down, runs that read rows, a repository to search."""
 
 from __future__ import annotations
 
@@ -25,16 +25,19 @@ from tonggan.language.model import LanguageModel
 from tonggan.language.opening import AUTO, engine_for, engine_kinds, open_model
 from tonggan.language.prompt import Prompt
 from tonggan.language.text_model import TextModel
+from tonggan.models.transcriber import WhisperTranscriber, is_whisper
 from tonggan.progress import Progress
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.bundle_folder import is_run
 from tonggan.runs.speaker import Speaker
+from tonggan.runs.transcribing import RunTranscriber, can_transcribe
 from tonggan.serving.batcher import Batcher
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.failures import RefusedError
 from tonggan.serving.infill_prompt import infill_prompt
 from tonggan.serving.rows import Row, RowModel
 from tonggan.serving.scheduler import Scheduler
+from tonggan.serving.speech import SpeechService
 from tonggan.serving.writer import Streams, Writer
 
 _EMBEDDED_AT_ONCE = 2048
@@ -191,11 +194,12 @@ class Service:
     name: str
     texts: TextService | None = None
     rows: RowService | None = None
+    speech: SpeechService | None = None
     created: int = field(default_factory=lambda: int(time.time()))
 
     def close(self) -> None:
         """Finish what was begun."""
-        for part in (self.texts, self.rows):
+        for part in (self.texts, self.rows, self.speech):
             if part is not None:
                 part.close()
 
@@ -234,6 +238,8 @@ def open_services(
     for path, name in progress.track(list(zip(names, called, strict=True)), label="Opening models"):
         if is_run(Path(path)):
             services.append(_open_run(Path(path), name, engine, bits, config, progress))
+        elif is_whisper(path):
+            services.append(Service(name, speech=SpeechService(WhisperTranscriber.load(path), config=config)))
         elif is_code_run(Path(path)):
             model, infill = open_code_model(path, engine=engine, bits=bits, progress=progress)
             services.append(Service(name, texts=TextService(model, config=config, infill=infill)))
@@ -260,12 +266,15 @@ def _open_run(
 ) -> Service:
     bundle = Bundle.load(folder)
     rows = RowService(bundle, config=config)
+    speech = SpeechService(RunTranscriber(bundle, name=name), config=config) if can_transcribe(bundle) else None
     head = None if bundle.network is None else bundle.network.head
     if not isinstance(head, LanguageHead):
-        return Service(name, rows=rows)
+        return Service(name, rows=rows, speech=speech)
     chosen = engine_for(head.merged(), engine=engine, bits=bits, progress=progress)
     speaker = Speaker(bundle, engine=chosen, name=name)
-    return Service(name, texts=TextService(speaker.model, config=config, conversation=speaker.prompt), rows=rows)
+    return Service(
+        name, texts=TextService(speaker.model, config=config, conversation=speaker.prompt), rows=rows, speech=speech
+    )
 
 
 def _reserves(engine: str) -> bool:

@@ -1,13 +1,12 @@
 """``POST /v1/predict``: what a trained run says of rows, sent as JSON, or of one row sent as a form with its files."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tonggan.serving.config import MAX_FIELDS
 from tonggan.serving.context import Context, json_response, unless_left
 from tonggan.serving.description import operation
-from tonggan.serving.failures import RefusedError
+from tonggan.serving.forms import read_form
 from tonggan.serving.media import MediaLimits
 from tonggan.serving.requests import PredictRequest
 from tonggan.serving.rows import Row
@@ -48,34 +47,7 @@ def _read(
 
 
 def _read_form(headers: Any, body: bytes) -> tuple[str | None, dict[str, Any]]:
-    """The field ``model``, and all others as the cells of a row; a file is its bytes.
-
-    It has an event loop of its own, as starlette's parser needs one and can take its time.
-    """
-    return asyncio.run(_parse_form(headers, body))
-
-
-async def _parse_form(headers: Any, body: bytes) -> tuple[str | None, dict[str, Any]]:
-    from starlette.formparsers import MultiPartException, MultiPartParser
-
-    async def stream() -> AsyncGenerator[bytes, None]:
-        yield body
-
-    cells: dict[str, Any] = {}
-    parser = MultiPartParser(headers, stream(), max_files=MAX_FIELDS, max_fields=MAX_FIELDS)
-    parser.spool_max_size = len(body) + 1  # nothing of it is written to disk
-    try:
-        form = await parser.parse()
-    except (MultiPartException, KeyError) as error:
-        raise RefusedError(
-            "form", got=str(getattr(error, "message", error)), expected="multipart/form-data with a boundary",
-            remedy="Let an HTTP library write it",
-        ) from error  # fmt: skip
-    for name, value in form.multi_items():
-        if name in cells:
-            raise RefusedError(
-                "form", got=f"the field '{name}' twice", expected="one row", remedy="Send further rows as JSON"
-            )
-        cells[name] = value if isinstance(value, str) else await value.read()
+    """The field ``model``, and all others as the cells of a row; a file is its bytes."""
+    cells = read_form(headers, body)
     model = cells.pop("model", None)
     return (model if isinstance(model, str) else None), cells
