@@ -3,11 +3,18 @@ import pytest
 import torch
 
 from contracts import check_config, check_save_load
-from tonggan.encoders.whisper import WhisperConfig, load_whisper, whisper_frames, whisper_from_ctranslate2
+from tonggan.encoders.whisper import (
+    WhisperConfig,
+    WhisperEncoder,
+    load_whisper,
+    whisper_frames,
+    whisper_from_ctranslate2,
+)
 from tonggan.errors import ConfigError, DataError
 from tonggan.tokens import Arrays
 from tonggan.weights import CATALOGUE
 from tonggan.weights.ctranslate2_file import joined_files
+from tonggan.weights.folder import WeightsFolder
 from whisper_scene import need_whisper
 
 SMALL = WhisperConfig(num_mel_bins=8, d_model=16, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=24)
@@ -52,16 +59,16 @@ def test_a_recording_is_encoded_by_itself():
     assert torch.isfinite(tokens.values).all()
 
 
-def test_hidden_states_are_those_of_transformers():
+def test_a_folder_of_hugging_face_gives_its_hidden_states(tmp_path):
     library = pytest.importorskip("transformers", reason="transformers is the reference")
     torch.manual_seed(0)
     config = library.WhisperConfig(
         **SMALL.to_dict(), decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=8, activation_function="gelu"
     )
-    reference = library.WhisperModel(config).encoder.eval()
-    weights = reference.state_dict()
-    encoder = SMALL.build().eval()
-    encoder.load_state_dict({name: from_transformers(weights, name) for name in encoder.state_dict()})
+    model = library.WhisperModel(config)
+    reference = model.encoder.eval()
+    model.save_pretrained(tmp_path)
+    encoder = WhisperEncoder.from_folder(WeightsFolder(tmp_path))
     frames = whisper_frames(recordings(20_000), num_mels=8, whole_window=True)
     with torch.no_grad():
         expected = reference(frames.values.transpose(1, 2), output_hidden_states=True)
@@ -69,25 +76,6 @@ def test_hidden_states_are_those_of_transformers():
         states = encoder.hidden_states(frames, num_blocks=1)
         for state, other in zip(states, expected.hidden_states[:2], strict=True):
             torch.testing.assert_close(state, other, rtol=1e-4, atol=1e-5)
-
-
-def from_transformers(weights, name):
-    """The parameter of ours out of a checkpoint of Hugging Face."""
-    name = name.replace("transformer.norm", "layer_norm").replace("transformer.blocks", "layers")
-    for ours, theirs in (
-        ("positions", "embed_positions.weight"),
-        ("attention_norm", "self_attn_layer_norm"),
-        ("attention.out_projection", "self_attn.out_proj"),
-        ("mlp_norm", "final_layer_norm"),
-        ("mlp.0", "fc1"),
-        ("mlp.3", "fc2"),
-    ):
-        name = name.replace(ours, theirs)
-    if "in_projection" not in name:
-        return weights[name]
-    parts = [name.replace("attention.in_projection", f"self_attn.{each}_proj") for each in "qkv"]
-    missing = torch.zeros_like(weights[parts[0]])  # keys have no bias
-    return torch.cat([weights.get(part, missing) for part in parts])
 
 
 def test_whisper_base_equals_ctranslate2():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tonggan.encoders.audio_cnn import AudioCNNConfig
+from tonggan.encoders.audio_pretrained import AudioPretrainedConfig
 from tonggan.encoders.audio_transformer import AudioTransformerConfig
 from tonggan.encoders.base import EncoderConfig
 from tonggan.encoders.image_cnn import ImageCNNConfig
@@ -38,6 +39,7 @@ import_modules(__name__)
 
 __all__ = [
     "AudioCNNConfig",
+    "AudioPretrainedConfig",
     "AudioTransformerConfig",
     "EncoderConfig",
     "ImageCNNConfig",

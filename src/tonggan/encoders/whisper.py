@@ -19,9 +19,11 @@ from tonggan.encoders.audio_front_end import mel_filter_bank
 from tonggan.errors import DataError
 from tonggan.layers.positions import sinusoidal_positions
 from tonggan.layers.transformer import Transformer, TransformerConfig
+from tonggan.stored import DOWNLOAD, named
 from tonggan.tokens import Arrays, Tokens
 from tonggan.weights import find_weights
 from tonggan.weights.ctranslate2_file import joined_files, read_ctranslate2
+from tonggan.weights.folder import WeightsFolder
 
 SAMPLE_RATE = 16_000
 WINDOW_SECONDS = 30
@@ -76,6 +78,20 @@ class WhisperEncoder(nn.Module):
             dropout=0,
         )
         self.transformer = Transformer(width, config=shape)
+
+    @classmethod
+    def from_folder(cls, folder: WeightsFolder) -> WhisperEncoder:
+        """That of a model in Hugging Face's layout, in evaluation mode.
+
+        Raises:
+            ConfigError, DataError: its config or weights are damaged, or those of another network.
+        """
+        fields = {name: folder.config[name] for name in WhisperConfig.model_fields if name in folder.config}
+        encoder = WhisperConfig.parse(fields, who=f"file {folder.path / 'config.json'}").build()
+        found = {name.removeprefix("model."): weight for name, weight in folder.tensors().items()}
+        with named(f"folder {folder.path}", expected="the weights of its config", remedy=DOWNLOAD):
+            encoder.load_state_dict({name: _of_hugging_face(found, name) for name in encoder.state_dict()})
+        return encoder.eval()
 
     @property
     def dim(self) -> int:
@@ -212,3 +228,27 @@ def ctranslate2_name(parameter: str) -> str:
     for ours, theirs in _PARTS.items():
         name = name.replace(ours, theirs)
     return "encoder/" + name.replace("transformer.blocks.", "layer_").replace(".", "/")
+
+
+_THEIR_PARTS = {
+    "transformer.norm": "layer_norm",
+    "transformer.blocks": "layers",
+    "positions": "embed_positions.weight",
+    "attention_norm": "self_attn_layer_norm",
+    "attention.out_projection": "self_attn.out_proj",
+    "mlp_norm": "final_layer_norm",
+    "mlp.0": "fc1",
+    "mlp.3": "fc2",
+}
+
+
+def _of_hugging_face(found: Mapping[str, Tensor], parameter: str) -> Tensor:
+    """A parameter of ours out of a checkpoint in Hugging Face's names."""
+    name = "encoder." + parameter
+    for ours, theirs in _THEIR_PARTS.items():
+        name = name.replace(ours, theirs)
+    if "in_projection" not in name:
+        return found[name].float()
+    parts = [name.replace("attention.in_projection", f"self_attn.{each}_proj") for each in "qkv"]
+    missing = torch.zeros_like(found[parts[0]])  # keys have no bias
+    return torch.cat([found.get(part, missing) for part in parts]).float()
