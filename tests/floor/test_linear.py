@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from contracts import check_member
 from tonggan.floor import Goal
 from tonggan.floor.linear import LinearConfig
-from tonggan.floor.linear_fit import descend, fit_penalized, link, solve, wanted
+from tonggan.floor.linear_fit import Equations, descend, fit_penalized, link, wanted
 
 
 def test_contract() -> None:
@@ -39,7 +39,7 @@ def test_ridge_regression_is_that_of_scikit_learn(width: int) -> None:
     generator = np.random.default_rng(0)
     rows, targets = generator.normal(size=(50, width)), generator.normal(size=(50, 2))
     weights = generator.uniform(0.5, 1.5, 50)
-    held = solve(rows, targets, weights, penalty=2.0)
+    held = Equations(rows, targets, weights).solve(2.0)
     reference = Ridge(alpha=2.0).fit(rows, targets, sample_weight=weights)
     np.testing.assert_allclose(rows @ held[:-1] + held[-1], reference.predict(rows), atol=1e-8)
     goal = Goal("numbers", 2)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tonggan.floor.base import Floats, Goal
 
 _ITERATIONS = 200
-_MOST_SOLVED = 4_000  # columns of a ridge regression whose equations are solved, instead of descending
+_MOST_SOLVED = 2_000  # columns of a ridge regression whose equations are solved, instead of descending
 
 
 def link(scores: Floats, goal: Goal) -> Floats:
@@ -77,14 +77,20 @@ def descend(
     return np.asarray(found.x.reshape(start.shape))
 
 
-def solve(rows: Floats, aims: Floats, weights: Floats, *, penalty: float) -> Floats:
-    """The same of a ridge regression on dense rows, by its equations."""
-    center = np.average(rows, axis=0, weights=weights)
-    middle = np.average(aims, axis=0, weights=weights)
-    scaled = (rows - center) * np.sqrt(weights)[:, None]
-    goals = (aims - middle) * np.sqrt(weights)[:, None]
-    held = np.linalg.solve(scaled.T @ scaled + penalty * np.eye(rows.shape[1]), scaled.T @ goals)
-    return np.concatenate([held, (middle - center @ held)[None]])
+class Equations:
+    """Those of a ridge regression on dense rows, of which any penalty is solved quickly."""
+
+    def __init__(self, rows: Floats, aims: Floats, weights: Floats) -> None:
+        self._center = np.average(rows, axis=0, weights=weights)
+        self._middle = np.average(aims, axis=0, weights=weights)
+        scaled = (rows - self._center) * np.sqrt(weights)[:, None]
+        self._squares = scaled.T @ scaled
+        self._products = scaled.T @ ((aims - self._middle) * np.sqrt(weights)[:, None])
+
+    def solve(self, penalty: float) -> Floats:
+        """The weights ``[F + 1, size]``, as ``descend`` finds them."""
+        held = np.linalg.solve(self._squares + penalty * np.eye(len(self._squares)), self._products)
+        return np.concatenate([held, (self._middle - self._center @ held)[None]])
 
 
 def fit_penalized(
@@ -127,10 +133,11 @@ def fit_penalized(
     chosen = start
     if len(penalties) > 1 and apart.any() and learned.any():
         held, shown = rows[learned], rows[apart]
+        equations = Equations(held, aims[learned], weights[learned]) if solvable else None
         for penalty in penalties:
             weight = weights[learned]
-            if solvable:
-                start = solve(held, aims[learned], weight, penalty=penalty)
+            if equations is not None:
+                start = equations.solve(penalty)
             else:
                 start = descend(held, aims[learned], weight, goal, penalty=penalty, start=start, tolerance=1e-4)
             reached = loss(link(shown @ start[:-1] + start[-1], goal), aims[apart], weights[apart], goal)
@@ -142,7 +149,7 @@ def fit_penalized(
             if time.monotonic() + (time.monotonic() - began) > deadline:
                 break
     if solvable:
-        return solve(rows, aims, weights, penalty=best), best
+        return Equations(rows, aims, weights).solve(best), best
     if time.monotonic() > deadline and chosen.any():
         return chosen, best
     return descend(rows, aims, weights, goal, penalty=best, start=chosen, tolerance=1e-6), best

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -20,7 +21,7 @@ from tonggan.wording import Words
 _COUNTS = (3, 6, 12, 25, 50)
 _MOST_ROWS = 10_000
 _MOST_COLUMNS = 1_000
-_MOST_ASKED = 1_000  # rows that choose how many neighbors are asked
+_MOST_ASKED = 500  # rows that choose how many neighbors are asked
 _AT_ONCE = 8_000_000  # distances
 _LEAST_RELEVANCE = 0.05
 _PRIOR = 0.3  # neighbors of the mean answer that each row has besides
@@ -44,27 +45,31 @@ class _Kept:
     weights: Floats
     relevance: Floats
 
-    def answers(self, asked: Floats, count: int, own: NDArray[np.int64] | None = None) -> Floats:
-        """``[M, size]``: for each of the rows ``asked`` [M, F] the mean of its neighbors.
+    def answers(
+        self, asked: Floats, counts: Sequence[int], own: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
+        """``[counts, M, size]``: for each of the rows ``asked`` [M, F] the mean of its neighbors.
 
         Args:
             asked: rows.
-            count: so many neighbors count; the nearer, the more.
+            counts: so many neighbors count; the nearer, the more.
             own: ``[M]``, which of the rows is the asked one itself and does not count.
         """
-        found = np.empty((len(asked), self.aims.shape[1]))
+        found = np.empty((len(counts), len(asked), self.aims.shape[1]))
         middle = np.average(self.aims, axis=0, weights=self.weights)
-        last = min(count, len(self.rows) - 1)
         step = max(1, _AT_ONCE // len(self.rows))
         for start in range(0, len(asked), step):
             here = slice(start, start + step)
             distances = self._distances(asked[here])
             if own is not None:
                 distances[np.arange(len(distances)), own[here]] = 2 * _FAR
+            lasts = [min(count, len(self.rows) - 1) for count in counts]
             # The farthest no longer counts, so that an answer does not hang on which of two equally far rows it is.
-            farthest = np.minimum(np.partition(distances, last, axis=1)[:, [last]], _FAR)
-            nearness = np.maximum(1 - distances / np.maximum(farthest, _NEAR), 0) * self.weights
-            found[here] = (nearness @ self.aims + _PRIOR * middle) / (nearness.sum(1, keepdims=True) + _PRIOR)
+            bounds = np.minimum(np.partition(distances, sorted(set(lasts)), axis=1)[:, lasts], _FAR)
+            for place, bound in enumerate(bounds.T):
+                nearness = np.maximum(1 - distances / np.maximum(bound, _NEAR)[:, None], 0) * self.weights
+                total = nearness.sum(1, keepdims=True) + _PRIOR
+                found[place, here] = (nearness @ self.aims + _PRIOR * middle) / total
         return found
 
     def _distances(self, asked: Floats) -> Floats:
@@ -113,10 +118,8 @@ class NeighborsConfig(MemberConfig):
                 remedy="Raise the time limit",
             )
         counts = [self.count] if self.count else [count for count in _COUNTS if count < len(rows)] or [1]
-        losses = [
-            loss(kept.answers(rows[asked], count, own=asked), aims[asked], examples.weights[asked], goal)
-            for count in counts
-        ]
+        answers = kept.answers(rows[asked], counts, own=asked)
+        losses = [loss(answer, aims[asked], examples.weights[asked], goal) for answer in answers]
         return NeighborsMember(design, kept, counts[int(np.argmin(losses))], goal)
 
     def load(self, stored: Stored, goal: Goal) -> Member:
@@ -139,8 +142,8 @@ class NeighborsMember(Member):
         self.design, self.kept, self.count, self.goal = design, kept, count, goal
 
     def predict(self, features: Features) -> Floats:
-        found = self.kept.answers(self.design.matrix(features), self.count)
-        return found if self.goal.form == "numbers" else np.clip(found, 0, 1)
+        (found,) = self.kept.answers(self.design.matrix(features), [self.count])
+        return np.asarray(found if self.goal.form == "numbers" else np.clip(found, 0, 1))
 
     def store(self) -> Stored:
         design = self.design.store()
