@@ -152,7 +152,7 @@ def store_members(ensemble: Ensemble) -> tuple[dict[str, Any], dict[str, Tensor]
         )
         for fold, each in enumerate(stored):
             for key, array in each.arrays.items():
-                tensors[f"{place}.{fold}.{key}"] = torch.from_numpy(np.ascontiguousarray(array))
+                tensors[f"{place}.{fold}.{key}"] = torch.from_numpy(np.array(array))
     goal = {"form": ensemble.goal.form, "size": ensemble.goal.size}
     return {"goal": goal, "bags": plain, "network_weight": ensemble.network_weight}, tensors
 

@@ -53,6 +53,10 @@ class Reader:
     def _cache(self) -> DecodeCache | None:
         return None if self._folder is None else DecodeCache(self._folder, _Named(self.encoder))
 
+    def without_vectors(self) -> Reader:
+        """One that reads the same input without a frozen encoder."""
+        return Reader(self.modality, weights=None)
+
     def read(self, arrays: Arrays) -> Reading:
         """What members read of ``arrays``; what rows share stands once.
 

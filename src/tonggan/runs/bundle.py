@@ -224,7 +224,7 @@ class Bundle:
         model: Model | None = network
         if floor is not None:
             with _reading(folder, INDEX, WEIGHTS, made_by=made_by):
-                ensemble = _load_ensemble(recipe, modalities, floor, weights, network=network)
+                ensemble = _load_ensemble(modalities, floor, weights, frozen=index["frozen"], network=network)
             _check_frozen(ensemble, index["frozen"], folder=folder)
             model = ensemble
         assert model is not None, "an ensemble or a network"
@@ -235,15 +235,17 @@ class Bundle:
 
 
 def _load_ensemble(
-    recipe: Recipe,
     modalities: Mapping[str, Modality[Any]],
     floor: Mapping[str, Any],
     weights: Mapping[str, Tensor],
     *,
+    frozen: Mapping[str, Mapping[str, str]],
     network: FusedModel | None,
 ) -> Ensemble:
-    assert recipe.floor is not None, "the recipe of an ensemble has a floor"
-    readers = {name: Reader(modality, weights=recipe.floor.weights.get(name)) for name, modality in modalities.items()}
+    readers = {
+        name: Reader(modality, weights=frozen[name]["name"] if name in frozen else None)
+        for name, modality in modalities.items()
+    }
     prefix = f"{_MEMBERS}."
     tensors = {name.removeprefix(prefix): each for name, each in weights.items() if name.startswith(prefix)}
     ensemble = load_members(floor, tensors, readers)
@@ -254,11 +256,11 @@ def _load_ensemble(
 def _check_frozen(ensemble: Ensemble, saved: Mapping[str, Mapping[str, str]], *, folder: Path) -> None:
     """Frozen encoders are no part of the bundle; vectors of another one would mean nothing to its members."""
     for name, found in ensemble.frozen.items():
-        if found != saved.get(name):
+        if found != saved[name]:
             raise BundleError(
                 f"weights '{found['name']}' of the input '{name}' of bundle {folder}",
                 got=f"identity {found['identity'][:16]}",
-                expected=f"{saved.get(name, {}).get('identity', 'none')[:16]}, as when the run was made",
+                expected=f"{saved[name]['identity'][:16]}, as when the run was made",
                 remedy="Install the version of the weights that 'tonggan weights list' names, or fit again",
             )
 

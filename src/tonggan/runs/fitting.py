@@ -41,6 +41,8 @@ START = "start.safetensors"
 _FIRST_RESERVE = 0.15
 # Of the time until the reserve, for the floor: beside a network, and where the audit alone follows.
 _FLOOR_SHARE, _FLOOR_SHARE_ALONE = 0.4, 0.7
+# Of what is then left, for the members of each input alone.
+_ALONE_SHARE = 0.5
 # A network that a preset adds takes so many seconds, or times as long as the floor, whichever is more.
 _NETWORK_SECONDS, _NETWORK_TIMES = 60.0, 5.0
 # Rows for each file from which on it is worth telling how to encode it once.
@@ -137,12 +139,13 @@ def _make(
     """
     floor = _floor(plan, data, budget=budget, progress=progress)
     processes.gather(floor is not None)
+    alone = _alone(plan, data, floor, budget, progress) if floor else {}
     if not plan.trains_network:
         assert floor is not None, "a plan trains a network, or has a floor"
         closing = _closing(floor.ensemble, plan, data, budget=budget)
         if budget.seconds is not None:
             budget.reserve(closing.estimate())
-        return Made(floor.ensemble, floor=floor, alone=_alone(plan, data, floor, budget, progress)), closing
+        return Made(floor.ensemble, floor=floor, alone=alone), closing
     model = new_model(plan, data, start, progress=progress)
     closing = _closing(floor.ensemble.with_network(model, 0.5) if floor else model, plan, data, budget=budget)
     following = Following(closing.estimate, trainings=0 if floor else len(inputs_alone(plan, data)))
@@ -156,12 +159,11 @@ def _make(
         networks = study_alone(
             plan, data, start, trained, folder=work / ALONE, budget=budget, progress=progress, processes=processes
         )
-        alone: dict[str, Model] = {name: each.model for name, each in networks.items()}
+        alone = {name: each.model for name, each in networks.items()}
         return Made(trained.model, training=trained.result, alone=alone), closing
     floor = join_network(floor, trained.model, data, seconds=trained.result.seconds, progress=progress)
     _tell_members(floor, data.task, progress)
     closing.model = floor.ensemble
-    alone = _alone(plan, data, floor, budget, progress)
     return Made(floor.ensemble, training=trained.result, floor=floor, alone=alone), closing
 
 
@@ -184,12 +186,13 @@ def _floor(plan: Plan, data: Data, *, budget: Budget, progress: Progress) -> Flo
 def _alone(plan: Plan, data: Data, floor: Floor, budget: Budget, progress: Progress) -> dict[str, Model]:
     """By input, the members fitted to that input alone, as far as time allows it."""
     found: dict[str, Model] = {}
-    for name in inputs_alone(plan, data):
-        left = budget.end - budget.elapsed
-        if floor.seconds < left:
+    names = inputs_alone(plan, data)
+    for name in names:
+        left = _ALONE_SHARE * (budget.end - budget.elapsed)
+        if len(names) * floor.seconds < left:
             progress.say(f"For the audit: members fitted to '{name}' alone")
             try:
-                found[name] = fit_floor(plan, data, seconds=left, progress=progress, only=name).ensemble
+                found[name] = fit_floor(plan, data, seconds=left / len(names), progress=progress, only=name).ensemble
             except CannotFitError:
                 progress.say(f"No member can be fitted to '{name}' alone; the audit does without.")
         else:

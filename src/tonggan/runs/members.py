@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -31,8 +32,11 @@ from tonggan.runs.plan import Plan
 from tonggan.runs.trainings import with_inputs
 from tonggan.tasks import LabelTask, Regress, Task
 from tonggan.tokens import Arrays, Prediction
+from tonggan.training.budget import describe_seconds
 
 FEATURES = "features"
+# Of the floor's time, for frozen encoders; how long they take is tried on a few rows.
+_READING_SHARE, _PROBED_ROWS = 0.5, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +113,7 @@ def fit_floor(
         for name, modality in data.modalities.items()
         if only in (None, name)
     }
+    _leave_out_slow(readers, data.datasets["train"], seconds=_READING_SHARE * seconds, progress=progress)
     splits = ("train",) if floor.folds else ("train", "valid")
     parts = [_read(readers, with_inputs(data.datasets[split], only), progress=progress) for split in splits]
     assert plan.task.form is not None, "a task with a floor predicts classes, labels or numbers"
@@ -126,6 +131,28 @@ def fit_floor(
         progress=progress,
     )
     return _told(fitted, readers, rows.targets, task, goal, seconds=time.monotonic() - started)
+
+
+def _leave_out_slow(readers: dict[str, Reader], dataset: Dataset, *, seconds: float, progress: Progress) -> None:
+    """Let inputs do without vectors, the slowest first, whose frozen encoders would take longer than ``seconds``."""
+    if math.isinf(seconds):
+        return
+    expected = {}
+    rows = np.random.default_rng(0).permutation(len(dataset))
+    for name, reader in readers.items():
+        if reader.weights is not None:
+            for part in (rows[:_PROBED_ROWS], rows[_PROBED_ROWS : 2 * _PROBED_ROWS]):  # of which the first one opens it
+                started = time.monotonic()
+                if len(part):
+                    reader.read(with_inputs(dataset, name).batch(part).inputs[name])
+            expected[name] = (time.monotonic() - started) * len(dataset) / max(1, len(part))
+    while sum(expected.values()) > seconds:
+        slowest = max(expected, key=expected.__getitem__)
+        progress.say(
+            f"The time limit leaves no time for the {describe_seconds(expected.pop(slowest))} that "
+            f"'{readers[slowest].weights}' takes to read '{slowest}'; members do without its vectors."
+        )
+        readers[slowest] = readers[slowest].without_vectors()
 
 
 def _read(readers: Mapping[str, Reader], dataset: Dataset, *, progress: Progress) -> Rows:
