@@ -462,13 +462,12 @@ def check_modality(modality: Modality[Any], name: str, columns: Mapping[str, Seq
     assert len(arrays) == count
     assert arrays.present.tolist() == [True] * (count - 1) + [False]
     if modality.cells:
-        assert arrays.mask.shape[1] == len(modality.column_of)
-        assert sorted(set(modality.column_of)) == list(range(len(modality.cells)))
+        assert {place for positions in modality.positions for place in positions} == set(range(arrays.mask.shape[1]))
         hidden = modality.hide(arrays, torch.ones(count, dtype=torch.bool), torch.Generator().manual_seed(0))
-        for column in range(len(modality.cells)):
+        assert len(modality.positions) == len(modality.cells)
+        for own, *others in modality.positions:
             for mask in (arrays.mask, hidden.mask):
-                of_column = mask[:, torch.tensor(modality.column_of) == column]
-                assert torch.equal(of_column.all(dim=1), of_column.any(dim=1)), "a column is present as a whole or not"
+                assert not mask[~mask[:, own]][:, others].any(), "a column is absent, and what depends on it is not"
     _assert_same_arrays(modality.collate([*items[:-1], None]), arrays)
     for row, item in enumerate(items):
         single, own = modality.collate([item]), arrays.take(torch.tensor([row]))

@@ -4,7 +4,7 @@ from torch import nn
 
 from contracts import check_encoder
 from tonggan.encoders.table import TableEncoderConfig
-from tonggan.modalities.table import CategoryConfig, NumberConfig, TableConfig, TableRow
+from tonggan.modalities import CategoryConfig, DateConfig, NumberConfig, TableConfig, TableRow
 from tonggan.tokens import Arrays
 
 ROWS = [
@@ -51,6 +51,32 @@ def test_feature_tokenizer_by_hand():
         ]
     )
     torch.testing.assert_close(encoder(arrays).values[0], nn.functional.layer_norm(expected, (8,)))
+
+
+def dates():
+    modality = TableConfig(columns={"from": DateConfig(), "to": DateConfig(), "age": NumberConfig()}).build()
+    days = [f"2024-03-{day:02d} {day % 7:02d}:00" for day in range(1, 29)]
+    modality.fit({"from": days, "to": [f"2024-04-{day:02d}" for day in range(1, 29)], "age": range(28)})
+    return modality
+
+
+def test_contract_with_dates():
+    modality = dates()
+    rows = [{"from": "2024-03-05", "to": "2024-03-09", "age": 3}, {"to": "2024-03-09"}, {"age": 1}, None]
+    check_encoder(
+        TableEncoderConfig(num_heads=2), lambda config: config.build(modality, dim=8), modality.collate(rows), dim=8
+    )
+
+
+def test_a_date_is_one_token_and_so_is_the_time_between_two():
+    modality = dates()
+    encoder = TableEncoderConfig(num_layers=0).build(modality, dim=8).eval()
+    arrays = modality.collate([{"from": "2024-03-05", "to": "2024-03-09"}, {"from": "2024-03-05", "age": 3}])
+    tokens = encoder(arrays)
+    assert tokens.mask.tolist() == [[True, True, False, True], [True, False, True, False]]
+    own = modality.positions[0][:-1]
+    expected = (arrays.values[0, own, None] * encoder.weights[own]).sum(dim=0) + encoder.biases[0]
+    torch.testing.assert_close(tokens.values[0, 0], nn.functional.layer_norm(expected, (8,)))
 
 
 def test_missing_cells_are_absent():

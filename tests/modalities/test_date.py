@@ -8,10 +8,11 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from pydantic import ValidationError
 
 from contracts import check_config, check_modality
-from tonggan.modalities import DateConfig, NumberConfig, TableConfig
+from tonggan.modalities import DateConfig, NumberConfig, TableConfig, TableRow
 
 DATE = DateConfig()
 
@@ -133,23 +134,51 @@ def test_constant_parts_are_left_out(cells: list[str], parts: list[str]) -> None
     known = list(table.state()["scales"]["day"])
     assert known[: len(parts)] == parts
     assert table.sizes == [0] * len(known)
-    assert table.column_of == [0] * len(known)
+    assert table.token_of == [0] * len(known)
 
 
 def test_a_date_is_hidden_as_one() -> None:
-    import torch
-
     table = TableConfig(columns={"day": DateConfig(), "price": NumberConfig()}).build()
     table.fit({"day": [f"2024-03-{day:02d}" for day in range(1, 29)], "price": range(28)})
     arrays = table.collate([{"day": "2024-03-05", "price": 3}] * 1_000)
     hidden = table.hide(arrays, torch.ones(1_000, dtype=torch.bool), torch.Generator().manual_seed(0)).mask
-    assert table.column_of == [0] * 5 + [1]
+    assert table.token_of == [0] * 5 + [1]
     assert (hidden[:, :5] == hidden[:, :1]).all()
     assert set(map(tuple, hidden[:, [0, 5]].tolist())) == {(a, b) for a in (True, False) for b in (True, False)}
 
 
+def test_the_time_between_two_dates_by_hand() -> None:
+    table = TableConfig(columns={"from": DateConfig(), "price": NumberConfig(), "to": DateConfig()}).build()
+    starts = [f"2024-03-{day:02d}" for day in range(1, 29)]
+    ends = [f"2024-03-{day:02d} {day % 5:02d}:00" for day in range(1, 29)]
+    table.fit({"from": iter(starts), "price": range(28), "to": iter(ends)})
+    rows = [{"from": "2024-05-01", "to": "2024-05-01 02:00"}, {"from": "2024-05-01"}, {"to": "2024-05-01", "price": 1}]
+    arrays = table.collate(rows)
+    hours = np.array([day % 5 for day in range(1, 29)])
+    assert arrays.values[0, -1].item() == pytest.approx((2 - hours.mean()) / hours.std(), rel=1e-5)
+    assert arrays.mask[:, -1].tolist() == [True, False, False]
+    last = len(table.sizes) - 1
+    assert [positions[-1] for positions in table.positions] == [last, table.positions[1][0], last]
+    assert table.token_of[-1] == 3
+    assert table.cells == ["from", "price", "to"]
+    loaded = TableRow.load(table.config, table.state())
+    assert torch.equal(loaded.collate(rows).values, arrays.values)
+    with pytest.raises(ValueError, match="no time lies between 'from' and 'price'"):
+        TableRow.load(table.config, table.state() | {"intervals": [["from", "price", 0.0, 1.0]]})
+
+
+def test_no_time_between_dates_that_never_differ() -> None:
+    table = TableConfig(columns={"from": DateConfig(), "to": DateConfig()}).build()
+    days = [f"2024-03-{day:02d}" for day in range(1, 29)]
+    table.fit({"from": days, "to": days})
+    assert table.state()["intervals"] == []
+
+
 def test_contract() -> None:
     config = TableConfig(columns={"day": DateConfig(), "price": NumberConfig()})
+    two = TableConfig(columns={"from": DateConfig(), "to": DateConfig()})
+    days = ["2024-03-05", "2024-03-07", "2024-03-01"]
+    check_modality(two.build(), "table", {"from": [*days, None], "to": [days[0], "2024-04-09", None, None]})
     cells = {"day": ["2024-03-05 10:00", "2023-01-01", None, "2024-12-31", ""], "price": [1, 2, 3, None, None]}
     check_modality(config.build(), "table", cells)
     check_config(DateConfig(order="day", epoch="ms", timezone="Asia/Shanghai"))

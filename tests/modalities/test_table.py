@@ -79,7 +79,7 @@ def test_columns_and_categories() -> None:
     table = fitted()
     assert table.cells == ["age", "town"]
     assert table.columns("table") == CONFIG.columns
-    assert (table.sizes, table.column_of) == ([0, 3], [0, 1])
+    assert (table.sizes, table.token_of, table.positions) == ([0, 3], [0, 1], [[0], [1]])
     assert table.state()["categories"] == {"town": ["b", "a"]}
 
 

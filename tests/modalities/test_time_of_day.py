@@ -41,6 +41,11 @@ def test_the_end_of_a_day_is_beside_its_beginning() -> None:
     assert abs(parts["hour cosine"][0] - parts["hour cosine"][1]) < 0.001
 
 
+def test_a_shift_that_ends_after_midnight() -> None:
+    start, end = (np.array([TIME.read(cell)]) for cell in ("22:00", "06:30"))
+    assert TIME.after(start, end).tolist() == [8.5 * 3600]
+
+
 def test_contract() -> None:
     config = TableConfig(columns={"at": TimeOfDayConfig()})
     check_modality(config.build(), "table", {"at": ["14:30", "2:30 PM", "23:00", None]})

@@ -98,8 +98,8 @@ def test_a_table_means_the_same_whoever_wrote_it(tmp_path: Path, write: Any) -> 
     assert read["open"] == [each.hour * 3600 + 1800 for each in data["open"]]
     row = TableConfig(columns={name: guesses[name].config for name in read}).build()
     row.fit({name: table.values(name) for name in read})
-    assert row.sizes == [0] * len(row.column_of)
-    assert row.column_of.count(0) > 5
+    assert row.sizes == [0] * len(row.token_of)
+    assert row.token_of.count(0) > 5
 
 
 @pytest.fixture(scope="module")

@@ -25,24 +25,24 @@ class TableEncoderConfig(TransformerConfig, EncoderConfig):
 
     def build(self, modality: TableRow, *, dim: int) -> nn.Module:
         """An encoder of that modality's columns; the modality must be fitted."""
-        return TableEncoder(self, sizes=modality.sizes, column_of=modality.column_of, dim=dim)
+        return TableEncoder(self, sizes=modality.sizes, token_of=modality.token_of, dim=dim)
 
 
 class TableEncoder(nn.Module):
-    """Cells ``float32 [B, C]`` to Tokens ``[B, columns, dim]``; a missing column is an absent token.
+    """Cells ``float32 [B, C]`` to Tokens ``[B, L, dim]``; one whose cells are missing is absent.
 
-    A number x becomes ``x * weight`` and category k its own vector; a column is the sum of its cells ``+ bias``.
+    A number x becomes ``x * weight`` and category k its own vector; a token is the sum of its cells ``+ bias``.
 
     Args:
         config: the blocks.
         sizes: for each cell how many indices its category has, or 0 for a number.
-        column_of: for each cell its column; those of one column are present together.
+        token_of: for each cell its token, from 0 to L - 1; those of one token are present together.
         dim: width of a token.
     """
 
     fixed_length: ClassVar[bool] = True
 
-    def __init__(self, config: TableEncoderConfig, *, sizes: list[int], column_of: list[int], dim: int) -> None:
+    def __init__(self, config: TableEncoderConfig, *, sizes: list[int], token_of: list[int], dim: int) -> None:
         super().__init__()
         numbers = [cell for cell, size in enumerate(sizes) if size == 0]
         categories = [cell for cell, size in enumerate(sizes) if size]
@@ -50,8 +50,8 @@ class TableEncoder(nn.Module):
         self.weights: nn.Parameter | None = None
         self.embedding: nn.Embedding | None = None
         if numbers:
-            # Columns of several cells begin as large as those of one.
-            shares = torch.tensor([[column_of.count(column_of[cell])] for cell in numbers]).rsqrt()
+            # Tokens of several cells begin as large as those of one.
+            shares = torch.tensor([[token_of.count(token_of[cell])] for cell in numbers]).rsqrt()
             self.weights = nn.Parameter(torch.randn(len(numbers), dim) * (0.5 * shares))
         if categories:
             # The columns share one table of vectors, each from its own offset on.
@@ -59,25 +59,25 @@ class TableEncoder(nn.Module):
             nn.init.normal_(self.embedding.weight, std=0.5)
             # A name never seen starts as saying nothing.
             self.embedding.weight.data[offsets] = 0
-        columns = sorted(set(column_of))
-        self.biases = nn.Parameter(torch.randn(len(columns), dim) * 0.5)
+        tokens = sorted(set(token_of))
+        self.biases = nn.Parameter(torch.randn(len(tokens), dim) * 0.5)
         self.register_buffer("numbers", torch.tensor(numbers, dtype=torch.int64), persistent=False)
         self.register_buffer("categories", torch.tensor(categories, dtype=torch.int64), persistent=False)
         self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.int64), persistent=False)
         self.register_buffer("order", torch.tensor(numbers + categories).argsort(), persistent=False)
-        self.register_buffer("column_of", torch.tensor(column_of), persistent=False)
-        self.register_buffer("first", torch.tensor([column_of.index(column) for column in columns]), persistent=False)
+        self.register_buffer("token_of", torch.tensor(token_of), persistent=False)
+        self.register_buffer("first", torch.tensor([token_of.index(token) for token in tokens]), persistent=False)
         self.transformer = Transformer(dim, config=config)
 
     numbers: Tensor
     categories: Tensor
     offsets: Tensor
     order: Tensor
-    column_of: Tensor
+    token_of: Tensor
     first: Tensor
 
     def forward(self, arrays: Arrays) -> Tokens:
-        """Tokens of a batch, one for each column, in the columns' order."""
+        """Tokens of a batch, one for each column, in the columns' order, then for each interval."""
         cells = arrays.values.masked_fill(~arrays.mask, 0)
         parts = []
         if self.weights is not None:
@@ -85,8 +85,8 @@ class TableEncoder(nn.Module):
         if self.embedding is not None:
             parts.append(self.embedding(cells[:, self.categories].long() + self.offsets))
         values = torch.cat(parts, dim=1)[:, self.order]
-        if len(self.first) < len(self.column_of):
+        if len(self.first) < len(self.token_of):
             shape = len(arrays), len(self.first), values.shape[2]
-            values = values.new_zeros(shape).index_add(1, self.column_of, values)
+            values = values.new_zeros(shape).index_add(1, self.token_of, values)
         mask = arrays.mask[:, self.first]
         return Tokens(self.transformer(values + self.biases, mask), mask)

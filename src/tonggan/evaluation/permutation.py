@@ -58,9 +58,9 @@ def column_importance(
 ) -> dict[str, list[ColumnImportance]]:
     """By input that is a table, the importance of its columns on rows of ``dataset``, the greatest first."""
     columns = {
-        (name, column): np.flatnonzero(np.array(dataset.inputs[name].modality.column_of) == place)
+        (name, column): places
         for name, names in table_columns(dataset).items()
-        for place, column in enumerate(names)
+        for column, places in zip(names, dataset.inputs[name].modality.positions, strict=True)
     }
     if not columns:
         return {}
@@ -89,7 +89,7 @@ def _with_shuffled_columns(
     task: Task,
     dataset: Dataset,
     *,
-    columns: Mapping[tuple[str, str], NDArray[np.int64]],
+    columns: Mapping[tuple[str, str], Sequence[int]],
     generator: np.random.Generator,
     batch_size: int,
     progress: Progress | None,
@@ -109,10 +109,10 @@ def _with_shuffled_columns(
     return Measure.cat(full), {key: Measure.cat(parts) for key, parts in shuffled.items()}
 
 
-def _with_cells(own: Arrays, other: Arrays, *, cells: NDArray[np.int64]) -> Arrays:
+def _with_cells(own: Arrays, other: Arrays, *, cells: Sequence[int]) -> Arrays:
     """``own`` cells ``[B, C]`` with those at the positions ``cells`` from the rows of ``other``."""
     chosen = torch.zeros(own.values.shape[1], dtype=torch.bool)
-    chosen[torch.from_numpy(cells)] = True
+    chosen[list(cells)] = True
     chosen = chosen.to(own.values.device)
     return replace(
         own, values=torch.where(chosen, other.values, own.values), mask=torch.where(chosen, other.mask, own.mask)

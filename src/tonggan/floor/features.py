@@ -25,7 +25,7 @@ class Reading:
         cells: float32 ``[N, C]``, NaN where one is absent: numbers, standardized, and indices of categories.
         categories: for each of the C cells how many indices it has, 0 of which stands for all other names; 0 for a
             number.
-        columns: for each of the C cells its column; those of one are present together. Without it each is a column.
+        columns: for each column of the table the cells that are absent without it. Without any each cell is a column.
     """
 
     present: NDArray[np.bool_]
@@ -33,7 +33,7 @@ class Reading:
     texts: NDArray[np.object_] | None = None
     cells: NDArray[np.float32] | None = None
     categories: Sequence[int] = ()
-    columns: Sequence[int] = ()
+    columns: Sequence[Sequence[int]] = ()
 
     def __len__(self) -> int:
         return len(self.present)

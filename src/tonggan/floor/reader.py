@@ -68,7 +68,7 @@ class Reader:
         if isinstance(self.modality, TableRow):
             cells = np.where(arrays.mask.cpu(), arrays.values.cpu(), np.float32(np.nan)).astype(np.float32)
             modality = self.modality
-            return Reading(present, cells=cells, categories=modality.sizes, columns=modality.column_of)
+            return Reading(present, cells=cells, categories=modality.sizes, columns=modality.positions)
         texts = arrays.texts
         vectors = None
         if self.weights is not None:

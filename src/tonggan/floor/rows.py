@@ -53,8 +53,7 @@ def hide(features: Features, generator: np.random.Generator) -> dict[str, Readin
         present = reading.present & kept
         held = reading.cells
         if held is not None:
-            columns = np.array(reading.columns or range(held.shape[1]), dtype=np.int64)
-            held = _hide_cells(held, sizes(reading) > 0, columns, cells, generator)
+            held = _hide_cells(held, sizes(reading) > 0, _uses(reading), cells, generator)
             held[~present] = np.nan
         hidden[name] = replace(reading, present=present, cells=held)
     return hidden
@@ -66,16 +65,26 @@ def sizes(reading: Reading) -> NDArray[np.int64]:
     return np.array(reading.categories or [0] * reading.cells.shape[1], dtype=np.int64)
 
 
+def _uses(reading: Reading) -> NDArray[np.float32]:
+    """``[columns, C]``: 1 where a cell is absent without a column."""
+    assert reading.cells is not None, "only cells are hidden by themselves"
+    width = reading.cells.shape[1]
+    uses = np.zeros((len(reading.columns), width), dtype=np.float32)
+    for column, places in enumerate(reading.columns):
+        uses[column, list(places)] = 1
+    return uses if len(uses) else np.eye(width, dtype=np.float32)
+
+
 def _hide_cells(
     cells: NDArray[np.float32],
     categories: NDArray[np.bool_],
-    columns: NDArray[np.int64],
+    uses: NDArray[np.float32],
     shares: NDArray[np.float64],
     generator: np.random.Generator,
 ) -> NDArray[np.float32]:
-    shape = len(cells), int(columns.max(initial=-1)) + 1
-    gone = (generator.random(shape) < shares[:, None])[:, columns]
-    unknown = gone & categories & (generator.random(shape) < _NEVER_SEEN)[:, columns]
+    shape = len(cells), len(uses)
+    gone = (generator.random(shape) < shares[:, None]) @ uses > 0
+    unknown = gone & categories & ((generator.random(shape) < _NEVER_SEEN) @ uses > 0)
     return np.where(unknown, np.float32(0), np.where(gone, np.float32(np.nan), cells))
 
 

@@ -138,9 +138,9 @@ class Modality(ABC, Generic[ConfigT]):
         return ()
 
     @property
-    def column_of(self) -> Sequence[int]:
-        """For each of the C positions of its Arrays ``[B, C]``, which of the ``cells`` it belongs to."""
-        return range(len(self.cells))
+    def positions(self) -> Sequence[Sequence[int]]:
+        """For each of the ``cells`` the positions in Arrays ``[B, C]`` that are absent without it, its own first."""
+        return [[place] for place in range(len(self.cells))]
 
     def columns(self, name: str) -> Mapping[str, Any]:
         """The columns of a table that the input ``name`` reads, and what each is."""

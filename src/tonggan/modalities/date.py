@@ -113,6 +113,10 @@ class DateConfig(NumericConfig):
         }
         return {name: np.where(is_there, values, math.nan) for name, values in found.items()}
 
+    def after(self, earlier: FloatArray, later: FloatArray) -> FloatArray:
+        """Seconds."""
+        return later - earlier
+
     def written(self, number: float) -> str:
         """As ISO 8601 has it, the time of day only where it is not midnight."""
         moment = _START + timedelta(seconds=number)

@@ -62,6 +62,10 @@ class NumericConfig(ColumnConfig):
         """
         return {"": numbers}
 
+    def after(self, earlier: FloatArray, later: FloatArray) -> FloatArray | None:  # noqa: ARG002
+        """How long after the numbers of one such column those of another are, ``[N]``; None where that says nothing."""
+        return None
+
     def written(self, number: float) -> str:
         """A number of ``read`` as a person, and this column, writes it."""
         return f"{number:g}"

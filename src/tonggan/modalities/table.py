@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from itertools import islice
+from itertools import combinations, islice, pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -32,6 +32,8 @@ _Scale = tuple[FiniteFloat, PositiveFloat]
 # Beyond so many deviations only the logarithm counts: a cell of 1e30 would otherwise swamp every other of its row.
 _MAX_DEVIATIONS = 10.0
 _CHUNK = 8_192
+_MOST_PAIRED = 4
+_PAIRED_ROWS = 1_000_000  # from which the scale of a time between two columns is taken
 _CONSTANT = 0.99  # of the rows that have one value: a part of a column that says no more is not read
 
 
@@ -73,7 +75,8 @@ class TableConfig(InputConfig):
 class TableRow(Modality[TableConfig]):
     """Cells as float32 ``[B, C]`` with a mask ``[B, C]``: standardized numbers, and indices of categories.
 
-    A column has one cell or, as a date, several that are present together.
+    A column has one cell or, as a date, several that are present together. Behind those of all columns stands the time
+    between each two columns of dates, which no sum or split of theirs finds; it is absent where one of them is.
     """
 
     kind: ClassVar[str] = "table"
@@ -82,6 +85,8 @@ class TableRow(Modality[TableConfig]):
         super().__init__(config)
         # By column and part, mean and deviation.
         self._scales: dict[str, dict[str, tuple[float, float]]] = {}
+        # By earlier and later column, likewise.
+        self._intervals: dict[tuple[str, str], tuple[float, float]] = {}
         self._categories: dict[str, list[str]] = {}
         self._places: dict[str, dict[str, int]] = {}
         self._clips = False
@@ -92,13 +97,24 @@ class TableRow(Modality[TableConfig]):
         return list(self.config.columns)
 
     @property
-    def column_of(self) -> list[int]:
-        return [place for place, name in enumerate(self.cells) for _ in self._sizes_of(name)]
+    def token_of(self) -> list[int]:
+        """For each of the C cells which token it is a part of: those of a column are one, and so is each interval."""
+        own = [column for column, name in enumerate(self.cells) for _ in self._sizes_of(name)]
+        return [*own, *range(len(self.cells), len(self.cells) + len(self._intervals))]
+
+    @property
+    def positions(self) -> list[list[int]]:
+        token_of = self.token_of
+        own = [[place for place, token in enumerate(token_of) if token == column] for column in range(len(self.cells))]
+        for place, pair in enumerate(self._intervals, len(token_of) - len(self._intervals)):
+            for name in pair:
+                own[self.cells.index(name)].append(place)
+        return own
 
     @property
     def sizes(self) -> list[int]:
         """For each of the C cells how many indices its category has, index 0 for all other names; 0 for a number."""
-        return [size for name in self.cells for size in self._sizes_of(name)]
+        return [size for name in self.cells for size in self._sizes_of(name)] + [0] * len(self._intervals)
 
     def _sizes_of(self, name: str) -> list[int]:
         assert name in self._scales or name in self._categories, f"column '{name}' is used before fit"
@@ -135,11 +151,14 @@ class TableRow(Modality[TableConfig]):
 
         Numbers far from the others do not count in either (``scales.py``).
         """
+        paired: dict[str, list[float]] = {name: [] for pair in _pairs(self.config.columns) for name in pair}
         for name, config in self.config.columns.items():
             if isinstance(config, NumericConfig):
                 sample = Sample()
                 for chunk in _chunks(map(config.read, columns[name])):
                     sample.add(chunk)
+                    if len(paired.get(name, ())) < _PAIRED_ROWS:
+                        paired.get(name, []).extend(chunk)
                 self._scales[name] = _scales_of(config.parts(sample.values))
             else:
                 keys = map(cell_text, map(config.read, columns[name]))
@@ -147,6 +166,18 @@ class TableRow(Modality[TableConfig]):
                 known = [key for key, count in counts.items() if count >= config.min_rows]
                 by_frequency = sorted(known, key=lambda key: (-counts[key], key))
                 self._set_categories(name, by_frequency[: config.max_categories])
+        for pair in _pairs(self.config.columns):
+            seconds = self._between(pair, {name: np.array(paired[name]) for name in pair})
+            if _differs(seconds[~np.isnan(seconds)]):
+                self._intervals[pair] = mean_and_deviation(seconds[~np.isnan(seconds)])
+
+    def _between(self, pair: tuple[str, str], numbers: Mapping[str, FloatArray]) -> FloatArray:
+        """[B], from the earlier column of ``pair`` to the later one."""
+        config = self.config.columns[pair[1]]
+        assert isinstance(config, NumericConfig), "names have no distance"
+        seconds = config.after(numbers[pair[0]], numbers[pair[1]])
+        assert seconds is not None, "only such columns are paired"
+        return seconds
 
     def _set_categories(self, name: str, names: list[str]) -> None:
         self._categories[name] = names
@@ -155,22 +186,33 @@ class TableRow(Modality[TableConfig]):
     def collate(self, items: Sequence[Mapping[str, Any] | None]) -> Arrays:
         """float32 ``[B, C]`` of the rows; a None row, or a name that a row lacks, is absent."""
         rows = [{} if item is None else item for item in items]
-        cells = [cell for name in self.cells for cell in self._cells(name, [row.get(name) for row in rows])]
+        numbers: dict[str, FloatArray] = {}
+        cells: list[FloatArray] = []
+        for name, config in self.config.columns.items():
+            items_of = [row.get(name) for row in rows]
+            if isinstance(config, NumericConfig):
+                numbers[name] = np.array([config.read(item) for item in items_of])
+                cells += self._numbers(name, config, numbers[name])
+            else:
+                cells.append(self._indices(name, config, items_of))
+        for pair, scale in self._intervals.items():
+            cells.append(self._standardized(self._between(pair, numbers), *scale))
         values = np.stack(cells, axis=1)
         mask = np.isfinite(values)
         return Arrays(torch.from_numpy(np.where(mask, values, 0).astype(np.float32)), torch.from_numpy(mask))
 
-    def _cells(self, name: str, items: list[Any]) -> list[FloatArray]:
+    def _numbers(self, name: str, config: NumericConfig, numbers: FloatArray) -> list[FloatArray]:
         """[B] of each cell of one column, NaN where absent."""
-        config = self.config.columns[name]
-        if isinstance(config, NumericConfig):
-            assert name in self._scales, f"column '{name}' is used before fit"
-            parts = config.parts(np.array([config.read(item) for item in items]))
-            return [self._standardized(parts[part], *scale) for part, scale in self._scales[name].items()]
+        assert name in self._scales, f"column '{name}' is used before fit"
+        parts = config.parts(numbers)
+        return [self._standardized(parts[part], *scale) for part, scale in self._scales[name].items()]
+
+    def _indices(self, name: str, config: CategoryConfig, items: list[Any]) -> FloatArray:
+        """[B], NaN where absent."""
         assert name in self._places, f"column '{name}' is used before fit"
         places = self._places[name]
         keys = [cell_text(config.read(item)) for item in items]
-        return [np.array([math.nan if key is None else places.get(key, -1) + 1 for key in keys])]
+        return np.array([math.nan if key is None else places.get(key, -1) + 1 for key in keys])
 
     def _standardized(self, values: FloatArray, mean: float, deviation: float) -> FloatArray:
         with np.errstate(over="ignore"):
@@ -189,7 +231,10 @@ class TableRow(Modality[TableConfig]):
         hidden = rows.unsqueeze(1) & (torch.rand(shape, generator=generator) < share)
         is_category = torch.tensor([name in self._categories for name in self.cells])
         unseen = is_category & (torch.rand(shape, generator=generator) < 0.5)
-        hidden, unseen = hidden[:, self.column_of], unseen[:, self.column_of]
+        uses = torch.zeros(len(self.cells), arrays.mask.shape[1])
+        for column, positions in enumerate(self.positions):
+            uses[column, positions] = 1
+        hidden, unseen = hidden.float() @ uses > 0, unseen.float() @ uses > 0
         return Arrays(arrays.values.masked_fill(hidden & unseen, 0), arrays.mask & (~hidden | unseen))
 
     def state(self) -> dict[str, Any]:
@@ -200,7 +245,8 @@ class TableRow(Modality[TableConfig]):
         scales: dict[str, Any] = {}
         for name, parts in self._scales.items():
             scales[name] = list(parts[""]) if "" in parts else {part: list(scale) for part, scale in parts.items()}
-        return {"scales": scales, "clips": self._clips, "categories": dict(self._categories)}
+        intervals = [[*pair, *scale] for pair, scale in self._intervals.items()]
+        return {"scales": scales, "intervals": intervals, "clips": self._clips, "categories": dict(self._categories)}
 
     @classmethod
     def load(cls, config: TableConfig, state: dict[str, Any]) -> Self:
@@ -215,9 +261,29 @@ class TableRow(Modality[TableConfig]):
                 table._scales[name] = _known_scales(name, column, scales[name])
         if not config.columns.keys() <= table._scales.keys() | categories.keys():
             raise ValueError(f"nothing was fitted for {', '.join(config.columns.keys() - table._scales.keys())}")
+        # Bundles without such entries have no columns of dates.
+        intervals = TypeAdapter(list[tuple[str, str, FiniteFloat, PositiveFloat]])
+        for earlier, later, *scale in intervals.validate_python(state.get("intervals", [])):
+            if (earlier, later) not in _pairs(config.columns):
+                raise ValueError(f"no time lies between '{earlier}' and '{later}'")
+            table._intervals[earlier, later] = scale[0], scale[1]
         # Bundles of Tonggan 0.1 have no such entry: their models have learned from clipped numbers.
         table._clips = TypeAdapter(bool).validate_python(state.get("clips", True))
         return table
+
+
+def _pairs(columns: Mapping[str, ColumnConfig]) -> list[tuple[str, str]]:
+    """Columns of one kind between which there is a time: each two, or of many only neighbors."""
+    nothing = np.zeros(0)
+    found: dict[str, list[str]] = {}
+    for name, config in columns.items():
+        if isinstance(config, NumericConfig) and config.after(nothing, nothing) is not None:
+            found.setdefault(config.kind, []).append(name)
+    return [
+        pair
+        for names in found.values()
+        for pair in (combinations(names, 2) if len(names) <= _MOST_PAIRED else pairwise(names))
+    ]
 
 
 def _scales_of(parts: Mapping[str, FloatArray]) -> dict[str, tuple[float, float]]:

@@ -52,6 +52,10 @@ class TimeOfDayConfig(NumericConfig):
         """Hours, as a number and as a point on a circle."""
         return cycle("hour", numbers / 3600, 24)
 
+    def after(self, earlier: FloatArray, later: FloatArray) -> FloatArray:
+        """Seconds, beyond midnight where need be."""
+        return np.asarray((later - earlier) % SECONDS_PER_DAY)
+
     def written(self, number: float) -> str:
         """As 14:30:05."""
         return (datetime(1970, 1, 1) + timedelta(seconds=number)).time().isoformat()
