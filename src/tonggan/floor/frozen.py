@@ -51,8 +51,9 @@ def installed_weights(kind: str, *, is_latin: bool) -> str | None:
 
 
 def advised_weights(kind: str) -> str | None:
-    """The frozen encoder that would serve an input of that kind."""
-    return _PREFERRED[kind][0] if kind in _PREFERRED else None
+    """The frozen encoder that would serve an input of that kind most, where it is not installed."""
+    name = _PREFERRED[kind][0] if kind in _PREFERRED else None
+    return None if name is None or CATALOGUE[name].is_installed else name
 
 
 def open_frozen(modality: Modality[Any], name: str) -> FrozenEncoder:

@@ -14,6 +14,7 @@ from tonggan.data.dataset import Dataset, MediaSource
 from tonggan.data.places import cache_folder
 from tonggan.evaluation.predict import measure_rows
 from tonggan.floor import CannotFitError
+from tonggan.floor.frozen import advised_weights
 from tonggan.layers.cores import num_threads
 from tonggan.models import Model
 from tonggan.progress import Progress
@@ -256,6 +257,10 @@ def _tell(plan: Plan, data: Data, progress: Progress) -> None:
     progress.say(f"Rows: {rows}. Task: {data.task.kind}.")
     for finding in data.diagnosis.aloud:
         progress.warn_of_data(finding.told())
+    for name, modality in data.modalities.items():
+        advised = advised_weights(modality.kind)
+        if plan.recipe.floor and plan.recipe.floor.weights.get(name) is None and advised:
+            progress.say(f"'{name}' is read without pretrained weights; to have them: tonggan weights get {advised}")
     if plan.recipe.data.batch_by is None:
         for name, times in _repeated_files(data.datasets["train"]).items():
             progress.say(
