@@ -32,6 +32,7 @@ _TICK = 0.02  # seconds from one timestamp token to the next
 _SILENT = 1e-4  # of full scale: a window of samples within it is silence, and is not given to the model
 _LEAST = SAMPLE_RATE // 10  # a rest of fewer samples is none
 _MOST_TOKENS = 448
+_TOKENS_A_SECOND, _MORE_TOKENS = 20, 30  # more than these nobody says in a window; what has more goes around in circles
 _REPETITIVE = 2.4  # what compresses better than this goes around in circles
 _UNLIKELY = -1.0  # mean log-probability below which an answer is drawn anew
 _NO_SPEECH = 0.6
@@ -48,12 +49,18 @@ class _Answer:
     avg_logprob: float
     no_speech_prob: float
     repetition: float
+    is_complete: bool
 
     @property
     def is_good(self) -> bool:
         """Whether it stands; that of a window without speech does, too."""
         is_sure = self.avg_logprob >= _UNLIKELY or self.no_speech_prob > _NO_SPEECH
-        return is_sure and self.repetition <= _REPETITIVE
+        return is_sure and self.is_sound
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it ends by itself and does not go around in circles."""
+        return self.is_complete and self.repetition <= _REPETITIVE
 
 
 def is_whisper(name: str) -> bool:
@@ -180,7 +187,8 @@ class WhisperTranscriber:
         self, encoded: Any, length: int, language: str, config: TranscriptionConfig
     ) -> tuple[list[Segment], int]:
         """What is said in a window of ``length`` samples, and how many of them it covers."""
-        answer = self._answer(encoded, language, config)
+        most = round(_TOKENS_A_SECOND * length / SAMPLE_RATE) + _MORE_TOKENS
+        answer = self._answer(encoded, language, config, most=most)
         if answer.no_speech_prob > _NO_SPEECH and answer.avg_logprob < _UNLIKELY:
             return [], length
         passages, covered = split_by_times(answer.ids, first_time=self._first_time, ticks=round(length / 320))
@@ -191,26 +199,36 @@ class WhisperTranscriber:
                 segments.append(Segment(start * _TICK, end * _TICK, text, answer.avg_logprob, answer.no_speech_prob))
         return segments, min(length, covered * 320) or length
 
-    def _answer(self, encoded: Any, language: str, config: TranscriptionConfig) -> _Answer:
-        """The first that stands of ever freer answers, else the likeliest of all."""
+    def _answer(self, encoded: Any, language: str, config: TranscriptionConfig, *, most: int) -> _Answer:
+        """The first that stands of ever freer answers of up to ``most`` tokens, else the likeliest sound one."""
         answers = []
         for temperature in sorted({config.temperature, *_TEMPERATURES}):
             if temperature >= config.temperature:
-                answers.append(self._written(encoded, language, config, temperature=temperature))
+                answers.append(self._written(encoded, language, config, temperature=temperature, most=most))
                 if answers[-1].is_good:
                     return answers[-1]
-        sound = [answer for answer in answers if answer.repetition <= _REPETITIVE] or answers
+        sound = [answer for answer in answers if answer.is_sound]
+        if not sound:
+            return min(answers, key=lambda answer: answer.repetition)
         return max(sound, key=lambda answer: answer.avg_logprob)
 
-    def _written(self, encoded: Any, language: str, config: TranscriptionConfig, *, temperature: float) -> _Answer:
+    def _written(
+        self, encoded: Any, language: str, config: TranscriptionConfig, *, temperature: float, most: int
+    ) -> _Answer:
         if temperature:
             self._ctranslate2.set_random_seed(0)
             search = {"beam_size": 1, "num_hypotheses": _DRAWN, "sampling_topk": 0, "sampling_temperature": temperature}
         else:
             search = {"beam_size": config.beams}
         prompt = self._prompt(language, config)
+        longest = min(_MOST_TOKENS // 2, most)
         result = self._model.generate(
-            encoded, [prompt], max_length=_MOST_TOKENS, return_scores=True, return_no_speech_prob=True, **search
+            encoded,
+            [prompt],
+            max_length=max(2 * longest, longest + len(prompt)),  # CTranslate2 writes half of it
+            return_scores=True,
+            return_no_speech_prob=True,
+            **search,
         )[0]
         ids = result.sequences_ids[0]
         text = self._tokenizer.decode([id_ for id_ in ids if id_ < self._end]).encode()
@@ -220,13 +238,14 @@ class WhisperTranscriber:
             avg_logprob=result.scores[0] * len(ids) / (len(ids) + 1),
             no_speech_prob=result.no_speech_prob,
             repetition=len(text) / len(zlib.compress(text)) if text else 0.0,
+            is_complete=len(ids) < longest,
         )
 
     def _prompt(self, language: str, config: TranscriptionConfig) -> list[int]:
         before: list[int] = []
         if config.prompt:
             ids = self._tokenizer.encode(" " + config.prompt.strip(), add_special_tokens=False).ids
-            before = [self._before, *ids[-(_MOST_TOKENS // 2 - 1) :]]
+            before = [self._before, *ids[-(_MOST_TOKENS // 2 - 8) :]]
         if not self._languages:
             return [*before, self._start]
         return [*before, self._start, self._languages[language], self._task]
