@@ -16,7 +16,7 @@ import tonggan
 from tonggan.api import diagnose
 from tonggan.data.kinds import guess_columns
 from tonggan.data.readers import open_table
-from tonggan.errors import ConfigError, DataError, DataWarning
+from tonggan.errors import DataError, DataWarning
 from tonggan.modalities import TableConfig
 
 SETTINGS = ["training.epochs=15", "audit_alone=false"]
@@ -166,8 +166,10 @@ def test_a_date_is_no_target_and_a_duration_is_one(tmp_path: Path) -> None:
     for name in ("start", "at"):
         with pytest.raises(DataError, match=rf"target '{name}'.*Predict a number in a column of its own"):
             tonggan.fit(data, target=name, out=tmp_path / name, settings=SETTINGS)
-    with pytest.raises((ConfigError, DataError), match="a column of dates"):
-        tonggan.fit(data, target="start", out=tmp_path / "d", settings=[*SETTINGS, "columns.start.kind=date"])
+    declared = [*SETTINGS, "columns.start.kind=date"]
+    for task in (None, "regression"):
+        with pytest.raises(DataError, match="a column of dates"):
+            tonggan.fit(data, target="start", task=task, out=tmp_path / "declared", settings=declared)
     data["took"] = [f"{int(each.total_seconds()) // 60}:{int(each.total_seconds()) % 60:02d}" for each in data["took"]]
     model = tonggan.fit(data, target="took", out=tmp_path / "took", settings=SETTINGS)
     assert model.bundle.task.kind == "regression"

@@ -76,7 +76,7 @@ def guess_columns(table: Table, *, target: Sequence[str], declared: Mapping[str,
         declared: what the user says some columns are.
 
     Raises:
-        DataError: ``target`` or ``declared`` names a column that does not exist.
+        DataError: ``target`` or ``declared`` names a column that does not exist, or a target is declared as dates.
     """
     for name in (*target, *declared):
         table.require(name)
@@ -100,6 +100,8 @@ def _declared(table: Table, name: str, config: ColumnConfig, *, is_target: bool)
     if is_target and is_label and "missing" not in config.model_fields_set:
         missing = missing_labels(table, name, of_numbers=_are_numbers(_written(table, name)))
         return Guess(config.model_copy(update={"missing": missing}), "declared" + _missing_in_words(missing))
+    if is_target and isinstance(config, NumericConfig) and config.task() is None:
+        raise _no_target(name, f"a column of {config.things.english}")
     if isinstance(config, DateConfig | TimeOfDayConfig | DurationConfig):
         return _as_times(fit_declared(config, _sample(table, name, _SAMPLE_SIZE)[1]), name, "declared, ")
     if isinstance(config, NumberConfig) and config.model_fields_set <= {"kind"}:
@@ -155,8 +157,6 @@ def guess_task(table: Table, target: Sequence[str], *, columns: Mapping[str, Col
 def _check_number_target(table: Table, name: str, config: ColumnConfig) -> None:
     """Raise DataError where a target that is no class holds dates, or numbers which are not surely read."""
     stored = table.column_type(name)
-    if isinstance(config, NumericConfig) and config.task() is None:
-        raise _no_target(name, f"a column of {config.things.english}")
     if config.form != "text" or not (pa.types.is_string(stored) or pa.types.is_large_string(stored)):
         return
     sample = _sample(table, name, _SAMPLE_SIZE)[1]
