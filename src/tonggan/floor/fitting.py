@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from tonggan.floor.base import CannotFitError, Examples, Floats, Goal, Member, MemberConfig
 from tonggan.floor.choice import choose
 from tonggan.floor.ensemble import Bag
 from tonggan.floor.features import Features, num_rows, take_rows
+from tonggan.layers.cores import map_on_cores
 from tonggan.progress import Progress
 
 Rows = NDArray[np.int64]
@@ -55,7 +58,6 @@ class Fitted:
     tried: list[Tried]
     rows: Rows
     predictions: Floats
-    seconds: float = field(default=0.0)
 
 
 def fit_members(
@@ -89,35 +91,58 @@ def fit_members(
         CannotFitError: not one of the members suits these rows.
     """
     assert num_rows(features) == len(targets) == len(weights), "features, targets and weights are of the same rows"
-    clock = _Clock(seconds, parts=len(members) * len(folds))
-    rows = np.concatenate([held for _, held in folds])
-    tried: list[Tried] = []
-    fitted: dict[str, list[Member]] = {}
-    done = 0
-    for name, config in sorted(members.items(), key=lambda item: item[1].cost):
+    # Before their threads are limited, for libraries that are loaded later have as many as they like.
+    import scipy.optimize  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    names = sorted(members, key=lambda name: members[name].cost)
+    tasks = [(name, fold) for name in names for fold in folds]
+    clock = _Clock(seconds, parts=len(tasks))
+
+    def fit(task: tuple[str, tuple[Rows, Rows]]) -> _Part:
+        name, (learned, held) = task
         started = time.monotonic()
-        made, parts, problem = [], [], None
-        for learned, held in folds:
-            try:
-                examples = Examples(take_rows(features, learned), targets[learned], weights[learned])
-                made.append(config.fit(examples, goal, seed=seed, seconds=clock.share()))
-            except CannotFitError as error:
-                problem = str(error)
-                break
-            parts.append(made[-1].predict(take_rows(features, held)))
-            done += 1
-            progress.update("floor", done=done, total=len(members) * len(folds), note=name)
-        clock.skip(len(folds) - len(made))
-        took = time.monotonic() - started
-        if problem is not None:
-            tried.append(Tried(name, None, None, 0.0, took, problem))
-            continue
-        predictions = np.concatenate(parts)
-        loss = float(np.average(goal.losses(predictions, targets[rows]), weights=weights[rows]))
-        fitted[name] = made
-        tried.append(Tried(name, loss, predictions, 0.0, took))
-    progress.update("floor", done=1, total=1)
+        try:
+            examples = Examples(take_rows(features, learned), targets[learned], weights[learned])
+            member = members[name].fit(examples, goal, seed=seed, seconds=clock.share())
+        except CannotFitError as error:
+            return _Part(name, None, None, time.monotonic() - started, str(error))
+        predictions = member.predict(take_rows(features, held))
+        return _Part(name, member, predictions, time.monotonic() - started, None)
+
+    parts: list[_Part] = []
+    # Products of such sizes take many times as long on threads that wait for one another.
+    with threadpool_limits(1, user_api="blas"):
+        for part in map_on_cores(fit, tasks):
+            parts.append(part)
+            progress.update("floor", done=len(parts), total=len(tasks), note=part.name)
+    rows = np.concatenate([held for _, held in folds])
+    tried = [_joined(name, parts, targets[rows], weights[rows], goal) for name in names]
+    fitted = {name: [part.member for part in parts if part.name == name and part.member is not None] for name in names}
     return _chosen(members, fitted, tried, targets[rows], weights[rows], goal, rows=rows, most=most)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A member that was fitted without one fold, and what it predicts there; or why it could not be fitted."""
+
+    name: str
+    member: Member | None
+    predictions: Floats | None
+    seconds: float
+    problem: str | None
+
+
+def _joined(name: str, parts: Sequence[_Part], targets: NDArray[Any], weights: Floats, goal: Goal) -> Tried:
+    """How the member did on all folds."""
+    own = [part for part in parts if part.name == name]
+    seconds = sum(part.seconds for part in own)
+    problem = next((part.problem for part in own if part.problem is not None), None)
+    if problem is not None:
+        return Tried(name, None, None, 0.0, seconds, problem)
+    predictions = np.concatenate([part.predictions for part in own if part.predictions is not None])
+    loss = float(np.average(goal.losses(predictions, targets), weights=weights))
+    return Tried(name, loss, predictions, 0.0, seconds)
 
 
 def _chosen(
@@ -150,18 +175,17 @@ def _chosen(
 
 
 class _Clock:
-    """Shares the time that is left among what is still to be fitted."""
+    """Shares the time that is left among what is still to be fitted, one on each core."""
 
     def __init__(self, seconds: float, *, parts: int) -> None:
         self._end, self._parts = time.monotonic() + seconds, parts
+        self._cores = min(parts, torch.get_num_threads())
+        self._lock = threading.Lock()
 
     def share(self) -> float:
         """Seconds for the next one, which may also have what earlier ones have left."""
-        left = self._end - time.monotonic()
-        share = left / max(1, self._parts)
-        self._parts -= 1
+        with self._lock:
+            left = self._end - time.monotonic()
+            share = left * min(1.0, self._cores / max(1, self._parts))
+            self._parts -= 1
         return max(0.0, share)
-
-    def skip(self, parts: int) -> None:
-        """So many are not fitted after all."""
-        self._parts -= max(0, parts - 1)

@@ -193,7 +193,10 @@ def _alone(plan: Plan, data: Data, floor: Floor, budget: Budget, progress: Progr
         if len(names) * floor.seconds < left:
             progress.say(f"For the audit: members fitted to '{name}' alone")
             try:
-                found[name] = fit_floor(plan, data, seconds=left / len(names), progress=progress, only=name).ensemble
+                part = fit_floor(
+                    plan, data, seconds=left / len(names), progress=progress, only=name, members=floor.ensemble.bags
+                )
+                found[name] = part.ensemble
             except CannotFitError:
                 progress.say(f"No member can be fitted to '{name}' alone; the audit does without.")
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -91,6 +91,7 @@ def fit_floor(
     seconds: float,
     progress: Progress,
     only: str | None = None,
+    members: Collection[str] | None = None,
 ) -> Floor:
     """The members of ``plan.recipe.floor`` that pay, which read all inputs or the ``only`` one.
 
@@ -100,6 +101,7 @@ def fit_floor(
         seconds: for all of it, ``inf`` without a limit.
         progress: told of every step.
         only: the only input that is read.
+        members: the names of those that are tried; all by default.
 
     Raises:
         CannotFitError: no member suits these rows.
@@ -119,7 +121,7 @@ def fit_floor(
     assert plan.task.form is not None, "a task with a floor predicts classes, labels or numbers"
     rows, goal = Rows.cat(parts), Goal(plan.task.form, len(task.labels))
     fitted = fit_members(
-        floor.members,
+        {name: config for name, config in floor.members.items() if members is None or name in members},
         rows.features,
         _targets(rows.targets.values, task),
         _weights(rows.targets.values, task),
