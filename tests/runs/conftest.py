@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 import detection_scene
+import ensemble_scene
 import run_scene
 import tonggan
 
@@ -18,6 +19,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> to
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TONGGAN_CACHE", str(shared_cache))
         return run_scene.fit(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture(scope="session")
+def members(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> tonggan.Predictor:
+    """A run of members without a network; its folder is not to be changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TONGGAN_CACHE", str(shared_cache))
+        return ensemble_scene.fit(tmp_path_factory.mktemp("members") / "run")
 
 
 @pytest.fixture(scope="session")

@@ -59,9 +59,14 @@ def split_rows(
     else:
         assert len(groups) == num_rows, f"{len(groups)} groups for {num_rows} rows"
         codes = _group_codes(groups)
-        _check_enough(len(np.unique(codes)), len(fractions), what="groups")
+        _check_enough(num_groups(groups), len(fractions), what="groups")
         parts = _divide_groups(codes, strata, np.array(fractions), random)
     return [np.flatnonzero(parts == part) for part in range(len(fractions))]
+
+
+def num_groups(groups: Sequence[Any]) -> int:
+    """How many groups of rows there are, as ``split_rows`` takes them."""
+    return len(np.unique(_group_codes(groups)))
 
 
 def _check_enough(count: int, num_parts: int, *, what: str) -> None:

@@ -50,12 +50,17 @@ class FlatTrees:
         for places in (self.roots, self.children):
             if places.size and not 0 <= places.min() <= places.max() < nodes:
                 raise ValueError("a tree leads to a node that is not there")
+        inner = np.flatnonzero(self.features >= 0)
+        if (self.children[inner] <= inner[:, None]).any():
+            raise ValueError("a tree leads back to where it was")
         ends = self.thresholds + self.lengths
         if (self.lengths >= 0).any() and ends[self.lengths >= 0].max() > len(self.bits):
             raise ValueError("a tree asks for a category that is not there")
 
     def sums(self, rows: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """``[N, outputs]``: what the leaves that each of ``rows`` [N, F] reaches add up to."""
+        if self.features.max(initial=-1) >= rows.shape[1]:
+            raise ValueError("a tree asks for a column that is not there")
         outputs = self.groups * self.values.shape[1]
         total = np.zeros((len(rows), outputs))
         if not len(self.roots):

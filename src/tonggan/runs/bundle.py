@@ -231,7 +231,11 @@ class Bundle:
         elsewhere = ("format", "task", "results", "files", "baseline", "floor")
         info = {key: value for key, value in index.items() if key not in elsewhere}
         profiles = {column: profile for entry in inputs.inputs.values() for column, profile in entry.profiles.items()}
-        return cls(recipe, modalities, task, model.eval(), index["results"], info, profiles)
+        bundle = cls(recipe, modalities, task, model.eval(), index["results"], info, profiles)
+        if floor is not None:
+            with _reading(folder, INDEX, WEIGHTS, made_by=made_by), torch.inference_mode():
+                model(bundle.collate([{}]))  # Whatever of the members does not fit together is told now.
+        return bundle
 
 
 def _load_ensemble(

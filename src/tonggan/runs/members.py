@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tonggan.data.dataset import Dataset
 from tonggan.data.places import cache_folder
-from tonggan.data.split import split_rows
+from tonggan.data.split import num_groups, split_rows
 from tonggan.decoders import TARGET
 from tonggan.evaluation.predict import iterate_batches, predict_rows
 from tonggan.evaluation.report import MemberSummary
@@ -180,9 +180,9 @@ def _folds(plan: Plan, data: Data, parts: Sequence[Rows]) -> list[tuple[NDArray[
     assert floor.folds, "folds, as the validation part was not read"
     table, rows = data.tables["train"], data.datasets["train"].rows
     groups = table.values(recipe.data.group, rows) if recipe.data.group else None
-    if groups is not None and len(set(groups)) < 2:
+    if groups is not None and num_groups(groups) < 2:
         groups = None
-    count = min(floor.folds, len(learned) if groups is None else len(set(groups)))
+    count = min(floor.folds, len(learned) if groups is None else num_groups(groups))
     if count < 2:
         return [(learned, learned)]
     is_labeled = plan.task.form == "classes"
