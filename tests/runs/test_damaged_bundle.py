@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from safetensors.torch import load, save
 
+import ensemble_scene
 import tonggan
 from damage_scene import changed, places
 from tonggan.errors import BundleError
@@ -45,6 +47,12 @@ def copied(finished: tonggan.Predictor, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished.folder, tmp_path / "copy"))
 
 
+@pytest.fixture(params=["finished", "members"])
+def any_copied(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Of a network, and of members."""
+    return Path(shutil.copytree(request.getfixturevalue(request.param).folder, tmp_path / "copy"))
+
+
 def write(folder: Path, name: str, content: bytes) -> None:
     """Write a file, and its checksum into the index, as who edits a bundle by hand would."""
     (folder / name).write_bytes(content)
@@ -73,9 +81,9 @@ def opened(folder: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["bundle.json", "inputs.json", "recipe.yaml"])
-def test_every_value_may_be_any_other(copied: Path, name: str) -> None:
+def test_every_value_may_be_any_other(any_copied: Path, name: str) -> None:
     """What opens all the same is a setting that may have that value; all others are refused by name."""
-    content = (copied / name).read_bytes()
+    content = (any_copied / name).read_bytes()
     data = yaml.safe_load(content) if name == "recipe.yaml" else json.loads(content)
     dump = yaml.safe_dump if name == "recipe.yaml" else json.dumps
     random = np.random.default_rng(0)
@@ -84,20 +92,20 @@ def test_every_value_may_be_any_other(copied: Path, name: str) -> None:
     ]
     refused = 0
     for place in all_places:
-        for new in [WRONG[index] for index in random.choice(len(WRONG), size=4, replace=False)]:
-            write(copied, name, dump(changed(data, place, new)).encode())
-            refused += opened(copied, name) == "refused"
+        for new in [WRONG[index] for index in random.choice(len(WRONG), size=2, replace=False)]:
+            write(any_copied, name, dump(changed(data, place, new)).encode())
+            refused += opened(any_copied, name) == "refused"
         if place:
-            write(copied, name, dump(changed(data, place, changed)).encode())
-            opened(copied, name)
-    assert refused > len(all_places)
-    write(copied, name, content)
-    assert opened(copied, name) == "opened"
+            write(any_copied, name, dump(changed(data, place, changed)).encode())
+            opened(any_copied, name)
+    assert refused > len(all_places) / 2
+    write(any_copied, name, content)
+    assert opened(any_copied, name) == "opened"
 
 
 @pytest.mark.parametrize("name", ["bundle.json", "inputs.json", "recipe.yaml", "weights.safetensors"])
-def test_no_content_is_taken_for_a_bundle(copied: Path, name: str) -> None:
-    content = (copied / name).read_bytes()
+def test_no_content_is_taken_for_a_bundle(any_copied: Path, name: str) -> None:
+    content = (any_copied / name).read_bytes()
     bombs = b"a: &a [x, x, x, x, x, x, x, x, x]\n" + b"".join(
         f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n".encode() for i in range(9)
     )
@@ -107,9 +115,27 @@ def test_no_content_is_taken_for_a_bundle(copied: Path, name: str) -> None:
         struct.pack("<Q", 1 << 60) + content[8:], struct.pack("<Q", 2) + b"{}",
     ):  # fmt: skip
         if name == "bundle.json" or damaged != content:
-            write(copied, name, damaged)
-            assert opened(copied, name) == "refused" or damaged == content[:-1], damaged[:40]
-        write(copied, name, content)
+            write(any_copied, name, damaged)
+            assert opened(any_copied, name) == "refused" or damaged == content[:-1], damaged[:40]
+        write(any_copied, name, content)
+
+
+def test_members_whose_parts_do_not_fit_together_are_refused(members: tonggan.Predictor, tmp_path: Path) -> None:
+    """Whatever was changed with a right checksum, a member that opens answers."""
+    copied = Path(shutil.copytree(members.folder, tmp_path / "copy"))
+    rows = ensemble_scene.frame(5, seed=1)
+    whole = load((copied / "weights.safetensors").read_bytes())
+    refused = 0
+    for name, array in list(whole.items())[:: max(1, len(whole) // 16)]:
+        others = {other: each for other, each in whole.items() if other != name}
+        for new in (array[:-1], array.unsqueeze(0), array.double() * 1e9, -array.int(), None):
+            left = others if new is None else {**others, name: new}
+            write(copied, "weights.safetensors", save({key: each.contiguous() for key, each in left.items()}))
+            if opened(copied, "weights.safetensors") == "refused":
+                refused += 1
+            else:
+                assert tonggan.load(copied).predict_proba(rows).shape == (5, 2), name
+    assert refused > 32
 
 
 @pytest.mark.parametrize(

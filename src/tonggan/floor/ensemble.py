@@ -168,7 +168,7 @@ def load_members(plain: Mapping[str, Any], tensors: Mapping[str, Tensor], reader
     for place, bag in enumerate(plain["bags"]):
         config = MemberConfig.model_validate(bag["config"])
         stored = [
-            Stored(each, {key: tensors[f"{place}.{fold}.{key}"].numpy() for key in keys})
+            Stored(each, {key: np.array(tensors[f"{place}.{fold}.{key}"]) for key in keys})
             for fold, (each, keys) in enumerate(zip(bag["members"], bag["arrays"], strict=True))
         ]
         bags[bag["name"]] = Bag(config, [config.load(each, goal) for each in stored], bag["weight"])

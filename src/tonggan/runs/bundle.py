@@ -207,35 +207,46 @@ class Bundle:
         with _reading(folder, WEIGHTS, made_by=made_by):
             weights = load_file(paths[WEIGHTS])
 
-        def build() -> FusedModel:
-            return recipe.model.build(modalities, answer=task.answer)
-
-        floor = index["floor"]
-        network: FusedModel | None = None
-        if floor is None or floor["network_weight"]:
-            with _reading(folder, *FILES, made_by=made_by), torch.random.fork_rng(devices=[]):
-                if not (
-                    index["base"] or index["weights"]
-                ):  # Without memory at first, which a wrong size would take all of.
-                    with torch.device("meta"):
-                        check_learned_state(build(), weights)
-                network = build()
-                load_learned_state(network, weights)
-        model: Model | None = network
-        if floor is not None:
-            with _reading(folder, INDEX, WEIGHTS, made_by=made_by):
-                ensemble = _load_ensemble(modalities, floor, weights, frozen=index["frozen"], network=network)
-            _check_frozen(ensemble, index["frozen"], folder=folder)
-            model = ensemble
-        assert model is not None, "an ensemble or a network"
+        model = _load_model(folder, index, recipe, modalities, task, weights)
         elsewhere = ("format", "task", "results", "files", "baseline", "floor")
         info = {key: value for key, value in index.items() if key not in elsewhere}
         profiles = {column: profile for entry in inputs.inputs.values() for column, profile in entry.profiles.items()}
         bundle = cls(recipe, modalities, task, model.eval(), index["results"], info, profiles)
-        if floor is not None:
+        if isinstance(model, Ensemble):
             with _reading(folder, INDEX, WEIGHTS, made_by=made_by), torch.inference_mode():
                 model(bundle.collate([{}]))  # Whatever of the members does not fit together is told now.
         return bundle
+
+
+def _load_model(
+    folder: Path,
+    index: Mapping[str, Any],
+    recipe: Recipe,
+    modalities: Mapping[str, Modality[Any]],
+    task: Task,
+    weights: Mapping[str, Tensor],
+) -> Model:
+    """What is served: the network, or members with or without one."""
+    floor, made_by = index["floor"], index["versions"].get("tonggan")
+
+    def build() -> FusedModel:
+        return recipe.model.build(modalities, answer=task.answer)
+
+    network: FusedModel | None = None
+    if floor is None or floor["network_weight"]:
+        with _reading(folder, INDEX, *FILES, made_by=made_by), torch.random.fork_rng(devices=[]):
+            if not (index["base"] or index["weights"]):
+                with torch.device("meta"):  # Without memory at first, which a wrong size would take all of.
+                    check_learned_state(build(), weights)
+            network = build()
+            load_learned_state(network, weights)
+    if floor is not None:
+        with _reading(folder, INDEX, WEIGHTS, made_by=made_by):
+            ensemble = _load_ensemble(modalities, floor, weights, frozen=index["frozen"], network=network)
+        _check_frozen(ensemble, index["frozen"], folder=folder)
+        return ensemble
+    assert network is not None, "an ensemble or a network"
+    return network
 
 
 def _load_ensemble(
@@ -254,6 +265,9 @@ def _load_ensemble(
     tensors = {name.removeprefix(prefix): each for name, each in weights.items() if name.startswith(prefix)}
     ensemble = load_members(floor, tensors, readers)
     ensemble.network, ensemble.network_weight = network, floor["network_weight"]
+    total = ensemble.network_weight + sum(bag.weight for bag in ensemble.bags.values())
+    if not abs(total - 1) < 1e-6:
+        raise ValueError(f"the weights of the members add up to {total:g}")
     return ensemble
 
 

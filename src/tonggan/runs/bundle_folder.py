@@ -46,6 +46,14 @@ class _ResultsEntry(BaseModel, extra="allow"):
     target: list[str]
 
 
+class _FloorEntry(BaseModel):
+    """The members of an ensemble."""
+
+    goal: dict[str, Any]
+    bags: list[dict[str, Any]]
+    network_weight: float
+
+
 _Base = dict[Literal["name", "sha256"], str]
 
 
@@ -62,7 +70,7 @@ class _IndexFile(BaseModel, extra="allow"):
     fingerprint: str
     parameters: int
     baseline: list[Any] = []
-    floor: dict[str, Any] | None = None
+    floor: _FloorEntry | None = None
     frozen: dict[str, dict[Literal["name", "identity"], str]] = {}
 
 
