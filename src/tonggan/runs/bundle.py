@@ -213,7 +213,7 @@ class Bundle:
         profiles = {column: profile for entry in inputs.inputs.values() for column, profile in entry.profiles.items()}
         bundle = cls(recipe, modalities, task, model.eval(), index["results"], info, profiles)
         if isinstance(model, Ensemble):
-            with _reading(folder, INDEX, WEIGHTS, made_by=made_by), torch.inference_mode():
+            with _reading(folder, INDEX, *FILES, made_by=made_by), torch.inference_mode():
                 model(bundle.collate([{}]))  # Whatever of the members does not fit together is told now.
         return bundle
 
@@ -241,7 +241,7 @@ def _load_model(
             network = build()
             load_learned_state(network, weights)
     if floor is not None:
-        with _reading(folder, INDEX, WEIGHTS, made_by=made_by):
+        with _reading(folder, INDEX, *FILES, made_by=made_by):
             ensemble = _load_ensemble(modalities, floor, weights, frozen=index["frozen"], network=network)
         _check_frozen(ensemble, index["frozen"], folder=folder)
         return ensemble

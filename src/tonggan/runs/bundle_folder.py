@@ -146,7 +146,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         ) from error
     if written > FORMAT:
         raise BundleError(
-            who,
+            f"{INDEX} of {who}",
             got=f"format {written}",
             expected=f"format {FORMAT} or older",
             remedy="Update Tonggan: pip install --upgrade tonggan",
