@@ -31,8 +31,8 @@ import tonggan
 from tonggan.data.catalogue import find_set
 from tonggan.data.places import cache_folder
 from tonggan.data.public.writing import stratified_parts
-from tonggan.models import TextEmbedder
 from tonggan.models.image_embedder import ImageEmbedder
+from tonggan.models.text_embedder import TextEmbedder
 from tonggan.progress import Progress
 
 TARGET = "group"

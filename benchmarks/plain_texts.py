@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 import tonggan
 from tonggan.data.catalogue import find_set
 from tonggan.data.places import cache_folder
-from tonggan.models import TextEmbedder
+from tonggan.models.text_embedder import TextEmbedder
 from tonggan.progress import Progress
 
 PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
