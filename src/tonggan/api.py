@@ -29,6 +29,8 @@ def fit(
     test: Any = None,
     time_limit: str | float | None = None,
     preset: Literal["fast", "balanced", "best"] | None = None,
+    folds: int | None = None,
+    seeds: int | None = None,
     recipe: str | None = None,
     settings: Sequence[str] | Mapping[str, Any] = (),
     seed: int | None = None,
@@ -50,13 +52,14 @@ def fit(
         time_limit: for everything, in seconds or as ``"5m"``.
         preset: ``"fast"`` fits members to what frozen encoders, texts and cells say, in seconds; ``"balanced"``, the
             default without a ``recipe``, also trains a network where it may add something; ``"best"`` tries all.
+        folds: train without each of so many parts, and serve the mean; ``out_of_fold.csv`` has each row's prediction.
+        seeds: train so often, each time from another seed, and serve the mean.
         recipe: YAML file or shipped recipe to take all other settings from.
         settings: single fields of the recipe, as ``{"training.epochs": 5}``, ``{"training": {"epochs": 5}}`` or
             ``["training.epochs=5"]``.
         seed: same seed, same numbers; without it that of ``recipe``, or 0.
         overwrite: replace a run that is already in ``out``.
-        progress: True shows how far the work is, False does not; by default it is shown in terminals and notebooks. In
-            every case the logger ``tonggan`` is told, so warnings are seen.
+        progress: True shows how far the work is, False does not; by default terminals and notebooks show it.
         started: ``time.monotonic()`` from which the ``time_limit`` counts, now by default.
 
     Raises:
@@ -72,7 +75,7 @@ def fit(
         test=paths.get("test"),
         base=recipe,
         preset=preset,
-        overrides=_with_task(settings, task),
+        overrides=_with(settings, {"task.kind": task, "study.folds": folds, "study.seeds": seeds}),
         seed=seed,
     )
     return _run(made, out, sources, time_limit=time_limit, started=started, overwrite=overwrite, progress=progress)
@@ -83,6 +86,8 @@ def run(
     *,
     out: str | Path,
     time_limit: str | float | None = None,
+    folds: int | None = None,
+    seeds: int | None = None,
     settings: Sequence[str] | Mapping[str, Any] = (),
     overwrite: bool = False,
     progress: Progress | bool | None = None,
@@ -94,6 +99,8 @@ def run(
         recipe: its name, or the file.
         out: the run's folder, which becomes the bundle; the same call resumes an interrupted run.
         time_limit: for everything, in seconds or as ``"5m"``.
+        folds: as for ``fit``.
+        seeds: as for ``fit``.
         settings: single fields of the recipe, as for ``fit``.
         overwrite: replace a run that is already in ``out``.
         progress: as for ``fit``.
@@ -102,7 +109,7 @@ def run(
     Raises:
         TongganError: with who, what was got, what was expected, and the remedy.
     """
-    made = load_recipe(recipe, overrides=settings)
+    made = load_recipe(recipe, overrides=_with(settings, {"study.folds": folds, "study.seeds": seeds}))
     return _run(made, out, {}, time_limit=time_limit, started=started, overwrite=overwrite, progress=progress)
 
 
@@ -145,10 +152,14 @@ def _new_folder(target: str) -> Path:
     return next(folder for folder in taken if not folder.exists())
 
 
-def _with_task(settings: Sequence[str] | Mapping[str, Any], task: str | None) -> Sequence[str] | Mapping[str, Any]:
-    if task is None:
-        return settings
-    return {"task.kind": task, **settings} if isinstance(settings, Mapping) else [f"task.kind={task}", *settings]
+def _with(
+    settings: Sequence[str] | Mapping[str, Any], given: Mapping[str, str | int | None]
+) -> Sequence[str] | Mapping[str, Any]:
+    """``settings`` with those that are ``given`` by arguments of their own."""
+    named = {name: value for name, value in given.items() if value is not None}
+    if isinstance(settings, Mapping):
+        return {**named, **settings}
+    return [*(f"{name}={value}" for name, value in named.items()), *settings]
 
 
 def _texts(names: str | int | Sequence[str | int]) -> list[str]:

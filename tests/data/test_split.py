@@ -1,9 +1,11 @@
 from collections import Counter
+from datetime import datetime
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from tonggan.data.split import split_rows
+from tonggan.data.split import deal_rows, moments_of, split_by_time, split_rows, without_groups
 from tonggan.errors import ConfigError, DataError
 
 
@@ -115,3 +117,41 @@ def test_a_million_rows():
     labels = np.random.default_rng(0).integers(0, 1000, 1_000_000).tolist()
     parts = split_rows(labels, len(labels), fractions=(0.9, 0.1), seed=0)
     assert len(parts[1]) == pytest.approx(100_000, abs=2)
+
+
+def test_parts_by_time_are_later_and_later():
+    random = np.random.default_rng(0)
+    moments = random.integers(0, 40, size=200).astype(float)
+    parts = split_by_time(moments, fractions=[0.25] * 4)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(200))
+    for earlier, later in pairwise(parts):
+        assert moments[earlier].max() < moments[later].min()
+    assert all(35 < len(part) < 65 for part in parts)
+    with pytest.raises(DataError, match=r"3 different times.*at least 4"):
+        split_by_time(np.array([1.0, 2, 3, 3, 3]), fractions=[0.25] * 4)
+    few = split_by_time(np.array([3.0, 1, 2]), fractions=[0.9, 0.05, 0.05])
+    assert [part.tolist() for part in few] == [[1], [2], [0]]
+
+
+def test_times_are_numbers_or_dates():
+    dates = ["2024-03-05", "2024-03-05 10:30", "2024-03-05T10:30:00+02:00", datetime(2024, 3, 6)]
+    found = moments_of(dates, "when")
+    assert found[0] < found[2] < found[1] < found[3]
+    assert moments_of(["3", 4, 2.5], "when").tolist() == [3, 4, 2.5]
+    with pytest.raises(DataError, match="None in row 2"):
+        moments_of(["2024-03-05", None], "when")
+    with pytest.raises(DataError, match="'2024-03-05' in row 1"):
+        moments_of(["2024-03-05", "7"], "when")
+
+
+def test_rows_are_dealt_out_evenly():
+    labels = ["a"] * 7 + ["b"] * 3 + ["c"]
+    parts = deal_rows(labels, 11, parts=3, seed=0)
+    assert sorted(map(len, parts)) == [3, 4, 4]
+    assert all(len([row for row in part if labels[row] == "b"]) == 1 for part in parts)
+    assert [part.tolist() for part in deal_rows(labels, 11, parts=3, seed=0)] == [part.tolist() for part in parts]
+
+
+def test_rows_of_a_validated_group_are_not_learned_from():
+    groups = ["a", "b", None, "a", None]
+    assert without_groups(np.array([0, 1, 2]), np.array([3, 4]), groups).tolist() == [1, 2]

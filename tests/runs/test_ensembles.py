@@ -82,11 +82,11 @@ def test_members_are_chosen_and_told(members: tonggan.Predictor) -> None:
 
 def test_a_network_that_pays_is_one_more_member(with_network: tonggan.Predictor) -> None:
     model = ensemble_of(with_network)
-    assert model.network is not None
-    assert 0 < model.network_weight <= 1
-    assert model.network_weight + sum(bag.weight for bag in model.bags.values()) == pytest.approx(1)
+    ((_, weight),) = model.networks
+    assert 0 < weight <= 1
+    assert weight + sum(bag.weight for bag in model.bags.values()) == pytest.approx(1)
     last = with_network.results["floor"]["members"][-1]
-    assert (last["name"], last["weight"]) == ("fused network", model.network_weight)
+    assert (last["name"], last["weight"]) == ("fused network", weight)
     assert with_network.results["training"]["steps"] > 0
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from tonggan.cli.translation import shown
 from tonggan.evaluation.wording import constant_answer, metric_words
+from tonggan.runs.bundle_folder import OUT_OF_FOLD
 from tonggan.wording import Words, language
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def show_results(results: Mapping[str, Any], run: Path | None = None) -> None:
         _show_few(console, results, constant)
     else:
         _show_metrics(console, results)
+        if results.get("study"):
+            _show_study(console, results["study"])
         if results.get("parts"):
             _show_parts(console, results["parts"])
         for part, known in results.get("signatures", {}).items():
@@ -62,6 +65,8 @@ def _show_next(console: Console, results: Mapping[str, Any], run: Path) -> None:
     console.print(
         shown(f"\nReport: {run / 'report.html'}   (in {results['seconds']:.0f} s)"), style="bold", soft_wrap=True
     )
+    if (run / OUT_OF_FOLD).exists():
+        console.print(shown(f"Predictions out of fold: {run / OUT_OF_FOLD}"), soft_wrap=True)
     # Never the training table itself: what a model says of rows it has learned is flattery.
     example = results["data"].get("test", "new.csv")
     measured = results["data"].get("test", "test.csv")  # which has the target
@@ -161,6 +166,20 @@ def _show_metrics(console: Console, results: Mapping[str, Any]) -> None:
             low_high = results["intervals"][split].get(name)
             interval = "–".join(_number(value, decimals=3) for value in low_high) if low_high else ""
             cells += [_number(results["metrics"][split].get(name)), f"[dim]{interval}[/]"]
+        table.add_row(_metric(name), *cells)
+    console.print(table)
+
+
+def _show_study(console: Console, study: Mapping[str, Any]) -> None:
+    count = len(study["trials"])
+    over = f"\nOver {count} folds" if study["kind"] == "folds" else f"\nOver {count} seeds"
+    console.print(shown(over) + shown(": mean ± standard deviation"), style="bold")
+    table = _table("metric", *map(shown, study["mean"]))
+    for name in dict.fromkeys(name for means in study["mean"].values() for name in means):
+        cells = []
+        for part, means in study["mean"].items():
+            there = name in means
+            cells.append(f"{_number(means[name])} ± {_number(study['spread'][part][name])}" if there else "")
         table.add_row(_metric(name), *cells)
     console.print(table)
 

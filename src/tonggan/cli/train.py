@@ -40,6 +40,16 @@ Preset = Annotated[
         "it may add something, 'best' tries all."
     ),
 ]
+Folds = Annotated[
+    int | None,
+    typer.Option(
+        "--folds", metavar="K", min=2, help="Train K times, each time without one of K parts; the mean is served."
+    ),
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option("--seeds", metavar="K", min=2, help="Train K times from other seeds; the mean is served."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is already in the folder.")]
 
 FIT_EXAMPLES = """
@@ -52,6 +62,8 @@ FIT_EXAMPLES = """
   tonggan fit train.csv --target label --preset fast --out runs/quick
 
   tonggan fit train.parquet --target label --time-limit 10m --out runs/ten_minutes
+
+  tonggan fit train.csv --target label --folds 5 --set data.group=patient --out runs/folds
 
   tonggan fit photos.csv --target name --task caption --out runs/captions
 
@@ -70,6 +82,8 @@ RUN_EXAMPLES = """
   tonggan run easy_vqa --set data.max_rows=2000 --out runs/quick
 
   tonggan run my_recipe.yaml --time-limit 10m --out runs/mine
+
+  tonggan run my_recipe.yaml --seeds 3 --out runs/seeds
 """
 
 
@@ -111,6 +125,8 @@ def fit(
         str | None, typer.Option(metavar="FILE", help="YAML file or shipped recipe to take all other settings from.")
     ] = None,
     preset: Preset = None,
+    folds: Folds = None,
+    seeds: Seeds = None,
     set_: Overrides = None,
     max_bad: MaxBad = None,
     overwrite: Overwrite = False,
@@ -131,6 +147,8 @@ def fit(
         valid=valid,
         test=test,
         preset=preset,
+        folds=folds,
+        seeds=seeds,
         recipe=recipe,
         started=started,
     )
@@ -144,6 +162,8 @@ def run(
     *,
     out: Out,
     time_limit: TimeLimit = None,
+    folds: Folds = None,
+    seeds: Seeds = None,
     set_: Overrides = None,
     max_bad: MaxBad = None,
     overwrite: Overwrite = False,
@@ -156,7 +176,7 @@ def run(
     started = typed_at()
     from tonggan import api
 
-    work = partial(api.run, recipe, started=started)
+    work = partial(api.run, recipe, folds=folds, seeds=seeds, started=started)
     _do(work, _settings(set_, max_bad), out, time_limit, overwrite, json)
 
 

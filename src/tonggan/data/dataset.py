@@ -111,6 +111,8 @@ class Dataset:
         targets: the source of each target, by its name in a Batch; none where there is nothing to compare with.
         groups: int64 ``[N]``; rows with an equal number go into the same batch, so that what they share is encoded
             once. None mixes all rows.
+        folds: int64 ``[N]``, which of several models has not learned from each row, and answers it; None where one
+            model answers all.
         numbers: int64, for each row of the table its number in the user's own table, counted from 1; None where the
             two tables are the same.
     """
@@ -119,6 +121,7 @@ class Dataset:
     rows: NDArray[np.int64]
     targets: Mapping[str, Source] = field(default_factory=dict)
     groups: NDArray[np.int64] | None = None
+    folds: NDArray[np.int64] | None = None
     numbers: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -187,4 +190,5 @@ class Dataset:
     def take(self, positions: NDArray[np.int64]) -> Dataset:
         """The data set of the rows at ``positions`` only."""
         groups = None if self.groups is None else self.groups[positions]
-        return replace(self, rows=self.rows[positions], groups=groups)
+        folds = None if self.folds is None else self.folds[positions]
+        return replace(self, rows=self.rows[positions], groups=groups, folds=folds)

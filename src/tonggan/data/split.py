@@ -1,17 +1,20 @@
-"""Divide rows into parts, e.g. training and validation, in the same proportions for each label.
+"""Divide rows into parts, e.g. training and validation, in the same proportions for each label, or by time.
 
-It works on row numbers and labels alone; it finds no duplicates (the doctor does).
+It works on row numbers and cells alone; it finds no duplicates (the doctor does).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.cells import cell_text
+from tonggan.cells import cell_number, cell_text
 from tonggan.errors import ConfigError, DataError
 
 # Labels of which more than this share occur only once are no classes, but numbers or sets of tags.
@@ -67,6 +70,93 @@ def split_rows(
 def num_groups(groups: Sequence[Any]) -> int:
     """How many groups of rows there are, as ``split_rows`` takes them."""
     return len(np.unique(_group_codes(groups)))
+
+
+def deal_rows(
+    labels: Sequence[Any] | None, num_rows: int, *, parts: int, seed: int, groups: Sequence[Any] | None = None
+) -> list[NDArray[np.int64]]:
+    """The row numbers of equal parts, ascending, each of which is held out once, so that none comes first.
+
+    Unlike ``split_rows``, no part is given the labels that occur a few times only.
+
+    Args:
+        labels: as for ``split_rows``.
+        num_rows: how many rows there are.
+        parts: how many parts.
+        seed: the same seed divides the same rows in the same way.
+        groups: as for ``split_rows``.
+
+    Raises:
+        DataError: fewer rows, or groups, than parts.
+    """
+    if groups is not None:
+        return split_rows(labels, num_rows, fractions=[1 / parts] * parts, seed=seed, groups=groups)
+    _check_enough(num_rows, parts, what="rows")
+    order = np.random.default_rng(seed).permutation(num_rows)
+    if labels is not None:
+        order = order[np.argsort(_codes(labels)[order], kind="stable")]
+    dealt = np.empty(num_rows, dtype=np.int64)
+    dealt[order] = np.arange(num_rows) % parts
+    return [np.flatnonzero(dealt == part) for part in range(parts)]
+
+
+def split_by_time(moments: NDArray[np.float64], *, fractions: Sequence[float]) -> list[NDArray[np.int64]]:
+    """The row numbers of each part, ascending: all rows of a part are later than all of the parts before it.
+
+    Rows of one moment stay together, so the parts are as near to ``fractions`` as that allows; no part is empty.
+
+    Args:
+        moments: ``[N]``, as ``moments_of`` reads them.
+        fractions: the share of each part, the earliest first; their sum is 1.
+
+    Raises:
+        DataError: fewer different moments than parts.
+    """
+    distinct, counts = np.unique(moments, return_counts=True)
+    _check_enough(len(distinct), len(fractions), what="different times")
+    # How many rows there are up to each moment; a cut falls behind one of these, and leaves one for each later part.
+    until = np.cumsum(counts)
+    cuts = [0]
+    for part, share in enumerate(np.cumsum(fractions)[:-1], start=1):
+        first, last = cuts[-1], len(distinct) - (len(fractions) - part)
+        cuts.append(first + 1 + int(np.argmin(np.abs(until[first:last] - share * len(moments)))))
+    cuts.append(len(distinct))
+    bounds = [*distinct[np.array(cuts[:-1])].tolist(), math.inf]
+    return [np.flatnonzero((moments >= low) & (moments < high)) for low, high in pairwise(bounds)]
+
+
+def moments_of(values: Sequence[Any], column: str) -> NDArray[np.float64]:
+    """``[N]``: the times in the cells of a column, as numbers that grow with time; a time without a zone is UTC.
+
+    Raises:
+        DataError: a cell is neither number, date nor time, or some are numbers and others dates.
+    """
+    numbers = np.array([cell_number(value) for value in values], dtype=np.float64)
+    if np.isnan(numbers).all():
+        numbers = np.array([_seconds(value) for value in values], dtype=np.float64)
+    unread = np.flatnonzero(np.isnan(numbers))
+    if len(unread):
+        raise DataError(
+            f"times in column '{column}'",
+            got=f"{values[int(unread[0])]!r} in row {int(unread[0]) + 1} of {len(values)}, and {len(unread) - 1} more",
+            expected="in every row a number, or in every row a date or time such as 2024-03-05 10:30",
+            remedy="Correct the column, or leave such rows out with data.where",
+        )
+    return numbers
+
+
+def _seconds(value: Any) -> float:
+    try:
+        moment = datetime.fromisoformat(cell_text(value) or "")
+    except ValueError:
+        return math.nan
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def without_groups(learned: NDArray[np.int64], held: NDArray[np.int64], groups: Sequence[Any]) -> NDArray[np.int64]:
+    """Those of the rows ``learned`` whose group has no row in ``held``; a missing group is one of its own."""
+    codes = _group_codes(groups)
+    return learned[~np.isin(codes[learned], codes[held])]
 
 
 def _check_enough(count: int, num_parts: int, *, what: str) -> None:

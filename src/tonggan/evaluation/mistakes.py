@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from tonggan.data.dataset import Dataset
-from tonggan.evaluation.predict import Measured, evaluating
+from tonggan.evaluation.predict import Measured, by_fold, evaluating
 from tonggan.modalities.base import Cell
 from tonggan.tasks.base import Task
 
@@ -51,10 +51,13 @@ def find_mistakes(
         return []
     order = np.argsort(dataset.rows)
     places = order[np.searchsorted(dataset.rows, rows, sorter=order)]
-    batch = dataset.batch(places)
-    with evaluating(model) as device:
-        prediction = model(batch.to(device).inputs).cpu()
-    shown = zip(dataset.numbers_of(rows), task.show(prediction, batch), strict=True)
+    told: dict[int, tuple[Cell, Cell]] = {}
+    for answering, part in by_fold(model, dataset.take(places)):
+        batch = part.batch(np.arange(len(part)))
+        with evaluating(answering) as device:
+            prediction = answering(batch.to(device).inputs).cpu()
+        told |= dict(zip(part.rows.tolist(), task.show(prediction, batch), strict=True))
+    shown = zip(dataset.numbers_of(rows), [told[row] for row in rows.tolist()], strict=True)
     columns = [
         [source.modality.show(name, item) for item in source.items(rows)] for name, source in dataset.inputs.items()
     ]

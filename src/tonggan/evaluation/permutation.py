@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tonggan.data.dataset import Dataset
 from tonggan.evaluation.bootstrap import gain_interval, score_draws
-from tonggan.evaluation.predict import evaluating, iterate_batches
+from tonggan.evaluation.predict import by_fold, evaluating, iterate_batches
 from tonggan.evaluation.subsets import measure_encoded
 from tonggan.models.base import Model
 from tonggan.progress import Progress
@@ -97,15 +97,17 @@ def _with_shuffled_columns(
     """What the model is worth, and with each of ``columns``, which cells it has, from another row."""
     full: list[Measure] = []
     shuffled: dict[tuple[str, str], list[Measure]] = {key: [] for key in columns}
-    pairs = _paired_batches(dataset, generator, batch_size=batch_size, progress=progress, label="columns")
-    with evaluating(model) as device:
-        for batch, other_batch in pairs:
-            inputs, others = batch.to(device).inputs, other_batch.to(device).inputs
-            encoded = model.encode(inputs)
-            full.append(measure_encoded(model, task, encoded, batch))
-            for (name, column), cells in columns.items():
-                mixed = model.encode_input(name, _with_cells(inputs[name], others[name], cells=cells))
-                shuffled[name, column].append(measure_encoded(model, task, {**encoded, name: mixed}, batch))
+    for answering, part in by_fold(model, dataset):
+        pairs = _paired_batches(part, generator, batch_size=batch_size, progress=progress, label="columns")
+        with evaluating(answering) as device:
+            for batch, other_batch in pairs:
+                inputs, others = batch.to(device).inputs, other_batch.to(device).inputs
+                encoded = answering.encode(inputs)
+                full.append(measure_encoded(answering, task, encoded, batch))
+                for (name, column), cells in columns.items():
+                    mixed = answering.encode_input(name, _with_cells(inputs[name], others[name], cells=cells))
+                    measure = measure_encoded(answering, task, {**encoded, name: mixed}, batch)
+                    shuffled[name, column].append(measure)
     return Measure.cat(full), {key: Measure.cat(parts) for key, parts in shuffled.items()}
 
 
@@ -138,13 +140,15 @@ def shuffle_inputs(
         return {}
     shuffled: dict[str, list[Measure]] = {group: [] for group in groups}
     generator = np.random.default_rng(seed)
-    pairs = _paired_batches(dataset, generator, batch_size=batch_size, progress=progress, label="shuffled inputs")
-    with evaluating(model) as device:
-        for batch, other_batch in pairs:
-            encoded, others = model.encode(batch.to(device).inputs), model.encode(other_batch.to(device).inputs)
-            for group, parts in shuffled.items():
-                mixed = {**encoded, **{name: others[name] for name in groups[group]}}
-                parts.append(measure_encoded(model, task, mixed, batch))
+    for answering, part in by_fold(model, dataset):
+        pairs = _paired_batches(part, generator, batch_size=batch_size, progress=progress, label="shuffled inputs")
+        with evaluating(answering) as device:
+            for batch, other_batch in pairs:
+                inputs, others = batch.to(device).inputs, other_batch.to(device).inputs
+                encoded, exchanged = answering.encode(inputs), answering.encode(others)
+                for group, parts in shuffled.items():
+                    mixed = {**encoded, **{name: exchanged[name] for name in groups[group]}}
+                    parts.append(measure_encoded(answering, task, mixed, batch))
     return {group: Measure.cat(parts) for group, parts in shuffled.items()}
 
 

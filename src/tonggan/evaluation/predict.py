@@ -18,13 +18,14 @@ from torch import nn
 from tonggan.data.dataset import Dataset
 from tonggan.data.loader import Loader
 from tonggan.errors import DataError
-from tonggan.models.base import device_of
+from tonggan.models.base import Model, device_of
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
 from tonggan.tasks.measure import Measure
 from tonggan.tokens import Batch, Prediction
 
 _T = TypeVar("_T")
+_ModelT = TypeVar("_ModelT", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,18 @@ def measure_rows(
     Raises:
         DataError: the data set has no rows.
     """
-    measures, constants, rows = [], [], []
-    with evaluating(model) as device:
-        for batch in iterate_batches(dataset, progress=progress, label="predict"):
-            placed = batch.to(device)
-            measures.append(task.measure(model(placed.inputs, placed.targets).cpu(), batch.targets))
-            constants.append(task.measure_constant(batch.targets))
-            rows.append(batch.rows.numpy())
-            if enough():
-                break
+    measures, constants, rows, done = [], [], [], False
+    for answering, part in by_fold(model, dataset):
+        with evaluating(answering) as device:
+            for batch in iterate_batches(part, progress=progress, label="predict"):
+                placed = batch.to(device)
+                measures.append(task.measure(answering(placed.inputs, placed.targets).cpu(), batch.targets))
+                constants.append(task.measure_constant(batch.targets))
+                rows.append(batch.rows.numpy())
+                if done := enough():
+                    break
+        if done:
+            break
     return Measured(Measure.cat(measures), Measure.cat(constants), np.concatenate(rows))
 
 
@@ -94,14 +98,26 @@ def measure_constant(task: Task, dataset: Dataset) -> Measure:
 def predict_rows(
     model: nn.Module, dataset: Dataset, *, read: Callable[[Prediction], _T], progress: Progress | None = None
 ) -> list[_T]:
-    """What ``read`` makes of the Prediction of each batch of ``dataset``, in its order; no outputs are kept.
+    """What ``read`` makes of the Prediction of each batch of ``dataset``, in its order, but of each fold by itself.
 
     Raises:
         DataError: the data set has no rows.
     """
-    with evaluating(model) as device:
-        batches = iterate_batches(dataset, progress=progress, label="predict")
-        return [read(model(batch.to(device).inputs).cpu()) for batch in batches]
+    found: list[_T] = []
+    for answering, part in by_fold(model, dataset):
+        with evaluating(answering) as device:
+            batches = iterate_batches(part, progress=progress, label="predict")
+            found += [read(answering(batch.to(device).inputs).cpu()) for batch in batches]
+    return found
+
+
+def by_fold(model: _ModelT, dataset: Dataset) -> list[tuple[_ModelT | Model, Dataset]]:
+    """Each fold's rows of ``dataset`` with the model that answers them; all with ``model`` where there are no folds."""
+    if dataset.folds is None:
+        return [(model, dataset)]
+    assert isinstance(model, Model), "rows of folds want a model that knows its folds"
+    numbers = np.unique(dataset.folds).tolist()
+    return [(model.of_fold(fold), dataset.take(np.flatnonzero(dataset.folds == fold))) for fold in numbers]
 
 
 def iterate_batches(

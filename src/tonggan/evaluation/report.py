@@ -7,11 +7,12 @@ is computed here: whoever ran the training fills in a ``ReportContent``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from markupsafe import Markup
 
 from tonggan.data.findings import Finding
@@ -89,6 +90,58 @@ class MemberSummary:
 
 
 @dataclass(frozen=True)
+class TrialSummary:
+    """One trial of a study.
+
+    Attributes:
+        number: from 1.
+        rows: how many were measured, by part.
+        metrics: by part.
+        seconds: that it took.
+    """
+
+    number: int
+    rows: Mapping[str, int]
+    metrics: Mapping[str, Mapping[str, float]]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """How several trials of one recipe did: what they differ by, and each of them."""
+
+    kind: Literal["folds", "seeds"]
+    trials: Sequence[TrialSummary]
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts that every trial was measured on."""
+        return list(self.trials[0].metrics)
+
+    def mean(self, part: str) -> dict[str, float]:
+        """The mean of each metric over the trials."""
+        return {name: float(np.mean(values)) for name, values in self._values(part).items()}
+
+    def spread(self, part: str) -> dict[str, float]:
+        """The standard deviation of each metric over the trials, as that of a sample."""
+        return {name: float(np.std(values, ddof=1)) for name, values in self._values(part).items()}
+
+    def _values(self, part: str) -> dict[str, list[float]]:
+        """Of the metrics that all trials have: a fold may lack a class."""
+        metrics = [trial.metrics[part] for trial in self.trials]
+        return {name: [each[name] for each in metrics] for name in metrics[0] if all(name in each for each in metrics)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "kind": self.kind,
+            "trials": [asdict(trial) for trial in self.trials],
+            "mean": {part: self.mean(part) for part in self.parts},
+            "spread": {part: self.spread(part) for part in self.parts},
+        }
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """Everything on the page; what is empty or None is left out of it.
 
@@ -113,6 +166,7 @@ class ReportContent:
         audit: the audit.
         history: one entry for each evaluation during training, as ``TrainingResult.history``.
         members: of an ensemble, all that were tried.
+        study: the trials whose mean is served.
         sections: what the measure of the headline's rows shows.
         mistakes: the worst first.
         mistakes_title: what they are called.
@@ -141,6 +195,7 @@ class ReportContent:
     audit: Audit | None = None
     history: Sequence[Mapping[str, Any]] = ()
     members: Sequence[MemberSummary] = ()
+    study: StudySummary | None = None
     sections: Sequence[Section] = ()
     mistakes: Sequence[Mistake] = ()
     mistakes_title: Words = Measure.worst_title
@@ -165,6 +220,7 @@ def render_report(content: ReportContent) -> str:
         metric_name=_metric_name,
         score=format_score,
         gain=format_gain,
+        spread=_spread,
         in_chinese=catalog().translate,
         two=Words,
         kind_words=kind_words,
@@ -199,6 +255,11 @@ def _interval(part: PartResult, name: str) -> str:
         return ""
     low, high = (format_score(name, value) for value in part.intervals[name])
     return f"{low.removesuffix(' %')} – {high}"
+
+
+def _spread(name: str, mean: float, deviation: float) -> str:
+    """Mean and standard deviation of a metric, with the unit once."""
+    return f"{format_score(name, mean).removesuffix(' %')} ± {format_score(name, deviation)}"
 
 
 def _gain_interval(name: str, pair: tuple[float, float]) -> str:

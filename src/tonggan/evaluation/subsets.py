@@ -16,7 +16,7 @@ import torch
 
 from tonggan.data.dataset import Dataset
 from tonggan.errors import ConfigError
-from tonggan.evaluation.predict import evaluating, iterate_batches
+from tonggan.evaluation.predict import by_fold, evaluating, iterate_batches
 from tonggan.models.base import Encoded, Model
 from tonggan.progress import Progress
 from tonggan.tasks.base import Task
@@ -93,12 +93,14 @@ def evaluate_subsets(
     groups = group_inputs(kinds)
     subsets = all_subsets(groups)
     collected: list[list[Measure]] = [[] for _ in subsets]
-    with evaluating(model) as device:
-        for batch in iterate_batches(dataset, batch_size=batch_size, progress=progress, label="subsets"):
-            encoded = model.encode(batch.to(device).inputs)
-            for parts, chosen in zip(collected, subsets, strict=True):
-                visible = {name for group in chosen for name in groups[group]}
-                parts.append(measure_encoded(model, task, hide(encoded, visible=visible, device=device), batch))
+    for answering, part in by_fold(model, dataset):
+        with evaluating(answering) as device:
+            for batch in iterate_batches(part, batch_size=batch_size, progress=progress, label="subsets"):
+                encoded = answering.encode(batch.to(device).inputs)
+                for parts, chosen in zip(collected, subsets, strict=True):
+                    visible = {name for group in chosen for name in groups[group]}
+                    hidden = hide(encoded, visible=visible, device=device)
+                    parts.append(measure_encoded(answering, task, hidden, batch))
     rows = []
     for chosen, parts in zip(subsets, collected, strict=True):
         measure = Measure.cat(parts)

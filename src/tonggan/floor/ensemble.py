@@ -1,4 +1,4 @@
-"""The ensemble: members that read features, and perhaps a network, whose predictions are averaged by weight."""
+"""The ensemble: members that read features, and perhaps networks, whose predictions are averaged by weight."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tonggan.floor.base import Floats, Goal, Member, MemberConfig, Stored
 from tonggan.floor.features import Features, Reading
@@ -40,21 +40,21 @@ class Bag:
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """One input as the members and as the network read it."""
+    """One input as the members and as each of the networks read it."""
 
     reading: Reading
-    tokens: Tokens | None
+    tokens: Sequence[Tokens] = ()
 
     def __len__(self) -> int:
         return len(self.reading)
 
     def keep(self, rows: Tensor) -> Views:
         """The same with the input absent where ``rows`` [B] bool is False."""
-        return Views(self.reading.keep(rows), None if self.tokens is None else self.tokens.keep(rows))
+        return Views(self.reading.keep(rows), [tokens.keep(rows) for tokens in self.tokens])
 
     def take(self, rows: Tensor) -> Views:
         """The rows at the positions ``rows`` [N] int64, in that order."""
-        return Views(self.reading.take(rows.cpu()), None if self.tokens is None else self.tokens.take(rows))
+        return Views(self.reading.take(rows.cpu()), [tokens.take(rows) for tokens in self.tokens])
 
 
 class Ensemble(Model):
@@ -64,8 +64,9 @@ class Ensemble(Model):
         readers: by input.
         goal: what is predicted.
         bags: the members by name.
-        network: reads the same inputs; None where there is none.
-        network_weight: of its prediction.
+        networks: read the same inputs, each with the weight of its prediction.
+        folds: models, each of which has not learned from the rows of one fold and answers these instead of the mean;
+            they are no part of what is stored.
     """
 
     def __init__(
@@ -74,14 +75,42 @@ class Ensemble(Model):
         *,
         goal: Goal,
         bags: Mapping[str, Bag],
-        network: FusedModel | None = None,
-        network_weight: float = 0.0,
+        networks: Sequence[tuple[FusedModel, float]] = (),
+        folds: Sequence[Model] = (),
     ) -> None:
         super().__init__()
         self.names = tuple(readers)
         self.readers, self.goal, self.bags = dict(readers), goal, dict(bags)
-        self.network: FusedModel | None = network
-        self.network_weight = network_weight
+        self._networks = nn.ModuleList([network for network, _ in networks])
+        self.network_weights = [weight for _, weight in networks]
+        self._folds = tuple(folds)  # no modules of this one: they share its networks
+
+    @staticmethod
+    def mean(
+        models: Sequence[Model], readers: Mapping[str, Reader], goal: Goal, *, folds: Sequence[Model] = ()
+    ) -> Ensemble:
+        """What ``models``, ensembles and networks that read the same inputs, predict on average."""
+        bags: dict[str, Bag] = {}
+        networks: list[tuple[FusedModel, float]] = []
+        for place, model in enumerate(models):
+            parts = [(model, 1.0)] if isinstance(model, FusedModel) else []
+            if isinstance(model, Ensemble):
+                parts = model.networks
+                bags |= {
+                    f"{name} {place + 1}": replace(bag, weight=bag.weight / len(models))
+                    for name, bag in model.bags.items()
+                }
+            networks += [(network, weight / len(models)) for network, weight in parts]
+        return Ensemble(readers, goal=goal, bags=bags, networks=networks, folds=folds)
+
+    @property
+    def networks(self) -> list[tuple[FusedModel, float]]:
+        """Those that were trained, with their weights."""
+        networks = [network for network in self._networks if isinstance(network, FusedModel)]
+        return list(zip(networks, self.network_weights, strict=True))
+
+    def of_fold(self, fold: int) -> Model:
+        return self._folds[fold]
 
     @property
     def frozen(self) -> dict[str, dict[str, str]]:
@@ -99,26 +128,25 @@ class Ensemble(Model):
         return super().num_parameters + sum(array.size for array in arrays if array.dtype != np.uint8)
 
     def encode_input(self, name: str, arrays: Arrays) -> Views:
-        """What the members read of one input, and the network's Tokens."""
-        tokens = None if self.network is None else self.network.encode_input(name, arrays)
+        """What the members read of one input, and the Tokens of the networks."""
+        tokens = [network.encode_input(name, arrays) for network, _ in self.networks]
         return Views(self.readers[name].read(arrays), tokens)
 
     def answer(self, encoded: Mapping[str, Views], inputs: Mapping[str, Arrays]) -> Prediction:
         """The weighted mean of what all predict, as outputs of a head."""
         features = {name: views.reading for name, views in encoded.items()}
         parts = [bag.weight * bag.predict(features) for bag in self.bags.values()]
-        if self.network is not None:
-            tokens = {name: views.tokens for name, views in encoded.items() if views.tokens is not None}
-            outputs = self.network.answer(tokens, inputs)["outputs"]
-            parts.append(self.network_weight * self.goal.predictions(outputs))
+        for place, (network, weight) in enumerate(self.networks):
+            tokens = {name: views.tokens[place] for name, views in encoded.items()}
+            parts.append(weight * self.goal.predictions(network.answer(tokens, inputs)["outputs"]))
         return Prediction({"outputs": self.goal.outputs(np.sum(parts, axis=0)).to(device_of(self))})
 
     def embed(self, inputs: Mapping[str, Arrays]) -> Tensor:
-        """[B, D]: the vectors of frozen encoders, each of length 1, and the cells, side by side; the network's where
-        there is one. What is absent is 0.
+        """[B, D]: the vectors of frozen encoders, each of length 1, and the cells, side by side; the first network's
+        where there is one. What is absent is 0.
         """
-        if self.network is not None:
-            return self.network.embed(inputs)
+        for network, _ in self.networks:
+            return network.embed(inputs)
         encoded = self.encode(inputs)
         parts = [np.zeros((len(views), 0), dtype=np.float32) for views in encoded.values()]
         for views in encoded.values():
@@ -132,7 +160,7 @@ class Ensemble(Model):
     def with_network(self, network: FusedModel, weight: float) -> Ensemble:
         """The same with ``network``, and less of all others."""
         bags = {name: replace(bag, weight=(1 - weight) * bag.weight) for name, bag in self.bags.items()}
-        return Ensemble(self.readers, goal=self.goal, bags=bags, network=network, network_weight=weight)
+        return Ensemble(self.readers, goal=self.goal, bags=bags, networks=[(network, weight)])
 
 
 def store_members(ensemble: Ensemble) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -154,11 +182,16 @@ def store_members(ensemble: Ensemble) -> tuple[dict[str, Any], dict[str, Tensor]
             for key, array in each.arrays.items():
                 tensors[f"{place}.{fold}.{key}"] = torch.from_numpy(np.array(array))
     goal = {"form": ensemble.goal.form, "size": ensemble.goal.size}
-    return {"goal": goal, "bags": plain, "network_weight": ensemble.network_weight}, tensors
+    return {"goal": goal, "bags": plain, "network_weights": ensemble.network_weights}, tensors
 
 
-def load_members(plain: Mapping[str, Any], tensors: Mapping[str, Tensor], readers: Mapping[str, Reader]) -> Ensemble:
-    """The inverse of ``store_members``, without a network.
+def load_members(
+    plain: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    readers: Mapping[str, Reader],
+    networks: Sequence[FusedModel],
+) -> Ensemble:
+    """The inverse of ``store_members``, with the networks, which are stored by themselves.
 
     Raises:
         KeyError, ValueError: what is stored is incomplete, or does not fit together.
@@ -172,4 +205,8 @@ def load_members(plain: Mapping[str, Any], tensors: Mapping[str, Tensor], reader
             for fold, (each, keys) in enumerate(zip(bag["members"], bag["arrays"], strict=True))
         ]
         bags[bag["name"]] = Bag(config, [config.load(each, goal) for each in stored], bag["weight"])
-    return Ensemble(readers, goal=goal, bags=bags)
+    weighted = list(zip(networks, plain["network_weights"], strict=True))
+    total = sum(plain["network_weights"]) + sum(bag.weight for bag in bags.values())
+    if not abs(total - 1) < 1e-6:
+        raise ValueError(f"the weights of the members add up to {total:g}")
+    return Ensemble(readers, goal=goal, bags=bags, networks=weighted)

@@ -45,6 +45,11 @@ class Model(nn.Module, ABC):
         """How many numbers it has learned, or has been given and computes with."""
         return sum(weight.numel() for weight in self.parameters())
 
+    def of_fold(self, fold: int) -> Model:
+        """The model that answers the rows of a fold, as it has not learned from them; of a single model itself."""
+        del fold
+        return self
+
     @abstractmethod
     def encode_input(self, name: str, arrays: Arrays) -> Any:
         """What is ``Encoded`` of one input, row by row; what rows share stands once."""

@@ -129,7 +129,7 @@ def advise(task: Task, recipe: Recipe, constant: AgainstConstant | None) -> Advi
         return task.advice()
     # Another seed cuts other rows off; where tables of their own are measured, nothing but larger ones helps.
     data = recipe.data
-    if data.set is not None or data.valid is not None or data.test is not None:
+    if recipe.study.folds or data.set is not None or data.valid is not None or data.test is not None:
         return None
     reason = Words(
         "More rows to measure, or another cut, may tell more. Fit again with:",

@@ -32,7 +32,6 @@ from tonggan.decoders import LanguageHeadConfig
 from tonggan.errors import BundleError, MissingExtraError
 from tonggan.files import whole_file
 from tonggan.floor.ensemble import Ensemble, load_members, store_members
-from tonggan.floor.reader import Reader
 from tonggan.language.pretrained import load_pretrained
 from tonggan.modalities import ColumnConfig, InputConfig, load_modality
 from tonggan.modalities.base import MediaModality, Modality
@@ -52,12 +51,13 @@ from tonggan.runs.bundle_folder import (
     place_next,
     read_index,
 )
+from tonggan.runs.loading import readers_of
 from tonggan.runs.recipe import Recipe
 from tonggan.stored import named
 from tonggan.tasks import Task, load_task
 from tonggan.tokens import Arrays
 
-_MEMBERS = "members"  # before the names of their tensors
+_MEMBERS, _NETWORKS = "members", "networks"  # before the names of their tensors
 
 
 class InputEntry(Config):
@@ -91,11 +91,17 @@ class Bundle:
     profiles: Mapping[str, ColumnProfile] = field(default_factory=dict)
 
     @property
+    def networks(self) -> list[FusedModel]:
+        """Those that were trained, where they are a part of what is served."""
+        if isinstance(self.model, Ensemble):
+            return [network for network, _ in self.model.networks]
+        assert isinstance(self.model, FusedModel), "a model is an ensemble or a network"
+        return [self.model]
+
+    @property
     def network(self) -> FusedModel | None:
-        """The network that was trained, where it is a part of what is served."""
-        model = self.model.network if isinstance(self.model, Ensemble) else self.model
-        assert model is None or isinstance(model, FusedModel), "a model is an ensemble or a network"
-        return model
+        """The first of them; None where there is none."""
+        return next(iter(self.networks), None)
 
     @property
     def columns(self) -> dict[str, ColumnConfig]:
@@ -128,8 +134,9 @@ class Bundle:
             _write(folder / RECIPE, self.recipe.to_yaml().encode())
             floor, state = store_members(self.model) if isinstance(self.model, Ensemble) else (None, {})
             state = {f"{_MEMBERS}.{name}": tensor for name, tensor in state.items()}
-            if self.network is not None:
-                state |= {name: tensor.contiguous() for name, tensor in learned_state(self.network).items()}
+            networks = self.networks
+            for prefix, network in zip(_prefixes(len(networks)), networks, strict=True):
+                state |= {f"{prefix}{name}": each.contiguous() for name, each in learned_state(network).items()}
             _write(folder / WEIGHTS, save(state))
             inputs = InputsFile(
                 inputs={
@@ -232,43 +239,31 @@ def _load_model(
     def build() -> FusedModel:
         return recipe.model.build(modalities, answer=task.answer)
 
-    network: FusedModel | None = None
-    if floor is None or floor["network_weight"]:
-        with _reading(folder, INDEX, *FILES, made_by=made_by), torch.random.fork_rng(devices=[]):
+    with _reading(folder, INDEX, *FILES, made_by=made_by), torch.random.fork_rng(devices=[]):
+        networks = []
+        for prefix in _prefixes(1 if floor is None else len(floor["network_weights"])):
+            learned = _below(prefix, weights)
             if not (index["base"] or index["weights"]):
                 with torch.device("meta"):  # Without memory at first, which a wrong size would take all of.
-                    check_learned_state(build(), weights)
-            network = build()
-            load_learned_state(network, weights)
-    if floor is not None:
-        with _reading(folder, INDEX, *FILES, made_by=made_by):
-            ensemble = _load_ensemble(modalities, floor, weights, frozen=index["frozen"], network=network)
-        _check_frozen(ensemble, index["frozen"], folder=folder)
-        return ensemble
-    assert network is not None, "an ensemble or a network"
-    return network
-
-
-def _load_ensemble(
-    modalities: Mapping[str, Modality[Any]],
-    floor: Mapping[str, Any],
-    weights: Mapping[str, Tensor],
-    *,
-    frozen: Mapping[str, Mapping[str, str]],
-    network: FusedModel | None,
-) -> Ensemble:
-    readers = {
-        name: Reader(modality, weights=frozen[name]["name"] if name in frozen else None)
-        for name, modality in modalities.items()
-    }
-    prefix = f"{_MEMBERS}."
-    tensors = {name.removeprefix(prefix): each for name, each in weights.items() if name.startswith(prefix)}
-    ensemble = load_members(floor, tensors, readers)
-    ensemble.network, ensemble.network_weight = network, floor["network_weight"]
-    total = ensemble.network_weight + sum(bag.weight for bag in ensemble.bags.values())
-    if not abs(total - 1) < 1e-6:
-        raise ValueError(f"the weights of the members add up to {total:g}")
+                    check_learned_state(build(), learned)
+            networks.append(build())
+            load_learned_state(networks[-1], learned)
+        if floor is None:
+            (network,) = networks
+            return network
+        readers = readers_of(modalities, {name: each["name"] for name, each in index["frozen"].items()})
+        ensemble = load_members(floor, _below(f"{_MEMBERS}.", weights), readers, networks)
+    _check_frozen(ensemble, index["frozen"], folder=folder)
     return ensemble
+
+
+def _prefixes(num_networks: int) -> list[str]:
+    """Of the names of each network's weights."""
+    return [""] if num_networks == 1 else [f"{_NETWORKS}.{place}." for place in range(num_networks)]
+
+
+def _below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): each for name, each in weights.items() if name.startswith(prefix)}
 
 
 def _check_frozen(ensemble: Ensemble, saved: Mapping[str, Mapping[str, str]], *, folder: Path) -> None:

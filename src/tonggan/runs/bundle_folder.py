@@ -24,6 +24,8 @@ WEIGHTS = "weights.safetensors"
 INPUTS = "inputs.json"
 FILES = (RECIPE, WEIGHTS, INPUTS)
 CHECKPOINTS = "checkpoints"
+OUT_OF_FOLD = "out_of_fold.csv"
+"""Each row's prediction by the model that has not learned from it, of a run with folds."""
 IDENTITY = f"{CHECKPOINTS}/run.yaml"
 """What an unfinished run is; see ``run_folder``."""
 NEXT = "next"
@@ -51,7 +53,7 @@ class _FloorEntry(BaseModel):
 
     goal: dict[str, Any]
     bags: list[dict[str, Any]]
-    network_weight: float
+    network_weights: list[float]
 
 
 _Base = dict[Literal["name", "sha256"], str]

@@ -55,6 +55,7 @@ class Closing:
         parts: what it is measured on; the last one is the final one, and is audited.
         budget: whose limit counts.
         seed: of the rows that are chosen.
+        audits: whether subsets and audit follow the measuring, with intervals.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class Closing:
         *,
         budget: Budget,
         seed: int,
+        audits: bool = True,
     ) -> None:
+        self.audits = audits
         self.model, self.task, self.parts = model, task, parts
         self.budget, self.seed = budget, seed
         self._rehearsal: _Rehearsal | None = None
@@ -137,8 +140,10 @@ class Closing:
 
     def _rehearse(self) -> _Rehearsal:
         final = list(self.parts.values())[-1]
-        self._audit(_first(final, rows=_TRIED_ROWS[0]))  # which also loads what all of it needs
-        audited = _try(self._audit, final)
+        audited: Callable[[int], float] = _takes_nothing
+        if self.audits:
+            self._audit(_first(final, rows=_TRIED_ROWS[0]))  # which also loads what all of it needs
+            audited = _try(self._audit, final)
         seconds = audited(min(len(final), self.task.max_audited_rows))
         first = self._measure(_first(final, rows=_TRIED_ROWS[-1])).measure
         predict = {}
@@ -146,7 +151,9 @@ class Closing:
             predict[name] = _try(self._measure, part)
             rows = min(len(part), _DRAWN_ROWS)  # a draw takes some time for itself: no few rows tell of many
             drawn = first.take(np.arange(rows) % len(first))
-            seconds += predict[name](len(part)) + REPEATS * seconds_per_draw(drawn) / rows * len(part)
+            seconds += predict[name](len(part))
+            if self.audits:
+                seconds += REPEATS * seconds_per_draw(drawn) / rows * len(part)
         return _Rehearsal(seconds, predict, audited, probe=self._probe())
 
     def _probe(self) -> float:
@@ -199,6 +206,10 @@ def _try(work: Callable[[Dataset], object], dataset: Dataset) -> Callable[[int],
     if len(measured) > 1 and rows > measured[0][0]:
         slope = float(np.clip((seconds - measured[0][1]) / (rows - measured[0][0]), 0.25 * slope, slope))
     return lambda number: max(0.0, seconds + slope * (number - rows))
+
+
+def _takes_nothing(number: int) -> float:
+    return 0.0 * number
 
 
 def _is_past(budget: Budget, moment: float) -> bool:

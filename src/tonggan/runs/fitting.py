@@ -13,17 +13,14 @@ import numpy as np
 from tonggan.data.dataset import Dataset, MediaSource
 from tonggan.data.places import cache_folder
 from tonggan.evaluation.predict import measure_rows
-from tonggan.floor import CannotFitError
 from tonggan.floor.frozen import advised_weights
 from tonggan.layers.cores import num_threads
-from tonggan.models import Model
 from tonggan.progress import Progress
 from tonggan.runs.assess import Assessment, assess, slices
 from tonggan.runs.bundle import Bundle
-from tonggan.runs.bundle_folder import CHECKPOINTS, INDEX
+from tonggan.runs.bundle_folder import CHECKPOINTS, INDEX, OUT_OF_FOLD
 from tonggan.runs.closing import Closing, Deadline
 from tonggan.runs.loading import Data, load
-from tonggan.runs.members import Floor, fit_floor, join_network
 from tonggan.runs.plan import Plan, resolve
 from tonggan.runs.predictor import Predictor
 from tonggan.runs.recipe import Recipe
@@ -31,21 +28,16 @@ from tonggan.runs.run_folder import ALONE, claimed, finish, remember, unfinished
 from tonggan.runs.saving import Made, save
 from tonggan.runs.splits import open_splits
 from tonggan.runs.start import Start, open_start
-from tonggan.runs.trainings import inputs_alone, new_model, study_alone, train_one, with_inputs
-from tonggan.tasks import Task
-from tonggan.training import Budget, Following
+from tonggan.runs.study import follow_study, run_study, with_folds, write_out_of_fold
+from tonggan.runs.trainings import new_model, study_alone, train_one, with_inputs
+from tonggan.runs.trial import make
+from tonggan.training import Budget
 from tonggan.training.budget import describe_seconds
 from tonggan.training.world import World, world
 
 START = "start.safetensors"
 # Of the time that preparing the data has left, for what follows the training, until that is measured.
 _FIRST_RESERVE = 0.15
-# Of the time until the reserve, for the floor: beside a network, and where the audit alone follows.
-_FLOOR_SHARE, _FLOOR_SHARE_ALONE = 0.4, 0.7
-# Of what is then left, for the members of each input alone.
-_ALONE_SHARE = 0.5
-# A network that a preset adds takes so many seconds, or times as long as the floor, whichever is more.
-_NETWORK_SECONDS, _NETWORK_TIMES = 60.0, 5.0
 # Rows for each file from which on it is worth telling how to encode it once.
 _OFTEN = 3
 
@@ -122,98 +114,17 @@ def _lead(
             return predictor
         start.keep(work / CHECKPOINTS / START)
         _reserve(budget, progress=progress)
-        made, closing = _make(plan, data, start, work=work, budget=budget, progress=progress, processes=processes)
+        one = run_study if plan.recipe.study.kind else make
+        made, closing = one(plan, data, start, work=work, budget=budget, progress=progress, processes=processes)
         with num_threads(made.training.threads) if made.training else nullcontext():
             found = _assess(plan, data, made, closing, progress=progress)
+        if plan.recipe.study.folds:
+            write_out_of_fold(work, plan, data, made.model, progress=progress)
         bundle = save(work, plan, data, start, made, found, seconds=budget.elapsed)
         finish(out)
+        if not plan.recipe.study.folds:
+            (out / OUT_OF_FOLD).unlink(missing_ok=True)  # of the run that this one has replaced
     return Predictor(bundle, folder=out)
-
-
-def _make(
-    plan: Plan, data: Data, start: Start, *, work: Path, budget: Budget, progress: Progress, processes: World
-) -> tuple[Made, Closing]:
-    """Fit the floor, if there is one, train the network, if one is wanted, and for the audit fit each input alone.
-
-    Returns:
-        What was made, and what measures it.
-    """
-    floor = _floor(plan, data, budget=budget, progress=progress)
-    processes.gather(floor is not None)
-    alone = _alone(plan, data, floor, budget, progress) if floor else {}
-    if not plan.trains_network:
-        assert floor is not None, "a plan trains a network, or has a floor"
-        closing = _closing(floor.ensemble, plan, data, budget=budget)
-        if budget.seconds is not None:
-            budget.reserve(closing.estimate())
-        return Made(floor.ensemble, floor=floor, alone=alone), closing
-    model = new_model(plan, data, start, progress=progress)
-    closing = _closing(floor.ensemble.with_network(model, 0.5) if floor else model, plan, data, budget=budget)
-    following = Following(closing.estimate, trainings=0 if floor else len(inputs_alone(plan, data)))
-    spent = budget
-    if floor is not None and budget.seconds is None and not plan.recipe.training.model_fields_set:
-        spent = Budget(max(_NETWORK_SECONDS, _NETWORK_TIMES * floor.seconds))  # nobody has asked for more
-    trained = train_one(
-        model, plan, data, folder=work / CHECKPOINTS, budget=spent, progress=progress, following=following
-    )
-    if floor is None:
-        networks = study_alone(
-            plan, data, start, trained, folder=work / ALONE, budget=budget, progress=progress, processes=processes
-        )
-        alone = {name: each.model for name, each in networks.items()}
-        return Made(trained.model, training=trained.result, alone=alone), closing
-    floor = join_network(floor, trained.model, data, seconds=trained.result.seconds, progress=progress)
-    _tell_members(floor, data.task, progress)
-    closing.model = floor.ensemble
-    return Made(floor.ensemble, training=trained.result, floor=floor, alone=alone), closing
-
-
-def _floor(plan: Plan, data: Data, *, budget: Budget, progress: Progress) -> Floor | None:
-    """The members, where there are some; what none of them can be fitted to is left to a network, if there is one."""
-    if plan.recipe.floor is None:
-        return None
-    share = _FLOOR_SHARE if plan.trains_network else _FLOOR_SHARE_ALONE
-    try:
-        floor = fit_floor(plan, data, seconds=share * (budget.end - budget.elapsed), progress=progress)
-    except CannotFitError as error:
-        if not plan.trains_network:
-            raise
-        progress.say(f"No member can be fitted, so the network is trained alone: {error.got}")
-        return None
-    _tell_members(floor, data.task, progress)
-    return floor
-
-
-def _alone(plan: Plan, data: Data, floor: Floor, budget: Budget, progress: Progress) -> dict[str, Model]:
-    """By input, the members fitted to that input alone, as far as time allows it."""
-    found: dict[str, Model] = {}
-    names = inputs_alone(plan, data)
-    for name in names:
-        left = _ALONE_SHARE * (budget.end - budget.elapsed)
-        if len(names) * floor.seconds < left:
-            progress.say(f"For the audit: members fitted to '{name}' alone")
-            try:
-                part = fit_floor(
-                    plan, data, seconds=left / len(names), progress=progress, only=name, members=floor.ensemble.bags
-                )
-                found[name] = part.ensemble
-            except CannotFitError:
-                progress.say(f"No member can be fitted to '{name}' alone; the audit does without.")
-        else:
-            progress.say(f"No time is left to fit members to '{name}' alone; the audit does without.")
-    return found
-
-
-def _tell_members(floor: Floor, task: Task, progress: Progress) -> None:
-    for each in floor.members:
-        if each.score is None:
-            progress.say(f"  {each.name}: left out ({each.problem})")
-        else:
-            score, seconds = f"{task.score_name} {each.score:.3f}", describe_seconds(each.seconds)
-            if each.weight:
-                progress.say(f"  {each.name}: {score}, weight {each.weight:.2f}, {seconds}")
-            else:
-                progress.say(f"  {each.name}: {score}, not kept, {seconds}")
 
 
 def _follow(
@@ -224,6 +135,10 @@ def _follow(
     if work is not None:
         silent = Progress()
         plan, data = _plan_and_data(recipe, sources, progress=silent)
+        if plan.recipe.study.kind:
+            follow_study(plan, data, start, folder=work, budget=budget, processes=processes)
+            processes.wait()
+            return Predictor(Bundle.load(out), folder=out)
         has_floor = processes.gather(None)[0]
         if plan.trains_network:
             model = new_model(plan, data, start)
@@ -241,10 +156,17 @@ def _plan_and_data(
 ) -> tuple[Plan, Data]:
     cache = cache_folder()
     tables = open_splits(
-        recipe.data, target=recipe.target, sources=sources, seed=recipe.seed, cache=cache, progress=progress
+        recipe.data,
+        target=recipe.target,
+        sources=sources,
+        seed=recipe.seed,
+        cache=cache,
+        progress=progress,
+        folds=recipe.study.folds is not None,
     )
     plan = resolve(recipe, tables)
-    return plan, load(plan, tables, cache=cache, progress=progress, quarantine=quarantine)
+    data = load(plan, tables, cache=cache, progress=progress, quarantine=quarantine)
+    return plan, with_folds(plan, data)
 
 
 def _identity(plan: Plan, data: Data, start: Start) -> str:
@@ -282,11 +204,6 @@ def _repeated_files(dataset: Dataset) -> dict[str, float]:
             if len(present) >= _OFTEN * len(np.unique(present)) > 0:
                 times[name] = len(present) / len(np.unique(present))
     return times
-
-
-def _closing(model: Model, plan: Plan, data: Data, *, budget: Budget) -> Closing:
-    measured = {split: dataset for split, dataset in data.datasets.items() if split != "train"}
-    return Closing(model, data.task, measured, budget=budget, seed=plan.recipe.seed)
 
 
 def _reserve(budget: Budget, *, progress: Progress) -> None:

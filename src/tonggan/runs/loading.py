@@ -30,6 +30,7 @@ from tonggan.data.region_scan import scan_regions
 from tonggan.data.scan import MediaColumn, scan_media
 from tonggan.data.table import Table
 from tonggan.decoders import TARGET
+from tonggan.floor.reader import Reader
 from tonggan.modalities import ColumnConfig, IgnoreConfig, ImageConfig, MediaModality, Modality, NumericConfig
 from tonggan.modalities.regions import Regions
 from tonggan.models import ModelConfig
@@ -39,6 +40,9 @@ from tonggan.tasks import LabelTask, Task, TaskConfig, type_of_texts
 from tonggan.tasks.pictured import PicturedConfig
 from tonggan.training.supervised import Auxiliary
 from tonggan.wording import listed
+
+FEATURES = "features"
+"""In the folder of caches, what frozen encoders have made."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Data:
         task: fitted.
         auxiliaries: further targets of training, fitted.
         datasets: by split.
+        readers: by input, what members of a floor read of it.
         diagnosis: what the doctor found.
         fingerprint: of all that was read.
     """
@@ -60,6 +65,7 @@ class Data:
     task: Task
     auxiliaries: Mapping[str, Auxiliary]
     datasets: Mapping[str, Dataset]
+    readers: Mapping[str, Reader]
     diagnosis: Diagnosis
     fingerprint: str
 
@@ -98,7 +104,15 @@ def load(
     diagnosis.check(max_bad=recipe.max_bad)
     datasets = _learn_and_encode(plan, tables, modalities, task, diagnosis, media, caches, progress=progress)
     auxiliaries, datasets["train"] = _with_auxiliaries(plan, datasets["train"], tables["train"])
-    return Data(tables, modalities, task, auxiliaries, datasets, diagnosis, fingerprint_of(tables, media))
+    readers = readers_of(modalities, recipe.floor.weights if recipe.floor else {}, cache=cache / FEATURES)
+    return Data(tables, modalities, task, auxiliaries, datasets, readers, diagnosis, fingerprint_of(tables, media))
+
+
+def readers_of(
+    modalities: Mapping[str, Modality[Any]], weights: Mapping[str, str | None], *, cache: Path | None = None
+) -> dict[str, Reader]:
+    """What members of a floor read of each input; vectors of frozen encoders are kept in the folder ``cache``."""
+    return {name: Reader(modality, weights=weights.get(name), cache=cache) for name, modality in modalities.items()}
 
 
 def _learn_and_encode(

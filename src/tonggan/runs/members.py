@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tonggan.data.dataset import Dataset
-from tonggan.data.places import cache_folder
-from tonggan.data.split import num_groups, split_rows
+from tonggan.data.split import num_groups
 from tonggan.decoders import TARGET
 from tonggan.evaluation.predict import iterate_batches, predict_rows
 from tonggan.evaluation.report import MemberSummary
@@ -27,14 +26,14 @@ from tonggan.floor.fitting import Fitted, fit_members
 from tonggan.floor.reader import Reader
 from tonggan.models import FusedModel
 from tonggan.progress import Progress
-from tonggan.runs.loading import Data
+from tonggan.runs.loading import FEATURES, Data
 from tonggan.runs.plan import Plan
+from tonggan.runs.splits import cut_folds
 from tonggan.runs.trainings import with_inputs
 from tonggan.tasks import LabelTask, Regress, Task
 from tonggan.tokens import Arrays, Prediction
 from tonggan.training.budget import describe_seconds
 
-FEATURES = "features"
 # Of the floor's time, for frozen encoders; how long they take is tried on a few rows.
 _READING_SHARE, _PROBED_ROWS = 0.5, 64
 
@@ -110,11 +109,7 @@ def fit_floor(
     started = time.monotonic()
     floor, task = plan.recipe.floor, data.task
     assert floor is not None, "the plan has a floor"
-    readers = {
-        name: Reader(modality, weights=floor.weights.get(name), cache=cache_folder() / FEATURES)
-        for name, modality in data.modalities.items()
-        if only in (None, name)
-    }
+    readers = {name: reader for name, reader in data.readers.items() if only in (None, name)}
     _leave_out_slow(readers, data.datasets["train"], seconds=_READING_SHARE * seconds, progress=progress)
     splits = ("train",) if floor.folds else ("train", "valid")
     parts = [_read(readers, with_inputs(data.datasets[split], only), progress=progress) for split in splits]
@@ -148,7 +143,7 @@ def _leave_out_slow(readers: dict[str, Reader], dataset: Dataset, *, seconds: fl
                 if len(part):
                     reader.read(with_inputs(dataset, name).batch(part).inputs[name])
             expected[name] = (time.monotonic() - started) * len(dataset) / max(1, len(part))
-    while sum(expected.values()) > seconds:
+    while expected and sum(expected.values()) > seconds:
         slowest = max(expected, key=expected.__getitem__)
         progress.say(
             f"The time limit leaves no time for the {describe_seconds(expected.pop(slowest))} that "
@@ -178,22 +173,16 @@ def _folds(plan: Plan, data: Data, parts: Sequence[Rows]) -> list[tuple[NDArray[
         return [(learned, np.arange(len(learned), len(learned) + len(parts[1])))]
     assert floor is not None, "the plan has a floor"
     assert floor.folds, "folds, as the validation part was not read"
-    table, rows = data.tables["train"], data.datasets["train"].rows
-    groups = table.values(recipe.data.group, rows) if recipe.data.group else None
-    if groups is not None and num_groups(groups) < 2:
-        groups = None
-    count = min(floor.folds, len(learned) if groups is None else num_groups(groups))
+    count = min(floor.folds, len(learned))
     if count < 2:
         return [(learned, learned)]
-    is_labeled = plan.task.form == "classes"
-    held = split_rows(
-        table.values(recipe.target[0], rows) if is_labeled else None,
-        len(learned),
-        fractions=[1 / count] * count,
-        seed=recipe.seed,
-        groups=groups,
-    )
-    return [(np.setdiff1d(learned, part), part) for part in held]
+    table, rows, source = data.tables["train"], data.datasets["train"].rows, recipe.data
+    if source.group is not None:
+        groups = num_groups(table.values(source.group, rows))
+        count = min(count, groups)
+        if groups < 2:  # what is validated on is another group all the same
+            count, source = 2, source.model_copy(update={"group": None})
+    return cut_folds(table, rows, source, target=recipe.target, count=count, seed=recipe.seed)
 
 
 def _targets(values: Tensor, task: Task) -> NDArray[np.float64] | NDArray[np.int64]:

@@ -83,6 +83,13 @@ def resolve(recipe: Recipe, tables: Mapping[str, Table]) -> Plan:
     _check_auxiliaries(recipe, train, columns=columns, inputs=list(modalities))
     if isinstance(task, PicturedConfig):
         _check_other_pictures(recipe, columns, looked_at=task.shown_in)
+    if recipe.study.kind and task.form is None:
+        raise ConfigError(
+            f"recipe.study.{recipe.study.kind}",
+            got=f"the task '{task.kind}'",
+            expected="a task of classes, labels or numbers, whose predictions have a mean",
+            remedy="Leave it out, and run the recipe with several seeds by hand",
+        )
     floor = _resolve_floor(recipe, train, task, modalities)
     chosen = {
         "columns": columns if floor is None else _sized(columns, train, floor),
@@ -121,6 +128,8 @@ def _resolve_floor(
     # Whoever sets up a network, or what it starts from, means it to be trained.
     if floor.network is None and (recipe.start or recipe.training.model_fields_set or recipe.model.model_fields_set):
         floor = floor.model_copy(update={"network": True})
+    if floor.folds is None and recipe.data.time is not None:  # members learn from all that came before, too
+        floor = floor.model_copy(update={"folds": 0})
     latin = [name for name, each in modalities.items() if each.kind == "text" and _is_latin(train, name)]
     return floor.resolve(
         {name: modality.kind for name, modality in modalities.items()}, latin=latin, num_rows=len(train)

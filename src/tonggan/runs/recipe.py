@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BeforeValidator, Field, model_validator
@@ -38,6 +38,9 @@ class DataConfig(Config):
     """Keep only the rows whose column has one of these values."""
     group: str | None = None
     """Column whose equal values never fall on both sides of the cut between train and valid, e.g. a patient."""
+    time: str | None = None
+    """Column of dates, times or numbers: what is cut off for validation is later than all that is learned from. With
+    'group', rows to learn from whose group is also in the validation part are left out."""
     batch_by: str | None = None
     """Column whose equal values go into the same batch in training, e.g. the picture that many questions are about:
     what rows share is encoded once."""
@@ -66,6 +69,28 @@ class AuxiliaryConfig(Config):
     """How much its loss counts beside the target's."""
 
 
+class StudyConfig(Config):
+    """Several trials of one recipe instead of a single one."""
+
+    folds: int | None = Field(default=None, ge=2, le=50)
+    """Cut 'train' into so many parts and train without each of them: every row is predicted by a model that has not
+    learned from it, and what is served is the mean of all. With 'data.time' each part is predicted by what came before
+    it, and the last model is served."""
+    seeds: int | None = Field(default=None, ge=2, le=50)
+    """Train so often on the same rows, each time from another seed; what is served is the mean of all."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> StudyConfig:
+        if self.folds and self.seeds:
+            raise ValueError("'folds' and 'seeds' exclude each other: a study varies one thing")
+        return self
+
+    @property
+    def kind(self) -> Literal["folds", "seeds"] | None:
+        """What the trials differ by; None of a single run."""
+        return "folds" if self.folds else "seeds" if self.seeds else None
+
+
 class Recipe(Config):
     """A run as data. ``tonggan run`` takes one as YAML, ``tonggan fit`` makes one from its arguments."""
 
@@ -90,6 +115,8 @@ class Recipe(Config):
     """By input, the finished run, as RUN or RUN:INPUT, whose encoder of that input its own takes the weights of."""
     training: TrainingConfig = TrainingConfig()
     """Epochs, batch size, learning rate, and the like."""
+    study: StudyConfig = StudyConfig()
+    """Folds or seeds; a single training without them."""
     report_by: str | None = None
     """Column of the final table by whose values the metrics are also broken down, e.g. a speaker or a language."""
     audit_alone: bool = True

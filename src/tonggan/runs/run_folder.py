@@ -17,9 +17,9 @@ from filelock import FileLock, Timeout
 
 from tonggan.errors import BundleError, ConfigError
 from tonggan.files import whole_file
-from tonggan.runs.bundle_folder import CHECKPOINTS, FILES, IDENTITY, INDEX, NEXT, place_next
+from tonggan.runs.bundle_folder import CHECKPOINTS, FILES, IDENTITY, INDEX, NEXT, OUT_OF_FOLD, place_next
 
-ALONE = "alone"
+ALONE, TRIALS = "alone", "trials"
 _DIFFERENCES = 4  # fields of recipes that are told
 
 
@@ -134,7 +134,8 @@ def finish(out: Path) -> None:
         place_next(out)
     elif not (out / NEXT / IDENTITY).exists():
         shutil.rmtree(out / NEXT, ignore_errors=True)
-    shutil.rmtree(out / ALONE, ignore_errors=True)
+    for name in (ALONE, TRIALS):
+        shutil.rmtree(out / name, ignore_errors=True)
     for leftover in (out / CHECKPOINTS).glob("*.safetensors*"):
         leftover.unlink()
     (out / IDENTITY).unlink(missing_ok=True)
@@ -143,9 +144,9 @@ def finish(out: Path) -> None:
 def _clear(out: Path) -> None:
     """Remove what a run writes from its model on, and nothing else."""
     (out / INDEX).unlink(missing_ok=True)  # Without the index, what is left of it is not taken for a model.
-    for name in (CHECKPOINTS, ALONE):
+    for name in (CHECKPOINTS, ALONE, TRIALS):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in (*FILES, "report.html"):
+    for name in (*FILES, "report.html", OUT_OF_FOLD):
         (out / name).unlink(missing_ok=True)
 
 

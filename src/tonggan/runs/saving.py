@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tonggan.evaluation.mistakes import find_mistakes
-from tonggan.evaluation.report import ColumnSummary, PartResult, ReportContent, SplitSummary, write_report
+from tonggan.evaluation.report import (
+    ColumnSummary,
+    PartResult,
+    ReportContent,
+    SplitSummary,
+    StudySummary,
+    write_report,
+)
 from tonggan.floor.ensemble import Ensemble
 from tonggan.models import Model
 from tonggan.runs.assess import Assessment, advise
@@ -18,7 +25,7 @@ from tonggan.runs.loading import Data
 from tonggan.runs.members import Floor
 from tonggan.runs.plan import Plan
 from tonggan.runs.start import Start
-from tonggan.tasks import Advice
+from tonggan.tasks import Advice, Task
 from tonggan.training import TrainingResult
 from tonggan.training.budget import describe_seconds
 from tonggan.wording import Words
@@ -33,12 +40,14 @@ class Made:
         training: the course of the network's, where one was trained.
         floor: the members, where there are some.
         alone: by input, a model of that input alone.
+        study: the trials whose mean the model is.
     """
 
     model: Model
     training: TrainingResult | None = None
     floor: Floor | None = None
     alone: Mapping[str, Model] = field(default_factory=dict)
+    study: StudySummary | None = None
 
 
 def save(
@@ -73,6 +82,39 @@ def save(
     return bundle
 
 
+def save_trial(
+    folder: Path,
+    plan: Plan,
+    data: Data,
+    start: Start,
+    made: Made,
+    task: Task,
+    metrics: Mapping[str, Mapping[str, float]],
+    *,
+    seconds: float,
+) -> Bundle:
+    """Write the bundle of a trial into ``folder``, with little more than its ``metrics`` and the calibrated ``task``.
+
+    Raises:
+        BundleError: the folder cannot be written.
+    """
+    results = {
+        "metrics": {split: dict(values) for split, values in metrics.items()},
+        "intervals": {},
+        "rows": {split: len(dataset) for split, dataset in data.datasets.items()},
+        "inputs": {name: modality.kind for name, modality in data.modalities.items()},
+        "task": task.kind,
+        "target": plan.recipe.target,
+        "score_name": task.score_name,
+        "seconds": seconds,
+        "floor": None if made.floor is None else made.floor.to_dict(),
+    }
+    info = _info(plan, data, start, made.model)
+    bundle = Bundle(plan.recipe, data.modalities, task, made.model.cpu().eval(), results, info, data.diagnosis.profiles)
+    bundle.save(folder)
+    return bundle
+
+
 def _results(
     plan: Plan, data: Data, made: Made, found: Assessment, advice: Advice | None, *, seconds: float
 ) -> dict[str, Any]:
@@ -92,6 +134,7 @@ def _results(
         "data": {split: table.source for split, table in data.tables.items()},
         "training": None if made.training is None else _course(made.training),
         "floor": None if made.floor is None else made.floor.to_dict(),
+        "study": None if made.study is None else made.study.to_dict(),
         "findings": [finding.to_dict() for finding in data.diagnosis.findings],
     }
 
@@ -157,6 +200,7 @@ def _report(
         audit=found.audit,
         history=made.training.history if made.training else (),
         members=made.floor.members if made.floor else (),
+        study=made.study,
         sections=measured.measure.sections(),
         mistakes=find_mistakes(bundle.model, task, data.datasets[split], measured),
         mistakes_title=measured.measure.worst_title,

@@ -36,10 +36,15 @@ def check_suffix(path: Path) -> None:
         require_openpyxl(path)
 
 
-def write_predictions(path: Path, table: pa.Table) -> None:
+def write_predictions(path: Path, table: pa.Table, *, decimals: int | None = _NUM_DECIMALS) -> None:
     """Write ``table`` at ``path`` atomically, in the format of its suffix.
 
     Masks stand in a Parquet file as PNG; for the other formats they are written into ``mask_folder``.
+
+    Args:
+        path: of the file.
+        table: what is written.
+        decimals: of probabilities in files that people read; None writes all.
 
     Raises:
         ConfigError: the suffix is unknown.
@@ -52,9 +57,9 @@ def write_predictions(path: Path, table: pa.Table) -> None:
         if path.suffix == ".parquet":
             pyarrow.parquet.write_table(table, partial)
         elif path.suffix == ".csv":
-            _write_csv(partial, _readable(table))
+            _write_csv(partial, _readable(table, decimals))
         elif path.suffix == ".xlsx":
-            write_workbook(partial, _readable(table))
+            write_workbook(partial, _readable(table, decimals))
         else:
             with partial.open("w", encoding="utf-8") as file:
                 for row in table.to_pylist():
@@ -140,11 +145,11 @@ def _write_csv(path: Path, table: pa.Table) -> None:
     path.write_bytes(text if text.isascii() else codecs.BOM_UTF8 + text)
 
 
-def _readable(table: pa.Table) -> pa.Table:
-    """``table`` with rounded probabilities and without lists: tags are joined as they are read, with '|'."""
+def _readable(table: pa.Table, decimals: int | None) -> pa.Table:
+    """``table`` with probabilities rounded and without lists: tags are joined as they are read, with '|'."""
     for index, field in enumerate(table.schema):
-        if field.name.startswith("p_") and pa.types.is_floating(field.type):
-            rounded = pyarrow.compute.round(table.column(index), ndigits=_NUM_DECIMALS)
+        if decimals is not None and field.name.startswith("p_") and pa.types.is_floating(field.type):
+            rounded = pyarrow.compute.round(table.column(index), ndigits=decimals)
             table = table.set_column(index, field.name, rounded)
         if pa.types.is_list(field.type):
             joined = ["|".join(map(str, value)) for value in table.column(index).to_pylist()]
