@@ -9,32 +9,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 import code_training_scene
 import fault_scene
-import run_scene
 from embedder_scene import tiny_embedder
 from fault_scene import Fault
-from tonggan.codelm.corpus import Corpus, build_corpus
+from tonggan.codelm.corpus import Corpus
 from tonggan.codelm.search.code_index import CodeIndex
 from tonggan.codelm.training.adapters import AdapterRegistry
-from tonggan.codelm.training.config import CodeTrainingConfig
-from tonggan.codelm.training.train import train_code_model
-from tonggan.data.readers import open_table
-from tonggan.language.gguf_export import export_gguf
-from tonggan.language.pretrained import load_pretrained
-from tonggan.models.text_embedder import TextEmbedder
 from tonggan.runs.bundle import Bundle
-from tonggan.runs.writing import write_predictions
+from writing_scene import (
+    build,
+    copy_embedder,
+    export,
+    fit,
+    fit_members,
+    index,
+    predict,
+    replace_run,
+    store_table,
+    train_code,
+)
 
 pytestmark = pytest.mark.slow
 FAULTS = pytest.mark.parametrize("fault", ["kill", "full"])
-
-
-def fit(out: Path) -> None:
-    run_scene.fit(out, data=run_scene.table(40), settings=["training.epochs=1", "audit_alone=false"])
 
 
 def bundle(out: Path) -> tuple[Any, ...]:
@@ -69,15 +68,12 @@ def check(
 
 
 @FAULTS
-def test_a_run(tmp_path: Path, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("work", "changes"), [(fit, 20), (fit_members, 10)])
+def test_a_run(
+    tmp_path: Path, fault: Fault, work: Callable[[Path], None], changes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TONGGAN_CACHE", str(tmp_path / "cache"))
-    check(fit, bundle, tmp_path, fault=fault, changes=20)
-
-
-def replace_run(out: Path) -> None:
-    run_scene.fit(
-        out, data=run_scene.table(40), settings=["training.epochs=1", "audit_alone=false"], seed=1, overwrite=True
-    )
+    check(work, bundle, tmp_path, fault=fault, changes=changes)
 
 
 @FAULTS
@@ -100,11 +96,6 @@ def test_a_run_that_replaces_another(tmp_path: Path, fault: Fault, monkeypatch: 
     assert bundle(out) == bundle(whole)
 
 
-def train_code(run: Path, *, corpus: Path, base: str) -> None:
-    config = CodeTrainingConfig(length=128, batch_tokens=512, lines=2, hidden_size=32, num_layers=1, precision="fp32")
-    train_code_model(Corpus.open(corpus), base=base, run=run, config=config)
-
-
 def adapters(run: Path) -> tuple[Any, ...]:
     registry = AdapterRegistry(run)
     manifest = registry.manifest("first").to_dict()
@@ -122,10 +113,6 @@ def test_a_training_on_code(tmp_path: Path, fault: Fault, *, is_scratch: bool) -
     check(work, adapters, tmp_path, fault=fault, changes=8)
 
 
-def build(out: Path, *, files: Path, base: Path) -> None:
-    build_corpus([files], out, tokenizer_of=str(base))
-
-
 def corpus_files(out: Path) -> tuple[Any, ...]:
     shards = {name: content for name, content in contents(out).items() if not name.startswith("report.")}
     return shards, names(out), len(Corpus.open(out).documents)
@@ -139,28 +126,10 @@ def test_a_corpus(tmp_path: Path, fault: Fault) -> None:
     check(work, corpus_files, tmp_path, fault=fault, changes=12)
 
 
-def copy_embedder(out: Path, *, source: Path) -> None:
-    TextEmbedder.load(str(source)).save(out)
-
-
 @FAULTS
 def test_an_embedder(tmp_path: Path, fault: Fault) -> None:
     tiny_embedder(["some words that it knows"]).save(tmp_path / "embedder")
     check(partial(copy_embedder, source=tmp_path / "embedder"), contents, tmp_path, fault=fault, changes=6)
-
-
-def export(folder: Path, *, base: Path) -> None:
-    pretrained = load_pretrained(str(base))
-    export_gguf(pretrained.build(), pretrained.tokenizer, folder / "model.gguf", name="tiny", kind="f16")
-
-
-def predict(folder: Path) -> None:
-    for suffix in ("csv", "jsonl", "parquet"):
-        write_predictions(folder / f"answers.{suffix}", pa.table({"answer": ["yes", "no"], "score": [0.5, 0.25]}))
-
-
-def store_table(folder: Path) -> None:
-    assert len(open_table(pa.table({"a": [1, 2, 3]}), cache=folder)) == 3
 
 
 @FAULTS
@@ -173,11 +142,6 @@ def test_single_files(tmp_path: Path, fault: Fault, work: Callable[[Path], None]
 def test_an_export(tmp_path: Path, fault: Fault) -> None:
     base = code_training_scene.base_folder(tmp_path / "base")
     check(partial(export, base=base), contents, tmp_path, fault=fault, changes=1)
-
-
-def index(folder: Path, *, root: Path) -> None:
-    with closing(CodeIndex.open(root, folder=folder)) as opened:
-        opened.refresh()
 
 
 def counted(folder: Path, *, root: Path) -> tuple[Any, ...]:

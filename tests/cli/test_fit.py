@@ -4,6 +4,8 @@ import shlex
 import pytest
 
 from command_line import SMALL, assert_named, read_csv, tonggan, write_csv
+from tonggan.config import read_yaml
+from tonggan.floor.config import members_of
 
 
 def refused(source, out, *options, target="label"):
@@ -21,6 +23,41 @@ def test_fit_prints_one_object(fitted):
     assert results["seconds"] > 0
     assert "Task: binary" in outcome.err
     assert (run / "report.html").is_file()
+
+
+def test_the_fitted_run_is_an_ensemble_and_says_so(fitted):
+    run, outcome = fitted
+    told = outcome.json["floor"]["members"]
+    assert [each["name"] for each in told] == ["linear", "boosted_trees", "fused network"]
+    assert sum(each["weight"] for each in told) == pytest.approx(1)
+    for each in told:
+        assert f"  {each['name']}: accuracy {each['score']:.3f}, " in outcome.err
+    assert "floor:" in (run / "recipe.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("preset", "folds"), [("fast", 3), ("balanced", 5)])
+def test_a_preset_fits_members(folder, rows, tmp_path, preset, folds):
+    source, out = write_csv(folder / "ages.csv", rows, "age", "label"), tmp_path / "run"
+    quick = ("--set", "audit_alone=false", "--json", "--lang", "zh")
+    outcome = tonggan("fit", source, "--target", "label", "--preset", preset, "--out", out, *quick)
+    assert outcome.code == 0, outcome.err
+    recipe = read_yaml(out / "recipe.yaml")
+    assert (recipe["floor"]["preset"], recipe["floor"]["folds"]) == (preset, folds)
+    assert set(recipe["floor"]["members"]) == set(members_of(preset))
+    assert recipe["floor"]["network"] is False
+    assert outcome.json["training"] is None
+    assert "linear：准确率" in outcome.err
+    assert "权重 " in outcome.err
+    assert "tfidf：未采用（" in outcome.err
+    shown = tonggan("info", out)
+    assert shown.code == 0, shown.err
+
+
+def test_an_unknown_preset_is_named(table, tmp_path):
+    outcome = tonggan("fit", table, "--target", "label", "--preset", "slow", "--out", tmp_path / "run")
+    assert outcome.code == 2
+    assert "fast" in outcome.err
+    assert "best" in outcome.err
 
 
 def test_run_shows_tables_that_fit_a_terminal(table, tmp_path):

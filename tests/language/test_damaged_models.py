@@ -97,7 +97,7 @@ def test_every_value_may_be_any_other(tmp_path, name):
     if name == "tokenizer.json":
         content["model"]["vocab"] = dict(list(content["model"]["vocab"].items())[:5])  # of 300
     variants = (json.dumps(value).encode() for value in with_wrong_values(content))
-    refused(folder / name, variants)
+    assert refused(folder / name, variants) > 5
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_a_token_without_an_embedding_is_named(tmp_path):
 @pytest.mark.parametrize("source", ["{% for", "{{ 1 / 0 }}", "{{ none.x.y }}", "{{ (" * 3000, "\0"])
 def test_a_damaged_chat_template(tmp_path, source):
     folder = pretrained_folder(tmp_path / "model")
-    (folder / "chat_template.jinja").write_text(source)
-    with bounded(folder):
-        write_some(folder)
+    template = folder / "chat_template.jinja"
+    template.write_text("{{ messages[0].content }}")
+    assert refused(template, [source.encode()]) == 1
 
 
 def test_a_damaged_folder_of_an_embedder(tmp_path):

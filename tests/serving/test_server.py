@@ -69,7 +69,9 @@ def test_a_client_that_never_reads_is_given_up():
         body = {"prompt": "the cat sat " * 30_000, "max_tokens": 0, "echo": True, "n": 64, "stream": True}
         body = json.dumps(body).encode()
         with connect(server, HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body):
-            until(lambda: server.metrics().get('tonggan_requests_total{route="/v1/completions",status="200"}'))
+            counted = 'tonggan_requests_total{route="/v1/completions",status="200"}'
+            until(lambda: server.metrics().get(counted))
+            assert server.metrics()[counted] == 1
 
 
 def test_what_is_not_http_is_answered_in_the_same_shape():

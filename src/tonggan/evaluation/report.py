@@ -167,6 +167,7 @@ class ReportContent:
         history: one entry for each evaluation during training, as ``TrainingResult.history``.
         members: of an ensemble, all that were tried.
         study: the trials whose mean is served.
+        without_network: the score of the members together without the network that is one of them.
         sections: what the measure of the headline's rows shows.
         mistakes: the worst first.
         mistakes_title: what they are called.
@@ -196,6 +197,7 @@ class ReportContent:
     history: Sequence[Mapping[str, Any]] = ()
     members: Sequence[MemberSummary] = ()
     study: StudySummary | None = None
+    without_network: float | None = None
     sections: Sequence[Section] = ()
     mistakes: Sequence[Mistake] = ()
     mistakes_title: Words = Measure.worst_title

@@ -201,6 +201,7 @@ def _report(
         history=made.training.history if made.training else (),
         members=made.floor.members if made.floor else (),
         study=made.study,
+        without_network=made.floor.score if made.floor and made.training else None,
         sections=measured.measure.sections(),
         mistakes=find_mistakes(bundle.model, task, data.datasets[split], measured),
         mistakes_title=measured.measure.worst_title,

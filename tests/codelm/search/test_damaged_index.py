@@ -72,10 +72,16 @@ def test_cut_and_flipped_files(root, texts, tmp_path, monkeypatch):
     assert answered > 100
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\0", b"nowhere", b"x" * 100_000])
-def test_a_damaged_name_of_the_embedder(root, tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "is_a_name"), [(b"", False), (b"\xff\xfe\0", False), (b"nowhere", True), (b"x" * 100_000, True)]
+)
+def test_a_damaged_name_of_the_embedder(root, tmp_path, content, is_a_name):
+    """What is no name is as if there were none; another name is refused."""
     folder = tmp_path / "index"
     open_index(root, folder=folder, embedder="none").close()
     (folder / "embedder.txt").write_bytes(content)
+    opened = False
     with bounded(folder / "embedder.txt"):
         open_index(root, folder=folder).close()
+        opened = True
+    assert opened != is_a_name
