@@ -46,9 +46,9 @@ def test_a_preset_fits_members(folder, rows, tmp_path, preset, folds):
     assert set(recipe["floor"]["members"]) == set(members_of(preset))
     assert recipe["floor"]["network"] is False
     assert outcome.json["training"] is None
-    assert "linear：准确率" in outcome.err
+    assert "linear：accuracy" in outcome.err
     assert "权重 " in outcome.err
-    assert "tfidf：未采用（" in outcome.err
+    assert "tfidf：未采用（词与字符统计：得到 没有文本，应为 一个文本输入。" in outcome.err
     shown = tonggan("info", out)
     assert shown.code == 0, shown.err
 
