@@ -53,7 +53,7 @@ def hide(features: Features, generator: np.random.Generator) -> dict[str, Readin
         present = reading.present & kept
         held = reading.cells
         if held is not None:
-            held = _hide_cells(held, sizes(reading) > 0, _uses(reading), cells, generator)
+            held = _hide_cells(reading, cells, generator)
             held[~present] = np.nan
         hidden[name] = replace(reading, present=present, cells=held)
     return hidden
@@ -65,27 +65,24 @@ def sizes(reading: Reading) -> NDArray[np.int64]:
     return np.array(reading.categories or [0] * reading.cells.shape[1], dtype=np.int64)
 
 
-def _uses(reading: Reading) -> NDArray[np.float32]:
-    """``[columns, C]``: 1 where a cell is absent without a column."""
+def _hide_cells(reading: Reading, shares: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float32]:
+    """The cells, each row without its share of the columns; some categories become a name that was never seen."""
     assert reading.cells is not None, "only cells are hidden by themselves"
-    width = reading.cells.shape[1]
-    uses = np.zeros((len(reading.columns), width), dtype=np.float32)
+    shape = len(reading), len(reading.columns) or reading.cells.shape[1]
+    gone = _cells_of(reading, generator.random(shape) < shares[:, None])
+    unknown = gone & (sizes(reading) > 0) & _cells_of(reading, generator.random(shape) < _NEVER_SEEN)
+    return np.where(unknown, np.float32(0), np.where(gone, np.float32(np.nan), reading.cells))
+
+
+def _cells_of(reading: Reading, drawn: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``[N, C]``: the cells that are absent without the columns ``drawn`` [N, columns]."""
+    if not reading.columns:
+        return drawn
+    assert reading.cells is not None, "only cells belong to columns"
+    gone = np.zeros(reading.cells.shape[::-1], dtype=bool)
     for column, places in enumerate(reading.columns):
-        uses[column, list(places)] = 1
-    return uses if len(uses) else np.eye(width, dtype=np.float32)
-
-
-def _hide_cells(
-    cells: NDArray[np.float32],
-    categories: NDArray[np.bool_],
-    uses: NDArray[np.float32],
-    shares: NDArray[np.float64],
-    generator: np.random.Generator,
-) -> NDArray[np.float32]:
-    shape = len(cells), len(uses)
-    gone = (generator.random(shape) < shares[:, None]) @ uses > 0
-    unknown = gone & categories & ((generator.random(shape) < _NEVER_SEEN) @ uses > 0)
-    return np.where(unknown, np.float32(0), np.where(gone, np.float32(np.nan), cells))
+        gone[list(places)] |= drawn[:, column]
+    return gone.T
 
 
 def sample(examples: Examples, most: int, *, seed: int) -> Examples:
