@@ -62,8 +62,9 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 LAZY = {
     "ctranslate2", "cv2", "datasketch", "detect_secrets", "easy_vqa", "emoji", "faiss", "fastapi", "gguf",
     "jedi", "jieba", "jinja2", "jiwer", "lightgbm", "librosa", "llguidance", "lsprotocol", "matplotlib", "mcp",
-    "openpyxl", "pandas", "peft", "prometheus_client", "pygls", "sacrebleu", "sklearn", "soundfile", "soxr", "tantivy",
-    "tensorboard", "tokenizers", "transformers", "tree_sitter", "tree_sitter_language_pack", "uvicorn", "xllamacpp",
+    "openpyxl", "optuna", "pandas", "peft", "prometheus_client", "pygls", "sacrebleu", "sklearn", "soundfile", "soxr",
+    "tantivy", "tensorboard", "tokenizers", "transformers", "tree_sitter", "tree_sitter_language_pack", "uvicorn",
+    "xllamacpp",
 }  # fmt: skip
 
 

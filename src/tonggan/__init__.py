@@ -21,17 +21,28 @@ from typing import TYPE_CHECKING, Any
 from tonggan.openmp import spin_bounds
 
 if TYPE_CHECKING:
-    from tonggan.api import fit, load, run
+    from tonggan.api import fit, load, run, tune
     from tonggan.errors import DataWarning, TongganError
     from tonggan.estimators import TongganClassifier, TongganRegressor
     from tonggan.runs.predictor import Predictor
 
-__all__ = ["DataWarning", "Predictor", "TongganClassifier", "TongganError", "TongganRegressor", "fit", "load", "run"]
+__all__ = [
+    "DataWarning",
+    "Predictor",
+    "TongganClassifier",
+    "TongganError",
+    "TongganRegressor",
+    "fit",
+    "load",
+    "run",
+    "tune",
+]
 
 _HOME = {
     "fit": "tonggan.api",
     "load": "tonggan.api",
     "run": "tonggan.api",
+    "tune": "tonggan.api",
     "Predictor": "tonggan.runs.predictor",
     "DataWarning": "tonggan.errors",
     "TongganClassifier": "tonggan.estimators",

@@ -17,6 +17,8 @@ from tonggan.runs.fitting import run_recipe
 from tonggan.runs.loading import diagnose_tables
 from tonggan.runs.predictor import Predictor
 from tonggan.runs.recipe import Recipe, load_recipe, recipe_for_table
+from tonggan.runs.results import Results
+from tonggan.runs.tuning_worker import tune as tune_recipe
 
 
 def fit(
@@ -65,9 +67,7 @@ def fit(
     Raises:
         TongganError: with who, what was got, what was expected, and the remedy.
     """
-    tables = {"train": data, "valid": valid, "test": test}
-    paths = {name: str(table) for name, table in tables.items() if isinstance(table, str | Path)}
-    sources = {name: table for name, table in tables.items() if name not in paths and table is not None}
+    paths, sources = _split_sources({"train": data, "valid": valid, "test": test})
     made = recipe_for_table(
         paths.get("train"),
         target=_texts(target),
@@ -111,6 +111,73 @@ def run(
     """
     made = load_recipe(recipe, overrides=_with(settings, {"study.folds": folds, "study.seeds": seeds}))
     return _run(made, out, {}, time_limit=time_limit, started=started, overwrite=overwrite, progress=progress)
+
+
+def tune(
+    source: Any,
+    *,
+    trials: int,
+    out: str | Path,
+    target: str | int | Sequence[str | int] | None = None,
+    valid: Any = None,
+    test: Any = None,
+    preset: Literal["fast", "balanced", "best"] | None = None,
+    jobs: int = 1,
+    time_limit: str | float | None = None,
+    fit_best: bool = False,
+    settings: Sequence[str] | Mapping[str, Any] = (),
+    progress: Progress | bool | None = None,
+) -> Results:
+    """Search the settings of a recipe that serve the validation part best; the test part is not opened.
+
+    Args:
+        source: a recipe as ``run`` takes it, or with a ``target`` a table as ``fit`` does.
+        trials: how many, those of an earlier call with the same folder included.
+        out: the study's folder, which gets ``best.yaml`` and ``report.html``; the same call goes on with a study.
+        target: as for ``fit``.
+        valid: as for ``fit``.
+        test: as for ``fit``; it is for ``fit_best`` alone.
+        preset: as for ``fit``.
+        jobs: how many processes make trials.
+        time_limit: for all trials, in seconds or as ``"5m"``.
+        fit_best: run the best recipe into ``best/`` in the study's folder.
+        settings: as for ``fit``; ``study.ranges`` says what is searched.
+        progress: as for ``fit``.
+
+    Returns:
+        ``best`` and ``trials`` with scores and values, ``importance``, and where ``recipe`` and ``report`` are.
+
+    Raises:
+        TongganError: with who, what was got, what was expected, and the remedy.
+    """
+    sources: dict[str, Any] = {}
+    if target is None:
+        recipe = load_recipe(source, overrides=settings)
+    else:
+        paths, sources = _split_sources({"train": source, "valid": valid, "test": test})
+        recipe = recipe_for_table(
+            paths.get("train"),
+            target=_texts(target),
+            valid=paths.get("valid"),
+            test=paths.get("test"),
+            preset=preset,
+            overrides=settings,
+        )
+    shown, folder = _shown(progress), Path(out)
+    seconds = None if time_limit is None else parse_duration(time_limit)
+    found = tune_recipe(folder, recipe, sources, trials=trials, jobs=jobs, time_limit=seconds, progress=shown)
+    if fit_best:
+        best = load_recipe(found["recipe"])
+        found["run"] = str(
+            run_recipe(best, out=folder / "best", sources=sources, overwrite=True, progress=shown).folder
+        )
+    return Results(found)
+
+
+def _split_sources(tables: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """The ``tables`` that are paths, and those that are in memory."""
+    paths = {name: str(table) for name, table in tables.items() if isinstance(table, str | Path)}
+    return paths, {name: table for name, table in tables.items() if name not in paths and table is not None}
 
 
 def _run(

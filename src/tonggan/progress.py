@@ -43,6 +43,9 @@ class Progress:
     def update(self, label: str, *, done: float, total: float, note: str = "") -> None:
         """A job that is not a loop over items stands at ``done`` of ``total``."""
 
+    def scored(self, label: str, number: int, score: float) -> None:
+        """The ``number``-th look at what is learned under ``label`` gave a validation score."""
+
 
 class LineProgress(Progress):
     """Shows how far the work is in one line that is written over: in terminals, and in notebooks without widgets.

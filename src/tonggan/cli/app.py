@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
-from tonggan.cli import chat, code, data, export, inspect, serve, train, transcribe, use, weights
+from tonggan.cli import chat, code, data, export, inspect, serve, train, transcribe, tune, use, weights
 from tonggan.cli.translation import shown, speaking, take_language
 from tonggan.openmp import spin_bounds
 from tonggan.processes import forget_folder
@@ -38,6 +38,7 @@ app = typer.Typer(
 )
 
 train.register(app)
+tune.register(app)
 use.register(app)
 inspect.register(app)
 data.register(app)

@@ -60,6 +60,25 @@ def show_results(results: Mapping[str, Any], run: Path | None = None) -> None:
         _show_next(console, results, run)
 
 
+def show_tuning(found: Mapping[str, Any]) -> None:
+    """The best settings of a study, how its trials ended, and what to type next."""
+    console, best = _console(), found["best"]
+    score = f"{metric_words(found['score_name']).english} {_number(best['score'])}"
+    console.print(shown(f"Best of {len(found['trials'])} trials: trial {best['number']}, {score}"), style="bold")
+    table = _list("field", "value", "importance")
+    for path, value in best["values"].items():
+        importance = found["importance"].get(path)
+        table.add_row(escape(path), _number(value) if isinstance(value, float) else str(value), _number(importance))
+    console.print(table)
+    console.print(shown(f"Report: {found['report']}"), soft_wrap=True)
+    if "run" in found:
+        command = [_program(), "info", found["run"]]
+    else:
+        command = [_program(), "run", found["recipe"], "--out", "runs/best"]
+    console.print(shown("\nNext:"))
+    console.print(f"  {escape(shlex.join(command))}", style="cyan", soft_wrap=True)
+
+
 def _show_next(console: Console, results: Mapping[str, Any], run: Path) -> None:
     """Where the report is, and what to type next."""
     console.print(

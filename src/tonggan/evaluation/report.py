@@ -215,10 +215,15 @@ def write_report(path: Path, *, content: ReportContent) -> None:
 
 def render_report(content: ReportContent) -> str:
     """The page as text."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals.update(
+    metric_names = list(dict.fromkeys(name for part in content.results for name in part.metrics))
+    headline = content.results[-1]
+    leading = [name for name in content.leading or (content.score_name,) if name in headline.metrics]
+    return page(
+        "report.html",
+        content=content,
+        headline=headline,
+        leading=leading,
+        metric_names=metric_names,
         metric_name=_metric_name,
         score=format_score,
         gain=format_gain,
@@ -238,13 +243,21 @@ def render_report(content: ReportContent) -> str:
         charts=_charts(content),
         draw=draw,
     )
-    template = environment.from_string(files("tonggan.evaluation").joinpath("report.html").read_text(encoding="utf-8"))
-    metric_names = list(dict.fromkeys(name for part in content.results for name in part.metrics))
-    headline = content.results[-1]
-    leading = [name for name in content.leading or (content.score_name,) if name in headline.metrics]
-    return template.render(
-        content=content, headline=headline, leading=leading, metric_names=metric_names, opens_in=language()
+
+
+def page(template: str, **values: Any) -> str:
+    """A page of this package's templates, which opens in the reader's language and escapes whatever is filled in."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(lambda name: files("tonggan.evaluation").joinpath(name).read_text(encoding="utf-8")),
     )
+    environment.globals.update(values)  # macros see these
+    return environment.get_template(template).render(opens_in=language())
 
 
 def _metric_name(name: str) -> Words:

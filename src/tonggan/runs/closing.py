@@ -252,6 +252,9 @@ class Deadline(Progress):
     def track(self, items: Iterable[_ItemT], *, label: str, total: int | None = None) -> Iterator[_ItemT]:
         return self.progress.track(items, label=label, total=total)
 
+    def scored(self, label: str, number: int, score: float) -> None:
+        self.progress.scored(label, number, score)
+
     def update(self, label: str, *, done: float, total: float, note: str = "") -> None:
         """Pass it on.
 

@@ -101,7 +101,7 @@ def _lead(
 ) -> Predictor:
     """The whole run, as one process or the main one."""
     with claimed(out, overwrite=overwrite):
-        plan, data = _plan_and_data(
+        plan, data = plan_and_data(
             recipe, sources, progress=Deadline(progress, budget=budget), quarantine=out / "quarantine.csv"
         )
         _tell(plan, data, progress)
@@ -134,7 +134,7 @@ def _follow(
     work = processes.gather(None)[0]  # By then what is decoded is in the cache.
     if work is not None:
         silent = Progress()
-        plan, data = _plan_and_data(recipe, sources, progress=silent)
+        plan, data = plan_and_data(recipe, sources, progress=silent)
         if plan.recipe.study.kind:
             follow_study(plan, data, start, folder=work, budget=budget, processes=processes)
             processes.wait()
@@ -151,9 +151,14 @@ def _follow(
     return Predictor(Bundle.load(out), folder=out)
 
 
-def _plan_and_data(
+def plan_and_data(
     recipe: Recipe, sources: Mapping[str, Any], *, progress: Progress, quarantine: Path | None = None
 ) -> tuple[Plan, Data]:
+    """The plan of ``recipe`` for its tables, of which ``sources`` take the place, and what it makes of them.
+
+    Raises:
+        ConfigError, DataError: as ``resolve`` and ``load``.
+    """
     cache = cache_folder()
     tables = open_splits(
         recipe.data,

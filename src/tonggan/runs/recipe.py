@@ -69,6 +69,25 @@ class AuxiliaryConfig(Config):
     """How much its loss counts beside the target's."""
 
 
+class RangeConfig(Config):
+    """What a number may be in a tuning."""
+
+    low: int | float
+    """The least."""
+    high: int | float
+    """The most."""
+    log: bool = False
+    """Draw from the logarithms, so that 0.001 to 0.01 comes as often as 0.01 to 0.1."""
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> RangeConfig:
+        if not self.low < self.high:
+            raise ValueError(f"low is {self.low:g} and high {self.high:g}, which is no range")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low is {self.low:g}, and only numbers above 0 have a logarithm")
+        return self
+
+
 class StudyConfig(Config):
     """Several trials of one recipe instead of a single one."""
 
@@ -78,6 +97,15 @@ class StudyConfig(Config):
     it, and the last model is served."""
     seeds: int | None = Field(default=None, ge=2, le=50)
     """Train so often on the same rows, each time from another seed; what is served is the mean of all."""
+
+    ranges: dict[str, Annotated[list[str | int | float | bool | None], Field(min_length=1)] | RangeConfig] = Field(
+        default_factory=dict
+    )
+    """By the path of a field, e.g. training.learning_rate, what 'tonggan tune' may set it to: a list of values, or the
+    range of a number. Without any, those that suit the model."""
+    pruner: Literal["median", "hyperband", "none"] = "median"
+    """Which trials of a tuning are given up early: those worse than the median of the others at the same point, those
+    that lose in Hyperband's brackets, or none."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> StudyConfig:

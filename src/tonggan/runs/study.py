@@ -87,7 +87,15 @@ def trials_of(plan: Plan, data: Data) -> Iterator[tuple[Plan, Data]]:
 
 
 def run_study(
-    plan: Plan, data: Data, start: Start, *, work: Path, budget: Budget, progress: Progress, processes: World
+    plan: Plan,
+    data: Data,
+    start: Start,
+    *,
+    work: Path,
+    budget: Budget,
+    progress: Progress,
+    processes: World,
+    audits: bool = True,
 ) -> tuple[Made, Closing]:
     """The trials of ``plan``, each within its share of the time, and the mean of their predictions.
 
@@ -99,13 +107,14 @@ def run_study(
         budget: of all of them.
         progress: told of each trial.
         processes: that train together.
+        audits: whether an audit follows.
 
     Returns:
         What was made, and what measures it.
     """
     kind, trials = plan.recipe.study.kind, list(trials_of(plan, data))
     assert kind is not None, "the plan is a study"
-    bundles: list[Bundle] = []
+    bundles, scores = [], []
     for place, (each, rows) in enumerate(trials):
         which = f"{place + 1} of {len(trials)}"
         progress.say(f"Fold {which}" if kind == "folds" else f"Seed {which}")
@@ -121,23 +130,22 @@ def run_study(
         )
         bundles.append(bundle)
         score = bundle.task.score_name
-        progress.say(f"  {score} {bundle.results['metrics']['valid'].get(score, float('nan')):.4f}")
+        scores.append(float(bundle.results["metrics"]["valid"].get(score, np.nan)))
+        progress.say(f"  {score} {scores[-1]:.4f}")
+        progress.scored(kind, place + 1, float(np.mean(scores)))
         if place == 0 and budget.seconds is not None:
             several = _mean(plan, data, [bundle.model] * len(trials))
-            budget.reserve(closing_of(several, plan, data, budget=budget).estimate())
-    models = [bundle.model for bundle in bundles]
-    ensemble = _mean(plan, data, models)
-    closing = closing_of(ensemble, plan, data, budget=budget)
+            budget.reserve(closing_of(several, plan, data, budget=budget, audits=audits).estimate())
+    ensemble = _mean(plan, data, [bundle.model for bundle in bundles])
+    closing = closing_of(ensemble, plan, data, budget=budget, audits=audits)
     if budget.seconds is not None:
         closing.estimate()  # which tells how many rows there is time to audit
-    summary = StudySummary(
-        kind,
-        [
-            TrialSummary(number, bundle.results["rows"], bundle.results["metrics"], bundle.results["seconds"])
-            for number, bundle in enumerate(bundles, start=1)
-        ],
-    )
-    return Made(ensemble, floor=_members(ensemble, bundles), study=summary), closing
+    told = [each.results for each in bundles]
+    summaries = [
+        TrialSummary(number, each["rows"], each["metrics"], each["seconds"])
+        for number, each in enumerate(told, start=1)
+    ]
+    return Made(ensemble, floor=_members(ensemble, bundles), study=StudySummary(kind, summaries)), closing
 
 
 def follow_study(plan: Plan, data: Data, start: Start, *, folder: Path, budget: Budget, processes: World) -> None:

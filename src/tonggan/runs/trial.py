@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tonggan.floor import CannotFitError
@@ -21,7 +21,7 @@ from tonggan.runs.closing import Closing
 from tonggan.runs.loading import Data
 from tonggan.runs.members import Floor, fit_floor, join_network
 from tonggan.runs.plan import Plan
-from tonggan.runs.run_folder import ALONE
+from tonggan.runs.run_folder import ALONE, TRIALS
 from tonggan.runs.saving import Made, save_trial
 from tonggan.runs.start import Start
 from tonggan.runs.trainings import inputs_alone, new_model, study_alone, train_one
@@ -102,11 +102,29 @@ def _floor(plan: Plan, data: Data, *, budget: Budget, progress: Progress) -> Flo
 
 
 def run_trial(
-    plan: Plan, data: Data, start: Start, *, folder: Path, budget: Budget, progress: Progress, processes: World
+    plan: Plan,
+    data: Data,
+    start: Start,
+    *,
+    folder: Path,
+    budget: Budget,
+    progress: Progress,
+    processes: World,
+    how: Callable[..., tuple[Made, Closing]] = make,
 ) -> Bundle:
     """What a trial has made, with its metrics on all parts but the training one, kept in ``folder`` as a bundle.
 
     A finished trial that is there is not made again, and an unfinished one goes on.
+
+    Args:
+        plan: what is tried.
+        data: what it learns from and is measured on.
+        start: where encoders begin.
+        folder: of the trial.
+        budget: of the trial.
+        progress: told of every step.
+        processes: that train together.
+        how: makes it; as a study of several trials where the plan asks for one.
 
     Raises:
         TongganError: as a run.
@@ -119,7 +137,7 @@ def run_trial(
             bundle.model.readers = readers_for([bundle.model], data)
         return bundle
     elapsed = budget.elapsed
-    made, closing = make(
+    made, closing = how(
         plan, data, start, work=folder, budget=budget, progress=progress, processes=processes, audits=False
     )
     measured = closing.measure(progress)
@@ -127,7 +145,8 @@ def run_trial(
     task.calibrate(measured["valid"].measure)
     metrics = {split: part.calibrated(task).measure.metrics() for split, part in measured.items()}
     bundle = save_trial(folder, plan, data, start, made, task, metrics, seconds=budget.elapsed - elapsed)
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    for name in (CHECKPOINTS, TRIALS):
+        shutil.rmtree(folder / name, ignore_errors=True)
     return bundle
 
 

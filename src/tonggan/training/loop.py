@@ -293,6 +293,7 @@ class _Run:
         if done < 1:
             self.pace.revise(at_end=False)
         self.pace.evaluated()
+        self.progress.scored("training", len(self.state.history), measure.score())
 
     def _look(self, validator: Validator, num_batches: int) -> tuple[Tensor, Measure]:
         limit = self.pace.evaluation_end
