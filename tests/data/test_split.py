@@ -138,6 +138,7 @@ def test_times_are_numbers_or_dates():
     found = moments_of(dates, "when")
     assert found[0] < found[2] < found[1] < found[3]
     assert moments_of(["3", 4, 2.5], "when").tolist() == [3, 4, 2.5]
+    assert np.argsort(moments_of(["25.03.2024", "01.04.2024", "31.12.2023"], "when")).tolist() == [2, 0, 1]
     with pytest.raises(DataError, match="None in row 2"):
         moments_of(["2024-03-05", None], "when")
     with pytest.raises(DataError, match="'2024-03-05' in row 1"):

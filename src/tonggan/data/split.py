@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.cells import cell_number, cell_text
+from tonggan.data.time_format import fit_times
 from tonggan.errors import ConfigError, DataError
 
 # Labels of which more than this share occur only once are no classes, but numbers or sets of tags.
@@ -133,7 +133,9 @@ def moments_of(values: Sequence[Any], column: str) -> NDArray[np.float64]:
     """
     numbers = np.array([cell_number(value) for value in values], dtype=np.float64)
     if np.isnan(numbers).all():
-        numbers = np.array([_seconds(value) for value in values], dtype=np.float64)
+        written = fit_times([text for value in values if (text := cell_text(value))], column)
+        if written is not None:
+            numbers = np.array([written.config.read(value) for value in values], dtype=np.float64)
     unread = np.flatnonzero(np.isnan(numbers))
     if len(unread):
         raise DataError(
@@ -143,14 +145,6 @@ def moments_of(values: Sequence[Any], column: str) -> NDArray[np.float64]:
             remedy="Correct the column, or leave such rows out with data.where",
         )
     return numbers
-
-
-def _seconds(value: Any) -> float:
-    try:
-        moment = datetime.fromisoformat(cell_text(value) or "")
-    except ValueError:
-        return math.nan
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def without_groups(learned: NDArray[np.int64], held: NDArray[np.int64], groups: Sequence[Any]) -> NDArray[np.int64]:
