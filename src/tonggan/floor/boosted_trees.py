@@ -46,6 +46,8 @@ class BoostedTreesConfig(MemberConfig):
     """Of a tree, at most."""
     min_rows: int = Field(default=5, ge=1)
     """In a leaf, at least."""
+    penalty: float = Field(default=1.0, ge=0)
+    """Of a leaf's squared value. Without one, trees find reasons in the few rows where a deciding cell is absent."""
     column_share: float = Field(default=0.7, gt=0, le=1)
     """Of the columns, drawn for each tree."""
     row_share: float = Field(default=0.8, gt=0, le=1)
@@ -146,6 +148,7 @@ class _Grower:
             "learning_rate": config.learning_rate,
             "num_leaves": config.leaves,
             "min_data_in_leaf": config.min_rows,
+            "lambda_l2": config.penalty,
             "feature_fraction": config.column_share,
             "bagging_fraction": config.row_share,
             "bagging_freq": 1,
