@@ -123,11 +123,12 @@ def operation(kind: type[Body], answer: str, *, streams: bool = False, takes_for
 
 def form_operation(kind: type[Body], answer: str) -> dict[str, Any]:
     """What the description says of a route that reads a form: the fields of ``kind``, and a ``file``."""
-    file = {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}}
-    content = {"multipart/form-data": {"schema": {"allOf": [{"$ref": _REF + kind.__name__}, file]}}}
+    schema = kind.model_json_schema(ref_template=_REF + "{model}")
+    schema["properties"]["file"] = {"type": "string", "format": "binary"}
+    schema["required"] = [*schema.get("required", ()), "file"]
     answers = answering(answer, reads_body=True)
     answers["responses"]["200"]["content"]["text/plain"] = {"schema": {"type": "string"}}
-    return {"requestBody": {"required": True, "content": content}, **answers}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}, **answers}
 
 
 def answering(answer: str | None, *, streams: bool = False, reads_body: bool = False) -> dict[str, Any]:
