@@ -332,3 +332,20 @@ def test_two_processes_train_the_network_beside_the_members(tmp_path: Path) -> N
     assert [each["name"] for each in told] == ["trees", "fused network"]
     assert sum(each["weight"] for each in told) == pytest.approx(1)
     assert len(tonggan.load(tmp_path / "run").predict(tmp_path / "train.csv")) == 120
+
+
+@pytest.mark.skipif(
+    "efficientnet_lite0" not in {name for name in CATALOGUE if CATALOGUE[name].is_installed},
+    reason="needs pretrained weights of pictures",
+)
+def test_frozen_encoders_read_no_more_rows_than_they_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tonggan.runs.members._MOST_READ_ROWS", 30)
+    for row in range(80):
+        (tmp_path / f"{row}.png").write_bytes(png(3 * row, 0, 0))
+    table = pd.DataFrame({"picture": [f"{row}.png" for row in range(80)], "answer": [row // 40 for row in range(80)]})
+    table.to_csv(tmp_path / "train.csv", index=False)
+    said = Said()
+    settings = ["columns.picture.size=8", "floor.members={linear: {kind: linear}}"]
+    model = tonggan.fit(tmp_path / "train.csv", target="answer", out=tmp_path / "run", settings=settings, progress=said)
+    assert any("30 of 72 rows" in line for line in said.lines)
+    assert model.results["floor"]["rows"] == 30

@@ -36,6 +36,8 @@ from tonggan.training.budget import describe_seconds
 
 # Of the floor's time, for frozen encoders; how long they take is tried on a few rows.
 _READING_SHARE, _PROBED_ROWS = 0.5, 64
+# Of each part; more would take hours and gigabytes for vectors, and add little to members that are this simple.
+_MOST_READ_ROWS = 50_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +112,12 @@ def fit_floor(
     floor, task = plan.recipe.floor, data.task
     assert floor is not None, "the plan has a floor"
     readers = {name: reader for name, reader in data.readers.items() if only in (None, name)}
-    _leave_out_slow(readers, data.datasets["train"], seconds=_READING_SHARE * seconds, progress=progress)
     splits = ("train",) if floor.folds else ("train", "valid")
-    parts = [_read(readers, with_inputs(data.datasets[split], only), progress=progress) for split in splits]
+    datasets = [data.datasets[split] for split in splits]
+    if any(reader.weights is not None for reader in readers.values()):
+        datasets = [_sampled(dataset, plan, progress) for dataset in datasets]
+    _leave_out_slow(readers, datasets[0], seconds=_READING_SHARE * seconds, progress=progress)
+    parts = [_read(readers, with_inputs(dataset, only), progress=progress) for dataset in datasets]
     assert plan.task.form is not None, "a task with a floor predicts classes, labels or numbers"
     rows, goal = Rows.cat(parts), Goal(plan.task.form, len(task.labels))
     fitted = fit_members(
@@ -121,13 +126,21 @@ def fit_floor(
         _targets(rows.targets.values, task),
         _weights(rows.targets.values, task),
         goal,
-        folds=_folds(plan, data, parts),
+        folds=_folds(plan, data, [dataset.rows for dataset in datasets]),
         most=floor.max_members,
         seed=plan.recipe.seed,
         seconds=seconds - (time.monotonic() - started),
         progress=progress,
     )
     return _told(fitted, readers, rows.targets, task, goal, seconds=time.monotonic() - started)
+
+
+def _sampled(dataset: Dataset, plan: Plan, progress: Progress) -> Dataset:
+    """At the most so many rows as frozen encoders read."""
+    found = dataset.sample(_MOST_READ_ROWS, seed=plan.recipe.seed)
+    if found is not dataset:
+        progress.say(f"Members read {len(found):,} of {len(dataset):,} rows, chosen at random.")
+    return found
 
 
 def _leave_out_slow(readers: dict[str, Reader], dataset: Dataset, *, seconds: float, progress: Progress) -> None:
@@ -165,8 +178,16 @@ def _read(readers: Mapping[str, Reader], dataset: Dataset, *, progress: Progress
     return Rows(features, Arrays.whole(torch.cat(targets)))
 
 
-def _folds(plan: Plan, data: Data, parts: Sequence[Rows]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Positions of rows to learn from and to choose by: the folds of the training part, or training and validation."""
+def _folds(
+    plan: Plan, data: Data, parts: Sequence[NDArray[np.int64]]
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Positions of rows to learn from and to choose by: the folds of the training part, or training and validation.
+
+    Args:
+        plan: of the run.
+        data: of the run.
+        parts: which rows of their tables were read.
+    """
     recipe, floor = plan.recipe, plan.recipe.floor
     learned = np.arange(len(parts[0]))
     if len(parts) > 1:
@@ -176,7 +197,7 @@ def _folds(plan: Plan, data: Data, parts: Sequence[Rows]) -> list[tuple[NDArray[
     count = min(floor.folds, len(learned))
     if count < 2:
         return [(learned, learned)]
-    table, rows, source = data.tables["train"], data.datasets["train"].rows, recipe.data
+    table, rows, source = data.tables["train"], parts[0], recipe.data
     if source.group is not None:
         groups = num_groups(table.values(source.group, rows))
         count = min(count, groups)
