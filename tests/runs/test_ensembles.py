@@ -334,10 +334,7 @@ def test_two_processes_train_the_network_beside_the_members(tmp_path: Path) -> N
     assert len(tonggan.load(tmp_path / "run").predict(tmp_path / "train.csv")) == 120
 
 
-@pytest.mark.skipif(
-    "efficientnet_lite0" not in {name for name in CATALOGUE if CATALOGUE[name].is_installed},
-    reason="needs pretrained weights of pictures",
-)
+@pytest.mark.skipif(not CATALOGUE["efficientnet_lite0"].is_installed, reason="needs efficientnet_lite0's package")
 def test_frozen_encoders_read_no_more_rows_than_they_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tonggan.runs.members._MOST_READ_ROWS", 30)
     for row in range(80):
