@@ -715,6 +715,7 @@ def check_member(config: MemberConfig) -> None:
         np.testing.assert_array_equal(again.predict(fresh.features), predictions)
     _check_fresh_process(config, member, goal, fresh, predictions)
     _check_difficult_rows(config)
+    _check_what_is_read(config)
 
 
 def _check_predictions(predictions: np.ndarray, goal: Goal, rows: int) -> None:
@@ -737,6 +738,17 @@ def _check_rows_on_their_own(member: Member, rows: Examples, predictions: np.nda
         for name, reading in rows.features.items()
     }  # fmt: skip
     np.testing.assert_allclose(member.predict(under), predictions, atol=1e-9)
+
+
+def _check_what_is_read(config: MemberConfig) -> None:
+    examples, goal = example_rows("classes")
+    for name, part in (("table", "cells"), ("photo", "vectors"), ("note", "texts")):
+        alone = replace(examples, features={name: examples.features[name]})
+        if part in config.reads:
+            config.fit(alone, goal, seed=0, seconds=30.0)
+        else:
+            with pytest.raises(CannotFitError):
+                config.fit(alone, goal, seed=0, seconds=30.0)
 
 
 def _check_difficult_rows(config: MemberConfig) -> None:

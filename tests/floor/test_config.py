@@ -41,7 +41,30 @@ def test_a_preset_depends_on_inputs_and_rows(
     weights = {name: None for name, kind in inputs.items() if kind != "table"}
     found = resolved(inputs, rows, preset=preset, weights=weights)
     assert (found.folds, found.network) == (folds, network)
-    assert found.members == members_of(found.preset)
+    assert found.members.keys() <= members_of(found.preset).keys()
+
+
+READ = {"table": TABLE, "text": {"note": "text"}, "both": MIXED, "nothing": {"photo": "image"}}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "left_out"),
+    [
+        ("table", {"tfidf"}),
+        ("text", {"linear", "boosted_trees"}),
+        ("both", set()),
+        ("nothing", {"linear", "tfidf", "boosted_trees"}),
+    ],
+)
+def test_members_that_have_nothing_to_read(inputs: str, left_out: set[str]) -> None:
+    """A preset does without them; whoever names one is told."""
+    kinds, members = READ[inputs], members_of("fast")
+    weights = {name: None for name, kind in kinds.items() if kind != "table"}
+    assert members.keys() - resolved(kinds, 100, preset="fast", weights=weights).members.keys() == left_out
+    if left_out:
+        said = f"{', '.join(name for name in members if name in left_out)}, with nothing to read"
+        with pytest.raises(ConfigError, match=said):
+            resolved(kinds, 100, members=members, weights=weights)
 
 
 def test_what_is_set_stays() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -33,6 +35,17 @@ def test_counts(analyzer: str, lengths: tuple[int, int], least: int) -> None:
     plain, arrays = terms.store("x")
     again = Terms.load(plain, arrays, "x")
     np.testing.assert_array_equal(again.count(TEXTS).values, counted.values)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"lengths": [1, 10**9]}, {"lengths": [2, 1]}, {"lengths": [0, 1]}, {"lengths": [1]}, {"most_characters": -1}],
+)
+def test_what_cannot_be_counted_is_refused(wrong: dict[str, Any]) -> None:
+    terms = Terms.fit(TEXTS, "words", (1, 2), least_texts=1, most_terms=99, most_characters=99)
+    plain, arrays = terms.store("x")
+    with pytest.raises(ValueError):
+        Terms.load({**plain, **wrong}, arrays, "x")
 
 
 def test_of_too_many_terms_those_of_most_texts_are_kept() -> None:

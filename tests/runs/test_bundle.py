@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
+import ensemble_scene
 import run_scene
 import tonggan
 from offline import run_offline
@@ -87,10 +88,24 @@ def test_an_index_names_exactly_the_files_of_a_bundle(copied: Path) -> None:
 
 def test_a_newer_format_asks_for_an_update(copied: Path) -> None:
     index = json.loads((copied / "bundle.json").read_text())
-    index["format"] = 3
+    index["format"] = 4
     (copied / "bundle.json").write_text(json.dumps(index))
-    with pytest.raises(BundleError, match=r"format 3.*format 2 or older.*pip install --upgrade tonggan"):
+    with pytest.raises(BundleError, match=r"format 4.*format 3 or older.*pip install --upgrade tonggan"):
         tonggan.load(copied)
+
+
+def test_only_bundles_of_members_are_closed_to_versions_without_members(
+    finished: tonggan.Predictor, members: tonggan.Predictor, tmp_path: Path
+) -> None:
+    formats = [json.loads((each.folder / "bundle.json").read_text())["format"] for each in (finished, members)]
+    assert formats == [2, 3]
+    before = Path(shutil.copytree(members.folder, tmp_path / "before"))
+    index = json.loads((before / "bundle.json").read_text())
+    (before / "bundle.json").write_text(json.dumps(index | {"format": 2}))
+    rows = ensemble_scene.frame(20, seed=3)
+    old = tonggan.load(before)
+    np.testing.assert_array_equal(old.predict_proba(rows), members.predict_proba(rows))
+    assert json.loads((old.save(tmp_path / "again") / "bundle.json").read_text())["format"] == 3
 
 
 def test_a_folder_without_a_bundle_says_what_it_is(tmp_path: Path) -> None:

@@ -105,10 +105,12 @@ class MemberConfig(Part):
 
     Attributes:
         cost: rough order of its time beside the others'; cheaper ones are tried first.
+        reads: which parts of a Reading it makes something of; without any of them it is not tried.
         words: what reports call it.
     """
 
     cost: ClassVar[int] = 1
+    reads: ClassVar[frozenset[str]] = frozenset({"cells", "vectors"})
     words: ClassVar[Words]
 
     @abstractmethod

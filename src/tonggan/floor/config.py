@@ -23,6 +23,7 @@ _NETWORK_ROWS = 2_000
 _VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "boosted_trees_random": {"kind": "boosted_trees", "random_thresholds": True},
 }
+_PARTS = {"table": "cells", "text": "texts"}  # of a Reading, by the kind of an input; vectors are another
 _MEMBERS: Mapping[Preset, Sequence[str]] = {
     "fast": ("linear", "tfidf", "boosted_trees"),
     "balanced": (
@@ -81,7 +82,8 @@ class FloorConfig(Config):
             num_rows: of the training part.
 
         Raises:
-            ConfigError: weights are named for an input that does not exist, or that has no use for them.
+            ConfigError: weights are named for an input that does not exist, or that has no use for them, or a member
+                that finds nothing to read.
         """
         unknown = set(self.weights) - set(inputs)
         if unknown:
@@ -103,11 +105,28 @@ class FloorConfig(Config):
         return self.model_copy(
             update={
                 "weights": weights,
-                "members": self.members or members_of(self.preset),
+                "members": self._members(inputs, weights),
                 "folds": self._folds(num_rows) if self.folds is None else self.folds,
                 "network": self._network(inputs, unread, num_rows) if self.network is None else self.network,
             }
         )
+
+    def _members(self, inputs: Mapping[str, str], weights: Mapping[str, str | None]) -> dict[str, MemberConfig]:
+        """Those that find something to read; one of a preset that does not is no member of this run."""
+        members = self.members or members_of(self.preset)
+        parts = {_PARTS[kind] for kind in inputs.values() if kind in _PARTS}
+        parts |= {"vectors"} if any(weights.values()) else set()
+        reading = {name: member for name, member in members.items() if member.reads & parts}
+        if self.members and reading != members:
+            unread = ", ".join(name for name in members if name not in reading)
+            given = ", ".join(f"{name} ({kind})" for name, kind in inputs.items())
+            raise ConfigError(
+                "floor.members",
+                got=f"{unread}, with nothing to read among {given}",
+                expected="members that read one of the inputs: texts, cells, or vectors of a frozen encoder",
+                remedy="Leave it out, or give it an input, e.g. --set columns.NAME.kind=text",
+            )
+        return reading
 
     def _folds(self, num_rows: int) -> int:
         if num_rows > (_FOLDED_ROWS if self.preset == "balanced" else 4 * _FOLDED_ROWS):

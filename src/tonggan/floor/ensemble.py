@@ -180,7 +180,7 @@ def store_members(ensemble: Ensemble) -> tuple[dict[str, Any], dict[str, Tensor]
         )
         for fold, each in enumerate(stored):
             for key, array in each.arrays.items():
-                tensors[f"{place}.{fold}.{key}"] = torch.from_numpy(np.array(array))
+                tensors[f"{place}.{fold}.{key}"] = torch.from_numpy(array.copy())
     goal = {"form": ensemble.goal.form, "size": ensemble.goal.size}
     return {"goal": goal, "bags": plain, "network_weights": ensemble.network_weights}, tensors
 
@@ -201,7 +201,7 @@ def load_members(
     for place, bag in enumerate(plain["bags"]):
         config = MemberConfig.model_validate(bag["config"])
         stored = [
-            Stored(each, {key: np.array(tensors[f"{place}.{fold}.{key}"]) for key in keys})
+            Stored(each, {key: tensors[f"{place}.{fold}.{key}"].numpy().copy() for key in keys})
             for fold, (each, keys) in enumerate(zip(bag["members"], bag["arrays"], strict=True))
         ]
         bags[bag["name"]] = Bag(config, [config.load(each, goal) for each in stored], bag["weight"])

@@ -158,12 +158,7 @@ def _chosen(
 ) -> Fitted:
     predictions = {each.name: each.predictions for each in tried if each.predictions is not None}
     if not predictions:
-        raise CannotFitError(
-            "floor",
-            got="; ".join(str(each.problem) for each in tried) or "no member",
-            expected="at least one member that can be fitted to these rows",
-            remedy="Add rows or inputs, or train a network with --set floor=null",
-        )
+        raise none_fits("; ".join(str(each.problem) for each in tried))
     chosen = choose(predictions, targets, weights, goal, most=most)
     mean = np.sum([weight * predictions[name] for name, weight in chosen.items()], axis=0)
     bags = {name: Bag(members[name], fitted[name], weight) for name, weight in chosen.items()}
@@ -172,6 +167,16 @@ def _chosen(
         for each in tried
     ]
     return Fitted(bags, told, rows, mean)
+
+
+def none_fits(got: str) -> CannotFitError:
+    """The error of a floor without a member."""
+    return CannotFitError(
+        "floor",
+        got=got,
+        expected="at least one member that can be fitted to these rows",
+        remedy="Add rows or inputs, or train a network with --set floor=null",
+    )
 
 
 class _Clock:

@@ -16,6 +16,7 @@ from tonggan.floor.base import Floats
 _WORD = re.compile(r"(?u)\b\w\w+\b")
 _SPACE = re.compile(r"\s\s+")
 _SEPARATOR = "\x00"
+_LONGEST = 100  # words or characters of a run
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +154,13 @@ class Terms:
         vocabulary = text.split(_SEPARATOR) if len(weights) else []
         if len(vocabulary) != len(weights) or plain["analyzer"] not in _ANALYZERS:
             raise ValueError(f"{len(vocabulary)} terms have {len(weights)} weights")
-        shortest, longest = plain["lengths"]
-        return Terms(plain["analyzer"], (shortest, longest), int(plain["most_characters"]), vocabulary, weights)
+        shortest, longest = map(int, plain["lengths"])
+        if not 1 <= shortest <= longest <= _LONGEST:
+            raise ValueError(f"runs of {shortest} to {longest} terms are counted, not of 1 to {_LONGEST} at the most")
+        most_characters = int(plain["most_characters"])
+        if most_characters < 1:
+            raise ValueError(f"{most_characters} characters of a text are read, not at least 1")
+        return Terms(plain["analyzer"], (shortest, longest), most_characters, vocabulary, weights)
 
 
 def beside(parts: Sequence[Sparse]) -> Sparse:

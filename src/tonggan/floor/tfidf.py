@@ -27,6 +27,7 @@ class TfidfConfig(MemberConfig):
     """Logistic regression for classes and labels, ridge regression for numbers, on weighted counts of terms."""
 
     cost: ClassVar[int] = 2
+    reads: ClassVar[frozenset[str]] = frozenset({"texts"})
     kind: Literal["tfidf"] = "tfidf"
     penalty: float | None = None
     """Of the squared weights; by default the one of a grid that serves rows set apart best."""

@@ -44,6 +44,7 @@ from tonggan.runs.bundle_folder import (
     IDENTITY,
     INDEX,
     INPUTS,
+    NETWORK_FORMAT,
     NEXT,
     RECIPE,
     WEIGHTS,
@@ -148,7 +149,7 @@ class Bundle:
             )
             _write(folder / INPUTS, inputs.model_dump_json(serialize_as_any=True).encode())
             index = {
-                "format": FORMAT,
+                "format": NETWORK_FORMAT if floor is None else FORMAT,
                 **self.info,
                 "task": {"state": self.task.state()},
                 "floor": floor,
@@ -197,7 +198,7 @@ class Bundle:
                 raise BundleError(
                     f"bundle file {path}",
                     got=actual[:16],
-                    expected=f"SHA-256 {expected[:16]}…",
+                    expected=f"SHA-256 {expected[:16]}…, which {INDEX} says",
                     remedy=DAMAGED,
                 )
         made_by = index["versions"].get("tonggan")
@@ -221,7 +222,9 @@ class Bundle:
         bundle = cls(recipe, modalities, task, model.eval(), index["results"], info, profiles)
         if isinstance(model, Ensemble):
             with _reading(folder, INDEX, *FILES, made_by=made_by), torch.inference_mode():
-                model(bundle.collate([{}]))  # Whatever of the members does not fit together is told now.
+                # Whatever of the members does not fit together is told now.
+                if not model(bundle.collate([{}]))["outputs"].isfinite().all():
+                    raise ValueError("members whose answer is no finite number")
         return bundle
 
 

@@ -17,7 +17,9 @@ from tonggan.errors import BundleError, ConfigError
 from tonggan.files import flush
 from tonggan.validation import place_of, wanted
 
-FORMAT = 2
+FORMAT = 3
+NETWORK_FORMAT = 2
+"""Of a bundle without members, which older versions read too."""
 INDEX = "bundle.json"
 RECIPE = "recipe.yaml"
 WEIGHTS = "weights.safetensors"

@@ -22,7 +22,7 @@ from tonggan.floor.base import Floats, Goal
 from tonggan.floor.choice import network_weight
 from tonggan.floor.ensemble import Ensemble
 from tonggan.floor.features import Reading
-from tonggan.floor.fitting import Fitted, fit_members
+from tonggan.floor.fitting import Fitted, fit_members, none_fits
 from tonggan.floor.reader import Reader
 from tonggan.models import FusedModel
 from tonggan.progress import Progress
@@ -111,6 +111,9 @@ def fit_floor(
     started = time.monotonic()
     floor, task = plan.recipe.floor, data.task
     assert floor is not None, "the plan has a floor"
+    tried = {name: config for name, config in floor.members.items() if members is None or name in members}
+    if not tried:
+        raise none_fits("no input of cells, of texts, or with pretrained weights")
     readers = {name: reader for name, reader in data.readers.items() if only in (None, name)}
     splits = ("train",) if floor.folds else ("train", "valid")
     datasets = [data.datasets[split] for split in splits]
@@ -121,7 +124,7 @@ def fit_floor(
     assert plan.task.form is not None, "a task with a floor predicts classes, labels or numbers"
     rows, goal = Rows.cat(parts), Goal(plan.task.form, len(task.labels))
     fitted = fit_members(
-        {name: config for name, config in floor.members.items() if members is None or name in members},
+        tried,
         rows.features,
         _targets(rows.targets.values, task),
         _weights(rows.targets.values, task),
