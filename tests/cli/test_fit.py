@@ -32,6 +32,7 @@ def test_the_fitted_run_is_an_ensemble_and_says_so(fitted):
     assert sum(each["weight"] for each in told) == pytest.approx(1)
     for each in told:
         assert f"  {each['name']}: accuracy {each['score']:.3f}, " in outcome.err
+    assert "those that lower the loss are kept:\n  linear: " in outcome.err
     assert "floor:" in (run / "recipe.yaml").read_text(encoding="utf-8")
 
 
@@ -46,7 +47,7 @@ def test_a_preset_fits_members(folder, rows, tmp_path, preset, folds):
     assert set(recipe["floor"]["members"]) == set(members_of(preset))
     assert recipe["floor"]["network"] is False
     assert outcome.json["training"] is None
-    assert "linear：accuracy" in outcome.err
+    assert "能降低损失的成员会被采用：\n  linear：accuracy" in outcome.err
     assert "权重 " in outcome.err
     assert "tfidf：未采用（词与字符统计：得到 没有文本，应为 一个文本输入。" in outcome.err
     shown = tonggan("info", out)

@@ -67,6 +67,11 @@ def test_members_that_have_nothing_to_read(inputs: str, left_out: set[str]) -> N
             resolved(kinds, 100, members=members, weights=weights)
 
 
+def test_no_member_of_a_preset_is_named_as_the_network_of_the_run_is_called() -> None:
+    assert "network" not in members_of("best"), "a run told to train no network tells of one"
+    assert members_of("best")["small_network"].kind == "network"
+
+
 def test_what_is_set_stays() -> None:
     found = resolved(
         MIXED, 100, weights=NONE, folds=2, network=True, members={"mine": {"kind": "linear"}}, max_members=1

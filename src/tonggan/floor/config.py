@@ -19,9 +19,10 @@ Preset = Literal["fast", "balanced", "best"]
 _FOLDED_ROWS = 5_000
 # With fewer rows a network that starts from random weights adds nothing to what frozen encoders say.
 _NETWORK_ROWS = 2_000
-# Of the kinds that they are named after, those that differ most and so add most to one another.
+# Those not named after their kind: what differs most and so adds most, and what is not the run's own network.
 _VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "boosted_trees_random": {"kind": "boosted_trees", "random_thresholds": True},
+    "small_network": {"kind": "network"},
 }
 _PARTS = {"table": "cells", "text": "texts"}  # of a Reading, by the kind of an input; vectors are another
 _MEMBERS: Mapping[Preset, Sequence[str]] = {
@@ -32,7 +33,7 @@ _MEMBERS: Mapping[Preset, Sequence[str]] = {
         "boosted_trees",
         "boosted_trees_random",
         "extra_trees",
-        "network",
+        "small_network",
         "neighbors",
     ),
     "best": (
@@ -43,7 +44,7 @@ _MEMBERS: Mapping[Preset, Sequence[str]] = {
         "random_forest",
         "extra_trees",
         "svm",
-        "network",
+        "small_network",
         "neighbors",
     ),
 }

@@ -180,6 +180,7 @@ def _alone(plan: Plan, data: Data, floor: Floor, budget: Budget, progress: Progr
 
 
 def _tell_members(floor: Floor, task: Task, progress: Progress) -> None:
+    progress.say("Members, scored on rows that they have not learned from; those that lower the loss are kept:")
     for each in floor.members:
         if each.score is None:
             progress.say(f"  {each.name}: left out ({each.problem})")
