@@ -29,7 +29,8 @@ from tonggan.progress import Progress
 from tonggan.weights.catalogue import CATALOGUE
 
 PREDICT = """
-import numpy as np, pandas as pd
+import numpy as np, pandas as pd, warnings
+warnings.simplefilter("error", DeprecationWarning)
 model = tonggan.api.load(sys.argv[1])
 np.save(sys.argv[3], model.predict_proba(pd.read_json(sys.argv[2], orient="records", lines=True)))
 """

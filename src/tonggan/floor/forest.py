@@ -54,7 +54,8 @@ class _ForestConfig(MemberConfig):
         rows = design.matrix(examples.features).astype(np.float32)
         for trees in range(min(_AT_ONCE, self.trees), self.trees + 1, _AT_ONCE):
             grower.n_estimators = trees
-            grower.fit(rows, aims, sample_weight=examples.weights)
+            # One column as a vector, of which scikit-learn does not warn.
+            grower.fit(rows, aims[:, 0] if aims.shape[1] == 1 else aims, sample_weight=examples.weights)
             if time.monotonic() > deadline:
                 break
         return ForestMember(design, join([of_scikit_learn(tree.tree_) for tree in grower.estimators_]), goal)
