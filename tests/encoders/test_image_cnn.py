@@ -26,6 +26,7 @@ def build(config: ImageCNNConfig, size: int = 10) -> torch.nn.Module:
         {"pool": "mean", "activation": "gelu", "dropout": 0.2},
         {"norm": "group", "activation": "silu", "convolutions": 1},
         {"norm": "none", "pool": "max"},
+        {"whiten": True, "pool_first": True, "activation": "gelu", "pool": "max"},
     ],
 )
 def test_contract(settings):
@@ -91,3 +92,32 @@ def test_feature_maps():
     assert [each.shape[-1] for each in tokens.maps] == [10, 5, 3]
     # The last is a maximum of the one before.
     torch.testing.assert_close(tokens.maps[2][0, :, 0, 0], tokens.maps[1][0, :, :2, :2].amax(dim=(1, 2)))
+
+
+def test_pooling_first_gives_maps_of_the_same_strides():
+    late, early = (build(ImageCNNConfig(channels=(4, 8), pool_first=first)) for first in (False, True))
+    assert late.map_channels == {1: 4, 2: 8, 4: 8}
+    assert early.map_channels == {2: 4, 4: 8}
+    whole = pictures(mask=(True, True, True))
+    assert early(whole).values.shape == late(whole).values.shape
+
+
+def test_adapting_whitens_what_the_first_layer_gives():
+    encoder = build(ImageCNNConfig(channels=(4,), whiten=True), size=16)
+    seen = pictures(size=16, mask=(True,) * 40 + (False,))
+    seen.values[:, 1] = seen.values[:, 0] // 2 + seen.values[:, 1] // 4  # channels that tell of one another
+    encoder.adapt(seen)
+    first = encoder.trunk[0]
+    given = first((seen.values[seen.mask].float() - 128) / 64)[:, :, :-1, :-1]
+    rows = given.movedim(1, -1).flatten(0, 2)
+    moment = (rows.T @ rows / len(rows))[:12, :12]
+    torch.testing.assert_close(moment, torch.eye(12), rtol=0, atol=0.1)
+    torch.testing.assert_close(given[:, 12:], -given[:, :12])
+    assert not any("filters" in name for name, _ in encoder.named_parameters())
+
+
+def test_adapting_to_no_picture_changes_nothing():
+    encoder = build(ImageCNNConfig(channels=(4,), whiten=True))
+    before = encoder.trunk[0].filters.clone()
+    encoder.adapt(pictures(mask=(False, False)))
+    assert torch.equal(encoder.trunk[0].filters, before)

@@ -10,6 +10,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
+import tonggan
+from small_data import png
+from tonggan.models import FusedModel
+
 
 @pytest.mark.slow
 def test_two_processes_fit_what_one_does(tmp_path: Path) -> None:
@@ -41,3 +45,19 @@ def test_two_processes_fit_what_one_does(tmp_path: Path) -> None:
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     assert one["audit"]["alone_trained"].keys() == {"table", "words"}
     assert two["audit"]["alone_trained"] == pytest.approx(one["audit"]["alone_trained"], rel=1e-2)
+
+
+def test_an_encoder_that_adapts_has_seen_the_training_part(tmp_path: Path) -> None:
+    for row in range(24):
+        (tmp_path / f"{row}.png").write_bytes(png(10 * row, 5 * row, 255 - 10 * row))
+    table = pa.table({"picture": [f"{row}.png" for row in range(24)], "answer": ["no"] * 12 + ["yes"] * 12})
+    pyarrow.csv.write_csv(table, tmp_path / "train.csv")
+    settings = ["floor=null", "columns.picture.size=8", "training.epochs=1", "model.dim=8"]
+    settings.append("model.encoders.picture={kind: image_cnn, channels: [4], whiten: true}")
+    tonggan.fit(tmp_path / "train.csv", target="answer", out=tmp_path / "run", settings=settings)
+    model = tonggan.load(tmp_path / "run").bundle.model
+    assert isinstance(model, FusedModel)
+    filters = model.encoders[0].trunk[0].filters  # type: ignore[union-attr, index]
+    # Pictures of one color each differ in one direction of the twelve: the others are made larger by far.
+    norms = filters.flatten(1)[:12].norm(dim=1)
+    assert norms.max() > 5 * norms.min()

@@ -1,4 +1,4 @@
-"""A plain convolutional network for pictures, in the manner of VGG: fast and enough for simple scenes."""
+"""A plain convolutional network for pictures, in the manner of VGG: fast, and more than enough for simple scenes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from tonggan.encoders.base import EncoderConfig
 from tonggan.encoders.image_grid import FeatureMap, ImageGrid, ImageGridConfig
 from tonggan.layers.activation import build_activation
 from tonggan.layers.convolution import Norm, build_convolution
+from tonggan.layers.whitening import Whitening
 from tonggan.modalities.image import Image
 
 
 class ImageCNNConfig(ImageGridConfig, EncoderConfig):
-    """Stages of 3x3 convolutions, each stage ended by 2x2 max pooling (Simonyan & Zisserman 2015)."""
+    """Stages of 3x3 convolutions, each stage ended by 2x2 max pooling (Simonyan & Zisserman 2015).
+
+    With ``whiten`` and ``pool_first`` it has the shape of the network that learns CIFAR-10 in the least time (Jordan
+    2024, arXiv:2404.00498).
+    """
 
     reads: ClassVar[str] = "image"
     free: ClassVar[tuple[str, ...]] = ("dropout", "pool")
@@ -26,19 +31,29 @@ class ImageCNNConfig(ImageGridConfig, EncoderConfig):
     """Convolutions in each stage."""
     norm: Norm = "batch"
     """Normalization after each convolution."""
+    whiten: bool = False
+    """Begin with a convolution that is computed from the training part instead of learned: patches of 2x2 pixels in the
+    directions in which they vary."""
+    pool_first: bool = False
+    """Pool after the first convolution of a stage instead of the last: some accuracy for a third of the time."""
 
     def build(self, modality: Image, *, dim: int) -> nn.Module:
         """An encoder of that modality's pictures."""
         layers: list[nn.Module] = []
         maps: dict[int, FeatureMap] = {}
         before, stride = 3, 1
+        if self.whiten:
+            layers = [Whitening(before), build_activation(self.activation)]
+            before = 2 * 4 * before
         for channels in self.channels:
-            for _ in range(self.convolutions):
-                layers.append(build_convolution(before, channels, norm=self.norm))
+            for place in range(self.convolutions):
+                pools = self.pool_first and place == 0
+                layers.append(build_convolution(before, channels, norm=self.norm, pool=pools))
                 layers.append(build_activation(self.activation))
                 before = channels
-            maps[stride] = FeatureMap(len(layers) - 1, channels)
-            layers.append(nn.MaxPool2d(2, ceil_mode=True))
+            if not self.pool_first:
+                maps[stride] = FeatureMap(len(layers) - 1, channels)
+                layers.append(nn.MaxPool2d(2, ceil_mode=True))
             stride *= 2
-        maps[stride] = FeatureMap(len(layers) - 1, before)
+            maps[stride] = FeatureMap(len(layers) - 1, channels)
         return ImageGrid(nn.Sequential(*layers), maps=maps, size=modality.config.size, dim=dim, config=self)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tonggan.config import Config
 from tonggan.encoders.present import encode_present
 from tonggan.layers.activation import Activation
+from tonggan.layers.whitening import Whitening
 from tonggan.tokens import Arrays, Tokens
 
 
@@ -52,6 +53,7 @@ class ImageGrid(nn.Module):
     Attributes:
         map_channels: of the feature maps, by their stride, finest first.
         gives_maps: whether the Tokens carry the feature maps; False until a head that reads them says so.
+        adapts: whether ``adapt`` has something to compute.
     """
 
     undecayed = ("positions",)
@@ -64,6 +66,7 @@ class ImageGrid(nn.Module):
         self.trunk = trunk
         self.map_channels = {stride: each.channels for stride, each in maps.items()}
         self.gives_maps = False
+        self.adapts = isinstance(trunk[0], Whitening)
         self._map_layers = {each.layer for each in maps.values()}
         stride, last = list(maps.items())[-1]
         num_cells = math.ceil(size / stride) ** 2
@@ -73,6 +76,12 @@ class ImageGrid(nn.Module):
         self.positions: nn.Parameter | None = None
         if self.pool == "grid":
             self.positions = nn.Parameter(torch.randn(num_cells, dim) * 0.02)
+
+    def adapt(self, arrays: Arrays) -> None:
+        """Compute of pictures of the training part what does not learn."""
+        first = self.trunk[0]
+        if isinstance(first, Whitening):
+            first.adapt(normalize_pixels(arrays.values[arrays.mask], dtype=self.projection.weight.dtype))
 
     def forward(self, arrays: Arrays) -> Tokens:
         """Tokens of a batch; only pictures that are there pass through the trunk."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import torch
 
 from tonggan.data.dataset import Dataset
@@ -20,6 +22,8 @@ from tonggan.tasks import Task
 from tonggan.training import Budget, Following, TrainingResult, train
 from tonggan.training.supervised import Supervised, loaders
 from tonggan.training.world import World
+
+_ADAPTED_ROWS = 500
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,17 @@ def new_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = config.build(modalities, answer=data.task.answer)
+    _adapt(model, data.datasets["train"].sample(_ADAPTED_ROWS, seed=recipe.seed))
     start.give(model, config=recipe.model, modalities=data.modalities, progress=progress)
     return model
+
+
+def _adapt(model: FusedModel, dataset: Dataset) -> None:
+    """Let encoders compute of some rows what does not learn."""
+    for name, encoder in zip(model.names, model.encoders, strict=True):
+        if getattr(encoder, "adapts", False):
+            arrays = with_inputs(dataset, name).batch(np.arange(len(dataset))).inputs[name]
+            cast("Any", encoder).adapt(arrays.expand())
 
 
 def train_one(
