@@ -17,7 +17,7 @@ from tonggan.floor.features import Features, Reading, take_rows
 
 SHARE = 0.05
 """What all copies weigh together, as a share of what the rows weigh."""
-_LEAST = 300  # copies, of less weight each where there are fewer rows: else a tree has no leaf for what is absent
+_LEAST = 600  # copies, of less weight each where there are fewer rows: else a leaf of a few of them says much
 _MOST = 20_000
 _NEVER_SEEN = 0.3  # of hidden categories, so many become a name that was never seen; the others are absent
 
