@@ -126,7 +126,9 @@ def catalog() -> Catalog:
 
 def translated(text: str) -> str:
     """``text`` in the reader's language."""
-    return catalog().translate(text) if language() == "zh" else text
+    if language() == "en":
+        return text
+    return text.chinese if isinstance(text, Bilingual) else catalog().translate(text)
 
 
 def in_words(error: TongganError) -> str:

@@ -158,4 +158,4 @@ def test_newer_unfinished_and_missing_bundle(run, tmp_path):
     assert_named(tonggan("info", copy), "format 99", "pip install --upgrade tonggan")
     (copy / "bundle.json").unlink()
     assert_named(tonggan("info", copy), "an unfinished run")
-    assert_named(tonggan("info", tmp_path / "nosuch"), "no bundle.json")
+    assert_named(tonggan("info", tmp_path / "nosuch"), "no file bundle.json")

@@ -109,7 +109,7 @@ def test_only_bundles_of_members_are_closed_to_versions_without_members(
 
 
 def test_a_folder_without_a_bundle_says_what_it_is(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"no bundle.json.*Check the path"):
+    with pytest.raises(BundleError, match=r"no file bundle.json.*Check the path"):
         tonggan.load(tmp_path)
     (tmp_path / "recipe.yaml").write_text("")
     with pytest.raises(BundleError, match="an unfinished run"):

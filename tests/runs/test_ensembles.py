@@ -294,6 +294,21 @@ def test_thirty_rows_of_chinese_from_excel(tmp_path: Path) -> None:
     assert model.predict([{"评论": "味道很好，环境不错"}, {"评论": "太难吃了，等了很久"}]) == ["好", "差"]
 
 
+def test_a_time_limit_too_short_for_any_member_leaves_a_network(tmp_path: Path) -> None:
+    said = Said()
+    model = tonggan.fit(
+        pictures(tmp_path / "data"),
+        target="label",
+        out=tmp_path / "run",
+        time_limit=0.01,
+        settings=["floor.network=false"],
+        progress=said,
+    )
+    assert any(line.startswith("No member can be fitted, so the network is trained alone") for line in said.lines)
+    assert isinstance(model.bundle.model, FusedModel)
+    assert len(tonggan.load(model.folder).predict(tmp_path / "data")) > 0
+
+
 @pytest.mark.parametrize("limit", [0.01, 5])
 def test_a_time_limit_leaves_out_what_it_has_no_time_for(limit: float, tmp_path: Path) -> None:
     model = fit(tmp_path / "run", time_limit=limit)

@@ -117,9 +117,12 @@ def _run(given: Sequence[str]) -> None:
 
 def _explain(error: Exception) -> NoReturn:
     from tonggan.errors import ConfigError, TongganError
+    from tonggan.wording import Bilingual
 
     if isinstance(error, TongganError):
-        lines = [error.who, f"  got:      {error.got}", f"  expected: {error.expected}", f"  remedy:   {error.remedy}"]
+        parts = (error.who, error.got, error.expected, error.remedy)
+        who, got, expected, remedy = (shown(part) if isinstance(part, Bilingual) else part for part in parts)
+        lines = [who, f"  got:      {got}", f"  expected: {expected}", f"  remedy:   {remedy}"]
         _fail("\n".join(lines), code=2 if isinstance(error, ConfigError) else 1)
     if isinstance(error, MemoryError) or "out of memory" in str(error) or "DefaultCPUAllocator" in str(error):
         _fail("Out of memory\n  remedy:   Use a smaller --set training.batch_size=… or smaller pictures")

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from tonggan.wording import LANGUAGE_VARIABLE, Bilingual, Words, language, translated
+from tonggan.wording import LANGUAGE_VARIABLE, Words, language, translated
 
 
 def take_language(arguments: Sequence[str]) -> tuple[list[str], str | None]:
@@ -50,6 +50,4 @@ def shown(text: str | Words) -> str:
     """``text`` in the reader's language."""
     if isinstance(text, Words):
         return text.chinese if language() == "zh" else text.english
-    if isinstance(text, Bilingual):
-        return text.chinese if language() == "zh" else text
     return translated(text)

@@ -282,7 +282,9 @@ class DecodeCache:
                 f"cache {self.folder}",
                 got=str(error),
                 expected="room on the disk" if full else "a folder that can be read and written",
-                remedy=f"{'Free some space, or set' if full else 'Set'} TONGGAN_CACHE to another folder",
+                remedy="Free some space, or set TONGGAN_CACHE to another folder"
+                if full
+                else "Set TONGGAN_CACHE to another folder",
             ) from error
 
 

@@ -203,7 +203,7 @@ class _Reading:
         self._findings = findings
         self._lines: dict[str, list[int]] = {"short": [], "long": [], "blank": [], "NUL": []}
         self._num_rows = 0
-        self._ragged = ""
+        self._ragged = 0  # values of the first such row
 
     def batches(self, rows: Iterator[Row]) -> Iterator[pa.RecordBatch]:
         pending: list[list[str]] = []
@@ -246,7 +246,7 @@ class _Reading:
             return row
         kind = "short" if len(row) < width else "long"
         if not self._ragged:
-            self._ragged = f"{len(row)} values"
+            self._ragged = len(row)
         self._lines[kind].append(line)
         return row + [""] * (width - len(row)) if kind == "short" else [""] * width
 
@@ -257,9 +257,13 @@ class _Reading:
     def _tell(self) -> None:
         ragged = sorted(self._lines["short"] + self._lines["long"])
         if len(ragged) > _MAX_RAGGED * self._num_rows:
-            several = f" (and so on in {len(ragged):,} of {self._num_rows:,} rows)" if len(ragged) > 1 else ""
-            width = len(self._schema)
-            _refuse(self._path, ragged[0], got=self._ragged + several, expected=f"{width}, one for each column")
+            count, several = self._ragged, f"{len(ragged):,} of {self._num_rows:,}"
+            _refuse(
+                self._path,
+                ragged[0],
+                got=f"{count} values (and so on in {several} rows)" if len(ragged) > 1 else f"{count} values",
+                expected=f"{len(self._schema)}, one for each column",
+            )
         file = self._path.name
         for kind, (said, said_zh, remedy, remedy_zh) in _SAID.items():
             lines = self._lines[kind]

@@ -31,7 +31,7 @@ from tonggan.errors import DataError
 from tonggan.files import whole_file
 from tonggan.modalities import ColumnConfig, NumericConfig
 from tonggan.modalities.number import parse_cell
-from tonggan.wording import part_zh
+from tonggan.wording import Bilingual, part_zh
 
 NEW_ROWS = "the table"
 """What the only part of the data is called where a model is applied."""
@@ -100,7 +100,10 @@ class Diagnosis:
         for finding in self.findings:
             if finding.severity == "error":
                 raise DataError(
-                    "data", got=finding.message.rstrip("."), expected="data that can be used", remedy=finding.remedy
+                    "data",
+                    got=Bilingual(finding.message.rstrip("."), finding.message_zh.rstrip("。")),
+                    expected="data that can be used",
+                    remedy=Bilingual(finding.remedy, finding.remedy_zh),
                 )
         for split, num_rows in self.num_rows.items():
             num_bad = len(self.rows(split))

@@ -68,8 +68,11 @@ def inspect_text(path: Path, *, kind: str, declared: str | None = None) -> TextF
         return TextFile("utf-8-sig", "strict", fingerprint)
     guess = guess_encoding(_sample(path))
     if guess is None or not guess.is_sure:
-        names = "" if guess is None else f"; they may be {' or '.join((guess.name, *guess.others))}"
-        raise _refusal(path, got=f"bytes in line {check.bad_line} that are not UTF-8{names}")
+        line = check.bad_line
+        if guess is None:
+            raise _refusal(path, got=f"bytes in line {line} that are not UTF-8")
+        names = " or ".join((guess.name, *guess.others))
+        raise _refusal(path, got=f"bytes in line {line} that are not UTF-8; they may be {names}")
     if guess.name == "utf-8":
         return _damaged(path, fingerprint, check.bad_line)
     return _guessed(path, guess.name, fingerprint)

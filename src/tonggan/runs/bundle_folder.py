@@ -126,7 +126,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         unfinished = is_run(folder)
         raise BundleError(
             who,
-            got="an unfinished run" if unfinished else f"no {INDEX}",
+            got="an unfinished run" if unfinished else f"no file {INDEX}",
             expected="the folder of a finished run",
             remedy="Run the command that started it again to finish it" if unfinished else "Check the path",
         )
@@ -150,7 +150,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         ) from error
     if written > FORMAT:
         raise BundleError(
-            f"{INDEX} of {who}",
+            who,
             got=f"format {written}",
             expected=f"format {FORMAT} or older",
             remedy="Update Tonggan: pip install --upgrade tonggan",

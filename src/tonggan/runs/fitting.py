@@ -140,7 +140,7 @@ def _follow(
             processes.wait()
             return Predictor(Bundle.load(out), folder=out)
         has_floor = processes.gather(None)[0]
-        if plan.trains_network:
+        if plan.trains_network or not has_floor:
             model = new_model(plan, data, start)
             trained = train_one(model, plan, data, folder=work / CHECKPOINTS, budget=budget, progress=silent)
             if not has_floor:

@@ -153,8 +153,8 @@ def follow_study(plan: Plan, data: Data, start: Start, *, folder: Path, budget: 
     for place, (each, rows) in enumerate(trials_of(plan, data)):
         if processes.gather(None)[0]:
             continue  # it was made before
-        processes.gather(None)
-        if plan.trains_network:
+        has_floor = processes.gather(None)[0]
+        if plan.trains_network or not has_floor:
             model = new_model(each, rows, start)
             checkpoints = folder / TRIALS / str(place) / CHECKPOINTS
             train_one(model, each, rows, folder=checkpoints, budget=budget, progress=Progress())

@@ -57,8 +57,7 @@ def make(
     floor = _floor(plan, data, budget=budget, progress=progress)
     processes.gather(floor is not None)
     alone = _alone(plan, data, floor, budget, progress) if floor else {}
-    if not plan.trains_network:
-        assert floor is not None, "a plan trains a network, or has a floor"
+    if floor is not None and not plan.trains_network:
         closing = closing_of(floor.ensemble, plan, data, budget=budget, audits=audits)
         if budget.seconds is not None:
             budget.reserve(closing.estimate())
@@ -86,15 +85,15 @@ def make(
 
 
 def _floor(plan: Plan, data: Data, *, budget: Budget, progress: Progress) -> Floor | None:
-    """The members, where there are some; what none of them can be fitted to is left to a network, if there is one."""
+    """The members, where there are some; what none can be fitted to, or in time, is left to a network."""
     if plan.recipe.floor is None:
         return None
     share = _FLOOR_SHARE if plan.trains_network else _FLOOR_SHARE_ALONE
     try:
         floor = fit_floor(plan, data, seconds=share * (budget.end - budget.elapsed), progress=progress)
     except CannotFitError as error:
-        if not plan.trains_network:
-            raise
+        if not plan.trains_network and budget.seconds is None:
+            raise  # with a time limit there is a model all the same
         progress.say(f"No member can be fitted, so the network is trained alone: {error.got}")
         return None
     _tell_members(floor, data.task, progress)
