@@ -123,6 +123,7 @@ def tune(
     test: Any = None,
     preset: Literal["fast", "balanced", "best"] | None = None,
     jobs: int = 1,
+    engine: Literal["local", "ray"] = "local",
     time_limit: str | float | None = None,
     fit_best: bool = False,
     settings: Sequence[str] | Mapping[str, Any] = (),
@@ -139,6 +140,7 @@ def tune(
         test: as for ``fit``; it is for ``fit_best`` alone.
         preset: as for ``fit``.
         jobs: how many processes make trials.
+        engine: what starts further ones: this machine, or a cluster of Ray.
         time_limit: for all trials, in seconds or as ``"5m"``.
         fit_best: run the best recipe into ``best/`` in the study's folder.
         settings: as for ``fit``; ``study.ranges`` says what is searched.
@@ -165,7 +167,9 @@ def tune(
         )
     shown, folder = _shown(progress), Path(out)
     seconds = None if time_limit is None else parse_duration(time_limit)
-    found = tune_recipe(folder, recipe, sources, trials=trials, jobs=jobs, time_limit=seconds, progress=shown)
+    found = tune_recipe(
+        folder, recipe, sources, trials=trials, jobs=jobs, engine=engine, time_limit=seconds, progress=shown
+    )
     if fit_best:
         best = load_recipe(found["recipe"])
         found["run"] = str(

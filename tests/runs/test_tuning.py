@@ -1,8 +1,10 @@
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ import pytest
 import run_scene
 import tonggan
 from tonggan.config import read_yaml
-from tonggan.errors import BundleError, ConfigError, TrainingError
+from tonggan.errors import BundleError, ConfigError, MissingExtraError, TrainingError
 from tonggan.progress import Progress
 from tonggan.runs.recipe import RangeConfig, load_recipe
-from tonggan.runs.tuning import Journal
+from tonggan.runs.tuning import Journal, open_tuning, results_of
+from tonggan.runs.tuning_worker import _ray_workers
 
 optuna = pytest.importorskip("optuna", reason="tonggan tune wants Optuna: pip install 'tonggan[tune]'")
 
@@ -92,6 +95,7 @@ def test_the_same_seed_proposes_the_same_after_a_stop_as_well(tmp_path: Path) ->
 
 WORKER = """
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 import run_scene
 from test_tuning import tune
@@ -214,3 +218,27 @@ def test_a_torn_line_of_the_journal_is_cut_off(tmp_path: Path) -> None:
     assert list(journal.read_logs(1)) == [{"b": 2}]
     journal.append_logs([{"d": 4}])
     assert list(journal.read_logs(0)) == [{"a": 1}, {"b": 2}, {"d": 4}]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="Run: pip install 'tonggan[scale]'")
+def test_workers_on_ray_make_their_trials_and_leave_nothing_running(tmp_path: Path) -> None:
+    import ray
+
+    found = tune(write(tmp_path), tmp_path / "study", trials=6, jobs=2, engine="ray")
+    assert [trial["state"] for trial in found["trials"]].count("failed") == 0
+    assert len(found["trials"]) == 6
+    assert not ray.is_initialized()
+    tuning = open_tuning(tmp_path / "study", trials=8)
+    with _ray_workers(tuning, 1, until=math.inf):  # beside a process that makes none itself
+        pass
+    again = results_of(tuning).trials
+    assert len(again) == 8
+    assert "failed" not in {trial.state for trial in again}
+    assert [trial.values for trial in again[:6]] == [trial["values"] for trial in found["trials"]]
+
+
+def test_without_ray_the_install_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tonggan.runs.tuning_worker.find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'tonggan\[scale\]'"):
+        tune(write(tmp_path), tmp_path / "study", jobs=2, engine="ray")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -42,6 +42,9 @@ def tune(
     test: Annotated[str | None, typer.Option(metavar="TABLE", help="Table for --fit alone; no trial sees it.")] = None,
     preset: Annotated[Preset | None, typer.Option(help="As for 'tonggan fit'.")] = None,
     jobs: Annotated[int, typer.Option(metavar="K", min=1, max=64, help="How many processes make trials.")] = 1,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="What starts further processes: this machine, or a cluster of Ray.")
+    ] = "local",
     time_limit: Annotated[
         str | None, typer.Option("--time-limit", metavar="TIME", help="Time for all trials: 90s, 5m, 1h30m.")
     ] = None,
@@ -71,6 +74,7 @@ def tune(
             test=test,
             preset=preset,
             jobs=jobs,
+            engine=engine,
             time_limit=time_limit,
             fit_best=fit,
             settings=settings,

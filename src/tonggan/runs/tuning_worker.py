@@ -14,13 +14,14 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from filelock import FileLock, Timeout
 
-from tonggan.errors import BundleError, ConfigError, InterruptedRunError, TongganError
+from tonggan.errors import BundleError, ConfigError, InterruptedRunError, MissingExtraError, TongganError
 from tonggan.processes import isolated_command
 from tonggan.progress import Progress
 from tonggan.runs.closing import Deadline
@@ -37,6 +38,7 @@ from tonggan.training.world import World
 if TYPE_CHECKING:
     from optuna import Study, Trial
 
+TuningEngine = Literal["local", "ray"]
 _MOST_ATTEMPTS = 3  # at one trial whose process dies
 _LEAST_SECONDS = 1.0  # that a trial is worth beginning with
 
@@ -209,7 +211,7 @@ def _short(value: Any) -> str:
 @contextmanager
 def _workers(tuning: Tuning, count: int, *, until: float) -> Iterator[None]:
     """Further processes make trials while inside, and are waited for; what they say is in the study's folder."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // (count + 1)))}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(_threads(count))}
     workers = []
     for number in range(1, count + 1):
         command = isolated_command("tonggan.runs.tuning_worker", str(tuning.folder), str(tuning.trials), str(until))
@@ -226,6 +228,41 @@ def _workers(tuning: Tuning, count: int, *, until: float) -> Iterator[None]:
             worker.wait()
 
 
+@contextmanager
+def _ray_workers(tuning: Tuning, count: int, *, until: float) -> Iterator[None]:
+    """The same on Ray (Moritz et al. 2018): on the cluster that ``RAY_ADDRESS`` names, or one of this machine's own.
+
+    All its machines must see the study's folder and the tables at the same paths.
+    """
+    import ray
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what is done here is told to nobody
+    is_own = not ray.is_initialized()
+    if is_own:
+        ray.init(include_dashboard=False, configure_logging=False, log_to_driver=False)
+    threads = _threads(count)
+    remote = ray.remote(num_cpus=threads, max_retries=0, runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads)}})
+    tasks = [remote(_work_in).remote(str(tuning.folder.absolute()), tuning.trials, until) for _ in range(count)]
+    try:
+        yield
+        ray.get(tasks)
+    finally:
+        for task in tasks:
+            ray.cancel(task, force=True)
+        if is_own:
+            ray.shutdown()
+
+
+def _threads(count: int) -> int:
+    """Of each process, where ``count`` work beside this one."""
+    return max(1, (os.cpu_count() or 1) // (count + 1))
+
+
+def _require_ray() -> None:
+    if find_spec("ray") is None:
+        raise MissingExtraError.of("ray", extra="scale", purpose="--engine ray")
+
+
 def tune(
     folder: Path,
     recipe: Recipe,
@@ -233,6 +270,7 @@ def tune(
     *,
     trials: int,
     jobs: int = 1,
+    engine: TuningEngine = "local",
     time_limit: float | None = None,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -243,7 +281,8 @@ def tune(
         recipe: whose ``study.ranges`` are searched.
         sources: tables in memory by split, instead of the recipe's paths.
         trials: how many in all, those of an earlier call included.
-        jobs: how many processes make them.
+        jobs: how many processes make them, this one included.
+        engine: what starts the others.
         time_limit: seconds for all of it.
         progress: told of each trial of this process.
 
@@ -252,6 +291,7 @@ def tune(
 
     Raises:
         ConfigError: several jobs for tables in memory, or what ``prepare`` refuses.
+        MissingExtraError: Ray is not installed.
         TrainingError: no trial was finished.
     """
     until = math.inf if time_limit is None else time.time() + time_limit
@@ -262,11 +302,14 @@ def tune(
             expected="a table in a file, which all of them can read",
             remedy="Write the table to a file first, or use one job",
         )
+    if engine == "ray":
+        _require_ray()
+    start_workers = _ray_workers if engine == "ray" else _workers
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=0):
             tuning = prepare(folder, recipe, sources, trials=trials, progress=progress)
-            with _workers(tuning, min(jobs, trials) - 1, until=until):
+            with start_workers(tuning, min(jobs, trials) - 1, until=until):
                 work(tuning, sources, until=until, progress=progress)
             work(tuning, sources, until=until, progress=progress)  # what a dead worker has left
             return write_results(tuning, results_of(tuning))
@@ -286,5 +329,10 @@ def tune(
         ) from error
 
 
+def _work_in(folder: str, trials: int, until: float) -> None:
+    """What a further process does."""
+    work(open_tuning(Path(folder), trials=trials), {}, until=until, progress=Progress())
+
+
 if __name__ == "__main__":
-    work(open_tuning(Path(sys.argv[1]), trials=int(sys.argv[2])), {}, until=float(sys.argv[3]), progress=Progress())
+    _work_in(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
