@@ -54,6 +54,22 @@ def test_a_preset_fits_members(folder, rows, tmp_path, preset, folds):
     assert shown.code == 0, shown.err
 
 
+def test_of_very_many_columns_some_are_told(tmp_path):
+    names = [f"c{number}" for number in range(70)]
+    values = [{name: "same" for name in names} | {"x": row, "label": "ab"[row % 2]} for row in range(40)]
+    table, out = write_csv(tmp_path / "wide.csv", values, "x", *names, "label"), tmp_path / "run"
+    quick = ("--set", "floor.members={linear: {kind: linear}}", "--set", "audit_alone=false", "--lang", "zh")
+    outcome = tonggan("fit", table, "--target", "label", "--out", out, *quick)
+    assert outcome.code == 0, outcome.err
+    lines = outcome.err.splitlines()
+    assert sum(line.startswith("  c") for line in lines) == 39
+    assert "  ……另有 31 列：类别" in lines
+    assert "  label：目标（2 个重复出现的不同值）" in lines
+    assert sum(line.startswith("数据检查：") for line in lines) == 21
+    assert "数据检查：……另有 50 条。" in lines
+    assert "c69" in (out / "report.html").read_text(encoding="utf-8")
+
+
 def test_an_unknown_preset_is_named(table, tmp_path):
     outcome = tonggan("fit", table, "--target", "label", "--preset", "slow", "--out", tmp_path / "run")
     assert outcome.code == 2

@@ -3,6 +3,7 @@
 import ast
 import re
 import socket
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -126,9 +127,22 @@ def test_help_is_whole_on_a_narrow_terminal(chinese, monkeypatch, capsys):
     assert "[必填]" in said
 
 
+@cache
+def constants() -> dict[str, list[str]]:
+    """The texts of the source that have a name, by it."""
+    found: dict[str, list[str]] = {}
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and template(node.value):
+                found.setdefault(node.targets[0].id, []).append(template(node.value))
+    return found
+
+
 def alternatives(node: ast.expr) -> list[str]:
     if isinstance(node, ast.IfExp):
         return alternatives(node.body) + alternatives(node.orelse)
+    if isinstance(node, ast.Name):
+        return constants().get(node.id, [])
     found = template(node)
     return [] if found is None else [found]
 

@@ -41,6 +41,7 @@ _TOTALS = frozenset({
     "итого",
 })  # fmt: skip
 _YEARS = range(1900, 2101)
+_MOST_TOLD = 20  # findings, of as many lines
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,14 @@ class Diagnosis:
             for finding in self.findings
             if finding.severity != "note" or finding.column in self.other_writing.get(finding.split or "", ())
         ]
+
+    def told(self) -> list[Bilingual]:
+        """The lines of a run that tell what is found aloud; of very many findings the first and how many follow."""
+        found = self.aloud
+        lines = [finding.told() for finding in found[:_MOST_TOLD]]
+        if more := len(found) - len(lines):
+            lines.append(Bilingual(f"Doctor: … and {more:,} more findings.", f"数据检查：……另有 {more:,} 条。"))
+        return lines
 
     @property
     def has_errors(self) -> bool:

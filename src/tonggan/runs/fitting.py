@@ -40,6 +40,8 @@ START = "start.safetensors"
 _FIRST_RESERVE = 0.15
 # Rows for each file from which on it is worth telling how to encode it once.
 _OFTEN = 3
+# Of more columns the report tells.
+_MOST_COLUMNS = 40
 
 
 def run_recipe(
@@ -181,12 +183,19 @@ def _identity(plan: Plan, data: Data, start: Start) -> str:
 
 
 def _tell(plan: Plan, data: Data, progress: Progress) -> None:
+    inputs = [name for name in plan.kinds if name not in plan.recipe.target]
+    unsaid = set(inputs[_MOST_COLUMNS:])
     for name, kind in plan.kinds.items():
-        progress.say(f"  {name}: {'target' if name in plan.recipe.target else kind} ({plan.reasons[name]})")
+        if name not in unsaid:
+            progress.say(f"  {name}: {'target' if name in plan.recipe.target else kind} ({plan.reasons[name]})")
+    if unsaid:
+        progress.say(
+            f"  … and {len(unsaid):,} more columns: {', '.join(sorted({plan.kinds[name] for name in unsaid}))}"
+        )
     rows = ", ".join(f"{len(table):,} {split}" for split, table in data.tables.items())
     progress.say(f"Rows: {rows}. Task: {data.task.kind}.")
-    for finding in data.diagnosis.aloud:
-        progress.warn_of_data(finding.told())
+    for line in data.diagnosis.told():
+        progress.warn_of_data(line)
     for name, modality in data.modalities.items():
         advised = advised_weights(modality.kind)
         if plan.recipe.floor and plan.recipe.floor.weights.get(name) is None and advised:

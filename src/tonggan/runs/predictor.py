@@ -131,8 +131,8 @@ class Predictor:
         )
         if absent:
             diagnosis = replace(diagnosis, findings=[_lacking(opened, absent, columns), *diagnosis.findings])
-        for finding in diagnosis.aloud:
-            progress.warn_of_data(finding.told())
+        for line in diagnosis.told():
+            progress.warn_of_data(line)
         diagnosis.check(max_bad=1.0 if max_bad is None else max_bad, remedy=_GO_ON)
         modalities = as_written(modalities, diagnosis.other_writing[NEW_ROWS])
         dataset = build_dataset(table, modalities, media=media["data"], caches=caches)
