@@ -56,7 +56,7 @@ def test_a_preset_fits_members(folder, rows, tmp_path, preset, folds):
 
 def test_of_very_many_columns_some_are_told(tmp_path):
     names = [f"c{number}" for number in range(70)]
-    values = [{name: "same" for name in names} | {"x": row, "label": "ab"[row % 2]} for row in range(40)]
+    values = [dict.fromkeys(names, "same") | {"x": row, "label": "ab"[row % 2]} for row in range(40)]
     table, out = write_csv(tmp_path / "wide.csv", values, "x", *names, "label"), tmp_path / "run"
     quick = ("--set", "floor.members={linear: {kind: linear}}", "--set", "audit_alone=false", "--lang", "zh")
     outcome = tonggan("fit", table, "--target", "label", "--out", out, *quick)
