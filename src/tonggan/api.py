@@ -157,13 +157,9 @@ def tune(
         recipe = load_recipe(source, overrides=settings)
     else:
         paths, sources = _split_sources({"train": source, "valid": valid, "test": test})
+        train, valid, test = (paths.get(split) for split in ("train", "valid", "test"))
         recipe = recipe_for_table(
-            paths.get("train"),
-            target=_texts(target),
-            valid=paths.get("valid"),
-            test=paths.get("test"),
-            preset=preset,
-            overrides=settings,
+            train, target=_texts(target), valid=valid, test=test, preset=preset, overrides=settings
         )
     shown, folder = _shown(progress), Path(out)
     seconds = None if time_limit is None else parse_duration(time_limit)
@@ -172,9 +168,8 @@ def tune(
     )
     if fit_best:
         best = load_recipe(found["recipe"])
-        found["run"] = str(
-            run_recipe(best, out=folder / "best", sources=sources, overwrite=True, progress=shown).folder
-        )
+        run = run_recipe(best, out=folder / "best", sources=sources, overwrite=True, progress=shown)
+        found["run"] = str(run.folder)
     return Results(found)
 
 

@@ -89,16 +89,8 @@ class Diagnosis:
 
     def rows(self, split: str, *, columns: Sequence[str] | None = None) -> NDArray[np.int64]:
         """The rows of ``split`` in the quarantine list, ascending; only for cells of ``columns`` if given."""
-        return np.unique(
-            np.array(
-                [
-                    entry.row
-                    for entry in self.quarantine
-                    if entry.split == split and (columns is None or entry.column in columns)
-                ],
-                dtype=np.int64,
-            )
-        )
+        bad = (each for each in self.quarantine if each.split == split and (columns is None or each.column in columns))
+        return np.unique(np.array([each.row for each in bad], dtype=np.int64))
 
     def check(self, *, max_bad: float, remedy: str = _CORRECT) -> None:
         """Stop where nothing can be learned or measured, or more than the share ``max_bad`` of a part's rows is bad.

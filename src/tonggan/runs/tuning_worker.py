@@ -258,8 +258,16 @@ def _threads(count: int) -> int:
     return max(1, (os.cpu_count() or 1) // (count + 1))
 
 
-def _require_ray() -> None:
-    if find_spec("ray") is None:
+def _check(jobs: int, engine: TuningEngine, sources: Mapping[str, Any]) -> None:
+    """Raise the error of workers that cannot be."""
+    if jobs > 1 and any(table is not None for table in sources.values()):
+        raise ConfigError(
+            "--jobs",
+            got=f"{jobs} processes for a table in memory",
+            expected="a table in a file, which all of them can read",
+            remedy="Write the table to a file first, or use one job",
+        )
+    if engine == "ray" and find_spec("ray") is None:
         raise MissingExtraError.of("ray", extra="scale", purpose="--engine ray")
 
 
@@ -294,16 +302,8 @@ def tune(
         MissingExtraError: Ray is not installed.
         TrainingError: no trial was finished.
     """
+    _check(jobs, engine, sources)
     until = math.inf if time_limit is None else time.time() + time_limit
-    if jobs > 1 and any(table is not None for table in sources.values()):
-        raise ConfigError(
-            "--jobs",
-            got=f"{jobs} processes for a table in memory",
-            expected="a table in a file, which all of them can read",
-            remedy="Write the table to a file first, or use one job",
-        )
-    if engine == "ray":
-        _require_ray()
     start_workers = _ray_workers if engine == "ray" else _workers
     try:
         folder.mkdir(parents=True, exist_ok=True)
