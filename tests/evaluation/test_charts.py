@@ -16,6 +16,8 @@ STEP = Words("Step", "步数")
         (3, 97, [0, 25, 50, 75, 100]),
         (-0.31, 0.12, [-0.4, -0.2, 0, 0.2]),
         (5, 5, [4.5, 4.75, 5, 5.25, 5.5]),
+        (0.975, 0.975, [0.85, 0.9, 0.95, 1, 1.05, 1.1]),
+        (0, 0, [-0.5, -0.25, 0, 0.25, 0.5]),
     ],
 )
 def test_ticks_are_round_and_enclose_the_numbers(low, high, expected):
@@ -43,6 +45,12 @@ def test_a_diagonal_has_equal_axes():
     ticks = [node.text for node in drawing.iter("text") if node.get("class") == "tick"]
     assert ticks[: len(ticks) // 2] == ticks[len(ticks) // 2 :] == ["0", "1", "2", "3", "4"]
     assert draw(Chart(STEP, STEP, diagonal=True)) == ""
+
+
+@pytest.mark.parametrize(("count", "radius"), [(3, "4.0"), (1_000, "2.0")])
+def test_few_dots_are_large_enough_to_be_seen(count, radius):
+    drawing = ElementTree.fromstring(draw(Chart(STEP, STEP, dots=[(float(at), 1.0) for at in range(count)])))
+    assert {node.get("r") for node in drawing.iter("circle")} == {radius}
 
 
 def test_the_area_of_a_dot_is_its_weight():

@@ -16,6 +16,7 @@ from tonggan.wording import Words
 _WIDTH, _HEIGHT = 460, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 22, 30, 46
 _LEGEND = 120
+_FEW_DOTS = 100  # which would hardly be seen if they were as small as thousands are
 
 
 def draw(chart: Chart) -> Markup:
@@ -37,12 +38,13 @@ def draw(chart: Chart) -> Markup:
     for number, (line, curve) in enumerate(zip(chart.lines, curves, strict=True)):
         parts += _curve(frame, line, curve, number=number, is_alone=len(chart.lines) == 1)
     most = max(_weights(chart), default=0.0)
+    small = 2 if len(dots) > _FEW_DOTS else 4
     for x, y, weight in dots:
         if chart.weights:
             radius, title = 2.5 + 7 * math.sqrt(weight / most), f"{x:.2f}, {y:.2f}: {weight:g}"
             parts.append(_dot(frame.x(x), frame.y(y), radius=radius, kind="bubble", title=title))
         else:
-            parts.append(_dot(frame.x(x), frame.y(y), radius=2, kind="point"))
+            parts.append(_dot(frame.x(x), frame.y(y), radius=small, kind="point"))
     return Markup('<svg viewBox="0 0 {} {}" role="img">{}</svg>').format(_WIDTH, _HEIGHT, Markup("").join(parts))
 
 
@@ -113,7 +115,8 @@ class _Frame:
 def _ticks(low: float, high: float) -> list[float]:
     """About five round numbers, the first not above ``low`` and the last not below ``high``."""
     if high - low < 1e-12 * max(1.0, abs(low)):
-        low, high = low - 0.5, high + 0.5
+        half = 0.1 * abs(low) or 0.5
+        low, high = low - half, high + half
     rough = (high - low) / 4
     magnitude = 10 ** math.floor(math.log10(rough))
     step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= rough * 0.999)
