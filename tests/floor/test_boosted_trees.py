@@ -47,3 +47,16 @@ def test_a_hundred_thousand_columns() -> None:
     for config in (BoostedTreesConfig(), LinearConfig()):
         member = config.fit(examples, Goal("classes", 2), seed=0, seconds=30.0)
         assert (member.predict(examples.features).argmax(1) == truth).mean() > 0.9
+
+
+def test_many_rows_are_learned_until_whole_rows_are_known() -> None:
+    """Rows with hidden cells, whose errors are large, do not say when to stop."""
+    generator = np.random.default_rng(0)
+    cells = generator.normal(size=(4_000, 6)).astype(np.float32)
+    truth = (np.sin(3 * cells).sum(1)).astype(np.float64)[:, None]
+    examples = Examples({"table": Reading(np.ones(4_000, dtype=bool), cells=cells)}, truth, np.ones(4_000))
+    member = BoostedTreesConfig(learning_rate=0.1).fit(examples, Goal("numbers", 1), seed=0, seconds=float("inf"))
+    fresh = generator.normal(size=(2_000, 6)).astype(np.float32)
+    errors = member.predict({"table": Reading(np.ones(2_000, dtype=bool), cells=fresh)})[:, 0]
+    errors -= np.sin(3 * fresh).sum(1)
+    assert np.square(errors).mean() < 0.113  # 0.118 where copies tell when to stop

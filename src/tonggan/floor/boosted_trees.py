@@ -29,6 +29,7 @@ _ROWS_FOR_FOLDS = 3_000  # with more, one part set apart says well enough when t
 _FOLDS = 4
 _TIMED_ROUNDS = 6
 _USUAL_ROUNDS = 300
+_ELEMENTS_FOR_THREADS = 1_000_000  # of a matrix; with fewer, threads wait for one another beside a busy program
 _FEW_ROUNDS = 30  # of a single row, which leaves none to tell when to stop
 
 Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
@@ -157,7 +158,7 @@ class _Grower:
             "seed": self._seed,
             "deterministic": True,
             "force_col_wise": True,
-            "num_threads": 1 if self._rows.size < 200_000 else 0,
+            "num_threads": 1 if self._rows.size < _ELEMENTS_FOR_THREADS else 0,
             "verbose": -1,
         }
 
@@ -226,11 +227,13 @@ class _Grower:
         return [lightgbm.early_stopping(_PATIENCE, verbose=False)]
 
     def _folds(self, targets: NDArray[Any]) -> Folds:
-        """Positions of rows to learn from, copies among them, and of rows and copies that tell when to stop."""
+        """Positions of rows to learn from, copies among them, and of rows that tell when to stop, copies among few."""
         small = len(targets) <= _ROWS_FOR_FOLDS
         dealt = deal(targets, _FOLDS if small else 10, seed=self._seed)
         held = [dealt[self._origins] == part for part in range(_FOLDS if small else 1)]
-        pairs = [(np.flatnonzero(~rows), np.flatnonzero(rows)) for rows in held]
+        # Of many rows, copies would tell by their large errors to stop long before whole rows are known.
+        shown = np.ones(len(self._origins), dtype=bool) if small else np.arange(len(self._origins)) < len(targets)
+        pairs = [(np.flatnonzero(~rows), np.flatnonzero(rows & shown)) for rows in held]
         return [pair for pair in pairs if len(pair[0]) and len(pair[1])]
 
 

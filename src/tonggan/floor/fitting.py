@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ from tonggan.layers.cores import map_on_cores
 from tonggan.progress import Progress
 
 Rows = NDArray[np.int64]
+
+_PROBED_ROWS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +108,8 @@ def fit_members(
         try:
             examples = Examples(take_rows(features, learned), targets[learned], weights[learned])
             member = members[name].fit(examples, goal, seed=seed, seconds=clock.share())
+            if name != names[0]:  # one answers whatever it takes
+                _check_speed(member, take_rows(features, held[:_PROBED_ROWS]), len(held), clock)
         except CannotFitError as error:
             return _Part(name, None, None, time.monotonic() - started, str(error))
         predictions = member.predict(take_rows(features, held))
@@ -131,6 +136,22 @@ class _Part:
     predictions: Floats | None
     seconds: float
     problem: str | None
+
+
+def _check_speed(member: Member, probed: Features, rows: int, clock: _Clock) -> None:
+    """Some members are fitted quickly and answer slowly, so that their predictions would outlast the time limit."""
+    if math.isinf(clock.left):
+        return
+    started = time.monotonic()
+    member.predict(probed)
+    expected = (time.monotonic() - started) * rows / num_rows(probed)
+    if expected > clock.left:
+        raise CannotFitError(
+            "floor",
+            got=f"{expected:.2g} s that predictions would take",
+            expected=f"at most the {max(clock.left, 0):.2g} s that are left",
+            remedy="Raise the time limit",
+        )
 
 
 def _joined(name: str, parts: Sequence[_Part], targets: NDArray[Any], weights: Floats, goal: Goal) -> Tried:
@@ -187,10 +208,14 @@ class _Clock:
         self._cores = min(parts, torch.get_num_threads())
         self._lock = threading.Lock()
 
+    @property
+    def left(self) -> float:
+        """Seconds until the end."""
+        return self._end - time.monotonic()
+
     def share(self) -> float:
         """Seconds for the next one, which may also have what earlier ones have left."""
         with self._lock:
-            left = self._end - time.monotonic()
-            share = left * min(1.0, self._cores / max(1, self._parts))
+            share = self.left * min(1.0, self._cores / max(1, self._parts))
             self._parts -= 1
         return max(0.0, share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from tonggan.wording import Words
 _COUNTS = (3, 6, 12, 25, 50)
 _MOST_ROWS = 10_000
 _MOST_COLUMNS = 1_000
-_MOST_ASKED = 500  # rows that choose how many neighbors are asked
+_MOST_ASKED, _PROBED = 500, 20  # rows that choose how many neighbors are asked, and that tell how long that takes
 _AT_ONCE = 8_000_000  # distances
 _LEAST_RELEVANCE = 0.05
 _PRIOR = 0.3  # neighbors of the mean answer that each row has besides
@@ -96,7 +97,7 @@ def _relevance(rows: Floats, aims: Floats) -> Floats:
 class NeighborsConfig(MemberConfig):
     """Each row is answered as the rows near it are, columns counting by what they tell of the targets."""
 
-    cost: ClassVar[int] = 2
+    cost: ClassVar[int] = 4
     kind: Literal["neighbors"] = "neighbors"
     count: int | None = Field(default=None, ge=1)
     """How many neighbors are asked; by default the number of a few that serves the rows themselves best."""
@@ -110,14 +111,18 @@ class NeighborsConfig(MemberConfig):
         aims = wanted(examples.targets, goal)
         kept = _Kept(rows.astype(np.float32), aims, examples.weights, _relevance(rows, aims))
         asked = np.random.default_rng(seed).permutation(len(rows))[:_MOST_ASKED]
-        if time.monotonic() - started > seconds:
+        counts = [self.count] if self.count else [count for count in _COUNTS if count < len(rows)] or [1]
+        begun = time.monotonic()
+        if math.isfinite(seconds):
+            kept.answers(rows[asked[:_PROBED]], counts)
+        expected = (time.monotonic() - begun) * len(asked) / _PROBED
+        if time.monotonic() + expected - started > seconds:
             raise CannotFitError(
                 "nearest neighbors",
                 got=f"{seconds:.2g} s",
                 expected=f"time to compare {len(rows)} rows",
                 remedy="Raise the time limit",
             )
-        counts = [self.count] if self.count else [count for count in _COUNTS if count < len(rows)] or [1]
         answers = kept.answers(rows[asked], counts, own=asked)
         losses = [loss(answer, aims[asked], examples.weights[asked], goal) for answer in answers]
         return NeighborsMember(design, kept, counts[int(np.argmin(losses))], goal)
