@@ -122,13 +122,13 @@ def test_a_step_of_training_goes_through_learning_parts():
     assert not any(name.startswith(("trunk.network.blocks.6.", "trunk.network.stem")) for name in changed)
 
 
-def test_feature_maps_of_stride_4_to_32():
+def test_feature_maps_of_stride_2_to_32():
     encoder = tiny(config(), size=70).eval()
     with torch.no_grad():
         assert not encoder(pictures(70)).maps  # until a head asks for them
         encoder.gives_maps = True
         tokens = encoder(pictures(70))
-    assert list(encoder.map_channels) == [4, 8, 16, 32]
+    assert list(encoder.map_channels) == [2, 4, 8, 16, 32]
     assert [tuple(each.shape) for each in tokens.maps] == [
         (4, channels, -(-70 // stride), -(-70 // stride)) for stride, channels in encoder.map_channels.items()
     ]

@@ -34,7 +34,6 @@ _NORMALIZATION = {
     "siglip_vision_model": _HALF,
     "vit": _HALF,
 }
-_FINEST = 4  # stride of the finest feature map; those before it hold few channels and most of the memory
 
 
 class ImageFeatures(NamedTuple):
@@ -73,7 +72,7 @@ class ImageTrunk(nn.Module, ABC):
 
 
 class EfficientNetTrunk(ImageTrunk):
-    """EfficientNet-Lite: the mean of the last feature map, its cells, and the maps of stride 4 and more.
+    """EfficientNet-Lite: the mean of the last feature map, its cells, and a map of each stride from 2 to 32.
 
     Args:
         network: with its weights.
@@ -86,12 +85,11 @@ class EfficientNetTrunk(ImageTrunk):
         self.network = folded(network, but_last=min(num_learning, len(network.layers)))
         self.network.classifier = nn.Identity()
         self.dim, self.side, self.blocks = network.dim, side, self.network.layers
-        self._maps = {stride: each for stride, each in network.map_layers.items() if stride >= _FINEST}
-        self.map_channels = {stride: channels for stride, (_, channels) in self._maps.items()}
+        self.map_channels = {stride: channels for stride, (_, channels) in network.map_layers.items()}
 
     def forward(self, pictures: Tensor) -> ImageFeatures:
         values = normalized(pictures, dtype=next(self.parameters()).dtype)
-        wanted = {layer for layer, _ in self._maps.values()}
+        wanted = {layer for layer, _ in self.network.map_layers.values()}
         maps = []
         for index, layer in enumerate(self.network.layers):
             values = layer(values)
@@ -100,7 +98,7 @@ class EfficientNetTrunk(ImageTrunk):
         return ImageFeatures(values.mean(dim=(2, 3)), values.flatten(2).transpose(1, 2), maps)
 
     def num_cells(self, side: int) -> int:
-        return (-(-side // max(self._maps))) ** 2
+        return (-(-side // max(self.map_channels))) ** 2
 
 
 class HuggingFaceTrunk(ImageTrunk):
