@@ -208,7 +208,7 @@ CATALOGUE: Mapping[str, PublicSet] = {
         ),
         PublicSet(
             "composer",
-            "excerpts of scores by five composers, as notes and played, no work in two parts (about 570)",
+            "excerpts of scores by five composers, as notes and played, no work in two parts (722)",
             source="https://github.com/cuthbertLab/music21",
             license="various; free for research",
             module="composer",
