@@ -88,7 +88,7 @@ def test_a_recording_longer_than_a_window(whisper):
 def test_what_is_missing_is_said(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="got 'whisper_huge', expected one of whisper_base"):
         WhisperTranscriber.load("whisper-huge")
-    with pytest.raises(DataError, match=r"got no model.bin, .*ct2-transformers-converter"):
+    with pytest.raises(DataError, match=r"got no file model.bin, .*ct2-transformers-converter"):
         WhisperTranscriber.load(str(tmp_path))
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'tonggan\[speech\]'"):

@@ -127,7 +127,7 @@ class WhisperTranscriber:
         if missing:
             raise DataError(
                 f"model folder {folder}",
-                got=f"no {missing[0]}",
+                got=f"no file {missing[0]}",
                 expected=f"the files of a Whisper model for CTranslate2: {', '.join(_FILES)} and its vocabulary",
                 remedy="Convert it with ct2-transformers-converter, with --copy_files tokenizer.json",
             )
