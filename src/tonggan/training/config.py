@@ -10,8 +10,10 @@ from tonggan.config import Config
 
 
 class TrainingConfig(Config):
-    """AdamW with a linear warmup and a cosine decay to zero, for ``epochs`` or until a time limit."""
+    """A linear warmup and a cosine decay to zero, for ``epochs`` or until a time limit."""
 
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """AdamW, or Muon for matrices and filters of networks that start from random weights."""
     epochs: int = Field(default=20, ge=1)
     """Passes over the training part; with a time limit, the most that are made."""
     batch_size: int = Field(default=64, ge=1)

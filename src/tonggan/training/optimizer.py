@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from operator import itemgetter
 
 from torch import nn
 from torch.optim import AdamW
 
 from tonggan.training.config import TrainingConfig
+from tonggan.training.muon import Muon, is_orthogonalized
 
 
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> AdamW:
-    """Fused AdamW (Loshchilov & Hutter 2019) over the parameters of ``model`` that want a gradient.
+    """Fused AdamW (Loshchilov & Hutter 2019), or Muon, over the parameters of ``model`` that want a gradient.
 
     Weight decay applies to matrices and filters, but for those that a module names in its attribute ``undecayed``, as
     position embeddings: norms and biases have none. The learning rate of a parameter is scaled by what a module has for
@@ -29,15 +31,23 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> AdamW:
         for module in model.modules()
         for name, scale in getattr(module, "learning_rate_scales", {}).items()
     }
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, bool, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
             decays = parameter.dim() >= 2 and id(parameter) not in undecayed
-            groups.setdefault((scales.get(id(parameter), 1.0), decays), []).append(parameter)
-    return AdamW(
+            orthogonalized = config.optimizer == "muon" and decays and is_orthogonalized(parameter)
+            key = scales.get(id(parameter), 1.0), decays, orthogonalized
+            groups.setdefault(key, []).append(parameter)
+    kind = Muon if config.optimizer == "muon" else AdamW
+    return kind(
         [
-            {"params": parameters, "weight_decay": config.weight_decay if decays else 0.0, "scale": scale}
-            for (scale, decays), parameters in sorted(groups.items(), key=lambda group: group[0], reverse=True)
+            {
+                "params": parameters,
+                "weight_decay": config.weight_decay if decays else 0.0,
+                "scale": scale,
+                "orthogonalized": orthogonalized,
+            }
+            for (scale, decays, orthogonalized), parameters in sorted(groups.items(), key=itemgetter(0), reverse=True)
         ],
         lr=config.learning_rate,
         fused=True,
