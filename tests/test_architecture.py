@@ -189,7 +189,9 @@ def test_files_and_functions_stay_short() -> None:
     ],
 )
 def test_every_part_passes_its_contract_in_a_test_of_its_own(family: type[Part], check: str) -> None:
-    for config in family.kinds.values():
+    shipped = [config for config in family.kinds.values() if config.__module__.startswith("tonggan.")]
+    assert shipped
+    for config in shipped:  # tests register parts of their own
         *_, folder, module = config.__module__.split(".")
         test = TESTS / folder / f"test_{module}.py"
         assert test.is_file(), f"{config.__name__} has no {test.relative_to(TESTS)}"

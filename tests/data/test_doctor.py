@@ -9,7 +9,8 @@ import pytest
 from annotated_pictures import draw, voc, write
 from small_data import make_table, png
 from tonggan.data.cache import DecodeCache
-from tonggan.data.doctor import Diagnosis, check_layout, examine
+from tonggan.data.column_checks import check_layout
+from tonggan.data.doctor import Diagnosis, examine
 from tonggan.data.readers import open_table
 from tonggan.data.scan import scan_media
 from tonggan.errors import DataError

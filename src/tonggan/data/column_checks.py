@@ -1,4 +1,4 @@
-"""What can be wrong with one input column: files that cannot be used, empty or constant cells, what is cut off."""
+"""What can be wrong with columns: files that cannot be used, cells that are empty, constant or cut off, names, sums."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from tonggan.data.wild_cells import find_wild_cells
 from tonggan.errors import DataError
 from tonggan.modalities import ColumnConfig, NumericConfig
 from tonggan.modalities.base import Limit, MediaConfig, Range
+from tonggan.modalities.number import parse_cell
 from tonggan.wording import Words, catalog, part_zh, shortened
 
 _MAX_STRAY_SHARE = 0.01  # of a number column's cells that are not numbers
 _ROWS_PER_READ = 256  # the cells may hold whole files
 _NO_FILE = "no file at this path"
+_TOTALS = frozenset({
+    "total", "totals", "grand total", "sum", "subtotal", "合计", "总计", "小计", "總計", "合計", "gesamt", "summe",
+    "итого",
+})  # fmt: skip
+_YEARS = range(1900, 2101)
 
 
 def check_media(
@@ -301,3 +307,54 @@ def _odd(name: str, split: str, count: int, things: Words, what: Words, remedy: 
         remedy=remedy.english,
         remedy_zh=remedy.chinese,
     )
+
+
+def check_layout(table: Table, *, split: str) -> list[Finding]:
+    """Findings on the last row and on the names of the columns."""
+    return [*_check_last_row(table, split), *_check_names(table, split)]
+
+
+def _check_last_row(table: Table, split: str) -> list[Finding]:
+    last = int(np.argmax(table.row_numbers))
+    for name in table.names:
+        text = cell_text(table.values(name, np.array([last]))[0])
+        if text is not None and text.casefold().rstrip(":： ") in _TOTALS:
+            return [
+                Finding(
+                    "warning",
+                    column=name,
+                    split=split,
+                    count=1,
+                    message=f"The last row of {split} looks like a total: '{text}' in '{name}'. It is read as a row.",
+                    message_zh=f"{part_zh(split)}的最后一行像是合计：“{name}”为“{text}”。目前按普通行读取。",
+                    remedy="Remove the row",
+                    remedy_zh="请删除该行",
+                )
+            ]
+    return []
+
+
+def _check_names(table: Table, split: str) -> list[Finding]:
+    named = [name for name in table.names if table.stored_as(name) == "untyped"]
+    numbers = [name for name in named if parse_cell(name.removesuffix("_2")) is not None]
+    # Years and counted columns are names.
+    whole = [int(name) for name in numbers if name.isdecimal()]
+    counted = len(whole) == len(numbers) and (
+        all(number in _YEARS for number in whole)
+        or sorted(whole) == list(range(min(whole, default=0), max(whole, default=0) + 1))
+    )
+    if not numbers or counted or 2 * len(numbers) < len(named):
+        return []
+    return [
+        Finding(
+            "warning",
+            column=None,
+            split=split,
+            count=1,
+            message=f"The first line of {split} looks like data rather than names: '{numbers[0]}' is taken for a "
+            "column's name.",
+            message_zh=f"{part_zh(split)}的第一行像是数据而不是列名：“{numbers[0]}”被当作列名。",
+            remedy="Put a line with the names of the columns before it",
+            remedy_zh="请在其前面加一行列名",
+        )
+    ]

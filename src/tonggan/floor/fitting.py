@@ -112,8 +112,7 @@ def fit_members(
                 _check_speed(member, take_rows(features, held[:_PROBED_ROWS]), len(held), clock)
         except CannotFitError as error:
             return _Part(name, None, None, time.monotonic() - started, str(error))
-        predictions = member.predict(take_rows(features, held))
-        return _Part(name, member, predictions, time.monotonic() - started, None)
+        return _Part(name, member, member.predict(take_rows(features, held)), time.monotonic() - started, None)
 
     parts: list[_Part] = []
     # Products of such sizes take many times as long on threads that wait for one another.
@@ -123,8 +122,7 @@ def fit_members(
             progress.update("floor", done=len(parts), total=len(tasks), note=part.name)
     rows = np.concatenate([held for _, held in folds])
     tried = [_joined(name, parts, targets[rows], weights[rows], goal) for name in names]
-    fitted = {name: [part.member for part in parts if part.name == name and part.member is not None] for name in names}
-    return _chosen(members, fitted, tried, targets[rows], weights[rows], goal, rows=rows, most=most)
+    return _chosen(members, parts, tried, targets[rows], weights[rows], goal, rows=rows, most=most)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +166,7 @@ def _joined(name: str, parts: Sequence[_Part], targets: NDArray[Any], weights: F
 
 def _chosen(
     members: Mapping[str, MemberConfig],
-    fitted: Mapping[str, Sequence[Member]],
+    parts: Sequence[_Part],
     tried: Sequence[Tried],
     targets: NDArray[Any],
     weights: Floats,
@@ -182,6 +180,7 @@ def _chosen(
         raise none_fits("; ".join(str(each.problem) for each in tried))
     chosen = choose(predictions, targets, weights, goal, most=most)
     mean = np.sum([weight * predictions[name] for name, weight in chosen.items()], axis=0)
+    fitted = {name: [part.member for part in parts if part.name == name and part.member is not None] for name in chosen}
     bags = {name: Bag(members[name], fitted[name], weight) for name, weight in chosen.items()}
     told = [
         Tried(each.name, each.loss, each.predictions, chosen.get(each.name, 0.0), each.seconds, each.problem)
