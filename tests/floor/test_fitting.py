@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,15 +13,12 @@ from tonggan.floor import Examples, Goal, Member, MemberConfig
 from tonggan.floor.fitting import fit_members
 from tonggan.floor.linear import LinearConfig
 from tonggan.progress import Progress
-from tonggan.wording import Words
 
 
 class SlowConfig(LinearConfig):
-    """A linear model that answers slowly."""
+    """A linear model that answers slowly; a variant, which is no kind of its own."""
 
     cost: ClassVar[int] = 2
-    kind: Literal["slow_answers"] = "slow_answers"
-    words: ClassVar[Words] = Words("slow", "慢")
 
     def fit(self, examples: Examples, goal: Goal, *, seed: int, seconds: float) -> Member:
         member = super().fit(examples, goal, seed=seed, seconds=seconds)

@@ -115,7 +115,7 @@ def test_the_hour_and_the_length_are_learned(predictor: tonggan.Predictor) -> No
 def test_importance_is_told_by_column(predictor: tonggan.Predictor) -> None:
     told = predictor.evaluate(frame(100, seed=1))["audit"]["columns"]["table"]
     assert set(told) == {"start", "day", "open", "took"}
-    assert set(list(told)[:2]) == {"start", "took"}
+    assert list(told)[-1] == "open"  # nothing depends on it; the hour is told by 'start' and 'day' together
 
 
 def test_a_bundle_reads_them_in_another_writing(predictor: tonggan.Predictor, tmp_path: Path) -> None:

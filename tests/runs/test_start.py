@@ -208,7 +208,7 @@ def test_what_does_not_fit_is_told(origin, tmp_path, settings, message):
 
 
 def test_no_run_and_an_unfinished_run_are_refused_before_anything_is_read(origin, tmp_path):
-    with pytest.raises(BundleError, match=r"bundle .*nowhere: got no bundle\.json.*Check the path"):
+    with pytest.raises(BundleError, match=r"bundle .*nowhere: got no file bundle\.json.*Check the path"):
         fit(tmp_path / "run", f"start.photo={tmp_path / 'nowhere'}:photo")
     unfinished = shutil.copytree(origin, tmp_path / "unfinished")
     (unfinished / "bundle.json").unlink()

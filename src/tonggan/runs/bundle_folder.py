@@ -151,7 +151,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     if written > FORMAT:
         raise BundleError(
             who,
-            got=f"format {written}",
+            got=f"format {written} in {INDEX}",
             expected=f"format {FORMAT} or older",
             remedy="Update Tonggan: pip install --upgrade tonggan",
         )
