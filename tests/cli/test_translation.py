@@ -3,6 +3,7 @@
 import ast
 import re
 import socket
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -364,3 +365,11 @@ def test_commands_answer_in_chinese(tmp_path):
     assert "类别" in found
     assert "2 个重复出现的不同值" in found
     assert "neither 'en' nor 'zh'" in tonggan("--lang", "fr", "info", tmp_path).err
+
+
+def test_no_text_is_translated_twice():
+    """YAML would take the last one without a word."""
+    lines = (SOURCE / "chinese.yaml").read_text(encoding="utf-8").splitlines()
+    keys = [match[1] for line in lines if (match := re.match(r'("(?:[^"\\]|\\.)*"|[^" #][^":]*): ', line))]
+    assert len(keys) > 1_000
+    assert [key for key, count in Counter(keys).items() if count > 1] == []
