@@ -84,11 +84,7 @@ def write_tuning_report(path: Path, *, content: TuningContent) -> None:
         shown=_shown,
         history=_history(content, words),
         slices=_slices(content, words),
-        states={
-            "finished": Words("finished", "完成"),
-            "given up": Words("given up", "提前停止"),
-            "failed": Words("failed", "失败"),
-        },
+        states=_STATES,
     )
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
