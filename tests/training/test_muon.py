@@ -56,3 +56,4 @@ def test_a_step_that_is_not_finite_is_none() -> None:
     optimizer.found_inf = torch.tensor(1.0)
     optimizer.step()
     assert torch.equal(layer.weight, before)
+    assert not optimizer.state[layer.weight]["momentum"].any()

@@ -53,7 +53,6 @@ class ImageGrid(nn.Module):
     Attributes:
         map_channels: of the feature maps, by their stride, finest first.
         gives_maps: whether the Tokens carry the feature maps; False until a head that reads them says so.
-        adapts: whether ``adapt`` has something to compute.
     """
 
     undecayed = ("positions",)
@@ -66,7 +65,6 @@ class ImageGrid(nn.Module):
         self.trunk = trunk
         self.map_channels = {stride: each.channels for stride, each in maps.items()}
         self.gives_maps = False
-        self.adapts = isinstance(trunk[0], Whitening)
         self._map_layers = {each.layer for each in maps.values()}
         stride, last = list(maps.items())[-1]
         num_cells = math.ceil(size / stride) ** 2
@@ -76,6 +74,11 @@ class ImageGrid(nn.Module):
         self.positions: nn.Parameter | None = None
         if self.pool == "grid":
             self.positions = nn.Parameter(torch.randn(num_cells, dim) * 0.02)
+
+    @property
+    def adapts(self) -> bool:
+        """Whether ``adapt`` has something to compute."""
+        return isinstance(self.trunk[0], Whitening)
 
     def adapt(self, arrays: Arrays) -> None:
         """Compute of pictures of the training part what does not learn."""

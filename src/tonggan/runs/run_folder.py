@@ -18,9 +18,51 @@ from filelock import FileLock, Timeout
 from tonggan.errors import BundleError, ConfigError
 from tonggan.files import whole_file
 from tonggan.runs.bundle_folder import CHECKPOINTS, FILES, IDENTITY, INDEX, NEXT, OUT_OF_FOLD, place_next
+from tonggan.wording import Bilingual, Words
 
 ALONE, TRIALS = "alone", "trials"
+_RUN = Words("run", "运行")
 _DIFFERENCES = 4  # fields of recipes that are told
+
+
+@contextmanager
+def locked(folder: Path, what: Words) -> Iterator[None]:
+    """``folder`` of a run or a study, which is made where it is not there, for this process alone.
+
+    Raises:
+        BundleError: the folder is in use, or cannot be read or written.
+    """
+    name = what.english
+    of_folder = Bilingual(f"{name} folder {folder}", f"{what.chinese}文件夹 {folder}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise BundleError(
+            of_folder,
+            got=Bilingual(f"another {name} at work in it", f"其中有另一个{what.chinese}正在进行"),
+            expected=Bilingual(f"a folder of this {name}'s own", f"专供此{what.chinese}使用的文件夹"),
+            remedy="Wait for it, or choose another folder with --out",
+        ) from error
+    except OSError as error:
+        raise BundleError(
+            of_folder,
+            got=str(error),
+            expected="a folder that can be written",
+            remedy="Free space or choose another folder with --out",
+        ) from error
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(
+            Bilingual(f"{name} in {folder}", f"{folder} 中的{what.chinese}"),
+            got=str(error),
+            expected="files that can be read and written",
+            remedy="Free space or correct the permissions, and run the same command again to resume",
+        ) from error
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -32,40 +74,16 @@ def claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
     """
     made = not out.exists()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock", timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise BundleError(
-            f"run folder {out}",
-            got="another run at work in it",
-            expected="a folder of this run's own",
-            remedy="Wait for it, or choose another folder with --out",
-        ) from error
-    except OSError as error:
-        raise BundleError(
-            f"run folder {out}",
-            got=str(error),
-            expected="a folder that can be written",
-            remedy="Free space or choose another folder with --out",
-        ) from error
-    try:
-        if (out / NEXT / INDEX).exists():
-            place_next(out)
-        at_work = any((folder / IDENTITY).exists() for folder in (out, out / NEXT))
-        if not overwrite and (out / INDEX).exists() and not at_work:
-            raise _finished(out)
-        yield
-    except OSError as error:
-        raise BundleError(
-            f"run in {out}",
-            got=str(error),
-            expected="files that can be read and written",
-            remedy="Free space or correct the permissions, and run the same command again to resume",
-        ) from error
+        with locked(out, _RUN):
+            if (out / NEXT / INDEX).exists():
+                place_next(out)
+            at_work = any((folder / IDENTITY).exists() for folder in (out, out / NEXT))
+            if not overwrite and (out / INDEX).exists() and not at_work:
+                raise _finished(out)
+            yield
     finally:
-        lock.release()
-        if made and [path.name for path in out.iterdir()] == [".lock"]:  # It failed before there was anything to keep.
+        # It failed before there was anything to keep.
+        if made and out.is_dir() and [path.name for path in out.iterdir()] == [".lock"]:
             shutil.rmtree(out, ignore_errors=True)
 
 

@@ -21,19 +21,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from filelock import FileLock, Timeout
 
-from tonggan.errors import BundleError, ConfigError, InterruptedRunError, MissingExtraError, TongganError
+from tonggan.errors import ConfigError, InterruptedRunError, MissingExtraError, TongganError
 from tonggan.processes import isolated_command
 from tonggan.progress import Progress
 from tonggan.runs.closing import Deadline
 from tonggan.runs.fitting import plan_and_data
 from tonggan.runs.recipe import RangeConfig, Recipe
-from tonggan.runs.run_folder import TRIALS
+from tonggan.runs.run_folder import TRIALS, locked
 from tonggan.runs.start import open_start
 from tonggan.runs.study import run_study
 from tonggan.runs.trial import make, run_trial
 from tonggan.runs.tuning import TAKEN_UP, Tuning, open_study, open_tuning, prepare, results_of, write_results
 from tonggan.training import Budget
 from tonggan.training.world import World
+from tonggan.wording import Words
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -305,28 +306,12 @@ def tune(
     _check(jobs, engine, sources)
     until = math.inf if time_limit is None else time.time() + time_limit
     start_workers = _ray_workers if engine == "ray" else _workers
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", timeout=0):
-            tuning = prepare(folder, recipe, sources, trials=trials, progress=progress)
-            with start_workers(tuning, min(jobs, trials) - 1, until=until):
-                work(tuning, sources, until=until, progress=progress)
-            work(tuning, sources, until=until, progress=progress)  # what a dead worker has left
-            return write_results(tuning, results_of(tuning))
-    except Timeout as error:
-        raise BundleError(
-            f"study folder {folder}",
-            got="another study at work in it",
-            expected="a folder of this study's own",
-            remedy="Wait for it, or choose another folder with --out",
-        ) from error
-    except OSError as error:
-        raise BundleError(
-            f"study in {folder}",
-            got=str(error),
-            expected="files that can be read and written",
-            remedy="Free space or correct the permissions, and run the same command again to go on",
-        ) from error
+    with locked(folder, Words("study", "研究")):
+        tuning = prepare(folder, recipe, sources, trials=trials, progress=progress)
+        with start_workers(tuning, min(jobs, trials) - 1, until=until):
+            work(tuning, sources, until=until, progress=progress)
+        work(tuning, sources, until=until, progress=progress)  # what a dead worker has left
+        return write_results(tuning, results_of(tuning))
 
 
 def _work_in(folder: str, trials: int, until: float) -> None:

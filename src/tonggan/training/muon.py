@@ -35,9 +35,6 @@ class Muon(AdamW):
             super().step(closure)
         finally:
             self.param_groups = groups
-        found = getattr(self, "found_inf", None)
-        if found is not None and found.item():
-            return
         for group in groups:
             for parameter in group["params"] if group["orthogonalized"] else ():
                 if parameter.grad is not None:
@@ -47,11 +44,15 @@ class Muon(AdamW):
         state = self.state[parameter]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
-        momentum = state["momentum"].lerp_(gradient, 1 - _MOMENTUM)
+        momentum = state["momentum"].lerp(gradient, 1 - _MOMENTUM)
         step = orthogonalize(gradient.lerp(momentum, _MOMENTUM).flatten(1))  # Nesterov's look ahead
         length = _LENGTH * math.sqrt(max(step.shape))
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(step.view(parameter.shape).to(parameter.dtype), alpha=-group["lr"] * length)
+        kept = parameter * (1 - group["lr"] * group["weight_decay"])
+        changed = kept.sub_(step.view(parameter.shape).to(parameter.dtype), alpha=group["lr"] * length)
+        # Chosen on the device, without waiting for what it has found.
+        is_whole = getattr(self, "found_inf", torch.zeros((), device=parameter.device)) == 0
+        state["momentum"].copy_(torch.where(is_whole, momentum, state["momentum"]))
+        parameter.copy_(torch.where(is_whole, changed, parameter))
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
