@@ -132,12 +132,11 @@ def _excerpts(path: Path, *, count: int) -> Iterator[list[Note]]:
     starts = sorted({round(place) for place in np.linspace(0, room - 1, count + 2)[1:-1]})
     for start in starts:
         chosen = np.array(moments[start : start + MOMENTS + 1])
-        notes = [
-            Note(pitch, name, int(np.searchsorted(chosen, begin)), int(np.searchsorted(chosen, end)))
+        yield [
+            Note(pitch, name, int(np.searchsorted(chosen, begin)), min(int(np.searchsorted(chosen, end)), MOMENTS))
             for pitch, name, begin, end in spans
             if chosen[0] <= begin < chosen[-1]
         ]
-        yield [Note(each.pitch, each.name, each.begin, min(each.end, MOMENTS)) for each in notes]
 
 
 def written(notes: Sequence[Note]) -> str:
