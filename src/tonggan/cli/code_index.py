@@ -77,14 +77,14 @@ def index(
     json: Json = False,
 ) -> None:
     """Read a repository so that it can be searched; later only what changed."""
-    from tonggan.cli.console import console_progress, print_json, print_line
+    from tonggan.cli.console import console_progress, print_json, print_line, visible
     from tonggan.codelm.search.opening import open_index
 
     with console_progress() as progress:
         opened = open_index(path, folder=folder, embedder=embedder)
         done = opened.refresh(progress=progress)
         for name, reason in sorted(done.skipped.items()):
-            progress.say(f"Skipped {_visible(name)}: {reason}")
+            progress.say(f"Skipped {visible(name)}: {reason}")
     counts = opened.count()
     if json:
         print_json({**vars(done), "units": counts, "root": str(opened.root)})
@@ -190,15 +190,15 @@ def _show(hits: list[Hit], *, json: bool) -> None:
 
 
 def _show_hit(hit: Hit) -> None:
-    from tonggan.cli.console import print_line
+    from tonggan.cli.console import print_line, visible
 
     unit = hit.unit
     place = f"{unit.path}:{unit.start_line}" if unit.path else unit.qualified_name[:12]
-    print_line(_visible(f"  {place}  {unit.qualified_name if unit.path else unit.name}"))
+    print_line(visible(f"  {place}  {unit.qualified_name if unit.path else unit.name}"))
     for reason in hit.reasons:
         if reason.text.strip():
             number = "" if reason.line is None else str(reason.line)
-            print_line(f"  {number:>7} | {_highlighted(_visible(reason.text), reason.marks).strip()}")
+            print_line(f"  {number:>7} | {_highlighted(visible(reason.text), reason.marks).strip()}")
 
 
 def as_json(hit: Hit) -> dict[str, Any]:
@@ -207,12 +207,6 @@ def as_json(hit: Hit) -> dict[str, Any]:
 
     reasons = [asdict(reason) for reason in hit.reasons]
     return {**asdict(hit.unit), "role": hit.role, "score": round(hit.score, 4), "reasons": reasons}
-
-
-def _visible(text: str) -> str:
-    """Control characters as pictures of them, one for one: what a repository holds must not steer the terminal."""
-    pictures = {code: 0x2400 + code for code in range(32) if chr(code) != "\t"}
-    return text.translate(pictures | dict.fromkeys(range(0x7F, 0xA0), 0xFFFD))
 
 
 def _highlighted(text: str, marks: tuple[tuple[int, int], ...]) -> str:

@@ -125,3 +125,9 @@ def print_json(value: Any) -> None:
 def print_line(text: str = "") -> None:
     """One line of a result on stdout."""
     sys.stdout.write(text + "\n")
+
+
+def visible(text: str) -> str:
+    """Control characters as pictures of them, one for one: what a repository holds must not steer the terminal."""
+    pictures = {code: 0x2400 + code for code in range(32) if chr(code) != "\t"}
+    return text.translate(pictures | dict.fromkeys(range(0x7F, 0xA0), 0xFFFD))

@@ -1,0 +1,108 @@
+"""``tonggan code review``: what of a repository is likely wrong, and why that is believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tonggan.cli.train import Json
+from tonggan.cli.translation import shown
+
+if TYPE_CHECKING:
+    from tonggan.codelm.review import Finding, Review
+
+REVIEW_EXAMPLES = """
+[bold]Examples[/]
+
+  tonggan code review .
+
+  tonggan code review src --rule docstring-default --rule docstring-type
+
+  tonggan code review . --json
+
+It ends with exit code 1 where something is found. A comment hides a finding: # tonggan: ignore\\[docstring-default]
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file to ``app``."""
+    app.command(epilog=REVIEW_EXAMPLES)(review)
+
+
+def review(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Files and folders; the rest of their repository is read as context."),
+    ] = None,
+    *,
+    rule: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Apply only this rule. May be repeated.")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="How to print: text or json.")] = "text",
+    json: Json = False,
+) -> None:
+    """Find what linters cannot in Python: code, documents and habits of a repository that disagree.
+
+    Nothing of the repository is imported or run.
+    """
+    from tonggan.cli.console import console_progress, print_json, visible
+    from tonggan.codelm.review import review as find
+    from tonggan.errors import ConfigError
+
+    if format_ not in ("text", "json"):
+        raise ConfigError("--format", got=f"'{format_}'", expected="text or json", remedy="Choose one of these")
+    with console_progress() as progress:
+        found = find(paths or [Path()], only=rule or (), progress=progress)
+        for name, problem in sorted(found.problems.items()):
+            progress.say(f"Not reviewed: {visible(name)}: {problem}")
+    if json or format_ == "json":
+        print_json(as_json(found))
+    else:
+        _show(found)
+    if found.findings:
+        raise typer.Exit(1)
+
+
+def as_json(found: Review) -> dict[str, Any]:
+    """A review as plain data."""
+    from dataclasses import asdict
+
+    return {
+        "root": str(found.root),
+        "findings": [asdict(finding) for finding in found.findings],
+        "problems": dict(found.problems),
+        "hidden": dict(found.hidden),
+        "num_files": found.num_files,
+        "num_lines": found.num_lines,
+        "seconds": round(found.seconds, 3),
+    }
+
+
+def _show(found: Review) -> None:
+    from tonggan.cli.console import print_line
+
+    for finding in found.findings:
+        _show_finding(finding)
+    hidden = "".join(f"; {count:,} {reason}" for reason, count in found.hidden.items())
+    print_line(
+        shown(
+            f"{len(found.findings):,} findings in {found.num_files:,} files, {found.num_lines:,} lines of Python"
+            f" ({found.seconds:.1f} s)"
+        )
+        + shown(hidden)
+    )
+
+
+def _show_finding(finding: Finding) -> None:
+    from tonggan.cli.console import print_line, visible
+
+    place = f"{finding.path}:{finding.start_line}:{finding.start_column}"
+    print_line(visible(f"{place}: {shown(finding.message)} [{finding.rule}] {finding.confidence:.0%}"))
+    for each in finding.evidence:
+        number = "" if each.line is None else str(each.line)
+        name = "" if each.path in (None, finding.path) else f"{each.path}:"
+        print_line(visible(f"  {name}{number:>{max(1, 7 - len(name))}} | {each.text}"))
+    if finding.edit is not None:
+        print_line(visible("  " + shown(f"suggested: {finding.edit.text}")))

@@ -1,0 +1,40 @@
+"""The rules of a review by name; each is a callable in a file of its own under ``review/rules/``.
+
+Another package adds its own by an entry point of the group ``tonggan.parts`` that names a module with a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from tonggan.codelm.review.finding import Finding
+from tonggan.codelm.review.repository import Repository
+from tonggan.parts import import_modules, load_parts
+
+Rule = Callable[[Repository], Iterable[Finding]]
+
+_RULES: dict[str, Rule] = {}
+
+
+def rule(name: str) -> Callable[[Rule], Rule]:
+    """Register a rule; its docstring says what it believes, and which of its alarms are known to be false."""
+
+    def register(check: Rule) -> Rule:
+        known = _RULES.setdefault(name, check)
+        if (known.__module__, known.__qualname__) != (check.__module__, check.__qualname__):
+            raise TypeError(f"two rules are named '{name}': {known.__module__} and {check.__module__}")
+        return check
+
+    return register
+
+
+def rules() -> Mapping[str, Rule]:
+    """All rules, in the order of their names."""
+    import_modules("tonggan.codelm.review.rules")
+    load_parts()
+    return dict(sorted(_RULES.items()))
+
+
+def summary(check: Rule) -> str:
+    """The first sentence of a rule's docstring."""
+    return (check.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ").rstrip(".")

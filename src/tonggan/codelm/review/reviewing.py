@@ -1,0 +1,225 @@
+"""A review: files read, rules applied, and what the user does not want to see left out."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from tonggan.codelm.review.finding import Finding
+from tonggan.codelm.review.registry import rules
+from tonggan.codelm.review.repository import Module, Repository
+from tonggan.codelm.source_file import Skipped, SourceFile, read_source
+from tonggan.codelm.walk import NEVER_SOURCE, walk
+from tonggan.errors import ConfigError
+from tonggan.progress import Progress
+
+_READ = {".py", ".md", ".markdown", ".rst", ".ipynb"}
+_MOST_FILES = 20_000
+_MOST_FINDINGS = 10_000  # of one rule
+_IGNORED = re.compile(r"(?:#|<!--|\.\.)\s*tonggan:\s*ignore(?:\[([\w\s,-]+)\])?")
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a review found.
+
+    Attributes:
+        root: the folder that paths are relative to.
+        findings: those of the most evidence first.
+        problems: what was not reviewed by path or rule, and why.
+        hidden: how many findings were left out, by reason.
+        num_files: that were reviewed.
+        num_lines: of the Python files among them.
+        seconds: that it took.
+    """
+
+    root: Path
+    findings: tuple[Finding, ...]
+    problems: Mapping[str, str] = field(default_factory=dict)
+    hidden: Mapping[str, int] = field(default_factory=dict)
+    num_files: int = 0
+    num_lines: int = 0
+    seconds: float = 0.0
+
+
+def review(
+    paths: Sequence[Path],
+    *,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Review:
+    """Review the files at ``paths``; the rest of their repository is read as context. Nothing of it is run.
+
+    Args:
+        paths: files and folders of one repository.
+        only: names of the rules to apply; all by default.
+        progress: told of each rule.
+
+    Raises:
+        ConfigError: there is no rule of a name.
+        DataError: there is nothing at a path.
+    """
+    start = time.perf_counter()
+    progress = progress or Progress()
+    chosen = chosen_rules(only)
+    repository = read_repository(paths)
+    problems = dict(repository.problems)
+    findings: list[Finding] = []
+    for name in progress.track(chosen, label="reviewing"):
+        found, problem = apply(name, repository)
+        findings += found
+        if problem:
+            problems[name] = problem
+    kept, hidden = _without_ignored(findings, repository)
+    modules = list(repository.reviewed_modules())
+    return Review(
+        repository.root,
+        tuple(ranked(with_fingerprints(kept, repository))),
+        problems,
+        hidden,
+        len(repository.reviewed),
+        sum(len(module.lines) for module in modules),
+        time.perf_counter() - start,
+    )
+
+
+def chosen_rules(names: Sequence[str]) -> list[str]:
+    """The rules of these names, all where there are none.
+
+    Raises:
+        ConfigError: one does not exist.
+    """
+    known = rules()
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                "--rule", got=f"'{name}'", expected=f"one of {', '.join(known)}", remedy="Choose one of these"
+            )
+    return [name for name in known if not names or name in names]
+
+
+def read_repository(
+    paths: Sequence[Path], *, former: Repository | None = None, overlays: Mapping[str, str] | None = None
+) -> Repository:
+    """The repository that ``paths`` are in, with only what is at them reviewed.
+
+    Args:
+        paths: files and folders.
+        former: as it was read before; files that have not changed are not parsed again.
+        overlays: texts by relative path that stand in the place of what is on the disk.
+
+    Raises:
+        DataError: there is nothing at a path.
+    """
+    root = root_of(paths)
+    left_out: dict[Path, str] = {}
+    wanted = [
+        path for each in paths for path in walk(each.resolve(), left_out=left_out) if path.suffix.lower() in _READ
+    ]
+    context = (path for path in walk(root, left_out=left_out) if path.suffix.lower() in _READ)
+    every = dict.fromkeys([*wanted, *islice(context, _MOST_FILES)])
+    files: list[SourceFile] = []
+    problems = {str(path): reason for path, reason in left_out.items()}
+    for path in every:
+        source = read_source(path, root=root)
+        if isinstance(source, Skipped):
+            problems[source.name] = f"{source.reason} {source.detail}".strip()
+        else:
+            files.append(_overlaid(source, overlays or {}))
+    reviewed = {path.relative_to(root).as_posix() for path in wanted}
+    repository = Repository(root, files, reviewed=reviewed, former=former)
+    repository.problems |= problems
+    return repository
+
+
+def _overlaid(source: SourceFile, overlays: Mapping[str, str]) -> SourceFile:
+    text = overlays.get(source.name)
+    if text is None:
+        return source
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return replace(source, text=text, sha256=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
+
+
+def root_of(paths: Sequence[Path]) -> Path:
+    """The repository that all ``paths`` are in: the nearest folder with ``.git`` above, else one that holds all."""
+    resolved = [path.resolve() for path in paths]
+    folders = [path if path.is_dir() else path.parent for path in resolved]
+    common = next(
+        folder for folder in (folders[0], *folders[0].parents) if all(each.is_relative_to(folder) for each in folders)
+    )
+    for folder in (common, *common.parents):
+        if (folder / ".git").exists() and NEVER_SOURCE.isdisjoint(common.relative_to(folder).parts):
+            return folder
+    return common
+
+
+def apply(name: str, repository: Repository) -> tuple[list[Finding], str | None]:
+    """What one rule finds, and why it stopped where it did before the end."""
+    found: list[Finding] = []
+    try:
+        found.extend(islice(rules()[name](repository), _MOST_FINDINGS))
+    except (RecursionError, MemoryError):
+        return found, "stopped: the code is nested too deeply"
+    return [each for each in found if each.path in repository.reviewed], None
+
+
+def with_fingerprints(findings: Iterable[Finding], repository: Repository) -> Iterator[Finding]:
+    """The findings in the order of their places, each with what it is recognized by when lines move."""
+    seen: Counter[str] = Counter()
+    for finding in sorted(findings, key=lambda each: (each.path, each.start_line, each.start_column, each.rule)):
+        module = repository.modules.get(finding.path)
+        lines = module.lines if module else repository.documents[finding.path].text.split("\n")
+        inside = _enclosing(module, finding.start_line) if module else ""
+        source = " ".join(lines[finding.start_line - 1].split())
+        key = "\0".join((finding.rule, finding.path, inside, source))
+        seen[key] += 1
+        digest = hashlib.sha256(f"{key}\0{seen[key]}".encode("utf-8", "replace")).hexdigest()
+        yield replace(finding, fingerprint=digest[:32])
+
+
+def ranked(findings: Iterable[Finding]) -> list[Finding]:
+    """The most certain first, then by place."""
+    return sorted(findings, key=lambda each: (-round(each.confidence, 2), each.path, each.start_line, each.rule))
+
+
+def _enclosing(module: Module, line: int) -> str:
+    """The innermost function or class around a line."""
+    inside = ""
+    for each in module.definitions:
+        first = min([each.node.lineno, *(decorator.lineno for decorator in each.node.decorator_list)])
+        if first <= line <= (each.node.end_lineno or first):
+            inside = each.qualified_name
+    return inside
+
+
+def _without_ignored(findings: list[Finding], repository: Repository) -> tuple[list[Finding], dict[str, int]]:
+    """Without those that a comment of the user's hides."""
+    kept = [finding for finding in findings if not is_ignored(finding, repository)]
+    num_ignored = len(findings) - len(kept)
+    return kept, {"ignored by a comment": num_ignored} if num_ignored else {}
+
+
+def is_ignored(finding: Finding, repository: Repository) -> bool:
+    """Whether ``# tonggan: ignore[rule]`` stands on its lines, on the last line of its docstring or on its ``def``."""
+    module = repository.modules.get(finding.path)
+    lines = module.lines if module else repository.documents[finding.path].text.split("\n")
+    looked_at = set(range(finding.start_line, finding.end_line + 1))
+    if module is None:
+        looked_at.add(finding.start_line - 1)
+    for each in module.definitions if module else ():
+        first = each.node.body[0]
+        end = first.end_lineno or first.lineno
+        if each.node.lineno <= finding.start_line <= end and isinstance(first, ast.Expr):
+            looked_at |= {*range(each.node.lineno, first.lineno), end}
+    for number in looked_at:
+        for match in _IGNORED.finditer(lines[number - 1]) if 0 < number <= len(lines) else ():
+            if match[1] is None or finding.rule in {name.strip() for name in match[1].split(",")}:
+                return True
+    return False

@@ -1,0 +1,191 @@
+"""Parameters that a docstring describes and the signature lacks, and the other way round."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+
+from tonggan.codelm.review.docstring import Entry
+from tonggan.codelm.review.documented import Documented, Parameter, documented
+from tonggan.codelm.review.finding import Evidence, Finding
+from tonggan.codelm.review.registry import rule
+from tonggan.codelm.review.repository import Class, Repository
+
+UNKNOWN = "docstring-unknown-parameter"
+MISSING = "docstring-missing-parameter"
+_NO_NAMES = {"self", "cls", "mcs", "args", "kwargs", "none", "note", "notes", "default", "example", "examples",
+             "warning", "returns", "return", "raises", "yields", "todo", "see", "or", "and", "the", "other", "others",
+             "optional", "required", "usage", "where", "important", "tip", "deprecated", "attributes"}  # fmt: skip
+_NEAR = 0.7  # of difflib's ratio of two names
+_FEW = 3  # parameters; of fewer the one that is left out says less
+
+
+@rule(UNKNOWN)
+def unknown_parameters(repository: Repository) -> Iterator[Finding]:
+    """A docstring describes a parameter that the function does not take.
+
+    Where the function takes ``**kwargs``, only what stands in the place of an undescribed parameter, or is nearly its
+    name, is told. Silent where a decorator may change the signature, and on names that an inner function takes.
+    Known false alarms: a docstring that describes what a subclass or the returned callable takes.
+    """
+    for each in documented(repository):
+        if each.parameters is None or _shows_signature(each):
+            continue
+        described = each.docstring.told("parameters")
+        known = {parameter.name for parameter in each.parameters}
+        missing = [
+            parameter
+            for parameter in each.parameters
+            if parameter.kind in ("positional", "keyword") and parameter.name not in {entry.name for entry in described}
+        ]
+        unknown = [
+            entry
+            for entry in described
+            if entry.name not in known and entry.name.lower() not in _NO_NAMES and not entry.stars
+        ]
+        if not unknown or not each.docstring.is_whole("parameters"):
+            continue
+        elsewhere = _names_elsewhere(each)
+        for entry in unknown:
+            meant, is_sure = _meant(entry, described, missing, each.parameters)
+            if meant is None and (
+                each.takes_any or entry.name in elsewhere or entry.name.startswith("_") or f"_{entry.name}" in known
+            ):
+                continue
+            yield _unknown(each, entry, meant, is_sure=is_sure)
+
+
+def _unknown(each: Documented, entry: Entry, meant: Parameter | None, *, is_sure: bool) -> Finding:
+    message = f"'{entry.name}' is described, but {each.name} has no such parameter"
+    evidence: tuple[Evidence, ...] = ()
+    if meant is not None:
+        message = f"'{entry.name}' is described, but {each.name} calls this parameter '{meant.name}'"
+        line = each.module.lines[meant.line - 1].strip()
+        evidence = (Evidence(line, each.module.path, meant.line),)
+    return each.finding(
+        UNKNOWN,
+        message,
+        line=entry.line,
+        column=entry.column,
+        length=len(entry.name),
+        confidence=0.97 if is_sure else 0.9,
+        evidence=evidence,
+        new=meant.name if meant is not None and is_sure else None,
+    )
+
+
+def _meant(
+    entry: Entry, described: list[Entry], missing: list[Parameter], parameters: tuple[Parameter, ...]
+) -> tuple[Parameter | None, bool]:
+    """The undescribed parameter that ``entry`` must be about, and whether that is sure."""
+    order = [parameter.name for parameter in parameters]
+    names = [other.name for other in described]
+    place = described.index(entry)
+    before = names[place - 1] if place else None
+    after = names[place + 1] if place + 1 < len(names) else None
+    if any(parameter.name.strip("_") == entry.name for parameter in missing):
+        return None, False  # a private field with a public name
+    near = sorted(missing, key=lambda parameter: -_likeness(entry.name, parameter.name))
+    for parameter in near:
+        index = order.index(parameter.name)
+        fits_before = (order[index - 1] if index else None) == before
+        fits_after = (order[index + 1] if index + 1 < len(order) else None) == after
+        alike = _likeness(entry.name, parameter.name) >= _NEAR
+        if fits_before and fits_after and (alike or len(order) > 1):
+            return parameter, True
+        if alike and len(missing) == 1:
+            return parameter, True
+        if alike:
+            return parameter, False
+    return None, False
+
+
+def _likeness(one: str, other: str) -> float:
+    one, other = one.lower().replace("_", ""), other.lower().replace("_", "")
+    if one == other or one.rstrip("s") == other.rstrip("s"):
+        return 1.0
+    if min(len(one), len(other)) > 2 and (one.startswith(other) or other.startswith(one)):
+        return 0.9
+    return SequenceMatcher(None, one, other).ratio()
+
+
+def _shows_signature(each: Documented) -> bool:
+    """Whether the docstring opens with a signature of its own, as those of C functions do."""
+    opening = each.docstring.text.strip()
+    return opening.startswith(f"{each.owner.name}(")
+
+
+def _names_elsewhere(each: Documented) -> set[str]:
+    """What inner functions take, and what a class has: a docstring may be about these."""
+    found: set[str] = set()
+    nodes: list[ast.AST] = []
+    for function in filter(None, (each.function,)):
+        nodes += function.own_nodes
+        nodes += [inner.node for inner in function.module.functions if inner.outer is function]
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            arguments = node.args
+            found |= {one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+    if isinstance(each.owner, Class):
+        found |= _members(each.owner)
+    return found
+
+
+def _members(owner: Class) -> set[str]:
+    found = set(owner.members)
+    for node in ast.walk(owner.node):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+            found.add(node.attr)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+@rule(MISSING)
+def missing_parameters(repository: Repository) -> Iterator[Finding]:
+    """A docstring describes all parameters of a function but one.
+
+    Silent on names with an underscore before them, on those that the docstring mentions elsewhere, and where
+    a decorator may fill a parameter in. Known false alarms: a parameter that is for internal use and does not say so.
+    """
+    for each in documented(repository):
+        if each.parameters is None or not each.docstring.is_whole("parameters"):
+            continue
+        described = {entry.name for entry in each.docstring.told("parameters")}
+        plain = [
+            parameter
+            for parameter in each.parameters
+            if parameter.kind in ("positional", "keyword") and not parameter.name.startswith("_")
+        ]
+        missing = [parameter for parameter in plain if parameter.name not in described]
+        unknown = described - {parameter.name for parameter in each.parameters}
+        if len(missing) != 1 or len(plain) < 2 or (unknown and not each.takes_any):
+            continue
+        parameter = missing[0]
+        if _is_mentioned(parameter.name, each) or _shows_signature(each):
+            continue
+        yield _missing(each, parameter, confidence=0.9 if len(plain) >= _FEW else 0.7)
+
+
+def _missing(each: Documented, parameter: Parameter, *, confidence: float) -> Finding:
+    line = each.module.lines[parameter.line - 1]
+    found = re.search(rf"\b{re.escape(parameter.name)}\b", line)
+    column = found.start() + 1 if found else 1
+    last = each.docstring.told("parameters")[-1]
+    return Finding(
+        MISSING,
+        each.module.path,
+        parameter.line,
+        parameter.line,
+        column,
+        column + len(parameter.name),
+        f"'{parameter.name}' is not described; all other parameters of {each.name} are",
+        (Evidence(line.strip(), each.module.path, parameter.line), each.told_line(last.line)),
+        confidence,
+    )
+
+
+def _is_mentioned(name: str, each: Documented) -> bool:
+    return re.search(rf"\b{re.escape(name)}\b", each.docstring.text) is not None

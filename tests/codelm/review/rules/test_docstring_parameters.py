@@ -1,0 +1,171 @@
+from textwrap import dedent
+
+import pytest
+
+from review_scene import findings_in, messages
+
+UNKNOWN, MISSING = "docstring-unknown-parameter", "docstring-missing-parameter"
+
+GOOGLE = '''
+    def load(path, {name}, strict=False):
+        """Load a table.
+
+        Args:
+            path (str): where it is,
+                on the disk.
+            encoding: of its text.
+            strict: whether to stop.
+        """
+        return path
+'''
+NUMPY = '''
+    def load(path, {name}, strict=False):
+        """Load a table.
+
+        Parameters
+        ----------
+        path : str
+            Where it is.
+        encoding : str, optional
+            Of its text.
+        strict : bool
+            Whether to stop.
+
+        Returns
+        -------
+        str
+        """
+        return path
+'''
+SPHINX = '''
+    def load(path, {name}, strict=False):
+        """Load a table.
+
+        :param str path: where it is
+        :param encoding: of its
+            text
+        :param strict: whether to stop
+        """
+        return path
+'''
+
+
+@pytest.mark.parametrize("text", [GOOGLE, NUMPY, SPHINX])
+def test_a_renamed_parameter_is_told_with_its_new_name(text, tmp_path):
+    assert findings_in(tmp_path, text.format(name="encoding"), UNKNOWN, MISSING) == []
+    (found,) = findings_in(tmp_path, text.format(name="codec"), UNKNOWN, MISSING)
+    assert found.message == "'encoding' is described, but load calls this parameter 'codec'"
+    lines = dedent(text).split("\n")
+    assert lines[found.start_line - 1][found.start_column - 1 : found.end_column - 1] == "encoding"
+    assert found.edit is not None
+    assert (found.edit.text, found.edit.start_line) == ("codec", found.start_line)
+    assert "def load" in found.evidence[1].text
+
+
+@pytest.mark.parametrize("text", [GOOGLE, NUMPY, SPHINX])
+def test_a_parameter_that_is_gone_or_new_is_told(text, tmp_path):
+    gone = text.replace("{name}, ", "")
+    assert messages(tmp_path, gone, UNKNOWN, MISSING) == ["'encoding' is described, but load has no such parameter"]
+    new = text.replace("{name}", "encoding, limit=3")
+    (found,) = findings_in(tmp_path, new, UNKNOWN, MISSING)
+    assert found.message == "'limit' is not described; all other parameters of load are"
+    assert found.edit is None
+
+
+SILENT = {
+    "takes any": 'def f(a, **options):\n    """F.\n\n    Args:\n        a: one.\n        depth: of it.\n    """\n',
+    "decorated": '@other.fill\ndef f(a):\n    """F.\n\n    Args:\n        a: one.\n        depth: of it.\n    """\n',
+    "inner": 'def f(a):\n    """F.\n\n    Args:\n        a: one.\n        x: of it.\n    """\n    return lambda x: x\n',
+    "stars": 'def f(*args, **kwargs):\n    """F.\n\n    Args:\n        *args: all.\n        **kwargs: more.\n    """\n',
+    "two at once": 'def f(a, b):\n    """F.\n\n    Args:\n        a, b: both.\n    """\n',
+    "free text": 'def f(a):\n    """F.\n\n    Args:\n        as those of g.\n        Note: more\n    """\n',
+    "property": 'class C:\n    @property\n    def f(s):\n     """F.\n\n     Args:\n         x: it.\n     """\n',
+    "overload": (
+        "from typing import overload\n@overload\ndef f(a: int) -> int: ...\n"
+        'def f(a):\n    """F.\n\n    Args:\n        a: one.\n        depth: of it.\n    """\n'
+    ),
+    "C signature": 'def f(*a):\n    """f(x, y)\n\n    Args:\n        x: one.\n        y: two.\n    """\n',
+    "private": 'def f(a, b, _c=1):\n    """F.\n\n    Args:\n        a: one.\n        b: of it.\n    """\n',
+    "mentioned": 'def f(a, b, c):\n    """F of c.\n\n    Args:\n        a: one.\n        b: of it.\n    """\n',
+    "unknown base": 'class C(x.B):\n    """C.\n\n    Args:\n        a: one.\n    """\n',
+}
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_what_is_not_sure_is_silent(name, tmp_path):
+    assert messages(tmp_path, SILENT[name], UNKNOWN, MISSING) == []
+
+
+def test_a_class_is_compared_with_its_init_or_its_fields(tmp_path):
+    text = '''
+    from dataclasses import dataclass
+
+    class Base:
+        """A base.
+
+        Args:
+            size: of it.
+            color: of it.
+        """
+        def __init__(self, size, colour):
+            self.size = size
+
+    class Child(Base):
+        """A child.
+
+        Args:
+            size: of it.
+            width: of it.
+        """
+
+    @dataclass
+    class Point:
+        """A point.
+
+        Args:
+            x: across.
+            z: upwards.
+        """
+        x: int
+        y: int
+    '''
+    assert messages(tmp_path, text, UNKNOWN) == [
+        "'color' is described, but Base calls this parameter 'colour'",
+        "'width' is described, but Child calls this parameter 'colour'",
+        "'z' is described, but Point calls this parameter 'y'",
+    ]
+
+
+def test_a_decorator_that_hands_on_hides_nothing(tmp_path):
+    text = '''
+    from functools import wraps
+
+    def logged(function):
+        @wraps(function)
+        def inner(*args, **kwargs):
+            return function(*args, **kwargs)
+        return inner
+
+    def filled(function):
+        @wraps(function)
+        def inner(*args, **kwargs):
+            return function(1, *args, **kwargs)
+        return inner
+
+    @logged
+    def one(a):
+        """One.
+
+        Args:
+            b: it.
+        """
+
+    @filled
+    def two(a):
+        """Two.
+
+        Args:
+            b: it.
+        """
+    '''
+    assert messages(tmp_path, text, UNKNOWN) == ["'b' is described, but one has no such parameter"]
