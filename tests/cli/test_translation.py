@@ -166,8 +166,10 @@ SPOKEN = (
 )
 # Names, numbers and options that are the same in every language.
 SAME = {
+    "--format",
     "--kind",
     "--out {}",
+    "--rule",
     "--set {}",
     "b'GGUF'",
     "'Bearer KEY'",
