@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import typer
 
-from tonggan.cli import code_complete, code_corpus, code_index, code_lsp, code_review, code_train, code_tune
+from tonggan.cli import (
+    code_complete,
+    code_corpus,
+    code_index,
+    code_lsp,
+    code_optimize,
+    code_review,
+    code_train,
+    code_tune,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the group of this file to ``app``."""
     group = typer.Typer(
         name="code",
-        help="Collect, train on, complete, search and review code, all on this machine.",
+        help="Collect, train on, complete, search, review and speed up code, all on this machine.",
         no_args_is_help=True,
         rich_markup_mode="rich",
     )
@@ -22,4 +31,5 @@ def register(app: typer.Typer) -> None:
     code_index.register(group)
     code_tune.register(group)
     code_review.register(group)
+    code_optimize.register(group)
     app.add_typer(group)

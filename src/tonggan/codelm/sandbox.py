@@ -59,20 +59,26 @@ class Outcome:
     protection: tuple[str, ...]
 
 
-def run_python(code: str, *, timeout: float = 5.0, max_memory: int = 1 << 30, stdin: str = "") -> Outcome:
-    """Run ``code`` as a program of its own, with what is installed, in an empty temporary folder that is then deleted.
+def run_python(
+    code: str, *, timeout: float = 5.0, max_memory: int = 1 << 30, stdin: str = "", tree: Path | None = None
+) -> Outcome:
+    """Run ``code`` as a program of its own, with what is installed, in a temporary folder that is then deleted.
 
     Args:
         code: source of a program.
         timeout: seconds.
         max_memory: bytes of address space.
         stdin: what it can read.
+        tree: a folder of plain files whose copy the temporary folder holds; it is empty otherwise.
 
     Raises:
         ConfigError: the user is root, and the kernel does not take root's rights from the program.
     """
     with _temporary_folder() as root:
-        (root / "work").mkdir()
+        if tree is None:
+            (root / "work").mkdir()
+        else:
+            shutil.copytree(tree, root / "work", symlinks=True)
         (root / "program.py").write_text(code, encoding="utf-8", errors="surrogatepass")
         work = str(root / "work")
         limits = {"folder": work, "memory": max_memory, "seconds": timeout, "parent": os.getpid()}

@@ -1,0 +1,146 @@
+"""Whether a rewritten function does what the original does, on recorded calls and on those derived from them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from .comparing import UncomparableError
+from .deriving import derive, groups
+from .growing import FACTORS, grow, length
+from .observing import Call, Observation, contrast, observe
+from .placing import Place
+
+_DERIVED = 200  # calls of each group
+_SECONDS_A_CALL, _SECONDS_GROWN = 1.0, 5.0
+
+
+@dataclass
+class Compared:
+    """How many calls were compared.
+
+    Attributes:
+        recorded: of those that tests or inputs have made.
+        derived: by Hypothesis.
+        grown: larger ones.
+    """
+
+    recorded: int = 0
+    derived: int = 0
+    grown: int = 0
+
+
+@dataclass
+class Subject:
+    """A function with its calls.
+
+    Attributes:
+        place: where it stands.
+        original: as it is, built anew just as the candidates are.
+        calls: recorded ones on which it does the same each time, and ends.
+        large: grown calls on which it ends in time, from small to large.
+    """
+
+    place: Place
+    original: Any
+    calls: list[Call] = field(default_factory=list)
+    large: list[Call] = field(default_factory=list)
+
+    def select(self, recorded: list[Call]) -> str | None:
+        """Take of ``recorded`` what can be compared; why nothing can, where that is so."""
+        reason = "no call of it was recorded"
+        for call in recorded:
+            first = self._observe(self.original, call, _SECONDS_A_CALL)
+            if first.effects:
+                return f"it {first.effects[0]}: side effects cannot be compared"
+            if first.end in ("stopped", "exhausted"):
+                reason = f"a call of it is {first.end}"
+                continue
+            try:
+                found = contrast(first, self._observe(self.original, call, _SECONDS_A_CALL))
+            except UncomparableError as error:
+                return f"its values cannot be compared ({error})"
+            if found is not None:
+                return f"it does not do the same twice ({found})"
+            self.calls.append(call)
+        if not self.calls:
+            return reason
+        if all(self._observe(self.original, call, _SECONDS_A_CALL).end == "raised" for call in self.calls):
+            return "every recorded call of it raises"
+        self._grow()
+        return None
+
+    def _grow(self) -> None:
+        best = max(self.calls, key=length)
+        for factor in FACTORS:
+            larger = grow(best, factor)
+            if larger is None:
+                break
+            start = time.monotonic()
+            found = self._observe(self.original, larger, _SECONDS_GROWN)
+            if found.end != "returned" or found.effects:
+                break
+            self.large.append(larger)
+            if time.monotonic() - start > 0.2:
+                break
+
+    def prove(self, candidate: Any, compared: Compared, *, end: float) -> str | None:
+        """How ``candidate`` differs from the original; None where it does not in all that was compared.
+
+        Args:
+            candidate: a function built in the same place.
+            compared: is counted up.
+            end: of ``time.monotonic``, after which no more calls are derived.
+        """
+        try:
+            for call in self.calls:
+                found = self._differs(candidate, call, _SECONDS_A_CALL)
+                if found is not None:
+                    return f"{found} for a recorded call"
+                compared.recorded += 1
+            for call in self.large:
+                found = self._differs(candidate, call, _SECONDS_GROWN)
+                if found is not None:
+                    return f"{found} for a larger call"
+                compared.grown += 1
+            return self._derived(candidate, compared, end)
+        except UncomparableError as error:
+            return f"values cannot be compared ({error})"
+
+    def _derived(self, candidate: Any, compared: Compared, end: float) -> str | None:
+        said: list[str] = []
+
+        def judge(call: Call) -> bool:
+            before = self._observe(self.original, call, _SECONDS_A_CALL)
+            if before.end in ("stopped", "exhausted") or before.effects:
+                return time.monotonic() < end
+            found = contrast(before, self._observe(candidate, call, _SECONDS_A_CALL))
+            if found is not None:
+                said.append(f"{found} for the derived call {_shown(call)}")
+                return False
+            compared.derived += 1
+            return time.monotonic() < end
+
+        for group in groups(self.calls)[:4]:
+            derive(group, judge, most=_DERIVED)
+            if said:
+                return said[0]
+        return None
+
+    def _differs(self, candidate: Any, call: Call, seconds: float) -> str | None:
+        return contrast(self._observe(self.original, call, seconds), self._observe(candidate, call, seconds))
+
+    def _observe(self, function: Any, call: Call, seconds: float) -> Observation:
+        return observe(self.place.put(function), call, seconds=seconds)
+
+
+def _shown(call: Call) -> str:
+    """Arguments for a person, short."""
+    try:
+        words = [repr(each) for each in call.arguments]
+        words += [f"{name}={each!r}" for name, each in call.keywords.items()]
+        text = f"({', '.join(words)})"
+    except Exception:  # noqa: BLE001 - the user's own
+        return "(…)"
+    return text if len(text) <= 120 else f"{text[:117]}…)"

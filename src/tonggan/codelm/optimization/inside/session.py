@@ -1,0 +1,194 @@
+"""The program in the sandbox: one step of an optimization, asked as JSON on stdin and answered as JSON on stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import cProfile
+import json
+import os
+import sys
+import time
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .observing import Call, watch_effects
+from .placing import Place, UnplacedError, module_of, plain
+from .proving import Compared, Subject
+from .recording import MOST_CALLS, Recorded, Recorder
+from .running import NoCommandError, Said, prepare_path, run_command
+from .timing import pairs, peak_memory
+
+_SAID = "tonggan-said.txt"
+_GAIN = 1.02  # that a further rewrite must add
+_NUM_QUICK, _NUM_PAIRS = 9, 41
+
+
+def main() -> None:
+    """Read the request, do the step, print the answer as the last line."""
+    request = json.load(sys.stdin)
+    channel = os.dup(1)
+    tree = os.path.realpath(Path.cwd())
+    prepare_path(tree)
+    answer: dict[str, Any] = {}
+    with Said(_SAID) as said:
+        try:
+            answer = {"profile": profile, "test": test, "prove": prove}[request["step"]](request, tree)
+        except NoCommandError:
+            answer = {"problem": "command"}
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - what the user's code leaves behind
+            traceback.print_exc()
+            answer = {"problem": f"{type(error).__name__}: {error}"[:300]}
+    with os.fdopen(channel, "w") as out:
+        out.write(json.dumps({**answer, "said": said.end()}) + "\n")
+    os._exit(0)  # Threads that tests have left do not keep it.
+
+
+def test(request: dict[str, Any], _tree: str) -> dict[str, Any]:
+    """Outcomes of the tests."""
+    return {"outcomes": run_command(request["tests"])}
+
+
+def profile(request: dict[str, Any], tree: str) -> dict[str, Any]:
+    """Outcomes of the tests, and the time of each function of the tree: file, line, calls, seconds."""
+    profiler = cProfile.Profile()
+    try:
+        outcomes = profiler.runcall(run_command, request["tests"])
+    finally:
+        profiler.disable()
+    functions = []
+    for entry in profiler.getstats():
+        if isinstance(entry.code, str):
+            continue
+        file = os.path.realpath(entry.code.co_filename)
+        if file.startswith(tree + os.sep):
+            name = os.path.relpath(file, tree)
+            functions.append([name, entry.code.co_firstlineno, entry.callcount, entry.totaltime])
+    return {"outcomes": outcomes, "functions": functions}
+
+
+def prove(request: dict[str, Any], tree: str) -> dict[str, Any]:
+    """Record the calls of the functions, then compare and time their candidates."""
+    functions = request["functions"]
+    records = [Recorded((f"{tree}/{each['path']}", each["line"])) for each in functions]
+    outcomes = {}
+    if request["tests"]:
+        with Recorder(records):
+            outcomes = run_command(request["tests"])
+    problems = _record_inputs(request["inputs"], functions, records, tree)
+    watch_effects()
+    answers = []
+    for function, recorded in zip(functions, records, strict=True):
+        try:
+            answer = _prove_one(function, recorded, tree, request["seconds"] / len(functions))
+        except UnplacedError as error:
+            answer = {"reason": str(error)}
+        answers.append({
+            **answer, "name": function["name"], "path": function["path"], "num_recorded": len(recorded.calls),
+            "num_seen": recorded.num_seen, "left_out": recorded.left_out,
+        })  # fmt: skip
+    return {"outcomes": outcomes, "functions": answers, "problems": problems}
+
+
+def _record_inputs(
+    lines: list[tuple[int, str]], functions: list[dict[str, Any]], records: list[Recorded], tree: str
+) -> list[str]:
+    """Make the calls of a file of inputs, each in the module of the function that it begins with; those that fail."""
+    problems = []
+    for number, line in lines:
+        name = line.partition("(")[0].strip()
+        found = [each for each in functions if each["name"] in (name, name.rpartition(".")[2])]
+        if not found:
+            continue
+        try:
+            spaces = vars(module_of(f"{tree}/{found[0]['path']}", tree))
+            with Recorder(records), contextlib.suppress(Exception):  # Calls that raise are inputs too.
+                eval(line, spaces)  # noqa: S307 - it is what the sandbox is for
+        except UnplacedError as error:
+            problems.append(f"line {number}: {error}")
+    return problems
+
+
+def _prove_one(function: dict[str, Any], recorded: Recorded, tree: str, seconds: float) -> dict[str, Any]:
+    if not recorded.calls:
+        why = "; ".join(recorded.left_out) or "no call of it was recorded"
+        return {"reason": why}
+    place = Place(module_of(f"{tree}/{function['path']}", tree), function["name"])
+    subject = Subject(place, place.build(function["source"], []))
+    try:
+        reason = subject.select(recorded.calls[:MOST_CALLS])
+        return {"reason": reason} if reason is not None else _Search(subject, function, seconds).answer()
+    finally:
+        place.put(place.original)
+
+
+class _Search:
+    """Greedy: the best single rewrite, then whatever adds to it."""
+
+    def __init__(self, subject: Subject, function: dict[str, Any], seconds: float) -> None:
+        self._subject = subject
+        self._candidates = {tuple(each["parts"]): each for each in function["candidates"]}
+        self._end = time.monotonic() + seconds
+        self._built: dict[tuple[str, ...], Any] = {}
+        self._trials: list[dict[str, Any]] = []
+
+    def answer(self) -> dict[str, Any]:
+        """What was tried, and the evidence for the best."""
+        singles = [parts for parts in self._candidates if len(parts) == 1]
+        proven = {parts: self._speed(parts) for parts in singles if self._prove(parts)}
+        if not proven:
+            return {"trials": self._trials}
+        best = max(proven, key=proven.__getitem__)
+        for parts in sorted(proven, key=proven.__getitem__, reverse=True):
+            together = next((each for each in self._candidates if set(each) == {*best, *parts}), None)
+            if together in (None, best) or time.monotonic() > self._end or not self._prove(together):
+                continue
+            if self._speed(together, best) > _GAIN:
+                best = together
+        return {"trials": self._trials, "chosen": self._candidates[best]["id"], **self._evidence(best)}
+
+    def _prove(self, parts: tuple[str, ...]) -> bool:
+        candidate = self._candidates[parts]
+        compared = Compared()
+        try:
+            self._built[parts] = self._subject.place.build(candidate["source"], candidate["imports"])
+            found = self._subject.prove(self._built[parts], compared, end=max(self._end, time.monotonic() + 1))
+        except UnplacedError as error:
+            found = str(error)
+        self._trials.append({"id": candidate["id"], "difference": found, **asdict(compared)})
+        return found is None
+
+    def _speed(self, parts: tuple[str, ...], other: tuple[str, ...] | None = None) -> float:
+        """How much faster than the original, or than another; by a few pairs on recorded and larger calls."""
+        product = 1.0
+        for calls in self._workloads().values():
+            ratios = sorted(first / second for first, second in self._pairs(parts, other, calls, _NUM_QUICK, 1.0))
+            product *= ratios[len(ratios) // 2]
+        return product
+
+    def _workloads(self) -> dict[str, list[Call]]:
+        found = {"recorded": self._subject.calls}
+        if self._subject.large:
+            found["grown"] = self._subject.large[-1:]
+        return found
+
+    def _pairs(
+        self, parts: tuple[str, ...], other: tuple[str, ...] | None, calls: list[Call], num: int, seconds: float
+    ) -> list[tuple[float, float]]:
+        put = self._subject.place.put
+        first = self._subject.original if other is None else self._built[other]
+        second = self._built[parts]
+        return pairs(lambda: put(first), lambda: put(second), calls, num_pairs=num, seconds=seconds)
+
+    def _evidence(self, best: tuple[str, ...]) -> dict[str, Any]:
+        subject = self._subject
+        growth = []
+        for call in [*subject.calls[-1:], *subject.large]:
+            times = sorted(self._pairs(best, None, [call], 5, 2.0))
+            size = max((len(each) for each in call.arguments if hasattr(each, "__len__")), default=0)
+            growth.append([size, *times[len(times) // 2]])
+        last = (subject.large or subject.calls)[-1]
+        memory = [peak_memory(plain(each), last, seconds=10.0) for each in (subject.original, self._built[best])]
+        measured = {name: self._pairs(best, None, calls, _NUM_PAIRS, 6.0) for name, calls in self._workloads().items()}
+        return {"growth": growth, "memory": memory, "pairs": measured}

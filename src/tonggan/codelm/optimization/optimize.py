@@ -1,0 +1,223 @@
+"""Functions made faster: profiled, rewritten, proven equal on what was run, timed, and proposed with the evidence."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tonggan.codelm.optimization.evidence import speedup
+from tonggan.codelm.optimization.proposals import Proposal, Report, changed_files
+from tonggan.codelm.optimization.steps import Proof, Sandbox
+from tonggan.codelm.optimization.targets import Function, Target, find_target
+from tonggan.codelm.optimization.tree import copied_tree
+from tonggan.codelm.optimization.versions import Candidate, candidates_of
+from tonggan.codelm.source_file import read_bytes
+from tonggan.errors import DataError
+from tonggan.progress import Progress
+
+LEAST = 1.1
+"""What the lower end of the interval must exceed."""
+_SLOWER = 0.95  # of the speed before: what recorded calls may lose where larger ones gain
+_MOST_FUNCTIONS = 12
+_MOST_INPUTS = 10_000_000  # bytes
+_LEAST_SHARE = 0.01  # of the time of the hottest function
+
+_Work = list[tuple[Function, list[Candidate]]]
+
+
+def optimize(
+    target: str,
+    *,
+    tests: str | None = None,
+    inputs: Path | None = None,
+    seconds: float = 120.0,
+    progress: Progress | None = None,
+) -> Report:
+    """Look for faster versions of the functions of ``target``; nothing of the tree is changed.
+
+    Args:
+        target: ``FILE``, ``FILE:FUNCTION`` or ``FOLDER``.
+        tests: a command of Python; None for pytest where there are tests and no ``inputs``.
+        inputs: a file with one call in each line, such as ``unique([1, 2, 1])``.
+        seconds: that one run of the tests may take; proving takes up to four times as long.
+        progress: is told what is being done.
+
+    Raises:
+        DataError: the target cannot be read, or neither tests nor inputs run.
+    """
+    progress = progress or Progress()
+    found = find_target(target)
+    lines = _read_inputs(inputs)
+    if tests is None and not lines:
+        tests = _tests_of(found)
+    report = Report(found)
+    with copied_tree(found.root) as (tree, left_out):
+        report.problems += [f"{name} is not in the copy: {reason}" for name, reason in left_out.items()]
+        sandbox = Sandbox(tree, tests, seconds=seconds)
+        outcomes: dict[str, str] = {}
+        hot = found.functions
+        if tests is not None:
+            progress.say("Profiling the tests")
+            profile = sandbox.profile()
+            outcomes, report.protection = profile.outcomes, profile.protection
+            hot = _hottest(found, profile.functions, report, has_inputs=bool(lines))
+            if not any(outcome == "passed" for outcome in outcomes.values()):
+                raise DataError(
+                    f"tests {tests}", got=f"no test that passes: {profile.said[-600:].strip()}",
+                    expected="tests that pass as the code is", remedy="Mend them first",
+                )  # fmt: skip
+        work = _candidates(hot, report)
+        if not work:
+            return report
+        progress.say(f"Proving {sum(len(each) for _, each in work)} candidates for {len(work)} functions")
+        proofs = sandbox.prove(work, lines)
+        report.protection = proofs.protection
+        report.problems += proofs.problems
+        _judge_tests(report, outcomes, proofs.outcomes)
+        proposals = [each for pair in zip(work, proofs.functions, strict=True) if (each := _judge(*pair, report))]
+        report.proposals = _tested(proposals, tree, sandbox, report, outcomes, progress) if tests else proposals
+    report.proposals.sort(key=lambda each: each.speedups[each.on].low, reverse=True)
+    return report
+
+
+def _read_inputs(path: Path | None) -> list[tuple[int, str]]:
+    """The calls in a file, with their line numbers; empty lines and comments are passed over."""
+    if path is None:
+        return []
+    content = read_bytes(path, _MOST_INPUTS)
+    if not isinstance(content, bytes):
+        raise _wrong_inputs(path, " ".join(content).strip())
+    found = []
+    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        try:
+            call = ast.parse(line, mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            call = None
+        if not isinstance(call, ast.Call):
+            raise _wrong_inputs(path, f"line {number}: {line[:80]}")
+        found.append((number, line))
+    if not found:
+        raise _wrong_inputs(path, "no call")
+    return found
+
+
+def _wrong_inputs(path: Path, got: str) -> DataError:
+    return DataError(
+        f"inputs {path}", got=got, expected="a call of a function of the target in each line, e.g. unique([1, 2, 1])",
+        remedy="Write one call in each line",
+    )  # fmt: skip
+
+
+def _tests_of(target: Target) -> str:
+    """The command that runs the tests of a tree.
+
+    Raises:
+        DataError: there seem to be none.
+    """
+    patterns = ("test_*.py", "*_test.py", "tests/**/test_*.py", "tests/**/*_test.py", "test/**/test_*.py")
+    if any(next(iter(target.root.glob(pattern)), None) for pattern in patterns):
+        return "pytest -q"
+    raise DataError(
+        f"tests of {target.root}", got="no file test_*.py, and no --inputs", expected="tests, or inputs to compare on",
+        remedy="Name a command with --tests, or a file of calls with --inputs",
+    )  # fmt: skip
+
+
+def _hottest(
+    target: Target, profile: Sequence[tuple[str, int, int, float]], report: Report, *, has_inputs: bool
+) -> list[Function]:
+    """The functions that take the most time, and those that inputs may call."""
+    seconds = {(path, line): time for path, line, _, time in profile}
+    timed = [(seconds.get((each.module.name, each.line), 0.0), each) for each in target.functions]
+    timed.sort(key=lambda pair: pair[0], reverse=True)
+    least = _LEAST_SHARE * timed[0][0] if timed else 0.0
+    hot = [each for time, each in timed if time > 0 and (time >= least or target.is_single)]
+    for time, each in timed:
+        if time == 0 and not has_inputs:
+            report.reasons[each.place] = "no test calls it"
+    return hot + ([each for time, each in timed if time == 0] if has_inputs else [])
+
+
+def _candidates(functions: Sequence[Function], report: Report) -> _Work:
+    work: _Work = []
+    for function in functions:
+        candidates = candidates_of(function) if len(work) < _MOST_FUNCTIONS else []
+        if candidates:
+            work.append((function, candidates))
+        else:
+            few = len(work) < _MOST_FUNCTIONS
+            report.reasons[function.place] = "no rewrite fits" if few else f"{_MOST_FUNCTIONS} functions are hotter"
+    return work
+
+
+def _judge_tests(report: Report, first: Mapping[str, str], second: Mapping[str, str]) -> None:
+    """Note the tests that fail, and those whose outcome changed between two runs of the same code."""
+    report.flaky = sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
+    report.failed = sorted(
+        name for name, outcome in first.items() if outcome not in ("passed", "skipped") and name not in report.flaky
+    )
+
+
+def _judge(work: tuple[Function, list[Candidate]], proof: Proof, report: Report) -> Proposal | None:
+    """The proposal for a function, where the evidence is enough; else the reason is noted."""
+    function, candidates = work
+    reason = proof.reason
+    if reason is None and proof.chosen is None:
+        differences = {each.difference for each in proof.trials if each.difference}
+        reason = f"no rewrite was equal: {'; '.join(sorted(differences))}"
+    if reason is not None or proof.chosen is None:
+        report.reasons[function.place] = str(reason)
+        return None
+    speedups = {name: speedup(pairs) for name, pairs in proof.pairs.items()}
+    on = next((name for name, each in speedups.items() if each.low > LEAST), None)
+    if on is None or speedups["recorded"].ratio < _SLOWER:
+        told = ", ".join(f"{each.ratio:.2f} ({each.low:.2f} to {each.high:.2f}) on {name} calls"
+                         for name, each in speedups.items())  # fmt: skip
+        report.reasons[function.place] = f"not surely {LEAST} times as fast: {told}"
+        return None
+    return Proposal(function, candidates[proof.chosen], proof, speedups, on)
+
+
+def _tested(
+    proposals: Sequence[Proposal], tree: Path, sandbox: Sandbox, report: Report, outcomes: Mapping[str, str],
+    progress: Progress,
+) -> list[Proposal]:  # fmt: skip
+    """The proposals with which the tests give what they gave: all at once, or else one by one."""
+    if not proposals:
+        return []
+    progress.say("Running the tests with the proposals in place")
+    for group in ([list(proposals)], [[each] for each in proposals]):
+        kept = []
+        for some in group:
+            found = _changes(some, tree, sandbox, report, outcomes)
+            if found is None:
+                kept += [replace(each, num_tests=len(outcomes) - len(report.flaky)) for each in some]
+            elif len(some) == 1:
+                report.reasons[some[0].function.place] = f"a test changes with it: {found}"
+        if kept or len(proposals) == 1:
+            return kept
+    return []
+
+
+def _changes(
+    proposals: Sequence[Proposal], tree: Path, sandbox: Sandbox, report: Report, outcomes: Mapping[str, str]
+) -> str | None:
+    """A test whose outcome is another with ``proposals`` in the copy of the tree."""
+    files = {tree / path.relative_to(report.target.root): content for path, content in changed_files(proposals).items()}
+    before = {path: path.read_bytes() for path in files}
+    try:
+        for path, content in files.items():
+            path.write_bytes(content)
+        found = sandbox.test().outcomes
+    except DataError as error:
+        return error.got
+    finally:
+        for path, content in before.items():
+            path.write_bytes(content)
+    names = sorted({*outcomes, *found} - set(report.flaky))
+    return next((name for name in names if outcomes.get(name) != found.get(name)), None)

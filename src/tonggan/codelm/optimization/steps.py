@@ -1,0 +1,160 @@
+"""The steps that run in the sandbox, asked from outside; what comes back is checked, for user code was near it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tonggan.codelm.optimization.targets import Function
+from tonggan.codelm.optimization.versions import Candidate
+from tonggan.codelm.sandbox import run_python
+from tonggan.errors import DataError
+
+_INSIDE = Path(__file__).with_name("inside")
+_PROGRAM = f"""
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location(
+    "tonggan_inside", {str(_INSIDE / "__init__.py")!r}, submodule_search_locations=[{str(_INSIDE)!r}]
+)
+sys.modules["tonggan_inside"] = importlib.util.module_from_spec(spec)
+from tonggan_inside import session
+session.main()
+"""
+_MEMORY = 8 << 30  # bytes of address space, of which libraries reserve far more than they use
+_STARTING = 10.0  # seconds
+
+_AnswerT = TypeVar("_AnswerT", bound="Answer")
+
+
+class Answer(BaseModel):
+    """What every step says.
+
+    Attributes:
+        said: the end of what the tests printed.
+        problem: why the step was not done.
+        outcomes: of each test, by its name.
+        protection: what the kernel enforced.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    said: str = ""
+    problem: str | None = None
+    outcomes: dict[str, str] = {}
+    protection: tuple[str, ...] = ()
+
+
+class Profile(Answer):
+    """Time of the functions: file, first line, calls, seconds with all that they call."""
+
+    functions: list[tuple[str, int, int, float]] = []
+
+
+class Trial(BaseModel):
+    """How one candidate fared: how it differs, and how many calls were compared."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    id: int
+    difference: str | None
+    recorded: int
+    derived: int
+    grown: int
+
+
+class Proof(BaseModel):
+    """What was found about one function; the fields are those of ``inside.session``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: str
+    path: str
+    num_recorded: int
+    num_seen: int
+    left_out: dict[str, int]
+    reason: str | None = None
+    trials: list[Trial] = []
+    chosen: int | None = None
+    growth: list[tuple[int, float, float]] = []
+    memory: list[int] = []
+    pairs: dict[str, list[tuple[float, float]]] = Field(default_factory=dict)
+
+
+class Proofs(Answer):
+    """Of all functions, and the lines of inputs that could not be run."""
+
+    functions: list[Proof] = []
+    problems: list[str] = []
+
+
+class Sandbox:
+    """Runs the steps in copies of one tree.
+
+    Args:
+        tree: the copy that each run copies again.
+        tests: the command; None where there are only inputs.
+        seconds: that one run of the tests may take, and that proving may take besides.
+    """
+
+    def __init__(self, tree: Path, tests: str | None, *, seconds: float) -> None:
+        self._tree, self._tests, self._seconds = tree, tests, seconds
+
+    def profile(self) -> Profile:
+        """Run the tests under the profiler."""
+        return self._ask(Profile, {"step": "profile"})
+
+    def test(self) -> Answer:
+        """Run the tests."""
+        return self._ask(Answer, {"step": "test"})
+
+    def prove(self, work: Sequence[tuple[Function, Sequence[Candidate]]], inputs: Sequence[tuple[int, str]]) -> Proofs:
+        """Record calls, compare and time all candidates."""
+        functions = [
+            {
+                "path": function.module.name, "name": function.name, "line": function.line,
+                "source": Candidate((), function.node, ()).source,
+                "candidates": [
+                    {"id": number, "parts": each.parts, "source": each.source, "imports": each.imports}
+                    for number, each in enumerate(candidates)
+                ],
+            }
+            for function, candidates in work
+        ]  # fmt: skip
+        return self._ask(
+            Proofs, {"step": "prove", "functions": functions, "inputs": inputs, "seconds": self._seconds}, more=True
+        )
+
+    def _ask(self, kind: type[_AnswerT], request: dict[str, Any], *, more: bool = False) -> _AnswerT:
+        outcome = run_python(
+            _PROGRAM,
+            timeout=_STARTING + self._seconds * (4 if more else 1),
+            max_memory=_MEMORY,
+            stdin=json.dumps({**request, "tests": self._tests}),
+            tree=self._tree,
+        )
+        lines = outcome.output.strip().splitlines()
+        if outcome.status == "timeout":
+            raise _failed(request, f"no end within {outcome.seconds:.0f} s", "Name fewer tests, or give more time")
+        if not lines:
+            got = f"a process that ended with exit code {outcome.exit_code} before it answered: {outcome.errors[-300:]}"
+            raise _failed(request, got, "Name tests that do not end the process")
+        try:
+            answer = kind.model_validate_json(lines[-1])
+        except ValidationError as error:
+            raise _failed(request, "an answer that cannot be read", "Look at what the tests print") from error
+        answer.protection = outcome.protection
+        if answer.problem == "command":
+            raise DataError(
+                "command of --tests",
+                got=f"'{self._tests}'",
+                expected="'pytest …', 'python -m MODULE …' or 'python FILE …'",
+                remedy="Name a program of Python: the sandbox starts no other",
+            )
+        if answer.problem is not None:
+            raise _failed(request, answer.problem, "Run the tests alone first")
+        return answer
+
+
+def _failed(request: dict[str, Any], got: str, remedy: str) -> DataError:
+    return DataError(f"sandbox ({request['step']})", got=got, expected="an answer of the sandbox", remedy=remedy)

@@ -1,0 +1,120 @@
+"""Rewritten versions of a function: each family alone, at all of its sites or at one, and families together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import libcst as cst
+
+from tonggan.codelm.optimization.rewrites import REWRITES
+from tonggan.codelm.optimization.rewriting import Context, Rewrite, code_of
+from tonggan.codelm.optimization.targets import Function, Module
+
+_MOST_SITES = 4  # that are also tried one by one
+_MOST_COMBINED = 5  # parts of which all combinations are made; of more only pairs, and all together
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A rewritten function.
+
+    Attributes:
+        parts: families, each with the number of the site behind ``#`` where it is not applied to all.
+        node: the function.
+        imports: lines that it needs at the top of the file.
+    """
+
+    parts: tuple[str, ...]
+    node: cst.FunctionDef
+    imports: tuple[str, ...]
+
+    @property
+    def source(self) -> str:
+        """Of the function alone, not indented."""
+        return code_of(self.node.with_changes(leading_lines=[]))
+
+
+def candidates_of(function: Function) -> list[Candidate]:
+    """All candidates for ``function``, single families first; none where no family fits."""
+    context = Context(taken=function.module.names)
+    steps: list[tuple[str, type[Rewrite], int | None]] = []
+    for family in REWRITES:
+        found = _applied(function.node, family, context, None)
+        if found is None:
+            continue
+        steps.append((family.name, family, None))
+        if 1 < found[1] <= _MOST_SITES:
+            steps += [(f"{family.name}#{site + 1}", family, site) for site in range(found[1])]
+    whole = [step for step in steps if step[2] is None]
+    most = len(whole) if len(whole) <= _MOST_COMBINED else 2
+    chains: list[Sequence[tuple[str, type[Rewrite], int | None]]] = [[step] for step in steps]
+    chains += [chain for size in range(2, most + 1) for chain in combinations(whole, size)]
+    if len(whole) > _MOST_COMBINED:
+        chains.append(whole)
+    made, known = [], set()
+    for chain in chains:
+        candidate = _chained(function.node, chain, context)
+        if candidate is not None and candidate.source not in known:
+            known.add(candidate.source)
+            made.append(candidate)
+    return made
+
+
+def _chained(
+    node: cst.FunctionDef, chain: Sequence[tuple[str, type[Rewrite], int | None]], context: Context
+) -> Candidate | None:
+    """The families of ``chain`` applied one after the other; None where one finds nothing any more."""
+    imports: dict[str, None] = {}
+    for _, family, only in chain:
+        found = _applied(node, family, context, only)
+        if found is None:
+            return None
+        node = found[0]
+        imports |= dict.fromkeys(found[2])
+    return Candidate(tuple(name for name, _, _ in chain), node, tuple(imports))
+
+
+def _applied(
+    node: cst.FunctionDef, family: type[Rewrite], context: Context, only: int | None
+) -> tuple[cst.FunctionDef, int, list[str]] | None:
+    try:
+        rewrite = family(node, context, only)
+        made = rewrite.changed()
+    except RecursionError:
+        return None
+    return None if made is None else (made, rewrite.num_sites, rewrite.imports)
+
+
+class _Exchange(cst.CSTTransformer):
+    def __init__(self, nodes: dict[int, cst.FunctionDef]) -> None:
+        super().__init__()
+        self._nodes = nodes
+
+    def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:  # noqa: N802
+        return self._nodes.get(id(original_node), updated_node)
+
+
+def module_with(module: Module, chosen: Sequence[tuple[Function, Candidate]]) -> bytes:
+    """The file with the candidates in place of their functions, and with the imports that they need."""
+    tree = module.tree.visit(_Exchange({id(function.node): candidate.node for function, candidate in chosen}))
+    lines = dict.fromkeys(line for _, candidate in chosen for line in candidate.imports)
+    source = {code_of(part).strip() for part in tree.body}
+    return _with_imports(tree, [line for line in lines if line not in source]).bytes
+
+
+def _with_imports(tree: cst.Module, lines: Sequence[str]) -> cst.Module:
+    """Imports stand after the last import at the top of the file, or after its docstring."""
+    if not lines:
+        return tree
+    place = 0
+    for index, part in enumerate(tree.body):
+        if isinstance(part, cst.SimpleStatementLine) and isinstance(part.body[0], cst.Import | cst.ImportFrom):
+            place = index + 1
+        elif index == 0 and isinstance(part, cst.SimpleStatementLine) and isinstance(part.body[0], cst.Expr):
+            place = 1
+        elif not isinstance(part, cst.SimpleStatementLine):
+            break
+    new = [cst.parse_statement(line) for line in lines]
+    return tree.with_changes(body=[*tree.body[:place], *new, *tree.body[place:]])
