@@ -15,7 +15,7 @@ _EXAMPLES: tuple[Any, ...] = (
     iter([]), iter(()), iter({}), iter({}.items()), iter({}.values()), iter(set()), iter(""), iter(b""), iter(range(0)),
     map(str, ()), zip(), filter(None, ()), enumerate(()), reversed([]), reversed(()),
 )  # fmt: skip
-_ITERATORS = (types.GeneratorType, *(type(each) for each in _EXAMPLES))
+_ITERATORS: tuple[type, ...] = (types.GeneratorType, *(type(each) for each in _EXAMPLES))
 
 
 class UncomparableError(Exception):
