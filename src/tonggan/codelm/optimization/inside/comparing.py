@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 import types
 from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
 MOST_ITEMS = 1000  # that are drawn from an iterator
@@ -137,7 +136,7 @@ def _of_library(first: Any, second: Any, place: str) -> str | None:
     return None
 
 
-def _drawn(items: Iterator[Any]) -> list[Any]:
+def _drawn(items: Any) -> list[Any]:
     """What an iterator has, up to a bound, and the error with which it ends."""
     found: list[Any] = []
     try:
