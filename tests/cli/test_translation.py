@@ -166,6 +166,7 @@ SPOKEN = (
 )
 # Names, numbers and options that are the same in every language.
 SAME = {
+    "--diff",
     "--format",
     "--kind",
     "--out {}",

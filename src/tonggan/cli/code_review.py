@@ -20,7 +20,9 @@ REVIEW_EXAMPLES = """
 
   tonggan code review src --rule docstring-default --rule docstring-type
 
-  tonggan code review . --json
+  tonggan code review . --diff main --baseline review.json
+
+  tonggan code review . --format sarif > review.sarif
 
 It ends with exit code 1 where something is found. A comment hides a finding: # tonggan: ignore\\[docstring-default]
 """
@@ -40,29 +42,65 @@ def review(
     rule: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Apply only this rule. May be repeated.")
     ] = None,
-    format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="How to print: text or json.")] = "text",
+    diff: Annotated[
+        str | None, typer.Option(metavar="BASE", help="Only what has to do with lines that changed since this commit.")
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Leave out what this file of --write-baseline holds.")
+    ] = None,
+    write_baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep what is found in this file, and end with exit code 0.")
+    ] = None,
+    budget: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="At most so many findings, those of the most evidence.")
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="How to print: text, json, sarif or html.")
+    ] = "text",
     json: Json = False,
 ) -> None:
     """Find what linters cannot in Python: code, documents and habits of a repository that disagree.
 
     Nothing of the repository is imported or run.
     """
-    from tonggan.cli.console import console_progress, print_json, visible
+    from tonggan.cli.console import console_progress, print_line, visible
     from tonggan.codelm.review import review as find
+    from tonggan.codelm.review.baseline import read_baseline
+    from tonggan.codelm.review.baseline import write_baseline as keep
     from tonggan.errors import ConfigError
 
-    if format_ not in ("text", "json"):
-        raise ConfigError("--format", got=f"'{format_}'", expected="text or json", remedy="Choose one of these")
+    if format_ not in ("text", "json", "sarif", "html"):
+        expected = "text, json, sarif or html"
+        raise ConfigError("--format", got=f"'{format_}'", expected=expected, remedy="Choose one of these")
+    known = read_baseline(baseline) if baseline else ()
     with console_progress() as progress:
-        found = find(paths or [Path()], only=rule or (), progress=progress)
+        found = find(paths or [Path()], only=rule or (), diff=diff, baseline=known, budget=budget, progress=progress)
         for name, problem in sorted(found.problems.items()):
             progress.say(f"Not reviewed: {visible(name)}: {problem}")
-    if json or format_ == "json":
-        print_json(as_json(found))
-    else:
-        _show(found)
+    if write_baseline is not None:
+        keep(write_baseline, found.findings)
+        print_line(shown(f"{len(found.findings):,} findings are kept in {write_baseline}"))
+        return
+    _print(found, "json" if json else format_)
     if found.findings:
         raise typer.Exit(1)
+
+
+def _print(found: Review, format_: str) -> None:
+    from tonggan.cli.console import print_json, print_line
+
+    if format_ == "json":
+        print_json(as_json(found))
+    elif format_ == "sarif":
+        from tonggan.codelm.review.sarif import to_sarif
+
+        print_json(to_sarif(found))
+    elif format_ == "html":
+        from tonggan.codelm.review.review_page import to_html
+
+        print_line(to_html(found))
+    else:
+        _show(found)
 
 
 def as_json(found: Review) -> dict[str, Any]:
@@ -85,14 +123,14 @@ def _show(found: Review) -> None:
 
     for finding in found.findings:
         _show_finding(finding)
-    hidden = "".join(f"; {count:,} {reason}" for reason, count in found.hidden.items())
     print_line(
         shown(
             f"{len(found.findings):,} findings in {found.num_files:,} files, {found.num_lines:,} lines of Python"
             f" ({found.seconds:.1f} s)"
         )
-        + shown(hidden)
     )
+    for reason, count in found.hidden.items():
+        print_line(shown(f"left out: {count:,} {reason}"))
 
 
 def _show_finding(finding: Finding) -> None:

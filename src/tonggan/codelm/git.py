@@ -19,7 +19,7 @@ from typing import Literal
 
 from tonggan.errors import DataError
 
-Question = Literal["check-ignore", "log", "ls-files", "rev-parse"]
+Question = Literal["cat-file", "check-ignore", "log", "ls-files", "ls-tree", "merge-base", "rev-parse"]
 
 _SECONDS = 20.0
 _MAX_BYTES = 256_000_000
@@ -53,9 +53,12 @@ _OVERRULED = {
     "submodule.recurse": "false",
 }
 _OPTIONS: dict[Question, tuple[str, ...]] = {
+    "cat-file": (),
     "check-ignore": (),
     "log": ("--no-show-signature", "--no-ext-diff", "--no-textconv", "--no-mailmap", "--no-notes", "--no-color"),
     "ls-files": (),
+    "ls-tree": (),
+    "merge-base": (),
     "rev-parse": (),
 }
 _ENVIRONMENT = {

@@ -2,10 +2,10 @@ import ast
 
 import pytest
 
-from command_line import tonggan
+from command_line import assert_named, tonggan
 from review_scene import written
 from tonggan.codelm.review import review
-from tonggan.codelm.review.registry import rules, summary
+from tonggan.codelm.review.registry import rules
 from tonggan.errors import ConfigError, DataError
 
 DRIFT = '''def f(a, b=3):
@@ -20,9 +20,9 @@ DRIFT = '''def f(a, b=3):
 
 def test_rules_say_what_they_believe_and_where_they_err():
     assert rules()
-    for name, check in rules().items():
-        assert summary(check), name
-        assert "alse alarms" in (check.__doc__ or ""), name
+    for name, rule in rules().items():
+        assert rule.summary, name
+        assert "alse alarms" in (rule.check.__doc__ or ""), name
 
 
 def test_a_finding_keeps_its_fingerprint_when_lines_move(tmp_path):
@@ -118,3 +118,36 @@ def test_command(tmp_path):
     assert "# tonggan: ignore[docstring-default]" in " ".join(helped.split())
     chinese = tonggan("code", "review", tmp_path, "--lang", "zh").out
     assert "文档称“b”默认为 4，但 f 中是 3" in chinese
+
+
+def test_what_ruff_says_is_not_said_again(tmp_path):
+    text = DRIFT.replace("b=3", "b=4, c=5")
+    config = '[lint]\nselect = ["D417"]\n[lint.pydocstyle]\nconvention = "google"\n'
+    only = ["docstring-missing-parameter"]
+    assert len(review([written(tmp_path, {"a.py": text})], only=only).findings) == 1
+    found = review([written(tmp_path, {"ruff.toml": config})], only=only)
+    assert (found.findings, found.hidden) == ((), {"that ruff says": 1})
+
+
+def test_a_budget_keeps_the_most_certain(tmp_path):
+    text = DRIFT + DRIFT.replace("a: one", "z: one").replace("def f", "def g")
+    whole = review([written(tmp_path, {"a.py": text})]).findings
+    assert len(whole) == 3
+    found = review([tmp_path], budget=1)
+    assert (found.findings, found.hidden) == (whole[:1], {"beyond the budget": 2})
+
+
+def test_a_baseline_hides_what_was_there(tmp_path):
+    written(tmp_path, {"a.py": DRIFT})
+    kept = tmp_path / "kept.json"
+    wrote = tonggan("code", "review", tmp_path, "--write-baseline", kept)
+    assert (wrote.code, wrote.out) == (0, f"1 findings are kept in {kept}\n")
+    assert tonggan("code", "review", tmp_path, "--baseline", kept).code == 0
+    written(tmp_path, {"a.py": "\n" + DRIFT + DRIFT.replace("def f", "def g")})
+    found = tonggan("code", "review", tmp_path, "--baseline", kept, "--json")
+    assert [each["message"] for each in found.json["findings"]] == ["'b' is said to default to 4, but g has 3"]
+    for content in ("[]", "{", '{"version": 7}', '{"version": 1, "findings": [3]}'):
+        kept.write_text(content)
+        assert_named(tonggan("code", "review", tmp_path, "--baseline", kept), "--write-baseline")
+    assert_named(tonggan("code", "review", tmp_path, "--baseline", tmp_path / "nowhere"), "No such file")
+    assert_named(tonggan("code", "review", tmp_path, "--format", "xml"), "sarif", code=2)

@@ -6,21 +6,48 @@ Another package adds its own by an entry point of the group ``tonggan.parts`` th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from tonggan.codelm.review.finding import Finding
 from tonggan.codelm.review.repository import Repository
 from tonggan.parts import import_modules, load_parts
 
-Rule = Callable[[Repository], Iterable[Finding]]
+Check = Callable[[Repository], Iterable[Finding]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of a review.
+
+    Attributes:
+        name: what the user calls it.
+        check: what finds.
+        ruff: codes of ruff's rules that mean the same; where ruff says it, the review does not.
+    """
+
+    name: str
+    check: Check
+    ruff: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the docstring."""
+        return (self.check.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ").rstrip(".")
+
 
 _RULES: dict[str, Rule] = {}
 
 
-def rule(name: str) -> Callable[[Rule], Rule]:
-    """Register a rule; its docstring says what it believes, and which of its alarms are known to be false."""
+def rule(name: str, *, ruff: tuple[str, ...] = ()) -> Callable[[Check], Check]:
+    """Register a rule; its docstring says what it believes, and which of its alarms are known to be false.
 
-    def register(check: Rule) -> Rule:
-        known = _RULES.setdefault(name, check)
+    Args:
+        name: of the rule.
+        ruff: as in ``Rule``.
+    """
+
+    def register(check: Check) -> Check:
+        known = _RULES.setdefault(name, Rule(name, check, ruff)).check
         if (known.__module__, known.__qualname__) != (check.__module__, check.__qualname__):
             raise TypeError(f"two rules are named '{name}': {known.__module__} and {check.__module__}")
         return check
@@ -33,8 +60,3 @@ def rules() -> Mapping[str, Rule]:
     import_modules("tonggan.codelm.review.rules")
     load_parts()
     return dict(sorted(_RULES.items()))
-
-
-def summary(check: Rule) -> str:
-    """The first sentence of a rule's docstring."""
-    return (check.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ").rstrip(".")

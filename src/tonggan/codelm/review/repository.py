@@ -6,6 +6,7 @@ Files that cannot be parsed are named in ``Repository.problems``; all others are
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
@@ -261,8 +262,8 @@ class Repository:
 
     Attributes:
         root: the folder.
-        modules: by path.
         documents: files of Markdown and reStructuredText by path.
+        reviewed: paths of the files that findings are wanted in.
         problems: files that were not reviewed by path, and why.
     """
 
@@ -275,43 +276,66 @@ class Repository:
         former: Repository | None = None,
     ) -> None:
         self.root = root
-        self.modules: dict[str, Module] = {}
         self.documents: dict[str, SourceFile] = {}
         self.problems: dict[str, str] = {}
-        kept = list(files)
-        packages = {PurePosixPath(each.name).parent for each in kept if each.name.endswith("__init__.py")}
-        for source in kept:
+        self._sources: dict[str, SourceFile] = {}
+        self._modules: dict[str, Module | None] = {}
+        self._former = former
+        for source in files:
             if source.path.suffix == ".ipynb":
                 self.problems[source.name] = "notebooks are not reviewed"
             elif source.path.suffix == ".py":
-                self._add(source, _module_name(source.name, packages), former)
+                self._sources[source.name] = source
             elif source.path.suffix.lower() in _DOCUMENTS:
                 self.documents[source.name] = source
-        self._by_name = {module.name: module for module in self.modules.values()}
-        self.reviewed = set(self.modules) | set(self.documents) if reviewed is None else set(reviewed)
+        packages = {PurePosixPath(path).parent for path in self._sources if path.endswith("__init__.py")}
+        self._paths = {_module_name(path, packages): path for path in self._sources}
+        self._names = {path: _module_name(path, packages) for path in self._sources}
+        self.reviewed = set(self._sources) | set(self.documents) if reviewed is None else set(reviewed)
 
-    def _add(self, source: SourceFile, name: str, former: Repository | None) -> None:
-        known = former.modules.get(source.name) if former else None
+    def at(self, path: str) -> Module | None:
+        """The module at ``path``, parsed when it is first asked for; None where there is none that can be parsed."""
+        if path not in self._modules and path in self._sources:
+            self._modules[path] = self._parsed(self._sources[path], self._names[path])
+        return self._modules.get(path)
+
+    def _parsed(self, source: SourceFile, name: str) -> Module | None:
+        known = self._former._modules.get(source.name) if self._former else None
         if known is not None and known.source.sha256 == source.sha256 and known.name == name:
-            self.modules[source.name] = known
-            return
+            return known
         try:
-            self.modules[source.name] = Module(source, name)
+            return Module(source, name)
         except SyntaxError as error:
             what = "it is Python 2" if (error.msg or "").startswith(_PYTHON_2) else error.msg
-            self.problems[source.name] = f"not parsed, line {error.lineno}: {what}"
+            problem = f"not parsed, line {error.lineno}: {what}"
         except (RecursionError, MemoryError):
-            self.problems[source.name] = "not parsed: it is nested too deeply"
+            problem = "not parsed: it is nested too deeply"
         except ValueError as error:  # NUL bytes, halves of surrogate pairs
-            self.problems[source.name] = f"not parsed: {error}"
+            problem = f"not parsed: {error}"
+        self.problems[source.name] = problem
+        return None
+
+    def modules(self, *, mentioning: Collection[str] | None = None) -> Iterator[Module]:
+        """All modules by path, whether findings are wanted in them or not.
+
+        Args:
+            mentioning: only those whose text has one of these words; others need not be parsed.
+        """
+        words = None if mentioning is None else re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(mentioning)))})\b")
+        for path, source in sorted(self._sources.items()):
+            if words is None or (mentioning and words.search(source.text)):
+                module = self.at(path)
+                if module is not None:
+                    yield module
 
     def reviewed_modules(self) -> Iterator[Module]:
         """The modules that findings are wanted in, by path."""
-        return (module for path, module in sorted(self.modules.items()) if path in self.reviewed)
+        return (module for path in sorted(self.reviewed) if (module := self.at(path)) is not None)
 
     def module(self, name: str) -> Module | None:
         """The module of that name with dots."""
-        return self._by_name.get(name)
+        path = self._paths.get(name)
+        return None if path is None else self.at(path)
 
     def resolve(self, module: Module, node: ast.AST) -> Definition | None:
         """What a name or ``name.attribute`` on the level of ``module`` means; None for all that is not sure."""
@@ -320,7 +344,7 @@ class Repository:
         if isinstance(node, ast.Attribute):
             base = self.resolve(module, node.value)
             if isinstance(base, Module):
-                return self.named(base, node.attr) or self._by_name.get(f"{base.name}.{node.attr}")
+                return self.named(base, node.attr) or self.module(f"{base.name}.{node.attr}")
             if isinstance(base, Class):
                 return self.member(base, node.attr)
         return None
@@ -332,17 +356,17 @@ class Repository:
             if found is not None:
                 return None if name in module.values or name in module.imports else found
             if name not in module.imports:
-                stars = (self._by_name[star] for star in module.stars if star in self._by_name)
+                stars = filter(None, map(self.module, module.stars))
                 return next((found for star in stars if (found := star.definition(name)) is not None), None)
             target, attribute = module.imports[name]
             if attribute is None:
-                return self._by_name.get(target)
-            if target not in self._by_name or target == module.name:
-                return self._by_name.get(f"{target}.{attribute}")
-            whole = self._by_name.get(f"{target}.{attribute}")
-            module, name = self._by_name[target], attribute
-            if whole is not None and module.definition(name) is None and name not in module.imports:
-                return whole
+                return self.module(target)
+            inside = self.module(target)
+            if inside is None or inside is module:
+                return self.module(f"{target}.{attribute}")
+            if inside.definition(attribute) is None and attribute not in inside.imports and not inside.stars:
+                return self.module(f"{target}.{attribute}")
+            module, name = inside, attribute
         return None
 
     def bases(self, owner: Class) -> tuple[list[Class], bool]:

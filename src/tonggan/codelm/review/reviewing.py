@@ -7,12 +7,14 @@ import hashlib
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+from tonggan.codelm.review.changes import changed_lines
 from tonggan.codelm.review.finding import Finding
+from tonggan.codelm.review.linter import without_linted
 from tonggan.codelm.review.registry import rules
 from tonggan.codelm.review.repository import Module, Repository
 from tonggan.codelm.source_file import Skipped, SourceFile, read_source
@@ -48,11 +50,19 @@ class Review:
     num_lines: int = 0
     seconds: float = 0.0
 
+    @property
+    def title(self) -> str:
+        """What a page calls it."""
+        return self.root.name
+
 
 def review(
     paths: Sequence[Path],
     *,
     only: Sequence[str] = (),
+    diff: str | None = None,
+    baseline: Collection[str] = (),
+    budget: int | None = None,
     progress: Progress | None = None,
 ) -> Review:
     """Review the files at ``paths``; the rest of their repository is read as context. Nothing of it is run.
@@ -60,34 +70,67 @@ def review(
     Args:
         paths: files and folders of one repository.
         only: names of the rules to apply; all by default.
+        diff: a commit; only what has to do with lines that changed since is told.
+        baseline: fingerprints of findings that are not told.
+        budget: how many findings are told at most, those of the most evidence.
         progress: told of each rule.
 
     Raises:
-        ConfigError: there is no rule of a name.
+        ConfigError: there is no rule of a name, or no such commit.
         DataError: there is nothing at a path.
     """
     start = time.perf_counter()
     progress = progress or Progress()
     chosen = chosen_rules(only)
-    repository = read_repository(paths)
-    problems = dict(repository.problems)
+    changed = None if diff is None else changed_lines(root_of(paths), diff)
+    repository = read_repository(paths, only=changed)
+    problems: dict[str, str] = {}
     findings: list[Finding] = []
     for name in progress.track(chosen, label="reviewing"):
         found, problem = apply(name, repository)
         findings += found
         if problem:
             problems[name] = problem
-    kept, hidden = _without_ignored(findings, repository)
-    modules = list(repository.reviewed_modules())
+    steps: dict[str, Callable[[list[Finding]], list[Finding]]] = {
+        "on lines that did not change": lambda left: [
+            each for each in left if changed is None or _is_changed(each, changed, repository)
+        ],
+        "ignored by a comment": lambda left: [each for each in left if not is_ignored(each, repository)],
+        "that ruff says": lambda left: without_linted(left, repository),
+        "in the baseline": lambda left: [each for each in left if each.fingerprint not in baseline],
+        "beyond the budget": lambda left: left[:budget],
+    }
+    kept = ranked(with_fingerprints(findings, repository))
+    hidden: dict[str, int] = {}
+    for reason, step in steps.items():
+        left = step(kept)
+        hidden |= {reason: len(kept) - len(left)} if len(left) < len(kept) else {}
+        kept = left
     return Review(
         repository.root,
-        tuple(ranked(with_fingerprints(kept, repository))),
-        problems,
+        tuple(kept),
+        repository.problems | problems,
         hidden,
         len(repository.reviewed),
-        sum(len(module.lines) for module in modules),
+        sum(len(module.lines) for module in repository.reviewed_modules()),
         time.perf_counter() - start,
     )
+
+
+def _is_changed(finding: Finding, changed: Mapping[str, Collection[int]], repository: Repository) -> bool:
+    """Whether a finding or its evidence is on changed lines, or the head of the function that it is in."""
+    lines = changed.get(finding.path, ())
+    if any(line in lines for line in range(finding.start_line, finding.end_line + 1)):
+        return True
+    if any(each.path is not None and each.line in changed.get(each.path, ()) for each in finding.evidence):
+        return True
+    module = repository.at(finding.path)
+    inside = [
+        each
+        for each in (module.definitions if module else ())
+        if each.node.lineno <= finding.start_line <= (each.node.end_lineno or 0)
+    ]
+    return any(line in lines for each in inside[-1:] for line in range(each.node.lineno, each.node.body[0].lineno))
 
 
 def chosen_rules(names: Sequence[str]) -> list[str]:
@@ -106,12 +149,17 @@ def chosen_rules(names: Sequence[str]) -> list[str]:
 
 
 def read_repository(
-    paths: Sequence[Path], *, former: Repository | None = None, overlays: Mapping[str, str] | None = None
+    paths: Sequence[Path],
+    *,
+    only: Collection[str] | None = None,
+    former: Repository | None = None,
+    overlays: Mapping[str, str] | None = None,
 ) -> Repository:
     """The repository that ``paths`` are in, with only what is at them reviewed.
 
     Args:
         paths: files and folders.
+        only: of them, the files that are reviewed, by their paths in the repository.
         former: as it was read before; files that have not changed are not parsed again.
         overlays: texts by relative path that stand in the place of what is on the disk.
 
@@ -134,6 +182,8 @@ def read_repository(
         else:
             files.append(_overlaid(source, overlays or {}))
     reviewed = {path.relative_to(root).as_posix() for path in wanted}
+    if only is not None:  # documents may speak of what has changed elsewhere
+        reviewed = {path for path in reviewed if path in only or not path.endswith(".py")}
     repository = Repository(root, files, reviewed=reviewed, former=former)
     repository.problems |= problems
     return repository
@@ -164,7 +214,7 @@ def apply(name: str, repository: Repository) -> tuple[list[Finding], str | None]
     """What one rule finds, and why it stopped where it did before the end."""
     found: list[Finding] = []
     try:
-        found.extend(islice(rules()[name](repository), _MOST_FINDINGS))
+        found.extend(islice(rules()[name].check(repository), _MOST_FINDINGS))
     except (RecursionError, MemoryError):
         return found, "stopped: the code is nested too deeply"
     return [each for each in found if each.path in repository.reviewed], None
@@ -174,7 +224,7 @@ def with_fingerprints(findings: Iterable[Finding], repository: Repository) -> It
     """The findings in the order of their places, each with what it is recognized by when lines move."""
     seen: Counter[str] = Counter()
     for finding in sorted(findings, key=lambda each: (each.path, each.start_line, each.start_column, each.rule)):
-        module = repository.modules.get(finding.path)
+        module = repository.at(finding.path)
         lines = module.lines if module else repository.documents[finding.path].text.split("\n")
         inside = _enclosing(module, finding.start_line) if module else ""
         source = " ".join(lines[finding.start_line - 1].split())
@@ -199,16 +249,9 @@ def _enclosing(module: Module, line: int) -> str:
     return inside
 
 
-def _without_ignored(findings: list[Finding], repository: Repository) -> tuple[list[Finding], dict[str, int]]:
-    """Without those that a comment of the user's hides."""
-    kept = [finding for finding in findings if not is_ignored(finding, repository)]
-    num_ignored = len(findings) - len(kept)
-    return kept, {"ignored by a comment": num_ignored} if num_ignored else {}
-
-
 def is_ignored(finding: Finding, repository: Repository) -> bool:
     """Whether ``# tonggan: ignore[rule]`` stands on its lines, on the last line of its docstring or on its ``def``."""
-    module = repository.modules.get(finding.path)
+    module = repository.at(finding.path)
     lines = module.lines if module else repository.documents[finding.path].text.split("\n")
     looked_at = set(range(finding.start_line, finding.end_line + 1))
     if module is None:

@@ -22,7 +22,7 @@ _NEAR = 0.7  # of difflib's ratio of two names
 _FEW = 3  # parameters; of fewer the one that is left out says less
 
 
-@rule(UNKNOWN)
+@rule(UNKNOWN, ruff=("DOC102",))
 def unknown_parameters(repository: Repository) -> Iterator[Finding]:
     """A docstring describes a parameter that the function does not take.
 
@@ -143,7 +143,7 @@ def _members(owner: Class) -> set[str]:
     return found
 
 
-@rule(MISSING)
+@rule(MISSING, ruff=("D417",))
 def missing_parameters(repository: Repository) -> Iterator[Finding]:
     """A docstring describes all parameters of a function but one.
 

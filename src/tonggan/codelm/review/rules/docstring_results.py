@@ -24,7 +24,7 @@ _HARMLESS = re.compile(
 )  # in `with`
 
 
-@rule(RAISES)
+@rule(RAISES, ruff=("DOC501", "DOC502"))
 def told_exceptions(repository: Repository) -> Iterator[Finding]:
     """A function raises an exception itself that its docstring leaves out, though it tells others.
 
@@ -137,7 +137,7 @@ def _ancestry(repository: Repository, module: Module, names: list[str]) -> list[
     return [_ancestors(repository, module, name) or {name.rpartition(".")[2]} for name in names]
 
 
-@rule(RETURNS)
+@rule(RETURNS, ruff=("DOC202", "DOC403"))
 def told_results(repository: Repository) -> Iterator[Finding]:
     """A docstring describes a result, and the function returns nothing; or it describes none of a generator.
 
