@@ -10,7 +10,8 @@ from typing import Literal
 
 from tonggan.codelm.review.docstring import Docstring, docstring_node, read_docstring
 from tonggan.codelm.review.finding import Edit, Evidence, Finding
-from tonggan.codelm.review.repository import Class, Function, FunctionNode, Module, Repository
+from tonggan.codelm.review.module import Class, Function, FunctionNode, Module
+from tonggan.codelm.review.repository import Repository
 
 ParameterKind = Literal["positional", "keyword", "variadic", "keywords"]
 

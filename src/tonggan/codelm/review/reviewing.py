@@ -15,8 +15,9 @@ from pathlib import Path
 from tonggan.codelm.review.changes import changed_lines
 from tonggan.codelm.review.finding import Finding
 from tonggan.codelm.review.linter import without_linted
+from tonggan.codelm.review.module import Module
 from tonggan.codelm.review.registry import rules
-from tonggan.codelm.review.repository import Module, Repository
+from tonggan.codelm.review.repository import Repository
 from tonggan.codelm.source_file import Skipped, SourceFile, read_source
 from tonggan.codelm.walk import NEVER_SOURCE, walk
 from tonggan.errors import ConfigError

@@ -10,8 +10,9 @@ from difflib import SequenceMatcher
 from tonggan.codelm.review.docstring import Entry
 from tonggan.codelm.review.documented import Documented, Parameter, documented
 from tonggan.codelm.review.finding import Evidence, Finding
+from tonggan.codelm.review.module import Class
 from tonggan.codelm.review.registry import rule
-from tonggan.codelm.review.repository import Class, Repository
+from tonggan.codelm.review.repository import Repository
 
 UNKNOWN = "docstring-unknown-parameter"
 MISSING = "docstring-missing-parameter"

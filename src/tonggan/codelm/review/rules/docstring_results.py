@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from tonggan.codelm.review.docstring import Entry
 from tonggan.codelm.review.documented import Documented, documented
 from tonggan.codelm.review.finding import Evidence, Finding
+from tonggan.codelm.review.module import Class, Function, Module, dotted
 from tonggan.codelm.review.registry import rule
-from tonggan.codelm.review.repository import Class, Function, Module, Repository, dotted
+from tonggan.codelm.review.repository import Repository
 
 RAISES = "docstring-raises"
 RETURNS = "docstring-returns"

@@ -10,8 +10,9 @@ from typing import Any
 from tonggan.codelm.review.docstring import Entry
 from tonggan.codelm.review.documented import Documented, Parameter, documented
 from tonggan.codelm.review.finding import Evidence, Finding
+from tonggan.codelm.review.module import Module
 from tonggan.codelm.review.registry import rule
-from tonggan.codelm.review.repository import Module, Repository
+from tonggan.codelm.review.repository import Repository
 
 DEFAULT = "docstring-default"
 TYPE = "docstring-type"
