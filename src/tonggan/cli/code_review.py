@@ -65,8 +65,8 @@ def review(
     """
     from tonggan.cli.console import console_progress, print_line, visible
     from tonggan.codelm.review import review as find
-    from tonggan.codelm.review.baseline import read_baseline
-    from tonggan.codelm.review.baseline import write_baseline as keep
+    from tonggan.codelm.review.formats import read_baseline
+    from tonggan.codelm.review.formats import write_baseline as keep
     from tonggan.errors import ConfigError
 
     if format_ not in ("text", "json", "sarif", "html"):
@@ -92,11 +92,11 @@ def _print(found: Review, format_: str) -> None:
     if format_ == "json":
         print_json(as_json(found))
     elif format_ == "sarif":
-        from tonggan.codelm.review.sarif import to_sarif
+        from tonggan.codelm.review.formats import to_sarif
 
         print_json(to_sarif(found))
     elif format_ == "html":
-        from tonggan.codelm.review.review_page import to_html
+        from tonggan.codelm.review.formats import to_html
 
         print_line(to_html(found))
     else:

@@ -1,17 +1,24 @@
-"""A review as SARIF 2.1.0, which code hosts and editors show."""
+"""A review as SARIF 2.1.0, as a page of HTML, and as a baseline: a file that keeps what was found before."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from tonggan.codelm.review.finding import Evidence, Finding
 from tonggan.codelm.review.registry import rules
 from tonggan.codelm.review.reviewing import Review
+from tonggan.errors import DataError
+from tonggan.files import whole_file
+from tonggan.wording import catalog
 
 FINGERPRINT = "tonggan/v1"
 _SURE = 0.9
+_VERSION = 1  # of a baseline
 
 
 def to_sarif(review: Review) -> dict[str, Any]:
@@ -96,3 +103,45 @@ def _related(number: int, each: Evidence, path: str, line: int) -> dict[str, Any
         "message": {"text": each.text},
         "physicalLocation": {**_artifact(path), "region": {"startLine": line}},
     }
+
+
+def to_html(review: Review) -> str:
+    """The review as one self-contained page in English and Chinese, in the frame of the reports of runs."""
+    from tonggan.evaluation.report import page
+
+    return page("review.html", content=review, in_chinese=catalog().translate)
+
+
+def read_baseline(path: Path) -> set[str]:
+    """The fingerprints that are kept at ``path``.
+
+    Raises:
+        DataError: there is no such file, or it is no baseline.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["version"] == _VERSION:
+            return {str(each["fingerprint"]) for each in content["findings"]}
+        got = f"version {content['version']!r}"
+    except OSError as error:
+        got = error.strerror or str(error)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        got = "a file that is none"
+    raise DataError(
+        f"baseline {path}",
+        got=got,
+        expected="a file of --write-baseline",
+        remedy="Write it anew with --write-baseline",
+    )
+
+
+def write_baseline(path: Path, findings: Iterable[Finding]) -> None:
+    """Keep ``findings`` at ``path``, with what a person needs to read them; an older file is replaced at once."""
+    ordered = sorted(findings, key=lambda each: (each.path, each.rule, each.fingerprint))
+    kept = [
+        {"fingerprint": each.fingerprint, "rule": each.rule, "path": each.path, "message": each.message}
+        for each in ordered
+    ]
+    text = json.dumps({"version": _VERSION, "findings": kept}, indent=1, ensure_ascii=False) + "\n"
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

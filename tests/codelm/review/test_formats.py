@@ -5,7 +5,7 @@ from jsonschema import Draft7Validator
 from command_line import tonggan
 from review_scene import written
 from tonggan.codelm.review import review
-from tonggan.codelm.review.sarif import to_sarif
+from tonggan.codelm.review.formats import to_sarif
 
 DRIFT = 'def f(a, b=3):\n    """F.\n\n    Args:\n        a: one.\n        b: two. Default: 4.\n    """\n'
 
