@@ -1,7 +1,7 @@
 """Modules of the project that exactly one other imports: to be merged, where they mean nothing by themselves.
 
-Left out is what is found by its place and not by a name: parts of a family (an encoder, a fusion, a task, …), public
-data sets, commands of the command line, and routes of the server. What a package's ``__init__`` hands on counts for the
+Left out is what is found by its place and not by a name: parts of a family (an encoder, a fusion, a task, a rewrite, a
+rule of a review, …), public data sets, commands of the command line, and routes of the server. What a package's ``__init__`` hands on counts for the
 module that it is from, and so does an import within a function.
 
 Run: python benchmarks/importers.py [--verbose]
@@ -14,6 +14,7 @@ import ast
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src"
+FAMILIES = ("tonggan.data.public.", "tonggan.codelm.optimization.rewrites.", "tonggan.codelm.review.rules.")
 
 
 def modules() -> dict[str, Path]:
@@ -61,7 +62,7 @@ def is_part(name: str) -> bool:
     """Whether a module is found by its place."""
     text = modules()[name].read_text(encoding="utf-8")
     registers = any(isinstance(node, ast.FunctionDef) and node.name == "register" for node in ast.parse(text).body)
-    return registers or 'kind: Literal["' in text or name.startswith("tonggan.data.public.")
+    return registers or 'kind: Literal["' in text or name.startswith(FAMILIES)
 
 
 def single() -> dict[str, str]:
