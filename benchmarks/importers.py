@@ -1,8 +1,8 @@
 """Modules of the project that exactly one other imports: to be merged, where they mean nothing by themselves.
 
 Left out is what is found by its place and not by a name: parts of a family (an encoder, a fusion, a task, a rewrite, a
-rule of a review, …), public data sets, commands of the command line, and routes of the server. What a package's ``__init__`` hands on counts for the
-module that it is from, and so does an import within a function.
+rule of a review, …), public data sets, commands of the command line, and routes of the server. What a package's
+``__init__`` hands on counts for the module that it is from, and so does an import within a function.
 
 Run: python benchmarks/importers.py [--verbose]
 """
