@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := src tests benchmarks docs
-# Two processes, each with whole files of tests and one thread for each program that a test starts.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Two processes, each with whole files of tests and one thread for each program that a test starts; what such a program
+# imports is compiled once, also where the shell forbids to keep it.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo demo-boxes demo-code test test-fast lint recipes clean
 

@@ -5,9 +5,13 @@ Run: python docs/fields.py > docs/fields.md
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 import json
 import re
 import sys
+import textwrap
 import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -64,7 +68,8 @@ def section(title: str, config: type[Config]) -> str:
     """A heading, what the config is, and a table of its fields."""
     text = " ".join((config.__doc__ or "").split()).replace("``", "`")
     lines = [f"## {title}", "", text, ""]
-    rows = [row(name, field) for name, field in config.model_fields.items() if name != "kind"]
+    told = docstrings(config)
+    rows = [row(name, field, told.get(name, "")) for name, field in config.model_fields.items() if name != "kind"]
     if rows:
         lines += ["| field | type | default | what |", "| --- | --- | --- | --- |", *rows, ""]
     else:
@@ -72,9 +77,23 @@ def section(title: str, config: type[Config]) -> str:
     return "\n".join(lines)
 
 
-def row(name: str, field: FieldInfo) -> str:
+def docstrings(config: type[Config]) -> dict[str, str]:
+    """The text below each field, those that it inherits among them.
+
+    Read here and not by pydantic (``use_attribute_docstrings``), which would read every config's source at each start.
+    """
+    found = {}
+    for base in reversed(config.__mro__[: config.__mro__.index(Config)]):
+        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0].body
+        for field, text in itertools.pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                found[ast.unparse(field.target)] = inspect.cleandoc(text.value.value)
+    return found
+
+
+def row(name: str, field: FieldInfo, what: str) -> str:
     """One field as a row of a Markdown table."""
-    what = " ".join((field.description or "").split())
+    what = " ".join((field.description or what).split())
     limits = [f"{sign} {getattr(item, key)}" for item in field.metadata for kind, (key, sign) in SIGNS.items()
               if isinstance(item, kind)]  # fmt: skip
     kind = ", ".join([type_name(field.annotation), *limits])

@@ -30,9 +30,9 @@ _ConfigT = TypeVar("_ConfigT", bound="Config")
 
 
 class Config(BaseModel):
-    """Base of all configs: frozen, nothing extra, each field documented by its ``Field(description=...)``."""
+    """Base of all configs: frozen, nothing extra, each field documented by the text below it (``docs/fields.py``)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     @model_validator(mode="before")
     @classmethod
