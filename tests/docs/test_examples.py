@@ -1,7 +1,8 @@
 """Every example of the README files and of docs/ is run as it stands, and what a page shows of its output is compared.
 
 So that this takes seconds, models are tiny and train for two epochs on a small version of the pages' own example
-tables. Commands marked ``check only`` (they install, fetch or take minutes) are parsed, not run.
+tables, members are fitted on two folds, and the run that most pages begin with is made once. Commands marked
+``check only`` (they install, fetch or take minutes) are parsed, not run.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from doc_examples import Block, Command, blocks_of, commands_of, run_command, ru
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-FRESH = (README, ROOT / "docs" / "start.md")  # which train in runs/first themselves
+FIRST = "tonggan fit train.csv --target category --test test.csv --out runs/first"
 PAGES = [README, ROOT / "README.zh-CN.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 CHINESE = [page for page in PAGES if page.name.endswith(".zh-CN.md")]
 # Chinese pages have the same blocks as the English ones, and extend.md, which changes the project, its own test.
 RUN_PAGES = [page for page in PAGES if page not in CHINESE and page.name != "extend.md" and blocks_of(page)]
 TINY = ["training.epochs=2", "training.batch_size=32", "model.dim=16", "audit_alone=false"]
+TINY_FLOOR = ["floor.folds=2"]  # of a run that has members
 
 
 def page_id(page: Path) -> str:
@@ -42,7 +44,7 @@ def load(path: Path):
 
 @pytest.fixture(scope="module")
 def first_shop(tmp_path_factory):
-    """The shop of the pages, small, with a trained model in ``runs/first``."""
+    """The shop of the pages, small, with a trained model in ``runs/first``, and what training it printed."""
     folder = tmp_path_factory.mktemp("examples") / "shop"
     example = load(ROOT / "docs" / "example.py")
     example.write_shop(folder, num_train=100, num_test=30)
@@ -50,9 +52,8 @@ def first_shop(tmp_path_factory):
     example.write_shelves(folder, num_train=40, num_test=30)
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch, cache=folder.parent / "cache")
-        (command,) = commands_of("tonggan fit train.csv --target category --test test.csv --out runs/first")
-        run_command(command)
-    return folder
+        (command,) = commands_of(FIRST)
+        return folder, run_command(command)
 
 
 def enter(folder: Path, patch: pytest.MonkeyPatch, *, cache: Path) -> None:
@@ -60,7 +61,11 @@ def enter(folder: Path, patch: pytest.MonkeyPatch, *, cache: Path) -> None:
     from tonggan.runs import recipe
 
     whole = recipe.apply_overrides
-    patch.setattr(recipe, "apply_overrides", lambda data, overrides: whole(whole(data, TINY), overrides))
+
+    def tiny(data, overrides):
+        return whole(whole(data, TINY if data.get("floor") is None else [*TINY, *TINY_FLOOR]), overrides)
+
+    patch.setattr(recipe, "apply_overrides", tiny)
     patch.chdir(folder)
     patch.setenv("TONGGAN_CACHE", str(cache))
     patch.delenv("TONGGAN_MIRROR", raising=False)
@@ -70,24 +75,25 @@ def enter(folder: Path, patch: pytest.MonkeyPatch, *, cache: Path) -> None:
 @pytest.fixture
 def shop(first_shop, tmp_path, monkeypatch):
     """A copy of the shop for one page, without a cache of its own: the page's tables are the same."""
+    first, _ = first_shop
     folder = tmp_path / "shop"
-    shutil.copytree(first_shop, folder)
-    enter(folder, monkeypatch, cache=first_shop.parent / "cache")
+    shutil.copytree(first, folder)
+    enter(folder, monkeypatch, cache=first.parent / "cache")
     return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", RUN_PAGES, ids=page_id)
-def test_examples_run_and_print_what_the_page_shows(page, shop):
-    if page in FRESH:
-        shutil.rmtree(shop / "runs")
+def test_examples_run_and_print_what_the_page_shows(page, shop, first_shop):
+    (first,), (_, said) = commands_of(FIRST), first_shop
     printed = ""
     for block in blocks_of(page):
         where = f"{page_id(page)}:{block.line}"
         if block.note.startswith("file: "):
             (shop / block.note.removeprefix("file: ")).write_text(block.text, encoding="utf-8")
         elif block.language == "bash":
-            printed = "" if block.note == "check only" else "".join(map(run_command, commands_of(block.text)))
+            commands = () if block.note == "check only" else tuple(commands_of(block.text))
+            printed = "".join(said if command == first else run_command(command) for command in commands)
         elif block.language == "python":
             printed = run_python(block.text, page=where)
         elif block.language == "text" and printed:
@@ -187,7 +193,7 @@ def test_the_page_on_extending_works_as_it_stands(first_shop, tmp_path):
             assert not path.exists(), f"{path} is there already"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
-    shop = shutil.copytree(first_shop, tmp_path / "shop")
+    shop = shutil.copytree(first_shop[0], tmp_path / "shop")
     paths = [project / "src", project / "tests", ROOT / "tests", ROOT / "tests" / "docs"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "TONGGAN_CACHE": str(tmp_path)}
     command = [sys.executable, "-m", "extending", str(page), str(project / "tests"), str(shop)]

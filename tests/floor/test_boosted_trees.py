@@ -14,7 +14,7 @@ from tonggan.floor.linear import LinearConfig
 
 
 @pytest.mark.parametrize(
-    "config", [BoostedTreesConfig(), BoostedTreesConfig(random_thresholds=True, learning_rate=0.1)]
+    "config", [BoostedTreesConfig(learning_rate=0.2), BoostedTreesConfig(random_thresholds=True, learning_rate=0.4)]
 )
 def test_contract(config: BoostedTreesConfig) -> None:
     check_member(config)

@@ -137,8 +137,7 @@ def _fitted(name: str, reading: Reading, form: str, axes: int, bins: int) -> dic
         mean = vectors.mean(0)
         found |= {"vectors": True, "mean": mean, "scale": float(np.sqrt(np.square(vectors - mean).mean())) or 1.0}
         if form == "raw" and 0 < axes < vectors.shape[1]:
-            sample = vectors[:: -(-len(vectors) // _ROWS_FOR_AXES)] - mean
-            found["axes"] = np.ascontiguousarray(np.linalg.eigh(sample.T @ sample)[1][:, ::-1][:, :axes].T)
+            found["axes"] = _principal_axes(vectors[:: -(-len(vectors) // _ROWS_FOR_AXES)] - mean, axes)
     if reading.cells is not None and reading.cells.shape[1]:
         cells = np.where(present[:, None], reading.cells, np.nan).astype(np.float64)
         found["cells"] = sizes(reading).tolist()
@@ -153,6 +152,18 @@ def _fitted(name: str, reading: Reading, form: str, axes: int, bins: int) -> dic
             if bins and 0 < numbers.shape[1] <= _MOST_BINNED:
                 found["edges"] = np.stack([_edges(column, bins) for column in numbers.T])
     return found
+
+
+def _principal_axes(centered: Floats, most: int) -> Floats:
+    """``[axes, D]``, of length 1 and the longest first; no more than there are rows, if one of them is of zeros."""
+    rows, width = centered.shape
+    if width <= rows:
+        return np.ascontiguousarray(np.linalg.eigh(centered.T @ centered)[1][:, ::-1][:, :most].T)
+    # Of fewer rows than columns, the products of rows with rows tell the same in far less time.
+    squares, shares = np.linalg.eigh(centered @ centered.T)
+    kept = np.flatnonzero(squares > 1e-12 * max(squares[-1], 1e-300))[::-1][:most]
+    axes = shares[:, kept].T @ centered / np.sqrt(squares[kept, None])
+    return np.ascontiguousarray(axes) if len(kept) else np.zeros((1, width))
 
 
 def _edges(column: Floats, bins: int) -> Floats:

@@ -39,11 +39,13 @@ class Differences:
 
     @staticmethod
     def fit(features: Features) -> Differences:
-        """The pairs most alike that are not the same."""
-        numbers = _numbers(features)
-        numbers = numbers[:: -(-len(numbers) // _MOST_ROWS)]
-        found = []
-        if 2 <= numbers.shape[1] <= _MOST_COLUMNS:
+        """The pairs most alike that are not the same; of very many columns none are compared."""
+        found: list[tuple[int, int]] = []
+        numbers = np.zeros((0, 0))
+        columns = sum(int((sizes(each) == 0).sum()) for each in features.values() if each.cells is not None)
+        if 2 <= columns <= _MOST_COLUMNS:
+            numbers = _numbers(features)
+            numbers = numbers[:: -(-len(numbers) // _MOST_ROWS)]
             known = ~np.isnan(numbers)
             held = np.where(known, numbers, 0.0)
             held = np.where(known, held - held.sum(0) / np.maximum(known.sum(0), 1), 0.0)

@@ -87,17 +87,13 @@ class NetworkMember(Member):
         self.design, self.layers, self.goal = design, layers, goal
 
     def predict(self, features: Features) -> Floats:
-        rows = self.design.matrix(features)
-        total = np.zeros((len(rows), self.goal.size))
-        weights = [layer.astype(np.float64) for layer in self.layers]
+        rows = torch.from_numpy(self.design.matrix(features))
+        layers = {name: torch.from_numpy(layer).double() for name, layer in zip(_NAMES, self.layers, strict=True)}
+        parts = []
         for start in range(0, len(rows), _AT_ONCE):
-            here = slice(start, start + _AT_ONCE)
-            for network in range(len(weights[0])):
-                weight0, bias0, weight1, bias1, weight2, bias2 = (layer[network] for layer in weights)
-                hidden = np.maximum(rows[here] @ weight0 + bias0, 0)
-                hidden = np.maximum(hidden @ weight1 + bias1, 0)
-                total[here] += link(hidden @ weight2 + bias2, self.goal)
-        return total / len(weights[0])
+            scores = _scores(layers, rows[start : start + _AT_ONCE]).numpy()
+            parts.append(np.mean([link(each, self.goal) for each in scores], axis=0))
+        return np.concatenate(parts) if parts else np.zeros((0, self.goal.size))
 
     def store(self) -> Stored:
         design = self.design.store()
