@@ -34,7 +34,9 @@ _FIELD = re.compile(rf"\s*[:@]({'|'.join([*_FIELDS, 'type'])})\b([^:]*):(?:\s+|$
 _ANY_FIELD = re.compile(r"\s*[:@]\w+[^:`]*:(\s|$)")
 _NAME = r"[`*\\]*[A-Za-z_]\w*`*"
 _ITEM_NAMES = re.compile(rf"{_NAME}(?:\s*,\s*{_NAME})*")
-_EXCEPTIONS = re.compile(r"[`~:\w.!]+(?:\s*(?:,|\bor\b|/|\|)\s*[`~:\w.!]+)*?(?=\s*:(?:\s|$)|\s*$|\s+(?:if|when|--?)\s)")
+_EXCEPTIONS = re.compile(
+    r"(?:- )?[\[\]`~:\w.!]+(?:\s*(?:,|\bor\b|/|\|)\s*[\[\]`~:\w.!]+)*?(?=\s*:(?:\s|$)|\s*$|\s+(?:if|when|--?)\s)"
+)
 _OPENING = re.compile(r"[rRuU]?(\"\"\"|'''|\"|')")
 
 
@@ -281,7 +283,7 @@ def _google_item(after: str) -> tuple[str, str] | None:
 
 
 def _exceptions(names: str, text: str, line: int, offset: int) -> Iterator[Entry]:
-    plain = re.sub(r":\w+(?::\w+)?:|[`~!]", lambda found: " " * len(found[0]), names)
+    plain = re.sub(r":\w+(?::\w+)?:|[`~!\[\]-]", lambda found: " " * len(found[0]), names)
     for name in re.finditer(r"[A-Za-z_][\w.]*", plain):
         if name[0] != "or":
             yield Entry(name[0], 0, "", text.strip(" :"), line, offset + name.start() + 1, shares=" " in plain.strip())

@@ -23,6 +23,7 @@ _TRANSPARENT = {
     "typing.final", "typing.no_type_check", "typing.override", "typing_extensions.override", "torch.inference_mode",
 }  # fmt: skip
 _PROPERTIES = {"property", "cached_property", "functools.cached_property", "abc.abstractproperty"}
+_MANY, _NEARLY_ALL = 5, 0.9  # places of a decorator, and the share in which docstring and ``def`` agree
 _DATACLASS = {"dataclass", "dataclasses.dataclass", "pydantic.dataclasses.dataclass"}
 
 
@@ -46,12 +47,14 @@ class Documented:
         docstring: read.
         function: whose parameters are told: the function, or ``__init__`` of a class; None for a dataclass.
         parameters: without ``self``; None where they are not sure.
+        is_sealed: whether no decorator may take others than the function does.
     """
 
     owner: Function | Class
     docstring: Docstring
     function: Function | None
     parameters: tuple[Parameter, ...] | None
+    is_sealed: bool = True
 
     @property
     def module(self) -> Module:
@@ -65,13 +68,17 @@ class Documented:
 
     @cached_property
     def takes_any(self) -> bool:
-        """Whether it takes names beyond those of its signature."""
-        return any(each.kind in ("variadic", "keywords") for each in self.parameters or ())
+        """Whether it may take names beyond those of its signature."""
+        return not self.is_sealed or any(each.kind in ("variadic", "keywords") for each in self.parameters or ())
 
     def signature_line(self) -> Evidence:
         """The code that the docstring is compared with."""
-        node = self.function.node if self.function else self.owner.node
-        return Evidence(self.module.lines[node.lineno - 1].strip(), self.module.path, node.lineno)
+        return self.code_line((self.function or self.owner).node.lineno)
+
+    def code_line(self, line: int) -> Evidence:
+        """A line of the function, which a class may inherit from another file."""
+        module = (self.function or self.owner).module
+        return Evidence(module.lines[line - 1].strip(), module.path, line)
 
     def told_line(self, line: int) -> Evidence:
         """A line of the docstring."""
@@ -109,6 +116,7 @@ class Documented:
 
 def documented(repository: Repository) -> Iterator[Documented]:
     """The docstrings of the reviewed modules, without tests, properties and stubs of overloads."""
+    trusted = _trusted(repository)
     for module in repository.reviewed_modules():
         if module.is_test:
             continue
@@ -120,14 +128,46 @@ def documented(repository: Repository) -> Iterator[Documented]:
             if isinstance(owner, Class):
                 function, parameters = _of_class(repository, owner)
             else:
-                function, parameters = owner, _of_function(repository, owner)
-            yield Documented(owner, docstring, function, parameters)
+                function, parameters = owner, _of_function(owner)
+            is_sealed = function is None or all(
+                each in trusted or _is_transparent(repository, function, each) for each in function.decorators
+            )
+            yield Documented(owner, docstring, function, parameters, is_sealed)
 
 
-def _of_function(repository: Repository, function: Function) -> tuple[Parameter, ...] | None:
-    """None for overloads and where a decorator may change what is taken."""
-    if _is_overloaded(function) or not all(_is_transparent(repository, function, each) for each in function.decorators):
+def taken_by(repository: Repository, called: Function | Class) -> tuple[Parameter, ...] | None:
+    """What a call may give; None where that is not sure, for decorators and for classes made in other ways."""
+    function, parameters = (
+        (called, _of_function(called)) if isinstance(called, Function) else _of_class(repository, called)
+    )
+    if function is not None and not all(_is_transparent(repository, function, each) for each in function.decorators):
         return None
+    return parameters
+
+
+def _trusted(repository: Repository) -> set[str]:
+    """Decorators under which docstrings describe what the ``def`` takes in nearly all places."""
+    counts: dict[str, list[bool]] = {}
+    for module in repository.reviewed_modules():
+        for function in module.functions if not module.is_test else ():
+            unknown = [each for each in function.decorators if each and each not in _TRANSPARENT]
+            constant = docstring_node(function.node) if unknown else None
+            docstring = read_docstring(constant, module.lines) if constant is not None else None
+            told = {entry.name for entry in docstring.told("parameters")} if docstring else set()
+            if told:
+                taken = {each.name for each in signature(function.node, skip_first=False)}
+                for each in unknown:
+                    counts.setdefault(each, []).append(told <= taken)
+    return {name for name, agree in counts.items() if len(agree) >= _MANY and sum(agree) >= _NEARLY_ALL * len(agree)}
+
+
+def _of_function(function: Function) -> tuple[Parameter, ...] | None:
+    """None for an overload, and for what takes other names than one of its overloads."""
+    names = {each.arg for each in function.node.args.args + function.node.args.kwonlyargs}
+    for each in _overloads(function):
+        others = {other.arg for other in each.node.args.args + each.node.args.kwonlyargs}
+        if each is function or not others <= names:
+            return None
     skips = function.owner is not None and "staticmethod" not in function.decorators
     return signature(function.node, skip_first=skips)
 
@@ -153,7 +193,7 @@ def _of_class(repository: Repository, owner: Class) -> tuple[Function | None, tu
             return None, None
         init = each.method("__init__")
         if init is not None:
-            return init, _of_function(repository, init)
+            return init, _of_function(init)
         if each is owner and not complete and len(bases) == 1:
             return None, None
     return None, () if complete and not owner.node.bases else None
@@ -206,13 +246,12 @@ def signature(node: FunctionNode, *, skip_first: bool) -> tuple[Parameter, ...]:
     return tuple(found)
 
 
-def _is_overloaded(function: Function) -> bool:
-    others = [
+def _overloads(function: Function) -> list[Function]:
+    return [
         each
         for each in function.module.functions
         if each.name == function.name and each.outer is function.outer and any("overload" in d for d in each.decorators)
     ]
-    return bool(others)
 
 
 def _is_transparent(repository: Repository, function: Function, decorator: str) -> bool:

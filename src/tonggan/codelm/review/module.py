@@ -62,6 +62,30 @@ class Module:
         """What the module itself defines under ``name`` (the last one, where several are)."""
         return self._top.get(name)
 
+    @cached_property
+    def bound(self) -> set[str]:
+        """All names that the module has, as far as they can be read; those of a star are not among them."""
+        found = set(self.imports)
+        stack: list[ast.AST] = list(self.tree.body)
+        while stack:
+            node = stack.pop()
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found.add(node.id)
+            elif not isinstance(node, ast.Lambda):
+                stack.extend(ast.iter_child_nodes(node))
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Global):
+                found.update(node.names)
+        return found
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may have names that cannot be read in it."""
+        dynamic = ("globals()", "setattr(sys.modules", "sys.modules[__name__]", "_import_structure", "lazy")
+        return "__getattr__" in self.bound or any(word in self.source.text for word in dynamic)
+
     def column(self, line: int, offset: int) -> int:
         """A column from 1 in characters, of an offset of ``ast``, which counts bytes of UTF-8."""
         text = self.lines[line - 1]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from tonggan.codelm.review.finding import Finding
 from tonggan.codelm.review.repository import Repository
@@ -55,8 +56,13 @@ def rule(name: str, *, ruff: tuple[str, ...] = ()) -> Callable[[Check], Check]:
     return register
 
 
-def rules() -> Mapping[str, Rule]:
-    """All rules, in the order of their names."""
+@cache
+def _load() -> None:
     import_modules("tonggan.codelm.review.rules")
     load_parts()
+
+
+def rules() -> Mapping[str, Rule]:
+    """All rules, in the order of their names."""
+    _load()
     return dict(sorted(_RULES.items()))

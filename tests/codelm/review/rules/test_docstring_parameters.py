@@ -81,7 +81,7 @@ SILENT = {
     "free text": 'def f(a):\n    """F.\n\n    Args:\n        as those of g.\n        Note: more\n    """\n',
     "property": 'class C:\n    @property\n    def f(s):\n     """F.\n\n     Args:\n         x: it.\n     """\n',
     "overload": (
-        "from typing import overload\n@overload\ndef f(a: int) -> int: ...\n"
+        "from typing import overload\n@overload\ndef f(a: int, depth: int) -> int: ...\n"
         'def f(a):\n    """F.\n\n    Args:\n        a: one.\n        depth: of it.\n    """\n'
     ),
     "C signature": 'def f(*a):\n    """f(x, y)\n\n    Args:\n        x: one.\n        y: two.\n    """\n',
@@ -169,3 +169,13 @@ def test_a_decorator_that_hands_on_hides_nothing(tmp_path):
         """
     '''
     assert messages(tmp_path, text, UNKNOWN) == ["'b' is described, but one has no such parameter"]
+
+
+def test_a_decorator_under_which_nearly_all_agree_is_trusted(tmp_path):
+    one = '\n@other.fill(3)\ndef f{n}(a, b):\n    """F.\n\n    Args:\n        a: one.\n        {told}: two.\n    """\n'
+    text = "import other\n" + "".join(one.format(n=n, told="b" if n else "depth_of") for n in range(12))
+    assert messages(tmp_path, text, UNKNOWN) == ["'depth_of' is described, but f0 calls this parameter 'b'"]
+    dropped = text.replace("def f0(a, b)", "def f0(a)")
+    assert messages(tmp_path, dropped, UNKNOWN) == ["'depth_of' is described, but f0 has no such parameter"]
+    few = "import other\n" + one.format(n=0, told="depth_of").replace("(a, b)", "(a)")
+    assert messages(tmp_path, few, UNKNOWN) == []

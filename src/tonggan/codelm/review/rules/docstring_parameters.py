@@ -27,9 +27,9 @@ _FEW = 3  # parameters; of fewer the one that is left out says less
 def unknown_parameters(repository: Repository) -> Iterator[Finding]:
     """A docstring describes a parameter that the function does not take.
 
-    Where the function takes ``**kwargs``, only what stands in the place of an undescribed parameter, or is nearly its
-    name, is told. Silent where a decorator may change the signature, and on names that an inner function takes.
-    Known false alarms: a docstring that describes what a subclass or the returned callable takes.
+    Where the function takes ``**kwargs``, or a decorator may change what it takes, only what stands in the place of an
+    undescribed parameter, or is nearly its name, is told. Silent on names that an inner function takes. Known false
+    alarms: a docstring that describes what a subclass or the returned callable takes.
     """
     for each in documented(repository):
         if each.parameters is None or _shows_signature(each):
@@ -63,8 +63,7 @@ def _unknown(each: Documented, entry: Entry, meant: Parameter | None, *, is_sure
     evidence: tuple[Evidence, ...] = ()
     if meant is not None:
         message = f"'{entry.name}' is described, but {each.name} calls this parameter '{meant.name}'"
-        line = each.module.lines[meant.line - 1].strip()
-        evidence = (Evidence(line, each.module.path, meant.line),)
+        evidence = (each.code_line(meant.line),)
     return each.finding(
         UNKNOWN,
         message,
@@ -152,7 +151,7 @@ def missing_parameters(repository: Repository) -> Iterator[Finding]:
     a decorator may fill a parameter in. Known false alarms: a parameter that is for internal use and does not say so.
     """
     for each in documented(repository):
-        if each.parameters is None or not each.docstring.is_whole("parameters"):
+        if each.parameters is None or not each.is_sealed or not each.docstring.is_whole("parameters"):
             continue
         described = {entry.name for entry in each.docstring.told("parameters")}
         plain = [
@@ -171,21 +170,16 @@ def missing_parameters(repository: Repository) -> Iterator[Finding]:
 
 
 def _missing(each: Documented, parameter: Parameter, *, confidence: float) -> Finding:
-    line = each.module.lines[parameter.line - 1]
-    found = re.search(rf"\b{re.escape(parameter.name)}\b", line)
-    column = found.start() + 1 if found else 1
     last = each.docstring.told("parameters")[-1]
-    return Finding(
-        MISSING,
-        each.module.path,
-        parameter.line,
-        parameter.line,
-        column,
-        column + len(parameter.name),
-        f"'{parameter.name}' is not described; all other parameters of {each.name} are",
-        (Evidence(line.strip(), each.module.path, parameter.line), each.told_line(last.line)),
-        confidence,
-    )
+    message = f"'{parameter.name}' is not described; all other parameters of {each.name} are"
+    shown = (each.code_line(parameter.line), each.told_line(last.line))
+    line, column, end = last.line, last.column, last.column + len(last.name)
+    if each.function is None or each.function.module is each.module:
+        line = parameter.line
+        found = re.search(rf"\b{re.escape(parameter.name)}\b", each.module.lines[line - 1])
+        column = found.start() + 1 if found else 1
+        end = column + len(parameter.name)
+    return Finding(MISSING, each.module.path, line, line, column, end, message, shown, confidence)
 
 
 def _is_mentioned(name: str, each: Documented) -> bool:

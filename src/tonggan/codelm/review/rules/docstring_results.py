@@ -17,7 +17,7 @@ from tonggan.codelm.review.repository import Repository
 RAISES = "docstring-raises"
 RETURNS = "docstring-returns"
 
-_UNTOLD = {"NotImplementedError", "AssertionError", "StopIteration", "KeyboardInterrupt", "SystemExit", "RuntimeError",
+_UNTOLD = {"NotImplementedError", "AssertionError", "StopIteration", "KeyboardInterrupt", "SystemExit",
            "ImportError", "ModuleNotFoundError", "StopAsyncIteration", "DeprecationWarning"}  # fmt: skip
 _NOTHING = re.compile(r"[`*]*(?:none|nothing)\b|-+$|n/?a\b", re.IGNORECASE)
 _HARMLESS = re.compile(
@@ -147,7 +147,7 @@ def told_results(repository: Repository) -> Iterator[Finding]:
     """
     for each in documented(repository):
         function = each.owner
-        if not isinstance(function, Function) or each.parameters is None or _is_stub(function):
+        if not isinstance(function, Function) or each.parameters is None or not each.is_sealed or _is_stub(function):
             continue
         if any("contextmanager" in name or name.startswith(("abc.", "abstract")) for name in function.decorators):
             continue

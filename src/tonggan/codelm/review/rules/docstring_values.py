@@ -9,7 +9,7 @@ from typing import Any
 
 from tonggan.codelm.review.docstring import Entry
 from tonggan.codelm.review.documented import Documented, Parameter, documented
-from tonggan.codelm.review.finding import Evidence, Finding
+from tonggan.codelm.review.finding import Finding
 from tonggan.codelm.review.module import Module
 from tonggan.codelm.review.registry import rule
 from tonggan.codelm.review.repository import Repository
@@ -20,12 +20,12 @@ TYPE = "docstring-type"
 _UNKNOWN = object()
 _SENTINELS = {"deprecated", "warn", "unset", "not_given"}  # what a signature has where nothing was given
 _TOLD = re.compile(
-    r"(?:\(|,|\.|;|^|\s)(?P<word>defaults?(?:\s+value)?(?:\s+(?:to|is|are|of)|\s*[:=]|(?=\s+[`'\"\d\-TFN])))\s*"
+    r"(?:\(|,|\.|;|^|\s)(?P<word>defaults?(?:\s+value)?(?:\s+(?:to|is|are|of)|\s*[:=]|(?=\s+(?:[`'\"\d\-]|true\b|false\b|none\b))))\s*"
     r"(?:(?::?(?:obj|class|data|const):)?(?P<quote>`{1,2}|\*{1,2})(?P<marked>[^`*]+)(?P=quote)|(?P<plain>'[^']*'|\"[^\"]*\"|"
-    r"[-+]?[\w.]+(?:[-+]\d+)?(?:\*\*[\d-]+)?|\[\]|\{\}|\(\)))(?P<after>.{0,12})",
+    r"[-+]?[\w.]+(?:[-+]\d+)?(?:\*\*[\d-]+)?|\[\]|\{\}|\(\)))(?P<after>.{0,80})",
     re.IGNORECASE,
 )
-_ENDS = re.compile(r"\s*(?:$|[.;)](?:\s|$|\))|,?\s*\)|\s*\.$|,\s*(?:optional|required)?\s*$)")
+_ENDS = re.compile(r"\s*(?:$|[.;)](?:\s|$|\))|,?\s*\)|\s*\.$|,\s*(?:optional|required)?\s*$|\s+\([^)]*\)\s*(?:$|\.))")
 
 
 @rule(DEFAULT)
@@ -43,7 +43,7 @@ def told_defaults(repository: Repository) -> Iterator[Finding]:
             if parameter is None or parameter.default is None or entry.shares:
                 continue
             told = _told_default(entry)
-            actual = _value(parameter.default, each.module)
+            actual = _value(parameter.default, _module(each))
             if told is None or actual is _UNKNOWN or actual is None or not _differ(told, actual):
                 continue
             yield _default_finding(each, entry, parameter, told)
@@ -51,13 +51,11 @@ def told_defaults(repository: Repository) -> Iterator[Finding]:
 
 def _default_finding(each: Documented, entry: Entry, parameter: Parameter, told: str) -> Finding:
     assert parameter.default is not None
-    actual = each.module.text_of(parameter.default)
+    actual = _module(each).text_of(parameter.default)
     place = _place(each, entry, told)
     line, column = place or (entry.line, entry.column)
-    evidence = tuple(
-        Evidence(each.module.lines[number - 1].strip(), each.module.path, number)
-        for number in (parameter.line, *_constant_line(parameter.default, each.module))
-    )
+    lines = (parameter.line, *_constant_line(parameter.default, _module(each)))
+    evidence = tuple(each.code_line(line) for line in lines)
     return each.finding(
         DEFAULT,
         f"'{entry.name}' is said to default to {told}, but {each.name} has {actual}",
@@ -68,6 +66,11 @@ def _default_finding(each: Documented, entry: Entry, parameter: Parameter, told:
         evidence=evidence,
         new=actual if place and isinstance(parameter.default, ast.Constant) else None,
     )
+
+
+def _module(each: Documented) -> Module:
+    """Of the signature."""
+    return (each.function or each.owner).module
 
 
 def _told_default(entry: Entry) -> str | None:
@@ -182,7 +185,7 @@ def told_types(repository: Repository) -> Iterator[Finding]:
                 continue
             told, annotated = _told_kinds(entry.type), _annotated_kinds(parameter.annotation)
             if told and annotated and not told & annotated:
-                kind = each.module.text_of(parameter.annotation)
+                kind = _module(each).text_of(parameter.annotation)
                 yield each.finding(
                     TYPE,
                     f"'{entry.name}' is described as {entry.type}, but annotated as {kind}",
@@ -190,9 +193,7 @@ def told_types(repository: Repository) -> Iterator[Finding]:
                     column=entry.column,
                     length=len(entry.name),
                     confidence=0.93,
-                    evidence=(
-                        Evidence(each.module.lines[parameter.line - 1].strip(), each.module.path, parameter.line),
-                    ),
+                    evidence=(each.code_line(parameter.line),),
                 )
 
 
@@ -201,6 +202,9 @@ def _told_kinds(text: str) -> frozenset[str] | None:
     text = re.sub(r":\w+:(?=`)|[`*~]", "", text).strip()
     text = re.sub(r",?\s*\b(?:optional|required|defaults?\b.*)$", "", text).strip(" ,.")
     text = re.sub(r",?\s*\boptional\b.*$", "", text).strip(" ,.")
+    text = re.sub(
+        r"\s*(?:[<>]=?|!=)\s*[\w.]+|\s*\[[^\]]*(?:scalar|shape)[^\]]*\]|\b(?:non-?)?(?:positive|negative)\s+", "", text
+    ).strip()
     try:
         return _annotated_kinds(ast.parse(text, mode="eval").body) or _worded_kinds(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
