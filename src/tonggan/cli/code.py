@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from tonggan.cli import (
+    code_bugs,
     code_complete,
     code_corpus,
     code_index,
@@ -32,4 +33,5 @@ def register(app: typer.Typer) -> None:
     code_tune.register(group)
     code_review.register(group)
     code_optimize.register(group)
+    code_bugs.register(group)
     app.add_typer(group)

@@ -1,0 +1,183 @@
+"""Which writes of a local name may reach each of its reads, over branches and loops of one function."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+
+Writes = dict[str, frozenset[ast.AST]]
+"""The last writes of each name, by the node that writes."""
+
+
+class DataFlow:
+    """Reaching definitions (Kildall 1973) of one function, names by their spelling.
+
+    A loop's body is read twice, so that what one turn writes reaches the next; what follows a return, raise, break or
+    continue in its block is reached by nothing. Bodies of inner functions see what was written before them.
+
+    Args:
+        function: the tree of a function.
+
+    Attributes:
+        reaching: for each read and each write of a name, the writes that may come last before it.
+        computed_from: for each write of a name, the reads in the expression whose value it is given.
+    """
+
+    def __init__(self, function: ast.AST) -> None:
+        self.reaching: dict[ast.AST, frozenset[ast.AST]] = {}
+        self.computed_from: dict[ast.AST, list[ast.AST]] = {}
+        self._reads: list[ast.AST] = []
+        self._function(function, {})
+
+    def _function(self, function: ast.AST, writes: Writes) -> None:
+        assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda), "a function"
+        arguments = function.args
+        defaults = [*arguments.defaults, *(each for each in arguments.kw_defaults if each is not None)]
+        self._expressions(defaults, writes)
+        inner = dict(writes)
+        for argument in all_arguments(arguments):
+            inner[argument.arg] = frozenset([argument])
+        if isinstance(function, ast.Lambda):
+            self._expressions([function.body], inner)
+        else:
+            self._block(function.body, inner)
+
+    def _block(self, statements: Iterable[ast.stmt], writes: Writes | None) -> Writes | None:
+        """The writes after the statements; None where their end is never reached."""
+        for statement in statements:
+            if writes is None:  # dead code is read as if it were reached, with nothing written
+                writes = {}
+                self._statement(statement, writes)
+                writes = None
+            else:
+                writes = self._statement(statement, writes)
+        return writes
+
+    def _statement(self, node: ast.stmt, writes: Writes) -> Writes | None:
+        match node:
+            case ast.If():
+                self._expressions([node.test], writes)
+                return _merged(self._block(node.body, dict(writes)), self._block(node.orelse, dict(writes)))
+            case ast.For() | ast.AsyncFor():
+                self._expressions([node.iter], writes)
+                return self._loop(node, writes)
+            case ast.While():
+                return self._loop(node, writes)
+            case ast.Try() | ast.TryStar():
+                return self._try(node, writes)
+            case ast.With() | ast.AsyncWith():
+                for item in node.items:
+                    self._bind([item.optional_vars] if item.optional_vars else [], [item.context_expr], writes)
+                return self._block(node.body, writes)
+            case ast.Match():
+                self._expressions([node.subject], writes)
+                after: Writes | None = dict(writes)
+                for case in node.cases:
+                    inner = dict(writes)
+                    self._expressions([case.pattern, *([case.guard] if case.guard else [])], inner)
+                    after = _merged(after, self._block(case.body, inner))
+                return after
+            case ast.Return() | ast.Raise():
+                self._expressions([node], writes)
+                return None
+            case ast.Break() | ast.Continue():
+                return None
+            case _:
+                self._simple(node, writes)
+        return writes
+
+    def _simple(self, node: ast.stmt, writes: Writes) -> None:
+        """A statement behind which the next one always comes."""
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                self._expressions(node.decorator_list, writes)
+                writes[node.name] = frozenset([node])
+                self._function(node, writes)
+            case ast.ClassDef():
+                self._block(node.body, dict(writes))
+                writes[node.name] = frozenset([node])
+            case ast.Assign():
+                self._bind(node.targets, [node.value], writes)
+            case ast.AnnAssign():
+                self._bind([node.target], [node.value] if node.value else [], writes)
+            case ast.AugAssign():
+                self._bind([node.target], [node.target, node.value], writes)
+            case _:
+                self._expressions([node], writes)
+
+    def _loop(self, node: ast.For | ast.AsyncFor | ast.While, writes: Writes) -> Writes:
+        before: Writes = dict(writes)
+        for _ in range(2):
+            inner = dict(before)
+            if isinstance(node, ast.While):
+                self._expressions([node.test], inner)
+            else:
+                self._bind([node.target], [node.iter], inner)
+            before = _merged(before, self._block(node.body, inner)) or {}
+        return _merged(before, self._block(node.orelse, dict(before))) or {}
+
+    def _try(self, node: ast.Try | ast.TryStar, writes: Writes) -> Writes | None:
+        before = dict(writes)
+        body = self._block(node.body, dict(writes))
+        thrown = _merged(before, body) or {}
+        after = self._block(node.orelse, dict(body)) if body is not None else None
+        for handler in node.handlers:
+            inner = dict(thrown)
+            if handler.type is not None:
+                self._expressions([handler.type], inner)
+            if handler.name:
+                inner[handler.name] = frozenset([handler])
+            after = _merged(after, self._block(handler.body, inner))
+        if not node.finalbody:
+            return after
+        end = self._block(node.finalbody, _merged(after, thrown) or {})
+        return None if after is None else end
+
+    def _bind(self, targets: Sequence[ast.AST], values: Sequence[ast.AST], writes: Writes) -> None:
+        start = len(self._reads)
+        self._expressions(values, writes)
+        read = self._reads[start:]
+        for target in targets:
+            for name in ast.walk(target):
+                if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store):
+                    self.computed_from[name] = read
+        self._expressions(targets, writes)
+
+    def _expressions(self, nodes: Iterable[ast.AST], writes: Writes) -> None:
+        for node in nodes:
+            self._expression(node, writes)
+
+    def _expression(self, node: ast.AST, writes: Writes) -> None:
+        match node:
+            case ast.Name():
+                self.reaching[node] = self.reaching.get(node, frozenset()) | writes.get(node.id, frozenset())
+                if isinstance(node.ctx, ast.Load):
+                    self._reads.append(node)
+                else:
+                    writes[node.id] = frozenset([node])
+            case ast.Lambda():
+                self._function(node, writes)
+            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+                inner = dict(writes)
+                for generator in node.generators:
+                    self._bind([generator.target], [generator.iter], inner)
+                    self._expressions(generator.ifs, inner)
+                results = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+                self._expressions(results, inner)
+            case ast.NamedExpr():
+                self._bind([node.target], [node.value], writes)
+            case _:
+                self._expressions(ast.iter_child_nodes(node), writes)
+
+
+def all_arguments(arguments: ast.arguments) -> list[ast.arg]:
+    """The parameters of a function in the order of their places."""
+    rest = [arguments.vararg] if arguments.vararg else []
+    named = [arguments.kwarg] if arguments.kwarg else []
+    return [*arguments.posonlyargs, *arguments.args, *rest, *arguments.kwonlyargs, *named]
+
+
+def _merged(one: Writes | None, other: Writes | None) -> Writes | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return {name: one.get(name, frozenset()) | other.get(name, frozenset()) for name in one | other}

@@ -1,0 +1,228 @@
+"""Bugs that a selector puts where the detector finds them hardest (BugLab, Allamanis et al. 2021): both learn."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim import Optimizer
+
+from tonggan.codelm.review.learned.examples import Example, Vocabulary, collate
+from tonggan.codelm.review.learned.network import RewriteScorer, RewriteScorerConfig
+from tonggan.codelm.review.learned.rewrites import REWRITE_KINDS, Rewrite
+from tonggan.layers.precision import in_float32
+from tonggan.tasks.measure import Floats, Measure, Reducer
+from tonggan.tokens import Arrays, Batch, Prediction
+from tonggan.training.config import TrainingConfig
+from tonggan.training.objective import MeasuredObjective
+from tonggan.training.optimizer import build_optimizer
+
+FUNCTIONS = "functions"
+"""The input of a batch: numbers of functions in the objective's ``pool``."""
+
+_EXPLORED = 0.25  # share of the selector's draws that are random, so that it goes on learning of all
+
+
+class Broken(NamedTuple):
+    """A function with one bug.
+
+    Attributes:
+        example: as the detector reads it.
+        repair: the number of the rewrite that undoes the bug.
+        kind: of it.
+    """
+
+    example: Example
+    repair: int
+    kind: str
+
+
+def broken(original: Example, rewrite: Rewrite) -> Broken | None:
+    """``original`` after ``rewrite``; None where no rewrite undoes it."""
+    text = rewrite.apply(original.graph.text)
+    try:
+        example = Example.of(text)
+    except (SyntaxError, RecursionError):
+        return None
+    for number, repair in enumerate(example.rewrites):
+        touches = repair.kind == rewrite.kind and abs(repair.edits[0][0] - rewrite.edits[0][0]) <= len("not ")
+        if touches and repair.apply(text) == original.graph.text:
+            return Broken(example, number, repair.kind)
+    return None
+
+
+def by_kind(rewrites: Sequence[Rewrite]) -> Tensor:
+    """Probabilities ``[R]`` under which each kind that occurs is as likely as the others."""
+    kinds = [rewrite.kind for rewrite in rewrites]
+    sizes = torch.tensor([kinds.count(kind) for kind in kinds], dtype=torch.float32)
+    return 1 / sizes / len(set(kinds))
+
+
+class BugGame(MeasuredObjective):
+    """A detector that points at the bug of a function and at its repair, or says that there is none.
+
+    Each function is learned as it is and with some bugs, each in a copy of its own. A selector is a second network that
+    draws them and is rewarded by the detector's loss; without it each kind is as likely as another.
+
+    Args:
+        pool: sources of functions that have rewrites.
+        vocabulary: of words.
+        config: size of the detector; the selector has half its layers.
+        has_selector: whether the bugs are chosen or random.
+        num_bugs: copies of each function in a step.
+    """
+
+    score_name = "accuracy"
+    greater_is_better = True
+    splits_batches = True
+
+    def __init__(
+        self,
+        pool: Sequence[str],
+        vocabulary: Vocabulary,
+        *,
+        config: RewriteScorerConfig,
+        has_selector: bool = True,
+        num_bugs: int = 2,
+    ) -> None:
+        super().__init__()
+        self.pool, self.vocabulary, self.num_bugs = pool, vocabulary, num_bugs
+        self.detector = RewriteScorer(len(vocabulary), config=config)
+        half = config.model_copy(update={"num_layers": max(1, config.num_layers // 2), "dropout": 0.0})
+        self.selector = RewriteScorer(len(vocabulary), config=half) if has_selector else None
+
+    def optimizers(self, config: TrainingConfig) -> dict[str, Optimizer]:
+        optimizers: dict[str, Optimizer] = {"detector": build_optimizer(self.detector, config)}
+        if self.selector is not None:
+            optimizers["selector"] = build_optimizer(self.selector, config)
+        return optimizers
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """``detector``: the mean negative log-likelihood of the repair, or of there being none; ``selector``: less the
+        detector's loss on the bugs that it prefers.
+        """
+        originals = [Example.of(self.pool[number]) for number in batch.inputs[FUNCTIONS].values.tolist()]
+        preferences = self._preferences(originals)
+        rows: list[Example] = list(originals)
+        answers = [0] * len(originals)
+        owners: list[tuple[int, int]] = []  # of each row with a bug: its function, and the rewrite that made it
+        for row, original in enumerate(originals):
+            for number in self._draw(original, None if preferences is None else preferences[row]):
+                made = broken(original, original.rewrites[number])
+                if made is not None:
+                    rows.append(made.example)
+                    answers.append(1 + made.repair)
+                    owners.append((row, number))
+        logits = self.detector(collate(rows, self.vocabulary))
+        with in_float32(logits.device):
+            losses = F.cross_entropy(logits, torch.tensor(answers), reduction="none")
+            found = {"detector": losses.mean()}
+            if preferences is not None:
+                found["selector"] = _regret(preferences, owners, losses[len(originals) :].detach())
+        return found
+
+    def _preferences(self, originals: Sequence[Example]) -> Tensor | None:
+        """The selector's logits ``[B, R]``."""
+        if self.selector is None:
+            return None
+        logits: Tensor = self.selector(collate(originals, self.vocabulary))[:, 1:]
+        return logits
+
+    def _draw(self, original: Example, preferences: Tensor | None) -> list[int]:
+        """Numbers of the rewrites that become bugs, none twice."""
+        chances = by_kind(original.rewrites)
+        if preferences is not None:
+            chosen = preferences[: len(chances)].detach().float().softmax(dim=0)
+            chances = (1 - _EXPLORED) * chosen + _EXPLORED * chances
+        drawn: list[int] = torch.multinomial(chances, min(self.num_bugs, len(chances))).tolist()
+        return drawn
+
+    def predict(self, batch: Batch) -> Prediction:
+        """Of functions with a bug that their number decides, or with none: what the detector says of them."""
+        made = [held_out_example(self.pool[number], seed=number) for number in batch.inputs[FUNCTIONS].values.tolist()]
+        rows = [row for row, _, _ in made]
+        logits = self.detector(collate(rows, self.vocabulary)).float()
+        answers = torch.tensor([answer for _, answer, _ in made])
+        guesses = logits.argmax(dim=1)
+        places = [
+            [_place(row, answer) for row, answer in zip(rows, given.tolist(), strict=True)]
+            for given in (answers, guesses)
+        ]
+        return Prediction(
+            {
+                "loss": F.cross_entropy(logits, answers, reduction="none"),
+                "answer": answers,
+                "guess": guesses,
+                "found": torch.tensor(places[0]) == torch.tensor(places[1]),
+                "kind": torch.tensor([kind for _, _, kind in made]),
+            }
+        )
+
+    def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> Measure:
+        del targets
+        rows = {name: prediction[name].numpy() for name in ("answer", "guess", "found", "kind")}
+        return BugMeasure(rows, self.score_name, self.greater_is_better)
+
+
+class BugMeasure(Measure):
+    """How often the bug of a function is found and repaired, and how often one without is let be."""
+
+    def make_reducers(self) -> Sequence[Reducer]:
+        answer, guess, found = (self.rows[name] for name in ("answer", "guess", "found"))
+        is_broken, is_right = answer > 0, answer == guess
+
+        def shares(counts: Floats) -> Sequence[float]:
+            return [
+                _share(counts, is_right),
+                _share(counts * is_broken, found),
+                _share(counts * is_broken, is_right),
+                _share(counts * ~is_broken, ~is_right),
+            ]
+
+        return [Reducer(("accuracy", "located", "repaired", "false_alarms"), shares)]
+
+    def badness(self) -> Floats:
+        badness: Floats = (self.rows["answer"] != self.rows["guess"]).astype(np.float64)
+        return badness
+
+    def differs(self, other: Self) -> NDArray[np.bool_]:
+        differs: NDArray[np.bool_] = self.rows["guess"] != other.rows["guess"]
+        return differs
+
+
+def held_out_example(text: str, *, seed: int) -> tuple[Example, int, int]:
+    """A function as it is, in one of two cases, or with a random bug; its answer, 0 for none; its kind, or -1."""
+    original, drawn = Example.of(text), random.Random(seed)
+    if drawn.random() < 0.5:
+        kinds = sorted({rewrite.kind for rewrite in original.rewrites})
+        for kind in drawn.sample(kinds, len(kinds)):
+            made = broken(original, drawn.choice([each for each in original.rewrites if each.kind == kind]))
+            if made is not None:
+                return made.example, 1 + made.repair, REWRITE_KINDS.index(made.example.rewrites[made.repair].kind)
+    return original, 0, -1
+
+
+def _place(example: Example, answer: int) -> int:
+    """The token that an answer points at; -1 where it says that there is no bug."""
+    return example.rewrites[answer - 1].token if answer else -1
+
+
+def _regret(preferences: Tensor, owners: Sequence[tuple[int, int]], losses: Tensor) -> Tensor:
+    """Less the loss of the detector that the selector's preference among the drawn bugs of each function expects."""
+    if not owners:
+        return preferences.sum() * 0
+    functions, numbers = torch.tensor(owners, device=preferences.device).unbind(1)
+    chosen = preferences[functions, numbers].float()
+    same = functions[:, None] == functions[None]
+    weight = torch.softmax(chosen[None].expand_as(same).masked_fill(~same, -torch.inf), dim=1)
+    return -(weight.diagonal() * losses).sum() / len(preferences)
+
+
+def _share(counts: Floats, holds: NDArray[np.bool_]) -> float:
+    return float(counts @ holds / counts.sum()) if counts.sum() else float("nan")

@@ -1,0 +1,247 @@
+"""Trains a bug detector on functions as they are, and measures how sure it may be."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tonggan.codelm.review.learned.detector import BugDetector
+from tonggan.codelm.review.learned.examples import Vocabulary, read_example
+from tonggan.codelm.review.learned.functions import Function
+from tonggan.codelm.review.learned.game import FUNCTIONS, BugGame
+from tonggan.codelm.review.learned.network import RewriteScorerConfig
+from tonggan.config import Config
+from tonggan.errors import DataError, InterruptedRunError
+from tonggan.models.state import load_learned_state
+from tonggan.progress import Progress
+from tonggan.tasks.measure import Measure
+from tonggan.tokens import Arrays, Batch
+from tonggan.training import Budget, TrainingConfig, train
+from tonggan.training.checkpoint import Checkpoints, load_checkpoint
+
+_MIN_FUNCTIONS = 200
+_MOST_HELD_OUT = 600  # functions that weights are chosen by
+
+
+class DetectorTrainingConfig(Config):
+    """How a detector is trained; the defaults fit an hour of 2 cores."""
+
+    network: RewriteScorerConfig = RewriteScorerConfig()
+    """Size of the detector."""
+    game: bool = True
+    """Whether a second network chooses the bugs; otherwise they are random."""
+    vocabulary: int = Field(default=8000, ge=0)
+    """Words, parts of names, that have a vector of their own."""
+    max_functions: int = Field(default=60_000, ge=1)
+    """Functions that are learned from, drawn at random where there are more; reading more would take time."""
+    max_tokens: int = Field(default=256, ge=16)
+    """Functions of more tokens are not learned from."""
+    tokens_at_once: int = Field(default=1500, ge=64)
+    """Tokens of the functions of one step, before their copies with bugs."""
+    epochs: int = Field(default=10, ge=1)
+    """Times that every function is seen, at most."""
+    learning_rate: float = Field(default=5e-4, gt=0)
+    """The highest; it rises during the first twentieth and falls to zero."""
+    time_limit: float | None = Field(default=3600.0, gt=0)
+    """Seconds of the training; null for as many as the epochs take."""
+    seed: int = Field(default=0, ge=0)
+    """Of weights, order and bugs."""
+
+
+@dataclass(frozen=True)
+class TrainedDetector:
+    """What came of it.
+
+    Attributes:
+        detector: with the best weights.
+        metrics: on functions of files that it never learned from, half of them with one random bug.
+        num_functions: that were learned from.
+        num_held_out: that chose the weights.
+        num_steps: of the optimizers.
+    """
+
+    detector: BugDetector
+    metrics: dict[str, float]
+    num_functions: int
+    num_held_out: int
+    num_steps: int
+
+
+def train_detector(
+    functions: Sequence[Function],
+    *,
+    folder: Path,
+    config: DetectorTrainingConfig | None = None,
+    progress: Progress | None = None,
+) -> TrainedDetector:
+    """A detector that has learned from ``functions``, which are taken to be right as they are.
+
+    Ctrl-C ends the training early: what was best until then is kept.
+
+    Args:
+        functions: that it learns from; every twentieth file only chooses the weights.
+        folder: receives the checkpoint, from which a killed training goes on; it is removed at the end.
+        config: how.
+        progress: told of it.
+
+    Raises:
+        DataError: the functions are too few.
+        TrainingError: ``folder`` holds another training, or cannot be written.
+    """
+    config, progress = config or DetectorTrainingConfig(), progress or Progress()
+    budget = Budget(config.time_limit)
+    pool = _pool(functions, config=config, progress=progress)
+    torch.manual_seed(config.seed)
+    game = BugGame(pool.texts, pool.vocabulary, config=config.network, has_selector=config.game)
+    batches = FunctionBatches(pool.learned, pool.lengths, config=config, shuffle=True)
+    valid = FunctionBatches(pool.held_out, pool.lengths, config=config, shuffle=False)
+    digest = hashlib.sha256("\0".join(pool.texts).encode("utf-8", "replace")).hexdigest()
+    interrupted = False
+    try:
+        train(
+            game,
+            batches,
+            valid=valid,
+            config=TrainingConfig(
+                epochs=config.epochs,
+                learning_rate=config.learning_rate,
+                weight_decay=0.01,
+                evaluate_every=max(1, min(500, len(batches) * config.epochs // 8)),
+            ),
+            folder=folder,
+            seed=config.seed,
+            identity={"functions": digest, "settings": config.to_dict()},
+            budget=budget,
+            progress=progress,
+        )
+    except InterruptedRunError:
+        interrupted = True
+    num_steps = _take_best(game, folder, interrupted=interrupted)
+    detector = BugDetector(game.detector.eval().float(), pool.vocabulary, config=config.network)
+    detector.calibrate([pool.texts[row] for row in pool.held_out])
+    metrics = _metrics(game, valid)
+    shutil.rmtree(folder)
+    return TrainedDetector(detector, metrics, len(pool.learned), len(pool.held_out), num_steps)
+
+
+def _take_best(game: BugGame, folder: Path, *, interrupted: bool) -> int:
+    """Give ``game`` the best weights of its training; how many steps it took."""
+    files = Checkpoints(folder)
+    _, state = files.load_last({})
+    run = state["run"]
+    if interrupted and run["best_score"] is None:
+        raise InterruptedRunError(
+            "training",
+            got="a request to stop before any weights were looked at",
+            expected="to run to the end",
+            remedy="Run the same command to resume where it stopped",
+        )
+    tensors, _ = load_checkpoint(files.best(run["best_step"]))
+    load_learned_state(game, tensors)
+    num_steps: int = run["step"]
+    return num_steps
+
+
+class _Pool(NamedTuple):
+    """Functions that are short enough, which of them are learned from, which choose the weights, and their tokens."""
+
+    texts: list[str]
+    learned: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    vocabulary: Vocabulary
+
+
+def _pool(functions: Sequence[Function], *, config: DetectorTrainingConfig, progress: Progress) -> _Pool:
+    drawn = np.random.default_rng(config.seed).permutation(len(functions))[: config.max_functions]
+    texts: list[str] = []
+    lengths: list[int] = []
+    is_held_out: list[bool] = []
+    words: Counter[str] = Counter()
+    for row in progress.track(sorted(drawn.tolist()), label="read functions"):
+        function = functions[row]
+        example = read_example(function.text, max_tokens=config.max_tokens)
+        if example is not None:
+            texts.append(function.text)
+            lengths.append(len(example.graph.tokens))
+            is_held_out.append(zlib.crc32(function.path.encode("utf-8", "replace")) % 20 == 0)
+            if not is_held_out[-1]:
+                words.update(word for token in example.graph.tokens for word in token.words)
+    held_out = np.flatnonzero(is_held_out)
+    if len(texts) < _MIN_FUNCTIONS or not len(held_out):
+        raise DataError(
+            "training of a bug detector",
+            got=f"{len(texts):,} functions that can be read, {len(held_out)} of them in files that are held out",
+            expected=f"at least {_MIN_FUNCTIONS} in about twenty files or more",
+            remedy="Name more code, e.g. the folder of the installed packages",
+        )
+    vocabulary = Vocabulary.of(words, size=config.vocabulary)
+    learned = np.flatnonzero(np.logical_not(is_held_out))
+    return _Pool(texts, learned, held_out[:_MOST_HELD_OUT], np.array(lengths), vocabulary)
+
+
+def _metrics(game: BugGame, batches: FunctionBatches) -> dict[str, float]:
+    game.eval()
+    with torch.no_grad():
+        parts = [game.measure(game.predict(batch), {}) for batch in batches.epoch(0)]
+    return Measure.cat(parts).metrics()
+
+
+class FunctionBatches:
+    """Numbers of functions in batches of about as many tokens, functions of like length together.
+
+    Args:
+        rows: numbers of the functions.
+        lengths: tokens of each function of the pool.
+        config: how many tokens at once.
+        shuffle: whether they come in a new random order in each epoch.
+    """
+
+    def __init__(
+        self, rows: NDArray[np.int64], lengths: NDArray[np.int64], *, config: DetectorTrainingConfig, shuffle: bool
+    ) -> None:
+        self.rows, self.lengths, self.shuffle, self.config = rows, lengths, shuffle, config
+        self.num_rows = len(rows)
+        self._batches = len(self._cut(0))
+
+    def __len__(self) -> int:
+        return self._batches
+
+    def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
+        """The batches of epoch ``number`` from batch ``start`` on."""
+        for rows in self._cut(number)[start:]:
+            numbers = torch.from_numpy(rows)
+            yield Batch(numbers, {FUNCTIONS: Arrays.whole(numbers)}, {})
+
+    def numbers_of(self, rows: NDArray[np.int64]) -> list[int]:
+        """Functions as they are counted from 1."""
+        counted: list[int] = (rows + 1).tolist()
+        return counted
+
+    def _cut(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Cut where the lengths say, so that each epoch has the same batches' sizes."""
+        drawn = np.random.default_rng([self.config.seed, epoch])
+        shuffled = drawn.permutation(self.rows) if self.shuffle else self.rows
+        ordered = shuffled[np.argsort(self.lengths[shuffled], kind="stable")]
+        batches, first = [], 0
+        while first < len(ordered):
+            size = 1
+            while (
+                first + size < len(ordered)
+                and self.lengths[ordered[first + size]] * (size + 1) <= self.config.tokens_at_once
+            ):
+                size += 1
+            batches.append(ordered[first : first + size])
+            first += size
+        return [batches[place] for place in drawn.permutation(len(batches))] if self.shuffle else batches
