@@ -3,8 +3,11 @@ import torch
 
 from tonggan.codelm.review.learned.examples import Example, Vocabulary
 from tonggan.codelm.review.learned.game import FUNCTIONS, BugGame, BugMeasure, broken, by_kind, held_out_example
+from tonggan.codelm.review.learned.game import _denoising as denoising
+from tonggan.codelm.review.learned.game import _many as many
 from tonggan.codelm.review.learned.game import _regret as regret
 from tonggan.codelm.review.learned.network import RewriteScorerConfig
+from tonggan.codelm.review.learned.rewrites import apply_all
 from tonggan.tokens import Arrays, Batch
 from tonggan.training import TrainingConfig
 
@@ -17,12 +20,36 @@ SMALL = RewriteScorerConfig(dim=16, num_layers=2, num_heads=2)
 
 def test_a_bug_is_undone_by_its_repair():
     original = Example.of(CLAMP)
-    made = [broken(original, rewrite) for rewrite in original.rewrites]
-    found = [each for each in made if each is not None]
+    made = [broken(original, [rewrite]) for rewrite in original.rewrites]
+    found = [each for each in made if each is not None and each.repairs[0] is not None]
     assert len(found) > len(made) / 2
     for each in found:
-        repair = each.example.rewrites[each.repair]
+        repair = each.example.rewrites[each.repairs[0]]
         assert repair.apply(each.example.graph.text) == CLAMP
+
+
+def test_many_bugs_are_each_undone_by_their_repair():
+    original = Example.of(CLAMP)
+    torch.manual_seed(0)
+    for _ in range(20):
+        chosen = many(original)
+        made = broken(original, chosen)
+        assert len(chosen) == 2  # of 14 places
+        repairs = [made.example.rewrites[repair] for repair in made.repairs if repair is not None]
+        if len(repairs) == 2:
+            assert apply_all(repairs, made.example.graph.text)[0] == CLAMP
+
+
+def test_denoising_is_least_where_every_place_is_as_it_should_be():
+    original = Example.of(CLAMP)
+    made = broken(original, [next(each for each in original.rewrites if each.kind == "comparison")])
+    right = torch.full((1, len(made.example.rewrites)), -8.0)
+    right[0, made.repairs[0]] = 8
+    calm, wrong = torch.full_like(right, -8.0), right.roll(1, dims=1)
+    worst, middle, best = (denoising(scores, [made]).item() for scores in (wrong, calm, right))
+    assert worst > middle > best
+    assert best < 0.02
+    assert middle == pytest.approx(8, abs=0.1)  # the bug's place is taken to be right
 
 
 def test_each_kind_of_bug_is_as_likely_as_another():
@@ -60,8 +87,9 @@ def test_each_network_has_losses_and_optimizers_of_its_own(has_selector):
     batch = Batch(torch.tensor([0]), {FUNCTIONS: Arrays.whole(torch.tensor([0]))}, {})
     losses = game.losses(batch)
     names = ["detector", "selector"] if has_selector else ["detector"]
-    assert list(losses) == list(game.optimizers(TrainingConfig())) == names
-    losses["detector"].backward(retain_graph=True)
+    assert list(game.optimizers(TrainingConfig())) == names
+    assert [name.partition("/")[0] for name in losses] == ["detector", *names]
+    (losses["detector/pointing"] + losses["detector/denoising"]).backward(retain_graph=True)
     assert game.detector.words.weight.grad is not None
     if game.selector is not None:
         assert game.selector.words.weight.grad is None

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from tonggan.codelm.review.learned.examples import Example, Vocabulary, collate
 from tonggan.codelm.review.learned.network import RewriteScorer, RewriteScorerConfig
-from tonggan.codelm.review.learned.rewrites import REWRITE_KINDS, Rewrite
+from tonggan.codelm.review.learned.rewrites import REWRITE_KINDS, Rewrite, apply_all
 from tonggan.layers.precision import in_float32
 from tonggan.tasks.measure import Floats, Measure, Reducer
 from tonggan.tokens import Arrays, Batch, Prediction
@@ -26,35 +26,31 @@ from tonggan.training.optimizer import build_optimizer
 FUNCTIONS = "functions"
 """The input of a batch: numbers of functions in the objective's ``pool``."""
 
+_NOISE = 1 / 8  # share of the places of a function with many bugs that are changed
 _EXPLORED = 0.25  # share of the selector's draws that are random, so that it goes on learning of all
 
 
 class Broken(NamedTuple):
-    """A function with one bug.
+    """A function with bugs.
 
     Attributes:
         example: as the detector reads it.
-        repair: the number of the rewrite that undoes the bug.
-        kind: of it.
+        repairs: numbers of the rewrites that undo the bugs; None for those that no rewrite undoes.
     """
 
     example: Example
-    repair: int
-    kind: str
+    repairs: list[int | None]
 
 
-def broken(original: Example, rewrite: Rewrite) -> Broken | None:
-    """``original`` after ``rewrite``; None where no rewrite undoes it."""
-    text = rewrite.apply(original.graph.text)
+def broken(original: Example, rewrites: Sequence[Rewrite]) -> Broken | None:
+    """``original`` after rewrites that do not touch one another; None where it cannot be read any more."""
+    text, undone = apply_all(rewrites, original.graph.text)
     try:
         example = Example.of(text)
     except (SyntaxError, RecursionError):
         return None
-    for number, repair in enumerate(example.rewrites):
-        touches = repair.kind == rewrite.kind and abs(repair.edits[0][0] - rewrite.edits[0][0]) <= len("not ")
-        if touches and repair.apply(text) == original.graph.text:
-            return Broken(example, number, repair.kind)
-    return None
+    numbers = {rewrite.edits: number for number, rewrite in enumerate(example.rewrites)}
+    return Broken(example, [numbers.get(edits) for edits in undone])
 
 
 def by_kind(rewrites: Sequence[Rewrite]) -> Tensor:
@@ -68,7 +64,8 @@ class BugGame(MeasuredObjective):
     """A detector that points at the bug of a function and at its repair, or says that there is none.
 
     Each function is learned as it is and with some bugs, each in a copy of its own. A selector is a second network that
-    draws them and is rewarded by the detector's loss; without it each kind is as likely as another.
+    draws them and is rewarded by the detector's loss; without it each kind is as likely as another. One more copy has
+    many bugs, of which each teaches: so a function says much more than by one bug alone (Clark et al., ELECTRA, 2020).
 
     Args:
         pool: sources of functions that have rewrites.
@@ -104,7 +101,8 @@ class BugGame(MeasuredObjective):
         return optimizers
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """``detector``: the mean negative log-likelihood of the repair, or of there being none; ``selector``: less the
+        """``detector/pointing``: the mean negative log-likelihood of the repair, or of there being none;
+        ``detector/denoising``: that of all places of functions with many bugs, for each bug; ``selector``: less the
         detector's loss on the bugs that it prefers.
         """
         originals = [Example.of(self.pool[number]) for number in batch.inputs[FUNCTIONS].values.tolist()]
@@ -114,15 +112,20 @@ class BugGame(MeasuredObjective):
         owners: list[tuple[int, int]] = []  # of each row with a bug: its function, and the rewrite that made it
         for row, original in enumerate(originals):
             for number in self._draw(original, None if preferences is None else preferences[row]):
-                made = broken(original, original.rewrites[number])
-                if made is not None:
+                made = broken(original, [original.rewrites[number]])
+                if made is not None and made.repairs[0] is not None:
                     rows.append(made.example)
-                    answers.append(1 + made.repair)
+                    answers.append(1 + made.repairs[0])
                     owners.append((row, number))
-        logits = self.detector(collate(rows, self.vocabulary))
+        noisy = [made for original in originals if (made := broken(original, _many(original))) is not None]
+        whole = collate([*rows, *(made.example for made in noisy)], self.vocabulary)
+        logits = self.detector(whole)
         with in_float32(logits.device):
-            losses = F.cross_entropy(logits, torch.tensor(answers), reduction="none")
-            found = {"detector": losses.mean()}
+            losses = F.cross_entropy(logits[: len(rows)], torch.tensor(answers), reduction="none")
+            found = {
+                "detector/pointing": losses.mean(),
+                "detector/denoising": _denoising(logits[len(rows) :, 1:], noisy),
+            }
             if preferences is not None:
                 found["selector"] = _regret(preferences, owners, losses[len(originals) :].detach())
         return found
@@ -202,10 +205,49 @@ def held_out_example(text: str, *, seed: int) -> tuple[Example, int, int]:
     if drawn.random() < 0.5:
         kinds = sorted({rewrite.kind for rewrite in original.rewrites})
         for kind in drawn.sample(kinds, len(kinds)):
-            made = broken(original, drawn.choice([each for each in original.rewrites if each.kind == kind]))
-            if made is not None:
-                return made.example, 1 + made.repair, REWRITE_KINDS.index(made.example.rewrites[made.repair].kind)
+            made = broken(original, [drawn.choice([each for each in original.rewrites if each.kind == kind])])
+            if made is not None and made.repairs[0] is not None:
+                repair = made.repairs[0]
+                return made.example, 1 + repair, REWRITE_KINDS.index(made.example.rewrites[repair].kind)
     return original, 0, -1
+
+
+def _many(original: Example) -> list[Rewrite]:
+    """Random rewrites of about every eighth place, at least one, that do not touch one another."""
+    places: dict[int, list[Rewrite]] = {}
+    for rewrite in original.rewrites:
+        places.setdefault(rewrite.token, []).append(rewrite)
+    chosen: list[Rewrite] = []
+    tokens = list(places)
+    for place in torch.randperm(len(tokens)).tolist():
+        several = places[tokens[place]]
+        rewrite = several[int(torch.randint(len(several), ()))]
+        if all(_are_apart(rewrite, other) for other in chosen):
+            chosen.append(rewrite)
+        if len(chosen) >= len(tokens) * _NOISE:
+            break
+    return chosen
+
+
+def _are_apart(one: Rewrite, other: Rewrite) -> bool:
+    return one.edits[-1][1] < other.edits[0][0] or other.edits[-1][1] < one.edits[0][0]
+
+
+def _denoising(scores: Tensor, noisy: Sequence[Broken]) -> Tensor:
+    """The negative log-likelihood of what every place should be, summed, for each bug; ``scores`` are ``[B, R]``.
+
+    At a place the scores of its rewrites compete with 0, which stands for what is there.
+    """
+    total, num_bugs = scores.new_zeros(()), 0
+    for row, made in zip(scores.clamp(-30, 30), noisy, strict=True):
+        tokens = torch.tensor([rewrite.token for rewrite in made.example.rewrites])
+        row = row[: len(tokens)]
+        places, number = torch.unique(tokens, return_inverse=True)
+        sums = row.new_zeros(len(places)).index_add(0, number, row.exp())
+        repairs = torch.tensor([repair for repair in made.repairs if repair is not None], dtype=torch.int64)
+        total = total + torch.log1p(sums).sum() - row[repairs].sum()
+        num_bugs += len(repairs)
+    return total / max(1, num_bugs)
 
 
 def _place(example: Example, answer: int) -> int:

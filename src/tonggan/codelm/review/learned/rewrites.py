@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -68,9 +68,22 @@ class Rewrite:
 
     def apply(self, text: str) -> str:
         """The function's text after it."""
-        for start, end, new in reversed(self.edits):
-            text = text[:start] + new + text[end:]
-        return text
+        return apply_all([self], text)[0]
+
+
+def apply_all(rewrites: Sequence[Rewrite], text: str) -> tuple[str, list[tuple[tuple[int, int, str], ...]]]:
+    """A function's text after rewrites that do not touch one another, and the edits of it that undo each of them."""
+    edits = sorted((edit, number) for number, rewrite in enumerate(rewrites) for edit in rewrite.edits)
+    undone: list[list[tuple[int, int, str]]] = [[] for _ in rewrites]
+    parts: list[str] = []
+    end = length = 0
+    for (start, stop, new), number in edits:
+        length += start - end
+        undone[number].append((length, length + len(new), text[start:stop]))
+        parts += [text[end:start], new]
+        length += len(new)
+        end = stop
+    return "".join([*parts, text[end:]]), [tuple(each) for each in undone]
 
 
 def rewrites_of(graph: CodeGraph) -> list[Rewrite]:

@@ -45,13 +45,13 @@ class DetectorTrainingConfig(Config):
     """Words, parts of names, that have a vector of their own."""
     max_functions: int = Field(default=60_000, ge=1)
     """Functions that are learned from, drawn at random where there are more; reading more would take time."""
-    max_tokens: int = Field(default=256, ge=16)
+    max_tokens: int = Field(default=200, ge=16)
     """Functions of more tokens are not learned from."""
     tokens_at_once: int = Field(default=1500, ge=64)
     """Tokens of the functions of one step, before their copies with bugs."""
     epochs: int = Field(default=10, ge=1)
     """Times that every function is seen, at most."""
-    learning_rate: float = Field(default=5e-4, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     """The highest; it rises during the first twentieth and falls to zero."""
     time_limit: float | None = Field(default=3600.0, gt=0)
     """Seconds of the training; null for as many as the epochs take."""
