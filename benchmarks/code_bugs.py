@@ -1,0 +1,220 @@
+"""The bug detector of ``tonggan code review``: injected bugs, real fixes, and random bugs against a chosen one's game.
+
+    python benchmarks/code_bugs.py injected PACKAGE… --detector FILE   # beside ruff's rules
+    python benchmarks/code_bugs.py fixes PROJECT… --detector FILE      # each a folder with one folder a version
+    python benchmarks/code_bugs.py game --train PACKAGE… --test PACKAGE… --steps 600 --seeds 3
+
+Packages are folders of sources that the detector did not learn from. Injected are as many bugs of each kind, each into
+a function of its own; a linter counts as right where it says something new on the changed line. Real fixes are changes
+between consecutive versions that one rewrite makes: the function before is the bug, the one after is clean. False
+alarms are told of as many functions that did not change, at the threshold that flags at most 5 % of half of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from tonggan.cli.console import console_progress
+from tonggan.codelm.review.learned.detector import BugDetector
+from tonggan.codelm.review.learned.examples import Example, read_example
+from tonggan.codelm.review.learned.fixes import Fix, fixes_between
+from tonggan.codelm.review.learned.functions import Function, functions_of, read_functions
+from tonggan.codelm.review.learned.game import broken
+from tonggan.codelm.review.learned.rewrites import REWRITE_KINDS, Rewrite
+from tonggan.codelm.review.learned.training import DetectorTrainingConfig, train_detector
+from tonggan.codelm.source_file import SourceFile, read_source
+
+MAX_TOKENS = 200
+FALSE_ALARMS = 0.05
+Bug = tuple[Function, Example, Rewrite, int]  # the right function; the broken one; what broke it; its repair
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["injected", "fixes", "game"])
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--detector", type=Path)
+    parser.add_argument("--train", nargs="+", type=Path, default=[])
+    parser.add_argument("--test", nargs="+", type=Path, default=[])
+    parser.add_argument("--each", type=int, default=100, help="bugs of each kind")
+    parser.add_argument("--steps", type=int, default=600, help="batches of one training of the game")
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    if arguments.what == "injected":
+        injected(BugDetector.open(arguments.detector), arguments.folders, each=arguments.each)
+    elif arguments.what == "fixes":
+        real(BugDetector.open(arguments.detector), arguments.folders)
+    else:
+        game(arguments)
+
+
+def injected(detector: BugDetector, folders: Sequence[Path], *, each: int) -> None:
+    bugs, clean = inject(read(folders), each=each)
+    found = judge(detector, bugs, clean)
+    linted = lint(bugs)
+    print(f"{len(bugs)} bugs, {len(clean)} functions as they are")
+    print("| kind | bugs | located | repaired | ruff |\n| --- | --- | --- | --- | --- |")
+    for kind in [*REWRITE_KINDS, "all"]:
+        rows = [row for row, bug in enumerate(bugs) if kind in ("all", bug[2].kind)]
+        shares = (found["located"][rows].mean(), found["repaired"][rows].mean(), linted[rows].mean())
+        print(f"| {kind} | {len(rows)} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
+    print(f"false alarms {found['alarms'].mean():.1%} of functions as they are")
+
+
+def read(folders: Sequence[Path]) -> list[Function]:
+    with console_progress() as progress:
+        return read_functions(folders, progress=progress)
+
+
+def inject(functions: Iterable[Function], *, each: int) -> tuple[list[Bug], list[Example]]:
+    """Bugs, ``each`` of a kind, and as many functions as they are."""
+    drawn, counts = random.Random(0), Counter[str]()
+    pool = sorted(functions, key=lambda function: (function.path, function.line))
+    drawn.shuffle(pool)
+    bugs: list[Bug] = []
+    clean: list[Example] = []
+    for function in pool:
+        example = read_example(function.text, max_tokens=MAX_TOKENS)
+        if example is None:
+            continue
+        kinds = [kind for kind in {rewrite.kind for rewrite in example.rewrites} if counts[kind] < each]
+        if len(clean) < len(bugs) or not kinds:
+            if len(clean) < each * len(REWRITE_KINDS):
+                clean.append(example)
+            continue
+        kind = min(kinds, key=lambda kind: (counts[kind], kind))
+        rewrite = drawn.choice([rewrite for rewrite in example.rewrites if rewrite.kind == kind])
+        made = broken(example, [rewrite])
+        if made is not None and made.repairs[0] is not None:
+            counts[kind] += 1
+            bugs.append((function, made.example, rewrite, made.repairs[0]))
+    return bugs, clean
+
+
+def judge(detector: BugDetector, bugs: Sequence[Bug], clean: Sequence[Example]) -> dict[str, np.ndarray]:
+    """Whether each bug is located and repaired by the likeliest answer, and whether that is one in clean functions."""
+    located, repaired = [], []
+    for _, example, _, repair in bugs:
+        guess = int(detector.logits([example])[0].argmax()) - 1
+        repaired.append(guess == repair)
+        located.append(guess >= 0 and example.rewrites[guess].token == example.rewrites[repair].token)
+    alarms = [bool(detector.logits([example])[0].argmax()) for example in clean]
+    return {"located": np.array(located), "repaired": np.array(repaired), "alarms": np.array(alarms)}
+
+
+def lint(bugs: Sequence[Bug]) -> np.ndarray:
+    """Whether ruff, with all its rules, says something of the changed line that it does not say of the right one."""
+    with tempfile.TemporaryDirectory() as folder:
+        for row, (function, example, _, _) in enumerate(bugs):
+            (Path(folder) / f"right_{row}.py").write_text(function.text, "utf-8", "replace")
+            (Path(folder) / f"wrong_{row}.py").write_text(example.graph.text, "utf-8", "replace")
+        command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "ALL", "--output-format", "json"]
+        said = json.loads(subprocess.run([*command, folder], capture_output=True, check=False).stdout)
+    places: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    for each in said:
+        places[Path(each["filename"]).stem].add((each["code"] or "", each["location"]["row"]))
+    found = []
+    for row, (_, example, _, repair) in enumerate(bugs):
+        line = 1 + example.graph.text.count("\n", 0, example.rewrites[repair].edits[0][0])
+        new = places[f"wrong_{row}"] - places[f"right_{row}"]
+        found.append(any(place == line for _, place in new))
+    return np.array(found)
+
+
+def real(detector: BugDetector, projects: Sequence[Path]) -> None:
+    fixes: list[Fix] = []
+    unchanged: list[Example] = []
+    for project in projects:
+        made, same = between_releases(project)
+        fixes += made
+        unchanged += same
+        print(f"{project.name}: {len(made)} fixes {dict(Counter(fix.kind for fix in made))}", flush=True)
+    random.Random(0).shuffle(unchanged)
+    unchanged = unchanged[: 2 * len(fixes)]
+    half = len(unchanged) // 2
+    scores = np.array([answer(detector, example)[1] for example in unchanged])
+    threshold = float(np.quantile(scores[:half], 1 - FALSE_ALARMS))
+    rows = []
+    for fix in fixes:
+        example = Example.of(fix.before.text)
+        guess, score = answer(detector, example)
+        same = example.rewrites[guess].token == example.rewrites[fix.answer].token
+        rows.append((same, guess == fix.answer, score > threshold))
+    located, repaired, told = np.array(rows).T
+    print(f"{len(fixes)} fixes of {len(projects)} projects, {len(unchanged)} unchanged functions")
+    print(f"first guess: located {located.mean():.1%}, repaired {repaired.mean():.1%}")
+    flagged = (scores[half:] > threshold).mean()
+    shares = f"located {(located & told).mean():.1%}, repaired {(repaired & told).mean():.1%}"
+    print(f"where {flagged:.1%} of unchanged functions are flagged: {shares}")
+
+
+def answer(detector: BugDetector, example: Example) -> tuple[int, float]:
+    """The rewrite that is suspected most, and how much more speaks for it than for none."""
+    row = detector.logits([example])[0]
+    guess = int(row[1:].argmax())
+    return guess, float(row[1 + guess] - row[0])
+
+
+def between_releases(project: Path) -> tuple[list[Fix], list[Example]]:
+    """Fixes between consecutive versions, each once, and functions of files of the last one that have not changed."""
+    versions = sorted((path for path in project.iterdir() if path.is_dir()), key=lambda path: number(path.name))
+    texts = [
+        {file.relative_to(version).as_posix(): file.read_bytes() for file in sorted(version.rglob("*.py"))}
+        for version in versions
+    ]
+    fixes: dict[str, Fix] = {}
+    for number_of, (before, after) in enumerate(pairwise(texts)):
+        for name in before.keys() & after.keys():
+            if before[name] != after[name]:
+                both = (functions_in(versions[number_of + step], name) for step in (0, 1))
+                for fix in fixes_between(*both):
+                    fixes.setdefault(fix.before.text, fix)
+    steady = [name for name in texts[-1] if all(version.get(name) == texts[-1][name] for version in texts)]
+    random.Random(0).shuffle(steady)
+    same: list[Example] = []
+    for name in steady:
+        read = (read_example(function.text, max_tokens=512) for function in functions_in(versions[-1], name))
+        same += [example for example in read if example is not None][:3]
+        if len(same) > 3 * len(fixes):
+            break
+    return list(fixes.values()), same
+
+
+def functions_in(version: Path, name: str) -> list[Function]:
+    source = read_source(version / name, root=version)
+    return functions_of(source) if isinstance(source, SourceFile) else []
+
+
+def number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def game(arguments: argparse.Namespace) -> None:
+    training, test = read(arguments.train), read(arguments.test)
+    bugs, clean = inject(test, each=arguments.each)
+    print("| bugs of training | seed | located | repaired | false alarms |\n| --- | --- | --- | --- | --- |")
+    for seed in range(arguments.seeds):
+        for chosen in (False, True):
+            config = DetectorTrainingConfig(
+                game=chosen, seed=seed, epochs=1, time_limit=None, max_functions=arguments.steps * 12
+            )
+            with tempfile.TemporaryDirectory() as folder:
+                detector = train_detector(training, folder=Path(folder) / "run", config=config).detector
+            found = judge(detector, bugs, clean)
+            shares = " | ".join(f"{found[name].mean():.1%}" for name in ("located", "repaired", "alarms"))
+            print(f"| {'the game' if chosen else 'random'} | {seed} | {shares} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
