@@ -54,6 +54,9 @@ def review(
     budget: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="At most so many findings, those of the most evidence.")
     ] = None,
+    detector: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Tell what this detector of 'learn-bugs' suspects as well.")
+    ] = None,
     format_: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="How to print: text, json, sarif or html.")
     ] = "text",
@@ -67,14 +70,19 @@ def review(
     from tonggan.codelm.review import review as find
     from tonggan.codelm.review.formats import read_baseline
     from tonggan.codelm.review.formats import write_baseline as keep
-    from tonggan.errors import ConfigError
 
-    if format_ not in ("text", "json", "sarif", "html"):
-        expected = "text, json, sarif or html"
-        raise ConfigError("--format", got=f"'{format_}'", expected=expected, remedy="Choose one of these")
+    _check_format(format_)
     known = read_baseline(baseline) if baseline else ()
     with console_progress() as progress:
-        found = find(paths or [Path()], only=rule or (), diff=diff, baseline=known, budget=budget, progress=progress)
+        found = find(
+            paths or [Path()],
+            only=rule or (),
+            diff=diff,
+            baseline=known,
+            budget=budget,
+            detector=detector,
+            progress=progress,
+        )
         for name, problem in sorted(found.problems.items()):
             progress.say(f"Not reviewed: {visible(name)}: {problem}")
     if write_baseline is not None:
@@ -101,6 +109,14 @@ def _print(found: Review, format_: str) -> None:
         print_line(to_html(found))
     else:
         _show(found)
+
+
+def _check_format(name: str) -> None:
+    from tonggan.errors import ConfigError
+
+    if name not in ("text", "json", "sarif", "html"):
+        expected = "text, json, sarif or html"
+        raise ConfigError("--format", got=f"'{name}'", expected=expected, remedy="Choose one of these")
 
 
 def as_json(found: Review) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from tonggan.codelm.review.repository import Repository
 from tonggan.parts import import_modules, load_parts
 
 Check = Callable[[Repository], Iterable[Finding]]
+LEARNED = "learned-bug"
+"""The rule that wants a trained detector."""
 
 
 @dataclass(frozen=True)

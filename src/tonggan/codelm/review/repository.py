@@ -34,6 +34,7 @@ class Repository:
         documents: files of Markdown and reStructuredText by path.
         reviewed: paths of the files that findings are wanted in.
         problems: files that were not reviewed by path, and why.
+        detector: the trained bug detector that is to read it; None for no such suspicions.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Repository:
         self._paths = {_module_name(path, packages): path for path in self._sources}
         self._names = {path: _module_name(path, packages) for path in self._sources}
         self.reviewed = set(self._sources) | set(self.documents) if reviewed is None else set(reviewed)
+        self.detector: Path | None = None
 
     def at(self, path: str) -> Module | None:
         """The module at ``path``, parsed when it is first asked for; None where there is none that can be parsed."""

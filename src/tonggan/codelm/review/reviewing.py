@@ -16,7 +16,7 @@ from tonggan.codelm.review.changes import changed_lines
 from tonggan.codelm.review.finding import Finding
 from tonggan.codelm.review.linter import without_linted
 from tonggan.codelm.review.module import Module
-from tonggan.codelm.review.registry import rules
+from tonggan.codelm.review.registry import LEARNED, rules
 from tonggan.codelm.review.repository import Repository
 from tonggan.codelm.source_file import Skipped, SourceFile, read_source
 from tonggan.codelm.walk import NEVER_SOURCE, walk
@@ -64,6 +64,7 @@ def review(
     diff: str | None = None,
     baseline: Collection[str] = (),
     budget: int | None = None,
+    detector: Path | None = None,
     progress: Progress | None = None,
 ) -> Review:
     """Review the files at ``paths``; the rest of their repository is read as context. Nothing of it is run.
@@ -74,17 +75,19 @@ def review(
         diff: a commit; only what has to do with lines that changed since is told.
         baseline: fingerprints of findings that are not told.
         budget: how many findings are told at most, those of the most evidence.
+        detector: a file of ``tonggan code learn-bugs``, whose suspicions are told as well.
         progress: told of each rule.
 
     Raises:
-        ConfigError: there is no rule of a name, or no such commit.
-        DataError: there is nothing at a path.
+        ConfigError: there is no rule of a name, no such commit, or no detector for the rule that is asked for.
+        DataError: there is nothing at a path, or the detector is damaged.
     """
     start = time.perf_counter()
     progress = progress or Progress()
-    chosen = chosen_rules(only)
+    chosen = chosen_rules(only, has_detector=detector is not None)
     changed = None if diff is None else changed_lines(root_of(paths), diff)
     repository = read_repository(paths, only=changed)
+    repository.detector = detector
     problems: dict[str, str] = {}
     findings: list[Finding] = []
     for name in progress.track(chosen, label="reviewing"):
@@ -92,21 +95,9 @@ def review(
         findings += found
         if problem:
             problems[name] = problem
-    steps: dict[str, Callable[[list[Finding]], list[Finding]]] = {
-        "on lines that did not change": lambda left: [
-            each for each in left if changed is None or _is_changed(each, changed, repository)
-        ],
-        "ignored by a comment": lambda left: [each for each in left if not is_ignored(each, repository)],
-        "that ruff says": lambda left: without_linted(left, repository),
-        "in the baseline": lambda left: [each for each in left if each.fingerprint not in baseline],
-        "beyond the budget": lambda left: left[:budget],
-    }
-    kept = ranked(with_fingerprints(findings, repository))
-    hidden: dict[str, int] = {}
-    for reason, step in steps.items():
-        left = step(kept)
-        hidden |= {reason: len(kept) - len(left)} if len(left) < len(kept) else {}
-        kept = left
+    kept, hidden = _wanted(
+        ranked(with_fingerprints(findings, repository)), repository, changed=changed, baseline=baseline, budget=budget
+    )
     return Review(
         repository.root,
         tuple(kept),
@@ -116,6 +107,32 @@ def review(
         sum(len(module.lines) for module in repository.reviewed_modules()),
         time.perf_counter() - start,
     )
+
+
+def _wanted(
+    findings: list[Finding],
+    repository: Repository,
+    *,
+    changed: Mapping[str, Collection[int]] | None,
+    baseline: Collection[str],
+    budget: int | None,
+) -> tuple[list[Finding], dict[str, int]]:
+    """What is left of the findings, and how many are not, by reason."""
+    steps: dict[str, Callable[[list[Finding]], list[Finding]]] = {
+        "on lines that did not change": lambda left: [
+            each for each in left if changed is None or _is_changed(each, changed, repository)
+        ],
+        "ignored by a comment": lambda left: [each for each in left if not is_ignored(each, repository)],
+        "that ruff says": lambda left: without_linted(left, repository),
+        "in the baseline": lambda left: [each for each in left if each.fingerprint not in baseline],
+        "beyond the budget": lambda left: left[:budget],
+    }
+    hidden: dict[str, int] = {}
+    for reason, step in steps.items():
+        left = step(findings)
+        hidden |= {reason: len(findings) - len(left)} if len(left) < len(findings) else {}
+        findings = left
+    return findings, hidden
 
 
 def _is_changed(finding: Finding, changed: Mapping[str, Collection[int]], repository: Repository) -> bool:
@@ -134,13 +151,20 @@ def _is_changed(finding: Finding, changed: Mapping[str, Collection[int]], reposi
     return any(line in lines for each in inside[-1:] for line in range(each.node.lineno, each.node.body[0].lineno))
 
 
-def chosen_rules(names: Sequence[str]) -> list[str]:
+def chosen_rules(names: Sequence[str], *, has_detector: bool = False) -> list[str]:
     """The rules of these names, all where there are none.
 
     Raises:
-        ConfigError: one does not exist.
+        ConfigError: one does not exist, or wants a detector.
     """
     known = rules()
+    if LEARNED in names and not has_detector:
+        raise ConfigError(
+            "--rule",
+            got=f"'{LEARNED}' without a detector",
+            expected="--detector FILE, a file of 'tonggan code learn-bugs'",
+            remedy="Train one on this code and the installed packages, or leave the rule out",
+        )
     for name in names:
         if name not in known:
             raise ConfigError(

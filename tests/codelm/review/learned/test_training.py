@@ -1,43 +1,17 @@
-from random import Random
-
 import pytest
 import torch
 
+from bugs_scene import SMALL, counting_functions, train_counting
 from tonggan.codelm.review.learned.detector import BugDetector
 from tonggan.codelm.review.learned.functions import Function
-from tonggan.codelm.review.learned.training import DetectorTrainingConfig, train_detector
-from tonggan.errors import DataError
-
-SMALL = DetectorTrainingConfig.model_validate(
-    {
-        "network": {"dim": 32, "num_layers": 2, "num_heads": 2},
-        "vocabulary": 200,
-        "tokens_at_once": 600,
-        "epochs": 10,
-        "learning_rate": 4e-3,
-        "time_limit": None,
-    }
-)
-NAMES = ["rows", "words", "users", "files", "prices", "pages", "keys", "nodes"]
-
-
-def functions(number):
-    """All count alike, under other names."""
-    drawn = Random(0)
-    found = []
-    for row in range(number):
-        name, place = drawn.choice(NAMES), row % 60
-        text = (
-            f"def count_{name}({name}, first, last):\n    count_{place} = 0\n    for each in {name}:\n"
-            f"        if first <= each < last:\n            count_{place} += 1\n    return count_{place}\n"
-        )
-        found.append(Function(text, f"count_{name}", f"package/{place}.py", 1, ""))
-    return found
+from tonggan.codelm.review.learned.training import train_detector
+from tonggan.codelm.review.reviewing import review
+from tonggan.errors import ConfigError, DataError
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    return train_detector(functions(400), folder=tmp_path_factory.mktemp("detector") / "run", config=SMALL)
+    return train_counting(tmp_path_factory.mktemp("detector") / "run")
 
 
 def test_it_learns_what_all_functions_do(trained):
@@ -47,7 +21,7 @@ def test_it_learns_what_all_functions_do(trained):
 
 
 def test_a_function_with_a_bug_is_suspected_more(trained):
-    right = functions(401)[-1]
+    right = counting_functions(401)[-1]
     wrong = right._replace(text=right.text.replace("<= each <", "<= each >="))
     calm, alarmed = trained.detector.suspicions([right, wrong])
     assert alarmed.score > calm.score
@@ -59,7 +33,7 @@ def test_a_saved_one_is_the_same(trained, tmp_path):
     path = tmp_path / "detector.safetensors"
     trained.detector.save(path)
     opened = BugDetector.open(path)
-    some = functions(3)
+    some = counting_functions(3)
     for one, other in zip(trained.detector.suspicions(some), opened.suspicions(some), strict=True):
         assert one.rewrite == other.rewrite
         assert one.score == pytest.approx(other.score, abs=0.05)  # half precision
@@ -82,9 +56,33 @@ def test_a_damaged_one_is_named(trained, tmp_path, damage):
 
 def test_too_few_functions_are_refused(tmp_path):
     with pytest.raises(DataError, match="10 functions that can be read"):
-        train_detector(functions(10), folder=tmp_path / "run", config=SMALL)
+        train_detector(counting_functions(10), folder=tmp_path / "run", config=SMALL)
 
 
 def test_what_is_too_long_or_no_function_is_passed_over(trained):
     texts = ["def f(:", "def f():\n    return g()", "def f(a, b):\n" + "    a = b\n" * 400]
     assert list(trained.detector.suspicions([Function(text, "f", "a.py", 1, "") for text in texts])) == []
+
+
+def test_a_review_tells_what_it_suspects(trained, tmp_path):
+    path, folder = tmp_path / "detector.safetensors", tmp_path / "shop"
+    trained.detector.levels[0] = -20  # so that what is found counts as sure
+    trained.detector.save(path)
+    folder.mkdir()
+    right = counting_functions(401)[-1].text
+    indented = "".join(f"    {line}\n" for line in right.replace("<= each <", "<= each >=").splitlines())
+    (folder / "counts.py").write_text(f"class Counts:\n    # é\n{indented}")
+    (finding,) = review([folder], only=["learned-bug"], detector=path).findings
+    assert (finding.start_line, finding.path) == (6, "counts.py")
+    assert finding.message == "`>=` compares where `<` would be expected"
+    lines = (folder / "counts.py").read_text().splitlines()
+    edit = finding.edit
+    assert lines[5][edit.start_column - 1 : edit.end_column - 1] == ">="
+    assert edit.text == "<"
+    assert not review([folder], detector=None).findings
+
+
+def test_a_review_wants_a_detector_for_its_rule(tmp_path):
+    (tmp_path / "a.py").write_text("def f(a):\n    return a\n")
+    with pytest.raises(ConfigError, match="--detector FILE"):
+        review([tmp_path], only=["learned-bug"])

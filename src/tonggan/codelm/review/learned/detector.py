@@ -23,7 +23,7 @@ _FORMAT = 1
 _AT_ONCE = 16  # functions that are looked at together
 _MOST_TOKENS = 512  # of a function; longer ones are not looked at
 _BUGGY = 0.01  # share of functions that are taken to have a bug that was not found yet
-_LEVELS = 101  # of the scores that are kept for calibration
+_LEVELS = 501  # of the scores that are kept for calibration
 
 
 class Suspicion(NamedTuple):
@@ -49,7 +49,7 @@ class BugDetector:
         scorer: the network.
         vocabulary: its words.
         config: its size.
-        levels: scores of functions as they are and with a bug, float ``[2, 101]`` in rising order; None before
+        levels: scores of functions as they are and with a bug, float ``[2, 501]`` in rising order; None before
             ``calibrate``.
     """
 
@@ -82,11 +82,17 @@ class BugDetector:
                 yield Suspicion(function, example.rewrites[place], score, self.confidence(score))
 
     def confidence(self, score: float) -> float:
-        """The chance that a suspicion of this score is right, by Bayes from the scores of calibration."""
-        score = min(score, float(self.levels[1, -1]))  # what is above all finds says no more than the highest of them
-        false_alarms, finds = (float((level >= score).double().mean()) for level in self.levels)
-        false_alarms = max(false_alarms, 0.5 / _LEVELS)
-        return _BUGGY * finds / (_BUGGY * finds + (1 - _BUGGY) * false_alarms) if finds else 0.0
+        """The chance that a suspicion of this score is right, by Bayes from the scores of calibration.
+
+        It is that of all suspicions from some score on, this or a lower one: the highest are too few to be counted.
+        """
+        clean, found = self.levels.double()
+        chances = [0.0]
+        for level in found[found <= score].unique().tolist():
+            finds = float((found >= level).double().mean())
+            false_alarms = max(float((clean >= level).double().mean()), 0.5 / _LEVELS)
+            chances.append(_BUGGY * finds / (_BUGGY * finds + (1 - _BUGGY) * false_alarms))
+        return max(chances)
 
     def calibrate(self, texts: Sequence[str]) -> None:
         """Keep how scores are spread over functions as they are, and over those whose bug is found and repaired.

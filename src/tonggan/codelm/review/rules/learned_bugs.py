@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tonggan.codelm.review.finding import Edit, Evidence, Finding
-from tonggan.codelm.review.registry import rule
+from tonggan.codelm.review.registry import LEARNED, rule
 from tonggan.codelm.review.repository import Repository
 
 if TYPE_CHECKING:
     from tonggan.codelm.review.learned.detector import Suspicion
 
-LEARNED = "learned-bug"
-
-_SHIPPED = Path(__file__).parents[1] / "learned" / "detector.safetensors"
 _TOLD = 0.5  # confidence below which nothing is said
-_SURE = 0.9  # and from which on a repair is suggested
+_SURE = 0.8  # and from which on a repair is suggested
 
 _MESSAGES = {
     "variable": "`{old}` is read where `{new}` would be expected",
@@ -32,20 +28,18 @@ _MESSAGES = {
 
 
 @rule(LEARNED)
-def learned_bugs(repository: Repository, *, detector: Path | None = None) -> Iterator[Finding]:
-    """Something in a function is not what a network that has read much code would expect there.
+def learned_bugs(repository: Repository) -> Iterator[Finding]:
+    """Something in a function is not what a network that has read other code would expect there.
 
-    Each function is read alone, so what only its callers know is not seen. Known false alarms: code that is unusual on
-    purpose, as in tests of edge cases.
-
-    Args:
-        repository: whose functions are read.
-        detector: a file of ``tonggan code learn-bugs``; None takes the one that comes with Tonggan.
+    Silent without a detector, and where a suspicion is more likely false than right. Each function is read alone, so
+    what only its callers know is not seen. Known false alarms: code that is unusual on purpose, as tests of edge cases.
     """
     from tonggan.codelm.review.learned.detector import BugDetector
     from tonggan.codelm.review.learned.functions import functions_of
 
-    opened = BugDetector.open(detector or _SHIPPED)
+    if repository.detector is None:
+        return
+    opened = BugDetector.open(repository.detector)
     for module in repository.reviewed_modules():
         for suspicion in opened.suspicions(functions_of(module.source)):
             if suspicion.confidence >= _TOLD:
