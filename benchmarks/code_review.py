@@ -298,7 +298,7 @@ def changes_in(repository: Repository, *, each: int, seed: int) -> list[Change]:
 def changed(repository: Repository, changes: list[Change]) -> Repository:
     """The repository with all changes made; each leaves the lines of others where they are."""
     files = []
-    for module in repository.modules():
+    for module in repository.reviewed_modules():
         lines = list(module.lines)
         for change in changes:
             if change.path == module.path:

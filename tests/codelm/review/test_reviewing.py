@@ -1,12 +1,15 @@
 import ast
+import re
+from pathlib import Path
 
 import pytest
 
 from command_line import assert_named, tonggan
 from review_scene import written
-from tonggan.codelm.review import review
+from tonggan.codelm.review import review, reviewing
 from tonggan.codelm.review.registry import rules
 from tonggan.errors import ConfigError, DataError
+from tonggan.wording import catalog
 
 DRIFT = '''def f(a, b=3):
     """F.
@@ -151,3 +154,15 @@ def test_a_baseline_hides_what_was_there(tmp_path):
         assert_named(tonggan("code", "review", tmp_path, "--baseline", kept), "--write-baseline")
     assert_named(tonggan("code", "review", tmp_path, "--baseline", tmp_path / "nowhere"), "No such file")
     assert_named(tonggan("code", "review", tmp_path, "--format", "xml"), "sarif", code=2)
+
+
+def test_messages_are_in_the_catalog():
+    sentences = set()
+    for path in (Path(reviewing.__file__).parent / "rules").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "X" for part in node.values]
+                if len("".join(parts).split()) > 5:
+                    sentences.add("".join(parts))
+    assert len(sentences) > 15
+    assert [said for said in sentences if not re.search("[\u4e00-\u9fff]", catalog().translate(said))] == []

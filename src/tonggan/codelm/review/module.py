@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
@@ -21,6 +22,7 @@ class Module:
         name: with dots, from the outermost folder with an ``__init__.py`` on.
         source: the file.
         tree: its syntax tree.
+        nodes: all of the tree with what each is in, outer before inner.
         lines: of its text, without their ends.
         functions: all, also inside of classes and functions, in the order of their beginnings.
         classes: likewise.
@@ -37,6 +39,9 @@ class Module:
             warnings.simplefilter("ignore")  # of escapes in the user's strings
             self.tree = ast.parse(source.text)
         self.lines = source.text.split("\n")
+        self.nodes: list[tuple[ast.AST, ast.AST | None]] = [(self.tree, None)]
+        for node, _ in self.nodes:
+            self.nodes.extend((child, node) for child in ast.iter_child_nodes(node))
         self.functions: list[Function] = []
         self.classes: list[Class] = []
         self.imports: dict[str, tuple[str, str | None]] = {}
@@ -49,8 +54,7 @@ class Module:
     @property
     def is_test(self) -> bool:
         """Whether it is a test, by its name and place."""
-        *folders, name = PurePosixPath(self.path).parts
-        return name.startswith(("test_", "conftest")) or name.endswith("_test.py") or "tests" in folders
+        return is_test(self.path)
 
     @cached_property
     def definitions(self) -> tuple[Function | Class, ...]:
@@ -75,7 +79,7 @@ class Module:
                 found.add(node.id)
             elif not isinstance(node, ast.Lambda):
                 stack.extend(ast.iter_child_nodes(node))
-        for node in ast.walk(self.tree):
+        for node, _ in self.nodes:
             if isinstance(node, ast.Global):
                 found.update(node.names)
         return found
@@ -101,18 +105,16 @@ class Module:
         return " ".join(part.strip() for part in parts)
 
     @cached_property
-    def scopes(self) -> dict[ast.AST, Function | None]:
-        """The innermost function that each call stands in; None on the level of the module or of a class."""
-        found: dict[ast.AST, Function | None] = {}
-        functions = {each.node: each for each in self.functions}
-        stack: list[tuple[ast.AST, Function | None]] = [(self.tree, None)]
-        while stack:
-            node, inside = stack.pop()
-            if isinstance(node, ast.Call):
-                found[node] = inside
-            inner = functions.get(node, inside) if isinstance(node, FunctionNode) else inside
-            stack.extend((child, inner) for child in ast.iter_child_nodes(node))
-        return found
+    def calls(self) -> list[Call]:
+        """All calls, with what is around them, in the order of their beginnings."""
+        functions: dict[ast.AST, Function] = {each.node: each for each in self.functions}
+        inside: dict[ast.AST, Function | None] = {}
+        found: list[Call] = []
+        for node, parent in self.nodes:
+            inner = inside[node] = functions.get(node) or (inside[parent] if parent is not None else None)
+            if isinstance(node, ast.Call) and parent is not None:
+                found.append(Call(self, node, parent, inner))
+        return sorted(found, key=lambda call: (call.node.lineno, call.node.col_offset))
 
     def _read_definitions(self) -> None:
         stack: list[tuple[ast.AST, Function | Class | None]] = [(self.tree, None)]
@@ -142,8 +144,11 @@ class Module:
 
     def _read_names(self) -> None:
         package = self.name if self.path.endswith("__init__.py") else self.name.rpartition(".")[0]
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Import):
+        changed: set[str] = set()
+        for node, _ in self.nodes:
+            if isinstance(node, ast.Global):
+                changed.update(node.names)
+            elif isinstance(node, ast.Import):
                 for alias in node.names:
                     name = alias.asname or alias.name.partition(".")[0]
                     self.imports.setdefault(name, (alias.name if alias.asname else name, None))
@@ -154,7 +159,7 @@ class Module:
                         self.stars.append(base)
                     else:
                         self.imports.setdefault(alias.asname or alias.name, (base, alias.name))
-        self._read_values({name for node in ast.walk(self.tree) if isinstance(node, ast.Global) for name in node.names})
+        self._read_values(changed)
 
     def _read_values(self, assigned: set[str]) -> None:
         for statement in self.tree.body:
@@ -178,6 +183,28 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
     parts = package.split(".")
     parts = parts[: len(parts) - node.level + 1]
     return ".".join([*parts, *([node.module] if node.module else [])])
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A call and what is around it.
+
+    Attributes:
+        module: it stands in.
+        node: of the syntax tree.
+        parent: the node right around it.
+        inside: the innermost function around it.
+    """
+
+    module: Module
+    node: ast.Call
+    parent: ast.AST
+    inside: Function | None
+
+    @property
+    def line(self) -> str:
+        """The first line of its source."""
+        return self.module.lines[self.node.lineno - 1].strip()
 
 
 class Function:
@@ -222,6 +249,19 @@ class Function:
         return found
 
     @cached_property
+    def local(self) -> set[str]:
+        """Names that mean something of its own in it: parameters, and what it assigns or imports."""
+        given = self.node.args
+        found = {each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)}
+        found |= {each.arg for each in (given.vararg, given.kwarg) if each is not None}
+        for node in self.own_nodes:
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found.add(node.id)
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.add(node.name)
+        return found | (self.outer.local if isinstance(self.outer, Function) else set())
+
+    @cached_property
     def decorators(self) -> list[str]:
         """The names of its decorators, without arguments."""
         return [dotted(each.func if isinstance(each, ast.Call) else each) for each in self.node.decorator_list]
@@ -262,6 +302,12 @@ class Class:
         """Its own method of that name."""
         found = self.members.get(name)
         return found if isinstance(found, Function) else None
+
+
+def is_test(path: str) -> bool:
+    """Whether a file is a test, by its name and place."""
+    *folders, name = PurePosixPath(path).parts
+    return name.startswith(("test_", "conftest")) or name.endswith("_test.py") or "tests" in folders
 
 
 def dotted(node: ast.AST) -> str:

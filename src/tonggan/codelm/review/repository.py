@@ -6,11 +6,11 @@ Files that cannot be parsed are named in ``Repository.problems``; all others are
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Collection, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from tonggan.codelm.review.module import Class, Function, Module, dotted
+from tonggan.codelm.review.module import Call, Class, Function, Module, dotted, is_test
 from tonggan.codelm.source_file import SourceFile
 
 _DOCUMENTS = {".md", ".markdown", ".rst"}
@@ -86,18 +86,9 @@ class Repository:
         self.problems[source.name] = problem
         return None
 
-    def modules(self, *, mentioning: Collection[str] | None = None) -> Iterator[Module]:
-        """All modules by path, whether findings are wanted in them or not.
-
-        Args:
-            mentioning: only those whose text has one of these words; others need not be parsed.
-        """
-        words = None if mentioning is None else re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(mentioning)))})\b")
-        for path, source in sorted(self._sources.items()):
-            if words is None or (mentioning and words.search(source.text)):
-                module = self.at(path)
-                if module is not None:
-                    yield module
+    def modules(self) -> Iterator[Module]:
+        """All modules but tests by path, whether findings are wanted in them or not."""
+        return (module for path in sorted(self._sources) if not is_test(path) and (module := self.at(path)) is not None)
 
     def reviewed_modules(self) -> Iterator[Module]:
         """The modules that findings are wanted in, by path."""
@@ -139,6 +130,28 @@ class Repository:
                 return self.module(f"{target}.{attribute}")
             module, name = inside, attribute
         return None
+
+    @cached_property
+    def calls(self) -> dict[Function | Class, list[Call]]:
+        """The calls of each function and class of the repository outside of tests, so far as they are sure."""
+        found: dict[Function | Class, list[Call]] = {}
+        for module in self.modules():
+            for call in module.calls:
+                called = self._called(call)
+                if called is not None:
+                    found.setdefault(called, []).append(call)
+        return found
+
+    def _called(self, call: Call) -> Function | Class | None:
+        function = call.node.func
+        first = dotted(function).partition(".")[0]
+        owner = call.inside.owner if call.inside else None
+        if owner is not None and first == "self" and isinstance(function, ast.Attribute):
+            return self.member(owner, function.attr) if isinstance(function.value, ast.Name) else None
+        if not first or (call.inside is not None and first in call.inside.local):
+            return None
+        meant = self.resolve(call.module, function)
+        return None if isinstance(meant, Module) else meant
 
     def bases(self, owner: Class) -> tuple[list[Class], bool]:
         """The class and those it inherits from, nearest first, and whether that is all of them (``object`` aside)."""

@@ -137,7 +137,7 @@ def _options(repository: Repository, program: str) -> set[str] | None:
 def _written(module: Module) -> set[str]:
     """Options in strings, and those that typer and fire make of parameters and fields."""
     found: set[str] = set()
-    for node in ast.walk(module.tree):
+    for node, _ in module.nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "--" in node.value:
             found.update(_OPTION.findall(node.value))
         elif isinstance(node, ast.arg):
