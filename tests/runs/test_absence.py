@@ -14,7 +14,7 @@ NAMES = RANDOM.choice(list("pqrstu"), 400)
 NOTHING = [None, None, None]
 WAYS = {
     "network": ["floor=null", "audit_alone=false", "training.precision=fp32"],  # the same on all CPUs
-    "members": ["floor.network=false", "audit_alone=false"],
+    "members": ["floor.network=false", "floor.folds=2", "audit_alone=false"],
 }
 
 

@@ -224,17 +224,27 @@ def test_a_task_that_no_member_can_do_is_a_networks(tmp_path: Path) -> None:
         tonggan.fit(table, target="said", task="answer", preset="fast", out=tmp_path / "fast", settings=small)
 
 
+# Of all kinds that a table of numbers and names gets by default, each after few steps.
+QUICK_MEMBERS = {
+    "linear": {"kind": "linear"},
+    "boosted_trees": {"kind": "boosted_trees", "learning_rate": 0.3},
+    "extra_trees": {"kind": "extra_trees"},
+    "small_network": {"kind": "network", "epochs": 20},
+    "neighbors": {"kind": "neighbors"},
+}
+
+
 def hostile(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     random = np.random.default_rng(0)
     rows = pd.DataFrame({"x": random.normal(size=60), "kind": random.choice(list("pqr"), 60)})
     rows["y"] = np.where(rows["x"] > 0, "more", "less")
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"floor.members": QUICK_MEMBERS}
     if name == "8 rows":
         rows = rows[:8].assign(y=["more", "less"] * 4)
     elif name == "a constant column":
         rows["same"], options["columns.same.kind"] = 5.0, "number"
     elif name == "nothing but constants":
-        rows, options = pd.DataFrame({"same": [5.0] * 40, "y": ["a", "b"] * 20}), {"columns.same.kind": "number"}
+        rows, options["columns.same.kind"] = pd.DataFrame({"same": [5.0] * 40, "y": ["a", "b"] * 20}), "number"
     elif name == "hardly any cells":
         rows.loc[3:, "x"] = np.nan
     elif name == "a class of two rows":
