@@ -120,8 +120,8 @@ class FlatTrees:
         return FlatTrees(**parts, groups=int(arrays["groups"][0]))
 
 
-def join(trees: Sequence[FlatTrees], *, groups: int = 1) -> FlatTrees:
-    """One after the other, all of as many columns of values; they take turns at ``groups`` outputs."""
+def join(trees: Sequence[FlatTrees]) -> FlatTrees:
+    """One after the other, all of as many columns of values."""
     nodes = np.cumsum([0, *(len(part.features) for part in trees)])
     bits = np.cumsum([0, *(len(part.bits) for part in trees)])
     shifted = [
@@ -137,50 +137,65 @@ def join(trees: Sequence[FlatTrees], *, groups: int = 1) -> FlatTrees:
         lengths=np.concatenate([part.lengths for part in trees]),
         bits=np.concatenate([part.bits for part in trees]),
         values=np.concatenate([part.values for part in trees]),
-        groups=groups,
     )
 
 
 def of_lightgbm(text: str, *, groups: int) -> FlatTrees:
-    """The trees of LightGBM's model format, which take turns at ``groups`` outputs."""
-    return join([_lightgbm_tree(block) for block in text.split("\nTree=")[1:]], groups=groups)
+    """The trees of LightGBM's model format, which take turns at ``groups`` outputs; of each the inner nodes come first.
 
-
-def _lightgbm_tree(block: str) -> FlatTrees:
-    said = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+    All trees are read at once: there may be thousands of few nodes.
+    """
+    said = [
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in text.split("\nTree=")[1:]
+    ]
 
     def read(name: str, kind: type) -> NDArray[Any]:
-        return np.array(said.get(name, "").split(), dtype=kind)
+        return np.array(" ".join(tree.get(name, "") for tree in said).split(), dtype=kind)
 
-    inner = int(said["num_leaves"]) - 1
-    leaves = inner + 1
-    decisions = read("decision_type", np.int64)
-    thresholds = read("threshold", np.float64)
+    def before(name: str) -> NDArray[np.int64]:
+        """How many values of that name the trees before each have."""
+        return _before(np.array([len(tree.get(name, "").split()) for tree in said], dtype=np.int64))
+
+    leaves = read("num_leaves", np.int64)
+    roots = _before(2 * leaves - 1)
+    tree = np.repeat(np.arange(len(said)), leaves - 1)  # of each inner node
+    inner = np.arange(len(tree)) + (roots - _before(leaves - 1))[tree]
+    outer = np.arange(leaves.sum()) + np.repeat(roots + leaves - 1 - _before(leaves), leaves)
+
+    decisions, thresholds = read("decision_type", np.int64), read("threshold", np.float64)
     categorical = (decisions & 1).astype(bool)
     # Where training met no NaN, the library takes one for a zero.
     missing_left = np.where((decisions >> 2) & 3 == 0, thresholds >= 0, (decisions >> 1) & 1 == 1) & ~categorical
-    lengths = np.full(inner, -1, dtype=np.int32)
-    bits = np.zeros(0, dtype=bool)
-    if categorical.any():
-        words = read("cat_threshold", np.uint32)
-        bounds = read("cat_boundaries", np.int64)
-        bits = np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
-        which = thresholds[categorical].astype(np.int64)
-        lengths[categorical] = 32 * (bounds[which + 1] - bounds[which])
-        thresholds[categorical] = 32 * bounds[which]
-    children = np.stack([read("right_child", np.int64), read("left_child", np.int64)], axis=1).reshape(inner, 2)
-    children = np.where(children < 0, inner + ~children, children)
-    own = np.repeat(np.arange(inner, inner + leaves)[:, None], 2, axis=1)
+    lengths = np.full(len(tree), -1, dtype=np.int32)
+    words, bounds, owner = read("cat_threshold", np.uint32), read("cat_boundaries", np.int64), tree[categorical]
+    which = thresholds[categorical].astype(np.int64) + before("cat_boundaries")[owner]
+    lengths[categorical] = 32 * (bounds[which + 1] - bounds[which])
+    thresholds[categorical] = 32 * (bounds[which] + before("cat_threshold")[owner])
+    children = np.stack([read("right_child", np.int64), read("left_child", np.int64)], axis=1)
+    children = np.where(children < 0, (leaves - 1)[tree, None] + ~children, children) + roots[tree, None]
+
+    nodes = len(inner) + len(outer)
+
+    def placed(values: NDArray[Any], at: NDArray[np.int64], elsewhere: NDArray[Any]) -> NDArray[Any]:
+        elsewhere[at] = values
+        return elsewhere
+
     return FlatTrees(
-        roots=np.zeros(1, dtype=np.int64),
-        features=np.concatenate([read("split_feature", np.int32), np.full(leaves, -1, dtype=np.int32)]),
-        thresholds=np.concatenate([thresholds, np.zeros(leaves)]),
-        children=np.concatenate([children, own]),
-        missing_left=np.concatenate([missing_left, np.zeros(leaves, dtype=bool)]),
-        lengths=np.concatenate([lengths, np.full(leaves, -1, dtype=np.int32)]),
-        bits=bits,
-        values=np.concatenate([np.zeros(inner), read("leaf_value", np.float64)])[:, None],
+        roots=roots,
+        features=placed(read("split_feature", np.int32), inner, np.full(nodes, -1, dtype=np.int32)),
+        thresholds=placed(thresholds, inner, np.zeros(nodes)),
+        children=placed(children, inner, np.repeat(np.arange(nodes)[:, None], 2, axis=1)),
+        missing_left=placed(missing_left, inner, np.zeros(nodes, dtype=bool)),
+        lengths=placed(lengths, inner, np.full(nodes, -1, dtype=np.int32)),
+        bits=np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool),
+        values=placed(read("leaf_value", np.float64), outer, np.zeros(nodes))[:, None],
+        groups=groups,
     )
+
+
+def _before(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The sum of all ``counts`` before each."""
+    return np.cumsum(counts) - counts
 
 
 def of_scikit_learn(tree: Any) -> FlatTrees:
