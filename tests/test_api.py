@@ -18,7 +18,7 @@ from offline import run_offline
 from small_data import png
 from tonggan.errors import ConfigError, DataError
 
-QUICK = ["audit_alone=false"]
+QUICK = ["audit_alone=false", "floor.preset=fast", "floor.folds=2"]
 # Whatever weights are installed, pictures and recordings are for a network alone.
 TINY = [*QUICK, "training.epochs=2", "training.batch_size=16", "model.dim=16"]
 UNREAD = "floor.weights={picture: null, sound: null, words: null}"
@@ -246,7 +246,7 @@ def test_labels_come_back_as_they_were_with_the_callers_index(name: str, tmp_pat
     frame = pd.DataFrame({"x": np.tile([-1.0, 0.0, 1.0], 30) + np.linspace(0, 0.1, 90), "y": values * 30})
     if name in ("categories", "bins"):
         frame["y"] = frame["y"].astype("category")
-    settings = {"audit_alone": False, "columns.y.kind": "category"}
+    settings = [*QUICK, "columns.y.kind=category"]
     fitted = tonggan.fit(frame, target="y", out=tmp_path / "run", settings=settings)
     model = tonggan.load(tmp_path / "run")
     rows = frame.set_index(pd.Index([f"row {number}" for number in range(90)]))
@@ -271,8 +271,7 @@ def test_one_value_of_a_cell_in_every_reader(tmp_path: Path) -> None:
     frame = pd.DataFrame({"flag": random.random(90) < 0.5, "store": random.choice([1, 2, 30], 90), "dose": 0.0})
     frame["dose"] = random.choice(np.array([0.1, 1.0, 2.5], np.float32), 90)
     frame["y"] = frame["flag"].map({True: "a", False: "b"}) + (frame["store"] % 2).astype(str)
-    kinds = {f"columns.{name}.kind": "category" for name in ("flag", "store", "dose")}
-    settings = {**kinds, "audit_alone": False}
+    settings = [*QUICK, *(f"columns.{name}.kind=category" for name in ("flag", "store", "dose"))]
     model = tonggan.fit(frame, target="y", out=tmp_path / "run", settings=settings)
     expected = model.predict_proba(frame)
     for suffix, write in (("csv", frame.to_csv), ("parquet", frame.to_parquet)):
@@ -354,7 +353,7 @@ train, out = sys.argv[1:]
 model = tonggan.api.fit(train, target="label", out=out, settings=[
     "columns={picture: {kind: image, size: 16}, sound: {kind: audio, sample_rate: 8000, max_seconds: 0.5}}",
     "training.epochs=1", "model.dim=16", "model.encoders.picture={kind: image_cnn}", "audit_alone=false",
-    "floor.weights={picture: null, sound: null}",
+    "floor={preset: fast, folds: 2, weights: {picture: null, sound: null}}",
 ])
 again = tonggan.api.load(out)
 assert again.predict(train) == model.predict(train)

@@ -19,7 +19,7 @@ from tonggan.data.readers import open_table
 from tonggan.errors import DataError, DataWarning
 from tonggan.modalities import TableConfig
 
-SETTINGS = ["training.epochs=15", "audit_alone=false"]
+SETTINGS = ["floor.preset=fast", "audit_alone=false"]
 
 
 def frame(num_rows: int = 60, seed: int = 0) -> pd.DataFrame:

@@ -351,7 +351,7 @@ def test_two_processes_train_the_network_beside_the_members(tmp_path: Path) -> N
     frame(120).to_csv(tmp_path / "train.csv", index=False)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tonggan"]
     command += ["fit", str(tmp_path / "train.csv"), "--target", "answer", "--out", str(tmp_path / "run"), "--json"]
-    command += [word for setting in (*SETTINGS, *NETWORK) for word in ("--set", setting)]
+    command += [word for setting in (*SETTINGS, *NETWORK, "training.epochs=3") for word in ("--set", setting)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)["floor"]["members"]
