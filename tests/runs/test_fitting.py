@@ -175,7 +175,7 @@ def test_pictures_that_many_rows_share_are_told_of(tmp_path: Path) -> None:
         ),
         data,
     )
-    settings = ["columns.picture.size=8", "training.epochs=1", "model.dim=16"]
+    settings = ["floor=null", "columns.picture.size=8", "training.epochs=1", "model.dim=16", "audit_alone=false"]
     said = Said()
     tonggan.fit(data, target="answer", out=tmp_path / "plain", settings=settings, progress=said)
     assert any("--set data.batch_by=picture" in line for line in said.lines)
