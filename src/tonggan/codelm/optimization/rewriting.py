@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import ast
 from abc import abstractmethod
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import ClassVar
 
 import libcst as cst
+from libcst import matchers
 
-PURE_CALLS = frozenset({
-    "abs", "all", "any", "bool", "chr", "dict", "divmod", "enumerate", "float", "frozenset", "hash", "int",
-    "isinstance", "len", "list", "max", "min", "ord", "pow", "range", "repr", "reversed", "round", "set", "sorted",
-    "str", "sum", "tuple", "type", "zip",
-})  # fmt: skip
-"""Builtins that change none of their arguments, but for iterators."""
-PURE_METHODS = frozenset({
-    "bit_length", "casefold", "copy", "count", "endswith", "find", "format", "get", "index", "isalnum", "isalpha",
-    "isdigit", "islower", "isspace", "isupper", "items", "join", "keys", "lower", "lstrip", "replace", "rfind",
-    "rstrip", "split", "splitlines", "startswith", "strip", "title", "upper", "values", "zfill",
-})  # fmt: skip
-"""Methods of builtin types that change nothing."""
+from tonggan.codelm.optimization.facts import is_unchanged, names_in
+
+# Nodes below which there are blocks; nothing else is gone through, which saves most of the time.
+_WITH_BLOCKS = (
+    cst.BaseCompoundStatement, cst.IndentedBlock, cst.Else, cst.ExceptHandler, cst.ExceptStarHandler, cst.Finally,
+    cst.MatchCase,
+)  # fmt: skip
 
 
 @dataclass
@@ -84,12 +80,15 @@ class Rewrite(cst.CSTTransformer):
         """The function as rewritten; None where no site fits."""
         made = self.function.visit(self)
         assert isinstance(made, cst.FunctionDef)
+        if self.num_sites:
+            made = made.visit(_Quotes(self.function))
+            assert isinstance(made, cst.FunctionDef)
         return None if made.deep_equals(self.function) else made
 
     def on_visit(self, node: cst.CSTNode) -> bool:
         if isinstance(node, cst.For | cst.While):
             self._loops.append(tree_of(node))
-        return super().on_visit(node)
+        return isinstance(node, _WITH_BLOCKS)
 
     def on_leave(self, original_node: cst.CSTNode, updated_node: cst.CSTNode) -> cst.CSTNode:  # type: ignore[override]
         if isinstance(original_node, cst.For | cst.While):
@@ -117,7 +116,7 @@ class Rewrite(cst.CSTTransformer):
             found = self.match(sites, start)
             if found is not None:
                 num, made = found
-                made = [*([made[0].with_changes(leading_lines=_lines(sites[start].node))] if made else []), *made[1:]]
+                made = _commented(made, [site.node for site in sites[start : start + num]])
                 rest = self.block(sites[start + num :])
                 tail = [site.node for site in sites[start + num :]] if rest is None else rest
                 return [*(site.node for site in sites[:start]), *made, *tail]
@@ -154,8 +153,40 @@ class Rewrite(cst.CSTTransformer):
         return names_in(self.tree)[name] > sum(names_in(node)[name] for node in nodes)
 
 
-def _lines(node: cst.BaseStatement) -> Sequence[cst.EmptyLine]:
-    return getattr(node, "leading_lines", ())
+def _commented(made: list[cst.BaseStatement], before: Sequence[cst.BaseStatement]) -> list[cst.BaseStatement]:
+    """``made`` with the empty lines and comments above the statements that it takes the place of."""
+    kept = {id(node) for node in made}
+    lines = list(getattr(before[0], "leading_lines", ()))
+    for node in before[1:]:
+        if id(node) not in kept:
+            lines += [line for line in getattr(node, "leading_lines", ()) if line.comment is not None]
+    if made and id(made[0]) in {id(node) for node in before[1:]}:
+        lines += getattr(made[0], "leading_lines", ())
+    above = _shown(before[0])
+    rest = [node.with_changes(leading_lines=[]) if above and _shown(node) == above else node for node in made[1:]]
+    return [*(node.with_changes(leading_lines=lines) for node in made[:1]), *rest]
+
+
+def _shown(node: cst.BaseStatement) -> str:
+    """The lines above a statement."""
+    return "".join(code_of(line) for line in getattr(node, "leading_lines", ()))
+
+
+class _Quotes(cst.CSTTransformer):
+    """Gives new texts the quotes that the function has."""
+
+    def __init__(self, function: cst.FunctionDef) -> None:
+        super().__init__()
+        self._known = {code_of(each) for each in matchers.findall(function, matchers.SimpleString())}
+        self._double = sum(each.endswith('"') for each in self._known) >= len(self._known) / 2
+
+    def leave_SimpleString(  # noqa: N802
+        self, original_node: cst.SimpleString, updated_node: cst.SimpleString
+    ) -> cst.SimpleString:
+        value = updated_node.value
+        if value in self._known or not self._double or value[0] != "'" or '"' in value or "\\" in value:
+            return updated_node
+        return updated_node.with_changes(value=f'"{value[1:-1]}"')
 
 
 _EMPTY = cst.Module(body=[])
@@ -168,138 +199,19 @@ def code_of(node: cst.CSTNode) -> str:
 
 def tree_of(node: cst.BaseStatement) -> ast.stmt:
     """A statement as ``ast``; several in one line, or none, are a ``pass``, which no pattern fits."""
-    body = ast.parse(code_of(node)).body
+    body = _parsed(code_of(node)).body
     return body[0] if len(body) == 1 else ast.Pass()
+
+
+@lru_cache(maxsize=4096)
+def _parsed(source: str) -> ast.Module:
+    """The same statement is looked at by each family, and nobody changes what is parsed."""
+    return ast.parse(source)
 
 
 def statements(source: str) -> list[cst.BaseStatement]:
     """Statements of the concrete tree."""
     return [part for part in cst.parse_module(source).body if isinstance(part, cst.BaseStatement)]
-
-
-def names_in(node: ast.AST) -> Counter[str]:
-    """How often each name is read or bound in ``node``."""
-    found: Counter[str] = Counter()
-    for each in ast.walk(node):
-        if isinstance(each, ast.Name):
-            found[each.id] += 1
-        else:
-            found.update(_bound_by(each))
-    return found
-
-
-def bound_in(*nodes: ast.AST) -> set[str]:
-    """Names that ``nodes`` bind anew."""
-    found: set[str] = set()
-    for each in (each for node in nodes for each in ast.walk(node)):
-        if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load):
-            found.add(each.id)
-        else:
-            found.update(_bound_by(each))
-    return found
-
-
-def _bound_by(node: ast.AST) -> list[str]:
-    """Names that a node binds, other than by an ``ast.Name``."""
-    match node:
-        case ast.arg(arg=name):
-            return [name]
-        case ast.Global(names=names) | ast.Nonlocal(names=names):
-            return names
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            return [name]
-        case ast.ExceptHandler(name=str(name)):
-            return [name]
-        case ast.alias(name=name, asname=other):
-            return [(other or name).partition(".")[0]]
-    return []
-
-
-def is_unchanged(name: str, nodes: Iterable[ast.AST]) -> bool:
-    """Whether nothing in ``nodes`` binds ``name`` or could change what it holds, short of other names for it."""
-    return all(_keeps(name, node) for node in nodes)
-
-
-def _keeps(name: str, node: ast.AST) -> bool:
-    parents = {child: parent for parent in ast.walk(node) for child in ast.iter_child_nodes(parent)}
-    if name in bound_in(node):
-        return False
-    return all(
-        _is_read(each, parents)
-        for each in ast.walk(node)
-        if isinstance(each, ast.Name) and each.id == name and each in parents
-    )
-
-
-def _is_read(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> bool:
-    """Whether the place of a name only reads what it holds."""
-    match parents[node]:
-        case ast.Subscript(value=value, ctx=ctx) if value is node:
-            return isinstance(ctx, ast.Load)
-        case ast.Subscript() | ast.Compare() | ast.BoolOp() | ast.UnaryOp() | ast.BinOp() | ast.Slice() | ast.Index():
-            return True
-        case ast.Attribute(attr=attr) as attribute:
-            call = parents.get(attribute)
-            return isinstance(call, ast.Call) and call.func is attribute and attr in PURE_METHODS
-        case ast.Call(func=ast.Name(id=called)):
-            return called in PURE_CALLS
-        case ast.Call(func=ast.Attribute(value=ast.Constant(), attr="join")):
-            return True
-        case ast.For(iter=iterated) | ast.comprehension(iter=iterated) if iterated is node:
-            return True
-        case ast.If() | ast.While() | ast.IfExp(test=_) | ast.comprehension():
-            return True
-    return False
-
-
-def is_pure(node: ast.expr) -> bool:
-    """Whether an expression reads names and calls what changes nothing: it can be moved, or left out."""
-    for each in ast.walk(node):
-        match each:
-            case ast.Call(func=ast.Name(id=name)) if name in PURE_CALLS:
-                continue
-            case ast.Call(func=ast.Attribute(attr=attr)) if attr in PURE_METHODS:
-                continue
-            case ast.Call() | ast.Await() | ast.Yield() | ast.YieldFrom() | ast.NamedExpr() | ast.Lambda():
-                return False
-    return True
-
-
-def appended(statement: ast.stmt, to: str | None = None) -> tuple[str, ast.expr] | None:
-    """The list and the element where ``statement`` appends one: ``a.append(x)``, ``a += [x]`` or ``a = a + [x]``."""
-    match statement:
-        case ast.Expr(ast.Call(func=ast.Attribute(ast.Name(name), "append"), args=[element], keywords=[])):
-            pass
-        case ast.AugAssign(target=ast.Name(name), op=ast.Add(), value=ast.List([element])):
-            pass
-        case ast.Assign([ast.Name(name)], ast.BinOp(ast.Name(other), ast.Add(), ast.List([element]))) if other == name:
-            pass
-        case _:
-            return None
-    if isinstance(element, ast.Starred) or name in names_in(element) or to not in (None, name):
-        return None
-    return name, element
-
-
-def starts_empty(statement: ast.stmt, kind: type[ast.List | ast.Tuple] = ast.List) -> str | None:
-    """The name that ``statement`` binds to a new empty list, or tuple."""
-    match statement:
-        case ast.Assign([ast.Name(name)], ast.List([]) | ast.Tuple([]) as value) if isinstance(value, kind):
-            return name
-        case ast.Assign([ast.Name(name)], ast.Call(ast.Name("list"), [], [])) if kind is ast.List:
-            return name
-    return None
-
-
-def has(node: ast.AST | Iterable[ast.AST], *kinds: type[ast.AST]) -> bool:
-    """Whether there is a node of one of ``kinds`` in ``node``."""
-    nodes = [node] if isinstance(node, ast.AST) else node
-    return any(isinstance(each, kinds) for one in nodes for each in ast.walk(one))
-
-
-def text(node: ast.AST) -> str:
-    """Source of a node of ``ast``."""
-    return ast.unparse(node)
 
 
 class _Replace(cst.CSTTransformer):
@@ -325,5 +237,31 @@ class _Replace(cst.CSTTransformer):
 def replaced(node: cst.BaseStatement, source: str, new: str) -> cst.BaseStatement:
     """``node`` with the expression ``new`` in every place where it has the expression ``source``."""
     made = node.visit(_Replace(source, new))
+    assert isinstance(made, cst.BaseStatement)
+    return made
+
+
+class _ReplaceStatements(cst.CSTTransformer):
+    def __init__(self, change: Callable[[ast.AST], str | None]) -> None:
+        super().__init__()
+        self._change = change
+
+    def leave_SimpleStatementLine(  # noqa: N802
+        self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
+    ) -> cst.BaseStatement | cst.FlattenSentinel[cst.BaseStatement]:
+        source = self._change(tree_of(updated_node))
+        if source is None:
+            return updated_node
+        first, *more = statements(source + "\n")
+        assert isinstance(first, cst.SimpleStatementLine)
+        kept = first.with_changes(
+            leading_lines=updated_node.leading_lines, trailing_whitespace=updated_node.trailing_whitespace
+        )
+        return cst.FlattenSentinel([kept, *more])
+
+
+def replaced_statements(node: cst.BaseStatement, change: Callable[[ast.AST], str | None]) -> cst.BaseStatement:
+    """``node`` with other simple statements in it where ``change`` gives their source."""
+    made = node.visit(_ReplaceStatements(change))
     assert isinstance(made, cst.BaseStatement)
     return made

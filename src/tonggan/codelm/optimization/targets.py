@@ -182,7 +182,7 @@ def _depth(tree: ast.AST) -> int:
 
 
 def _names(tree: ast.AST) -> set[str]:
-    from tonggan.codelm.optimization.rewriting import names_in
+    from tonggan.codelm.optimization.facts import names_in
 
     return set(names_in(tree))
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import libcst as cst
 
+from tonggan.codelm.optimization.facts import has, names_in
 from tonggan.codelm.optimization.rewrites import REWRITES
-from tonggan.codelm.optimization.rewriting import Context, Rewrite, code_of
+from tonggan.codelm.optimization.rewriting import Context, Rewrite, code_of, tree_of
 from tonggan.codelm.optimization.targets import Function, Module
 
+# What a function that takes its time has; calling itself, or sorting, is the other way.
+_REPEATING = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.AsyncFor, ast.Lambda)
 _MOST_SITES = 4  # that are also tried one by one
 _MOST_COMBINED = 5  # parts of which all combinations are made; of more only pairs, and all together
 
@@ -38,6 +42,9 @@ class Candidate:
 
 def candidates_of(function: Function) -> list[Candidate]:
     """All candidates for ``function``, single families first; none where no family fits."""
+    tree = tree_of(function.node)
+    if not has(tree, *_REPEATING) and names_in(tree)[function.node.name.value] < 2 and "sorted" not in names_in(tree):
+        return []
     context = Context(taken=function.module.names)
     steps: list[tuple[str, type[Rewrite], int | None]] = []
     for family in REWRITES:

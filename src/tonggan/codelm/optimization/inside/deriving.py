@@ -10,7 +10,7 @@ import decimal
 import enum
 import fractions
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from .observing import Call
@@ -18,12 +18,11 @@ from .observing import Call
 _LONGEST = 12  # elements of a derived collection
 
 
-def derive(calls: Sequence[Call], judge: Callable[[Call], bool], *, most: int) -> int:
-    """Give ``judge`` calls like ``calls`` until it says False, or there were ``most``; how many it got.
+def derive(calls: Sequence[Call], *, most: int) -> list[Call]:
+    """At most so many calls like ``calls``.
 
     Args:
         calls: recorded ones with as many positional and the same keyword arguments, at least one.
-        judge: looks at one call.
         most: number of calls.
     """
     from hypothesis import HealthCheck, Phase, given, settings
@@ -31,7 +30,7 @@ def derive(calls: Sequence[Call], judge: Callable[[Call], bool], *, most: int) -
 
     strategies = [_strategy([call.arguments[index] for call in calls]) for index in range(len(calls[0].arguments))]
     names = {name: _strategy([call.keywords[name] for call in calls]) for name in calls[0].keywords}
-    num_judged, wanted = 0, True
+    found: list[Call] = []
 
     @settings(
         max_examples=most,
@@ -43,13 +42,10 @@ def derive(calls: Sequence[Call], judge: Callable[[Call], bool], *, most: int) -
     )
     @given(st.tuples(*strategies), st.fixed_dictionaries(names))
     def look(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        nonlocal num_judged, wanted
-        if wanted:
-            num_judged += 1
-            wanted = judge(Call(arguments, keywords).copied())
+        found.append(Call(arguments, keywords).copied())
 
     look()
-    return num_judged
+    return found
 
 
 def groups(calls: Sequence[Call]) -> list[list[Call]]:

@@ -7,6 +7,7 @@ import contextlib
 import copy
 import inspect
 import io
+import marshal
 import random
 import signal
 import sys
@@ -14,6 +15,7 @@ import threading
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from .comparing import MOST_ITEMS, difference
@@ -31,9 +33,18 @@ class Call:
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
 
+    @cached_property
+    def _packed(self) -> bytes | None:
+        """Plain values as bytes, which are unpacked many times as fast as they are copied; None for others."""
+        try:
+            return marshal.dumps((self.arguments, self.keywords))
+        except ValueError:
+            return None
+
     def copied(self) -> Call:
         """A deep copy in which what is shared stays shared."""
-        arguments, keywords = copy.deepcopy((self.arguments, self.keywords))
+        both = self.arguments, self.keywords
+        arguments, keywords = copy.deepcopy(both) if self._packed is None else marshal.loads(self._packed)  # noqa: S302
         return Call(arguments, keywords)
 
 
@@ -54,7 +65,7 @@ class Observation:
     end: str
 
 
-class _TooLongError(BaseException):
+class TooLongError(BaseException):
     """It is no Exception, so that the user's code does not catch it by chance."""
 
 
@@ -94,7 +105,7 @@ def observe(function: Callable[..., Any], call: Call, *, seconds: float) -> Obse
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), time_limit(seconds):
             result = finished(function(*mine.arguments, **mine.keywords))
-    except _TooLongError:
+    except TooLongError:
         end = "stopped"
     except (RecursionError, MemoryError) as error:
         end, result = "exhausted", error
@@ -150,7 +161,7 @@ def contrast(first: Observation, second: Observation) -> str | None:
         return names.get(found[:3], "") + found[3:] if first.end == "returned" else f"exception {found}"
     if first.rest[0] != second.rest[0]:
         return "output"
-    return None if difference(first.rest, second.rest) is None else "random state"
+    return None if first.rest == second.rest else "random state"
 
 
 def _told(observation: Observation) -> str:
@@ -160,15 +171,18 @@ def _told(observation: Observation) -> str:
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Stop the block after ``seconds``; in the main thread, and where Python code runs."""
+    is_running = True
 
     def stop(_number: int, _frame: types.FrameType | None) -> None:
-        raise _TooLongError
+        if is_running:
+            raise TooLongError
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)  # again, where the user's code has caught it
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again, where the user's code has caught it
     try:
         yield
     finally:
+        is_running = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
@@ -183,5 +197,7 @@ def seed_all() -> None:
 
 def _random_states() -> tuple[Any, ...]:
     numpy = sys.modules.get("numpy")
-    state = numpy.random.get_state() if numpy is not None and hasattr(numpy, "random") else ()
-    return random.getstate(), state
+    if numpy is None or not hasattr(numpy, "random"):
+        return (random.getstate(),)
+    name, keys, *rest = numpy.random.get_state()
+    return random.getstate(), name, keys.tobytes(), *rest

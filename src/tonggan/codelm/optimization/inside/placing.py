@@ -26,7 +26,9 @@ def module_of(path: str, tree: str) -> types.ModuleType:
     """
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if isinstance(file, str) and os.path.realpath(file) == os.path.realpath(path) and module.__name__ != "__main__":
+        if not isinstance(file, str) or Path(file).name != Path(path).name or module.__name__ == "__main__":
+            continue
+        if os.path.realpath(file) == os.path.realpath(path):
             return module
     folder, name = Path(path).parent, Path(path).stem
     while (folder / "__init__.py").is_file() and folder != Path(tree):

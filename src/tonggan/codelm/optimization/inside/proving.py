@@ -14,6 +14,7 @@ from .placing import Place
 
 _DERIVED = 200  # calls of each group
 _SECONDS_A_CALL, _SECONDS_GROWN = 1.0, 5.0
+_LONG = 0.05  # seconds of a call, after which none is grown further
 
 
 @dataclass
@@ -40,15 +41,22 @@ class Subject:
         original: as it is, built anew just as the candidates are.
         calls: recorded ones on which it does the same each time, and ends.
         large: grown calls on which it ends in time, from small to large.
+        derived: calls that Hypothesis derives on which it ends.
     """
 
     place: Place
     original: Any
     calls: list[Call] = field(default_factory=list)
     large: list[Call] = field(default_factory=list)
+    derived: list[Call] = field(default_factory=list)
 
-    def select(self, recorded: list[Call]) -> str | None:
-        """Take of ``recorded`` what can be compared; why nothing can, where that is so."""
+    def select(self, recorded: list[Call], *, end: float) -> str | None:
+        """Take of ``recorded`` what can be compared, and derive more; why nothing can, where that is so.
+
+        Args:
+            recorded: calls.
+            end: of ``time.monotonic``, after which no more calls are derived.
+        """
         reason = "no call of it was recorded"
         for call in recorded:
             first = self._observe(self.original, call, _SECONDS_A_CALL)
@@ -69,7 +77,17 @@ class Subject:
         if all(self._observe(self.original, call, _SECONDS_A_CALL).end == "raised" for call in self.calls):
             return "every recorded call of it raises"
         self._grow()
+        self._derive(end)
         return None
+
+    def _derive(self, end: float) -> None:
+        for group in groups(self.calls)[:4]:
+            for call in derive(group, most=_DERIVED):
+                if time.monotonic() > end:
+                    return
+                found = self._observe(self.original, call, _SECONDS_A_CALL)
+                if found.end not in ("stopped", "exhausted") and not found.effects:
+                    self.derived.append(call)
 
     def _grow(self) -> None:
         best = max(self.calls, key=length)
@@ -82,16 +100,15 @@ class Subject:
             if found.end != "returned" or found.effects:
                 break
             self.large.append(larger)
-            if time.monotonic() - start > 0.2:
+            if time.monotonic() - start > _LONG:
                 break
 
-    def prove(self, candidate: Any, compared: Compared, *, end: float) -> str | None:
+    def prove(self, candidate: Any, compared: Compared) -> str | None:
         """How ``candidate`` differs from the original; None where it does not in all that was compared.
 
         Args:
             candidate: a function built in the same place.
             compared: is counted up.
-            end: of ``time.monotonic``, after which no more calls are derived.
         """
         try:
             for call in self.calls:
@@ -99,33 +116,18 @@ class Subject:
                 if found is not None:
                     return f"{found} for a recorded call"
                 compared.recorded += 1
+            for call in self.derived:
+                found = self._differs(candidate, call, _SECONDS_A_CALL)
+                if found is not None:
+                    return f"{found} for the derived call {_shown(call)}"
+                compared.derived += 1
             for call in self.large:
                 found = self._differs(candidate, call, _SECONDS_GROWN)
                 if found is not None:
                     return f"{found} for a larger call"
                 compared.grown += 1
-            return self._derived(candidate, compared, end)
         except UncomparableError as error:
             return f"values cannot be compared ({error})"
-
-    def _derived(self, candidate: Any, compared: Compared, end: float) -> str | None:
-        said: list[str] = []
-
-        def judge(call: Call) -> bool:
-            before = self._observe(self.original, call, _SECONDS_A_CALL)
-            if before.end in ("stopped", "exhausted") or before.effects:
-                return time.monotonic() < end
-            found = contrast(before, self._observe(candidate, call, _SECONDS_A_CALL))
-            if found is not None:
-                said.append(f"{found} for the derived call {_shown(call)}")
-                return False
-            compared.derived += 1
-            return time.monotonic() < end
-
-        for group in groups(self.calls)[:4]:
-            derive(group, judge, most=_DERIVED)
-            if said:
-                return said[0]
         return None
 
     def _differs(self, candidate: Any, call: Call, seconds: float) -> str | None:

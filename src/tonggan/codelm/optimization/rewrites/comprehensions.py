@@ -7,17 +7,8 @@ from collections.abc import Sequence
 
 import libcst as cst
 
-from tonggan.codelm.optimization.rewriting import (
-    Rewrite,
-    Site,
-    appended,
-    bound_in,
-    has,
-    names_in,
-    starts_empty,
-    statements,
-    text,
-)
+from tonggan.codelm.optimization.facts import appended, bound_in, has, names_in, starts_empty, text
+from tonggan.codelm.optimization.rewriting import Rewrite, Site, statements
 
 _NOT_INSIDE = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 
@@ -32,9 +23,14 @@ class Comprehensions(Rewrite):
 
     def match(self, sites: Sequence[Site], start: int) -> tuple[int, list[cst.BaseStatement]] | None:
         name = starts_empty(sites[start].tree)
-        if name is None or start + 1 >= len(sites):
+        if name is None:
             return None
-        loop = sites[start + 1].tree
+        end = start + 1
+        while end < len(sites) and name not in names_in(sites[end].tree):
+            end += 1
+        if end == len(sites):
+            return None
+        loop = sites[end].tree
         found = _clauses(loop, name)
         if found is None:
             return None
@@ -46,7 +42,8 @@ class Comprehensions(Rewrite):
             return None
         if not self.take():
             return None
-        return 2, statements(f"{name} = [{text(element)} {' '.join(clauses[0])}]\n")
+        made = statements(f"{name} = [{text(element)} {' '.join(clauses[0])}]\n")
+        return end - start + 1, [*(site.node for site in sites[start + 1 : end]), *made]
 
 
 def _clauses(statement: ast.stmt, name: str) -> tuple[tuple[list[str], list[ast.expr]], ast.expr] | None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import libcst as cst
 
-from tonggan.codelm.optimization.rewriting import Rewrite, Site, appended, names_in, starts_empty, statements, text
+from tonggan.codelm.optimization.facts import appended, names_in, starts_empty, text
+from tonggan.codelm.optimization.rewriting import Rewrite, Site, statements
 
 
 class Deduplication(Rewrite):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import libcst as cst
 
-from tonggan.codelm.optimization.rewriting import Rewrite, Site, is_unchanged, replaced, statements, text
+from tonggan.codelm.optimization.facts import is_unchanged, repeated, text
+from tonggan.codelm.optimization.rewriting import Rewrite, Site, replaced, statements
 
 
 class Membership(Rewrite):
@@ -33,25 +34,8 @@ class Membership(Rewrite):
 def _asked(statement: ast.stmt) -> dict[str, list[ast.Compare]]:
     """The tests of membership in a name that are made again and again in ``statement``, by name."""
     found: dict[str, list[ast.Compare]] = {}
-    for each in _repeated(statement):
+    for each in (inner for part in repeated(statement) for inner in ast.walk(part)):
         match each:
             case ast.Compare(ops=[ast.In() | ast.NotIn()], comparators=[ast.Name(name)]):
                 found.setdefault(name, []).append(each)
-    return found
-
-
-def _repeated(statement: ast.stmt) -> list[ast.AST]:
-    """What is computed once for each element: bodies of loops, and of comprehensions in simple statements."""
-    if isinstance(statement, ast.For | ast.While):
-        parts: list[ast.AST] = [*statement.body]
-        parts += [statement.test] if isinstance(statement, ast.While) else []
-        return [each for part in parts for each in ast.walk(part)]
-    if not isinstance(statement, ast.Assign | ast.AugAssign | ast.Return | ast.Expr):
-        return []
-    found: list[ast.AST] = []
-    for each in ast.walk(statement):
-        if isinstance(each, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
-            inside = [clause for generator in each.generators for clause in generator.ifs]
-            inside += [each.key, each.value] if isinstance(each, ast.DictComp) else [each.elt]
-            found += [node for part in inside for node in ast.walk(part)]
     return found
