@@ -166,3 +166,34 @@ def repeated(statement: ast.stmt) -> list[ast.AST]:
             found += [clause for generator in each.generators for clause in generator.ifs]
             found += [each.key, each.value] if isinstance(each, ast.DictComp) else [each.elt]
     return found
+
+
+def trim(body: list[ast.stmt], nothing: tuple[type[ast.stmt], ...]) -> None:
+    """Leave out what does nothing at the end of ``body``; ``if a: pass`` with an ``else`` becomes ``if not a``."""
+    while len(body) > 1 and isinstance(body[-1], nothing):
+        body.pop()
+    last = body[-1]
+    if not isinstance(last, ast.If):
+        return
+    trim(last.body, nothing)
+    if last.orelse:
+        trim(last.orelse, nothing)
+    if all(isinstance(each, nothing) for each in last.orelse):
+        last.orelse = []
+    elif all(isinstance(each, nothing) for each in last.body):
+        last.test, last.body, last.orelse = _opposite(last.test), last.orelse, []
+
+
+def _opposite(test: ast.expr) -> ast.expr:
+    match test:
+        case ast.Compare(left, [ast.In()], right):
+            return ast.Compare(left, [ast.NotIn()], right)
+        case ast.Compare(left, [ast.NotIn()], right):
+            return ast.Compare(left, [ast.In()], right)
+        case ast.Compare(left, [ast.Eq()], right):
+            return ast.Compare(left, [ast.NotEq()], right)
+        case ast.Compare(left, [ast.NotEq()], right):
+            return ast.Compare(left, [ast.Eq()], right)
+        case ast.UnaryOp(ast.Not(), inner):
+            return inner
+    return ast.UnaryOp(ast.Not(), test)

@@ -16,7 +16,7 @@ from typing import ClassVar
 import libcst as cst
 from libcst import matchers
 
-from tonggan.codelm.optimization.facts import is_unchanged, names_in
+from tonggan.codelm.optimization.facts import is_unchanged, names_in, trim
 
 # Nodes below which there are blocks; nothing else is gone through, which saves most of the time.
 _WITH_BLOCKS = (
@@ -198,7 +198,10 @@ def code_of(node: cst.CSTNode) -> str:
 
 
 def tree_of(node: cst.BaseStatement) -> ast.stmt:
-    """A statement as ``ast``; several in one line, or none, are a ``pass``, which no pattern fits."""
+    """A statement as ``ast``; several in one line, or none, are a ``pass``, which no pattern fits.
+
+    Branches that do nothing at the end of a loop are left out, so that patterns need not know them.
+    """
     body = _parsed(code_of(node)).body
     return body[0] if len(body) == 1 else ast.Pass()
 
@@ -206,7 +209,13 @@ def tree_of(node: cst.BaseStatement) -> ast.stmt:
 @lru_cache(maxsize=4096)
 def _parsed(source: str) -> ast.Module:
     """The same statement is looked at by each family, and nobody changes what is parsed."""
-    return ast.parse(source)
+    tree = ast.parse(source)
+    for each in ast.walk(tree):
+        if isinstance(each, ast.For | ast.While):
+            trim(each.body, (ast.Pass, ast.Continue))
+        elif isinstance(each, ast.FunctionDef):
+            trim(each.body, (ast.Pass,))
+    return tree
 
 
 def statements(source: str) -> list[cst.BaseStatement]:

@@ -16,6 +16,10 @@ CASES = {
         "def f(n):\n    @lru_cache(maxsize=None, typed=True)\n    def f(n):\n        if n < 2:\n            return n\n"
         "        return f(n - 1) + f(n - 2)\n    return f(n)\n",
     ),
+    "range": (
+        "def f(a):\n    i = 0\n    while i < len(a):\n        print(a[i])\n        i += 1\n",
+        "def f(a):\n    for i in range(len(a)):\n        print(a[i])\n",
+    ),
     "elements": (
         "def f(rows):\n    for i in range(len(rows)):\n        print(rows[i], i)\n",
         "def f(rows):\n    for i, row in enumerate(rows):\n        print(row, i)\n",
@@ -100,6 +104,11 @@ CASES = {
     ),
 }  # fmt: skip
 LEFT_ALONE = {
+    "range": [
+        "def f(a):\n    i = 0\n    while i < len(a):\n        i += 1\n        print(i)\n        i += 1\n",
+        "def f(a):\n    i = 0\n    while i < len(a):\n        a.pop()\n        i += 1\n",
+        "def f(a):\n    i = 0\n    while i < len(a):\n        print(i)\n        i += 1\n    return i\n",
+    ],
     "cache": ["def f(n):\n    return f(n - 1) + f(read())\n", "def f(a):\n    a[0] = 1\n    return f(a) + f(a)\n"],
     "elements": ["def f(a):\n    for i in range(len(a)):\n        a[i] = a[i] + 1\n"],
     "builtin": [
@@ -167,3 +176,10 @@ def test_a_name_that_is_taken_is_imported_with_its_module():
     rewrite = family(function, Context(frozenset({"Counter"})))
     assert "collections.Counter(a)" in code_of(rewrite.changed())
     assert rewrite.imports == ["import collections"]
+
+
+def test_branches_that_do_nothing_do_not_hide_a_pattern():
+    source = "def f(a):\n    r = []\n    for x in a:\n        if x in r:\n            continue\n        else:\n            r.append(x)\n    return r\n"
+    assert "dict.fromkeys(a)" in rewritten("deduplication", source)
+    source = "def f(a, b):\n    for y in a:\n        if y == b:\n            return True\n        else:\n            pass\n    return False\n"
+    assert "return b in a" in rewritten("builtin", source)

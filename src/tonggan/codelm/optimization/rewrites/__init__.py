@@ -6,6 +6,7 @@ from tonggan.codelm.optimization.rewrites.accumulation import Accumulation
 from tonggan.codelm.optimization.rewrites.arrays import Arrays
 from tonggan.codelm.optimization.rewrites.builtin_loops import BuiltinLoops
 from tonggan.codelm.optimization.rewrites.comprehensions import Comprehensions
+from tonggan.codelm.optimization.rewrites.counted_loops import CountedLoops
 from tonggan.codelm.optimization.rewrites.counting import Counting
 from tonggan.codelm.optimization.rewrites.deduplication import Deduplication
 from tonggan.codelm.optimization.rewrites.early_exit import EarlyExit
@@ -27,6 +28,7 @@ from tonggan.codelm.optimization.rewriting import Rewrite
 REWRITES: tuple[type[Rewrite], ...] = (
     # Those that replace an algorithm, then those that replace a loop, then those that make its turns cheaper.
     Memoization,
+    CountedLoops,
     Enumeration,
     BuiltinLoops,
     Sorting,

@@ -36,7 +36,7 @@ class EarlyExit(Rewrite):
         assert isinstance(node.body, cst.IndentedBlock)
         condition = node.body.body[0]
         assert isinstance(condition, cst.If)
-        if not isinstance(condition.body, cst.IndentedBlock):
+        if not isinstance(condition.body, cst.IndentedBlock) or condition.orelse is not None:
             return None
         body = condition.body.with_changes(body=[*condition.body.body, cst.parse_statement("break")])
         made = node.with_changes(body=node.body.with_changes(body=[condition.with_changes(body=body)]))

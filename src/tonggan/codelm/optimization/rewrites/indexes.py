@@ -40,6 +40,8 @@ class Indexes(Rewrite):
             assert isinstance(loop.body, cst.IndentedBlock)
             test = loop.body.body[0]
             assert isinstance(test, cst.If)
+            if test.orelse is not None:
+                return None
             made = loop.with_changes(iter=cst.parse_expression(f"{name}.get({text(wanted)}, ())"), body=test.body)
             body = [*node.body.body[:place], made, *node.body.body[place + 1 :]]
             return 1, [*before, node.with_changes(body=node.body.with_changes(body=body))]

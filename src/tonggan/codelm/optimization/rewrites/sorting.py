@@ -28,16 +28,19 @@ class Sorting(Rewrite):
 
 
 def _moved(rewrite: Rewrite, sites: Sequence[Site], start: int) -> tuple[int, str] | None:
-    """``while a: m = max(a); r.append(m); a.remove(m)``."""
+    """``while a: m = max(a); r.append(m); a.remove(m)``; also where ``m`` is first ``a[0]``."""
     match sites[start].tree:
-        case ast.While(
-            test,
-            [
-                ast.Assign([ast.Name(best)], ast.Call(ast.Name("max" | "min" as way), [ast.Name(values)], options)),
-                *rest,
-            ],
-            [],
-        ) as loop:
+        case ast.While(test, [ast.Assign([ast.Name(best)], value), *rest], []) as loop:
+            pass
+        case _:
+            return None
+    if len(rest) == 3 and isinstance(value, ast.Subscript) and text(value.slice) == "0":
+        first, *rest = rest
+        if not isinstance(first, ast.Assign) or text(first.targets[0]) != best:
+            return None
+        value = first.value
+    match value:
+        case ast.Call(ast.Name("max" | "min" as way), [ast.Name(values)], options):
             pass
         case _:
             return None
