@@ -171,7 +171,7 @@ for name, source in request["programs"].items():
                 total = 0.0
                 for line in request["calls"]:
                     function = spaces[line.partition("(")[0]]
-                    arguments = eval("(" + line.partition("(")[2][:-1] + ",)")
+                    arguments = eval("(" + line.partition("(")[2][:-1] + ",)", spaces)
                     start = time.perf_counter()
                     found = observe(function, Call(arguments, {{}}), seconds=2)
                     total += time.perf_counter() - start

@@ -90,7 +90,7 @@ def _is_read(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> bool:
             return True
         case ast.For(iter=iterated) | ast.comprehension(iter=iterated) if iterated is node:
             return True
-        case ast.If() | ast.While() | ast.IfExp(test=_) | ast.comprehension():
+        case ast.If() | ast.While() | ast.IfExp(test=_) | ast.comprehension() | ast.Return():
             return True
     return False
 
@@ -197,3 +197,32 @@ def _opposite(test: ast.expr) -> ast.expr:
         case ast.UnaryOp(ast.Not(), inner):
             return inner
     return ast.UnaryOp(ast.Not(), test)
+
+
+def length_of(name: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> str | None:
+    """The list whose length ``name`` is throughout ``function``."""
+    found = [each for each in ast.walk(function) if isinstance(each, ast.stmt) and name in bound_in(each)]
+    inner = [each for each in found if isinstance(each, ast.Assign)]
+    match inner:
+        case [ast.Assign([ast.Name(_)], ast.Call(ast.Name("len"), [ast.Name(values)], []))]:
+            arguments = {each.arg for each in ast.walk(function) if isinstance(each, ast.arg)}
+            others = [each for each in found if not isinstance(each, _WITH_BODIES | ast.Assign)]
+            if not others and name not in arguments and keeps_length(values, function.body):
+                return values
+    return None
+
+
+_WITH_BODIES = ast.FunctionDef | ast.AsyncFunctionDef | ast.For | ast.While | ast.If | ast.With | ast.Try
+
+
+def keeps_length(name: str, nodes: Iterable[ast.AST]) -> bool:
+    """Whether nothing in ``nodes`` makes a list longer or shorter, short of other names for it."""
+
+    class WithoutStores(ast.NodeTransformer):
+        def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+            is_store = isinstance(node.ctx, ast.Store) and not isinstance(node.slice, ast.Slice)
+            if is_store and isinstance(node.value, ast.Name) and node.value.id == name:
+                return ast.Name("_", ast.Store())
+            return self.generic_visit(node)
+
+    return all(is_unchanged(name, [WithoutStores().visit(ast.parse(ast.unparse(node)))]) for node in nodes)

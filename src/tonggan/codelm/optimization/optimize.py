@@ -167,9 +167,9 @@ def _judge(work: tuple[Function, list[Candidate]], proof: Proof, report: Report)
     """The proposal for a function, where the evidence is enough; else the reason is noted."""
     function, candidates = work
     reason = proof.reason
+    differences = "; ".join(sorted({each.difference for each in proof.trials if each.difference}))
     if reason is None and proof.chosen is None:
-        differences = {each.difference for each in proof.trials if each.difference}
-        reason = f"no rewrite was equal: {'; '.join(sorted(differences))}"
+        reason = f"no rewrite was equal: {differences}"
     if reason is not None or proof.chosen is None:
         report.reasons[function.place] = str(reason)
         return None
@@ -178,7 +178,8 @@ def _judge(work: tuple[Function, list[Candidate]], proof: Proof, report: Report)
     if on is None or speedups["recorded"].ratio < _SLOWER:
         told = ", ".join(f"{each.ratio:.2f} ({each.low:.2f} to {each.high:.2f}) on {name} calls"
                          for name, each in speedups.items())  # fmt: skip
-        report.reasons[function.place] = f"not surely {LEAST} times as fast: {told}"
+        others = f"; others were not equal: {differences}" if differences else ""
+        report.reasons[function.place] = f"not surely {LEAST} times as fast: {told}{others}"
         return None
     return Proposal(function, candidates[proof.chosen], proof, speedups, on)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import libcst as cst
 
@@ -17,7 +16,8 @@ from tonggan.codelm.optimization.targets import Function, Module
 # What a function that takes its time has; calling itself, or sorting, is the other way.
 _REPEATING = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.AsyncFor, ast.Lambda)
 _MOST_SITES = 4  # that are also tried one by one
-_MOST_COMBINED = 5  # parts of which all combinations are made; of more only pairs, and all together
+_MOST_COMBINED = 4  # families
+_MOST_CANDIDATES = 60
 
 
 @dataclass(frozen=True)
@@ -41,46 +41,43 @@ class Candidate:
 
 
 def candidates_of(function: Function) -> list[Candidate]:
-    """All candidates for ``function``, single families first; none where no family fits."""
+    """All candidates for ``function``, single families first; none where no family fits.
+
+    Families are combined in their order, also those that fit only once others have been applied.
+    """
     tree = tree_of(function.node)
     if not has(tree, *_REPEATING) and names_in(tree)[function.node.name.value] < 2 and "sorted" not in names_in(tree):
         return []
     context = Context(taken=function.module.names)
-    steps: list[tuple[str, type[Rewrite], int | None]] = []
-    for family in REWRITES:
-        found = _applied(function.node, family, context, None)
+    made: dict[str, Candidate] = {}
+    level = [Candidate((), function.node, ())]
+    for _ in range(_MOST_COMBINED):
+        level = [more for each in level for more in _extended(each, context) if more.source not in made]
+        level = list({each.source: each for each in reversed(level)}.values())[::-1][: _MOST_CANDIDATES - len(made)]
+        made |= {each.source: each for each in level}
+    return list(made.values())
+
+
+def _extended(candidate: Candidate, context: Context) -> Iterator[Candidate]:
+    """``candidate`` with one more family, which stands after those that it has; a single one also site by site."""
+    names = [family.name for family in REWRITES]
+    if candidate.parts and candidate.parts[-1] not in names:
+        return
+    after = names.index(candidate.parts[-1]) + 1 if candidate.parts else 0
+    for family in REWRITES[after:]:
+        found = _applied(candidate.node, family, context, None)
         if found is None:
             continue
-        steps.append((family.name, family, None))
-        if 1 < found[1] <= _MOST_SITES:
-            steps += [(f"{family.name}#{site + 1}", family, site) for site in range(found[1])]
-    whole = [step for step in steps if step[2] is None]
-    most = len(whole) if len(whole) <= _MOST_COMBINED else 2
-    chains: list[Sequence[tuple[str, type[Rewrite], int | None]]] = [[step] for step in steps]
-    chains += [chain for size in range(2, most + 1) for chain in combinations(whole, size)]
-    if len(whole) > _MOST_COMBINED:
-        chains.append(whole)
-    made, known = [], set()
-    for chain in chains:
-        candidate = _chained(function.node, chain, context)
-        if candidate is not None and candidate.source not in known:
-            known.add(candidate.source)
-            made.append(candidate)
-    return made
+        yield _with(candidate, family.name, found)
+        if not candidate.parts and 1 < found[1] <= _MOST_SITES:
+            for site in range(found[1]):
+                one = _applied(candidate.node, family, context, site)
+                if one is not None:
+                    yield _with(candidate, f"{family.name}#{site + 1}", one)
 
 
-def _chained(
-    node: cst.FunctionDef, chain: Sequence[tuple[str, type[Rewrite], int | None]], context: Context
-) -> Candidate | None:
-    """The families of ``chain`` applied one after the other; None where one finds nothing any more."""
-    imports: dict[str, None] = {}
-    for _, family, only in chain:
-        found = _applied(node, family, context, only)
-        if found is None:
-            return None
-        node = found[0]
-        imports |= dict.fromkeys(found[2])
-    return Candidate(tuple(name for name, _, _ in chain), node, tuple(imports))
+def _with(candidate: Candidate, part: str, found: tuple[cst.FunctionDef, int, list[str]]) -> Candidate:
+    return Candidate((*candidate.parts, part), found[0], tuple(dict.fromkeys((*candidate.imports, *found[2]))))
 
 
 def _applied(

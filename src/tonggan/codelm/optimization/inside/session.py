@@ -23,6 +23,7 @@ from .timing import pairs, peak_memory
 
 _SAID = "tonggan-said.txt"
 _GAIN = 1.02  # that a further rewrite must add
+_KEPT = 3  # candidates of each size that are extended
 _NUM_QUICK, _NUM_PAIRS = 7, 31
 
 
@@ -127,7 +128,7 @@ def _prove_one(function: dict[str, Any], recorded: Recorded, tree: str, seconds:
 
 
 class _Search:
-    """Greedy: the best single rewrite, then whatever adds to it."""
+    """The fastest few of each number of families are extended by one more."""
 
     def __init__(self, subject: Subject, function: dict[str, Any], seconds: float) -> None:
         self._subject = subject
@@ -138,17 +139,22 @@ class _Search:
 
     def answer(self) -> dict[str, Any]:
         """What was tried, and the evidence for the best."""
-        singles = [parts for parts in self._candidates if len(parts) == 1]
-        proven = {parts: self._speed(parts) for parts in singles if self._prove(parts)}
-        if not proven:
+        speeds: dict[tuple[str, ...], float] = {}
+        best: tuple[str, ...] | None = None
+        extended: list[tuple[str, ...]] = [()]
+        for size in range(1, 1 + max(len(parts) for parts in self._candidates)):
+            level = [each for each in self._candidates if len(each) == size and each[:-1] in extended]
+            for parts in level:
+                whole = (parts[0].partition("#")[0],)
+                is_needless = "#" in parts[-1] and whole in speeds  # All of its sites are right.
+                if is_needless or (speeds and time.monotonic() > self._end) or not self._prove(parts):
+                    continue
+                speeds[parts] = self._speed(parts)
+                if best is None or speeds[parts] > speeds[best] * (_GAIN if len(parts) > len(best) else 1.0):
+                    best = parts
+            extended = sorted((each for each in level if each in speeds), key=speeds.__getitem__)[-_KEPT:]
+        if best is None:
             return {"trials": self._trials}
-        best = max(proven, key=proven.__getitem__)
-        for parts in sorted(proven, key=proven.__getitem__, reverse=True):
-            together = next((each for each in self._candidates if set(each) == {*best, *parts}), None)
-            if together in (None, best) or time.monotonic() > self._end or not self._prove(together):
-                continue
-            if self._speed(together, best) > _GAIN:
-                best = together
         return {"trials": self._trials, "chosen": self._candidates[best]["id"], **self._evidence(best)}
 
     def _prove(self, parts: tuple[str, ...]) -> bool:
@@ -162,11 +168,11 @@ class _Search:
         self._trials.append({"id": candidate["id"], "difference": found, **asdict(compared)})
         return found is None
 
-    def _speed(self, parts: tuple[str, ...], other: tuple[str, ...] | None = None) -> float:
-        """How much faster than the original, or than another; by a few pairs on recorded and larger calls."""
+    def _speed(self, parts: tuple[str, ...]) -> float:
+        """How much faster than the original, by a few pairs on recorded and larger calls."""
         product = 1.0
         for calls in self._workloads().values():
-            ratios = sorted(first / second for first, second in self._pairs(parts, other, calls, _NUM_QUICK, 1.0))
+            ratios = sorted(first / max(second, 1e-9) for first, second in self._pairs(parts, calls, _NUM_QUICK, 0.5))
             product *= ratios[len(ratios) // 2]
         return product
 
@@ -176,22 +182,19 @@ class _Search:
             found["grown"] = self._subject.large[-1:]
         return found
 
-    def _pairs(
-        self, parts: tuple[str, ...], other: tuple[str, ...] | None, calls: list[Call], num: int, seconds: float
-    ) -> list[tuple[float, float]]:
+    def _pairs(self, parts: tuple[str, ...], calls: list[Call], num: int, seconds: float) -> list[tuple[float, float]]:
         put = self._subject.place.put
-        first = self._subject.original if other is None else self._built[other]
-        second = self._built[parts]
+        first, second = self._subject.original, self._built[parts]
         return pairs(lambda: put(first), lambda: put(second), calls, num_pairs=num, seconds=seconds)
 
     def _evidence(self, best: tuple[str, ...]) -> dict[str, Any]:
         subject = self._subject
         growth = []
         for call in [*subject.calls[-1:], *subject.large]:
-            times = sorted(self._pairs(best, None, [call], 5, 2.0))
+            times = sorted(self._pairs(best, [call], 5, 2.0))
             size = max((len(each) for each in call.arguments if hasattr(each, "__len__")), default=0)
             growth.append([size, *times[len(times) // 2]])
         last = (subject.large or subject.calls)[-1]
         memory = [peak_memory(plain(each), last, seconds=10.0) for each in (subject.original, self._built[best])]
-        measured = {name: self._pairs(best, None, calls, _NUM_PAIRS, 4.0) for name, calls in self._workloads().items()}
+        measured = {name: self._pairs(best, calls, _NUM_PAIRS, 4.0) for name, calls in self._workloads().items()}
         return {"growth": growth, "memory": memory, "pairs": measured}

@@ -20,7 +20,7 @@ class BuiltinLoops(Rewrite):
     name = "builtin"
 
     def match(self, sites: Sequence[Site], start: int) -> tuple[int, list[cst.BaseStatement]] | None:
-        for find in (_found_later, _largest, _summed, _counted, _extended):
+        for find in (_found_later, _farthest, _largest, _summed, _counted, _extended):
             made = find(self, sites, start)
             if made is not None:
                 num, source = made
@@ -64,7 +64,7 @@ def _largest(rewrite: Rewrite, sites: Sequence[Site], start: int) -> _Found:
     if start + 1 >= len(sites):
         return None
     match sites[start].tree:
-        case ast.Assign([ast.Name(best)], ast.Subscript(ast.Name(values), ast.Constant(0))):
+        case ast.Assign([ast.Name(best)], first) if is_pure(first):
             pass
         case _:
             return None
@@ -73,7 +73,7 @@ def _largest(rewrite: Rewrite, sites: Sequence[Site], start: int) -> _Found:
             pass
         case _:
             return None
-    if text(over) not in (values, f"{values}[1:]") or text(keep) != f"{best} = {item}":
+    if text(keep) != f"{best} = {item}" or not is_pure(over) or best in names_in(over):
         return None
     one, other = text(_named(left, item)), text(_named(right, best))
     if one != other:
@@ -84,7 +84,47 @@ def _largest(rewrite: Rewrite, sites: Sequence[Site], start: int) -> _Found:
         return None
     function = "max" if isinstance(sign, ast.Gt) else "min"
     key = "" if one == "_" else f", key=lambda {item}: {text(_renamed(left, right, item))}"
-    return 2, f"{text(sites[start].tree)}\n{best} = {function}({values}{key})\n"
+    values = text(over).removesuffix("[1:]")
+    if text(first) == f"{values}[0]":
+        return 2, f"{text(sites[start].tree)}\n{best} = {function}({values}{key})\n"
+    return 2, f"{best} = {function}([{text(first)}, *{text(over)}]{key})\n"
+
+
+def _farthest(rewrite: Rewrite, sites: Sequence[Site], start: int) -> _Found:
+    """``m = i`` and ``for j in range(i + 1, n): if a[j] > a[m]: m = j``: where the largest is."""
+    if start + 1 >= len(sites):
+        return None
+    match sites[start].tree, sites[start + 1].tree:
+        case (
+            ast.Assign([ast.Name(best)], first),
+            ast.For(
+                ast.Name(index), ast.Call(ast.Name("range"), [*limits], []),
+                [ast.If(ast.Compare(left, [sign], [right]), [keep], [])], [],
+            ) as loop,
+        ) if is_pure(first) and len(limits) in (1, 2):  # fmt: skip
+            pass
+        case _:
+            return None
+    begin = text(limits[0]) if len(limits) == 2 else "0"
+    begins = (text(first), f"{text(first)} + 1")
+    if text(keep) != f"{best} = {index}" or not (begin in begins or _is_next(first, begin)):
+        return None
+    one, other = text(_named(left, index)), text(_named(right, best))
+    if one != other:
+        one, other, sign = text(_named(right, index)), text(_named(left, best)), _turned(sign)
+    if one != other or "_" not in one or not isinstance(sign, ast.Gt | ast.Lt) or not is_pure(left):
+        return None
+    if rewrite.occurs_outside(index, [loop]):
+        return None
+    key = text(_renamed(left, right, index))
+    values = key.removesuffix(f"[{index}]")
+    called = f"{values}.__getitem__" if values.isidentifier() and values != key else f"lambda {index}: {key}"
+    function = "max" if isinstance(sign, ast.Gt) else "min"
+    return 2, f"{best} = {function}(range({text(first)}, {text(limits[-1])}), key={called})\n"
+
+
+def _is_next(first: ast.expr, begin: str) -> bool:
+    return isinstance(first, ast.Constant) and type(first.value) is int and begin == str(first.value + 1)
 
 
 def _renamed(left: ast.expr, right: ast.expr, item: str) -> ast.expr:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import libcst as cst
 
-from tonggan.codelm.optimization.facts import bound_in, is_unchanged, names_in, text
+from tonggan.codelm.optimization.facts import bound_in, is_unchanged, length_of, names_in, text
 from tonggan.codelm.optimization.rewriting import Rewrite, Site, replaced
 
 
@@ -19,14 +19,15 @@ class Enumeration(Rewrite):
     def match(self, sites: Sequence[Site], start: int) -> tuple[int, list[cst.BaseStatement]] | None:
         node = sites[start].node
         match sites[start].tree:
-            case ast.For(
-                ast.Name(index),
-                ast.Call(ast.Name("range"), [ast.Call(ast.Name("len"), [ast.Name(values)], [])], []),
-                body,
-            ) as loop if isinstance(node, cst.For):
+            case ast.For(ast.Name(index), ast.Call(ast.Name("range"), [*limits], []), body) as loop if isinstance(
+                node, cst.For
+            ):
                 pass
             case _:
                 return None
+        values = self._whole_length(limits)
+        if values is None:
+            return None
         if index in bound_in(*body) or not is_unchanged(values, body):
             return None
         element = f"{values}[{index}]"
@@ -46,6 +47,17 @@ class Enumeration(Rewrite):
         header = cst.parse_statement(f"for {target} in {over}:\n    pass\n")
         assert isinstance(header, cst.For)
         return 1, [body_node.with_changes(target=header.target, iter=header.iter)]
+
+    def _whole_length(self, limits: list[ast.expr]) -> str | None:
+        """The list whose positions a range goes over: ``len(a)``, or a name for it in a function that keeps ``a``."""
+        if len(limits) == 2 and text(limits[0]) == "0":
+            limits = limits[1:]
+        match limits:
+            case [ast.Call(ast.Name("len"), [ast.Name(values)], [])]:
+                return values
+            case [ast.Name(length)]:
+                return length_of(length, self.tree)
+        return None
 
 
 def _singular(name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import libcst as cst
 
-from tonggan.codelm.optimization.facts import bound_in, is_pure, is_unchanged, names_in, repeated, text
+from tonggan.codelm.optimization.facts import bound_in, is_pure, is_unchanged, keeps_length, names_in, repeated, text
 from tonggan.codelm.optimization.rewriting import Rewrite, Site, replaced, statements
 
 _NAMES = {"len": "num", "sum": "total", "max": "largest", "min": "smallest", "sorted": "in_order", "set": "unique"}
@@ -46,12 +46,20 @@ def _invariants(loop: ast.stmt) -> dict[str, ast.expr]:
         node = waiting.pop()
         if isinstance(node, ast.expr) and _is_costly(node):
             names = set(names_in(node))
-            if not names & bound and all(is_unchanged(name, [loop]) for name in names - _COSTLY - {"re"}):
+            if not names & bound and all(_stays(name, node, loop) for name in names - _COSTLY - {"re"}):
                 found.setdefault(text(node), node)
                 continue
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
             waiting += ast.iter_child_nodes(node)
     return found
+
+
+def _stays(name: str, node: ast.expr, loop: ast.stmt) -> bool:
+    """Whether the loop leaves what ``node`` reads of ``name``: of a list that is measured, the length alone."""
+    match node:
+        case ast.Call(ast.Name("len"), [ast.Name()], []):
+            return keeps_length(name, [loop])
+    return is_unchanged(name, [loop])
 
 
 def _is_costly(node: ast.expr) -> bool:

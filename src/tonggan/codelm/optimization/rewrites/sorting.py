@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import libcst as cst
 
-from tonggan.codelm.optimization.facts import appended, is_pure, names_in, text
+from tonggan.codelm.optimization.facts import appended, is_pure, length_of, names_in, text
 from tonggan.codelm.optimization.rewriting import Rewrite, Site, statements
 
 
@@ -58,39 +58,63 @@ def _moved(rewrite: Rewrite, sites: Sequence[Site], start: int) -> tuple[int, st
 
 
 def _exchanged(rewrite: Rewrite, sites: Sequence[Site], start: int) -> tuple[int, str] | None:
-    """Two loops that exchange neighbors which are in the wrong order: bubble sort, which keeps equal ones in order."""
+    """Loops that exchange elements in the wrong order until there are none: neighbors, or each with all after it."""
     match sites[start].tree:
-        case ast.For(ast.Name(outer), _, [ast.For(ast.Name(inner), _, [ast.If(test, [*swap], [])], [])], []) as loop:
-            pass
-        case _:
-            return None
-    if any(rewrite.occurs_outside(each, [loop]) for each in (outer, inner)) or not isinstance(test, ast.Compare):
-        return None
+        case ast.For(
+            ast.Name(outer), around, [ast.For(ast.Name(inner), over, [ast.If(test, [*swap], [])], [])], []
+        ) as loop:
+            return _sorted(rewrite, [loop], test, swap, (outer, around), (inner, over))
+        case ast.Assign([ast.Name(flag)], ast.Constant(True)) as first if start + 1 < len(sites):
+            match sites[start + 1].tree:
+                case ast.While(
+                    ast.Name(again),
+                    [ast.Assign([ast.Name(off)], ast.Constant(False)),
+                     ast.For(ast.Name(inner), over, [ast.If(test, [*swap], [])], [])],
+                    [],
+                ) as whole if flag == again == off and not rewrite.occurs_outside(flag, [first, whole]):  # fmt: skip
+                    kept = [each for each in swap if text(each) != f"{flag} = True"]
+                    made = _sorted(rewrite, [whole], test, kept, ("", None), (inner, over))
+                    return None if made is None or len(kept) + 1 != len(swap) else (2, made[1])
+    return None
+
+
+def _sorted(
+    rewrite: Rewrite, loops: list[ast.stmt], test: ast.expr, swap: list[ast.stmt],
+    outer: tuple[str, ast.expr | None], inner: tuple[str, ast.expr],
+) -> tuple[int, str] | None:  # fmt: skip
+    """The call of ``sort`` that does what the loops do."""
     found = _swapped(swap)
-    if found is None or len(test.ops) != 1 or not is_pure(test):
+    if found is None or not isinstance(test, ast.Compare) or len(test.ops) != 1 or not is_pure(test):
         return None
     values, places = found
-    if places not in ({inner, f"{inner} + 1"}, {inner, f"{inner} - 1"}):
+    for name, over in (outer, inner):
+        if rewrite.occurs_outside(name, loops) or not _is_whole(rewrite, over, values, outer[0]):
+            return None
+    here = inner[0] if places in ({inner[0], f"{inner[0]} + 1"}, {inner[0], f"{inner[0]} - 1"}) else outer[0]
+    if here == outer[0] and places != {outer[0], inner[0]}:
         return None
-    first, second = sorted(places, key=lambda place: (place.endswith("+ 1"), not place.endswith("- 1")))
-    left, right = text(test.left), text(test.comparators[0])
-    sign = test.ops[0]
-    here, there = f"{values}[{first}]", f"{values}[{second}]"
-    if here in right and there in left:
+    first = f"{here} - 1" if f"{here} - 1" in places else here
+    (second,) = places - {first}
+    left, right, sign = text(test.left), text(test.comparators[0]), test.ops[0]
+    if f"{values}[{second}]" in left:
         left, right = right, left
         sign = ast.Lt() if isinstance(sign, ast.Gt) else ast.Gt() if isinstance(sign, ast.Lt) else sign
-    if (
-        left.replace(here, "_") != right.replace(there, "_")
-        or here not in left
-        or not isinstance(sign, ast.Lt | ast.Gt)
-    ):
+    item = left.replace(f"{values}[{first}]", "item")
+    if item != right.replace(f"{values}[{second}]", "item") or "item" not in item:
         return None
-    item = left.replace(here, "item")
-    if inner in names_in(ast.parse(item)):
+    if not isinstance(sign, ast.Lt | ast.Gt) or {outer[0], inner[0]} & set(names_in(ast.parse(item))):
         return None
     options = [] if item == "item" else [f"key=lambda item: {item}"]
     options += ["reverse=True"] if isinstance(sign, ast.Lt) else []
     return 1, f"{values}.sort({', '.join(options)})\n"
+
+
+def _is_whole(rewrite: Rewrite, over: ast.expr | None, values: str, outer: str) -> bool:
+    """Whether a range is bounded by nothing but the length of the list, and the position of the loop around."""
+    if over is None:
+        return True
+    lengths = {name for name in names_in(over) if length_of(name, rewrite.tree) == values}
+    return set(names_in(over)) <= {"range", "len", values, outer, *lengths}
 
 
 def _swapped(body: list[ast.stmt]) -> tuple[str, set[str]] | None:
