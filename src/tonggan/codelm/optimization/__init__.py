@@ -1,6 +1,6 @@
 """``tonggan code optimize``: functions made faster, with the evidence that they do the same."""
 
-from tonggan.codelm.optimization.optimize import optimize
+from tonggan.codelm.optimization.optimizing import optimize
 from tonggan.codelm.optimization.patch import apply
 from tonggan.codelm.optimization.proposals import Proposal, Report
 

@@ -36,9 +36,10 @@ class Call:
     @cached_property
     def _packed(self) -> bytes | None:
         """Plain values as bytes, which are unpacked many times as fast as they are copied; None for others."""
+        both = self.arguments, self.keywords
         try:
-            return marshal.dumps((self.arguments, self.keywords))
-        except ValueError:
+            return marshal.dumps(both) if _is_plain(both) else None  # It would take an array for its bytes.
+        except (ValueError, RecursionError):
             return None
 
     def copied(self) -> Call:
@@ -46,6 +47,19 @@ class Call:
         both = self.arguments, self.keywords
         arguments, keywords = copy.deepcopy(both) if self._packed is None else marshal.loads(self._packed)  # noqa: S302
         return Call(arguments, keywords)
+
+
+_PLAIN = frozenset({int, float, complex, str, bytes, bool, type(None), type(Ellipsis)})
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is made of builtin types alone, and of no classes that are derived from them."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return True
+    if kind is dict:
+        return all(_is_plain(key) and _is_plain(each) for key, each in value.items())
+    return kind in (list, tuple, set, frozenset) and all(_is_plain(each) for each in value)
 
 
 @dataclass(frozen=True)
@@ -120,12 +134,24 @@ def observe(function: Callable[..., Any], call: Call, *, seconds: float) -> Obse
 def finished(result: Any) -> Any:
     """What a generator yields, up to a bound, and what a coroutine returns: none runs before it is asked."""
     if inspect.iscoroutine(result):
-        return asyncio.run(result)
+        return _awaited(result)
     if inspect.isasyncgen(result):
-        return asyncio.run(_drawn_async(result))
+        return _awaited(_drawn_async(result))
     if isinstance(result, types.GeneratorType):
         return _drawn(result)
     return result
+
+
+def _awaited(coroutine: Any) -> Any:
+    """The result of a coroutine; that its loop opens a pair of sockets is no effect of it."""
+    was_active, _effects.active = _effects.active, False
+    with asyncio.Runner() as runner:
+        runner.get_loop()
+        _effects.active = was_active
+        try:
+            return runner.run(coroutine)
+        finally:
+            _effects.active = False
 
 
 def _drawn(items: Any) -> tuple[str, list[Any], Any]:

@@ -14,6 +14,8 @@ from .placing import Place
 
 _DERIVED = 200  # calls of each group
 _SECONDS_A_CALL, _SECONDS_GROWN = 1.0, 5.0
+_WORKLOAD = 2.0  # seconds after which no further recorded or derived call is taken
+_TIMED = 0.3  # seconds of all calls that are timed together
 _LONG = 0.05  # seconds of a call, after which none is grown further
 
 
@@ -42,6 +44,7 @@ class Subject:
         calls: recorded ones on which it does the same each time, and ends.
         large: grown calls on which it ends in time, from small to large.
         derived: calls that Hypothesis derives on which it ends.
+        timed: of the recorded calls, as many as can be timed often.
     """
 
     place: Place
@@ -49,6 +52,7 @@ class Subject:
     calls: list[Call] = field(default_factory=list)
     large: list[Call] = field(default_factory=list)
     derived: list[Call] = field(default_factory=list)
+    timed: list[Call] = field(default_factory=list)
 
     def select(self, recorded: list[Call], *, end: float) -> str | None:
         """Take of ``recorded`` what can be compared, and derive more; why nothing can, where that is so.
@@ -58,7 +62,9 @@ class Subject:
             end: of ``time.monotonic``, after which no more calls are derived.
         """
         reason = "no call of it was recorded"
+        spent = 0.0
         for call in recorded:
+            start = time.monotonic()
             first = self._observe(self.original, call, _SECONDS_A_CALL)
             if first.effects:
                 return f"it {first.effects[0]}: side effects cannot be compared"
@@ -72,6 +78,12 @@ class Subject:
             if found is not None:
                 return f"it does not do the same twice ({found})"
             self.calls.append(call)
+            seconds = (time.monotonic() - start) / 2
+            if not self.timed or spent + seconds < _TIMED:
+                self.timed.append(call)
+            spent += seconds
+            if spent > _WORKLOAD:
+                break
         if not self.calls:
             return reason
         if all(self._observe(self.original, call, _SECONDS_A_CALL).end == "raised" for call in self.calls):
@@ -82,12 +94,15 @@ class Subject:
 
     def _derive(self, end: float) -> None:
         for group in groups(self.calls)[:4]:
+            spent = 0.0
             for call in derive(group, most=_DERIVED):
-                if time.monotonic() > end:
-                    return
+                start = time.monotonic()
+                if start > end or spent > _WORKLOAD:
+                    break
                 found = self._observe(self.original, call, _SECONDS_A_CALL)
                 if found.end not in ("stopped", "exhausted") and not found.effects:
                     self.derived.append(call)
+                spent += time.monotonic() - start
 
     def _grow(self) -> None:
         best = max(self.calls, key=length)
@@ -111,27 +126,18 @@ class Subject:
             compared: is counted up.
         """
         try:
-            for call in self.calls:
-                found = self._differs(candidate, call, _SECONDS_A_CALL)
-                if found is not None:
-                    return f"{found} for a recorded call"
-                compared.recorded += 1
-            for call in self.derived:
-                found = self._differs(candidate, call, _SECONDS_A_CALL)
-                if found is not None:
-                    return f"{found} for the derived call {_shown(call)}"
-                compared.derived += 1
-            for call in self.large:
-                found = self._differs(candidate, call, _SECONDS_GROWN)
-                if found is not None:
-                    return f"{found} for a larger call"
-                compared.grown += 1
+            for kind, calls in (("recorded", self.calls), ("derived", self.derived), ("grown", self.large)):
+                for call in calls:
+                    before = self._observe(self.original, call, _SECONDS_GROWN)
+                    if before.end in ("stopped", "exhausted"):  # It has ended before, on a machine less busy.
+                        continue
+                    found = contrast(before, self._observe(candidate, call, 2 * _SECONDS_GROWN))
+                    if found is not None:
+                        return f"{found} for the {kind} call {_shown(call)}"
+                    setattr(compared, kind, getattr(compared, kind) + 1)
         except UncomparableError as error:
             return f"values cannot be compared ({error})"
         return None
-
-    def _differs(self, candidate: Any, call: Call, seconds: float) -> str | None:
-        return contrast(self._observe(self.original, call, seconds), self._observe(candidate, call, seconds))
 
     def _observe(self, function: Any, call: Call, seconds: float) -> Observation:
         return observe(self.place.put(function), call, seconds=seconds)

@@ -13,6 +13,7 @@ from .observing import Call
 
 MOST_CALLS = 40  # of one function that are kept
 _MOST_SEEN = 2000  # that are looked at
+_MOST_FRAMES = 40  # that are looked through for the same function
 _MOST_ELEMENTS = 20_000  # in all arguments of one call
 
 
@@ -80,9 +81,21 @@ class Recorder:
             found = None if found is None or code.co_name in ("<lambda>", "<module>", "<listcomp>") else found
             self._known[code] = found
         # A generator is called again for each item, with its locals as they have become.
-        if found is not None and frame.f_lasti <= _first_instruction(code):
+        if found is not None and frame.f_lasti <= _first_instruction(code) and not _is_recursive(frame):
             with self._lock:
                 found.add(frame)
+
+
+def _is_recursive(frame: types.FrameType) -> bool:
+    """Whether the function has been called by itself: then the outer call holds this one."""
+    caller = frame.f_back
+    for _ in range(_MOST_FRAMES):
+        if caller is None:
+            return False
+        if caller.f_code is frame.f_code:
+            return True
+        caller = caller.f_back
+    return False
 
 
 def _first_instruction(code: types.CodeType) -> int:

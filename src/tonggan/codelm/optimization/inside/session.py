@@ -177,7 +177,7 @@ class _Search:
         return product
 
     def _workloads(self) -> dict[str, list[Call]]:
-        found = {"recorded": self._subject.calls}
+        found = {"recorded": self._subject.timed}
         if self._subject.large:
             found["grown"] = self._subject.large[-1:]
         return found

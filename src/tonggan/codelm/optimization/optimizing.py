@@ -21,6 +21,7 @@ LEAST = 1.1
 """What the lower end of the interval must exceed."""
 _SLOWER = 0.95  # of the speed before: what recorded calls may lose where larger ones gain
 _MOST_FUNCTIONS = 12
+_ROUNDS = 3  # in which a test must change each time
 _MOST_INPUTS = 10_000_000  # bytes
 _LEAST_SHARE = 0.01  # of the time of the hottest function
 
@@ -157,7 +158,7 @@ def _candidates(functions: Sequence[Function], report: Report) -> _Work:
 
 def _judge_tests(report: Report, first: Mapping[str, str], second: Mapping[str, str]) -> None:
     """Note the tests that fail, and those whose outcome changed between two runs of the same code."""
-    report.flaky = sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
+    report.flaky = sorted(_other_outcomes(first, second, report))
     report.failed = sorted(
         name for name, outcome in first.items() if outcome not in ("passed", "skipped") and name not in report.flaky
     )
@@ -208,17 +209,35 @@ def _tested(
 def _changes(
     proposals: Sequence[Proposal], tree: Path, sandbox: Sandbox, report: Report, outcomes: Mapping[str, str]
 ) -> str | None:
-    """A test whose outcome is another with ``proposals`` in the copy of the tree."""
+    """A test whose outcome is another with ``proposals`` in the copy of the tree, each time that it is tried."""
+    changed: set[str] | None = None
+    for _ in range(_ROUNDS):
+        try:
+            found = _outcomes_with(proposals, tree, sandbox, report)
+        except DataError as error:
+            return error.got
+        others = _other_outcomes(outcomes, found, report)
+        changed = others if changed is None else changed & others
+        if not changed:
+            return None
+        # A test may have changed by itself.
+        report.flaky += sorted(_other_outcomes(outcomes, sandbox.test().outcomes, report))
+        changed -= set(report.flaky)
+    return min(changed) if changed else None
+
+
+def _outcomes_with(proposals: Sequence[Proposal], tree: Path, sandbox: Sandbox, report: Report) -> dict[str, str]:
     files = {tree / path.relative_to(report.target.root): content for path, content in changed_files(proposals).items()}
     before = {path: path.read_bytes() for path in files}
     try:
         for path, content in files.items():
             path.write_bytes(content)
-        found = sandbox.test().outcomes
-    except DataError as error:
-        return error.got
+        return sandbox.test().outcomes
     finally:
         for path, content in before.items():
             path.write_bytes(content)
-    names = sorted({*outcomes, *found} - set(report.flaky))
-    return next((name for name in names if outcomes.get(name) != found.get(name)), None)
+
+
+def _other_outcomes(first: Mapping[str, str], second: Mapping[str, str], report: Report) -> set[str]:
+    """Tests, other than those that are known to be flaky, that do not give the same."""
+    return {name for name in {*first, *second} - set(report.flaky) if first.get(name) != second.get(name)}
