@@ -153,7 +153,6 @@ def report(tmp_path_factory):
     (folder / "test_kinds.py").write_text(TESTS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tonggan.codelm.optimization.optimizing._MOST_FUNCTIONS", 30)
-        patch.setattr("tonggan.codelm.optimization.optimizing._LEAST_SHARE", 0.0)
         return optimize(str(folder / "kinds.py"))
 
 

@@ -74,6 +74,7 @@ def report(folder):
 
 
 def test_a_quadratic_function_is_proposed_with_its_evidence(report):
+    assert [each.function.name for each in report.proposals] == ["unique"], report.reasons
     (proposal,) = report.proposals
     assert (proposal.function.name, proposal.candidate.parts) == ("unique", ("deduplication",))
     assert proposal.compared["recorded"] == 2

@@ -23,7 +23,6 @@ _SLOWER = 0.95  # of the speed before: what recorded calls may lose where larger
 _MOST_FUNCTIONS = 12
 _ROUNDS = 3  # in which a test must change each time
 _MOST_INPUTS = 10_000_000  # bytes
-_LEAST_SHARE = 0.01  # of the time of the hottest function
 
 _Work = list[tuple[Function, list[Candidate]]]
 
@@ -136,8 +135,7 @@ def _hottest(
     seconds = {(path, line): time for path, line, _, time in profile}
     timed = [(seconds.get((each.module.name, each.line), 0.0), each) for each in target.functions]
     timed.sort(key=lambda pair: pair[0], reverse=True)
-    least = _LEAST_SHARE * timed[0][0] if timed else 0.0
-    hot = [each for time, each in timed if time > 0 and (time >= least or target.is_single)]
+    hot = [each for time, each in timed if time > 0]
     for time, each in timed:
         if time == 0 and not has_inputs:
             report.reasons[each.place] = "no test calls it"

@@ -68,13 +68,11 @@ class Target:
         root: of the tree that the tests need.
         functions: that can be looked at.
         problems: what of it cannot, with the reason.
-        is_single: whether one function was named.
     """
 
     root: Path
     functions: list[Function] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
-    is_single: bool = False
 
 
 def find_target(target: str) -> Target:
@@ -93,7 +91,7 @@ def find_target(target: str) -> Target:
             remedy="Check the path",
         )  # fmt: skip
     path = path.resolve()
-    found = Target(root=root_of(path), is_single=bool(wanted))
+    found = Target(root=root_of(path))
     for file in walk(path) if path.is_dir() else [path]:
         _add_file(found, file, is_named=path.is_file())
     if wanted:
