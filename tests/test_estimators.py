@@ -22,7 +22,7 @@ import tonggan
 from tonggan import TongganClassifier, TongganRegressor
 from tonggan.errors import TongganError
 
-SETTINGS = {"floor.preset": "fast", "audit_alone": False}
+SETTINGS = {"floor.preset": "fast", "floor.folds": 2, "audit_alone": False}
 ESTIMATORS = [TongganClassifier(settings=SETTINGS), TongganRegressor(settings=SETTINGS)]
 QUICK = {
     "check_estimator_cloneable", "check_no_attributes_set_in_init", "check_estimator_tags_renamed",

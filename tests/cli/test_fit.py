@@ -110,7 +110,7 @@ def test_a_few_measured_rows_make_a_few_lines_and_no_verdict(table, tmp_path):
 def test_an_imbalanced_target_is_warned_of_first_and_offered_the_command_that_helps(tmp_path):
     values = [{"size": row % 7, "label": "yes" if row % 50 == 0 else "no"} for row in range(400)]
     table, out = write_csv(tmp_path / "train.csv", values, "size", "label"), tmp_path / "run"
-    small = ["model.dim=16", "training.epochs=1"]
+    small = ["floor.preset=fast", "floor.folds=2"]
     outcome = tonggan("fit", table, "--target", "label", "--out", out, *(x for pair in small for x in ("--set", pair)))
     assert outcome.code == 0, outcome.err
     assert outcome.out.startswith("This model does not beat the constant answer.\n")

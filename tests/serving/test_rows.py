@@ -23,7 +23,7 @@ def model(tmp_path_factory):
         "took": [f"{row} min" for row in range(60)],
         "fare": [start.hour + row / 10 for row, start in enumerate(starts)],
     }
-    settings = ["training.epochs=1", "audit_alone=false"]
+    settings = ["floor.preset=fast", "audit_alone=false"]
     predictor = tonggan.fit(data, target="fare", out=tmp_path_factory.mktemp("runs") / "run", settings=settings)
     return RowModel(predictor.bundle, config=CONFIG)
 
