@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
+import command_line
 import tonggan
 from small_data import png
 from tonggan.models import FusedModel
@@ -29,17 +30,18 @@ def test_two_processes_fit_what_one_does(tmp_path: Path) -> None:
         "model.encoders.table.kind": "table", "model.encoders.table.dropout": 0, "columns.words.kind": "text",
         "model.encoders.words.kind": "text_transformer", "model.encoders.words.dropout": 0,
     }  # fmt: skip
-    found = []
-    for launcher in ([], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]):
-        out = tmp_path / f"run{len(found)}"
-        command = [sys.executable, *launcher, "-m", "tonggan", "fit", str(tmp_path / "train.csv"), "--json"]
-        command += ["--target", "answer", "--out", str(out)]
-        command += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert (out / "report.html").exists()
-        found.append(json.loads(done.stdout))
-    one, two = found
+    fit = ["fit", str(tmp_path / "train.csv"), "--json", "--target", "answer"]
+    fit += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    alone = command_line.tonggan(*fit, "--out", tmp_path / "one")
+    assert alone.code == 0, alone.err
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tonggan"]
+    done = subprocess.run(
+        [*launcher, *fit, "--out", str(tmp_path / "two")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "one/report.html").exists()
+    assert (tmp_path / "two/report.html").exists()
+    found = one, two = alone.json, json.loads(done.stdout)
     assert two["metrics"]["valid"] == pytest.approx(one["metrics"]["valid"], rel=1e-3)
     losses = [[entry["train_loss"] for entry in each["training"]["history"]] for each in found]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
