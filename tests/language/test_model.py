@@ -17,8 +17,8 @@ from generation_scene import (
     tokenizer,
 )
 from tonggan.errors import DataError
-from tonggan.language.beam import beam_search
 from tonggan.language.chat import ImagePart, Message, TextPart
+from tonggan.language.decoding import beam_search
 from tonggan.language.model import LanguageModel
 from tonggan.language.opening import open_model
 from tonggan.language.prompt import Prompt

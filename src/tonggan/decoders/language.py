@@ -19,10 +19,9 @@ from tonggan.decoders.answers import PAD, TARGET, Answer, Writing
 from tonggan.decoders.base import Context, Head, HeadConfig
 from tonggan.decoders.ctc import CTCHead, CTCHeadConfig, target_ids
 from tonggan.errors import ConfigError
-from tonggan.language.beam import beam_search
 from tonggan.language.causal_transformer import ROUND, CausalTransformer, CausalTransformerConfig
 from tonggan.language.chat import ChatTemplate, Message, TextPart
-from tonggan.language.generate import greedy
+from tonggan.language.decoding import beam_search, greedy
 from tonggan.language.low_rank import add_adapters, merge_adapters
 from tonggan.language.pretrained import load_pretrained
 from tonggan.language.tokenizer import Tokenizer

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from tonggan.errors import DataError
-from tonggan.language.beam import beam_search
 from tonggan.language.chat import ChatTemplate
 from tonggan.language.context import Context
 from tonggan.language.continuation import Continuation
+from tonggan.language.decoding import beam_search
 from tonggan.language.engine import Engine
 from tonggan.language.lookup import Lookup
 from tonggan.language.prompt import Generation, Piece, Prompt
