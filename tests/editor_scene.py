@@ -31,10 +31,15 @@ class Editor:
         self.client = LanguageClient("editor", "1")
         self.last_request = 0
         self._versions: dict[str, int] = {}
+        self.diagnostics: dict[str, list[types.Diagnostic]] = {}
 
         @self.client.feature(types.WINDOW_LOG_MESSAGE)
         def _(params: types.LogMessageParams) -> None:
             self.log.append(params.message)
+
+        @self.client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
+        def _(params: types.PublishDiagnosticsParams) -> None:
+            self.diagnostics[params.uri] = list(params.diagnostics)
 
     def wait(self, work: Awaitable[_ResultT], *, seconds: float = 60.0) -> _ResultT:
         return self._loop.run_until_complete(asyncio.wait_for(work, seconds))

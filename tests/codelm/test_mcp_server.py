@@ -28,6 +28,8 @@ def test_a_real_client_searches_over_stdio(repository, tmp_path):
 
     from tonggan.codelm.search.opening import open_index
 
+    drift = 'def f(a, b=3):\n    """F.\n\n    Args:\n        a: one.\n        b: two. Default: 4.\n    """\n'
+    (repository / "drift.py").write_text(drift)
     index = tmp_path / "index"
     open_index(repository, folder=index, embedder="none").refresh()
     arguments = ["-m", "tonggan", "code", "mcp", "--root", str(repository), "--index", str(index)]
@@ -51,18 +53,24 @@ def test_a_real_client_searches_over_stdio(repository, tmp_path):
                 "symbol": await call("find_symbol", name="readDate"),
                 "similar": await call("similar_code", path="dates.py", line=1),
                 "read": await call("read_unit", path="dates.py", line=2),
+                "review": await call("review_code", path="drift.py"),
+                "outside": await call("review_code", path="../.."),
                 "wrong": await call("read_unit", path="nowhere.py", line=2),
                 "gone": await (rename(), call("find_symbol", name="readDate"))[1],
             }
 
     answers = asyncio.run(asyncio.wait_for(talk(), 60))
-    assert answers["tools"] == ["find_symbol", "read_unit", "search_code", "similar_code"]
+    assert answers["tools"] == ["find_symbol", "read_unit", "review_code", "search_code", "similar_code"]
     found = {name: json.loads(answers[name][1]) for name in ("search", "symbol", "similar", "read")}
     assert found["search"]["hits"][0]["name"] == "parse_date"
     assert "is named parse_date" in found["search"]["hits"][0]["reasons"]
     assert [unit["name"] for unit in found["symbol"]["units"]] == ["read_date"]
     assert [hit["name"] for hit in found["similar"]["hits"]] == ["read_date"]
     assert found["read"]["text"] == SOURCE.split("\n\n\n")[0]
+    review = json.loads(answers["review"][1])
+    assert [each["message"] for each in review["findings"]] == ["'b' is said to default to 4, but f has 3"]
+    assert answers["outside"][0]
+    assert "a place outside" in answers["outside"][1]
     is_error, message = answers["wrong"]
     assert is_error
     assert "no unit of the index there" in message

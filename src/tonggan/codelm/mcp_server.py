@@ -13,10 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tonggan.codelm.review import review
 from tonggan.codelm.search import CodeIndex, Hit
 from tonggan.codelm.search.opening import open_index
 from tonggan.codelm.units import Unit, UnitKind
-from tonggan.errors import MissingExtraError, StoreBusyError, TongganError
+from tonggan.errors import DataError, MissingExtraError, StoreBusyError, TongganError
 from tonggan.processes import end_process, end_with_input
 from tonggan.wording import in_words
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 _MOST_LINES = 400  # of one unit that a tool hands out
 _INSTRUCTIONS = (
     "Searches one repository on this machine. search_code finds code, documents and commits by meaning and words; "
-    "find_symbol finds definitions by name; similar_code finds code like that at a place; read_unit shows one whole."
+    "find_symbol finds definitions by name; similar_code finds code like that at a place; read_unit shows one whole; "
+    "review_code tells what is likely wrong in Python, and why."
 )
 
 
@@ -50,7 +52,7 @@ def serve(root: Path, *, folder: Path | None = None) -> None:
 
 
 def mcp_server(index: CodeIndex) -> MCPServer[Any]:
-    """The server with its four tools, not yet running.
+    """The server with its five tools, not yet running.
 
     Raises:
         MissingExtraError: package mcp is not installed.
@@ -63,7 +65,7 @@ def mcp_server(index: CodeIndex) -> MCPServer[Any]:
     server: MCPServer[Any] = MCPServer("tonggan-code", instructions=_INSTRUCTIONS, log_level="WARNING")
     tools = _Tools(index)
     reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-    for tool in (tools.search_code, tools.find_symbol, tools.similar_code, tools.read_unit):
+    for tool in (tools.search_code, tools.find_symbol, tools.similar_code, tools.read_unit, tools.review_code):
         server.tool(annotations=reads)(tool)
     return server
 
@@ -110,6 +112,24 @@ class _Tools:
             line: from 1.
         """
         return self._answer(lambda: _whole(self._index.unit_at(path, line)))
+
+    def review_code(self, path: str = ".", limit: int = 20) -> dict[str, Any]:
+        """Find where code and its documents disagree, and where one place does not do what all others do.
+
+        Args:
+            path: of a file or folder, relative to the repository's root.
+            limit: how many findings at most, those of the most evidence.
+        """
+        root = self._index.root.resolve()
+        target = (root / path).resolve()
+        try:
+            if not target.is_relative_to(root):
+                raise DataError(f"path {path}", got="a place outside", expected="one below the repository's root",
+                                remedy="Name a file or folder of the repository")  # fmt: skip
+            found = review([target], budget=limit)
+        except TongganError as error:
+            raise _tool_error(error) from error
+        return {"findings": [asdict(finding) for finding in found.findings], "problems": dict(found.problems)}
 
     def _answer(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What the index answers once it is up to date; what is wrong in words that a client's model can read."""

@@ -157,12 +157,15 @@ def test_a_baseline_hides_what_was_there(tmp_path):
 
 
 def test_messages_are_in_the_catalog():
-    sentences = set()
+    said = set()
     for path in (Path(reviewing.__file__).parent / "rules").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.JoinedStr):
-                parts = [part.value if isinstance(part, ast.Constant) else "X" for part in node.values]
-                if len("".join(parts).split()) > 5:
-                    sentences.add("".join(parts))
-    assert len(sentences) > 15
-    assert [said for said in sentences if not re.search("[\u4e00-\u9fff]", catalog().translate(said))] == []
+            value = None
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "message":
+                value = node.value
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "each.finding":
+                value = node.args[1]
+            if isinstance(value, ast.JoinedStr):
+                said.add("".join(part.value if isinstance(part, ast.Constant) else "X" for part in value.values))
+    assert len(said) > 15
+    assert [each for each in said if not re.search("[\u4e00-\u9fff]", catalog().translate(each))] == []

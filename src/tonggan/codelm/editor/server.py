@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from tonggan.codelm.editor.answers import completion_items, hit_of, hover_text, inline_items, symbol_of
 from tonggan.codelm.editor.assistant import Assistant, Offer
+from tonggan.codelm.editor.diagnostics import Diagnostics
 from tonggan.codelm.editor.positions import offset_of, replace
 from tonggan.errors import DataError, MissingExtraError
 from tonggan.processes import end_process, end_with_input
@@ -136,6 +137,7 @@ class _Handlers:
         self._make_assistant = make_assistant
         self._progress = progress
         self._assistant: Assistant | None = None
+        self._diagnostics: Diagnostics | None = None
         self._is_closed = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="tonggan-completion")  # one after another: two cores
         self._searcher = ThreadPoolExecutor(1, thread_name_prefix="tonggan-search")
@@ -169,6 +171,8 @@ class _Handlers:
         feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, self.inline_completion, types.InlineCompletionOptions())
         feature(types.TEXT_DOCUMENT_HOVER, self.hover)
         feature(types.WORKSPACE_SYMBOL, self.workspace_symbol)
+        kinds = [types.CodeActionKind.QuickFix]
+        feature(types.TEXT_DOCUMENT_CODE_ACTION, self.code_action, types.CodeActionOptions(code_action_kinds=kinds))
         feature(SEARCH, self.search)
         self._server.command(ACCEPTED)(partial(self.accepted))
 
@@ -193,6 +197,7 @@ class _Handlers:
         uri = folders[0].uri if folders else params.root_uri
         root = Path.cwd() if uri is None else path_of(uri) or Path.cwd()
         self._assistant = self._make_assistant(root)
+        self._diagnostics = Diagnostics(self._server, self._assistant.workspace)
         text_document = params.capabilities.text_document
         if text_document is None or text_document.inline_completion is None:
             # An editor that knows no inline completion gets the same suggestions among its ordinary ones.
@@ -218,6 +223,8 @@ class _Handlers:
         """Cancel what is at work; once is enough."""
         self._writer.shutdown(wait=False, cancel_futures=True)
         self._searcher.shutdown(wait=False, cancel_futures=True)
+        if self._diagnostics is not None:
+            self._diagnostics.close()
         if self._assistant is not None and not self._is_closed:
             self._is_closed = True
             self._assistant.close()
@@ -226,7 +233,12 @@ class _Handlers:
         document = params.text_document
         if (path := path_of(document.uri)) is not None:
             self.assistant.workspace.open(path, document.text)
-            self.assistant.changed(path)
+            self._changed(path, document.uri)
+
+    def _changed(self, path: Path, uri: str) -> None:
+        self.assistant.changed(path)
+        if self._diagnostics is not None:
+            self._diagnostics.changed(path, uri)
 
     def did_change(self, params: types.DidChangeTextDocumentParams) -> None:
         from lsprotocol import types
@@ -244,12 +256,14 @@ class _Handlers:
             else:
                 text = change.text
         self.assistant.workspace.change(path, text)
-        self.assistant.changed(path)
+        self._changed(path, params.text_document.uri)
 
     def did_close(self, params: types.DidCloseTextDocumentParams) -> None:
         if (path := path_of(params.text_document.uri)) is not None:
             self.assistant.workspace.close(path)
             self.assistant.changed(path)
+            if self._diagnostics is not None:
+                self._diagnostics.closed(path, params.text_document.uri)
 
     def did_save(self, _: types.DidSaveTextDocumentParams) -> None:
         self.assistant.saved()
@@ -314,6 +328,9 @@ class _Handlers:
             return None
         content = hover_text(offer, name_of=self.assistant.workspace.name_of)
         return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, content))
+
+    def code_action(self, params: types.CodeActionParams) -> list[types.CodeAction]:
+        return [] if self._diagnostics is None else self._diagnostics.actions(params.text_document.uri, params.range)
 
     async def workspace_symbol(self, params: types.WorkspaceSymbolParams) -> list[types.WorkspaceSymbol]:
         def find() -> list[types.WorkspaceSymbol]:

@@ -26,11 +26,13 @@ class Rule:
         name: what the user calls it.
         check: what finds.
         ruff: codes of ruff's rules that mean the same; where ruff says it, the review does not.
+        is_wide: whether it reads all files of the repository, and not only those that are reviewed.
     """
 
     name: str
     check: Check
     ruff: tuple[str, ...] = ()
+    is_wide: bool = False
 
     @property
     def summary(self) -> str:
@@ -41,16 +43,17 @@ class Rule:
 _RULES: dict[str, Rule] = {}
 
 
-def rule(name: str, *, ruff: tuple[str, ...] = ()) -> Callable[[Check], Check]:
+def rule(name: str, *, ruff: tuple[str, ...] = (), is_wide: bool = False) -> Callable[[Check], Check]:
     """Register a rule; its docstring says what it believes, and which of its alarms are known to be false.
 
     Args:
         name: of the rule.
         ruff: as in ``Rule``.
+        is_wide: likewise.
     """
 
     def register(check: Check) -> Check:
-        known = _RULES.setdefault(name, Rule(name, check, ruff)).check
+        known = _RULES.setdefault(name, Rule(name, check, ruff, is_wide)).check
         if (known.__module__, known.__qualname__) != (check.__module__, check.__qualname__):
             raise TypeError(f"two rules are named '{name}': {known.__module__} and {check.__module__}")
         return check

@@ -50,7 +50,7 @@ class Repository:
         self.problems: dict[str, str] = {}
         self._sources: dict[str, SourceFile] = {}
         self._modules: dict[str, Module | None] = {}
-        self._former = former
+        self._known: dict[str, Module | None] = former._known | former._modules if former else {}
         for source in files:
             if source.path.suffix == ".ipynb":
                 self.problems[source.name] = "notebooks are not reviewed"
@@ -71,7 +71,7 @@ class Repository:
         return self._modules.get(path)
 
     def _parsed(self, source: SourceFile, name: str) -> Module | None:
-        known = self._former._modules.get(source.name) if self._former else None
+        known = self._known.pop(source.name, None)
         if known is not None and known.source.sha256 == source.sha256 and known.name == name:
             return known
         try:

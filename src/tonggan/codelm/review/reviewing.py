@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -12,9 +10,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from tonggan.codelm.review.changes import changed_lines
 from tonggan.codelm.review.finding import Finding
-from tonggan.codelm.review.linter import without_linted
+from tonggan.codelm.review.hidden import changed_lines, is_changed, is_ignored, without_linted
 from tonggan.codelm.review.module import Module
 from tonggan.codelm.review.registry import LEARNED, rules
 from tonggan.codelm.review.repository import Repository
@@ -26,7 +23,6 @@ from tonggan.progress import Progress
 _READ = {".py", ".md", ".markdown", ".rst", ".ipynb"}
 _MOST_FILES = 20_000
 _MOST_FINDINGS = 10_000  # of one rule
-_IGNORED = re.compile(r"(?:#|<!--|\.\.)\s*tonggan:\s*ignore(?:\[([\w\s,-]+)\])?")
 
 
 @dataclass(frozen=True)
@@ -120,7 +116,7 @@ def _wanted(
     """What is left of the findings, and how many are not, by reason."""
     steps: dict[str, Callable[[list[Finding]], list[Finding]]] = {
         "on lines that did not change": lambda left: [
-            each for each in left if changed is None or _is_changed(each, changed, repository)
+            each for each in left if changed is None or is_changed(each, changed, repository)
         ],
         "ignored by a comment": lambda left: [each for each in left if not is_ignored(each, repository)],
         "that ruff says": lambda left: without_linted(left, repository),
@@ -133,22 +129,6 @@ def _wanted(
         hidden |= {reason: len(findings) - len(left)} if len(left) < len(findings) else {}
         findings = left
     return findings, hidden
-
-
-def _is_changed(finding: Finding, changed: Mapping[str, Collection[int]], repository: Repository) -> bool:
-    """Whether a finding or its evidence is on changed lines, or the head of the function that it is in."""
-    lines = changed.get(finding.path, ())
-    if any(line in lines for line in range(finding.start_line, finding.end_line + 1)):
-        return True
-    if any(each.path is not None and each.line in changed.get(each.path, ()) for each in finding.evidence):
-        return True
-    module = repository.at(finding.path)
-    inside = [
-        each
-        for each in (module.definitions if module else ())
-        if each.node.lineno <= finding.start_line <= (each.node.end_lineno or 0)
-    ]
-    return any(line in lines for each in inside[-1:] for line in range(each.node.lineno, each.node.body[0].lineno))
 
 
 def chosen_rules(names: Sequence[str], *, has_detector: bool = False) -> list[str]:
@@ -272,22 +252,3 @@ def _enclosing(module: Module, line: int) -> str:
         if first <= line <= (each.node.end_lineno or first):
             inside = each.qualified_name
     return inside
-
-
-def is_ignored(finding: Finding, repository: Repository) -> bool:
-    """Whether ``# tonggan: ignore[rule]`` stands on its lines, on the last line of its docstring or on its ``def``."""
-    module = repository.at(finding.path)
-    lines = module.lines if module else repository.documents[finding.path].text.split("\n")
-    looked_at = set(range(finding.start_line, finding.end_line + 1))
-    if module is None:
-        looked_at.add(finding.start_line - 1)
-    for each in module.definitions if module else ():
-        first = each.node.body[0]
-        end = first.end_lineno or first.lineno
-        if each.node.lineno <= finding.start_line <= end and isinstance(first, ast.Expr):
-            looked_at |= {*range(each.node.lineno, first.lineno), end}
-    for number in looked_at:
-        for match in _IGNORED.finditer(lines[number - 1]) if 0 < number <= len(lines) else ():
-            if match[1] is None or finding.rule in {name.strip() for name in match[1].split(",")}:
-                return True
-    return False

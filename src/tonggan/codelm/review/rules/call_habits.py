@@ -20,7 +20,7 @@ _SHARE = 0.9
 _SHOWN = 3
 
 
-@rule(ARGUMENT)
+@rule(ARGUMENT, is_wide=True)
 def arguments_left_out(repository: Repository) -> Iterator[Finding]:
     """A call leaves out an argument with a default that all other calls of the function give.
 
@@ -52,7 +52,7 @@ def _gives(call: ast.Call, place: int, name: str) -> bool:
     return len(call.args) > place or any(each.arg == name for each in call.keywords)
 
 
-@rule(RESULT)
+@rule(RESULT, is_wide=True)
 def results_unchecked(repository: Repository) -> Iterator[Finding]:
     """A call uses a result at once that may be None, and that the other calls look at first.
 
@@ -94,7 +94,7 @@ def _is_checked(call: Call) -> bool:
     return False
 
 
-@rule(CONTEXT, ruff=("SIM115",))
+@rule(CONTEXT, ruff=("SIM115",), is_wide=True)
 def calls_without_context(repository: Repository) -> Iterator[Finding]:
     """What nearly all calls use in a ``with`` is here only called.
 

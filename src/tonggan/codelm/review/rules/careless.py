@@ -24,7 +24,7 @@ _FEWEST_RENAMED = 3
 _SHORTEST = 3  # characters of a name; i and j are often both meant
 
 
-@rule(MUTABLE)
+@rule(MUTABLE, ruff=("B006",))
 def mutable_defaults(repository: Repository) -> Iterator[Finding]:
     """A default list, dictionary or set is changed by the function, so that the next call starts with the change.
 

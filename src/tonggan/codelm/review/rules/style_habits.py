@@ -17,7 +17,7 @@ _SHARE, _MANY = 0.9, 10  # of ten files or more nine in ten agree
 _LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 
 
-@rule(IMPORT, ruff=("ICN001",))
+@rule(IMPORT, ruff=("ICN001",), is_wide=True)
 def import_habits(repository: Repository) -> Iterator[Finding]:
     """A module is imported under another name than the short one of nine in ten files of the repository.
 
@@ -46,7 +46,7 @@ def import_habits(repository: Repository) -> Iterator[Finding]:
                     yield _finding(IMPORT, module, node, message, example, 0.6)
 
 
-@rule(LOGGING, ruff=("LOG015",))
+@rule(LOGGING, ruff=("LOG015",), is_wide=True)
 def logging_habits(repository: Repository) -> Iterator[Finding]:
     """A file logs through the module ``logging`` itself where nine of ten have a logger of their own.
 

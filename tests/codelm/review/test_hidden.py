@@ -4,7 +4,7 @@ import pytest
 
 from review_scene import written
 from tonggan.codelm.review import review
-from tonggan.codelm.review.changes import changed_lines
+from tonggan.codelm.review.hidden import changed_lines
 from tonggan.errors import ConfigError
 
 DRIFT = 'def {name}(a, b=3):\n    """F.\n\n    Args:\n        a: one.\n        b: two. Default: {told}.\n    """\n\n\n'

@@ -1,0 +1,48 @@
+import pytest
+
+pytest.importorskip("pygls")
+
+from lsprotocol import types
+
+from editor_scene import editing
+
+NAME = "a 😀.py"
+TEXT = 'def f(a, b=3):\n    """F 😀.\n\n    Args:\n        a: one.\n        b: 😀 two. Default: {}.\n    """\n'
+
+
+@pytest.fixture
+def editor(tmp_path):
+    root = tmp_path / "repository"
+    root.mkdir()
+    (root / NAME).write_text(TEXT.format(3), encoding="utf-8")
+    (root / "logo.txt").write_text("x")
+    with editing(root, "--no-index", "--history", str(tmp_path / "history.sqlite")) as editor:
+        yield editor
+
+
+def test_findings_come_after_a_pause_and_go_when_mended(editor):
+    uri = editor.uri(NAME)
+    editor.open(NAME, TEXT.format(4))
+    editor.until(lambda: editor.diagnostics.get(uri))
+    (told,) = editor.diagnostics[uri]
+    assert told.message.startswith("'b' is said to default to 4, but f has 3\n")
+    assert (told.code, told.source) == ("docstring-default", "tonggan")
+    assert told.range == types.Range(types.Position(5, 28), types.Position(5, 29))  # an emoji is two units
+    params = types.CodeActionParams(
+        types.TextDocumentIdentifier(uri), told.range, types.CodeActionContext(diagnostics=[told])
+    )
+    (action,) = editor.wait(editor.client.text_document_code_action_async(params))
+    (edit,) = action.edit.changes[uri]
+    assert (action.title, edit.new_text, edit.range) == ("Write 3", "3", told.range)
+    editor.edit(NAME, (5, 28), (5, 29), "3")
+    editor.until(lambda: editor.diagnostics[uri] == [])
+    assert editor.wait(editor.client.text_document_code_action_async(params)) == []
+
+
+def test_closing_takes_back_what_was_told(editor):
+    uri = editor.uri(NAME)
+    editor.open(NAME, TEXT.format(4))
+    editor.open(NAME, TEXT.format(4))
+    editor.until(lambda: editor.diagnostics.get(uri))
+    editor.client.text_document_did_close(types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(uri)))
+    editor.until(lambda: editor.diagnostics[uri] == [])
