@@ -20,6 +20,7 @@ class Dictation(Progress):
     Args:
         recording: within the limits of the server.
         config: how it is written down.
+        max_seconds: that a recording may last here.
     """
 
     def __init__(self, recording: Recording, config: TranscriptionConfig, *, max_seconds: float) -> None:

@@ -32,7 +32,7 @@ _GOOGLE = re.compile(rf"({'|'.join(_NAMES)})\s*:{{1,2}}", re.IGNORECASE)
 _UNDERLINE = re.compile(r"\s*[-=]{3,}\s*")
 _FIELD = re.compile(rf"\s*[:@]({'|'.join([*_FIELDS, 'type'])})\b([^:]*):(?:\s+|$)")
 _ANY_FIELD = re.compile(r"\s*[:@]\w+[^:`]*:(\s|$)")
-_NAME = r"[`*\\]*[A-Za-z_]\w*`*"
+_NAME = r"[`*\\]*[A-Za-z_](?:\w|\\_)*`*"
 _ITEM_NAMES = re.compile(rf"{_NAME}(?:\s*,\s*{_NAME})*")
 _EXCEPTIONS = re.compile(
     r"(?:- )?[\[\]`~:\w.!]+(?:\s*(?:,|\bor\b|/|\|)\s*[\[\]`~:\w.!]+)*?(?=\s*:(?:\s|$)|\s*$|\s+(?:if|when|--?)\s)"
@@ -216,9 +216,16 @@ class _Reader:
             if read is None:
                 return
             told = read
-        for name in re.finditer(r"\w+", names[0]):
+        for name in re.finditer(r"(?:\w|\\_)+", names[0]):
             before = names[0][: name.start()].rpartition(",")[2]
-            yield Entry(name[0], before.count("*"), *told, number, indent + name.start() + 1, shares="," in names[0])
+            yield Entry(
+                name[0].replace("\\_", "_"),
+                before.count("*"),
+                *told,
+                number,
+                indent + name.start() + 1,
+                shares="," in names[0],
+            )
 
     def _result(self, part: Part, place: int, end: int, *, is_numpy: bool) -> None:
         number, text = self._lines[place]
@@ -256,10 +263,10 @@ class _Reader:
             entries.append(Entry("", 0, said if is_type else "", "" if is_type else said, number, indent + 1))
         elif part == "raises":
             entries += _exceptions(argument, said, number, told.start(2) + len(told[2]) - len(told[2].lstrip()))
-        elif name := re.search(r"\w+$", argument):
+        elif name := re.search(r"(?:\w|\\_)+$", argument):
             column = told.start(2) + len(told[2].rstrip()) - len(name[0]) + 1
             kind_of = argument[: name.start()].rstrip("*\\ ")
-            entries.append(Entry(name[0], argument.count("*"), kind_of, said, number, column))
+            entries.append(Entry(name[0].replace("\\_", "_"), argument.count("*"), kind_of, said, number, column))
         else:
             self._docstring.unclear.add(part)
         return end

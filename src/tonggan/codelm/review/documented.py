@@ -109,7 +109,7 @@ class Documented:
             new: what should stand there instead, where that is sure.
         """
         edit = None if new is None else Edit(line, column, line, column + length, new)
-        shown = (self.told_line(line), self.signature_line(), *evidence)
+        shown = tuple(dict.fromkeys((self.told_line(line), self.signature_line(), *evidence)))
         end = column + length
         return Finding(rule, self.module.path, line, line, column, end, message, shown, confidence, edit)
 

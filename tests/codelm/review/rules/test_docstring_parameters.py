@@ -96,6 +96,16 @@ def test_what_is_not_sure_is_silent(name, tmp_path):
     assert messages(tmp_path, SILENT[name], UNKNOWN, MISSING) == []
 
 
+def test_an_escaped_underscore_is_one(tmp_path):
+    for told in (r":param type\_: it.", r"Args:" + "\n        " + r"type\_: it."):
+        text = f'def f(type_):\n    r"""F.\n\n    {told}\n    """\n'
+        assert messages(tmp_path, text, UNKNOWN) == []
+    (found,) = findings_in(
+        tmp_path, 'def f(a, b):\n    r"""F.\n\n    :param a: x\n    :param type\\_: it.\n    """\n', UNKNOWN
+    )
+    assert (found.message, found.edit) == ("'type_' is described, but f calls this parameter 'b'", None)
+
+
 def test_a_class_is_compared_with_its_init_or_its_fields(tmp_path):
     text = '''
     from dataclasses import dataclass

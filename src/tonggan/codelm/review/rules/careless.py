@@ -48,8 +48,13 @@ def mutable_defaults(repository: Repository) -> Iterator[Finding]:
                     "set",
                 ):
                     change = _change(function, each.arg)
-                    if change is not None and "cache" not in each.arg and "memo" not in each.arg:
+                    if change is not None and not _is_kept(each.arg):
                         yield _mutable(module, function, each, change)
+
+
+def _is_kept(name: str) -> bool:
+    """Whether a name says that what it holds is kept from call to call."""
+    return name.startswith("_") or "cache" in name or "memo" in name
 
 
 def _called(node: ast.expr) -> ast.expr:

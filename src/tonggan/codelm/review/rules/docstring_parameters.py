@@ -61,6 +61,7 @@ def unknown_parameters(repository: Repository) -> Iterator[Finding]:
 def _unknown(each: Documented, entry: Entry, meant: Parameter | None, *, is_sure: bool) -> Finding:
     message = f"'{entry.name}' is described, but {each.name} has no such parameter"
     evidence: tuple[Evidence, ...] = ()
+    is_plain = each.module.lines[entry.line - 1].startswith(entry.name, entry.column - 1)  # without escapes
     if meant is not None:
         message = f"'{entry.name}' is described, but {each.name} calls this parameter '{meant.name}'"
         evidence = (each.code_line(meant.line),)
@@ -72,7 +73,7 @@ def _unknown(each: Documented, entry: Entry, meant: Parameter | None, *, is_sure
         length=len(entry.name),
         confidence=0.97 if is_sure else 0.9,
         evidence=evidence,
-        new=meant.name if meant is not None and is_sure else None,
+        new=meant.name if meant is not None and is_sure and is_plain else None,
     )
 
 
@@ -157,7 +158,9 @@ def missing_parameters(repository: Repository) -> Iterator[Finding]:
         plain = [
             parameter
             for parameter in each.parameters
-            if parameter.kind in ("positional", "keyword") and not parameter.name.startswith("_")
+            if parameter.kind in ("positional", "keyword")
+            and not parameter.name.startswith("_")
+            and parameter.name not in ("self", "cls")
         ]
         missing = [parameter for parameter in plain if parameter.name not in described]
         unknown = described - {parameter.name for parameter in each.parameters}
