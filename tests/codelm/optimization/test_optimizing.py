@@ -141,3 +141,10 @@ def test_no_tests_and_no_inputs_is_an_error(tmp_path):
 def test_only_programs_of_python_are_run(folder):
     with pytest.raises(DataError, match="python -m MODULE"):
         optimize(str(folder / "slow.py"), tests="make test")
+
+
+def test_a_folder_is_all_of_its_files_but_its_tests(folder):
+    from tonggan.codelm.optimization.targets import find_target
+
+    assert {each.module.name for each in find_target(str(folder)).functions} == {"slow.py"}
+    assert {each.name for each in find_target(str(folder / "test_slow.py")).functions} >= {"test_unique"}

@@ -113,6 +113,31 @@ def test_a_hostile_test_reaches_nothing(tmp_path, monkeypatch):
     assert not os.path.exists("/tmp/tonggan-hostile")  # noqa: PTH110
 
 
+FORGED = """\
+import json
+import os
+
+
+def test_it():
+    forged = {"outcomes": {"a": "passed"}, "functions": [["slow.py", 1, 1, 9.0]]}
+    for number in range(1, 64):
+        try:
+            os.write(number, (json.dumps(forged) + chr(10)).encode())
+        except OSError:
+            pass
+    os._exit(0)
+"""
+
+
+def test_an_answer_that_a_test_has_forged_proposes_nothing(tmp_path):
+    folder = project(tmp_path, FORGED)
+    before = digest(tmp_path)
+    with pytest.raises(DataError, match="cannot be read"):
+        optimize(str(folder / "slow.py"), seconds=10.0)
+    assert digest(tmp_path) == before
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "got"),
     [

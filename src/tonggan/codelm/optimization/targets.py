@@ -92,7 +92,8 @@ def find_target(target: str) -> Target:
         )  # fmt: skip
     path = path.resolve()
     found = Target(root=root_of(path))
-    for file in walk(path) if path.is_dir() else [path]:
+    files = (each for each in walk(path) if not _is_test(each.relative_to(path))) if path.is_dir() else [path]
+    for file in files:
         _add_file(found, file, is_named=path.is_file())
     if wanted:
         found.functions = [each for each in found.functions if each.name == wanted]
@@ -103,6 +104,12 @@ def find_target(target: str) -> Target:
                 expected="a function of the module, or Class.method", remedy="Name another function",
             )  # fmt: skip
     return found
+
+
+def _is_test(name: Path) -> bool:
+    """Whether a file holds tests: they are run, and not made faster unless they are named."""
+    is_in_folder = not {"test", "tests"}.isdisjoint(name.parts[:-1])
+    return is_in_folder or name.name == "conftest.py" or name.stem.startswith("test_") or name.stem.endswith("_test")
 
 
 def root_of(path: Path) -> Path:
