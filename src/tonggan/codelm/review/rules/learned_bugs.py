@@ -34,11 +34,11 @@ def learned_bugs(repository: Repository) -> Iterator[Finding]:
     Silent without a detector, and where a suspicion is more likely false than right. Each function is read alone, so
     what only its callers know is not seen. Known false alarms: code that is unusual on purpose, as tests of edge cases.
     """
-    from tonggan.codelm.review.learned.detector import BugDetector
-    from tonggan.codelm.review.learned.functions import functions_of
-
     if repository.detector is None:
         return
+    from tonggan.codelm.review.learned.detector import BugDetector  # torch, which takes seconds
+    from tonggan.codelm.review.learned.functions import functions_of
+
     opened = BugDetector.open(repository.detector)
     for module in repository.reviewed_modules():
         for suspicion in opened.suspicions(functions_of(module.source)):
