@@ -169,3 +169,8 @@ def test_messages_are_in_the_catalog():
                 said.add("".join(part.value if isinstance(part, ast.Constant) else "X" for part in value.values))
     assert len(said) > 15
     assert [each for each in said if not re.search("[\u4e00-\u9fff]", catalog().translate(each))] == []
+
+
+def test_lines_are_counted_as_an_editor_does(tmp_path):
+    found = review([written(tmp_path, {"a.py": "def f(a):\n    return a\n"})])
+    assert (found.num_files, found.num_lines) == (1, 2)

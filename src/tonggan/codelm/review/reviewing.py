@@ -100,7 +100,7 @@ def review(
         repository.problems | problems,
         hidden,
         len(repository.reviewed),
-        sum(len(module.lines) for module in repository.reviewed_modules()),
+        sum(len(module.source.text.splitlines()) for module in repository.reviewed_modules()),
         time.perf_counter() - start,
     )
 
