@@ -7,19 +7,16 @@ import json
 import pytest
 
 from command_line import assert_named, tonggan
+from optimization_scene import UNIQUE
 
-SLOW = """\
-def unique(items):
-    result = []
-    for item in items:
-        if item not in result:
-            result.append(item)
-    return result
-
+SLOW = (
+    UNIQUE
+    + """
 
 def other(items):
     return items
 """
+)
 
 
 @pytest.fixture

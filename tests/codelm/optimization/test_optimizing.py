@@ -6,17 +6,13 @@ import hashlib
 
 import pytest
 
+from optimization_scene import UNIQUE
 from tonggan.codelm.optimization import optimize
 from tonggan.errors import DataError
 
-SLOW = """\
-def unique(items):
-    result = []
-    for item in items:
-        if item not in result:
-            result.append(item)
-    return result
-
+SLOW = (
+    UNIQUE
+    + """
 
 def logged(items):
     # prints the squares
@@ -34,6 +30,7 @@ def never(items):
         found.append(item)
     return found
 """
+)
 TESTS = """\
 from slow import logged, unique
 

@@ -6,17 +6,11 @@ import subprocess
 
 import pytest
 
+from optimization_scene import UNIQUE
 from tonggan.codelm.optimization import apply, optimize
 from tonggan.errors import DataError
 
-SLOW = """\
-def unique(items):
-    result = []
-    for item in items:
-        if item not in result:
-            result.append(item)
-    return result
-"""
+SLOW = UNIQUE
 
 
 def git(folder, *arguments):

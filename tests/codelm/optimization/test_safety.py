@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from optimization_scene import UNIQUE
 from tonggan.codelm.optimization import optimize
 from tonggan.errors import DataError
 
@@ -18,14 +19,7 @@ pytestmark = pytest.mark.skipif(
     reason="the kernel's protection is known on Linux on x86_64 and aarch64 only",
 )
 
-SLOW = """\
-def unique(items):
-    result = []
-    for item in items:
-        if item not in result:
-            result.append(item)
-    return result
-"""
+SLOW = UNIQUE
 HOSTILE = """\
 import os
 import signal

@@ -38,6 +38,11 @@ class Site:
     tree: ast.stmt
 
 
+def next_use(sites: Sequence[Site], start: int, name: str) -> int | None:
+    """The place of the first statement behind ``start`` that has ``name`` in it; None where none does."""
+    return next((place for place in range(start + 1, len(sites)) if name in names_in(sites[place].tree)), None)
+
+
 @dataclass(frozen=True)
 class Context:
     """What a rewrite knows of the surroundings.

@@ -207,19 +207,11 @@ class Call:
         return self.module.lines[self.node.lineno - 1].strip()
 
 
-class Function:
-    """A function or method of a module.
+class _Defined:
+    """What functions and classes have in common: names and decorators."""
 
-    Attributes:
-        module: it stands in.
-        node: of the syntax tree.
-        outer: the class or function around it.
-    """
-
-    def __init__(self, module: Module, node: FunctionNode, outer: Function | Class | None) -> None:
-        self.module = module
-        self.node = node
-        self.outer = outer
+    node: FunctionNode | ast.ClassDef
+    outer: Function | Class | None
 
     @property
     def name(self) -> str:
@@ -230,6 +222,28 @@ class Function:
     def qualified_name(self) -> str:
         """With those of what it is in, e.g. ``Class.method``."""
         return f"{self.outer.qualified_name}.{self.name}" if self.outer else self.name
+
+    @cached_property
+    def decorators(self) -> list[str]:
+        """The names of its decorators, without arguments."""
+        return [dotted(each.func if isinstance(each, ast.Call) else each) for each in self.node.decorator_list]
+
+
+class Function(_Defined):
+    """A function or method of a module.
+
+    Attributes:
+        module: it stands in.
+        node: of the syntax tree.
+        outer: the class or function around it.
+    """
+
+    node: FunctionNode
+
+    def __init__(self, module: Module, node: FunctionNode, outer: Function | Class | None) -> None:
+        self.module = module
+        self.node = node
+        self.outer = outer
 
     @property
     def owner(self) -> Class | None:
@@ -261,13 +275,8 @@ class Function:
                 found.add(node.name)
         return found | (self.outer.local if isinstance(self.outer, Function) else set())
 
-    @cached_property
-    def decorators(self) -> list[str]:
-        """The names of its decorators, without arguments."""
-        return [dotted(each.func if isinstance(each, ast.Call) else each) for each in self.node.decorator_list]
 
-
-class Class:
+class Class(_Defined):
     """A class of a module.
 
     Attributes:
@@ -277,26 +286,13 @@ class Class:
         members: methods and inner classes by name, the last where several have one.
     """
 
+    node: ast.ClassDef
+
     def __init__(self, module: Module, node: ast.ClassDef, outer: Function | Class | None) -> None:
         self.module = module
         self.node = node
         self.outer = outer
         self.members: dict[str, Function | Class] = {}
-
-    @property
-    def name(self) -> str:
-        """Its own."""
-        return self.node.name
-
-    @cached_property
-    def qualified_name(self) -> str:
-        """With those of what it is in."""
-        return f"{self.outer.qualified_name}.{self.name}" if self.outer else self.name
-
-    @cached_property
-    def decorators(self) -> list[str]:
-        """The names of its decorators, without arguments."""
-        return [dotted(each.func if isinstance(each, ast.Call) else each) for each in self.node.decorator_list]
 
     def method(self, name: str) -> Function | None:
         """Its own method of that name."""

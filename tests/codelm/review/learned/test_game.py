@@ -100,13 +100,12 @@ def test_each_network_has_losses_and_optimizers_of_its_own(has_selector):
 def test_held_out_bugs_are_the_same_each_time():
     found = [held_out_example(CLAMP, seed=seed) for seed in range(40)]
     again = [held_out_example(CLAMP, seed=seed) for seed in range(40)]
-    assert [(each.graph.text, answer, kind) for each, answer, kind in found] == [
-        (each.graph.text, answer, kind) for each, answer, kind in again
-    ]
-    clean = [example.graph.text == CLAMP for example, answer, _ in found if not answer]
+    texts = [[(example.graph.text, answer) for example, answer in each] for each in (found, again)]
+    assert texts[0] == texts[1]
+    clean = [example.graph.text == CLAMP for example, answer in found if not answer]
     assert all(clean)
     assert 10 < len(clean) < 30
-    assert len({kind for _, _, kind in found}) > 2
+    assert len({example.rewrites[answer - 1].kind for example, answer in found if answer}) > 1
 
 
 def test_what_detection_is_worth():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import libcst as cst
 
 from tonggan.codelm.optimization.facts import appended, bound_in, has, names_in, starts_empty, text
-from tonggan.codelm.optimization.rewriting import Rewrite, Site, statements
+from tonggan.codelm.optimization.rewriting import Rewrite, Site, next_use, statements
 
 _NOT_INSIDE = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 
@@ -25,10 +25,8 @@ class Comprehensions(Rewrite):
         name = starts_empty(sites[start].tree)
         if name is None:
             return None
-        end = start + 1
-        while end < len(sites) and name not in names_in(sites[end].tree):
-            end += 1
-        if end == len(sites):
+        end = next_use(sites, start, name)
+        if end is None:
             return None
         loop = sites[end].tree
         found = _clauses(loop, name)

@@ -9,7 +9,7 @@ from functools import partial
 import libcst as cst
 
 from tonggan.codelm.optimization.facts import changes_all, names_in, text
-from tonggan.codelm.optimization.rewriting import Rewrite, Site, replaced_statements, statements
+from tonggan.codelm.optimization.rewriting import Rewrite, Site, next_use, replaced_statements, statements
 
 
 class Joins(Rewrite):
@@ -26,10 +26,8 @@ class Joins(Rewrite):
                 pass
             case _:
                 return None
-        end = start + 1
-        while end < len(sites) and name not in names_in(sites[end].tree):
-            end += 1
-        if end == len(sites) or not isinstance(sites[end].tree, ast.For | ast.While):
+        end = next_use(sites, start, name)
+        if end is None or not isinstance(sites[end].tree, ast.For | ast.While):
             return None
         loop = sites[end]
         for is_before in (False, True):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import libcst as cst
 
 from tonggan.codelm.optimization.facts import changes_all, names_in, starts_empty, text
-from tonggan.codelm.optimization.rewriting import Rewrite, Site, replaced_statements, statements
+from tonggan.codelm.optimization.rewriting import Rewrite, Site, next_use, replaced_statements, statements
 
 
 class Prepending(Rewrite):
@@ -20,10 +20,8 @@ class Prepending(Rewrite):
         name = starts_empty(sites[start].tree)
         if name is None:
             return None
-        end = start + 1
-        while end < len(sites) and name not in names_in(sites[end].tree):
-            end += 1
-        if end == len(sites) or not isinstance(sites[end].tree, ast.For | ast.While):
+        end = next_use(sites, start, name)
+        if end is None or not isinstance(sites[end].tree, ast.For | ast.While):
             return None
         loop = sites[end]
         if not changes_all(loop.tree, name, lambda each: _first(each, name) is not None) or not self.take():

@@ -104,7 +104,7 @@ class BugDetector:
         found: list[float] = []
         for number, text in enumerate(texts):
             original = read_example(text, max_tokens=_MOST_TOKENS)
-            changed, answer, _ = held_out_example(text, seed=2 * number + 1)
+            changed, answer = held_out_example(text, seed=2 * number + 1)
             examples = [each for each in (original, changed if answer else None) if each is not None]
             for example in examples:
                 row = self.logits([example])[0]

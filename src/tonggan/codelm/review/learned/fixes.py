@@ -14,6 +14,7 @@ from tonggan.codelm.review.learned.rewrites import RewriteKind
 from tonggan.codelm.source_file import SourceFile
 
 _MAX_TOKENS = 512
+_LARGEST_GAIN = 60  # characters by which a rewrite, such as of a name, may lengthen a function
 _MAX_LOG = 400_000_000  # bytes of a history's changes
 _SECONDS = 300.0  # that git may take to print them
 _HUNK = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@", re.MULTILINE)
@@ -49,9 +50,6 @@ def fixes_between(before: Iterable[Function], after: Iterable[Function], *, comm
             if rewrite.apply(function.text) == text:
                 yield Fix(function, text, number, rewrite.kind, commit)
                 break
-
-
-_LARGEST_GAIN = 60  # characters by which a rewrite, such as of a name, may lengthen a function
 
 
 def fixes_of(root: Path, *, limit: int = 3000) -> Iterator[Fix]:

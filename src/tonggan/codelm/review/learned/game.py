@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from tonggan.codelm.review.learned.examples import Example, Vocabulary, collate
 from tonggan.codelm.review.learned.network import RewriteScorer, RewriteScorerConfig
-from tonggan.codelm.review.learned.rewrites import REWRITE_KINDS, Rewrite, apply_all
+from tonggan.codelm.review.learned.rewrites import Rewrite, apply_all
 from tonggan.layers.precision import in_float32
 from tonggan.tasks.measure import Floats, Measure, Reducer
 from tonggan.tokens import Arrays, Batch, Prediction
@@ -149,9 +149,9 @@ class BugGame(MeasuredObjective):
     def predict(self, batch: Batch) -> Prediction:
         """Of functions with a bug that their number decides, or with none: what the detector says of them."""
         made = [held_out_example(self.pool[number], seed=number) for number in batch.inputs[FUNCTIONS].values.tolist()]
-        rows = [row for row, _, _ in made]
+        rows = [row for row, _ in made]
         logits = self.detector(collate(rows, self.vocabulary)).float()
-        answers = torch.tensor([answer for _, answer, _ in made])
+        answers = torch.tensor([answer for _, answer in made])
         guesses = logits.argmax(dim=1)
         places = [
             [_place(row, answer) for row, answer in zip(rows, given.tolist(), strict=True)]
@@ -163,13 +163,12 @@ class BugGame(MeasuredObjective):
                 "answer": answers,
                 "guess": guesses,
                 "found": torch.tensor(places[0]) == torch.tensor(places[1]),
-                "kind": torch.tensor([kind for _, _, kind in made]),
             }
         )
 
     def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> Measure:
         del targets
-        rows = {name: prediction[name].numpy() for name in ("answer", "guess", "found", "kind")}
+        rows = {name: prediction[name].numpy() for name in ("answer", "guess", "found")}
         return BugMeasure(rows, self.score_name, self.greater_is_better)
 
 
@@ -199,17 +198,16 @@ class BugMeasure(Measure):
         return differs
 
 
-def held_out_example(text: str, *, seed: int) -> tuple[Example, int, int]:
-    """A function as it is, in one of two cases, or with a random bug; its answer, 0 for none; its kind, or -1."""
+def held_out_example(text: str, *, seed: int) -> tuple[Example, int]:
+    """A function as it is, in one of two cases, or with a random bug; the answer, 0 for none."""
     original, drawn = Example.of(text), random.Random(seed)
     if drawn.random() < 0.5:
         kinds = sorted({rewrite.kind for rewrite in original.rewrites})
         for kind in drawn.sample(kinds, len(kinds)):
             made = broken(original, [drawn.choice([each for each in original.rewrites if each.kind == kind])])
             if made is not None and made.repairs[0] is not None:
-                repair = made.repairs[0]
-                return made.example, 1 + repair, REWRITE_KINDS.index(made.example.rewrites[repair].kind)
-    return original, 0, -1
+                return made.example, 1 + made.repairs[0]
+    return original, 0
 
 
 def _many(original: Example) -> list[Rewrite]:

@@ -31,6 +31,8 @@ _OPERATORS = {
     "&": ("|",), "|": ("&",), "<<": (">>",), ">>": ("<<",), "and": ("or",), "or": ("and",),
     "+=": ("-=", "="), "-=": ("+=",), "*=": ("/=",), "/=": ("*=",), "|=": ("&=",), "&=": ("|=",),
 }  # fmt: skip
+_SIMPLE = (ast.Name, ast.Attribute, ast.Constant, ast.Subscript)
+_NEEDS_BRACKETS = (ast.BoolOp, ast.IfExp, ast.Lambda, ast.NamedExpr, ast.Compare)
 _LARGEST_CONSTANT = 10  # that is taken for a count one may be off by
 _MOST_NAMES = 12  # that may stand in place of another, those used nearest first
 
@@ -200,10 +202,6 @@ def _arguments(graph: CodeGraph, node: ast.Call) -> Iterator[Rewrite]:
         if simple and first != second and isinstance(one, ast.Constant) + isinstance(other, ast.Constant) < 2:
             edits = ((start, middle, second), (after, end, first))
             yield Rewrite("arguments", graph.anchor(one), edits, "swapped", (graph.anchor(other),))
-
-
-_SIMPLE = (ast.Name, ast.Attribute, ast.Constant, ast.Subscript)
-_NEEDS_BRACKETS = (ast.BoolOp, ast.IfExp, ast.Lambda, ast.NamedExpr, ast.Compare)
 
 
 def _negation(graph: CodeGraph, test: ast.expr) -> Iterator[Rewrite]:
