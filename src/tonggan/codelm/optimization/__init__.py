@@ -1,7 +1,6 @@
 """``tonggan code optimize``: functions made faster, with the evidence that they do the same."""
 
-from tonggan.codelm.optimization.optimizing import optimize
-from tonggan.codelm.optimization.patch import apply
+from tonggan.codelm.optimization.optimizing import apply, optimize
 from tonggan.codelm.optimization.proposals import Proposal, Report
 
 __all__ = ["Proposal", "Report", "apply", "optimize"]

@@ -11,9 +11,9 @@ from tonggan.codelm.optimization.evidence import speedup
 from tonggan.codelm.optimization.proposals import Proposal, Report, changed_files
 from tonggan.codelm.optimization.steps import Proof, Sandbox
 from tonggan.codelm.optimization.targets import Function, Target, find_target
-from tonggan.codelm.optimization.tree import copied_tree
 from tonggan.codelm.optimization.versions import Candidate, candidates_of
 from tonggan.codelm.source_file import read_bytes
+from tonggan.codelm.tree import copied_tree, overwrite
 from tonggan.errors import DataError
 from tonggan.progress import Progress
 
@@ -80,6 +80,16 @@ def optimize(
         report.proposals = _tested(proposals, tree, sandbox, report, outcomes, progress) if tests else proposals
     report.proposals.sort(key=lambda each: each.speedups[each.on].low, reverse=True)
     return report
+
+
+def apply(report: Report) -> list[Path]:
+    """Write the proposals of ``report``; the files that were written.
+
+    Raises:
+        DataError: a file has changed since it was read, or has changes that are not committed: none is written.
+    """
+    before = {each.function.module.path: each.function.module.content for each in report.proposals}
+    return overwrite({path: (before[path], content) for path, content in report.changed().items()})
 
 
 def _read_inputs(path: Path | None) -> list[tuple[int, str]]:

@@ -9,12 +9,11 @@ from pathlib import Path
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
-from tonggan.codelm.git import run_git
 from tonggan.codelm.source_file import MAX_BYTES, read_bytes
+from tonggan.codelm.tree import root_of
 from tonggan.codelm.walk import walk
 from tonggan.errors import DataError
 
-_MARKS = ("pyproject.toml", "setup.py", "setup.cfg", "pytest.ini", "tox.ini")
 _DEEPEST = 60  # levels of nesting; visitors take several frames for each
 _ALLOWED_DECORATORS = {"staticmethod", "classmethod", "override", "typing.override"}
 
@@ -110,21 +109,6 @@ def _is_test(name: Path) -> bool:
     """Whether a file holds tests: they are run, and not made faster unless they are named."""
     is_in_folder = not {"test", "tests"}.isdisjoint(name.parts[:-1])
     return is_in_folder or name.name == "conftest.py" or name.stem.startswith("test_") or name.stem.endswith("_test")
-
-
-def root_of(path: Path) -> Path:
-    """The top of the work tree of git that ``path`` is in, else the next folder up with a project's files."""
-    folder = path if path.is_dir() else path.parent
-    try:
-        top = run_git(folder, "rev-parse", "--show-toplevel")
-    except DataError:
-        top = None
-    if top is not None and (root := Path(top.decode("utf-8", "surrogateescape").rstrip("\n"))).is_dir():
-        return root.resolve()
-    for each in (folder, *folder.parents):
-        if any((each / mark).is_file() for mark in _MARKS):
-            return each
-    return folder
 
 
 def _add_file(target: Target, path: Path, *, is_named: bool) -> None:
