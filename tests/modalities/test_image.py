@@ -18,7 +18,7 @@ import torch
 
 from contracts import check_config, check_modality
 from tonggan.errors import UnreadableError
-from tonggan.modalities.image import Image, ImageConfig
+from tonggan.modalities.image import Image, ImageConfig, read_extent
 
 
 def landscape(width: int = 200, height: int = 120) -> PIL.Image.Image:
@@ -313,3 +313,36 @@ def test_avif() -> None:
 def test_contract() -> None:
     decoded = [np.full((3, 16, 16), value, dtype=np.uint8) for value in (0, 7, 255)]
     check_modality(ImageConfig(size=16, augment=None).build(), "photo", {"photo": [*decoded, None]})
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_upright_size_of_a_photograph(tmp_path, orientation):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.jpg"
+    picture = PIL.Image.new("RGB", (40, 20), "white")
+    picture.save(path, exif=exif)
+    assert read_extent(path) == ((20, 40) if orientation < 5 else (40, 20))
+    # The modality turns it the same way: what is upright and high has its borders left and right.
+    square = ImageConfig(size=40, resize="pad").build().decode(path.read_bytes())
+    assert (square[0, :, 0] == 0).all() == (orientation >= 5)
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_what_pillow_has_turned_is_not_turned_again(tmp_path, orientation):
+    PIL.Image.new("RGB", (40, 20)).save(tmp_path / "a.tif", tiffinfo={0x0112: orientation})
+    assert read_extent(tmp_path / "a.tif") == ((40, 20) if 5 <= orientation <= 8 else (20, 40))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.gif", "a.bmp", "a.tif", "a.webp", "a.ppm"])
+def test_formats(tmp_path, name):
+    PIL.Image.new("RGB", (7, 3)).save(tmp_path / name)
+    assert read_extent(tmp_path / name) == (3, 7)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\x00\x10"])
+def test_what_is_no_picture_has_no_size(tmp_path, content):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    assert read_extent(path) is None
+    assert read_extent(tmp_path / "gone.png") is None

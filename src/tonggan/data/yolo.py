@@ -17,7 +17,7 @@ from tonggan.data.records import Record
 from tonggan.data.source import TableSource, reading
 from tonggan.errors import DataError
 from tonggan.modalities.boxes import Box, write_objects
-from tonggan.modalities.picture_extent import read_extent
+from tonggan.modalities.image import read_extent
 from tonggan.progress import Progress
 
 _IMAGES, _LABELS, _CLASSES = "images", "labels", "classes.txt"

@@ -1,18 +1,24 @@
-"""Logistic and ridge regression on the words and characters of texts, Chinese ones too."""
+"""Logistic and ridge regression on the words and characters of texts, Chinese ones too.
+
+Their counts are weighted as scikit-learn does it (TF-IDF), in our own arrays.
+"""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tonggan.floor.base import CannotFitError, Examples, Floats, Goal, Member, MemberConfig, Stored
 from tonggan.floor.features import Features, Reading
 from tonggan.floor.linear_fit import fit_penalized, link, wanted
 from tonggan.floor.rows import deal, sample, with_hidden_copies
-from tonggan.floor.terms import Sparse, Terms, beside
 from tonggan.wording import Words
 
 _PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01)
@@ -21,6 +27,10 @@ _MOST_TERMS = 100_000  # of one input and analyzer
 _MOST_CHARACTERS = 8_000_000  # of all texts of an input that are read
 _ROWS_FOR_PAIRS = 500  # with fewer, terms of a single text count too
 _IDEOGRAPHS = ("\u3040", "\u9fff")
+_WORD = re.compile(r"(?u)\b\w\w+\b")
+_SPACE = re.compile(r"\s\s+")
+_SEPARATOR = "\x00"
+_LONGEST = 100  # words or characters of a run
 
 
 class TfidfConfig(MemberConfig):
@@ -143,3 +153,159 @@ def _matrix(counters: Sequence[tuple[str, Terms]], features: Features) -> Sparse
         starts = np.searchsorted(absent, np.arange(rows + 1))
         parts.append(Sparse(starts, np.zeros(len(absent), dtype=np.int64), np.ones(len(absent)), 1))
     return beside(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Sparse:
+    """A matrix ``[N, width]`` of which most is zero: row r holds ``values[starts[r]:starts[r + 1]]`` at ``columns``."""
+
+    starts: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    values: Floats
+    width: int
+
+    def times(self, weights: Floats) -> Floats:
+        """The product with ``weights`` ``[width, K]``."""
+        product = np.zeros((len(self.starts) - 1, weights.shape[1]))
+        step = max(1, 4_000_000 // weights.shape[1])  # entries at a time
+        row = 0
+        while row < len(product):
+            end = max(row + 1, int(np.searchsorted(self.starts, self.starts[row] + step, side="right")) - 1)
+            here = slice(self.starts[row], self.starts[end])
+            filled = row + np.flatnonzero(np.diff(self.starts[row : end + 1]))
+            if len(filled):
+                parts = weights[self.columns[here]] * self.values[here, None]
+                product[filled] = np.add.reduceat(parts, self.starts[filled] - self.starts[row])
+            row = end
+        return product
+
+    def scipy(self) -> Any:
+        """The same as SciPy has it, to fit with."""
+        from scipy.sparse import csr_matrix
+
+        return csr_matrix((self.values, self.columns, self.starts), shape=(len(self.starts) - 1, self.width))
+
+
+def words(text: str, shortest: int, longest: int) -> list[str]:
+    """Runs of so many words, of two letters or more each."""
+    tokens = _WORD.findall(text.lower())
+    runs = list(tokens) if shortest <= 1 else []
+    for length in range(max(shortest, 2), longest + 1):
+        runs += [" ".join(tokens[start : start + length]) for start in range(len(tokens) - length + 1)]
+    return runs
+
+
+def characters(text: str, shortest: int, longest: int) -> list[str]:
+    """Runs of so many characters within words, whose ends count as spaces."""
+    runs = []
+    for word in _SPACE.sub(" ", text.lower()).split():
+        padded = f" {word} "
+        for length in range(shortest, longest + 1):
+            if length >= len(padded):
+                runs.append(padded)
+                break
+            runs += [padded[start : start + length] for start in range(len(padded) - length + 1)]
+    return runs
+
+
+_ANALYZERS: Mapping[str, Callable[[str, int, int], list[str]]] = {"words": words, "characters": characters}
+
+
+class Terms:
+    """One way to count: which runs there are, and how much each tells.
+
+    Args:
+        analyzer: ``words`` or ``characters``.
+        lengths: the shortest and the longest run.
+        most_characters: of a text that are read.
+        vocabulary: the runs, in the order of their columns.
+        weights: ``[F]`` inverse document frequencies.
+    """
+
+    def __init__(
+        self, analyzer: str, lengths: tuple[int, int], most_characters: int, vocabulary: Sequence[str], weights: Floats
+    ) -> None:
+        self.analyzer, self.lengths, self.most_characters = analyzer, lengths, most_characters
+        self.vocabulary, self.weights = vocabulary, weights
+        self._columns = {term: column for column, term in enumerate(vocabulary)}
+
+    @staticmethod
+    def fit(
+        texts: Sequence[str],
+        analyzer: str,
+        lengths: tuple[int, int],
+        *,
+        least_texts: int,
+        most_terms: int,
+        most_characters: int,
+    ) -> Terms:
+        """The runs that enough of ``texts`` have, of too many those of most texts."""
+        counts: Counter[str] = Counter()
+        read = _ANALYZERS[analyzer]
+        for text in texts:
+            counts.update(set(read(text[:most_characters], *lengths)))
+        kept = [(count, term) for term, count in counts.items() if count >= least_texts]
+        kept = sorted(kept, key=lambda item: (-item[0], item[1]))[:most_terms]
+        found = np.array([count for count, _ in kept], dtype=np.float64)
+        weights = np.log((1 + len(texts)) / (1 + found)) + 1
+        return Terms(analyzer, lengths, most_characters, [term for _, term in kept], weights)
+
+    def count(self, texts: Iterable[str]) -> Sparse:
+        """For each text a row of length 1: logarithmic counts of its runs times their weights; zeros without any."""
+        starts, columns, values = [0], [], []
+        read = _ANALYZERS[self.analyzer]
+        for text in texts:
+            known = [self._columns[t] for t in read(text[: self.most_characters], *self.lengths) if t in self._columns]
+            found, counts = np.unique(np.array(known, dtype=np.int64), return_counts=True)
+            row = (1 + np.log(counts)) * self.weights[found]
+            columns.append(found)
+            values.append(row / (np.sqrt(np.square(row).sum()) or 1.0))
+            starts.append(starts[-1] + len(found))
+        return Sparse(
+            np.array(starts),
+            np.concatenate([*columns, np.zeros(0, dtype=np.int64)]),
+            np.concatenate([*values, np.zeros(0)]),
+            len(self.vocabulary),
+        )
+
+    def store(self, prefix: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Plain data, and arrays under names that begin with ``prefix``."""
+        raw = _SEPARATOR.join(self.vocabulary).encode("utf-8", "surrogatepass")
+        arrays: dict[str, NDArray[Any]] = {
+            f"{prefix}.vocabulary": np.frombuffer(raw, dtype=np.uint8),
+            f"{prefix}.weights": self.weights,
+        }
+        plain = {"analyzer": self.analyzer, "lengths": list(self.lengths), "most_characters": self.most_characters}
+        return plain, arrays
+
+    @staticmethod
+    def load(plain: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], prefix: str) -> Terms:
+        """The inverse of ``store``.
+
+        Raises:
+            KeyError, ValueError: something is missing or does not fit together.
+        """
+        text = arrays[f"{prefix}.vocabulary"].tobytes().decode("utf-8", "surrogatepass")
+        weights = arrays[f"{prefix}.weights"]
+        vocabulary = text.split(_SEPARATOR) if len(weights) else []
+        if len(vocabulary) != len(weights) or plain["analyzer"] not in _ANALYZERS:
+            raise ValueError(f"{len(vocabulary)} terms have {len(weights)} weights")
+        shortest, longest = map(int, plain["lengths"])
+        if not 1 <= shortest <= longest <= _LONGEST:
+            raise ValueError(f"runs of {shortest} to {longest} terms are counted, not of 1 to {_LONGEST} at the most")
+        most_characters = int(plain["most_characters"])
+        if most_characters < 1:
+            raise ValueError(f"{most_characters} characters of a text are read, not at least 1")
+        return Terms(plain["analyzer"], (shortest, longest), most_characters, vocabulary, weights)
+
+
+def beside(parts: Sequence[Sparse]) -> Sparse:
+    """Matrices of the same rows, side by side."""
+    rows = len(parts[0].starts) - 1
+    offsets = np.cumsum([0, *(part.width for part in parts)])
+    owner = np.concatenate([np.repeat(np.arange(rows), np.diff(part.starts)) for part in parts])
+    order = np.argsort(owner, kind="stable")
+    columns = np.concatenate([part.columns + offset for part, offset in zip(parts, offsets, strict=False)])
+    values = np.concatenate([part.values for part in parts])
+    starts = np.cumsum([0, *np.bincount(owner, minlength=rows).tolist()])
+    return Sparse(starts, columns[order], values[order], int(offsets[-1]))

@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ from pydantic import Field
 from tonggan.errors import UnreadableError
 from tonggan.modalities.base import Cell, MediaConfig, MediaModality, Range, mask_of
 from tonggan.modalities.deep_picture import deep_values, is_deep, to_bytes, white_of
-from tonggan.modalities.file_formats import can_read_heif, is_heif, open_heif, unread_picture
+from tonggan.modalities.file_formats import HEIF_BRANDS, can_read_heif, is_heif, open_heif, unread_picture
 from tonggan.modalities.image_augment import ImageAugment, draw_movement, vary_pictures
 from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
@@ -38,6 +39,7 @@ _NEWER_FORMATS = ("AVIF",)
 # Pillow itself refuses pictures above twice its MAX_IMAGE_PIXELS.
 PILLOW_MAX_PIXELS = 178_956_970
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF
+_HEAD_BYTES = 8 + len(HEIF_BRANDS[0])  # that tell HEIF
 # What Pillow's readers raise on damaged bytes, depending on format and place of the damage.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError, struct.error, zlib.error)
 
@@ -124,13 +126,11 @@ class Image(MediaModality[ImageConfig]):
             raise _unreadable("a file of 0 bytes", remedy="Restore the file, or leave the cell empty")
         too_large = f"at most {self.config.max_pixels:,} pixels"
         smaller = "Scale the picture down, or raise max_pixels of the column if you trust it"
-        PIL.Image.init()  # naming formats, as below, skips the registration of all but the commonest
-        formats = [*FORMATS, *(name for name in _NEWER_FORMATS if name in PIL.Image.OPEN)]
         unread = None if is_heif(raw) and can_read_heif() else unread_picture(raw)
         if unread is not None:
             raise _unreadable(unread, remedy="Convert the picture")
         try:
-            header = open_heif(raw) if is_heif(raw) else PIL.Image.open(io.BytesIO(raw), formats=formats)
+            header = open_heif(raw) if is_heif(raw) else PIL.Image.open(io.BytesIO(raw), formats=_formats())
         except PIL.Image.DecompressionBombError as error:
             raise _unreadable("a picture of gigantic size", expected=too_large, remedy=smaller) from error
         except PIL.UnidentifiedImageError as error:
@@ -204,6 +204,14 @@ class Image(MediaModality[ImageConfig]):
         return [Cell(name, "image", None if item is None else image_address(item))]
 
 
+def _formats() -> list[str]:
+    """Of Pillow, all registered: where formats are named, ``open`` registers only the commonest."""
+    import PIL.Image
+
+    PIL.Image.init()
+    return [*FORMATS, *(name for name in _NEWER_FORMATS if name in PIL.Image.OPEN)]
+
+
 def upright_extent(header: PIL.Image.Image) -> tuple[int, int]:
     """Height and width of an opened picture once it is turned upright; no pixel is decoded."""
     try:
@@ -213,6 +221,23 @@ def upright_extent(header: PIL.Image.Image) -> tuple[int, int]:
     if is_turned and header.format != "TIFF":  # of which Pillow has turned the size already
         return header.width, header.height
     return header.height, header.width
+
+
+def read_extent(path: Path) -> tuple[int, int] | None:
+    """Height and width of the upright picture at ``path``, no pixel decoded; None where it cannot be read."""
+    import PIL.Image
+
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+            file.seek(0)
+            if is_heif(head):
+                header = open_heif(file.read()) if can_read_heif() else None
+            else:
+                header = PIL.Image.open(file, formats=_formats())
+            return None if header is None else upright_extent(header)
+    except (PIL.Image.DecompressionBombError, *_DAMAGED):
+        return None
 
 
 def _has_frames(header: PIL.Image.Image) -> bool:
