@@ -23,11 +23,11 @@ import zipfile
 from pathlib import Path
 
 import slow_functions
-from tonggan.codelm import optimization
+from tonggan.codelm import inside, optimization
 from tonggan.codelm.sandbox import run_python
 from tonggan.errors import TongganError
 
-INSIDE = Path(optimization.__file__).with_name("inside")
+INSIDE = Path(inside.__file__).parent
 LOAD = f"""
 import importlib.util, json, sys
 spec = importlib.util.spec_from_file_location(

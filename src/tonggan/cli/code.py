@@ -14,6 +14,7 @@ from tonggan.cli import (
     code_review,
     code_train,
     code_tune,
+    code_write,
 )
 
 
@@ -21,7 +22,7 @@ def register(app: typer.Typer) -> None:
     """Add the group of this file to ``app``."""
     group = typer.Typer(
         name="code",
-        help="Collect, train on, complete, search, review and speed up code, all on this machine.",
+        help="Collect, train on, complete, search, review, speed up and write code, all on this machine.",
         no_args_is_help=True,
         rich_markup_mode="rich",
     )
@@ -33,5 +34,6 @@ def register(app: typer.Typer) -> None:
     code_tune.register(group)
     code_review.register(group)
     code_optimize.register(group)
+    code_write.register(group)
     code_bugs.register(group)
     app.add_typer(group)

@@ -79,7 +79,7 @@ def complete(
     workspace = Workspace(repository_of(path))
     document, offset = _document(path, line, column, workspace)
     if index:
-        workspace.index = _index_of(workspace.root)
+        workspace.index = index_of(workspace.root)
     with console_progress() as progress:
         completer = open_completer(model, workspace=workspace, config=config, progress=progress)
         found = completer.complete(document, offset)
@@ -147,7 +147,8 @@ def _document(path: Path, line: int, column: int, workspace: Workspace) -> tuple
     return Document(path, text, source.language or "text"), len(source.newline.join(before))
 
 
-def _index_of(root: Path) -> Any:
+def index_of(root: Path) -> Any:
+    """The index of a repository; None where it has none."""
     from tonggan.codelm.search.code_index import CodeIndex, index_folder
 
     return CodeIndex.open(root) if index_folder(root).is_dir() else None

@@ -95,6 +95,15 @@ class LanguageModel(TextModel):
                     progress.update("generate", done=len(results), total=len(prompts))
         return [results[index] for index in range(len(prompts))]
 
+    @torch.no_grad()
+    def sample(
+        self, prompt: Prompt, settings: Sequence[GenerationConfig], *, ended: Callable[[str], bool] = lambda _: False
+    ) -> list[Generation]:
+        found: list[Generation] = []
+        for first in range(0, len(settings), _BATCH_ROWS):
+            found += self._sample(prompt, settings[first : first + _BATCH_ROWS], ended)
+        return found
+
     def continuation(self, prompt: Prompt, settings: GenerationConfig) -> Continuation:
         """The empty text after ``prompt``, for whoever steps the engine.
 
@@ -229,6 +238,30 @@ class LanguageModel(TextModel):
             if not len(rows):
                 return [_whole(text) for text in texts]
             logits = session.step(ids[going].unsqueeze(1), rows=rows)[:, -1]
+
+    def _sample(
+        self, prompt: Prompt, settings: Sequence[GenerationConfig], ended: Callable[[str], bool]
+    ) -> list[Generation]:
+        """One step for all texts that go on, whose rows begin as copies of the first."""
+        texts = [self.continuation(prompt, each) for each in settings]
+        shown = [""] * len(texts)
+        limit = min(max(each.max_tokens for each in settings), self._room(prompt))
+        session = self.engine.session(len(texts), capacity=prompt.length + limit)
+        rows = torch.arange(len(texts))
+        values, mask = self._pad([prompt])
+        logits = session.prefill(values, mask=mask, rows=rows[:1]).expand(len(texts), -1)
+        session.copy(torch.zeros(len(texts) - 1, dtype=torch.int64), rows=rows[1:])
+        while True:
+            ids, going = [], []
+            for place, row in enumerate(rows.tolist()):
+                ids.append(texts[row].choose(logits[place]))
+                shown[row] += texts[row].take_text()
+                going.append(texts[row].finished is None and not ended(shown[row]))
+            rows = rows[torch.tensor(going)]
+            if not len(rows):
+                pairs = zip(texts, shown, strict=True)
+                return [Generation(said, text.tokens, text.logprobs, text.finished or "stop") for text, said in pairs]
+            logits = session.step(torch.tensor(ids)[torch.tensor(going)].unsqueeze(1), rows=rows)[:, -1]
 
     def _search(self, prompts: Sequence[Prompt], settings: GenerationConfig) -> list[Generation]:
         """Beam search; stop strings cut its result."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Literal
 
 import torch
@@ -18,6 +19,10 @@ from tonggan.progress import Progress
 Capability = Literal["beams", "lookup", "log_probabilities", "embeddings"]
 """What not every model can: beam search, drafts by lookup, log-probabilities of a prompt, and prompts in which
 embeddings of pictures, sounds or tables stand beside token ids."""
+
+
+_AT_ONCE = 4
+"""Texts that are sampled at the same time, from as many threads."""
 
 
 class TextModel(ABC):
@@ -53,6 +58,22 @@ class TextModel(ABC):
         self, prompts: Sequence[Prompt], settings: GenerationConfig, *, progress: Progress | None = None
     ) -> list[Generation]:
         """The continuation of each prompt, as ``stream`` gives it, many at a time; it raises what that raises."""
+
+    def sample(
+        self, prompt: Prompt, settings: Sequence[GenerationConfig], *, ended: Callable[[str], bool] = lambda _: False
+    ) -> list[Generation]:
+        """Several texts after one prompt, which is read once where the engine can.
+
+        Args:
+            prompt: what all of them continue.
+            settings: of each text; none with beams.
+            ended: told each text as it grows; where it answers True, the text is over.
+
+        Raises:
+            ConfigError, DataError: as ``stream``.
+        """
+        with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(settings)))) as pool:
+            return list(pool.map(lambda each: _until(ended, self.stream(prompt, each)), settings))
 
     @abstractmethod
     def embed(self, texts: Sequence[str]) -> Tensor:
@@ -141,3 +162,16 @@ class TextModel(ABC):
                 expected=f"at most {limit} of the {self.max_length} that the context holds",
                 remedy="Shorten the text or drop early turns of the conversation",
             )
+
+
+def _until(ended: Callable[[str], bool], pieces: Iterator[Piece]) -> Generation:
+    """A whole text of ``pieces``, of which no more are asked for once it has ended."""
+    text, ids, logprobs, finish = "", [], [], None
+    for piece in pieces:
+        text += piece.text
+        ids += piece.token_ids
+        logprobs += piece.logprobs
+        finish = "stop" if piece.finish is None and ended(text) else piece.finish
+        if finish is not None:
+            break
+    return Generation(text, ids, logprobs, finish or "length")

@@ -18,6 +18,8 @@ from tonggan.progress import Progress
 if TYPE_CHECKING:
     from tonggan.codelm.completion.completer import Completer
     from tonggan.codelm.completion.config import CompletionConfig
+    from tonggan.language.infill import InfillTokens
+    from tonggan.language.text_model import TextModel
 
 
 def open_completer(
@@ -41,6 +43,27 @@ def open_completer(
 
     opened, infill = open_code_model(model or model_in_use(), progress=progress)
     return Completer(opened, workspace=workspace, config=config, infill=infill)
+
+
+def open_writer(model: str | None, *, progress: Progress | None = None) -> tuple[TextModel, InfillTokens | None]:
+    """A model that writes whole functions, of any engine, and the control tokens to fill in with where it knows some.
+
+    Args:
+        model: as in ``open_completer``.
+        progress: told what is in use.
+
+    Raises:
+        ConfigError, BundleError, MissingExtraError: as ``open_completer``.
+    """
+    from tonggan.codelm.training.adapters import is_code_run, open_code_model
+    from tonggan.language.infill import InfillTokens
+    from tonggan.language.opening import open_model
+
+    name = model or model_in_use()
+    if is_code_run(Path(name)):
+        return open_code_model(name, progress=progress)
+    opened = open_model(name, progress=progress)
+    return opened, InfillTokens.of(opened)
 
 
 def model_in_use() -> str:

@@ -9,22 +9,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tonggan.codelm.inside import MEMORY, PROGRAM
 from tonggan.codelm.optimization.targets import Function
 from tonggan.codelm.optimization.versions import Candidate
 from tonggan.codelm.sandbox import run_python
 from tonggan.errors import DataError
 
-_INSIDE = Path(__file__).with_name("inside")
-_PROGRAM = f"""
-import importlib.util, sys
-spec = importlib.util.spec_from_file_location(
-    "tonggan_inside", {str(_INSIDE / "__init__.py")!r}, submodule_search_locations=[{str(_INSIDE)!r}]
-)
-sys.modules["tonggan_inside"] = importlib.util.module_from_spec(spec)
-from tonggan_inside import session
-session.main()
-"""
-_MEMORY = 8 << 30  # bytes of address space, of which libraries reserve far more than they use
 _STARTING = 10.0  # seconds
 
 _AnswerT = TypeVar("_AnswerT", bound="Answer")
@@ -127,9 +117,9 @@ class Sandbox:
 
     def _ask(self, kind: type[_AnswerT], request: dict[str, Any], *, more: bool = False) -> _AnswerT:
         outcome = run_python(
-            _PROGRAM,
+            PROGRAM,
             timeout=_STARTING + self._seconds * (4 if more else 1),
-            max_memory=_MEMORY,
+            max_memory=MEMORY,
             stdin=json.dumps({**request, "tests": self._tests}),
             tree=self._tree,
         )

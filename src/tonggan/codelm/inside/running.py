@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _MOST_TESTS = 20_000
+_MOST_MESSAGES, _LONGEST_MESSAGE = 20, 600
 
 
 class NoCommandError(Exception):
@@ -25,8 +26,12 @@ def prepare_path(tree: str) -> None:
             sys.path.insert(0, str(folder))
 
 
-def run_command(command: str) -> dict[str, str]:
+def run_command(command: str, *, messages: dict[str, str] | None = None) -> dict[str, str]:
     """Outcome of each test by its name; of a program, which names none, that of the whole.
+
+    Args:
+        command: of Python.
+        messages: gets what tests say that fail, by their names.
 
     Raises:
         NoCommandError: ``command`` is no program of Python.
@@ -35,11 +40,13 @@ def run_command(command: str) -> dict[str, str]:
     if words and Path(words[0]).name.startswith("python"):
         words = words[1:]
         if words[:1] == ["-m"] and len(words) > 1:
-            return _run_pytest(words[2:]) if words[1] == "pytest" else _run(words[1], words[1:], is_module=True)
+            return (
+                _run_pytest(words[2:], messages) if words[1] == "pytest" else _run(words[1], words[1:], is_module=True)
+            )
         if words and not words[0].startswith("-"):
             return _run(words[0], words, is_module=False)
     elif words and Path(words[0]).name in ("pytest", "py.test"):
-        return _run_pytest(words[1:])
+        return _run_pytest(words[1:], messages)
     elif words and words[0].endswith(".py"):
         return _run(words[0], words, is_module=False)
     raise NoCommandError(command)
@@ -48,22 +55,31 @@ def run_command(command: str) -> dict[str, str]:
 class _Outcomes:
     """A plugin of pytest."""
 
-    def __init__(self) -> None:
+    def __init__(self, messages: dict[str, str] | None) -> None:
         self.found: dict[str, str] = {}
+        self._messages = {} if messages is None else messages
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if len(self.found) < _MOST_TESTS and (report.when == "call" or report.outcome != "passed"):
             self.found[report.nodeid] = report.outcome
+            self._keep(report.nodeid, report)
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
-            self.found[f"{report.nodeid} (collection)"] = "failed"
+            name = f"{report.nodeid} (collection)"
+            self.found[name] = "failed"
+            self._keep(name, report)
+
+    def _keep(self, name: str, report: Any) -> None:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        if report.failed and len(self._messages) < _MOST_MESSAGES:
+            self._messages[name] = str(crash.message if crash is not None else report.longrepr)[-_LONGEST_MESSAGE:]
 
 
-def _run_pytest(options: list[str]) -> dict[str, str]:
+def _run_pytest(options: list[str], messages: dict[str, str] | None) -> dict[str, str]:
     import pytest
 
-    plugin = _Outcomes()
+    plugin = _Outcomes(messages)
     code = pytest.main(["-p", "no:cacheprovider", *options], plugins=[plugin])
     if not plugin.found:
         return {"pytest": f"exit code {int(code)}"}

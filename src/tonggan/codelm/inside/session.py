@@ -1,4 +1,4 @@
-"""The program in the sandbox: one step of an optimization, asked as JSON on stdin and answered as JSON on stdout."""
+"""The program in the sandbox: one step, asked as JSON on stdin and answered as JSON on stdout."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from .proving import Compared, Subject
 from .recording import MOST_CALLS, Recorded, Recorder
 from .running import NoCommandError, Said, prepare_path, run_command
 from .timing import pairs, peak_memory
+from .trying import attempt
 
 _SAID = "tonggan-said.txt"
 _GAIN = 1.02  # that a further rewrite must add
@@ -36,7 +37,7 @@ def main() -> None:
     answer: dict[str, Any] = {}
     with Said(_SAID) as said:
         try:
-            answer = {"profile": profile, "test": test, "prove": prove}[request["step"]](request, tree)
+            answer = {"profile": profile, "test": test, "prove": prove, "try": attempt}[request["step"]](request, tree)
         except NoCommandError:
             answer = {"problem": "command"}
         except (Exception, SystemExit) as error:  # noqa: BLE001 - what the user's code leaves behind

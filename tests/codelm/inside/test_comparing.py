@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from tonggan.codelm.optimization.inside.comparing import UncomparableError, difference
+from tonggan.codelm.inside.comparing import UncomparableError, difference
 
 
 @dataclass

@@ -1,0 +1,104 @@
+"""A function written on this machine: drawn from a model, filtered by what can be checked, and ranked."""
+
+from __future__ import annotations
+
+import time
+
+from tonggan.codelm.workspace import Workspace
+from tonggan.codelm.writing.candidate import Judge
+from tonggan.codelm.writing.request import Request
+from tonggan.codelm.writing.sampling import Sampler
+from tonggan.codelm.writing.trial import Trial
+from tonggan.codelm.writing.tried import Report
+from tonggan.language.infill import InfillTokens
+from tonggan.language.text_model import TextModel
+from tonggan.progress import Progress
+
+_ENOUGH = 5  # draws that passed, from which on no further ones are made
+_MOST_VOTERS = 12
+_DERIVED = 30  # calls beside those of the examples
+_TESTS_SECONDS = 30.0
+
+
+def write(
+    request: Request,
+    model: TextModel,
+    *,
+    infill: InfillTokens | None = None,
+    workspace: Workspace | None = None,
+    candidates: int = 20,
+    time_limit: float = 120.0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
+    """Candidates for ``request``, of which those that pass its examples and tests come first; no file is changed.
+
+    Args:
+        request: as ``read_request`` gives it.
+        model: that writes; several texts at a time where its engine can.
+        infill: control tokens to fill in with.
+        workspace: the files around, with the index where there is one.
+        candidates: texts to draw at most.
+        time_limit: seconds for all of it; one trial that has begun is ended.
+        seed: of the draws.
+        progress: is told how far it is.
+
+    Raises:
+        DataError: the tests are no program of Python, or the tree is larger than what is copied.
+    """
+    start = time.monotonic()
+    deadline = start + time_limit
+    progress = progress or Progress()
+    report = Report(request, model=model.name)
+    with Trial.of(request, seconds=min(_TESTS_SECONDS, time_limit)) as (trial, left_out):
+        report.notes += [f"not in the copy: {each}" for each in left_out]
+        if request.has_checks:
+            progress.say("Running the examples and tests on the file as it is")
+            report.before = trial.run(request.content)
+            _note_before(report)
+        judge = Judge(request)
+        sampler = Sampler(
+            model, infill=infill, request=request, workspace=workspace or Workspace(request.root), seed=seed
+        )
+        for draws in sampler.draw(candidates, deadline=deadline):
+            for draw in draws:
+                report.drawn += 1
+                made = report.add(
+                    judge.look(draw.written, source=draw.source, logprob=draw.logprob, is_whole=draw.is_whole)
+                )
+                if made is not None and made.candidate.refused is None and request.has_checks:
+                    made.outcome = trial.run(request.encoded(made.candidate.text))
+                progress.update("Writing", done=report.drawn, total=candidates)
+                if time.monotonic() >= deadline:
+                    break
+            if sum(each.count for each in report.tried if each.passed) >= _ENOUGH:
+                break
+        _vote(report, trial, deadline)
+    report.rank()
+    report.seconds = time.monotonic() - start
+    return report
+
+
+def _note_before(report: Report) -> None:
+    """What the checks say of the file as it is."""
+    before = report.before
+    if before is None:
+        return
+    if before.passed:
+        report.notes.append("all examples and tests pass as the file is: they do not tell what is to be written")
+    elif before.problem is not None:
+        report.notes.append(f"the examples and tests as the file is: {before.problem}")
+
+
+def _vote(report: Report, trial: Trial, deadline: float) -> None:
+    """Let the candidates that passed give results for the examples' calls, and for others that are derived."""
+    request = report.request
+    able = [each for each in report.tried if each.passed]
+    if not request.calls or len(able) < 2:
+        return
+    for each in sorted(able, key=lambda tried: tried.merit, reverse=True)[:_MOST_VOTERS]:
+        if time.monotonic() >= deadline:
+            return
+        outcome = trial.run(request.encoded(each.candidate.text), derived=_DERIVED)
+        if outcome.passed:
+            each.outcome = outcome
