@@ -29,8 +29,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tonggan.codelm.review import Finding, Repository, review
+from tonggan.codelm.review.applying import apply
 from tonggan.codelm.review.module import Function
-from tonggan.codelm.review.reviewing import apply, chosen_rules, read_repository
+from tonggan.codelm.review.reviewing import chosen_rules, read_repository
 
 HELD_OUT = ("accelerate", "datasketch", "fsspec", "matplotlib", "peft", "PIL", "pooch", "scipy", "urllib3", "werkzeug")
 AS_THEY_ARE = (*HELD_OUT, "audioread", "chardet", "httpx", "markdown", "music21", "narwhals", "numpy", "pandas",

@@ -12,6 +12,7 @@ from tonggan.cli.translation import shown
 
 if TYPE_CHECKING:
     from tonggan.codelm.review import Finding, Review
+    from tonggan.progress import Progress
 
 REVIEW_EXAMPLES = """
 [bold]Examples[/]
@@ -66,7 +67,7 @@ def review(
 
     Nothing of the repository is imported or run.
     """
-    from tonggan.cli.console import console_progress, print_line, visible
+    from tonggan.cli.console import console_progress, print_line
     from tonggan.codelm.review import review as find
     from tonggan.codelm.review.formats import read_baseline
     from tonggan.codelm.review.formats import write_baseline as keep
@@ -83,8 +84,7 @@ def review(
             detector=detector,
             progress=progress,
         )
-        for name, problem in sorted(found.problems.items()):
-            progress.say(f"Not reviewed: {visible(name)}: {problem}")
+        _say_left_out(found, progress)
     if write_baseline is not None:
         keep(write_baseline, found.findings)
         print_line(shown(f"{len(found.findings):,} findings are kept in {write_baseline}"))
@@ -92,6 +92,16 @@ def review(
     _print(found, "json" if json else format_)
     if found.findings:
         raise typer.Exit(1)
+
+
+def _say_left_out(found: Review, progress: Progress) -> None:
+    from tonggan.cli.console import visible
+
+    for name, problem in sorted(found.problems.items()):
+        progress.say(f"Not reviewed: {visible(name)}: {problem}")
+    for each in found.failures:
+        where = visible(each.path) if each.path else "the files that were left"
+        progress.say(f"Not applied to {where}: {each.rule}: {visible(each.error)}")
 
 
 def _print(found: Review, format_: str) -> None:
@@ -127,6 +137,7 @@ def as_json(found: Review) -> dict[str, Any]:
         "root": str(found.root),
         "findings": [asdict(finding) for finding in found.findings],
         "problems": dict(found.problems),
+        "failures": [asdict(failure) for failure in found.failures],
         "hidden": dict(found.hidden),
         "num_files": found.num_files,
         "num_lines": found.num_lines,

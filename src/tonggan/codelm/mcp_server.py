@@ -129,7 +129,11 @@ class _Tools:
             found = review([target], budget=limit)
         except TongganError as error:
             raise _tool_error(error) from error
-        return {"findings": [asdict(finding) for finding in found.findings], "problems": dict(found.problems)}
+        return {
+            "findings": [asdict(finding) for finding in found.findings],
+            "problems": dict(found.problems),
+            "failures": [asdict(failure) for failure in found.failures],
+        }
 
     def _answer(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What the index answers once it is up to date; what is wrong in words that a client's model can read."""

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from tonggan.codelm.editor.positions import utf16_length
 from tonggan.codelm.review import Finding, Repository
+from tonggan.codelm.review.applying import apply
 from tonggan.codelm.review.hidden import is_ignored
 from tonggan.codelm.review.registry import rules
-from tonggan.codelm.review.reviewing import apply, ranked, read_repository
+from tonggan.codelm.review.reviewing import ranked, read_repository
 from tonggan.codelm.workspace import Workspace
 from tonggan.errors import TongganError
 from tonggan.wording import translated
@@ -128,8 +129,7 @@ class Diagnostics:
         from lsprotocol import types
 
         assert self._repository is not None
-        module = self._repository.at(path)
-        lines = module.lines if module else self._repository.documents[path].text.split("\n")
+        lines = self._repository.lines_of(path)
         start = types.Position(start_line - 1, utf16_length(lines[start_line - 1][: start_column - 1]))
         return types.Range(start, types.Position(end_line - 1, utf16_length(lines[end_line - 1][: end_column - 1])))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tonggan.codelm.review.applying import Failure
 from tonggan.codelm.review.finding import Evidence, Finding
 from tonggan.codelm.review.registry import rules
 from tonggan.codelm.review.reviewing import Review
@@ -40,7 +41,7 @@ def to_sarif(review: Review) -> dict[str, Any]:
     notes = [
         {"level": "warning", "message": {"text": f"Not reviewed: {name}: {problem}"}}
         for name, problem in sorted(review.problems.items())
-    ]
+    ] + [_failed(each) for each in review.failures]
     return {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -54,6 +55,18 @@ def to_sarif(review: Review) -> dict[str, Any]:
             }
         ],
     }
+
+
+def _failed(failure: Failure) -> dict[str, Any]:
+    """A notification of a rule that raised."""
+    noted: dict[str, Any] = {
+        "level": "error",
+        "message": {"text": f"Not applied: {failure.rule}: {failure.error}"},
+        "associatedRule": {"id": failure.rule},
+    }
+    if failure.path is not None:
+        noted["locations"] = [{"physicalLocation": _artifact(failure.path)}]
+    return noted
 
 
 def _result(finding: Finding, rule: int) -> dict[str, Any]:

@@ -114,8 +114,7 @@ def is_changed(finding: Finding, changed: Mapping[str, Collection[int]], reposit
 
 def is_ignored(finding: Finding, repository: Repository) -> bool:
     """Whether ``# tonggan: ignore[rule]`` stands on its lines, on the last line of its docstring or on its ``def``."""
-    module = repository.at(finding.path)
-    lines = module.lines if module else repository.documents[finding.path].text.split("\n")
+    module, lines = repository.at(finding.path), repository.lines_of(finding.path)
     looked_at = set(range(finding.start_line, finding.end_line + 1))
     if module is None:
         looked_at.add(finding.start_line - 1)

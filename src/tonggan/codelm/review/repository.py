@@ -9,9 +9,13 @@ import ast
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from tonggan.codelm.review.module import Call, Class, Function, Module, dotted, is_test
 from tonggan.codelm.source_file import SourceFile
+
+if TYPE_CHECKING:
+    from tonggan.codelm.review.learned.detector import BugDetector
 
 _DOCUMENTS = {".md", ".markdown", ".rst"}
 _MOST_HOPS = 10  # from an import to what it means
@@ -62,7 +66,7 @@ class Repository:
         self._paths = {_module_name(path, packages): path for path in self._sources}
         self._names = {path: _module_name(path, packages) for path in self._sources}
         self.reviewed = set(self._sources) | set(self.documents) if reviewed is None else set(reviewed)
-        self.detector: Path | None = None
+        self.detector: BugDetector | None = None
 
     def at(self, path: str) -> Module | None:
         """The module at ``path``, parsed when it is first asked for; None where there is none that can be parsed."""
@@ -85,6 +89,11 @@ class Repository:
             problem = f"not parsed: {error}"
         self.problems[source.name] = problem
         return None
+
+    def lines_of(self, path: str) -> list[str]:
+        """The lines of a file that was read, without their ends."""
+        module = self.at(path)
+        return module.lines if module else self.documents[path].text.split("\n")
 
     def modules(self) -> Iterator[Module]:
         """All modules but tests by path, whether findings are wanted in them or not."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+from tonggan.codelm.review.applying import Failure, apply
 from tonggan.codelm.review.finding import Finding
 from tonggan.codelm.review.hidden import changed_lines, is_changed, is_ignored, without_linted
 from tonggan.codelm.review.module import Module
@@ -22,7 +23,6 @@ from tonggan.progress import Progress
 
 _READ = {".py", ".md", ".markdown", ".rst", ".ipynb"}
 _MOST_FILES = 20_000
-_MOST_FINDINGS = 10_000  # of one rule
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Review:
     Attributes:
         root: the folder that paths are relative to.
         findings: those of the most evidence first.
-        problems: what was not reviewed by path or rule, and why.
+        problems: files that were not reviewed by path, and why.
+        failures: rules that raised, each for the file that it raised in.
         hidden: how many findings were left out, by reason.
         num_files: that were reviewed.
         num_lines: of the Python files among them.
@@ -42,6 +43,7 @@ class Review:
     root: Path
     findings: tuple[Finding, ...]
     problems: Mapping[str, str] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
     hidden: Mapping[str, int] = field(default_factory=dict)
     num_files: int = 0
     num_lines: int = 0
@@ -83,21 +85,24 @@ def review(
     chosen = chosen_rules(only, has_detector=detector is not None)
     changed = None if diff is None else changed_lines(root_of(paths), diff)
     repository = read_repository(paths, only=changed)
-    repository.detector = detector
-    problems: dict[str, str] = {}
+    if detector is not None:
+        from tonggan.codelm.review.learned.detector import BugDetector  # torch, which takes seconds
+
+        repository.detector = BugDetector.open(detector)
     findings: list[Finding] = []
+    failures: list[Failure] = []
     for name in progress.track(chosen, label="reviewing"):
-        found, problem = apply(name, repository)
+        found, failed = apply(name, repository)
         findings += found
-        if problem:
-            problems[name] = problem
+        failures += failed
     kept, hidden = _wanted(
         ranked(with_fingerprints(findings, repository)), repository, changed=changed, baseline=baseline, budget=budget
     )
     return Review(
         repository.root,
         tuple(kept),
-        repository.problems | problems,
+        repository.problems,
+        tuple(failures),
         hidden,
         len(repository.reviewed),
         sum(len(module.source.text.splitlines()) for module in repository.reviewed_modules()),
@@ -215,22 +220,11 @@ def root_of(paths: Sequence[Path]) -> Path:
     return common
 
 
-def apply(name: str, repository: Repository) -> tuple[list[Finding], str | None]:
-    """What one rule finds, and why it stopped where it did before the end."""
-    found: list[Finding] = []
-    try:
-        found.extend(islice(rules()[name].check(repository), _MOST_FINDINGS))
-    except (RecursionError, MemoryError):
-        return found, "stopped: the code is nested too deeply"
-    return [each for each in found if each.path in repository.reviewed], None
-
-
 def with_fingerprints(findings: Iterable[Finding], repository: Repository) -> Iterator[Finding]:
     """The findings in the order of their places, each with what it is recognized by when lines move."""
     seen: Counter[str] = Counter()
     for finding in sorted(findings, key=lambda each: (each.path, each.start_line, each.start_column, each.rule)):
-        module = repository.at(finding.path)
-        lines = module.lines if module else repository.documents[finding.path].text.split("\n")
+        module, lines = repository.at(finding.path), repository.lines_of(finding.path)
         inside = _enclosing(module, finding.start_line) if module else ""
         source = " ".join(lines[finding.start_line - 1].split())
         key = "\0".join((finding.rule, finding.path, inside, source))

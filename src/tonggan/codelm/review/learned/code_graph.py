@@ -69,6 +69,7 @@ class CodeGraph:
         text: the source.
         tree: of the function.
         nodes: of the tree, those inside of f-strings left out.
+        flow: of its local names.
         tokens: in their order; comments are none.
         edges: int64 ``[E, 3]``: from, to (positions among the tokens), number of the kind in ``EDGE_KINDS``.
 
@@ -92,6 +93,7 @@ class CodeGraph:
                 self.nodes.append(node)
             if isinstance(node, ast.JoinedStr):  # Python 3.11 does not know where in it its expressions are
                 self._anchors.update(dict.fromkeys(ast.walk(node), self.token_at(self.span(node)[0])))
+        self.flow = DataFlow(self.tree)
         found = {edge for kind in (self._syntax, self._uses, self._flow) for edge in kind()}
         ordered = sorted(edge for edge in found if edge[0] != edge[1])
         self.edges: NDArray[np.int64] = np.array(ordered, np.int64).reshape(-1, 3)
@@ -180,7 +182,7 @@ class CodeGraph:
         return edges
 
     def _flow(self) -> set[tuple[int, int, int]]:
-        flow = DataFlow(self.tree)
+        flow = self.flow
         edges = {
             (self.anchor(node), self.anchor(write), 3) for node, writes in flow.reaching.items() for write in writes
         }

@@ -19,7 +19,7 @@ from tonggan.codelm.review.learned.rewrites import Rewrite
 from tonggan.stored import named
 from tonggan.training.checkpoint import load_checkpoint, save_checkpoint
 
-_FORMAT = 1
+_FORMAT = 2
 _AT_ONCE = 16  # functions that are looked at together
 _MOST_TOKENS = 512  # of a function; longer ones are not looked at
 _BUGGY = 0.01  # share of functions that are taken to have a bug that was not found yet

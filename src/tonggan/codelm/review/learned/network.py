@@ -64,6 +64,8 @@ class RewriteScorer(nn.Module):
         config: size.
     """
 
+    undecayed = ("words", "edges", "distances", "labels", "kinds")
+
     def __init__(self, vocabulary_size: int, *, config: RewriteScorerConfig) -> None:
         super().__init__()
         dim = config.dim

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from tonggan.codelm.review.learned.code_graph import CodeGraph
 from tonggan.codelm.review.learned.data_flow import all_arguments
+from tonggan.codelm.review.learned.name_use import ATTRIBUTE_LABELS, NAME_LABELS, NameUse
 
 RewriteKind = Literal["variable", "attribute", "comparison", "operator", "constant", "arguments", "negation"]
 REWRITE_KINDS: tuple[RewriteKind, ...] = get_args(RewriteKind)
@@ -39,7 +40,8 @@ _MOST_NAMES = 12  # that may stand in place of another, those used nearest first
 LABELS = tuple(
     dict.fromkeys(
         [
-            "",
+            *NAME_LABELS,
+            *ATTRIBUTE_LABELS,
             *(each for _, others in _COMPARISONS.values() for each in others),
             *(each for others in _OPERATORS.values() for each in others),
             *(str(number) for number in range(_LARGEST_CONSTANT + 2)),
@@ -47,7 +49,7 @@ LABELS = tuple(
         ]
     )
 )
-"""What comes in place of what stands there, where that is no name of the function: names have the empty label."""
+"""What comes in place of what stands there; of names, how both are used."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Rewrite:
     kind: RewriteKind
     token: int
     edits: tuple[tuple[int, int, str], ...]
-    label: str = ""
+    label: str
     sources: tuple[int, ...] = ()
 
     def apply(self, text: str) -> str:
@@ -110,6 +112,7 @@ def _names(graph: CodeGraph) -> Iterator[Rewrite]:
     for read in reads:
         if read.id in places:
             places[read.id].append(graph.anchor(read))
+    use = NameUse(graph.tree, graph.flow)
     for read in reads:
         here = graph.anchor(read)
         before = {name: min(found) for name, found in places.items() if name != read.id and min(found) < here}
@@ -118,7 +121,7 @@ def _names(graph: CodeGraph) -> Iterator[Rewrite]:
             start, end = graph.span(read)
             for name in nearest[:_MOST_NAMES]:
                 sources = (before[name], min(places[name], key=lambda place: abs(place - here)))
-                yield Rewrite("variable", here, ((start, end, name),), sources=sources)
+                yield Rewrite("variable", here, ((start, end, name),), use.label(read, name), sources)
 
 
 def _attributes(graph: CodeGraph) -> Iterator[Rewrite]:
@@ -127,6 +130,7 @@ def _attributes(graph: CodeGraph) -> Iterator[Rewrite]:
     for node in graph.nodes:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             places[node.value.id][node.attr].append(node)
+    use = NameUse(graph.tree, graph.flow)
     for attributes in places.values():
         for name, nodes in attributes.items():
             for node in nodes:
@@ -139,7 +143,8 @@ def _attributes(graph: CodeGraph) -> Iterator[Rewrite]:
                     }
                     nearest = sorted(near, key=lambda other: abs(near[other] - here))
                     for other in nearest[:_MOST_NAMES]:
-                        yield Rewrite("attribute", here, ((end - len(name), end, other),), sources=(near[other],))
+                        label = use.attribute_label(node, other)
+                        yield Rewrite("attribute", here, ((end - len(name), end, other),), label, (near[other],))
 
 
 def _symbols(graph: CodeGraph) -> Iterator[Rewrite]:

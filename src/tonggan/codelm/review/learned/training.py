@@ -51,7 +51,7 @@ class DetectorTrainingConfig(Config):
     """Tokens of the functions of one step, before their copies with bugs."""
     epochs: int = Field(default=10, ge=1)
     """Times that every function is seen, at most."""
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=1.5e-3, gt=0)
     """The highest; it rises during the first twentieth and falls to zero."""
     time_limit: float | None = Field(default=3600.0, gt=0)
     """Seconds of the training; null for as many as the epochs take."""
@@ -114,6 +114,7 @@ def train_detector(
             batches,
             valid=valid,
             config=TrainingConfig(
+                optimizer="muon",
                 epochs=config.epochs,
                 learning_rate=config.learning_rate,
                 weight_decay=0.01,

@@ -36,12 +36,10 @@ def learned_bugs(repository: Repository) -> Iterator[Finding]:
     """
     if repository.detector is None:
         return
-    from tonggan.codelm.review.learned.detector import BugDetector  # torch, which takes seconds
     from tonggan.codelm.review.learned.functions import functions_of
 
-    opened = BugDetector.open(repository.detector)
     for module in repository.reviewed_modules():
-        for suspicion in opened.suspicions(functions_of(module.source)):
+        for suspicion in repository.detector.suspicions(functions_of(module.source)):
             if suspicion.confidence >= _TOLD:
                 yield _finding(suspicion)
 
