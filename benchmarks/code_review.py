@@ -3,13 +3,14 @@
 Run: python benchmarks/code_review.py drift [--seed 0] [--each 20]
      python benchmarks/code_review.py as-is [--sample 50]
      python benchmarks/code_review.py time
+     python benchmarks/code_review.py diff --base HEAD~1
 
 `drift` takes installed packages that no setting of a rule was chosen on, changes one thing in each of many functions
 (the code, and for types the docstring), and reviews the package before and after. A change is found where a new finding
 of a rule that is about such a change names the changed parameter or exception. Precision counts as wrong all other new
 findings, and in its strict form also what was found in the same functions before the change. Which functions qualify is
 decided by plain searches of the docstring's text, not by the parser of the review. `as-is` prints findings to be read
-one by one; `time` reviews 10,000 lines.
+one by one; `time` reviews 10,000 lines; `diff` takes the time of `--diff` on the repository that one stands in.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ import hashlib
 import io
 import random
 import re
+import resource
+import subprocess
+import sys
 import sysconfig
 import time
 import tokenize
@@ -392,16 +396,26 @@ def timed(_: argparse.Namespace) -> None:
     print(f"{done.num_lines:,} lines in {time.perf_counter() - start:.1f} s: {len(done.findings)} findings")
 
 
+def diff(arguments: argparse.Namespace) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "tonggan", "code", "review", ".", "--diff", arguments.base]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"{said.splitlines()[-1]}: {seconds:.1f} s of processor time with the start of the program")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["drift", "as-is", "time"])
+    parser.add_argument("part", choices=["drift", "as-is", "time", "diff"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--each", type=int, default=20, help="changes of each kind in each package")
     parser.add_argument("--packages", nargs="*", help="others than those held out, to choose settings on")
     parser.add_argument("--sample", type=int, default=50)
+    parser.add_argument("--base", default="HEAD~1", help="commit that `diff` compares with")
     parser.add_argument("--verbose", action="store_true", help="name what was missed")
     arguments = parser.parse_args()
-    {"drift": drift, "as-is": as_is, "time": timed}[arguments.part](arguments)
+    {"drift": drift, "as-is": as_is, "time": timed, "diff": diff}[arguments.part](arguments)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """A real file retyped key by key through the language server: how long a suggestion takes, beside llama.cpp's server.
 
     python benchmarks/editor_latency.py --keys 400
+    python benchmarks/editor_latency.py --findings 10 --file src/tonggan/codelm/walk.py
 
 Each key is an edit and a wish for a suggestion, as an editor sends them, and waits for its answer. llama.cpp's server
-gets the text before the cursor for each key, plainly, with its own cache of prompts. Both read the same weights.
+gets the text before the cursor for each key, plainly, with its own cache of prompts. Both read the same weights. With
+``--findings`` it is how long after the last key of a change the first finding of a review is shown, in the repository
+that the file is in.
 """
 
 from __future__ import annotations
@@ -38,7 +41,13 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=150, help="line from which on the file is typed again")
     parser.add_argument("--keys", type=int, default=400)
     parser.add_argument("--index", action="store_true", help="keep an index of the file's folder")
+    parser.add_argument("--findings", type=int, default=0, help="so many changes that a review finds something in")
     options = parser.parse_args()
+    if options.findings:
+        seconds = sorted(asyncio.run(findings_of(options.file.resolve(), options.findings)))
+        told = ", ".join(f"{each:.2f}" for each in seconds)
+        sys.stdout.write(f"first finding after the last key, median {statistics.median(seconds):.2f} s: {told} s\n")
+        return
     text = options.file.read_text(encoding="utf-8")
     place = sum(len(line) + 1 for line in text.split("\n")[: options.start])
     keys = range(place, min(len(text), place + options.keys))
@@ -79,6 +88,41 @@ async def through_the_server(file: Path, text: str, keys: range, *, with_index: 
         client.exit(None)
         await client.stop()
         return seconds
+
+
+async def findings_of(file: Path, count: int) -> list[float]:
+    """Seconds from each change to the first finding that is told of it; those of the server's start are not told."""
+    root = next(folder for folder in file.parents if (folder / ".git").exists())
+    client = LanguageClient("benchmark", "1")
+    told: asyncio.Queue[set[str]] = asyncio.Queue()
+
+    @client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
+    def _(params: types.PublishDiagnosticsParams) -> None:
+        told.put_nowait({each.message.partition("\n")[0] for each in params.diagnostics})
+
+    with tempfile.TemporaryDirectory() as name:
+        options = ["--history", str(Path(name) / "history.sqlite"), "--no-index"]
+        await client.start_io(sys.executable, "-P", "-m", "tonggan", "code", "lsp", *options, env=dict(os.environ))
+        await client.initialize_async(
+            types.InitializeParams(capabilities=types.ClientCapabilities(), root_uri=root.as_uri())
+        )
+        client.initialized(types.InitializedParams())
+        text, seconds = file.read_text(encoding="utf-8"), []
+        document = types.TextDocumentItem(file.as_uri(), "python", 0, text)
+        client.text_document_did_open(types.DidOpenTextDocumentParams(document))
+        for number in range(1, count + 2):
+            wrong = f'def new_{number}(a):\n    """New.\n\n    Args:\n        a: one.\n        b: two.\n    """\n'
+            change = types.TextDocumentContentChangeWholeDocument(f"{text}\n\n{wrong}")
+            version = types.VersionedTextDocumentIdentifier(number, document.uri)
+            start = time.perf_counter()
+            client.text_document_did_change(types.DidChangeTextDocumentParams(version, [change]))
+            while not any(f"new_{number} " in message for message in await told.get()):
+                pass
+            seconds.append(time.perf_counter() - start)
+        await client.shutdown_async(None)
+        client.exit(None)
+        await client.stop()
+    return seconds[1:]
 
 
 async def type_again(client: LanguageClient, uri: str, text: str, keys: range) -> list[tuple[float, bool]]:

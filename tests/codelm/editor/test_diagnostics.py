@@ -46,3 +46,18 @@ def test_closing_takes_back_what_was_told(editor):
     editor.until(lambda: editor.diagnostics.get(uri))
     editor.client.text_document_did_close(types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(uri)))
     editor.until(lambda: editor.diagnostics[uri] == [])
+
+
+def test_rules_of_the_whole_repository_are_told_later_of_what_the_file_is_then(tmp_path):
+    root = tmp_path / "repository"
+    root.mkdir()
+    for number in range(10):
+        (root / f"m{number}.py").write_text("import numpy as np\nprint(np)\n")
+    with editing(root, "--no-index", "--history", str(tmp_path / "history.sqlite")) as editor:
+        uri = editor.uri("b.py")
+        (root / "b.py").write_text("")
+        editor.open("b.py", "import numpy as nu\nprint(nu)\n")
+        editor.edit("b.py", (0, 0), (0, 0), "\n\n")
+        editor.until(lambda: editor.diagnostics.get(uri))
+        (told,) = editor.diagnostics[uri]
+        assert (told.code, told.range.start.line) == ("habit-import", 2)

@@ -1,4 +1,5 @@
 import ast
+import gc
 import re
 from pathlib import Path
 
@@ -174,3 +175,4 @@ def test_messages_are_in_the_catalog():
 def test_lines_are_counted_as_an_editor_does(tmp_path):
     found = review([written(tmp_path, {"a.py": "def f(a):\n    return a\n"})])
     assert (found.num_files, found.num_lines) == (1, 2)
+    assert gc.isenabled()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from tonggan.codelm.review import Finding, Repository
 from tonggan.codelm.review.applying import apply
 from tonggan.codelm.review.hidden import is_ignored
 from tonggan.codelm.review.registry import rules
-from tonggan.codelm.review.reviewing import ranked, read_repository
+from tonggan.codelm.review.reviewing import ranked, read_repository, trees_kept
 from tonggan.codelm.workspace import Workspace
 from tonggan.errors import TongganError
 from tonggan.wording import translated
@@ -29,7 +30,8 @@ _SUFFIXES = (".py", ".md", ".markdown", ".rst")
 class Diagnostics:
     """Reviews the files that are open, each some time after it was changed last.
 
-    Rules that look at one file alone are told first, and those that read the whole repository when they are done.
+    Rules that look at one file alone are told first. Those that read the whole repository are told when they are done,
+    in a thread of their own, unless the file was changed meanwhile: then they are applied to what it is now.
 
     Args:
         server: which publishes them.
@@ -40,9 +42,11 @@ class Diagnostics:
         self._server = server
         self._workspace = workspace
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tonggan-review")
+        self._wide_pool = ThreadPoolExecutor(1, thread_name_prefix="tonggan-review-wide")
+        self._latest: dict[str, Repository] = {}  # that a file was reviewed in, by its address
         self._waiting: dict[Path, asyncio.TimerHandle] = {}
         self._repository: Repository | None = None
-        self._told: dict[str, list[tuple[Finding, types.Diagnostic]]] = {}
+        self._told: dict[str, list[tuple[types.Diagnostic, types.TextEdit | None]]] = {}
 
     def changed(self, path: Path, uri: str) -> None:
         """A buffer has another text, or was opened."""
@@ -57,6 +61,7 @@ class Diagnostics:
         """A buffer is gone, and what was told of it."""
         if (waiting := self._waiting.pop(path, None)) is not None:
             waiting.cancel()
+        self._latest.pop(uri, None)
         if self._told.pop(uri, None) is not None:
             self._publish(uri, [])
 
@@ -64,74 +69,99 @@ class Diagnostics:
         """Stop; what is waiting is not begun."""
         for waiting in self._waiting.values():
             waiting.cancel()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._wide_pool):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def actions(self, uri: str, within: types.Range) -> list[types.CodeAction]:
         """The suggested edits of what is told at a place."""
         from lsprotocol import types
 
         found = []
-        for finding, diagnostic in self._told.get(uri, ()):
-            edit = finding.edit
-            if edit is None or not _touches(diagnostic.range, within):
-                continue
-            place = self._range(finding.path, edit.start_line, edit.start_column, edit.end_line, edit.end_column)
-            change = types.WorkspaceEdit(changes={uri: [types.TextEdit(range=place, new_text=edit.text)]})
-            title = translated(f"Write {edit.text}")
-            kind = types.CodeActionKind.QuickFix
-            found.append(types.CodeAction(title=title, kind=kind, diagnostics=[diagnostic], edit=change))
+        for diagnostic, edit in self._told.get(uri, ()):
+            if edit is not None and _touches(diagnostic.range, within):
+                title = translated(f"Write {edit.new_text}")
+                kind = types.CodeActionKind.QuickFix
+                change = types.WorkspaceEdit(changes={uri: [edit]})
+                found.append(types.CodeAction(title=title, kind=kind, diagnostics=[diagnostic], edit=change))
         return found
 
     def _begin(self, loop: asyncio.AbstractEventLoop, path: Path, uri: str) -> None:
         self._waiting.pop(path, None)
         self._pool.submit(self._review, loop, path, uri)
 
+    @trees_kept()
     def _review(self, loop: asyncio.AbstractEventLoop, path: Path, uri: str) -> None:
         try:
             overlays = self._workspace.overlays()
             repository = read_repository([path], former=self._repository, overlays=overlays)
         except TongganError:
             return  # the file is gone meanwhile
-        self._repository = repository
-        found: list[Finding] = []
-        for is_wide in (False, True):
-            for name, rule in rules().items():
-                if rule.is_wide == is_wide:
-                    found += apply(name, repository)[0]
-            kept = ranked(finding for finding in found if not is_ignored(finding, repository))
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._tell, uri, kept)
+        self._repository = self._latest[uri] = repository
+        found = [each for name, rule in rules().items() if not rule.is_wide for each in apply(name, repository)[0]]
+        self._tell_soon(loop, uri, repository, found)
+        with suppress(RuntimeError):  # closed meanwhile
+            self._wide_pool.submit(self._review_widely, loop, uri, repository, found)
 
-    def _tell(self, uri: str, findings: Iterable[Finding]) -> None:
-        self._told[uri] = [(finding, self._diagnostic(finding)) for finding in findings]
-        self._publish(uri, [diagnostic for _, diagnostic in self._told[uri]])
+    @trees_kept()
+    def _review_widely(
+        self, loop: asyncio.AbstractEventLoop, uri: str, repository: Repository, found: list[Finding]
+    ) -> None:
+        for name, rule in rules().items():
+            if self._latest.get(uri) is not repository:
+                return
+            if rule.is_wide:
+                found = found + apply(name, repository)[0]
+        self._tell_soon(loop, uri, repository, found)
+
+    def _tell_soon(
+        self, loop: asyncio.AbstractEventLoop, uri: str, repository: Repository, found: Iterable[Finding]
+    ) -> None:
+        kept = ranked(finding for finding in found if not is_ignored(finding, repository))
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._tell, uri, repository, kept)
+
+    def _tell(self, uri: str, repository: Repository, findings: Iterable[Finding]) -> None:
+        if self._latest.get(uri) is repository:
+            self._told[uri] = [(_diagnostic(each, repository), _edit(each, repository)) for each in findings]
+            self._publish(uri, [diagnostic for diagnostic, _ in self._told[uri]])
 
     def _publish(self, uri: str, diagnostics: list[types.Diagnostic]) -> None:
         from lsprotocol import types
 
         self._server.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri=uri, diagnostics=diagnostics))
 
-    def _diagnostic(self, finding: Finding) -> types.Diagnostic:
-        from lsprotocol import types
 
-        reasons = "".join(f"\n{each.path}:{each.line}: {each.text}" for each in finding.evidence)
-        return types.Diagnostic(
-            range=self._range(
-                finding.path, finding.start_line, finding.start_column, finding.end_line, finding.end_column
-            ),
-            message=translated(finding.message) + reasons,
-            severity=types.DiagnosticSeverity.Warning,
-            code=finding.rule,
-            source="tonggan",
-        )
+def _diagnostic(finding: Finding, repository: Repository) -> types.Diagnostic:
+    from lsprotocol import types
 
-    def _range(self, path: str, start_line: int, start_column: int, end_line: int, end_column: int) -> types.Range:
-        from lsprotocol import types
+    reasons = "".join(f"\n{each.path}:{each.line}: {each.text}" for each in finding.evidence)
+    place = finding.start_line, finding.start_column, finding.end_line, finding.end_column
+    return types.Diagnostic(
+        range=_range(repository, finding.path, *place),
+        message=translated(finding.message) + reasons,
+        severity=types.DiagnosticSeverity.Warning,
+        code=finding.rule,
+        source="tonggan",
+    )
 
-        assert self._repository is not None
-        lines = self._repository.lines_of(path)
-        start = types.Position(start_line - 1, utf16_length(lines[start_line - 1][: start_column - 1]))
-        return types.Range(start, types.Position(end_line - 1, utf16_length(lines[end_line - 1][: end_column - 1])))
+
+def _edit(finding: Finding, repository: Repository) -> types.TextEdit | None:
+    from lsprotocol import types
+
+    if (edit := finding.edit) is None:
+        return None
+    place = edit.start_line, edit.start_column, edit.end_line, edit.end_column
+    return types.TextEdit(range=_range(repository, finding.path, *place), new_text=edit.text)
+
+
+def _range(
+    repository: Repository, path: str, start_line: int, start_column: int, end_line: int, end_column: int
+) -> types.Range:
+    from lsprotocol import types
+
+    lines = repository.lines_of(path)
+    start = types.Position(start_line - 1, utf16_length(lines[start_line - 1][: start_column - 1]))
+    return types.Range(start, types.Position(end_line - 1, utf16_length(lines[end_line - 1][: end_column - 1])))
 
 
 def _touches(one: types.Range, other: types.Range) -> bool:

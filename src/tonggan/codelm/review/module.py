@@ -11,6 +11,8 @@ from pathlib import PurePosixPath
 from tonggan.codelm.source_file import SourceFile
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+_TREE = (ast.mod, ast.stmt, ast.expr, ast.excepthandler, ast.arguments, ast.arg, ast.keyword, ast.alias, ast.withitem,
+         ast.match_case, ast.pattern, ast.comprehension, ast.type_ignore)  # fmt: skip
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -22,7 +24,7 @@ class Module:
         name: with dots, from the outermost folder with an ``__init__.py`` on.
         source: the file.
         tree: its syntax tree.
-        nodes: all of the tree with what each is in, outer before inner.
+        nodes: all of the tree that ``children`` reaches, with what each is in, outer before inner.
         lines: of its text, without their ends.
         functions: all, also inside of classes and functions, in the order of their beginnings.
         classes: likewise.
@@ -41,7 +43,7 @@ class Module:
         self.lines = source.text.split("\n")
         self.nodes: list[tuple[ast.AST, ast.AST | None]] = [(self.tree, None)]
         for node, _ in self.nodes:
-            self.nodes.extend((child, node) for child in ast.iter_child_nodes(node))
+            self.nodes.extend([(child, node) for child in children(node)])
         self.functions: list[Function] = []
         self.classes: list[Class] = []
         self.imports: dict[str, tuple[str, str | None]] = {}
@@ -259,7 +261,7 @@ class Function(_Defined):
             node = stack.pop()
             found.append(node)
             if not isinstance(node, _SCOPES):
-                stack.extend(reversed(list(ast.iter_child_nodes(node))))
+                stack.extend(reversed(children(node)))
         return found
 
     @cached_property
@@ -298,6 +300,18 @@ class Class(_Defined):
         """Its own method of that name."""
         found = self.members.get(name)
         return found if isinstance(found, Function) else None
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """What is right below a node, without operators and whether a name is read: in half the time of ``ast``."""
+    found: list[ast.AST] = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if type(value) is list:
+            found += [each for each in value if isinstance(each, _TREE)]
+        elif isinstance(value, _TREE):
+            found.append(value)
+    return found
 
 
 def is_test(path: str) -> bool:

@@ -31,7 +31,7 @@ class Repository:
         root: the folder.
         files: what was read of it; only Python, Markdown and reStructuredText is used.
         reviewed: paths of the files that findings are wanted in; all by default. The others are read as context.
-        former: modules whose files are unchanged are taken from there.
+        former: modules whose files are unchanged are taken from there, and those that either parses are known to both.
 
     Attributes:
         root: the folder.
@@ -54,7 +54,7 @@ class Repository:
         self.problems: dict[str, str] = {}
         self._sources: dict[str, SourceFile] = {}
         self._modules: dict[str, Module | None] = {}
-        self._known: dict[str, Module | None] = former._known | former._modules if former else {}
+        self._known: dict[str, Module] = former._known if former else {}  # last parsed of each, by any of them
         for source in files:
             if source.path.suffix == ".ipynb":
                 self.problems[source.name] = "notebooks are not reviewed"
@@ -75,11 +75,12 @@ class Repository:
         return self._modules.get(path)
 
     def _parsed(self, source: SourceFile, name: str) -> Module | None:
-        known = self._known.pop(source.name, None)
+        known = self._known.get(source.name)
         if known is not None and known.source.sha256 == source.sha256 and known.name == name:
             return known
         try:
-            return Module(source, name)
+            self._known[source.name] = Module(source, name)
+            return self._known[source.name]
         except SyntaxError as error:
             what = "it is Python 2" if (error.msg or "").startswith(_PYTHON_2) else error.msg
             problem = f"not parsed, line {error.lineno}: {what}"
@@ -157,10 +158,10 @@ class Repository:
         owner = call.inside.owner if call.inside else None
         if owner is not None and first == "self" and isinstance(function, ast.Attribute):
             return self.member(owner, function.attr) if isinstance(function.value, ast.Name) else None
-        if not first or (call.inside is not None and first in call.inside.local):
+        meant = self.resolve(call.module, function) if first else None
+        if meant is None or isinstance(meant, Module) or (call.inside is not None and first in call.inside.local):
             return None
-        meant = self.resolve(call.module, function)
-        return None if isinstance(meant, Module) else meant
+        return meant
 
     def bases(self, owner: Class) -> tuple[list[Class], bool]:
         """The class and those it inherits from, nearest first, and whether that is all of them (``object`` aside)."""
