@@ -16,8 +16,9 @@ def test_round_trip():
         ({"stop": [""]}, "stop.0"),
         ({"lookup": 99}, "lookup"),
         ({"temprature": 1}, "the nearest is 'temperature'"),
-        ({"regex": "a", "json_schema": {}}, "regex and json_schema exclude each other"),
+        ({"regex": "a", "json_schema": {}}, "regex, json_schema and grammar exclude each other"),
         ({"num_beams": 4, "temperature": 0.5}, "beam search goes with none of temperature"),
+        ({"trigger": "a"}, "trigger needs a grammar"),
         ({"num_beams": 4, "json_schema": {}}, "beam search goes with none of"),
     ],
 )

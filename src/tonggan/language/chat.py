@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from functools import cached_property
+from typing import Any, NoReturn
 
 from tonggan.errors import DataError
 from tonggan.language.tokenizer import Tokenizer
+from tonggan.language.tools import CallForm, Tool, ToolCall, as_json, find_call_form
 from tonggan.stored import named
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -57,14 +59,20 @@ class Message:
     Attributes:
         role: one of ``ROLES``.
         content: a text, or parts in their order.
+        tool_calls: of functions, that the assistant made in this turn.
+        call_id: of the call that a message of a tool answers.
     """
 
     role: str
     content: str | tuple[Part, ...]
+    tool_calls: tuple[ToolCall, ...] = ()
+    call_id: str = ""
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The content as parts."""
+        """The content as parts; none beside calls that say nothing else."""
+        if self.tool_calls and not self.content:
+            return ()
         return (TextPart(self.content),) if isinstance(self.content, str) else self.content
 
 
@@ -72,7 +80,7 @@ class ChatTemplate:
     """A Jinja template in Hugging Face's conventions, run in a sandbox.
 
     Args:
-        source: the template; it sees ``messages`` and ``add_generation_prompt``, but neither tools nor the time.
+        source: the template; it sees ``messages``, ``tools`` and ``add_generation_prompt``, but not the time.
         start: what it sees as ``bos_token``: the text of the token that opens a sequence.
         end: what it sees as ``eos_token``: the text of the token that ends one.
 
@@ -81,14 +89,17 @@ class ChatTemplate:
     """
 
     def __init__(self, source: str, *, start: str = "", end: str = "") -> None:
+        from jinja2.meta import find_undeclared_variables
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
         environment.globals["raise_exception"] = _refuse
+        environment.filters["tojson"] = as_json
         with named("chat template", expected="a Jinja template", remedy="Correct it in the model's files"):
             self._template = environment.from_string(source)
+            self._knows_tools = "tools" in find_undeclared_variables(environment.parse(source))
         self._tokens = {"bos_token": start, "eos_token": end}
 
     @classmethod
@@ -97,11 +108,26 @@ class ChatTemplate:
         names = tokenizer.names
         return cls(tokenizer.chat_template or _PLAIN, start=names.get("bos_token", ""), end=names.get("eos_token", ""))
 
-    def split(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[str | Part]:
+    @cached_property
+    def call_form(self) -> CallForm | None:
+        """How calls of functions are written; None where the template knows no tools, or writes no calls."""
+        if not self._knows_tools:
+            return None
+        tool = Tool("probe", "", {"type": "object", "properties": {}}).to_dict()
+        return find_call_form(
+            lambda messages, opens: self._template.render(
+                messages=messages, add_generation_prompt=opens, tools=[tool], **self._tokens
+            )
+        )
+
+    def split(
+        self, messages: Sequence[Message], *, tools: Sequence[Tool] = (), add_generation_prompt: bool = True
+    ) -> list[str | Part]:
         """The conversation in order: texts of the template, to be read with their control tokens, and parts, without.
 
         Args:
             messages: at least one.
+            tools: that the assistant may call.
             add_generation_prompt: open the turn of the assistant at the end.
 
         Raises:
@@ -113,8 +139,13 @@ class ChatTemplate:
         for message in messages:
             marks = "".join(chr(_FIRST + len(parts) + number) for number in range(len(message.parts)))
             parts += message.parts
-            shown.append({"role": message.role, "content": f"{_SPACE}{marks}{_SPACE}"})
-        text = self._render(shown, add_generation_prompt=add_generation_prompt)
+            turn: dict[str, Any] = {"role": message.role, "content": f"{_SPACE}{marks}{_SPACE}" if marks else ""}
+            if message.tool_calls:
+                turn["tool_calls"] = [call.to_dict() for call in message.tool_calls]
+            if message.call_id:
+                turn["tool_call_id"] = message.call_id
+            shown.append(turn)
+        text = self._render(shown, tools, add_generation_prompt=add_generation_prompt)
         speakers = [message.role for message in messages for _ in message.parts]
         for number, role in enumerate(speakers):
             if chr(_FIRST + number) not in text:
@@ -126,14 +157,17 @@ class ChatTemplate:
                 )
         return list(_pieces(text, parts))
 
-    def _render(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
+    def _render(self, messages: list[dict[str, Any]], tools: Sequence[Tool], *, add_generation_prompt: bool) -> str:
         with named(
             "conversation, which the model's chat template refuses",
             expected="roles in an order that it allows",
             remedy="Change the roles or their order",
         ):
             return self._template.render(
-                messages=messages, add_generation_prompt=add_generation_prompt, tools=None, **self._tokens
+                messages=messages,
+                add_generation_prompt=add_generation_prompt,
+                tools=[tool.to_dict() for tool in tools] or None,
+                **self._tokens,
             )
 
 

@@ -40,6 +40,9 @@ class Constraint:
             self._who, self._given = "regex", repr(settings.regex)
             self._check_size(settings.regex)
             grammar = library.LLMatcher.grammar_from_regex(settings.regex)
+        elif settings.grammar is not None:
+            self._who, self._given = "grammar", settings.grammar
+            grammar = library.LLMatcher.grammar_from_lark(settings.grammar)
         else:
             self._who, self._given = "json_schema", json.dumps(settings.json_schema, ensure_ascii=False)
             for pattern in _patterns(settings.json_schema):
@@ -48,6 +51,7 @@ class Constraint:
             layout = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
             grammar = library.LLMatcher.grammar_from_json_schema(settings.json_schema, overrides=layout)
         self._matcher = library.LLMatcher(vocabulary, grammar, log_level=0)
+        self._tokenizer = tokenizer
         self._check()
 
     @property
@@ -60,6 +64,14 @@ class Constraint:
         allowed = bytearray(self._matcher.compute_logit_bias())
         self._check()
         return torch.frombuffer(allowed, dtype=torch.uint8)[: self._size].bool()
+
+    def closing(self) -> Tensor:
+        """Of the allowed tokens those that lead to an end soonest, as far as one step tells."""
+        allowed = self.allowed()
+        for some in _closers(self._tokenizer):
+            if bool((kept := allowed & some).any()):
+                return kept
+        return allowed
 
     def accept(self, token: int) -> None:
         """``token``, one of the allowed, has been chosen."""
@@ -86,6 +98,29 @@ class Constraint:
                 expected=f"a {self._who} that can be enforced",
                 remedy=f"Correct or simplify the {self._who}",
             )
+
+
+def check_schema(schema: dict[str, Any], *, who: str) -> None:
+    """Nothing, where a JSON schema can be enforced.
+
+    Raises:
+        ConfigError: it cannot; ``who`` it is of is named.
+        MissingExtraError: llguidance is not installed.
+    """
+    matcher = _llguidance().LLMatcher
+    longest = max(map(_expanded_length, _patterns(schema)), default=0)
+    reason = f"an expression of {longest:,} characters" if longest > _MAX_LENGTH else ""
+    try:
+        reason = reason or matcher.validate_grammar(matcher.grammar_from_json_schema(schema))
+    except (ValueError, TypeError) as error:
+        reason = str(error)
+    if reason:
+        raise ConfigError(
+            who,
+            got=f"{json.dumps(schema, ensure_ascii=False)} ({' '.join(reason.split())})",
+            expected="a json_schema that can be enforced",
+            remedy="Correct or simplify the json_schema",
+        )
 
 
 def _expanded_length(expression: str) -> int:
@@ -139,6 +174,16 @@ class _Bytes:
 
     def __call__(self, text: str) -> list[int]:
         return self._tokenizer.encode(text)
+
+
+@lru_cache(maxsize=4)
+def _closers(tokenizer: Tokenizer) -> tuple[Tensor, ...]:
+    """Ends of the text, then tokens that begin with what ends a string, a list or an object, then with a comma."""
+    pieces = [tokenizer.bytes_of(token) for token in range(tokenizer.size)]
+    ends = torch.zeros(len(pieces), dtype=torch.bool)
+    ends[list(tokenizer.ends)] = True
+    kinds = (b'"', b"}", b"]"), (b",",)
+    return ends, *(torch.tensor([piece.startswith(kind) for piece in pieces]) for kind in kinds)
 
 
 @lru_cache(maxsize=4)  # Building the tree of a vocabulary takes longer than many a text.

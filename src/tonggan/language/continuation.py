@@ -20,6 +20,8 @@ from tonggan.language.tokenizer import Tokenizer
 
 # Most nuclei are smaller than these: sorting all of a large vocabulary would take longer than all else here.
 _NUCLEUS_SIZES = (128, 4096)
+_LED_TOKENS = 128
+"""Before the limit, from which on a text under a grammar takes the shortest way to its end."""
 
 
 def penalize_repetition(logits: Tensor, seen: Tensor, *, penalty: float) -> Tensor:
@@ -105,8 +107,10 @@ class Continuation:
         self._max_tokens = min(max_tokens, settings.max_tokens)
         self._seen = {token for token in prompt_ids if token >= 0}
         self._generator = torch.Generator().manual_seed(settings.seed)
-        constrained = settings.regex is not None or settings.json_schema is not None
-        self._constraint = Constraint(settings, tokenizer) if constrained else None
+        constrained = any(each is not None for each in (settings.regex, settings.json_schema, settings.grammar))
+        constraint = Constraint(settings, tokenizer) if constrained else None
+        self._constraint = constraint if settings.trigger is None else None
+        self._trigger = None if settings.trigger is None else _Trigger(settings.trigger, constraint, tokenizer)
         self._text = SafeText(settings.stop)
 
     def choose(self, logits: Tensor) -> int:
@@ -114,7 +118,9 @@ class Continuation:
         assert self.finished is None, "a finished text chooses nothing"
         processed = logits
         if self._constraint is not None:
-            processed = _rule_out(logits, self._constraint.allowed())
+            left = self._max_tokens - len(self.tokens)
+            ends_soon = self._settings.grammar is not None and left <= min(_LED_TOKENS, self._max_tokens // 2)
+            processed = _rule_out(logits, self._constraint.closing() if ends_soon else self._constraint.allowed())
         if self._settings.repetition_penalty != 1:
             seen = torch.zeros(logits.shape, dtype=torch.bool)
             seen[list(self._seen)] = True
@@ -138,7 +144,11 @@ class Continuation:
         if token in self._tokenizer.ends:
             self.finished = "stop"
         else:
-            self._text.append(self._tokenizer.bytes_of(token))
+            content = self._tokenizer.bytes_of(token)
+            if self._trigger is not None and self._constraint is None:
+                content = content or self._trigger.named(token)
+                self._constraint = self._trigger.feed(content)
+            self._text.append(content)
             complete = self._constraint is not None and self._constraint.is_complete
             if self._text.is_stopped or complete:
                 self.finished = "stop"
@@ -150,6 +160,40 @@ class Continuation:
     def take_text(self) -> str:
         """The text since the last call that will not change: no half character, nothing that may become a stop."""
         return self._text.take()
+
+
+class _Trigger:
+    """Waits for the text after which a constraint holds.
+
+    Args:
+        text: of one control token, or plain.
+        constraint: that holds then.
+        tokenizer: the model's.
+    """
+
+    def __init__(self, text: str, constraint: Constraint | None, tokenizer: Tokenizer) -> None:
+        self._text = text.encode()
+        self._constraint = constraint
+        self._tokenizer = tokenizer
+        self._ids = tokenizer.encode(text, special=True)
+        self._seen = b""
+
+    def named(self, token: int) -> bytes:
+        """The text, where ``token`` is a control token that stands for it."""
+        return self._text if [token] == self._ids else b""
+
+    def feed(self, content: bytes) -> Constraint | None:
+        """The constraint, once the text is there; what the last token writes beyond it is part of the grammar's."""
+        before, found, after = (self._seen + content).partition(self._text)
+        self._seen = before[-len(self._text) :]
+        if not found or self._constraint is None:
+            return None
+        for token in self._tokenizer.encode(after.decode("utf-8", "ignore")):
+            if self._constraint.is_complete or not bool(self._constraint.allowed()[token]):
+                self._constraint = None  # It was something else after all.
+                return None
+            self._constraint.accept(token)
+        return self._constraint
 
 
 class SafeText:

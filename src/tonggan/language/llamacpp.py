@@ -313,8 +313,10 @@ def _grammar(settings: GenerationConfig) -> str | None:
         who, given = "json_schema", json.dumps(settings.json_schema, ensure_ascii=False)
         layout = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
         rule = f"%json {json.dumps({**settings.json_schema, 'x-guidance': layout})}"
+    elif settings.grammar is not None and settings.trigger is None:
+        return f"%llguidance {{}}\n{settings.grammar}"
     else:
-        return None
+        return None  # nor for what begins after a trigger: such a text is free
     try:
         from llguidance import LLMatcher
     except ImportError as error:

@@ -38,14 +38,20 @@ class GenerationConfig(Config):
     """A regular expression that the whole text must match; look-around and back-references are not known."""
     json_schema: dict[str, Any] | None = None
     """A JSON schema that the text must obey."""
+    grammar: str | None = None
+    """A grammar, as llguidance writes Lark, that the text must match; near ``max_tokens`` it is led to its end."""
+    trigger: str | None = Field(default=None, min_length=1)
+    """The grammar begins after this text; before it, all may be written."""
     lookup: int = Field(default=0, ge=0, le=15)
     """Up to so many tokens are guessed from the context and checked in one step: the same text, sooner."""
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:
-        if self.regex is not None and self.json_schema is not None:
-            raise ValueError("regex and json_schema exclude each other")
-        single = ("temperature", "repetition_penalty", "logprobs", "regex", "json_schema", "lookup")
+        if sum(each is not None for each in (self.regex, self.json_schema, self.grammar)) > 1:
+            raise ValueError("regex, json_schema and grammar exclude each other")
+        if self.trigger is not None and self.grammar is None:
+            raise ValueError("trigger needs a grammar")
+        single = ("temperature", "repetition_penalty", "logprobs", "regex", "json_schema", "grammar", "lookup")
         if self.num_beams > 1 and any(getattr(self, name) != _default(name) for name in single):
             raise ValueError(f"beam search goes with none of {', '.join(single)}")
         return self

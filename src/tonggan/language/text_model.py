@@ -14,6 +14,7 @@ from tonggan.errors import ConfigError, DataError
 from tonggan.language.chat import ChatTemplate, Message, TextPart
 from tonggan.language.prompt import Generation, Piece, Prompt
 from tonggan.language.settings import GenerationConfig
+from tonggan.language.tools import Tool
 from tonggan.progress import Progress
 
 Capability = Literal["beams", "lookup", "log_probabilities", "embeddings"]
@@ -100,22 +101,28 @@ class TextModel(ABC):
     def chat_template(self) -> ChatTemplate:
         """How conversations are written."""
 
-    def prompt(self, text: str | Sequence[Message]) -> Prompt:
+    def prompt(self, text: str | Sequence[Message], *, tools: Sequence[Tool] = (), begun: str = "") -> Prompt:
         """A text to continue, or a conversation to answer, in the model's own form.
+
+        Args:
+            text: the text, or the conversation.
+            tools: that may be called in the answer.
+            begun: what the answer begins with, as the model's template would write it.
 
         Raises:
             DataError: nothing to continue, or a message with more than text.
         """
-        ids = self.encode(text, start=True) if isinstance(text, str) else self._conversation(text)
+        ids = self.encode(text, start=True) if isinstance(text, str) else self._conversation(text, tools)
+        ids += self.encode(begun, special=True)
         if not ids:
             raise DataError(
                 f"prompt for {self.name}", got="no text", expected="at least one token", remedy="Write something"
             )
         return Prompt((torch.tensor(ids),))
 
-    def _conversation(self, messages: Sequence[Message]) -> list[int]:
+    def _conversation(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
         ids: list[int] = []
-        for piece in self.chat_template().split(messages):
+        for piece in self.chat_template().split(messages, tools=tools):
             if isinstance(piece, str):
                 ids += self.encode(piece, special=True)
             elif isinstance(piece, TextPart):

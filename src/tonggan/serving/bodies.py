@@ -14,9 +14,9 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from tonggan.serving.body import Body
 from tonggan.serving.config import MAX_DEPTH, MAX_VALUES, ServerConfig
 from tonggan.serving.failures import RefusedError
-from tonggan.serving.requests import Body
 from tonggan.validation import place_of, wanted
 from tonggan.wording import shortened
 

@@ -29,6 +29,8 @@ MAX_EXTRAS = 256
 """Pieces of other files that an editor sends."""
 MAX_GRAMMAR = 32_768
 """Characters of a regular expression or a JSON schema."""
+MAX_TOOLS = 128
+"""Functions that a request offers, and calls of one message."""
 MAX_LOGPROBS = 200_000
 """Log-probabilities of an answer: texts, times their tokens, times the candidates at each place."""
 MAX_PROMPT = 10_000

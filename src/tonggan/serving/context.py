@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from tonggan.errors import TimeLimitError
 from tonggan.serving.bodies import parse_body, require_json
+from tonggan.serving.body import Body
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.delivery import Delivery
 from tonggan.serving.failures import RefusedError
 from tonggan.serving.metrics import CANCEL, Metrics
-from tonggan.serving.requests import Body
 from tonggan.serving.services import RowService, Service, TextService
 from tonggan.serving.speech import SpeechService
 from tonggan.serving.writer import Writer

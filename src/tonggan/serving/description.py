@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
+from tonggan.serving.body import Body
 from tonggan.serving.requests import (
-    Body,
     ChatRequest,
     CodeSearchRequest,
     CompletionRequest,

@@ -6,14 +6,14 @@ are refused unless they ask for nothing; a name that nobody knows is refused.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
 from tonggan.codelm.units import UnitKind
+from tonggan.language.tools import Tool
+from tonggan.serving.body import Body, Whole
 from tonggan.serving.config import (
     MAX_EXTRAS,
     MAX_GRAMMAR,
@@ -24,19 +24,9 @@ from tonggan.serving.config import (
     MAX_STOP_LENGTH,
     MAX_STOPS,
     MAX_TEXTS,
+    MAX_TOOLS,
 )
-
-_IGNORED = frozenset({
-    # Who asks, how it is billed, kept, cached or shown: nothing of the answer's text.
-    "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
-    "cache_prompt", "id_slot", "slot_id", "timings_per_token", "return_progress", "reasoning_format", "keep_alive",
-    "include_reasoning", "cache_control", "continuous_usage_stats", "include_obfuscation",
-})  # fmt: skip
-
-
-def _whole(value: Any) -> Any:
-    """JSON knows one kind of number: 1.0 is 1."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+from tonggan.serving.tool_bodies import CALL_ID, CallBody, NamedTool, Schema, ToolBody
 
 
 def _number(value: Any) -> Any:
@@ -45,44 +35,6 @@ def _number(value: Any) -> Any:
         return float(value) if isinstance(value, str) else value
     except ValueError:
         return value
-
-
-def _nullable(schema: dict[str, Any]) -> None:
-    """Let the description of a body say that null stands for what is left out."""
-    for name, field in schema.get("properties", {}).items():
-        if name not in schema.get("required", ()) and {"type": "null"} not in field.get("anyOf", ()):
-            about = {key: field.pop(key) for key in ("default", "description", "title") if key in field}
-            schema["properties"][name] = {"anyOf": [field, {"type": "null"}], **about}
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-"""A whole number."""
-
-
-class Body(BaseModel):
-    """Base of all bodies, and of what is inside of them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, json_schema_extra=_nullable)
-
-    neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
-    """Parameters that are not supported, with the values of each that ask for nothing."""
-
-    media: ClassVar[frozenset[str] | None] = frozenset()
-    """Names of the texts that are pictures or recordings, with limits of their own; None: all that are data URLs."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_the_harmless(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        kept = {}
-        for name, value in data.items():
-            if name in cls.neutral:
-                if value is not None and value not in cls.neutral[name]:
-                    raise PydanticCustomError("unsupported", "{name} is not supported", {"name": name})
-            elif value is not None and name not in _IGNORED:
-                kept[name] = value
-        return kept
 
 
 class StreamOptions(Body):
@@ -104,7 +56,7 @@ _Stops = Annotated[list[_Stop], Field(max_length=MAX_STOPS, fail_fast=True)]
 class _TextRequest(Body):
     """What completions and chat share; ``top_k``, ``min_p``, ``repetition_penalty``, ``regex`` are not OpenAI's."""
 
-    neutral = {
+    neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "frequency_penalty": (0,),
         "presence_penalty": (0,),
         "logit_bias": ({}, []),
@@ -151,7 +103,7 @@ class _TextRequest(Body):
 class CompletionRequest(_TextRequest):
     """``POST /v1/completions``."""
 
-    neutral = {**_TextRequest.neutral, "best_of": (1,)}
+    neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {**_TextRequest.neutral, "best_of": (1,)}
 
     prompt: str | list[str] | list[int] | list[list[int]]
     suffix: str | None = None
@@ -213,7 +165,7 @@ class TextContent(Body):
 class ImageAddress(Body):
     """Where a picture is: in the data URL itself."""
 
-    neutral = {"detail": ("auto", "low", "high")}
+    neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {"detail": ("auto", "low", "high")}
 
     url: str
 
@@ -245,38 +197,31 @@ Content = Annotated[TextContent | ImageContent | AudioContent, Field(discriminat
 class ChatMessage(Body):
     """One turn of a conversation; which roles there are, the model says."""
 
-    neutral = {
+    neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "refusal": ("",),
         "reasoning_content": ("",),
         "annotations": ([],),
         "audio": (),
         "function_call": (),
-        "tool_calls": ([],),
     }
 
     role: str
     content: str | Annotated[list[Content], Field(max_length=MAX_PARTS)] = ""
     """Where it is null, as beside tool calls, the turn is empty."""
     name: str | None = None
-    """Of whoever speaks, which chat templates do not write; nor do they this:"""
-    tool_call_id: str | None = None
+    """Of whoever speaks, which chat templates do not write."""
+    tool_calls: Annotated[list[CallBody], Field(max_length=MAX_TOOLS)] = Field(default_factory=list)
+    tool_call_id: str | None = Field(default=None, pattern=CALL_ID)
 
 
 class JsonSchema(Body):
     """A schema that an answer obeys."""
 
-    neutral = {"strict": (True, False)}
+    neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {"strict": (True, False)}
 
     name: str = ""
     description: str | None = None
-    schema_: dict[str, Any] = Field(alias="schema")
-
-    @field_validator("schema_")
-    @classmethod
-    def _is_short(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if (length := len(json.dumps(value, ensure_ascii=False))) > MAX_GRAMMAR:
-            raise ValueError(f"at most {MAX_GRAMMAR:,} characters as JSON, not {length:,}")
-        return value
+    schema_: Schema = Field(alias="schema")
 
 
 class ResponseFormat(Body):
@@ -302,13 +247,10 @@ class ResponseFormat(Body):
 class ChatRequest(_TextRequest):
     """``POST /v1/chat/completions``."""
 
-    neutral = {
+    neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         **_TextRequest.neutral,
-        "tools": ([],),
-        "tool_choice": ("none", "auto"),
         "functions": ([],),
         "function_call": ("none", "auto"),
-        "parallel_tool_calls": (True, False),
         "modalities": (["text"],),
         "audio": (),
         "prediction": (),
@@ -328,6 +270,29 @@ class ChatRequest(_TextRequest):
     logprobs: bool = False
     top_logprobs: Whole = Field(default=0, ge=0, le=20)
     response_format: ResponseFormat | None = None
+    tools: Annotated[list[ToolBody], Field(max_length=MAX_TOOLS)] = Field(default_factory=list)
+    tool_choice: Literal["none", "auto", "required"] | NamedTool = "auto"
+    parallel_tool_calls: bool = True
+
+    @property
+    def callable_tools(self) -> list[Tool]:
+        """The functions that the answer may call."""
+        if self.tool_choice == "none":
+            return []
+        name = self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else None
+        return [each.function.tool for each in self.tools if name in (None, each.function.name)]
+
+    @model_validator(mode="after")
+    def _tools_go_together(self) -> ChatRequest:
+        names = [each.function.name for each in self.tools]
+        if len(set(names)) < len(names):
+            raise ValueError("tools of one name")
+        if self.tool_choice not in ("none", "auto") and not self.callable_tools:
+            raise ValueError("tool_choice names no function that is among the tools")
+        form = self.response_format is not None and self.response_format.type != "text"
+        if self.callable_tools and (form or self.regex is not None):
+            raise ValueError("tools exclude response_format and regex")
+        return self
 
     @model_validator(mode="after")
     def _go_together(self) -> ChatRequest:
@@ -341,7 +306,7 @@ class ChatRequest(_TextRequest):
 class EmbeddingRequest(Body):
     """``POST /v1/embeddings``; a picture or a recording is a data URL, a row an object of its columns."""
 
-    neutral = {"dimensions": ()}
+    neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {"dimensions": ()}
 
     model: str | None = None
     input: str | dict[str, Any] | Annotated[list[str | dict[str, Any]], Field(min_length=1)]

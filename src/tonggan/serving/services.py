@@ -79,7 +79,8 @@ class TextService:
         infill: InfillTokens | None = None,
     ) -> None:
         self.model = model
-        self.conversation = conversation or model.prompt
+        self.conversation: Callable[..., Any] = conversation or model.prompt
+        self.chat_template = model.chat_template() if conversation is None else None
         self.tokenizer = model.tokenizer if isinstance(model, LanguageModel) else None
         self.infill = infill or InfillTokens.of(model)
         self.writer: Writer
