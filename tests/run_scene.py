@@ -29,8 +29,8 @@ SETTINGS = (
     "model.encoders={note: {kind: text_transformer, num_layers: 0}, table: {kind: table}}",
     "training.epochs=4",
     "training.batch_size=16",
-    "training.checkpoint_every=0",
 )
+EAGER = "training.checkpoint_every=0"  # so that a run that is killed is taken up where it was
 HERE = "waiting"
 
 
@@ -86,4 +86,4 @@ if __name__ == "__main__":
     out, place = Path(sys.argv[1]), sys.argv[2]
     if place.isdigit():
         stop_at_step(int(place))
-    fit(out, progress=StopAt(place), overwrite="overwrite" in sys.argv)
+    fit(out, settings=[EAGER], progress=StopAt(place), overwrite="overwrite" in sys.argv)

@@ -121,7 +121,10 @@ def catalog() -> Catalog:
     """The Chinese catalog that comes with the package."""
     import yaml
 
-    return Catalog(yaml.safe_load((Path(__file__).parent / "chinese.yaml").read_text(encoding="utf-8")))
+    text = (Path(__file__).parent / "chinese.yaml").read_text(encoding="utf-8")
+    # Ten times faster where PyYAML was compiled with libyaml: whatever says a word in Chinese waits for this.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return Catalog(yaml.load(text, Loader=loader))  # noqa: S506 (either is safe)
 
 
 def translated(text: str) -> str:

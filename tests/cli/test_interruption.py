@@ -33,7 +33,7 @@ def test_interrupted_training_resumes(source, tmp_path):
     assert (out / "checkpoints" / "last.safetensors").is_file()
     assert_named(tonggan("info", out), "an unfinished run")
     assert_named(tonggan(*command), "another recipe", "--overwrite", code=2)
-    resumed = tonggan(*endless, "--time-limit", "6s")
+    resumed = tonggan(*endless, "--time-limit", "3s")
     assert resumed.code == 0, resumed.err
     assert "Resuming at step" in resumed.err
     assert json.loads(resumed.out)["metrics"]["valid"]

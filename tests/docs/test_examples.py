@@ -1,8 +1,8 @@
 """Every example of the README files and of docs/ is run as it stands, and what a page shows of its output is compared.
 
 So that this takes seconds, models are tiny and train for two epochs on a small version of the pages' own example
-tables, members are fitted on two folds, and the run that most pages begin with is made once. Commands marked
-``check only`` (they install, fetch or take minutes) are parsed, not run.
+tables, members are fitted on two folds in few steps, and the run that most pages begin with is made once. Commands
+marked ``check only`` (they install, fetch or take minutes) are parsed, not run.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ CHINESE = [page for page in PAGES if page.name.endswith(".zh-CN.md")]
 RUN_PAGES = [page for page in PAGES if page not in CHINESE and page.name != "extend.md" and blocks_of(page)]
 TINY = ["training.epochs=2", "training.batch_size=32", "model.dim=16", "audit_alone=false"]
 TINY_FLOOR = ["floor.folds=2"]  # of a run that has members
+QUICK_MEMBERS = {  # of a preset, the same ones after fewer steps
+    "boosted_trees": {"kind": "boosted_trees", "learning_rate": 0.3},
+    "boosted_trees_random": {"kind": "boosted_trees", "random_thresholds": True, "learning_rate": 0.3},
+    "small_network": {"kind": "network", "networks": 1, "epochs": 20},
+}
 
 
 def page_id(page: Path) -> str:
@@ -58,6 +63,7 @@ def first_shop(tmp_path_factory):
 
 def enter(folder: Path, patch: pytest.MonkeyPatch, *, cache: Path) -> None:
     """Work in ``folder`` as a reader would, with tiny models: what an example sets itself wins."""
+    from tonggan.floor import config
     from tonggan.runs import recipe
 
     whole = recipe.apply_overrides
@@ -66,6 +72,7 @@ def enter(folder: Path, patch: pytest.MonkeyPatch, *, cache: Path) -> None:
         return whole(whole(data, TINY if data.get("floor") is None else [*TINY, *TINY_FLOOR]), overrides)
 
     patch.setattr(recipe, "apply_overrides", tiny)
+    patch.setattr(config, "_VARIANTS", QUICK_MEMBERS)
     patch.chdir(folder)
     patch.setenv("TONGGAN_CACHE", str(cache))
     patch.delenv("TONGGAN_MIRROR", raising=False)

@@ -76,6 +76,8 @@ def test_a_recipe_runs_from_data_to_a_bundle_that_loads_anywhere(name: str, cach
     is_large = getattr(whole.model.head, "base", None) is not None
     size = NUM_ROWS_OF_LARGE_MODELS if is_large else NUM_ROWS
     short = [SHORT_TEXTS] if isinstance(whole.task, TextTaskConfig) else []
+    if whole.floor is not None and "small_network" in whole.floor.members:
+        short.append("floor.members.small_network.epochs=10")
     recipe = load_recipe(name, overrides=[*SLICE, *short, f"data.max_rows={size}"])
     assert recipe.data.set is not None
     if find_set(recipe.data.set).files and "TONGGAN_MIRROR" not in os.environ:

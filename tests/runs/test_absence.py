@@ -9,8 +9,9 @@ import tonggan  # noqa: E402
 
 pytestmark = pytest.mark.slow
 RANDOM = np.random.default_rng(0)
-X, Z = RANDOM.random((2, 400))
-NAMES = RANDOM.choice(list("pqrstu"), 400)
+ROWS = 240
+X, Z = RANDOM.random((2, ROWS))
+NAMES = RANDOM.choice(list("pqrstu"), ROWS)
 NOTHING = [None, None, None]
 WAYS = {
     "network": ["floor=null", "audit_alone=false", "training.precision=fp32"],  # the same on all CPUs
@@ -45,10 +46,9 @@ def test_a_missing_number(tmp_path, seed, settings):
     assert np.abs(without_any - 0.5).max() < 0.1
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_name_never_seen_or_missing(tmp_path, seed, settings):
+def test_a_name_never_seen_or_missing(tmp_path, settings):
     table = pd.DataFrame({"name": NAMES, "z": Z, "y": np.where(np.isin(NAMES, list("pqr")), "yes", "no")})
-    model = tonggan.fit(table, target="y", out=tmp_path / "run", seed=seed, settings=settings)
+    model = tonggan.fit(table, target="y", out=tmp_path / "run", seed=1, settings=settings)
     assert (np.array(model.predict(table[["name", "z"]])) == table.y).mean() > 0.95
     doubtful = model.predict_proba(pd.DataFrame({"name": ["never seen", None, "also new"], "z": [0.1, 0.5, 0.9]}))
     assert_doubt(doubtful)
@@ -62,12 +62,11 @@ def test_a_number_is_predicted_near_the_mean(tmp_path, settings):
     assert np.abs(without_x - table.y.mean()).max() < 20
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_missing_number_beside_a_text(tmp_path, seed, settings):
+def test_a_missing_number_beside_a_text(tmp_path, settings):
     words = ["the", "film", "was", "a", "story", "about", "people", "with", "some", "music", "and", "light", "in", "it"]
     texts = [" ".join(RANDOM.choice(words, 6)) for _ in X]
     table = pd.DataFrame({"x": X, "z": Z, "text": texts, "y": np.where(X > 0.5, "hi", "lo")})
-    model = tonggan.fit(table, target="y", out=tmp_path / "run", seed=seed, settings=of_words(settings))
+    model = tonggan.fit(table, target="y", out=tmp_path / "run", seed=1, settings=of_words(settings))
     assert (np.array(model.predict(table[["x", "z", "text"]])) == table.y).mean() > 0.95
     without_x = model.predict_proba(table[["x", "z", "text"]].assign(x=np.nan)[:12])
     assert_doubt(without_x)
@@ -76,7 +75,7 @@ def test_a_missing_number_beside_a_text(tmp_path, seed, settings):
 def test_a_text_of_unknown_words(tmp_path, settings):
     words = ["the", "film", "was", "a", "story", "about", "people", "with", "some", "music", "and", "light", "in", "it"]
     decisive = {"pos": ["good", "great", "fine", "lovely"], "neg": ["bad", "awful", "poor", "ugly"]}
-    labels = RANDOM.choice(["pos", "neg"], 400)
+    labels = RANDOM.choice(["pos", "neg"], ROWS)
     texts = [" ".join([*RANDOM.choice(words, 5), RANDOM.choice(decisive[label])]) for label in labels]
     model = tonggan.fit(
         pd.DataFrame({"text": texts, "z": Z, "y": labels}),

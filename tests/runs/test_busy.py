@@ -24,16 +24,9 @@ def test_a_run_beside_a_busy_process_is_still_good(tmp_path: Path) -> None:
     busy = subprocess.Popen([sys.executable, "-c", BUSY], env=environment)
     try:
         command = [sys.executable, "-m", "tonggan", "fit", str(tmp_path / "train.csv"), "--target", "answer", "--json"]
-        command += [
-            "--time-limit",
-            "5m",
-            "--set",
-            "floor=null",
-            "--set",
-            "training.epochs=8",
-            "--out",
-            str(tmp_path / "run"),
-        ]
+        command += ["--time-limit", "5m", "--out", str(tmp_path / "run")]
+        for setting in ("floor=null", "training.epochs=8", "audit_alone=false"):
+            command += ["--set", setting]
         done = subprocess.run(command, capture_output=True, check=True, env=environment)
     finally:
         busy.kill()

@@ -85,7 +85,7 @@ def test_a_finished_run_stays_until_the_one_that_replaces_it_is_whole(tmp_path: 
         def say(self, text: str) -> None:
             said.append(text)
 
-    resumed = run_scene.fit(out, progress=Listen())
+    resumed = run_scene.fit(out, settings=[run_scene.EAGER], progress=Listen())
     assert any(line.startswith("Resuming at step") for line in said)
     assert resumed.results["training"]["steps"] > 20, "of four epochs"
     assert tonggan.load(out).predict_proba(rows).tolist() == resumed.predict_proba(rows).tolist()

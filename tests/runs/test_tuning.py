@@ -205,7 +205,7 @@ def test_folds_are_the_score_of_a_trial_and_losing_trials_are_given_up(tmp_path:
 
 def test_a_time_limit_ends_a_study(tmp_path: Path) -> None:
     endless = ("training.epochs=100000",)
-    found = tune(run_scene.table(120), tmp_path / "study", trials=1000, settings=endless, time_limit=8)
+    found = tune(run_scene.table(120), tmp_path / "study", trials=1000, settings=endless, time_limit=4)
     assert 1 <= len(found["trials"]) < 1000
 
 

@@ -72,6 +72,13 @@ def test_without_a_limit_nothing_depends_on_the_clock():
     assert made.plan(1000 - 20) == "1,000 steps, about 3 min 30 s; the whole run with all that follows about 3 min 37 s"
 
 
+def test_what_follows_a_short_training_is_not_measured_only_to_be_told():
+    made = with_steps(pace(seconds=None, closing=lambda: pytest.fail("is measured")), seconds=0.009)
+    assert made.plan(0) == "1,000 steps, about 9 s"
+    assert "whole run" in with_steps(pace(seconds=None, closing=lambda: 7.0), seconds=0.011).plan(0)
+    assert "whole run" in with_steps(pace(closing=lambda: 7.0), seconds=0.009).plan(0)
+
+
 def test_the_whole_run_counts_further_trainings_and_ends_at_the_limit():
     free = with_steps(pace(seconds=None, closing=lambda: 10.0, trainings=2), seconds=0.1)
     assert free.plan(0).endswith("about 5 min 10 s")

@@ -114,7 +114,9 @@ def _train(
     rows, aims, weights = (part[~apart] for part in data)
     shown = tuple(part[apart] for part in data)
     layers = _initial(config, rows.shape[1], aims, goal, generator)
-    optimizer = torch.optim.AdamW(layers.values(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        layers.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
     size = min(max(len(rows) // 10, 32), 512)
     best, least, since = layers, np.inf, 0
     for _ in range(config.epochs):

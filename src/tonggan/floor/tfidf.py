@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -252,21 +253,22 @@ class Terms:
 
     def count(self, texts: Iterable[str]) -> Sparse:
         """For each text a row of length 1: logarithmic counts of its runs times their weights; zeros without any."""
-        starts, columns, values = [0], [], []
-        read = _ANALYZERS[self.analyzer]
-        for text in texts:
-            known = [self._columns[t] for t in read(text[: self.most_characters], *self.lengths) if t in self._columns]
-            found, counts = np.unique(np.array(known, dtype=np.int64), return_counts=True)
-            row = (1 + np.log(counts)) * self.weights[found]
-            columns.append(found)
-            values.append(row / (np.sqrt(np.square(row).sum()) or 1.0))
-            starts.append(starts[-1] + len(found))
-        return Sparse(
-            np.array(starts),
-            np.concatenate([*columns, np.zeros(0, dtype=np.int64)]),
-            np.concatenate([*values, np.zeros(0)]),
-            len(self.vocabulary),
-        )
+        read, known = _ANALYZERS[self.analyzer], self._columns
+        texts = list(texts)
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}  # rows may share a text
+        runs = [[known[t] for t in read(text[: self.most_characters], *self.lengths) if t in known] for text in places]
+        width = len(self.vocabulary)
+        owners = np.repeat(np.arange(len(runs)), [len(each) for each in runs])
+        cells, counts = np.unique(owners * width + np.fromiter(chain(*runs), np.int64), return_counts=True)
+        columns = cells % max(width, 1)
+        values = (1 + np.log(counts)) * self.weights[columns]
+        ends = np.searchsorted(cells, np.arange(len(runs) + 1) * width)
+        for start, end in pairwise(ends.tolist()):
+            values[start:end] /= np.sqrt(np.square(values[start:end]).sum()) or 1.0
+        rows = np.array([places[text] for text in texts], dtype=np.int64)
+        starts = np.concatenate([[0], np.cumsum(np.diff(ends)[rows])])
+        taken = np.arange(starts[-1]) + np.repeat(ends[rows] - starts[:-1], np.diff(starts))
+        return Sparse(starts, columns[taken], values[taken], width)
 
     def store(self, prefix: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Plain data, and arrays under names that begin with ``prefix``."""

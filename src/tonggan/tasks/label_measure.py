@@ -163,11 +163,16 @@ class ClassMeasure(LabelMeasure):
         return wrong
 
     def make_reducers(self) -> Sequence[Reducer]:
-        names = ["accuracy", "balanced_accuracy"]
-        if self.rare is not None:
-            names = ["balanced_accuracy", "f1_rare", "precision_rare", "recall_rare", "accuracy"]
-        names += ["precision_macro", "recall_macro", "f1_macro", "f1_micro"]
-        return [Reducer(names, self._decisions(names)), *self._ranks(), *self.probability_reducers()]
+        names = ["precision_macro", "recall_macro", "f1_macro", "f1_micro"]
+        if self.rare is None:
+            right = (self.predicted == self.rows["target"]).astype(np.float64)
+            # By itself, as it is the score, of which many draws are made.
+            accuracy = [Reducer(["accuracy"], lambda counts: [counts @ right / counts.sum()])]
+            names = ["balanced_accuracy", *names]
+        else:
+            accuracy = []
+            names = ["balanced_accuracy", "f1_rare", "precision_rare", "recall_rare", "accuracy", *names]
+        return [*accuracy, Reducer(names, self._decisions(names)), *self._ranks(), *self.probability_reducers()]
 
     def _decisions(self, names: Sequence[str]) -> Callable[[Floats], list[float]]:
         """A class that occurs, but not in a draw, counts as on all rows: else a draw without it would look better."""

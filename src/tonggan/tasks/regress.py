@@ -224,14 +224,14 @@ class NumberMeasure(Measure):
     def make_reducers(self) -> Sequence[Reducer]:
         truth = self.rows["truth"]
         error = self.rows["predicted"] - truth
+        sizes, squares = np.abs(error), error**2
         determination = _determination(truth, error)
 
-        def reduce(counts: Floats) -> list[float]:
+        def errors(counts: Floats) -> list[float]:
             weights = counts / max(1.0, counts.sum())
-            squared = np.sqrt(weights @ error**2).mean()
-            return [(weights @ np.abs(error)).mean(), squared, determination(counts)]
+            return [(weights @ sizes).mean(), np.sqrt(weights @ squares).mean()]
 
-        return [Reducer(["mae", "rmse", "r2"], reduce)]
+        return [Reducer(["mae", "rmse"], errors), Reducer(["r2"], lambda counts: [determination(counts)])]
 
     @cached_property
     def _tame(self) -> NumberMeasure:
@@ -278,14 +278,15 @@ def _determination(truth: Floats, error: Floats) -> Callable[[Floats], float]:
         return lambda _counts: math.nan
     varies = truth.min(axis=0) < truth.max(axis=0)
     centered = truth - truth.mean(axis=0)  # else little would be left of the spread of large numbers
-    negligible = np.where(varies, _EXACT * (centered**2).mean(axis=0), np.inf)
+    error_squares, squares = error**2, centered**2
+    negligible = np.where(varies, _EXACT * squares.mean(axis=0), np.inf)
 
     def reduce(counts: Floats) -> float:
         if counts.sum() < 2:
             return math.nan
         weights = counts / counts.sum()
-        squared = weights @ error**2
-        spread = weights @ centered**2 - (weights @ centered) ** 2
+        squared = weights @ error_squares
+        spread = weights @ squares - (weights @ centered) ** 2
         same = spread <= negligible
         if (same & varies).any():
             return math.nan

@@ -23,6 +23,7 @@ _EVALUATION_SHARE = 0.25
 _LEAST_TRAINING = 0.05
 # The part of the limit by which the last evaluation may pass the time kept for it, before it stops at fewer rows.
 _OVERRUN = 0.02
+_SHORT_SECONDS = 10.0  # of all trainings without a limit
 # The part of the time that may go into measuring what follows.
 _REVISION_SHARE = 0.05
 
@@ -141,7 +142,7 @@ class Pace:
         return self.evaluation_seconds / max(self.budget.elapsed - self._evaluated, 1e-9) / _EVALUATION_SHARE
 
     def plan(self, step: int) -> str:
-        """In words: steps, seconds, and seconds of the whole run."""
+        """In words: steps, seconds, and seconds of the whole run, unless measuring those takes longer than waiting."""
         left, per_step, evaluation = self.total_steps - step, self.seconds_per_step, self.evaluation_seconds
         seconds = left * per_step + math.ceil(left / self.evaluate_every) * evaluation
         steps = f"{self.total_steps:,} steps"
@@ -151,10 +152,11 @@ class Pace:
             steps = f"about {min(self.total_steps, step + affordable):,} of {steps}"
             seconds = max(0.0, allowed)
         said = f"{steps}, about {describe_seconds(seconds)}"
-        if self.following.closing is None:
+        followed = (1 + self.following.trainings) * seconds
+        if self.following.closing is None or (self.budget.seconds is None and followed < _SHORT_SECONDS):
             return said
         closing = self.following.closing() if self.budget.seconds is None else self.budget.seconds - self.budget.end
-        whole = self.budget.elapsed + (1 + self.following.trainings) * seconds + closing
+        whole = self.budget.elapsed + followed + closing
         whole = whole if self.budget.seconds is None else min(whole, self.budget.seconds)
         return f"{said}; the whole run with all that follows about {describe_seconds(whole)}"
 
