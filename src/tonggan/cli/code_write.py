@@ -119,5 +119,10 @@ def _evidence(tried: Tried, report: Report) -> list[str]:
     elif outcome.problem is not None:
         said.append(shown(outcome.problem))
     elif outcome.outputs:
-        said.append(shown(f"{tried.agreement:.0%} of what passing candidates gave for {len(outcome.outputs)} calls"))
+        draws = sum(each.count for each in report.tried if each.passed)
+        said.append(
+            shown(
+                f"{tried.agreement:.0%} of the results of {draws} draws that passed, for {len(outcome.outputs)} calls"
+            )
+        )
     return said
