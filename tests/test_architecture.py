@@ -49,7 +49,7 @@ LAYERS = [
     ("floor",),
     ("retrieval",),
     ("runs", "recipes"),
-    ("codelm",),
+    ("codelm", "space"),
     ("api",),
     ("estimators",),
     ("serving",),

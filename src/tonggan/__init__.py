@@ -21,18 +21,22 @@ from typing import TYPE_CHECKING, Any
 from tonggan.openmp import spin_bounds
 
 if TYPE_CHECKING:
-    from tonggan.api import fit, load, run, tune
+    from tonggan.api import fit, fit_space, index, load, run, tune
     from tonggan.errors import DataWarning, TongganError
     from tonggan.estimators import TongganClassifier, TongganRegressor
     from tonggan.runs.predictor import Predictor
+    from tonggan.space.index import SpaceIndex
 
 __all__ = [
     "DataWarning",
     "Predictor",
+    "SpaceIndex",
     "TongganClassifier",
     "TongganError",
     "TongganRegressor",
     "fit",
+    "fit_space",
+    "index",
     "load",
     "run",
     "tune",
@@ -40,10 +44,13 @@ __all__ = [
 
 _HOME = {
     "fit": "tonggan.api",
+    "fit_space": "tonggan.api",
+    "index": "tonggan.api",
     "load": "tonggan.api",
     "run": "tonggan.api",
     "tune": "tonggan.api",
     "Predictor": "tonggan.runs.predictor",
+    "SpaceIndex": "tonggan.space.index",
     "DataWarning": "tonggan.errors",
     "TongganClassifier": "tonggan.estimators",
     "TongganError": "tonggan.errors",

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
+from tonggan.config import apply_overrides
 from tonggan.data.doctor import Diagnosis
 from tonggan.progress import LineProgress, Progress, someone_watches
 from tonggan.runs.bundle import Bundle
@@ -19,6 +20,10 @@ from tonggan.runs.predictor import Predictor
 from tonggan.runs.recipe import Recipe, load_recipe, recipe_for_table
 from tonggan.runs.results import Results
 from tonggan.runs.tuning_worker import tune as tune_recipe
+from tonggan.space.config import MatchRecipe
+from tonggan.space.fitting import fit_space as make_space
+from tonggan.space.indexing import Indexed, index_table
+from tonggan.space.matcher import Matcher
 
 
 def fit(
@@ -111,6 +116,80 @@ def run(
     """
     made = load_recipe(recipe, overrides=_with(settings, {"study.folds": folds, "study.seeds": seeds}))
     return _run(made, out, {}, time_limit=time_limit, started=started, overwrite=overwrite, progress=progress)
+
+
+def fit_space(
+    pairs: Any,
+    *,
+    out: str | Path | None = None,
+    labels: str | None = None,
+    valid: Any = None,
+    test: Any = None,
+    time_limit: str | float | None = None,
+    settings: Sequence[str] | Mapping[str, Any] = (),
+    seed: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | bool | None = None,
+    started: float | None = None,
+) -> Matcher:
+    """Learn one space for the columns of ``pairs``, in which what stands in one row lies together.
+
+    Args:
+        pairs: table, as for ``fit``, with two or more columns of pictures, texts, sounds, numbers or categories.
+        out: the run's folder; without it the folder is new, as for ``fit``.
+        labels: column of classes that the space is to tell as well, with ``space.alignment.kind=multitask``.
+        valid: table to choose on; without it a part of ``pairs`` is cut off.
+        test: table for the final number alone.
+        time_limit: for everything, in seconds or as ``"5m"``.
+        settings: single fields of ``MatchRecipe``, given as for ``fit``, e.g. ``{"space.alignment.kind": "sigmoid"}``.
+        seed: same seed, same numbers.
+        overwrite: replace a space that is already in ``out``.
+        progress: as for ``fit``.
+        started: as for ``fit``.
+
+    Raises:
+        TongganError: with who, what was got, what was expected, and the remedy.
+    """
+    paths, sources = _split_sources({"train": pairs, "valid": valid, "test": test})
+    fields = apply_overrides({"data": paths}, _with(settings, {"seed": seed, "labels": labels}))
+    recipe = MatchRecipe.parse(fields, who="settings")
+    shown = _shown(progress)
+    folder = _new_folder("space") if out is None else Path(out)
+    if out is None:
+        shown.say(f"The run is in {folder}")
+    return make_space(
+        recipe,
+        out=folder,
+        sources=sources,
+        time_limit=None if time_limit is None else parse_duration(time_limit),
+        started=started,
+        overwrite=overwrite,
+        progress=shown,
+    )
+
+
+def index(
+    space: str | Path,
+    data: Any,
+    *,
+    out: str | Path,
+    settings: Sequence[str] | Mapping[str, Any] = (),
+    progress: Progress | bool | None = None,
+) -> Indexed:
+    """Make the rows of ``data`` searchable, or bring their index up to date; ``SpaceIndex.open(out)`` searches it.
+
+    Args:
+        space: folder of a run of ``fit_space``, or names of weights joined by ``+``.
+        data: table, as for ``fit``, or a folder of pictures or sounds.
+        out: the index's folder.
+        settings: kinds of columns, as ``{"columns.cover.kind": "image"}``.
+        progress: as for ``fit``.
+
+    Raises:
+        TongganError: with who, what was got, what was expected, and the remedy.
+    """
+    columns = MatchRecipe.parse(apply_overrides({}, settings), who="settings").columns
+    return index_table(str(space), data, out=Path(out), columns=columns, progress=_shown(progress))
 
 
 def tune(

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from retrieval_scene import fill, open_store
 from tonggan.errors import DataError
-from tonggan.retrieval.row import Row, selection
+from tonggan.retrieval.row import Compared, Row, selection
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,16 @@ def test_what_a_caller_gives_is_bound_never_spelled_out():
     assert "DROP" not in statement
     assert "OR 1" not in statement
     assert parameters == [0, '$."\\"; DROP TABLE rows; --"', "x' OR 1=1", '["a", "b"]']
+
+
+def test_comparisons_choose_numbers_among_numbers_and_texts_among_texts(tmp_path):
+    with open_store(tmp_path / "store") as store:
+        values = {"a": 1, "b": 2.5, "c": "2", "d": "z"}
+        fill(store, [Row(key, key, "h", "same words", {"size": value}) for key, value in values.items()])
+        for operator, value, wanted in (
+            (">", 1, {"b"}), (">=", 1, {"a", "b"}), ("<", 2.5, {"a"}), ("!=", 1, {"b"}), (">", "1", {"c", "d"}),
+        ):  # fmt: skip
+            where = {"size": Compared(operator, value)}
+            assert set(store.keys(where)) == wanted
+            assert set(store.search_words("words", where=where, limit=1 + len(wanted))) == wanted
+        assert set(store.keys({"key": Compared(">", "b")})) == {"c", "d"}

@@ -1,9 +1,9 @@
 """What draws modalities together in one space: one file for each loss."""
 
-from tonggan.alignment.base import AlignmentConfig
+from tonggan.alignment.base import Alignment, AlignmentConfig, PairShape
 from tonggan.alignment.contrastive import Contrastive, ContrastiveConfig
 from tonggan.parts import import_modules
 
 import_modules(__name__)
 
-__all__ = ["AlignmentConfig", "Contrastive", "ContrastiveConfig"]
+__all__ = ["Alignment", "AlignmentConfig", "Contrastive", "ContrastiveConfig", "PairShape"]

@@ -1,19 +1,69 @@
-"""What every alignment's config says: how the loss is built that draws together what belongs together."""
+"""What every alignment is: a loss over pairs of vectors that draws together what belongs together."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from tonggan.parts import Part
 
 
-class AlignmentConfig(Part):
+@dataclass(frozen=True)
+class PairShape:
+    """What an alignment may need to know of the pairs that it is built for.
+
+    Attributes:
+        dim: D, of the vectors.
+        widths: of the features that the left and the right vectors were made of, where these stay as they are.
+        num_labels: classes that a row may be labeled with; 0 without labels.
+    """
+
+    dim: int
+    widths: tuple[int, int] = (0, 0)
+    num_labels: int = 0
+
+
+class Alignment(nn.Module, ABC):
     """A loss over pairs of vectors, of any two towers."""
 
     @abstractmethod
-    def build(self) -> nn.Module:
-        """The loss: it maps vectors ``[B, D]`` of one tower and those of the other, row i belonging to row i, to a
-        scalar. ``matches``, bool ``[B, B]``, says which right j belongs to left i as well.
+    def forward(
+        self,
+        left: Tensor,
+        right: Tensor,
+        *,
+        matches: Tensor | None = None,
+        labels: Tensor | None = None,
+        features: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """The loss, a scalar.
+
+        Args:
+            left: ``[B, D]`` of one tower, of any length.
+            right: ``[B, D]`` of the other; row i belongs to row i.
+            matches: bool ``[B, B]``, True where right j belongs to left i as well.
+            labels: int64 ``[B]``, the class of each pair, -1 where it has none.
+            features: ``[B, F]`` each, what the vectors of both sides were made of.
         """
+
+
+class AlignmentConfig(Part):
+    """A loss over pairs of vectors, of any two towers.
+
+    Attributes:
+        reads_labels: whether it wants the class of each pair.
+        reads_features: whether it wants what the vectors were made of.
+        compares_pairs: whether pairs are compared with one another, so that others are wrong answers.
+    """
+
+    default_kind: ClassVar[str | None] = "contrastive"
+    reads_labels: ClassVar[bool] = False
+    reads_features: ClassVar[bool] = False
+    compares_pairs: ClassVar[bool] = True
+
+    @abstractmethod
+    def build(self, shape: PairShape) -> Alignment:
+        """The loss, with new random weights where it has some (from torch's global generator)."""

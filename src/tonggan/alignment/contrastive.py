@@ -13,45 +13,59 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tonggan.alignment.base import AlignmentConfig
+from tonggan.alignment.base import Alignment, AlignmentConfig, PairShape
+from tonggan.alignment.distances import Distance, similarities
 
 _MAX_LOG_SCALE = math.log(100)  # beyond, training is unstable (Radford et al. 2021)
 
 
-class ContrastiveConfig(AlignmentConfig):
+class TemperatureConfig(AlignmentConfig):
     """How sharply matching pairs are separated from others."""
 
-    kind: Literal["contrastive"] = "contrastive"
     temperature: float = Field(default=0.05, ge=0.01)
-    """Cosines are divided by it; where it is learned, the value to start from."""
+    """Similarities are divided by it; where it is learned, the value to start from."""
     learn_temperature: bool = False
     """Whether it is a parameter, as in CLIP."""
+    distance: Distance = "cosine"
+    """How vectors are compared."""
 
-    def build(self) -> Contrastive:
+
+class ContrastiveConfig(TemperatureConfig):
+    """InfoNCE alone."""
+
+    kind: Literal["contrastive"] = "contrastive"
+
+    def build(self, shape: PairShape) -> Alignment:  # noqa: ARG002
         return Contrastive(self)
 
 
-class Contrastive(nn.Module):
-    """The symmetric InfoNCE loss with in-batch negatives (van den Oord et al. 2018; CLIP, Radford et al. 2021)."""
+class Contrastive(Alignment):
+    """The symmetric InfoNCE loss with in-batch negatives (van den Oord et al. 2018; CLIP, Radford et al. 2021).
 
-    def __init__(self, config: ContrastiveConfig) -> None:
+    The mean over both directions of the cross-entropy of finding each row's partner,
+    ``-log(exp(s_ii / t) / sum_j exp(s_ij / t))``, where other partners of a row are no negatives.
+    """
+
+    def __init__(self, config: TemperatureConfig) -> None:
         super().__init__()
+        self.distance = config.distance
         scale = torch.tensor(-math.log(config.temperature))
         if config.learn_temperature:
             self.log_scale = nn.Parameter(scale)
         else:
             self.register_buffer("log_scale", scale)
 
-    def forward(self, left: Tensor, right: Tensor, *, matches: Tensor | None = None) -> Tensor:
-        """The mean over both directions of the cross-entropy of finding each row's partner.
-
-        Args:
-            left: ``[B, D]`` of one tower, of any length.
-            right: ``[B, D]`` of the other; row i belongs to row i.
-            matches: bool ``[B, B]``, True where right j belongs to left i as well; such pairs are no negatives.
-        """
+    def forward(
+        self,
+        left: Tensor,
+        right: Tensor,
+        *,
+        matches: Tensor | None = None,
+        labels: Tensor | None = None,  # noqa: ARG002
+        features: tuple[Tensor, Tensor] | None = None,  # noqa: ARG002
+    ) -> Tensor:
         scale = self.log_scale.clamp(max=_MAX_LOG_SCALE).exp()
-        logits = scale * (F.normalize(left, dim=-1) @ F.normalize(right, dim=-1).T)
+        logits = scale * similarities(left, right, self.distance)
         if matches is not None:
             own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
             logits = logits.masked_fill(matches & ~own, -torch.inf)

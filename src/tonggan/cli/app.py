@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
-from tonggan.cli import chat, code, data, export, inspect, serve, train, transcribe, tune, use, weights
+from tonggan.cli import chat, code, data, export, inspect, serve, space, train, transcribe, tune, use, weights
 from tonggan.cli.translation import shown, speaking, take_language
 from tonggan.openmp import spin_bounds
 from tonggan.processes import forget_folder
@@ -47,6 +47,7 @@ chat.register(app)
 transcribe.register(app)
 serve.register(app)
 export.register(app)
+space.register(app)
 code.register(app)
 
 

@@ -22,9 +22,11 @@ from tonggan.wording import Words, language
 
 if TYPE_CHECKING:
     from tonggan.data.doctor import Diagnosis
+    from tonggan.space.index import Hit
 
 _AUDITED = {"alone": "alone", "alone_trained": "trained alone", "shuffled": "shuffled", "shapley": "Shapley value"}
 _MAX_COLUMNS = 12
+_LONGEST_CELL = 80
 _COLUMNS = Words("When a column of the table comes from another row", "将表格中的某一列换成其他行的值时")
 _SHARED = Words("Columns that say the same share their importance.", "内容相近的列会分摊重要性。")
 _SEVERITY_STYLE = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -316,3 +318,41 @@ def _list(*columns: str) -> Table:
 
 def _console() -> Console:
     return Console(highlight=False)
+
+
+def show_hits(hits: Sequence[Hit]) -> None:
+    """What a search has found, best first: why, and the cells."""
+    table = Table(box=SIMPLE_HEAD, header_style="bold")
+    columns = list(dict.fromkeys(name for hit in hits for name in hit.row))[:_MAX_COLUMNS]
+    for name in ("", "key", "score", *columns, "found by"):
+        table.add_column(shown(name) if name else "", overflow="fold", no_wrap=name == "key")
+    for place, hit in enumerate(hits, start=1):
+        why = ", ".join(f"{name} {score:.2f}" for name, score in hit.found_by.items())
+        cells = [escape(str(hit.row.get(name, ""))[:_LONGEST_CELL]) for name in columns]
+        table.add_row(str(place), hit.key, f"{hit.score:.3f}", *cells, escape(why))
+    _console().print(table)
+
+
+def show_matches(results: Mapping[str, Any], run: Path | None = None) -> None:
+    """What a space is worth: what is found by what, beside plain answers, and what to type next."""
+    console = _console()
+    split, metrics = list(results["metrics"].items())[-1]
+    names = ("recall@1", "recall@5", "recall@10", "mrr", "median_rank")
+    table = Table(box=SIMPLE_HEAD, header_style="bold")
+    table.add_column(shown(f"{results['rows'][split]:,} rows of {split}"))
+    for name in names:
+        table.add_column(name, justify="right")
+    directions = dict.fromkeys(name.rpartition(" ")[0] for name in metrics if "→" in name)
+    rows = [(each, {name: metrics.get(f"{each} {name}") for name in names}) for each in directions]
+    rows += [(shown("all"), metrics), *((shown(name), found) for name, found in results["others"].items())]
+    for title, found in rows:
+        cells = ["" if found.get(name) is None else _match_metric(name, found[name]) for name in names]
+        table.add_row(escape(title), *cells)
+    console.print(table)
+    if run is not None:
+        folder = shlex.quote(str(run))
+        console.print(shown(f"Next: tonggan index {folder} DATA --out INDEX, then tonggan search INDEX TEXT"))
+
+
+def _match_metric(name: str, value: float) -> str:
+    return f"{value:.0f}" if name == "median_rank" else f"{value:.3f}"

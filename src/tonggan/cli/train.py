@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from tonggan.cli.translation import shown
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tonggan.runs.predictor import Predictor
 
@@ -50,6 +52,26 @@ Seeds = Annotated[
     int | None,
     typer.Option("--seeds", metavar="K", min=2, help="Train K times from other seeds; the mean is served."),
 ]
+Train = Annotated[
+    str,
+    typer.Argument(
+        metavar="TRAIN",
+        help="Table to learn from: CSV, TSV, JSONL, Parquet, Excel, class folders, tar shards; VOC, COCO, YOLO, masks.",
+    ),
+]
+Target = Annotated[
+    list[str] | None,
+    typer.Option("--target", metavar="COL", help="Column to predict; repeat it for several numbers."),
+]
+TaskKind = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="KIND",
+        help="What to do: caption, answer, transcribe, translate or chat to write COL as text; match to find "
+        "columns by each other; otherwise guessed from COL.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is already in the folder.")]
 
 FIT_EXAMPLES = """
@@ -68,6 +90,8 @@ FIT_EXAMPLES = """
   tonggan fit photos.csv --target name --task caption --out runs/captions
 
   tonggan fit photos/ --target label --set training.epochs=5 --out runs/photos
+
+  tonggan fit pairs.csv --task match --out runs/space
 
   tonggan fit VOC2012/ --target objects --out runs/objects
 
@@ -94,28 +118,11 @@ def register(app: typer.Typer) -> None:
 
 
 def fit(
-    train: Annotated[
-        str,
-        typer.Argument(
-            metavar="TRAIN",
-            help="Table to learn from: CSV, TSV, JSONL, Parquet, Excel, class folders, tar shards; "
-            "VOC, COCO, YOLO, masks.",
-        ),
-    ],
+    train: Train,
     *,
-    target: Annotated[
-        list[str], typer.Option("--target", metavar="COL", help="Column to predict; repeat it for several numbers.")
-    ],
+    target: Target = None,
     out: Out,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            "--task",
-            metavar="KIND",
-            help="What to do, e.g. caption, answer, transcribe, translate or chat to write COL as text; "
-            "otherwise guessed from COL.",
-        ),
-    ] = None,
+    task: TaskKind = None,
     valid: Annotated[
         str | None, typer.Option(metavar="TABLE", help="Table to choose on; otherwise a part of TRAIN is cut off.")
     ] = None,
@@ -137,6 +144,14 @@ def fit(
     Run the same command again to resume an interrupted run.
     """
     started = typed_at()
+    if task == "match":
+        unused = {"--preset": preset, "--folds": folds, "--seeds": seeds, "--recipe": recipe}
+        _fit_space(
+            train, target, valid, test, _settings(set_, max_bad), out, time_limit, started, overwrite, json, unused
+        )
+        return
+    if not target:
+        raise typer.BadParameter(shown("name the column to predict"), param_hint="--target")
     from tonggan import api
 
     work = partial(
@@ -178,6 +193,48 @@ def run(
 
     work = partial(api.run, recipe, folds=folds, seeds=seeds, started=started)
     _do(work, _settings(set_, max_bad), out, time_limit, overwrite, json)
+
+
+def _fit_space(
+    train: str,
+    target: list[str] | None,
+    valid: str | None,
+    test: str | None,
+    settings: list[str],
+    out: Path,
+    time_limit: str | None,
+    started: float,
+    overwrite: bool,
+    as_json: bool,
+    unused: Mapping[str, object],
+) -> None:
+    """``tonggan fit --task match``: what stands in one row is to be found by each other."""
+    from tonggan import api
+    from tonggan.cli.console import console_progress, print_json
+    from tonggan.cli.show import show_matches
+
+    for option, value in unused.items():
+        if value is not None:
+            raise typer.BadParameter(shown("does not go with --task match"), param_hint=option)
+    if target and len(target) > 1:
+        raise typer.BadParameter(shown("one column of classes at most, with --task match"), param_hint="--target")
+    with console_progress() as progress:
+        matcher = api.fit_space(
+            train,
+            labels=target[0] if target else None,
+            valid=valid,
+            test=test,
+            settings=settings,
+            out=out,
+            time_limit=time_limit,
+            started=started,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    if as_json:
+        print_json(matcher.results)
+    else:
+        show_matches(matcher.results, out)
 
 
 def typed_at() -> float:

@@ -51,8 +51,17 @@ def evaluate(
     """Measure a bundle on a table: metrics with 95 % intervals, each subset of modalities, the audit."""
     from tonggan.api import load
     from tonggan.cli.console import console_progress, print_json
-    from tonggan.cli.show import show_results
+    from tonggan.cli.show import show_matches, show_results
+    from tonggan.space.fitting import evaluate_space
+    from tonggan.space.matcher import is_space, load_matcher
 
+    if is_space(run):
+        with console_progress() as progress:
+            found = evaluate_space(
+                load_matcher(run), data, max_bad=MAX_BAD if max_bad is None else max_bad, progress=progress
+            )
+        print_json(found) if json else show_matches(found)
+        return
     with console_progress() as progress:
         predictor = load(run)
         rows = predictor.read(data, with_target=True, max_bad=max_bad, progress=progress)

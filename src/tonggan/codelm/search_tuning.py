@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from tonggan.alignment import AlignmentConfig, ContrastiveConfig
+from tonggan.alignment import AlignmentConfig, ContrastiveConfig, PairShape
 from tonggan.codelm.search_pairs import Pair
 from tonggan.config import Config
 from tonggan.errors import DataError, InterruptedRunError
@@ -250,7 +250,7 @@ class PairObjective(MeasuredObjective):
         super().__init__()
         self.given, self.blend = embedder, config.blend
         self.encoder = deepcopy(embedder.encoder).float()
-        self.contrastive = config.contrastive.build()
+        self.contrastive = config.contrastive.build(PairShape(embedder.dim))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         names = batch.targets[_NAMES].values

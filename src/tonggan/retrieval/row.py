@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 from tonggan.errors import DataError
 
 Value = str | int | float
-Where = Mapping[str, Value | Collection[Value]]  # each field equals the value, or is one of the values
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A condition on a field other than equality: numbers are compared with numbers alone, texts with texts."""
+
+    operator: Literal["<", "<=", ">", ">=", "!="]
+    value: Value
+
+
+Where = Mapping[str, Value | Collection[Value] | Compared]
+"""Each field equals the value, is one of the values, or compares with it."""
 
 RESERVED = ("key", "group", "text")
 
@@ -98,15 +109,18 @@ def selection(columns: str, where: Where | None, *, since: int = 0) -> tuple[str
     terms: list[str] = ["generation > ?"]
     parameters: list[Value] = [since]
     for name, wanted in (where or {}).items():
-        if name in ("key", "group"):
-            column = f'"{name}"'
-        else:
-            column = "json_extract(fields, ?)"
-            parameters.append("$." + json.dumps(name, ensure_ascii=False))
-        if isinstance(wanted, str | int | float):
+        is_field = name not in ("key", "group")
+        column = "json_extract(fields, ?)" if is_field else f'"{name}"'
+        path = ["$." + json.dumps(name, ensure_ascii=False)] if is_field else []
+        if isinstance(wanted, Compared):
+            kind = "json_type(fields, ?)" if is_field else "'text'"
+            types = "('text')" if isinstance(wanted.value, str) else "('integer', 'real')"
+            terms.append(f"{kind} IN {types} AND {column} {wanted.operator} ?")
+            parameters += [*path, *path, wanted.value]
+        elif isinstance(wanted, str | int | float):
             terms.append(f"{column} = ?")
-            parameters.append(wanted)
+            parameters += [*path, wanted]
         else:
             terms.append(f"{column} IN (SELECT value FROM json_each(?))")  # noqa: S608
-            parameters.append(json.dumps(list(wanted)))
+            parameters += [*path, json.dumps(list(wanted))]
     return f"SELECT {columns} FROM rows WHERE {' AND '.join(terms)}", parameters  # noqa: S608

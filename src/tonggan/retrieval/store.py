@@ -31,13 +31,13 @@ from tonggan.progress import Progress
 from tonggan.retrieval.database import checked, connect, explained, reading, transaction, writer_lock
 from tonggan.retrieval.live_vectors import LiveVectors, vectors_are_current
 from tonggan.retrieval.live_words import open_words, words_are_current
-from tonggan.retrieval.row import Row, Where, check_vector, selection
+from tonggan.retrieval.row import Compared, Row, Where, check_vector, selection
 from tonggan.retrieval.settings import StoreSettings
 from tonggan.retrieval.vector_index import Ids, load_faiss
 from tonggan.retrieval.word_index import WordIndex, load_tantivy
 from tonggan.retrieval.writer import Writer, catch_up, hash_of
 
-__all__ = ["Row", "Store", "Where"]
+__all__ = ["Compared", "Row", "Store", "Where"]
 
 _FILTERS_KEPT = 32
 
@@ -216,7 +216,24 @@ class Store:
             if self._words is None:
                 return {}
             with reading(self._settings.folder):
-                return self._keyed(*self._words.search(tokens, limit=limit, weights=weights, where=where))
+                return self._keyed(*self._search_words(tokens, limit, weights, where or {}))
+
+    def _search_words(
+        self, tokens: Sequence[str], limit: int, weights: Mapping[str, float] | None, where: Where
+    ) -> tuple[list[int], list[float]]:
+        """Ids and scores; the index knows equal values alone, so further ones are asked for until enough compare."""
+        assert self._words is not None
+        equal = {name: wanted for name, wanted in where.items() if not isinstance(wanted, Compared)}
+        compared = {name: wanted for name, wanted in where.items() if isinstance(wanted, Compared)}
+        if not compared:
+            return self._words.search(tokens, limit=limit, weights=weights, where=equal)
+        allowed, wanted = set(self._allowed(compared).tolist()), limit
+        while True:
+            wanted = min(4 * wanted, len(self._words))
+            ids, scores = self._words.search(tokens, limit=wanted, weights=weights, where=equal)
+            found = [(row, score) for row, score in zip(ids, scores, strict=True) if row in allowed][:limit]
+            if len(found) >= limit or len(ids) < wanted or wanted >= len(self._words):
+                return [row for row, _ in found], [score for _, score in found]
 
     def search_vectors(
         self, vector: NDArray[np.float32], *, limit: int = 10, where: Where | None = None
@@ -240,7 +257,7 @@ class Store:
 
     def _allowed(self, where: Where) -> Ids:
         """Ids that ``where`` chooses; rows never change, so an earlier answer only lacks the later rows."""
-        name = json.dumps({field: w if isinstance(w, str | int | float) else list(w) for field, w in where.items()})
+        name = json.dumps({field: _plain(wanted) for field, wanted in where.items()})
         since, ids = self._filters.pop(name, (0, np.empty(0, np.int64)))
         found = self._query(*selection("id, generation", where, since=since), types=(int, int))
         if found:
@@ -275,6 +292,12 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _plain(wanted: Any) -> Any:
+    if isinstance(wanted, Compared):
+        return {wanted.operator: wanted.value}
+    return wanted if isinstance(wanted, str | int | float) else list(wanted)
 
 
 def _row(

@@ -24,6 +24,8 @@ INDEX = "bundle.json"
 RECIPE = "recipe.yaml"
 WEIGHTS = "weights.safetensors"
 INPUTS = "inputs.json"
+SPACE = "space.json"
+"""In the folder of a space, instead of a bundle."""
 FILES = (RECIPE, WEIGHTS, INPUTS)
 CHECKPOINTS = "checkpoints"
 OUT_OF_FOLD = "out_of_fold.csv"
@@ -122,6 +124,13 @@ def read_index(folder: Path) -> dict[str, Any]:
     """
     path = located(folder, INDEX)
     who = f"bundle {folder}"
+    if not path.is_file() and (folder / SPACE).is_file():
+        raise BundleError(
+            who,
+            got="a space",
+            expected="a run that predicts a column",
+            remedy=f"Use it with 'tonggan index {folder} DATA --out INDEX', then 'tonggan search INDEX TEXT'",
+        )
     if not path.is_file():
         unfinished = is_run(folder)
         raise BundleError(

@@ -40,14 +40,14 @@ class Draw:
 
     Attributes:
         written: what follows the place, or the whole new function.
-        source: how the model was asked, or where it is copied from, for a person.
-        logprob: mean of its tokens; None where no model wrote it.
+        source: how the model was asked, for a person.
+        logprob: mean of its tokens.
         is_whole: it ended by itself.
     """
 
     written: str
     source: str
-    logprob: float | None
+    logprob: float
     is_whole: bool
 
 
@@ -78,13 +78,11 @@ class Sampler:
         self._opening = f"{request.indent}def" + (f" {request.name}(" if request.name else "")
         if request.header:
             self._opening = f"\n{request.margin[:-1]}"
-        self._most = min(_MOST_TOKENS, model.max_length // 2)
-        self._budget = min(_BUDGET, model.max_length - self._most)
+        self._budget = min(_BUDGET, model.max_length - _MOST_TOKENS)
         ways = {"continued" if infill is None else "filled in": self._continuing}
         if not isinstance(model, LanguageModel) or model.tokenizer.chat_template is not None:
             ways["asked"] = self._asking
-        made = {name: make() for name, make in ways.items()}
-        self.prompts = {name: prompt for name, prompt in made.items() if prompt.length + self._most <= model.max_length}
+        self.prompts = {name: make() for name, make in ways.items()}
 
     def draw(self, count: int, *, deadline: float) -> Iterator[list[Draw]]:
         """Texts in batches: of each way the likeliest one, then random ones, the more daring the later.
@@ -110,8 +108,9 @@ class Sampler:
                 return
 
     def _sample(self, name: str, chosen: Sequence[tuple[int, float]], deadline: float) -> list[Draw]:
+        most = min(_MOST_TOKENS, self._budget)
         settings = [
-            GenerationConfig(max_tokens=self._most, logprobs=0, top_p=0.95, temperature=heat, seed=self._seed + number)
+            GenerationConfig(max_tokens=most, logprobs=0, top_p=0.95, temperature=heat, seed=self._seed + number)
             for number, heat in chosen
         ]
         draws = self._model.sample(

@@ -1,0 +1,62 @@
+"""Triplets: a pair is to be nearer than the nearest of what does not belong to it, by a margin."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from tonggan.alignment.base import Alignment, AlignmentConfig, PairShape
+
+
+class EuclideanConfig(AlignmentConfig):
+    """How much nearer, and than what."""
+
+    kind: Literal["euclidean"] = "euclidean"
+    margin: float = Field(default=0.2, gt=0)
+    """By which a pair's Euclidean distance must be smaller, between vectors of length 1."""
+    negatives: Literal["hardest", "semi_hard"] = "semi_hard"
+    """Compared with the nearest other row of the batch, or the nearest that is farther than the pair itself; early in a
+    training the first may draw all vectors to one point."""
+
+    def build(self, shape: PairShape) -> Alignment:  # noqa: ARG002
+        return Euclidean(self)
+
+
+class Euclidean(Alignment):
+    """The triplet loss with hard negatives of the batch (FaceNet, Schroff et al. 2015; VSE++, Faghri et al. 2018).
+
+    The mean over both directions of ``max(0, margin + |x_i - y_i| - |x_i - y_n|)``, vectors of length 1.
+    """
+
+    def __init__(self, config: EuclideanConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(
+        self,
+        left: Tensor,
+        right: Tensor,
+        *,
+        matches: Tensor | None = None,
+        labels: Tensor | None = None,  # noqa: ARG002
+        features: tuple[Tensor, Tensor] | None = None,  # noqa: ARG002
+    ) -> Tensor:
+        cosines = torch.nn.functional.normalize(left, dim=-1) @ torch.nn.functional.normalize(right, dim=-1).T
+        distances = (2 - 2 * cosines).clamp(min=1e-8).sqrt()  # the root's slope is infinite at 0
+        belongs = torch.eye(len(distances), dtype=torch.bool, device=distances.device)
+        if matches is not None:
+            belongs = belongs | matches
+        own = distances.diagonal()
+        return (self._triplets(distances, own, belongs) + self._triplets(distances.T, own, belongs.T)) / 2
+
+    def _triplets(self, distances: Tensor, own: Tensor, belongs: Tensor) -> Tensor:
+        wrong = distances.masked_fill(belongs, torch.inf)
+        nearest = wrong.min(dim=1).values
+        if self.config.negatives == "semi_hard":
+            farther = wrong.masked_fill(wrong <= own.unsqueeze(1), torch.inf).min(dim=1).values
+            nearest = torch.where(farther.isfinite(), farther, nearest)
+        # A row that everything belongs to has no negative.
+        return (self.config.margin + own - nearest).clamp(min=0).mean()

@@ -1,0 +1,53 @@
+"""SigLIP: each pair by itself is told to belong together or not, without a softmax over the batch."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tonggan.alignment.base import Alignment, AlignmentConfig, PairShape
+from tonggan.alignment.distances import similarities
+
+
+class SigmoidConfig(AlignmentConfig):
+    """Scale and bias of the logits, both learned from the given values on."""
+
+    kind: Literal["sigmoid"] = "sigmoid"
+    scale: float = 10.0
+    """Cosines are multiplied by it."""
+    bias: float = -10.0
+    """Added after it; it balances the many pairs that do not belong together."""
+
+    def build(self, shape: PairShape) -> Alignment:  # noqa: ARG002
+        return Sigmoid(self)
+
+
+class Sigmoid(Alignment):
+    """The sigmoid loss (SigLIP, Zhai et al. 2023): ``-1/B sum_ij log sigma(z_ij (t x_i y_j + b))``.
+
+    ``z`` is 1 where right j belongs to left i, and -1 elsewhere.
+    """
+
+    def __init__(self, config: SigmoidConfig) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor(math.log(config.scale)))
+        self.bias = nn.Parameter(torch.tensor(config.bias))
+
+    def forward(
+        self,
+        left: Tensor,
+        right: Tensor,
+        *,
+        matches: Tensor | None = None,
+        labels: Tensor | None = None,  # noqa: ARG002
+        features: tuple[Tensor, Tensor] | None = None,  # noqa: ARG002
+    ) -> Tensor:
+        logits = self.log_scale.exp() * similarities(left, right, "cosine") + self.bias
+        belongs = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+        if matches is not None:
+            belongs = belongs | matches
+        return -F.logsigmoid(torch.where(belongs, logits, -logits)).sum() / len(logits)

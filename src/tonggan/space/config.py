@@ -1,0 +1,60 @@
+"""A space as data: which data it learns from, and how."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import yaml
+from pydantic import Field
+
+from tonggan.alignment import AlignmentConfig
+from tonggan.alignment.contrastive import ContrastiveConfig
+from tonggan.config import Config
+from tonggan.modalities import ColumnConfig
+from tonggan.runs.recipe import DataConfig
+from tonggan.training import TrainingConfig
+
+
+class SpaceConfig(Config):
+    """How features become vectors that can be compared."""
+
+    parts: Literal["linear", "towers", "both"] = "both"
+    """'linear' is a ridge regression onto one modality's features, which takes seconds; 'towers' are small networks
+    trained by the alignment; of 'both' each counts as much as the validation part says."""
+    dim: int = Field(default=256, ge=8)
+    """Width of what a tower gives."""
+    hidden: int = Field(default=512, ge=8)
+    """Width of a tower's one hidden layer."""
+    dropout: float = Field(default=0.4, ge=0, lt=1)
+    """Of features and of the hidden layer, in training."""
+    alignment: AlignmentConfig = ContrastiveConfig(temperature=0.07, learn_temperature=True)
+    """The loss that draws together what belongs together."""
+    weights: dict[str, str] = Field(default_factory=dict)
+    """By kind of input, the frozen encoder; those not named get the first that is installed."""
+
+
+class MatchRecipe(Config):
+    """A run that learns a space, as data. ``tonggan fit TABLE --task match`` makes one from its arguments."""
+
+    task: Literal["match"] = "match"
+    """What tells such a recipe from others."""
+    description: str = ""
+    """What the run is for, in a sentence."""
+    data: DataConfig = DataConfig()
+    """Where the rows come from."""
+    columns: dict[str, ColumnConfig] = Field(default_factory=dict)
+    """Kind and settings of columns; those not named are guessed. 'ignore' leaves one out."""
+    labels: str | None = None
+    """Column of classes, for an alignment that also learns to tell them."""
+    space: SpaceConfig = SpaceConfig()
+    """How features become vectors."""
+    training: TrainingConfig = TrainingConfig(epochs=40, batch_size=512, weight_decay=0.1, hidden_cells=0)
+    """Of the towers."""
+    max_bad: float = Field(default=0.05, ge=0, le=1)
+    """Stop before training when more than this share of rows has an unreadable or missing file."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of every random choice."""
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML that reads back equal."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120)

@@ -1,0 +1,298 @@
+"""From a table of pairs to a space: read features once, fit linear maps, train towers, choose, measure, save."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tonggan.alignment.contrastive import TemperatureConfig
+from tonggan.alignment.distances import Distance
+from tonggan.errors import BundleError
+from tonggan.evaluation.bootstrap import intervals
+from tonggan.progress import Progress
+from tonggan.runs.bundle_folder import INDEX, SPACE
+from tonggan.runs.run_folder import locked
+from tonggan.space.config import MatchRecipe
+from tonggan.space.features import Features
+from tonggan.space.matcher import Matcher, chance
+from tonggan.space.matches import MatchMeasure
+from tonggan.space.objective import FeatureBatches, Matching
+from tonggan.space.pages import write_space_report
+from tonggan.space.pairs import Pairs, read_pairs, read_rows
+from tonggan.space.towers import LinearMap, Space, fitted_ridge
+from tonggan.training import Budget, train
+from tonggan.wording import Words
+
+_CHECKPOINTS = "checkpoints"
+_PENALTIES = (30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0)
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+_MOST_CHOSEN_ON = 2_000
+_LEADS = ("text", "image", "audio")  # the kind that linear maps lead to, the first that there is
+
+
+def fit_space(
+    recipe: MatchRecipe,
+    *,
+    out: Path,
+    sources: Mapping[str, Any] | None = None,
+    time_limit: float | None = None,
+    started: float | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Matcher:
+    """Learn a space from the pairs that ``recipe`` names, and leave it in ``out``; an interrupted training goes on.
+
+    Args:
+        recipe: what to learn from, and how.
+        out: the run's folder.
+        sources: tables in memory by split, instead of the recipe's paths.
+        time_limit: seconds for everything.
+        started: ``time.monotonic()`` from which these count, now by default.
+        overwrite: replace a space that is there.
+        progress: told of every step.
+
+    Raises:
+        ConfigError: the recipe does not fit the data.
+        DataError: the data cannot be used, or hold too few pairs.
+        BundleError: the folder is in use, holds something else, or cannot be written.
+        MissingExtraError: there are no weights for an input.
+    """
+    progress = progress or Progress()
+    budget = Budget(time_limit, started=started)
+    began = time.monotonic()
+    with locked(out, Words("run", "运行")):
+        _check_folder(out, overwrite=overwrite)
+        pairs = read_pairs(recipe, sources or {}, progress=progress, quarantine=out / "quarantine.csv")
+        space = _new_space(recipe, pairs)
+        valid = {
+            name: each.take(np.arange(min(len(each), _MOST_CHOSEN_ON)))
+            for name, each in pairs.features["valid"].items()
+        }
+        if space.maps:
+            _fit_linear(space, pairs, valid, progress=progress)
+        if space.towers:
+            _train_towers(space, recipe, pairs, out=out, budget=budget, progress=progress)
+        if space.maps and space.towers:
+            _choose_share(space, pairs.kinds, valid, progress=progress)
+        results = _assess(space, recipe, pairs, progress=progress) | {"seconds": time.monotonic() - began}
+        made = Matcher(recipe, pairs.modalities, _weights_of(pairs), space.eval(), results, out)
+        write_space_report(out / "report.html", made, pairs.features[pairs.final])
+        matcher = made.save(out, linear_dim=_linear_dim(space))
+        shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
+    return matcher
+
+
+def _check_folder(out: Path, *, overwrite: bool) -> None:
+    if (out / INDEX).exists() or ((out / SPACE).exists() and not overwrite):
+        raise BundleError(
+            f"run folder {out}",
+            got="a finished run",
+            expected="a new folder, or an unfinished run to resume",
+            remedy="Choose another folder with --out, or replace it with --overwrite",
+        )
+
+
+def _new_space(recipe: MatchRecipe, pairs: Pairs) -> Space:
+    kinds, train = pairs.kinds, pairs.features["train"]
+    widths = {kind: train[name].values.shape[1] for name, kind in kinds.items()}
+    config = recipe.space
+    distance: Distance = config.alignment.distance if isinstance(config.alignment, TemperatureConfig) else "cosine"
+    has_linear = config.parts != "towers" and distance == "cosine"
+    torch.manual_seed(recipe.seed)
+    space = Space(
+        widths,
+        dim=config.dim if config.parts != "linear" else 0,
+        hidden=config.hidden,
+        dropout=config.dropout,
+        linear_dim=widths[_lead(kinds)] if has_linear else 0,
+        distance=distance,
+    )
+    for kind in widths:
+        values = np.concatenate([train[name].values[train[name].present] for name, own in kinds.items() if own == kind])
+        space.standardize(kind, values)
+    return space
+
+
+def _lead(kinds: Mapping[str, str]) -> str:
+    own = list(kinds.values())
+    return next((kind for kind in _LEADS if kind in own), own[0])
+
+
+def _linear_dim(space: Space) -> int:
+    return next((each.weight.shape[1] for each in space.maps.values() if isinstance(each, LinearMap)), 0)
+
+
+def _weights_of(pairs: Pairs) -> dict[str, str]:
+    return {kind: each["name"] for kind, each in pairs.reader.identities.items()}
+
+
+@torch.no_grad()
+def _fit_linear(space: Space, pairs: Pairs, valid: Mapping[str, Features], *, progress: Progress) -> None:
+    """Lead every kind to one by ridge regression; the penalty is the one that serves the validation part best."""
+    kinds, train = pairs.kinds, pairs.features["train"]
+    lead = _lead(kinds)
+    ridges = {}
+    for kind in set(kinds.values()) - {lead}:
+        sides = []
+        for name in (name for name, own in kinds.items() if own == kind):
+            for other in (other for other, own in kinds.items() if own == lead):
+                both = train[name].present & train[other].present
+                sides.append(
+                    tuple(
+                        space.standardized(own, torch.from_numpy(train[each].values[both])).numpy()
+                        for each, own in ((name, kind), (other, lead))
+                    )
+                )
+        ridges[kind] = fitted_ridge(sides)  # type: ignore[arg-type]
+    if not ridges:
+        return
+    former, space.share = space.share, 1.0
+    scores = {}
+    for penalty in _PENALTIES:
+        _set_maps(space, ridges, penalty)
+        scores[penalty] = measure_space(space, kinds, valid).score()
+    best = max(scores, key=lambda penalty: scores[penalty])
+    _set_maps(space, ridges, best)
+    space.share = former
+    progress.say(f"Linear maps: mrr {scores[best]:.3f} on the validation part, penalty {best:g}")
+
+
+def _set_maps(space: Space, ridges: Mapping[str, Any], penalty: float) -> None:
+    for kind, ridge in ridges.items():
+        part = space.maps[kind]
+        assert isinstance(part, LinearMap)
+        part.weight.copy_(torch.from_numpy(ridge.weight(penalty)))
+
+
+def _train_towers(
+    space: Space, recipe: MatchRecipe, pairs: Pairs, *, out: Path, budget: Budget, progress: Progress
+) -> None:
+    torch.manual_seed(recipe.seed + 1)
+    objective = Matching(space, pairs.kinds, recipe.space.alignment, num_labels=pairs.num_labels)
+    batches = {
+        split: FeatureBatches(
+            pairs.features[split],
+            labels=pairs.labels[split],
+            batch_size=recipe.training.batch_size,
+            seed=recipe.seed,
+            shuffle=split == "train",
+        )
+        for split in ("train", "valid")
+    }
+    config = recipe.training
+    if config.evaluate_every is None:
+        most = max(1, len(batches["train"]) * config.epochs // 10)
+        config = config.model_copy(update={"evaluate_every": most})
+    train(
+        objective,
+        batches["train"],
+        valid=batches["valid"],
+        config=config,
+        folder=out / _CHECKPOINTS,
+        seed=recipe.seed,
+        identity={"recipe": recipe.to_dict(), "data": pairs.fingerprint},
+        budget=budget,
+        progress=progress,
+    )
+    objective.cpu().eval()
+
+
+def _choose_share(space: Space, kinds: Mapping[str, str], valid: Mapping[str, Features], *, progress: Progress) -> None:
+    """How much the linear maps count, by the validation part; of equal scores the least, as towers have more to say."""
+    scores = {}
+    for share in _SHARES:
+        space.share = share
+        scores[share] = measure_space(space, kinds, valid).score()
+    space.share = max(scores, key=lambda share: (scores[share], -share))
+    shown = ", ".join(f"{share:g}: {score:.3f}" for share, score in scores.items())
+    progress.say(f"Share of the linear maps, mrr on the validation part: {shown}; {space.share:g} is kept")
+
+
+def measure_space(space: Space, kinds: Mapping[str, str], features: Mapping[str, Features]) -> MatchMeasure:
+    """What ``space`` is worth on rows of features."""
+    space.eval()
+    rows: dict[str, NDArray[Any]] = {}
+    for name, kind in kinds.items():
+        each = features[name]
+        rows[f"{name}/query"] = space.embed(kind, each.values, as_query=True)
+        rows[f"{name}/vector"] = space.embed(kind, each.values)
+        rows[f"{name}/present"], rows[f"{name}/content"] = each.present, each.content
+    return MatchMeasure(rows, "mrr", True, kinds=dict(kinds))
+
+
+def _assess(space: Space, recipe: MatchRecipe, pairs: Pairs, *, progress: Progress) -> dict[str, Any]:
+    """What the space is worth on every part but the training one, beside chance and each of its parts alone."""
+    rows = {split: len(table) for split, table in pairs.tables.items()}
+    parts = {split: part for split, part in pairs.features.items() if split != "train"}
+    results = _results(space, pairs.kinds, parts, rows, seed=recipe.seed)
+    main, by_chance = results["metrics"][pairs.final], results["others"]["chance"]
+    progress.say(
+        f"On {rows[pairs.final]:,} rows of {pairs.final}: recall@1 {main['recall@1']:.3f}, "
+        f"recall@10 {main['recall@10']:.3f}; by chance {by_chance['recall@10']:.3f}"
+    )
+    return results | {"alignment": recipe.space.alignment.kind if space.towers else None}
+
+
+def evaluate_space(matcher: Matcher, data: Any, *, max_bad: float = 0.05, progress: Progress) -> dict[str, Any]:
+    """What the space of ``matcher`` is worth on other pairs, as the results of a run.
+
+    Raises:
+        DataError: the data cannot be read, lack an input, or too many of their files are unusable.
+    """
+    table, features = read_rows(matcher, data, max_bad=max_bad, progress=progress)
+    seed, rows = matcher.recipe.seed, {"test": len(table)}
+    found = _results(matcher.space, matcher.kinds, {"test": features}, rows, seed=seed)
+    return found | {"alignment": matcher.results.get("alignment")}
+
+
+def _results(
+    space: Space,
+    kinds: Mapping[str, str],
+    parts: Mapping[str, Mapping[str, Features]],
+    rows: Mapping[str, int],
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    metrics, bounds = {}, {}
+    for split, features in parts.items():
+        measure = measure_space(space, kinds, features)
+        metrics[split] = measure.metrics()
+        bounds[split] = {name: list(pair) for name, pair in intervals(measure, seed=seed).items()}
+    final = list(parts.values())[-1]
+    counts = {name: len(np.unique(each.content[each.present])) for name, each in final.items() if each.present.any()}
+    return {
+        "task": "match",
+        "metrics": metrics,
+        "intervals": bounds,
+        "others": {"chance": chance(list(counts.values())), **_plain_answers(space, kinds, final)},
+        "found_among": counts,
+        "rows": dict(rows),
+        "inputs": dict(kinds),
+        "score_name": "mrr",
+        "share_of_linear_maps": space.share,
+    }
+
+
+def _plain_answers(
+    space: Space, kinds: Mapping[str, str], features: Mapping[str, Features]
+) -> dict[str, dict[str, float]]:
+    """What the linear maps and the towers reach alone, and frozen encoders as they are where inputs are of one kind."""
+    found = {}
+    kept = space.share
+    for name, share in (("linear maps alone", 1.0), ("towers alone", 0.0)):
+        if space.maps and space.towers:
+            space.share = share
+            found[name] = measure_space(space, kinds, features).metrics()
+    space.share = kept
+    if len(space.widths) == 1:
+        ((kind, width),) = space.widths.items()
+        as_they_are = Space({kind: width}, dim=0, hidden=0, linear_dim=width)
+        found["frozen encoders alone"] = measure_space(as_they_are, kinds, features).metrics()
+    return found

@@ -1,0 +1,344 @@
+"""Rows of a table that are found by words, pictures, sounds, or other rows.
+
+Each row of the table has a vector for each of its inputs. Pictures, sounds and texts are embedded once; a row that has
+not changed is not embedded again, and one that has gone is forgotten.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonggan.cells import cell_text
+from tonggan.errors import ConfigError, DataError, UnreadableError
+from tonggan.modalities import MediaModality
+from tonggan.progress import Progress
+from tonggan.retrieval.rankings import by_reciprocal_rank
+from tonggan.retrieval.row import Compared, Value, Where
+from tonggan.retrieval.store import Store
+from tonggan.space.index_folder import SPACE, IndexInfo, open_store, query_modalities, read_info
+from tonggan.space.matcher import Matcher, frozen_matcher, load_matcher
+
+INPUT = "tonggan:input"
+"""The field of a stored vector that says which input of the row it is of."""
+WORDS = "words"
+"""What is told to have found a row by its words."""
+_OF_OTHER_KIND = 0.3  # what a ranking by another kind than the query's counts: it is far less sure
+_CONDITION = re.compile(r"\s*(.+?)\s*(<=|>=|!=|==|=|<|>)\s*(.*?)\s*")
+_CANDIDATES = 100  # of each ranking at least
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A row that was found.
+
+    Attributes:
+        key: names the row in this index.
+        score: comparable within one answer only.
+        row: its cells.
+        found_by: how alike each of its inputs is, by name, and how well its ``words`` fit.
+    """
+
+    key: str
+    score: float
+    row: Mapping[str, Value]
+    found_by: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"key": self.key, "score": self.score, "found_by": dict(self.found_by), "row": dict(self.row)}
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """Rows by score, best first, and how much the ranking counts beside others."""
+
+    name: str
+    scores: Mapping[str, float]
+    weight: float = 1.0
+
+
+class SpaceIndex:
+    """An index that is open for searches.
+
+    Args:
+        folder: of the index.
+        info: what it holds.
+        matcher: makes vectors.
+        store: holds rows.
+    """
+
+    def __init__(self, folder: Path, info: IndexInfo, matcher: Matcher, store: Store) -> None:
+        self.folder, self.info, self.matcher, self.store = folder, info, matcher, store
+        self.modalities = query_modalities(matcher)
+        self._reader = matcher.reader(self.modalities)
+
+    @classmethod
+    def open(cls, folder: Path, *, progress: Progress | None = None) -> Self:
+        """The index in ``folder``.
+
+        Raises:
+            BundleError: there is none, or it is damaged or of a newer format.
+            MissingExtraError: a package that searches is not installed.
+        """
+        info = read_info(folder)
+        matcher = load_matcher(folder / SPACE) if (folder / SPACE).is_dir() else frozen_matcher(info.weights)
+        return cls(folder, info, matcher, open_store(folder, matcher, progress=progress))
+
+    def __len__(self) -> int:
+        return len(self.store.groups())
+
+    def close(self) -> None:
+        """Free the store."""
+        self.store.close()
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        image: bytes | None = None,
+        audio: bytes | None = None,
+        row: Mapping[str, Any] | None = None,
+        where: Where | None = None,
+        inputs: Sequence[str] | None = None,
+        limit: int = 10,
+    ) -> list[Hit]:
+        """The rows that are most like what is asked for, best first.
+
+        Args:
+            text: is compared with words, and with every input that the space relates to texts.
+            image: an encoded picture.
+            audio: an encoded recording.
+            row: cells by column, of which each input is compared.
+            where: only rows whose fields it chooses.
+            inputs: compare with these alone; without it with all.
+            limit: how many rows at most.
+
+        Raises:
+            ConfigError: a kind, a field or an input that the index lacks.
+            UnreadableError: the picture or recording cannot be decoded.
+        """
+        asked = self._asked(text=text, image=image, audio=audio, row=row)
+        self._check(where, inputs)
+        found: list[_Ranking] = []
+        if text is not None and inputs is None:
+            words = self.store.search_words(text, limit=self._candidates(limit), where=where)
+            found.append(_Ranking(WORDS, self._of_rows(words)))
+        for kind, vector in asked:
+            for name in self._comparable(kind, inputs):
+                ranking = self._by_vector(vector, name, where=where, limit=limit)
+                found.append(_Ranking(name, ranking, 1.0 if self.info.inputs[name] == kind else _OF_OTHER_KIND))
+        return self._hits(found, limit=limit)
+
+    def similar(
+        self, key: str, *, where: Where | None = None, inputs: Sequence[str] | None = None, limit: int = 10
+    ) -> list[Hit]:
+        """The rows most like the row ``key``, each input compared with the same input; the row itself is left out.
+
+        Raises:
+            DataError: there is no such row.
+            ConfigError: a field or an input that the index lacks.
+        """
+        self._check(where, inputs)
+        keys = [row_key(key, name) for name in self.info.inputs if inputs is None or name in inputs]
+        rows = [row for row in self.store.rows(keys) if row.vector is not None]
+        if not rows:
+            raise DataError(
+                f"index {self.folder}",
+                got=f"no row '{key}'",
+                expected="a key that a search has shown",
+                remedy="Search first; each row is shown with its key",
+            )
+        rankings = []
+        for row in rows:
+            name = str(row.fields[INPUT])
+            assert row.vector is not None
+            found = self._by_vector(row.vector, name, where=where, limit=limit + 1)
+            found.pop(key, None)
+            rankings.append(_Ranking(name, found))
+        return self._hits(rankings, limit=limit)
+
+    def _asked(
+        self, *, text: str | None, image: bytes | None, audio: bytes | None, row: Mapping[str, Any] | None
+    ) -> list[tuple[str, NDArray[np.float32]]]:
+        """By kind, the vector of each thing that is asked for."""
+        items: list[tuple[str, Any]] = []
+        if text is not None and "text" in self.modalities:
+            items.append(("text", text))
+        for kind, raw in (("image", image), ("audio", audio)):
+            if raw is not None:
+                modality = self.modalities.get(kind)
+                if not isinstance(modality, MediaModality):
+                    raise self._lacks(kind)
+                items.append((kind, modality.decode(raw)))
+        items += self._cells(row or {})
+        asked = []
+        for kind, item in items:
+            features = self._reader.read(kind, [item])
+            if features.present[0]:
+                asked.append((kind, self.matcher.embed(kind, features.values, as_query=True)[0]))
+        return asked
+
+    def _cells(self, row: Mapping[str, Any]) -> list[tuple[str, Any]]:
+        """What the cells of a row are to the space, by kind."""
+        items: list[tuple[str, Any]] = []
+        unknown = set(row) - set(self.info.fields)
+        if unknown:
+            raise self._no_field(sorted(unknown)[0])
+        for name, cell in row.items():
+            kind = self.info.inputs.get(name)
+            modality = self.modalities.get(kind or "")
+            if kind == "text" and cell_text(cell):
+                items.append(("text", str(cell)))
+            elif isinstance(modality, MediaModality) and kind is not None and cell:
+                items.append((kind, modality.decode(bytes_of(str(cell), self.info.base))))
+        table = self.modalities.get("table")
+        if table is not None and set(table.cells) & set(row):
+            items.append(("table", {column: row.get(column) for column in table.cells}))
+        return items
+
+    def _comparable(self, kind: str, inputs: Sequence[str] | None) -> list[str]:
+        return [
+            name
+            for name, own in self.info.inputs.items()
+            if (inputs is None or name in inputs) and (self.matcher.is_one_space or own == kind)
+        ]
+
+    def _by_vector(
+        self, vector: NDArray[np.float32], name: str, *, where: Where | None, limit: int
+    ) -> dict[str, float]:
+        only = {} if len(self.info.inputs) == 1 else {INPUT: name}
+        found = self.store.search_vectors(
+            vector, limit=self._candidates(limit), where={**(where or {}), **only} or None
+        )
+        return self._of_rows(found)
+
+    def _candidates(self, limit: int) -> int:
+        return max(_CANDIDATES, 3 * limit)
+
+    @staticmethod
+    def _of_rows(found: Mapping[str, float]) -> dict[str, float]:
+        """Scores of stored vectors or texts by row, that of its best one."""
+        rows: dict[str, float] = {}
+        for key, score in found.items():
+            rows.setdefault(key.partition("/")[0], score)
+        return rows
+
+    def _hits(self, rankings: Sequence[_Ranking], *, limit: int) -> list[Hit]:
+        filled = [each for each in rankings if each.scores]
+        if not filled:
+            return []
+        total: Mapping[str, float] = filled[0].scores
+        if len(filled) > 1:
+            total = by_reciprocal_rank([each.scores for each in filled], weights=[each.weight for each in filled])
+        best = list(total.items())[:limit]
+        stored = {row.group: row for row in self.store.rows(self._first_keys([key for key, _ in best]))}
+        hits = []
+        for key, score in best:
+            if key in stored:
+                found_by = {each.name: each.scores[key] for each in filled if key in each.scores}
+                cells = {name: value for name, value in stored[key].fields.items() if name != INPUT}
+                hits.append(Hit(key, score, cells, found_by))
+        return hits
+
+    def _first_keys(self, keys: Sequence[str]) -> list[str]:
+        return [row_key(key, name) for key in keys for name in ("", *self.info.inputs)]
+
+    def _check(self, where: Where | None, inputs: Sequence[str] | None) -> None:
+        for name in where or {}:
+            if name not in self.info.fields:
+                raise self._no_field(name)
+        for name in inputs or ():
+            if name not in self.info.inputs:
+                raise ConfigError(
+                    f"index {self.folder}",
+                    got=f"no input '{name}'",
+                    expected="one of " + ", ".join(self.info.inputs),
+                    remedy="Correct the name",
+                )
+
+    def _no_field(self, name: str) -> ConfigError:
+        return ConfigError(
+            f"index {self.folder}",
+            got=f"no column '{name}'",
+            expected="one of " + ", ".join(self.info.fields),
+            remedy="Correct the name",
+        )
+
+    def _lacks(self, kind: str) -> ConfigError:
+        return ConfigError(
+            f"index {self.folder}",
+            got=f"a query of kind '{kind}'",
+            expected=f"one of {', '.join(self.modalities)}, which its space reads",
+            remedy="Index with a space that reads it: tonggan fit TABLE --task match, then tonggan index",
+        )
+
+
+def row_key(key: str, name: str) -> str:
+    """How the store names the vector of the input ``name`` of a row, or, without a name, its words."""
+    return f"{key}/{name}"
+
+
+def bytes_of(path: str, base: str) -> bytes:
+    """The content of a file that a cell names.
+
+    Raises:
+        UnreadableError: it cannot be read.
+    """
+    try:
+        return (Path(base) / path).read_bytes()
+    except OSError as error:
+        raise UnreadableError(
+            f"file {path}",
+            got=error.strerror or str(error),
+            expected="a file that can be read",
+            remedy="Check the path",
+        ) from error
+
+
+def conditions(written: Sequence[str]) -> Where:
+    """The conditions in ``written``, which must all hold: a column, ``= != < <= > >=``, and a number or a text.
+
+    A value is bound to the search and never becomes a part of it, whatever it holds.
+
+    Raises:
+        ConfigError: one is not written like that, or a column has two.
+    """
+    found: dict[str, Value | Compared] = {}
+    for text in written:
+        match = _CONDITION.fullmatch(text)
+        if match is None:
+            raise ConfigError(
+                "--where",
+                got=f"'{text}'",
+                expected="a column, one of = != < <= > >=, and a value",
+                remedy="Write it as --where 'year > 2020'",
+            )
+        name, operator, value = match[1], match[2], _value(match[3])
+        if name in found:
+            raise ConfigError(
+                "--where",
+                got=f"two conditions on '{name}'",
+                expected="one for each column",
+                remedy="Leave one out",
+            )
+        found[name] = value if operator in ("=", "==") else Compared(operator, value)  # type: ignore[arg-type]
+    return found
+
+
+def _value(text: str) -> Value:
+    """A number where it reads as one; a text in quotes without them."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,338 @@
+"""From a table to an index: rows that are new or have changed are embedded, those that have gone are forgotten."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tonggan.cells import cell_text, is_missing
+from tonggan.data.cache import content_hash
+from tonggan.data.places import cache_folder
+from tonggan.data.readers import open_table
+from tonggan.data.table import Table
+from tonggan.errors import BundleError, ConfigError
+from tonggan.files import whole_file
+from tonggan.modalities import ColumnConfig, Modality, NumberConfig
+from tonggan.modalities.base import MediaConfig
+from tonggan.progress import Progress
+from tonggan.retrieval.row import RESERVED, Row, Value
+from tonggan.runs.loading import scan_tables
+from tonggan.space.features import FeatureReader
+from tonggan.space.index import INPUT, row_key
+from tonggan.space.index_folder import (
+    FORMAT,
+    INDEX,
+    SPACE,
+    IndexInfo,
+    open_store,
+    query_modalities,
+    read_info,
+    write_info,
+)
+from tonggan.space.matcher import FILES, Matcher, frozen_matcher, is_space, load_matcher
+from tonggan.space.pairs import columns_to_match
+from tonggan.weights import CATALOGUE
+
+_ROWS_AT_ONCE = 512
+_LONGEST_CELL = 10_000  # characters that are kept
+_KEY = 12
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What came of it.
+
+    Attributes:
+        rows: in the index.
+        embedded: that were new or had changed.
+        forgotten: that had gone.
+        unreadable: files that cannot be decoded or are not there.
+        inputs: kind of each input that has vectors.
+    """
+
+    rows: int
+    embedded: int
+    forgotten: int
+    unreadable: int
+    inputs: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "rows": self.rows,
+            "embedded": self.embedded,
+            "forgotten": self.forgotten,
+            "unreadable": self.unreadable,
+            "inputs": dict(self.inputs),
+        }
+
+
+def open_matcher(source: str) -> Matcher:
+    """The space in a run's folder, or that of frozen encoders whose names are joined by ``+``.
+
+    Raises:
+        ConfigError: it is neither.
+        BundleError: the run cannot be read.
+        MissingExtraError: an encoder is not installed.
+    """
+    folder = Path(source)
+    if is_space(folder) or folder.is_dir():
+        return load_matcher(folder)
+    names = source.split("+")
+    if all(name in CATALOGUE and CATALOGUE[name].reads in ("text", "image", "audio") for name in names):
+        return frozen_matcher({CATALOGUE[name].reads: name for name in names})
+    raise ConfigError(
+        f"space '{source}'",
+        got="neither the folder of a run nor names of weights",
+        expected="a folder that 'tonggan fit TABLE --task match' has made, or weights joined by +, e.g. "
+        "e5+efficientnet_lite0",
+        remedy="See tonggan weights list",
+    )
+
+
+def index_table(
+    source: str,
+    data: Any,
+    *,
+    out: Path,
+    columns: Mapping[str, ColumnConfig] | None = None,
+    progress: Progress | None = None,
+) -> Indexed:
+    """Bring the index in ``out`` to what ``data`` holds; stopped at any moment it goes on when it is repeated.
+
+    Args:
+        source: as for ``open_matcher``.
+        data: as for ``open_table``; a folder of pictures or sounds as well.
+        out: the index's folder.
+        columns: what some columns are; the others are guessed.
+        progress: told of every step.
+
+    Raises:
+        ConfigError: the space reads no column of the data.
+        DataError: the data cannot be read.
+        BundleError: ``out`` cannot be written, or holds something else.
+        StoreBusyError: another process is writing to it.
+        MissingExtraError: a package is missing.
+    """
+    progress = progress or Progress()
+    matcher = open_matcher(source)
+    cache = cache_folder()
+    table = open_table(data, cache=cache, progress=progress)
+    kinds, reasons = columns_to_match(table, columns or {})
+    inputs = _inputs(table, kinds, reasons, matcher)
+    _prepare(out, matcher)
+    info = IndexInfo(
+        format=FORMAT,
+        source=table.source,
+        base=str(table.base.absolute()),
+        weights={} if matcher.is_one_space else dict(matcher.weights),
+        inputs={name: modality.kind for name, modality in inputs.items()},
+        fields={name: _form(config) for name, config in kinds.items()},
+    )
+    write_info(out, info)
+    work = _Indexing(table, kinds, inputs, matcher, info, cache=cache, progress=progress)
+    return work.run(out)
+
+
+def _inputs(
+    table: Table, kinds: Mapping[str, ColumnConfig], reasons: Mapping[str, str], matcher: Matcher
+) -> dict[str, Modality[Any]]:
+    """What has vectors: each column of a kind that the space reads, and the cells that it has learned from."""
+    by_kind = query_modalities(matcher)
+    found = {name: by_kind[config.kind] for name, config in kinds.items() if config.kind in by_kind}
+    table_input = by_kind.get("table")
+    if table_input is not None and set(table_input.cells) <= set(table.names):
+        found["table"] = table_input
+    if not found:
+        raise ConfigError(
+            f"table {table.source}",
+            got="; ".join(f"{name}: {kinds[name].kind} ({reason})" for name, reason in reasons.items()),
+            expected=f"a column of a kind that the space reads: {', '.join(by_kind)}",
+            remedy="Declare a kind, e.g. --set columns.NAME.kind=text, or use another space",
+        )
+    return found
+
+
+def _prepare(out: Path, matcher: Matcher) -> None:
+    """``out`` with a copy of the space.
+
+    Raises:
+        BundleError: it is a folder with something else, or cannot be written.
+    """
+    if out.exists() and not (out / INDEX).exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BundleError(
+            f"index {out}",
+            got="something else there",
+            expected="a new folder, or that of an index to bring up to date",
+            remedy="Choose another folder with --out",
+        )
+    try:
+        if (out / INDEX).exists():
+            read_info(out)
+        out.mkdir(parents=True, exist_ok=True)
+        if matcher.folder is None:
+            shutil.rmtree(out / SPACE, ignore_errors=True)
+        elif matcher.folder.resolve() != (out / SPACE).resolve():
+            (out / SPACE).mkdir(exist_ok=True)
+            for name in FILES:
+                with whole_file(out / SPACE / name) as partial:
+                    shutil.copyfile(matcher.folder / name, partial)
+    except OSError as error:
+        raise BundleError(
+            f"index {out}",
+            got=str(error),
+            expected="a folder that can be written",
+            remedy="Free space or choose another folder with --out",
+        ) from error
+
+
+class _Indexing:
+    """One pass over a table."""
+
+    def __init__(
+        self,
+        table: Table,
+        kinds: Mapping[str, ColumnConfig],
+        inputs: Mapping[str, Modality[Any]],
+        matcher: Matcher,
+        info: IndexInfo,
+        *,
+        cache: Path,
+        progress: Progress,
+    ) -> None:
+        self.table, self.kinds, self.inputs, self.matcher, self.info = table, kinds, inputs, matcher, info
+        self.cache, self.progress = cache, progress
+        self.reader: FeatureReader = matcher.reader(inputs)
+        self.identity = matcher.identity(self.reader)
+        self.unreadable = 0
+
+    def run(self, out: Path) -> Indexed:
+        """Index the table into ``out``."""
+        with open_store(out, self.matcher, progress=self.progress) as store:
+            known = store.groups()
+            seen: Counter[str] = Counter()
+            embedded, keys = 0, set()
+            with store.writing() as writer:
+                for first in range(0, len(self.table), _ROWS_AT_ONCE):
+                    rows = np.arange(first, min(first + _ROWS_AT_ONCE, len(self.table)))
+                    cells = self._cells(rows)
+                    named = [self._named(row, seen) for row in cells]
+                    keys |= {key for key, _ in named}
+                    new = [place for place, (key, digest) in enumerate(named) if known.get(key) != digest]
+                    if new:
+                        for place in new:
+                            writer.delete_group(named[place][0])
+                        writer.put(self._rows(rows[new], [cells[at] for at in new], [named[at] for at in new]))
+                        writer.commit()
+                        embedded += len(new)
+                    self.progress.update("index", done=int(rows[-1]) + 1, total=len(self.table))
+                gone = [key for key in known if key not in keys]
+                for key in gone:
+                    writer.delete_group(key)
+            return Indexed(len(keys), embedded, len(gone), self.unreadable, self.info.inputs)
+
+    def _cells(self, rows: Any) -> list[dict[str, Any]]:
+        columns = {name: self.table.values(name, rows) for name in self.kinds}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def _named(self, row: Mapping[str, Any], seen: Counter[str]) -> tuple[str, str]:
+        """A row's key, from its cells, and a hash of all that it holds, files included."""
+        plain = json.dumps({name: _stable(cell) for name, cell in row.items()}, ensure_ascii=False, default=str)
+        name = hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=16)
+        seen[name.hexdigest()] += 1
+        name.update(str(seen[name.hexdigest()]).encode())
+        digest = hashlib.blake2b(f"{plain}\0{self.identity}".encode("utf-8", "surrogatepass"), digest_size=16)
+        for column, config in self.kinds.items():
+            if isinstance(config, MediaConfig) and isinstance(row[column], str):
+                digest.update(self._state(row[column]))
+        return name.hexdigest()[:_KEY], digest.hexdigest()
+
+    def _fields(self, row: Mapping[str, Any]) -> dict[str, Value]:
+        """The cells that are kept; what is written as a number in a column of no texts is one."""
+        fields = {}
+        for name, cell in row.items():
+            value = _shown(cell)
+            if isinstance(value, str) and self.info.fields[name] == "number":
+                config = self.kinds[name]
+                value = _number(config.read(cell) if isinstance(config, NumberConfig) else value, value)
+            if value is not None:
+                fields[_field(name)] = value
+        return fields
+
+    def _state(self, path: str) -> bytes:
+        try:
+            status = (self.table.base / path).stat()
+        except (OSError, ValueError):
+            return b"missing"
+        return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}".encode()
+
+    def _rows(self, rows: Any, cells: Sequence[Mapping[str, Any]], named: Sequence[tuple[str, str]]) -> list[Row]:
+        part = self.table.select(rows)
+        media, caches = scan_tables(
+            {"rows": part}, self.inputs, task=None, target=[], cache=self.cache, progress=Progress()
+        )
+        features = self.reader.read_table(
+            part, media=media["rows"], caches=caches, rows=np.arange(len(part)), progress=Progress()
+        )
+        vectors = {name: self.matcher.embed(self.info.inputs[name], each.values) for name, each in features.items()}
+        self.unreadable += sum(int((column.status >= 2).sum()) for column in media["rows"].values())
+        made = []
+        for place, (row, (key, digest)) in enumerate(zip(cells, named, strict=True)):
+            fields = self._fields(row)
+            text = "\n".join(str(row[name]) for name, form in self.info.fields.items() if form == "text" and row[name])
+            made.append(Row(row_key(key, ""), key, digest, text, {**fields, INPUT: ""}))
+            made += [
+                Row(row_key(key, name), key, digest, "", {**fields, INPUT: name}, vectors[name][place])
+                for name, each in features.items()
+                if each.present[place]
+            ]
+        return made
+
+
+def _form(config: ColumnConfig) -> str:
+    if isinstance(config, MediaConfig):
+        return "file"
+    return "text" if config.form in ("text", "name", "names") else "number"
+
+
+def _number(read: Any, written: str) -> Value:
+    """A cell as a whole number or another one; as it is written where it is none."""
+    try:
+        number = float(read)
+    except (TypeError, ValueError):
+        return written
+    return int(number) if number.is_integer() else number if np.isfinite(number) else written
+
+
+def _field(name: str) -> str:
+    """A column's name as that of a field; a few are taken."""
+    return f"{name}_" if name in (*RESERVED, INPUT) else name
+
+
+def _stable(cell: Any) -> Any:
+    """A cell as it names its row: embedded files by their content."""
+    if isinstance(cell, bytes):
+        return content_hash(cell).hex()
+    if isinstance(cell, Mapping):
+        return {key: _stable(value) for key, value in cell.items()}
+    return cell
+
+
+def _shown(cell: Any) -> Value | None:
+    """A cell as it is kept: a number, or a text of bounded length; None where it says nothing that can be shown."""
+    if isinstance(cell, Mapping):
+        cell = cell.get("path")
+    if isinstance(cell, bytes) or is_missing(cell):
+        return None
+    if isinstance(cell, int | float) and not isinstance(cell, bool):
+        return cell
+    text = cell_text(cell)
+    return None if not text else text.encode("utf-8", "replace").decode()[:_LONGEST_CELL]

@@ -1,0 +1,260 @@
+"""A finished space as something to use: vectors of whatever it reads, what it is worth, and its folder.
+
+======================  =====================================================================
+weights.safetensors     the linear maps and towers
+report.html             what it is worth, for people
+space.json              format, recipe, inputs, frozen encoders, results, SHA-256 of the weights; written last
+======================  =====================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from tonggan.alignment.distances import Distance
+from tonggan.config import read_json
+from tonggan.data.fetch import sha256_of
+from tonggan.data.places import cache_folder
+from tonggan.errors import BundleError, ConfigError, TongganError
+from tonggan.files import whole_file
+from tonggan.modalities import Modality, load_modality
+from tonggan.modalities.base import InputConfig
+from tonggan.runs.bundle_folder import SPACE as INDEX
+from tonggan.runs.loading import FEATURES
+from tonggan.space.config import MatchRecipe
+from tonggan.space.features import FeatureReader
+from tonggan.space.towers import Space
+
+WEIGHTS = "weights.safetensors"
+FILES = (WEIGHTS, INDEX)
+"""In the order in which they are written."""
+FORMAT = 1
+PICTURE_SIZE = 224
+"""Pixels a side of pictures for frozen encoders."""
+_DAMAGED = "The folder is damaged: copy it again from where it was made, or fit again"
+
+
+class _InputEntry(BaseModel):
+    config: dict[str, Any]
+    state: dict[str, Any] | None
+
+
+class _Index(BaseModel, extra="forbid"):
+    format: int
+    recipe: dict[str, Any]
+    inputs: dict[str, _InputEntry]
+    widths: dict[str, int]
+    linear_dim: int
+    has_towers: bool
+    share: float
+    distance: Distance
+    weights: dict[str, str]
+    frozen: dict[str, dict[str, str]]
+    sha256: str
+    results: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """A space and all that it needs to read raw data.
+
+    Attributes:
+        recipe: that it was made by.
+        modalities: its inputs by name, fitted.
+        weights: by kind, the frozen encoder's name.
+        space: linear maps and towers.
+        results: what it is worth.
+        folder: where it is stored; None of one that is made of frozen encoders alone.
+    """
+
+    recipe: MatchRecipe
+    modalities: Mapping[str, Modality[Any]]
+    weights: Mapping[str, str]
+    space: Space
+    results: Mapping[str, Any]
+    folder: Path | None = None
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each input."""
+        return {name: modality.kind for name, modality in self.modalities.items()}
+
+    @property
+    def is_one_space(self) -> bool:
+        """Whether vectors of different kinds can be compared."""
+        return self.folder is not None
+
+    def reader(self, modalities: Mapping[str, Modality[Any]] | None = None) -> FeatureReader:
+        """What reads features of ``modalities``, or of the inputs that were learned from."""
+        return FeatureReader(modalities or self.modalities, self.weights, cache=cache_folder() / FEATURES)
+
+    def identity(self, reader: FeatureReader) -> str:
+        """What all vectors depend on."""
+        frozen = " ".join(f"{kind}:{each['identity']}" for kind, each in sorted(reader.identities.items()))
+        return f"{self.results.get('sha256', 'frozen')[:16]} {frozen}"
+
+    def embed(self, kind: str, values: NDArray[np.float32], *, as_query: bool = False) -> NDArray[np.float32]:
+        """``[N, D]`` of features ``[N, F]`` of one kind.
+
+        Raises:
+            ConfigError: the space has no such kind.
+        """
+        if kind not in self.space.widths:
+            raise ConfigError(
+                "a vector",
+                got=f"an input of kind '{kind}'",
+                expected=f"one of {', '.join(self.space.widths)}, which the space was made for",
+                remedy="Fit a space with such a column: tonggan fit TABLE --task match",
+            )
+        return self.space.embed(kind, values, as_query=as_query)
+
+    def save(self, folder: Path, *, linear_dim: int) -> Matcher:
+        """Write it into ``folder``, the index last.
+
+        Raises:
+            BundleError: the folder cannot be written.
+        """
+        state = {name: each.contiguous() for name, each in self.space.state_dict().items()}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with whole_file(folder / WEIGHTS) as partial:
+                partial.write_bytes(save(state))
+            digest = sha256_of(folder / WEIGHTS)
+            index = _Index(
+                format=FORMAT,
+                recipe=self.recipe.to_dict(),
+                inputs={
+                    name: _InputEntry(config=each.config.to_dict(), state=each.state() if each.cells else None)
+                    for name, each in self.modalities.items()
+                },
+                widths=self.space.widths,
+                linear_dim=linear_dim,
+                has_towers=bool(self.space.towers),
+                share=self.space.share,
+                distance=self.space.distance,
+                weights=dict(self.weights),
+                frozen=self.reader().identities,
+                sha256=digest,
+                results=dict(self.results),
+            )
+            with whole_file(folder / INDEX) as partial:
+                partial.write_text(json.dumps(index.model_dump(), ensure_ascii=False, indent=1), encoding="utf-8")
+        except OSError as error:
+            raise BundleError(
+                f"run folder {folder}",
+                got=str(error),
+                expected="a folder that can be written",
+                remedy="Free space or choose another folder with --out",
+            ) from error
+        return load_matcher(folder)
+
+
+def is_space(folder: Path) -> bool:
+    """Whether ``folder`` holds a finished space."""
+    return (folder / INDEX).is_file()
+
+
+def load_matcher(folder: Path) -> Matcher:
+    """The space in ``folder``.
+
+    Raises:
+        BundleError: there is none, or it is damaged, of a newer format, or made with other frozen encoders.
+    """
+    who = f"space {folder}"
+    if not is_space(folder):
+        raise BundleError(
+            who,
+            got=f"no file {INDEX}",
+            expected="the folder of a finished space",
+            remedy="tonggan fit TABLE --task match",
+        )
+    try:
+        raw = read_json(folder / INDEX)
+        if isinstance(raw.get("format"), int) and raw["format"] > FORMAT:
+            raise BundleError(
+                who,
+                got=f"format {raw['format']} in {INDEX}",
+                expected=f"format {FORMAT} or older",
+                remedy="Update Tonggan: pip install --upgrade tonggan",
+            )
+        index = _Index.model_validate(raw)
+        recipe = MatchRecipe.model_validate(index.recipe)
+        modalities = {
+            name: _opened(InputConfig.model_validate(each.config), each.state) for name, each in index.inputs.items()
+        }
+        if sha256_of(folder / WEIGHTS) != index.sha256:
+            raise ValueError(f"{WEIGHTS} is another file than the one that was saved")
+        space = Space(
+            index.widths,
+            dim=recipe.space.dim if index.has_towers else 0,
+            hidden=recipe.space.hidden,
+            linear_dim=index.linear_dim,
+            distance=index.distance,
+        )
+        space.load_state_dict(load_file(folder / WEIGHTS))
+    except (ConfigError, ValidationError, ValueError, KeyError, OSError, RuntimeError, SafetensorError) as error:
+        got = error.got if isinstance(error, TongganError) else str(error).splitlines()[0]
+        raise BundleError(who, got=got, expected=f"a whole {INDEX} and {WEIGHTS}", remedy=_DAMAGED) from error
+    space.share = index.share
+    matcher = Matcher(
+        recipe, modalities, index.weights, space.eval(), {**index.results, "sha256": index.sha256}, folder
+    )
+    _check_frozen(matcher, index.frozen, who=who)
+    return matcher
+
+
+def _opened(config: InputConfig, state: Mapping[str, Any] | None) -> Modality[Any]:
+    """An input; what a frozen encoder reads has learned nothing from data."""
+    return config.build() if state is None else load_modality(config, dict(state))
+
+
+def _check_frozen(matcher: Matcher, saved: Mapping[str, Mapping[str, str]], *, who: str) -> None:
+    """Raise BundleError where a frozen encoder is another one than when the space was made."""
+    for kind, now in matcher.reader().identities.items():
+        if saved.get(kind, {}).get("identity") != now["identity"]:
+            raise BundleError(
+                who,
+                got=f"other weights of '{now['name']}' than those that the space was made with",
+                expected=f"identity {saved.get(kind, {}).get('identity')}",
+                remedy=f"Install the same ones: tonggan weights get {now['name']}, or fit again",
+            )
+
+
+def frozen_matcher(weights: Mapping[str, str]) -> Matcher:
+    """A space without training: vectors as frozen encoders give them, comparable within a kind alone.
+
+    Args:
+        weights: by kind, the encoder's name.
+    """
+    modalities = {kind: _default_modality(kind) for kind in weights}
+    reader = FeatureReader(modalities, weights, cache=cache_folder() / FEATURES)
+    widths = {kind: reader.width(kind) for kind in weights}
+    space = Space(widths, dim=0, hidden=0, linear_dim=max(widths.values()))
+    return Matcher(MatchRecipe(), modalities, dict(weights), space.eval(), {})
+
+
+def _default_modality(kind: str) -> Modality[Any]:
+    """What reads things of a kind for a frozen encoder."""
+    size = {"size": PICTURE_SIZE} if kind == "image" else {}
+    return InputConfig.model_validate({"kind": kind, **size}).build()
+
+
+def chance(num_items: Sequence[int]) -> dict[str, float]:
+    """What drawing at random reaches where each query has one right answer among so many."""
+    harmonic = [sum(1 / rank for rank in range(1, count + 1)) / count for count in num_items]
+    recalled = {f"recall@{k}": float(np.mean([min(k / count, 1.0) for count in num_items])) for k in (1, 5, 10)}
+    return {
+        **recalled,
+        "mrr": float(np.mean(harmonic)),
+        "median_rank": float(np.mean(num_items) + 1) / 2,
+    }

@@ -1,0 +1,187 @@
+"""Pages for people: what a space is worth, and what was found in it, with pictures shown and sounds played."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from tonggan.errors import BundleError
+from tonggan.evaluation.report import page
+from tonggan.files import whole_file
+from tonggan.retrieval.row import Value
+from tonggan.space.features import Features
+from tonggan.space.index import Hit
+from tonggan.space.index_folder import IndexInfo
+from tonggan.space.matcher import Matcher
+from tonggan.space.matches import METRICS
+from tonggan.wording import Words
+
+_MOST_DOTS = 150  # of each input
+_SIZE = 420.0
+_MARGIN = 12.0
+_SIDE = 220  # pixels of a picture
+_LARGEST = 8_000_000  # bytes of a sound that a page holds
+_SOUNDS = {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg"}
+_OTHERS: Mapping[str, Words] = {
+    "chance": Words("drawn at random", "随机"),
+    "linear maps alone": Words("linear maps alone", "仅线性映射"),
+    "towers alone": Words("towers alone", "仅塔网络"),
+    "frozen encoders alone": Words("frozen encoders as they are", "仅冻结编码器"),
+}
+
+
+@dataclass(frozen=True)
+class SpaceContent:
+    """Everything on the page.
+
+    Attributes:
+        title: the inputs.
+        split: the part that was measured last.
+        metrics: on it.
+        intervals: of them.
+        directions: what is found by what.
+        others: plain answers.
+        gap: how far apart the centers of two inputs lie, from 0 to 2, by pair.
+        picture: of the vectors.
+        results: all of them.
+        recipe: as YAML.
+    """
+
+    title: str
+    split: str
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, list[float]]
+    directions: list[str]
+    others: list[tuple[Words, Mapping[str, float]]]
+    gap: list[tuple[str, float]]
+    picture: Markup
+    results: Mapping[str, Any]
+    recipe: str
+
+
+def write_space_report(path: Path, matcher: Matcher, features: Mapping[str, Features]) -> None:
+    """Write the page of ``matcher`` with ``features`` of the part that gives the final number."""
+    results = matcher.results
+    split = list(results["metrics"])[-1]
+    metrics = results["metrics"][split]
+    vectors = {
+        name: matcher.embed(kind, features[name].values[features[name].present][:_MOST_DOTS])
+        for name, kind in matcher.kinds.items()
+    }
+    content = SpaceContent(
+        title=" ↔ ".join(matcher.kinds),
+        split=split,
+        metrics=metrics,
+        intervals=results["intervals"][split],
+        directions=list(dict.fromkeys(name.rpartition(" ")[0] for name in metrics if "→" in name)),
+        others=[(_OTHERS[name], found) for name, found in results["others"].items()],
+        gap=_gaps(vectors),
+        picture=_picture(vectors),
+        results=results,
+        recipe=matcher.recipe.to_yaml(),
+    )
+    text = page("space.html", content=content, metrics=METRICS, shown=_shown)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def _shown(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}" if name == "median_rank" else f"{value:.3f}"
+
+
+def _gaps(vectors: Mapping[str, NDArray[np.float32]]) -> list[tuple[str, float]]:
+    """The Euclidean distance between the centers of every two inputs (the modality gap, Liang et al. 2022)."""
+    centers = {name: each.mean(axis=0) for name, each in vectors.items() if len(each)}
+    names = list(centers)
+    return [
+        (f"{left} ↔ {right}", float(np.linalg.norm(centers[left] - centers[right])))
+        for place, left in enumerate(names)
+        for right in names[place + 1 :]
+    ]
+
+
+def _picture(vectors: Mapping[str, NDArray[np.float32]]) -> Markup:
+    """The vectors along the two axes in which all of them differ most, a color for each input."""
+    every = np.concatenate(list(vectors.values())).astype(np.float64)
+    if len(every) < 3:
+        return Markup("")
+    _, _, axes = np.linalg.svd(every - every.mean(axis=0), full_matrices=False)
+    places = (every - every.mean(axis=0)) @ axes[:2].T
+    low, high = places.min(axis=0), places.max(axis=0)
+    places = _MARGIN + (places - low) / np.maximum(high - low, 1e-9) * (_SIZE - 2 * _MARGIN)
+    dots, start = [], 0
+    for number, each in enumerate(vectors.values()):
+        for x, y in places[start : start + len(each)]:
+            dots.append(f'<circle class="input-{number % 5}" cx="{x:.1f}" cy="{_SIZE - y:.1f}" r="3.5"/>')
+        start += len(each)
+    return Markup(f'<svg viewBox="0 0 {_SIZE:.0f} {_SIZE:.0f}" role="img">{"".join(dots)}</svg>')  # noqa: S704 - numbers alone
+
+
+@dataclass(frozen=True)
+class ShownHit:
+    """One row on the page: the files that can be shown, as ``data:`` addresses, and the other cells."""
+
+    hit: Hit
+    pictures: Sequence[str]
+    sounds: Sequence[str]
+    cells: Mapping[str, Value]
+
+
+def write_hits(path: Path, hits: Sequence[Hit], info: IndexInfo) -> None:
+    """Write the page of ``hits`` of the index ``info`` to ``path``.
+
+    Raises:
+        BundleError: it cannot be written.
+    """
+    text = page("hits.html", content={"title": info.source}, hits=[_shown_hit(hit, info) for hit in hits])
+    try:
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BundleError(
+            f"page {path}", got=str(error), expected="a file that can be written", remedy="Choose another place"
+        ) from error
+
+
+def _shown_hit(hit: Hit, info: IndexInfo) -> ShownHit:
+    pictures, sounds, cells = [], [], {}
+    for name, value in hit.row.items():
+        address = _address(Path(info.base) / str(value)) if info.fields.get(name) == "file" else None
+        if address is None:
+            cells[name] = value
+        elif address.startswith("data:image"):
+            pictures.append(address)
+        else:
+            sounds.append(address)
+    return ShownHit(hit, pictures, sounds, cells)
+
+
+def _address(path: Path) -> str | None:
+    """A picture, made small, or a sound as a ``data:`` address; None of what is neither, or not there."""
+    import cv2
+    import numpy as np
+
+    try:
+        if path.stat().st_size > _LARGEST:
+            return None
+        raw = path.read_bytes()
+    except OSError:
+        return None
+    if path.suffix.lower() in _SOUNDS:
+        return f"data:{_SOUNDS[path.suffix.lower()]};base64,{base64.b64encode(raw).decode()}"
+    pixels = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR) if raw else None
+    if pixels is None:
+        return None
+    scale = min(1.0, _SIDE / max(pixels.shape[:2]))
+    small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
+    done, encoded = cv2.imencode(".png", small)
+    return f"data:image/png;base64,{base64.b64encode(encoded.tobytes()).decode()}" if done else None

@@ -1,0 +1,187 @@
+"""What a space learns from: a table whose rows hold what belongs together, read into features once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonggan.cells import cell_text
+from tonggan.data.doctor import examine
+from tonggan.data.kinds import guess_columns
+from tonggan.data.media_range import settle_ranges
+from tonggan.data.places import cache_folder
+from tonggan.data.readers import open_table
+from tonggan.data.table import Table
+from tonggan.errors import ConfigError, DataError
+from tonggan.modalities import CategoryConfig, ColumnConfig, ImageConfig, Modality, TextConfig
+from tonggan.progress import Progress
+from tonggan.runs.loading import FEATURES, fingerprint_of, fit_modalities, scan_tables
+from tonggan.runs.plan import build_modalities
+from tonggan.runs.splits import open_splits
+from tonggan.space.config import MatchRecipe
+from tonggan.space.features import FeatureReader, Features, choose_weights
+from tonggan.space.matcher import PICTURE_SIZE, Matcher
+from tonggan.space.objective import classes_of
+
+_FEWEST_PAIRS = 8
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What a space learns from, by split.
+
+    Attributes:
+        tables: by split.
+        modalities: the inputs, fitted.
+        reader: of their features.
+        features: by split and input.
+        labels: by split, the class of each row, or None.
+        num_labels: classes of the training part.
+        fingerprint: of all that was read.
+    """
+
+    tables: Mapping[str, Table]
+    modalities: Mapping[str, Modality[Any]]
+    reader: FeatureReader
+    features: Mapping[str, Mapping[str, Features]]
+    labels: Mapping[str, NDArray[np.int64] | None]
+    num_labels: int
+    fingerprint: str
+
+    @property
+    def final(self) -> str:
+        """The part that gives the final number."""
+        return list(self.features)[-1]
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each input."""
+        return {name: modality.kind for name, modality in self.modalities.items()}
+
+
+def read_pairs(
+    recipe: MatchRecipe, sources: Mapping[str, Any], *, progress: Progress, quarantine: Path | None = None
+) -> Pairs:
+    """The features of all rows that ``recipe`` learns from and is measured on.
+
+    Raises:
+        ConfigError, DataError, MissingExtraError: as ``fit_space``.
+    """
+    cache = cache_folder()
+    target = [] if recipe.labels is None else [recipe.labels]
+    tables = open_splits(recipe.data, target=target, sources=sources, seed=recipe.seed, cache=cache, progress=progress)
+    columns, reasons = columns_to_match(tables["train"], recipe.columns, labels=recipe.labels)
+    modalities = build_modalities(columns, target=target)
+    if len(modalities) < 2:
+        raise ConfigError(
+            f"table {tables['train'].source}",
+            got="fewer than two inputs: " + "; ".join(f"{name}: {reason}" for name, reason in reasons.items()),
+            expected="two or more columns, what stands in one row belonging together",
+            remedy="Declare a kind, e.g. --set columns.NAME.kind=text",
+        )
+    weights = choose_weights([each.kind for each in modalities.values()], recipe.space.weights)
+    media, caches = scan_tables(tables, modalities, task=None, target=[], cache=cache, progress=progress)
+    diagnosis = examine(tables, columns=columns, media=media, reasons=reasons)
+    if quarantine is not None:
+        diagnosis.write_quarantine(quarantine)
+    diagnosis.check(max_bad=recipe.max_bad)
+    for told in diagnosis.told():
+        progress.warn_of_data(told)
+    fit_modalities({n: m for n, m in modalities.items() if m.kind == "table"}, tables["train"], progress=progress)
+    reader = FeatureReader(modalities, weights, cache=cache / FEATURES)
+    features = {
+        split: reader.read_table(
+            table, media=media[split], caches=caches, rows=np.arange(len(table)), progress=progress
+        )
+        for split, table in tables.items()
+    }
+    _check_pairs(features["train"], tables["train"].source)
+    for line in _seen_before(features):
+        progress.say(line)
+    labels, names = _labels(recipe, tables)
+    return Pairs(tables, modalities, reader, features, labels, len(names), fingerprint_of(tables, media))
+
+
+def read_rows(matcher: Matcher, data: Any, *, max_bad: float, progress: Progress) -> tuple[Table, dict[str, Features]]:
+    """The features of other pairs, of the inputs that the space of ``matcher`` has learned from.
+
+    Raises:
+        DataError: the data cannot be read, or lack an input.
+    """
+    cache = cache_folder()
+    table = open_table(data, cache=cache, progress=progress)
+    columns = {
+        column: config for name, each in matcher.modalities.items() for column, config in each.columns(name).items()
+    }
+    for column in columns:
+        table.require(column)
+    tables = {"test": table}
+    media, caches = scan_tables(tables, matcher.modalities, task=None, target=[], cache=cache, progress=progress)
+    examine(tables, columns=columns, media=media).check(max_bad=max_bad)
+    rows = np.arange(len(table))
+    reader = matcher.reader()
+    return table, reader.read_table(table, media=media["test"], caches=caches, rows=rows, progress=progress)
+
+
+def columns_to_match(
+    table: Table, declared: Mapping[str, ColumnConfig], *, labels: str | None = None
+) -> tuple[dict[str, ColumnConfig], dict[str, str]]:
+    """The kind of each column, and why: names that repeat are texts here, so that other names can be searched by."""
+    target = [] if labels is None else [labels]
+    guesses = settle_ranges(table, guess_columns(table, target=target, declared=declared))
+    columns: dict[str, ColumnConfig] = {}
+    for name, guess in guesses.items():
+        config = guess.config
+        if name not in declared and name not in target:
+            if isinstance(config, CategoryConfig):
+                config = TextConfig()
+            elif isinstance(config, ImageConfig):
+                config = config.model_copy(update={"size": PICTURE_SIZE})
+        columns[name] = config
+    return columns, {name: guess.reason for name, guess in guesses.items()}
+
+
+def _check_pairs(features: Mapping[str, Features], source: str) -> None:
+    present = np.sum([each.present for each in features.values()], axis=0)
+    count = int((present >= 2).sum())
+    if count < _FEWEST_PAIRS:
+        raise DataError(
+            f"table {source}",
+            got=f"{count} rows in which two inputs are there",
+            expected=f"at least {_FEWEST_PAIRS} to learn from",
+            remedy="Add rows, or check the paths of files",
+        )
+
+
+def _seen_before(features: Mapping[str, Mapping[str, Features]]) -> list[str]:
+    """What of the later parts stands in the training part as well."""
+    told = []
+    for split, part in features.items():
+        for name, each in part.items():
+            known = np.isin(each.content, features["train"][name].content[features["train"][name].present])
+            seen = int((known & each.present).sum())
+            if split != "train" and seen:
+                told.append(
+                    f"{seen:,} of {int(each.present.sum()):,} in '{name}' of {split} also stand in train: "
+                    "finding them there says less than finding new ones."
+                )
+    return told
+
+
+def _labels(recipe: MatchRecipe, tables: Mapping[str, Table]) -> tuple[dict[str, NDArray[np.int64] | None], list[str]]:
+    if recipe.labels is None:
+        return dict.fromkeys(tables), []
+    column = recipe.labels
+    texts = {
+        split: [cell_text(cell) for cell in table.values(column, np.arange(len(table)))]
+        if column in table.names
+        else [None] * len(table)
+        for split, table in tables.items()
+    }
+    names = sorted({text for text in texts["train"] if text is not None})
+    return {split: classes_of(values, names) for split, values in texts.items()}, names

@@ -1,0 +1,184 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tonggan
+from space_scene import SETTINGS, color_table, colors
+from tonggan.errors import BundleError, ConfigError, DataError, UnreadableError
+from tonggan.retrieval.row import Compared
+from tonggan.space.index import SpaceIndex, conditions
+from tonggan.space.index_folder import words_of
+from tonggan.space.indexing import index_table
+from tonggan.weights import CATALOGUE
+
+pytest.importorskip("faiss")
+pytest.importorskip("tantivy")
+pytestmark = pytest.mark.skipif(
+    not all(CATALOGUE[name].is_installed for name in ("minilm", "efficientnet_lite0")),
+    reason="the weights minilm and efficientnet_lite0 are not installed",
+)
+WEIGHTS = "minilm+efficientnet_lite0"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(shared_cache):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TONGGAN_CACHE", str(shared_cache))
+        yield
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return color_table(tmp_path_factory.mktemp("colors"), pictures=True)
+
+
+@pytest.fixture(scope="module")
+def run(table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "space"
+    settings = {**SETTINGS, "space.weights.text": "minilm", "columns.red.kind": "ignore"}
+    return tonggan.fit_space(table, out=out, settings=settings)
+
+
+@pytest.fixture(scope="module")
+def folder(run, table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("index") / "colors"
+    done = tonggan.index(run.folder, table, out=out)
+    assert (done.rows, done.embedded, done.forgotten, done.unreadable) == (40, 40, 0, 0)
+    return out
+
+
+@pytest.fixture(scope="module")
+def index(folder):
+    opened = SpaceIndex.open(folder)
+    yield opened
+    opened.close()
+
+
+def test_words_meaning_pictures_and_rows_find(index, table):
+    assert len(index) == 40
+    best = index.search("dark red", limit=3)[0]
+    assert best.row["name"] == "dark red"
+    assert {"words", "name", "picture"} <= set(best.found_by)
+    across = index.search("dark red", inputs=["picture"], limit=10)
+    assert any("red" in str(hit.row["name"]) for hit in across)
+    assert set(across[0].found_by) == {"picture"}
+    own = index.search(image=(table.parent / "3.png").read_bytes(), inputs=["picture"], limit=1)[0]
+    assert own.row["picture"] == "3.png"
+    assert own.score == pytest.approx(1, abs=1e-3)
+    name, color = colors()[12]
+    found = index.search(row={"name": name, "red": color[0], "green": color[1], "blue": color[2]}, limit=5)
+    assert name in [hit.row["name"] for hit in found]
+
+
+def test_similar_rows_leave_the_row_itself_out(index):
+    key = index.search("light blue", limit=1)[0].key
+    found = index.similar(key, limit=5)
+    assert len(found) == 5
+    assert key not in [hit.key for hit in found]
+    with pytest.raises(DataError, match="Search first"):
+        index.similar("nothing")
+
+
+def test_conditions_choose_rows_and_are_never_a_part_of_the_search(index):
+    bright = {"red": Compared(">", 200)}
+    for hits in (index.search("red", where=bright, limit=40), index.search("red", where=bright, inputs=["picture"])):
+        assert hits
+        assert all(hit.row["red"] > 200 for hit in hits)
+    (only,) = index.search("red", where={"name": "deep green"}, limit=40)
+    assert only.row["name"] == "deep green"
+    assert not index.search("red", where={"name": "x' OR '1'='1"})
+    assert not index.search("red", where={"name": Compared(">", 5)})  # a text is never compared with a number
+    with pytest.raises(ConfigError, match="no column 'year'"):
+        index.search("red", where={"year": 2020})
+    with pytest.raises(ConfigError, match="no input 'sound'"):
+        index.search("red", inputs=["sound"])
+    with pytest.raises(ConfigError, match="kind 'audio'"):
+        index.search(audio=b"RIFF")
+    with pytest.raises(UnreadableError):
+        index.search(image=b"no picture")
+
+
+def test_conditions_are_read_as_they_are_written():
+    assert conditions(["year > 2020", "name=red heart", "size<='9'"]) == {
+        "year": Compared(">", 2020),
+        "name": "red heart",
+        "size": Compared("<=", "9"),
+    }
+    for wrong in (["year"], ["> 5"], ["a=1", "a=2"]):
+        with pytest.raises(ConfigError, match="--where"):
+            conditions(wrong)
+
+
+def test_words_of_both_languages():
+    assert words_of("Red HEART, 红心2") == ["red", "heart", "红", "心", "红心", "2"]
+
+
+def test_what_has_not_changed_is_not_read_again(run, table, tmp_path):
+    copy = shutil.copytree(table.parent, tmp_path / "data") / "colors.csv"
+    out = tmp_path / "index"
+    assert index_table(str(run.folder), copy, out=out).embedded == 40
+    assert index_table(str(run.folder), copy, out=out).embedded == 0
+    Image.fromarray(np.full((16, 16, 3), 255, dtype=np.uint8)).save(copy.parent / "0.png")
+    lines = copy.read_text(encoding="utf-8").splitlines()
+    copy.write_text("\n".join([*lines[:-3], "snow,255,250,250,0.png"]) + "\n", encoding="utf-8")
+    done = index_table(str(run.folder), copy, out=out)
+    assert (done.rows, done.embedded, done.forgotten) == (38, 2, 3)
+    opened = SpaceIndex.open(out)
+    assert opened.search("snow", limit=1)[0].row["name"] == "snow"
+    assert not any(hit.row["name"] == "deep turquoise" for hit in opened.search("deep turquoise", limit=40))
+    opened.close()
+
+
+def test_files_that_cannot_be_read_are_counted_and_their_rows_found_by_the_rest(run, table, tmp_path):
+    copy = shutil.copytree(table.parent, tmp_path / "data") / "colors.csv"
+    (copy.parent / "0.png").unlink()
+    (copy.parent / "1.png").write_bytes(b"half a pict")
+    done = index_table(str(run.folder), copy, out=tmp_path / "index")
+    assert (done.rows, done.unreadable) == (40, 2)
+    opened = SpaceIndex.open(tmp_path / "index")
+    hit = opened.search(colors()[0][0], inputs=["name"], limit=1)[0]
+    assert hit.row["name"] == colors()[0][0]
+    assert "picture" not in hit.found_by
+    opened.close()
+
+
+def test_pictures_of_a_folder_are_found_by_pictures_without_any_training(table, tmp_path):
+    done = index_table("efficientnet_lite0", table.parent / "*.png", out=tmp_path / "index")
+    assert done.rows == 40
+    opened = SpaceIndex.open(tmp_path / "index")
+    hits = opened.search(image=(table.parent / "5.png").read_bytes(), limit=3)
+    assert Path(str(next(iter(hits[0].row.values())))).name == "5.png"
+    with pytest.raises(ConfigError, match="tonggan fit TABLE --task match"):
+        opened.search(audio=b"RIFF")
+    opened.close()
+
+
+def test_kinds_are_compared_with_their_own_alone_without_a_fitted_space(table, tmp_path):
+    index_table(WEIGHTS, table, out=tmp_path / "index")
+    opened = SpaceIndex.open(tmp_path / "index")
+    assert set(opened.search("dark red", limit=1)[0].found_by) == {"words", "name"}
+    opened.close()
+
+
+def test_what_is_no_index_is_named(folder, table, run, tmp_path):
+    with pytest.raises(BundleError, match="tonggan index RUN DATA"):
+        SpaceIndex.open(tmp_path)
+    with pytest.raises(ConfigError, match="weights joined by"):
+        index_table("nothing", table, out=tmp_path / "index")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(BundleError, match="something else there"):
+        index_table(str(run.folder), table, out=tmp_path / "mine")
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    info = json.loads((copy / "index.json").read_text(encoding="utf-8"))
+    (copy / "index.json").write_text(json.dumps({**info, "format": 9}), encoding="utf-8")
+    with pytest.raises(BundleError, match="pip install --upgrade"):
+        SpaceIndex.open(copy)
+    (copy / "index.json").write_text("{", encoding="utf-8")
+    with pytest.raises(BundleError, match="Make the index again"):
+        SpaceIndex.open(copy)

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge as Reference
+
+from tonggan.space.towers import Ridge, Space, Standardize, fitted_ridge
+
+
+def test_ridge_equals_scikit_learn_for_any_penalty():
+    random = np.random.default_rng(0)
+    inputs, targets = random.normal(size=(40, 6)), random.normal(size=(40, 3))
+    ridge = Ridge(inputs, targets)
+    for penalty in (0.1, 10.0, 1000.0):
+        wanted = Reference(alpha=penalty, fit_intercept=False).fit(inputs, targets).coef_.T
+        np.testing.assert_allclose(ridge.weight(penalty), wanted, rtol=1e-4, atol=1e-6)
+    sides = [(inputs[:20].astype(np.float32), targets[:20].astype(np.float32)), (inputs[20:], targets[20:])]
+    np.testing.assert_allclose(fitted_ridge(sides).weight(1.0), ridge.weight(1.0), rtol=1e-3, atol=1e-5)
+
+
+def test_standardized_features_are_clipped_and_constants_count_nothing():
+    part = Standardize(2)
+    part.fit(np.array([[1.0, 5.0], [3.0, 5.0]], dtype=np.float32))
+    found = part(torch.tensor([[3.0, 9.0], [1e6, 5.0]]))
+    assert found.tolist() == [[1.0, 0.0], [10.0, 0.0]]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_inner_products_are_the_shared_cosines_of_both_parts(share):
+    torch.manual_seed(0)
+    space = Space({"text": 5, "image": 3}, dim=4, hidden=8, linear_dim=5).eval()
+    space.share = share
+    random = np.random.default_rng(0)
+    texts = random.normal(size=(6, 5)).astype(np.float32)
+    pictures = random.normal(size=(4, 3)).astype(np.float32)
+    products = space.embed("text", texts, as_query=True) @ space.embed("image", pictures).T
+
+    def cosines(left: torch.Tensor, right: torch.Tensor) -> np.ndarray:
+        return (torch.nn.functional.normalize(left, dim=1) @ torch.nn.functional.normalize(right, dim=1).T).numpy()
+
+    with torch.no_grad():
+        texts, pictures = torch.from_numpy(texts), torch.from_numpy(pictures)
+        linear = cosines(space.maps["text"](texts), space.maps["image"](pictures))
+        towers = cosines(space.tower("text", texts), space.tower("image", pictures))
+    np.testing.assert_allclose(products, share * linear + (1 - share) * towers, atol=1e-6)
+    assert space.width == (0 if share == 0 else 5) + (0 if share == 1 else 4)
+
+
+def test_euclidean_spaces_rank_by_distance():
+    torch.manual_seed(0)
+    space = Space({"text": 5}, dim=4, hidden=8, distance="euclidean").eval()
+    values = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
+    products = space.embed("text", values, as_query=True) @ space.embed("text", values).T
+    with torch.no_grad():
+        vectors = space.tower("text", torch.from_numpy(values))
+    wanted = torch.cdist(vectors, vectors).argsort(dim=1)
+    assert torch.from_numpy(-products).argsort(dim=1).tolist() == wanted.tolist()
