@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import os
 import signal
 import threading
@@ -15,6 +16,7 @@ from tonggan.language.model import LanguageModel
 from tonggan.language.pretrained import SMOLLM2, load_pretrained
 from tonggan.language.prompt import Prompt
 from tonggan.language.settings import GenerationConfig
+from tonggan.language.tools import CallForm, Tool
 from tonggan.language.torch_engine import TorchEngine
 
 pytest.importorskip("xllamacpp", reason="the extra 'llamacpp' is not installed")
@@ -93,6 +95,29 @@ def test_sampling(model):
     assert text_of(model, temperature=5.0, top_k=1, seed=3) == text_of(model)
     assert text_of(model, temperature=5.0, min_p=1.0, seed=3) == text_of(model)
     assert text_of(model, COUNTING, repetition_penalty=50.0, max_tokens=4) != text_of(model, COUNTING, max_tokens=4)
+
+
+def test_samples_of_one_prompt_end_where_they_are_told_to(model):
+    settings = [GenerationConfig(max_tokens=40, temperature=heat, logprobs=0, seed=1) for heat in (0.0, 0.8, 0.8)]
+    greedy, *others = model.sample(model.prompt(FRANCE), settings, ended=lambda text: "." in text)
+    assert text_of(model, max_tokens=40).startswith(greedy.text)
+    assert [each.text for each in others[:1]] == [each.text for each in others[1:]]
+    for each in (greedy, *others):
+        assert each.text.count(".") == 1
+        assert len(each.logprobs) == len(each.token_ids) < 40
+
+
+def test_a_call_of_a_function_obeys_its_grammar(model):
+    form = CallForm('{"name": "', '", "arguments": ', "}", None)
+    tool = Tool(
+        "f",
+        "",
+        {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False},
+    )
+    written = text_of(
+        model, max_tokens=40, grammar=form.grammar([tool], before=form.opening, is_named=False, many=False)
+    )
+    assert isinstance(json.loads(written)["arguments"]["n"], int)
 
 
 def test_stop_strings(model):

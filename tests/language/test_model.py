@@ -23,6 +23,7 @@ from tonggan.language.model import LanguageModel
 from tonggan.language.opening import open_model
 from tonggan.language.prompt import Prompt
 from tonggan.language.settings import GenerationConfig
+from tonggan.language.text_model import TextModel
 from tonggan.progress import Progress
 
 GREEDY = GenerationConfig(max_tokens=30)
@@ -266,3 +267,28 @@ def test_smollm2_answers_by_a_schema_and_is_the_same_with_lookup():
     assert answer.finish == "stop"
     assert json.loads(answer.text)["name"] == "Paris"
     assert model.generate([prompt], settings.model_copy(update={"lookup": 5}))[0] == answer
+
+
+def test_samples_of_one_prompt_are_what_each_would_be_alone():
+    model = language_model()
+    prompt = model.prompt("the cat sat")
+    settings = [
+        GenerationConfig(max_tokens=12, temperature=temperature, seed=seed, logprobs=0)
+        for seed, temperature in enumerate([0.0, 0.8, 0.8] * 7)  # more than go together
+    ]
+    alone = [model.generate([prompt], each)[0] for each in settings]
+    together = model.sample(prompt, settings)
+    assert [each.token_ids for each in together] == [each.token_ids for each in alone]
+    assert [(each.text, each.finish) for each in together] == [(each.text, each.finish) for each in alone]
+    assert [each.token_ids for each in TextModel.sample(model, prompt, settings[:5])] == [
+        each.token_ids for each in alone[:5]
+    ]
+
+
+@pytest.mark.parametrize("sample", [LanguageModel.sample, TextModel.sample])
+def test_a_sample_ends_where_it_is_told_to(sample):
+    model = language_model()
+    settings = [GenerationConfig(max_tokens=40, temperature=1.0, seed=seed) for seed in range(3)]
+    done = sample(model, model.prompt("the cat"), settings, ended=lambda text: len(text) >= 5)
+    assert [each.finish for each in done] == ["stop"] * 3
+    assert all(5 <= len(each.text) < 20 for each in done)

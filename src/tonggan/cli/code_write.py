@@ -106,12 +106,18 @@ def _show(report: Report, written: list[Path]) -> None:
 
 def _evidence(tried: Tried, report: Report) -> list[str]:
     """What speaks for a candidate, or against it."""
+    said = []
+    if tried.candidate.logprob is None:
+        said.append(shown(f"{tried.candidate.source} and renamed: no model wrote it"))
     if not report.request.has_checks:
-        return [shown("No examples and no tests were given: it parses and names only what is there. It was not run.")]
+        return [
+            *said,
+            shown("No examples and no tests were given: it parses and names only what is there. It was not run."),
+        ]
     outcome = tried.outcome
     if outcome is None:
-        return [shown(tried.reason)]
-    said = [shown(f"passed {outcome.num_passed} of {len(outcome.checks)} examples and tests")]
+        return [*said, shown(tried.reason)]
+    said += [shown(f"passed {outcome.num_passed} of {len(outcome.checks)} examples and tests")]
     failed = outcome.failure
     if failed is not None:
         said += [f"{failed.source}", shown(f"  got:      {failed.got}")]
@@ -119,5 +125,10 @@ def _evidence(tried: Tried, report: Report) -> list[str]:
     elif outcome.problem is not None:
         said.append(shown(outcome.problem))
     elif outcome.outputs:
-        said.append(shown(f"{tried.agreement:.0%} of what passing candidates gave for {len(outcome.outputs)} calls"))
+        draws = sum(each.count for each in report.tried if each.passed)
+        said.append(
+            shown(
+                f"{tried.agreement:.0%} of the results of {draws} draws that passed, for {len(outcome.outputs)} calls"
+            )
+        )
     return said

@@ -58,8 +58,9 @@ def test_what_passes_and_what_is_first_to_fail(tried, tmp_path):
     assert [check.passed for check in wrong.checks] == [False, True, False, False, False]
     assert wrong.checks[-1].source == "test_double.py::test_five"
     assert "assert 7 == 10" in wrong.checks[-1].got
-    assert right.outputs[0] != wrong.outputs[0]  # of double(3)
-    assert right.outputs[1] == wrong.outputs[1]  # of double(2)
+    assert [(each.call, each.got) for each in right.outputs[:2]] == [("double(3)", "6"), ("double(2)", "4")]
+    assert [each.got for each in wrong.outputs[:2]] == ["5", "4"]
+    assert right.outputs[1].digest == wrong.outputs[1].digest
 
 
 def test_candidates_that_hang_end_the_process_or_print_without_end(tried):

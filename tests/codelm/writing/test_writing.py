@@ -10,7 +10,7 @@ from recital_scene import EXAMPLE, SOURCE, WHAT, recital
 from tonggan.codelm.completion.open import open_writer
 from tonggan.codelm.workspace import Workspace
 from tonggan.codelm.writing import apply, read_request, write
-from tonggan.codelm.writing.sampling import Sampler, end_of_function
+from tonggan.codelm.writing.sampling import Sampler
 from tonggan.errors import DataError
 
 
@@ -80,18 +80,3 @@ def test_the_same_seed_draws_the_same(model):
         "\n    return max(n for n in numbers if n % 2 == 0)", "continued", True
     )  # fmt: skip
     assert greedy.logprob > -0.2
-
-
-@pytest.mark.parametrize(
-    ("text", "indent", "written"),
-    [
-        (" return 1\n\n\ndef g", "", " return 1"),
-        (" x = [\n    1,\n]\n    return x\nprint", "", " x = [\n    1,\n]\n    return x"),
-        (' x = """\nno end\n"""\n    return x\n```', "", ' x = """\nno end\n"""\n    return x'),
-        (" return 1\n\n    def g", "    ", " return 1"),
-        (" if x:\n        return 1", "", None),
-    ],
-)
-def test_a_function_ends_where_lines_are_indented_less(text, indent, written):
-    end = end_of_function(text, indent=indent)
-    assert (None if end is None else text[:end].rstrip()) == written

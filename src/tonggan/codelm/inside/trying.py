@@ -36,7 +36,7 @@ def attempt(request: dict[str, Any], tree: str) -> dict[str, Any]:
     After a check that takes longer than ``seconds`` there are no others.
     """
     checks: list[dict[str, Any]] = []
-    outputs: list[str] = []
+    outputs: list[dict[str, str]] = []
     seconds = float(request["seconds"])
     if request["examples"] or request["sessions"] or request["calls"]:
         try:
@@ -156,8 +156,8 @@ def _run_line(source: str, names: dict[str, Any], printed: io.StringIO) -> None:
         exec(compile(source, "example", "single"), names)  # noqa: S102 - it is what the sandbox is for
 
 
-def _outputs(module: types.ModuleType, request: dict[str, Any], seconds: float) -> list[str]:
-    """Fingerprints of what the function gives for the calls, and for others that are derived from them."""
+def _outputs(module: types.ModuleType, request: dict[str, Any], seconds: float) -> list[dict[str, str]]:
+    """What the function gives for the calls, and for others that are derived from them."""
     function = module.__dict__.get(request["name"])
     calls = [each for text in request["calls"] if (each := _literal_call(text)) is not None]
     if not callable(function) or not calls:
@@ -167,7 +167,11 @@ def _outputs(module: types.ModuleType, request: dict[str, Any], seconds: float) 
     for call in itertools.chain(calls, derived):
         given = _within(min(1.0, seconds), functools.partial(_result, function, call.copied()))
         text = re.sub(r" at 0x[0-9a-f]+", "", repr(given))
-        found.append(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16])
+        arguments = [*map(repr, call.arguments), *(f"{name}={value!r}" for name, value in call.keywords.items())]
+        shown = f"{request['name']}({', '.join(arguments)})"
+        given = text[1:-1] if isinstance(given, list) else given
+        digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+        found.append({"call": shown[:_LONGEST], "got": given[:_LONGEST], "digest": digest})
     return found
 
 

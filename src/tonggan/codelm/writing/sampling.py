@@ -40,14 +40,14 @@ class Draw:
 
     Attributes:
         written: what follows the place, or the whole new function.
-        source: how the model was asked, for a person.
-        logprob: mean of its tokens.
+        source: how the model was asked, or where it is copied from, for a person.
+        logprob: mean of its tokens; None where no model wrote it.
         is_whole: it ended by itself.
     """
 
     written: str
     source: str
-    logprob: float
+    logprob: float | None
     is_whole: bool
 
 
@@ -78,11 +78,13 @@ class Sampler:
         self._opening = f"{request.indent}def" + (f" {request.name}(" if request.name else "")
         if request.header:
             self._opening = f"\n{request.margin[:-1]}"
-        self._budget = min(_BUDGET, model.max_length - _MOST_TOKENS)
+        self._most = min(_MOST_TOKENS, model.max_length // 2)
+        self._budget = min(_BUDGET, model.max_length - self._most)
         ways = {"continued" if infill is None else "filled in": self._continuing}
         if not isinstance(model, LanguageModel) or model.tokenizer.chat_template is not None:
             ways["asked"] = self._asking
-        self.prompts = {name: make() for name, make in ways.items()}
+        made = {name: make() for name, make in ways.items()}
+        self.prompts = {name: prompt for name, prompt in made.items() if prompt.length + self._most <= model.max_length}
 
     def draw(self, count: int, *, deadline: float) -> Iterator[list[Draw]]:
         """Texts in batches: of each way the likeliest one, then random ones, the more daring the later.
@@ -108,9 +110,8 @@ class Sampler:
                 return
 
     def _sample(self, name: str, chosen: Sequence[tuple[int, float]], deadline: float) -> list[Draw]:
-        most = min(_MOST_TOKENS, self._budget)
         settings = [
-            GenerationConfig(max_tokens=most, logprobs=0, top_p=0.95, temperature=heat, seed=self._seed + number)
+            GenerationConfig(max_tokens=self._most, logprobs=0, top_p=0.95, temperature=heat, seed=self._seed + number)
             for number, heat in chosen
         ]
         draws = self._model.sample(

@@ -35,19 +35,34 @@ class Check(BaseModel):
     expected: str
 
 
+class Output(BaseModel):
+    """What a call gives.
+
+    Attributes:
+        call: as it is written.
+        got: the result, or the exception, cut where it is long.
+        digest: of all of it.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    call: str
+    got: str
+    digest: str
+
+
 class Outcome(BaseModel):
     """What became of a candidate.
 
     Attributes:
         checks: in their order.
-        outputs: fingerprints of what it gives for calls.
+        outputs: what it gives for calls.
         problem: why there are no checks.
         said: the end of what was printed.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     checks: list[Check] = []
-    outputs: list[str] = []
+    outputs: list[Output] = []
     problem: str | None = None
     said: str = ""
 

@@ -12,7 +12,7 @@ from typing import Any
 from tonggan.codelm.tree import overwrite
 from tonggan.codelm.writing.candidate import Candidate
 from tonggan.codelm.writing.request import Request
-from tonggan.codelm.writing.trial import Outcome
+from tonggan.codelm.writing.trial import Outcome, Output
 
 _REASONS = 8
 
@@ -37,6 +37,11 @@ class Tried:
     def passed(self) -> bool:
         """Whether all checks passed."""
         return self.outcome is not None and self.outcome.passed
+
+    @property
+    def outputs(self) -> list[Output]:
+        """What it gives for calls; none where that was not asked."""
+        return [] if self.outcome is None else self.outcome.outputs
 
     @property
     def reason(self) -> str:
@@ -95,20 +100,40 @@ class Report:
         return made
 
     def rank(self) -> None:
-        """Vote on what the calls give, and put all in order."""
+        """Vote on what the calls give, put all in order, and note what a user should look at."""
         passed = [each for each in self.tried if each.passed]
-        votes = [
-            Counter[str]()
-            for _ in range(max((len(each.outcome.outputs) for each in passed if each.outcome), default=0))
-        ]
+        votes = [Counter[str]() for _ in range(max((len(each.outputs) for each in passed), default=0))]
         for each in passed:
-            for place, output in enumerate(each.outcome.outputs if each.outcome else ()):
-                votes[place][output] += each.count
+            for place, output in enumerate(each.outputs):
+                votes[place][output.digest] += each.count
         for each in passed:
-            outputs = each.outcome.outputs if each.outcome else []
-            shares = [votes[place][output] / votes[place].total() for place, output in enumerate(outputs)]
+            shares = [votes[place][out.digest] / votes[place].total() for place, out in enumerate(each.outputs)]
             each.agreement = sum(shares) / max(1, len(shares))
         self.tried.sort(key=lambda each: each.merit, reverse=True)
+        if self.best is not None:
+            self._note_other_results(self.best)
+        else:
+            self._note_constant_failures()
+
+    def _note_other_results(self, best: Tried) -> None:
+        """A call for which candidates that passed disagree."""
+        others = [each for each in self.tried if each.passed and each is not best]
+        for place, output in enumerate(best.outputs):
+            other = next((each.outputs[place] for each in others if place < len(each.outputs)
+                          and each.outputs[place].digest != output.digest), None)  # fmt: skip
+            if other is not None:
+                self.notes.append(
+                    f"others that passed differ: {output.call} is {output.got} here and {other.got} there; "
+                    f"an example of it would tell which is right"
+                )
+                return
+
+    def _note_constant_failures(self) -> None:
+        """Checks that fail as they fail without any function, whatever was written."""
+        outcomes = [each.outcome for each in self.tried if each.outcome is not None]
+        for check in self.before.checks if self.before is not None and outcomes else ():
+            if not check.passed and all(check in outcome.checks for outcome in outcomes):
+                self.notes.append(f"fails the same way whatever is written: {check.source}: {check.got}")
 
     @property
     def best(self) -> Tried | None:
@@ -120,13 +145,13 @@ class Report:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many draws came how far."""
-        stages = [(each.candidate.stage, each.count) for each in self.tried]
+        """How many came how far: draws, and of those that differ how many."""
+        stages = [each.candidate.stage for each in self.tried]
         return {
             "drawn": self.drawn,
             "different": len(self.tried),
-            "parsed": sum(stage != "parse" for stage, _ in stages),
-            "in_scope": sum(stage == "trial" for stage, _ in stages),
+            "parsed": sum(stage != "parse" for stage in stages),
+            "in_scope": sum(stage == "trial" for stage in stages),
             "passed": sum(each.passed for each in self.tried),
         }
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from tonggan.codelm.workspace import Workspace
+from tonggan.codelm.writing.borrowing import borrow
 from tonggan.codelm.writing.candidate import Judge
 from tonggan.codelm.writing.request import Request
-from tonggan.codelm.writing.sampling import Sampler
+from tonggan.codelm.writing.sampling import Draw, Sampler
 from tonggan.codelm.writing.trial import Trial
 from tonggan.codelm.writing.tried import Report
 from tonggan.language.infill import InfillTokens
@@ -37,7 +38,7 @@ def write(
         request: as ``read_request`` gives it.
         model: that writes; several texts at a time where its engine can.
         infill: control tokens to fill in with.
-        workspace: the files around, with the index where there is one.
+        workspace: the files around; functions that its index finds are tried too.
         candidates: texts to draw at most.
         time_limit: seconds for all of it; one trial that has begun is ended.
         seed: of the draws.
@@ -57,26 +58,32 @@ def write(
             report.before = trial.run(request.content)
             _note_before(report)
         judge = Judge(request)
-        sampler = Sampler(
-            model, infill=infill, request=request, workspace=workspace or Workspace(request.root), seed=seed
-        )
+        workspace = workspace or Workspace(request.root)
+        if workspace.index is not None:
+            for draw in borrow(request, workspace.index):
+                _try(draw, report, judge, trial)
+        sampler = Sampler(model, infill=infill, request=request, workspace=workspace, seed=seed)
         for draws in sampler.draw(candidates, deadline=deadline):
             for draw in draws:
                 report.drawn += 1
-                made = report.add(
-                    judge.look(draw.written, source=draw.source, logprob=draw.logprob, is_whole=draw.is_whole)
-                )
-                if made is not None and made.candidate.refused is None and request.has_checks:
-                    made.outcome = trial.run(request.encoded(made.candidate.text))
+                _try(draw, report, judge, trial)
                 progress.update("Writing", done=report.drawn, total=candidates)
                 if time.monotonic() >= deadline:
                     break
-            if sum(each.count for each in report.tried if each.passed) >= _ENOUGH:
+            if sum(each.count for each in report.tried if each.passed and each.candidate.logprob) >= _ENOUGH:
                 break
         _vote(report, trial, deadline)
     report.rank()
     report.seconds = time.monotonic() - start
     return report
+
+
+def _try(draw: Draw, report: Report, judge: Judge, trial: Trial) -> None:
+    """Enter a text into the report, with the outcome of its checks where it is new and fit to be tried."""
+    candidate = judge.look(draw.written, source=draw.source, logprob=draw.logprob, is_whole=draw.is_whole)
+    made = report.add(candidate)
+    if made is not None and made.candidate.refused is None and report.request.has_checks:
+        made.outcome = trial.run(report.request.encoded(made.candidate.text))
 
 
 def _note_before(report: Report) -> None:
