@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
+import recommendation_scene
 from tonggan.alignment import AlignmentConfig, PairShape
 from tonggan.config import Config
 from tonggan.decoders import (
@@ -25,7 +26,7 @@ from tonggan.decoders import (
     default_head,
 )
 from tonggan.errors import ConfigError, DataError
-from tonggan.floor import CannotFitError, Examples, Goal, Member, MemberConfig, Reading
+from tonggan.floor import CannotFitError, Examples, Goal, Member, MemberConfig, Reading, Stored
 from tonggan.floor.features import take_rows
 from tonggan.language.causal_transformer import CausalTransformer
 from tonggan.language.engine import Engine
@@ -36,6 +37,8 @@ from tonggan.language.settings import GenerationConfig
 from tonggan.language.text_model import Capability, TextModel
 from tonggan.modalities import Modality, load_modality
 from tonggan.models import FusedModel
+from tonggan.recommendation import Histories, ScorerConfig
+from tonggan.recommendation.blend import measured
 from tonggan.tasks import Task, load_task
 from tonggan.tasks.measure import Measure
 from tonggan.tokens import Arrays, Batch, Masked, Prediction, Tokens
@@ -838,3 +841,39 @@ def _check_fresh_process(
         save_file(arrays, f"{folder}/rows.safetensors")
         subprocess.run([sys.executable, "-c", _PREDICTING], cwd=folder, check=True)
         np.testing.assert_allclose(np.load(f"{folder}/predictions.npy"), predictions, atol=1e-6)
+
+
+def check_scorer(config: ScorerConfig) -> None:
+    """The contract of a recommender's members: shapes, users on their own, newcomers, seeds, reasons, save and load."""
+    check_config(config)
+    assert config.words.english
+    assert config.words.chinese
+    examples, held = recommendation_scene.examples(), recommendation_scene.held()
+    variants = config.variants(examples)
+    assert variants
+    scorer = variants[0].fit(examples, seed=0, seconds=float("inf"), held=held)
+    scores = scorer.score(examples.histories)
+    assert scores.shape == (len(examples.histories), examples.histories.num_items)
+    assert np.isfinite(scores).all()
+    some = np.array([7, 3])
+    np.testing.assert_allclose(scorer.score(examples.histories.take(some)), scores[some], rtol=1e-5, atol=1e-6)
+    newcomers = Histories.of([[], examples.histories[5]], num_items=examples.histories.num_items)
+    assert np.isfinite(scorer.score(newcomers)).all()
+    if config.is_personal:  # items of the user's own genre come first
+        found = measured(scorer.score, held, k=5, popularity=examples.histories.counts()).metrics()
+        assert found["hit_rate"] > 0.9, found
+        assert np.ptp(scorer.score(newcomers.take(np.array([0])))) < np.ptp(scores)
+        added = scorer.contributions(examples.histories[5], held.wanted[5])
+        assert added is not None
+        assert added.shape == (2, 7)
+        assert (added.sum(axis=1) > 0).all()
+    again = scorer.config.fit(examples, seed=0, seconds=float("inf"))
+    assert again.score(examples.histories).shape == scores.shape
+    same = variants[0].fit(examples, seed=0, seconds=float("inf"), held=held)
+    np.testing.assert_array_equal(same.score(examples.histories), scores)
+    stored = scorer.store()
+    plain = json.loads(json.dumps(stored.plain))
+    loaded = ScorerConfig.parse(scorer.config.to_dict(), who="stored").load(
+        Stored(plain, {name: array.copy() for name, array in stored.arrays.items()})
+    )
+    np.testing.assert_allclose(loaded.score(examples.histories), scores, rtol=1e-6, atol=1e-9)

@@ -20,6 +20,7 @@ from tonggan.language import opening  # noqa: F401 - makes the engines known
 from tonggan.language.engine_config import EngineConfig
 from tonggan.modalities import InputConfig
 from tonggan.parts import Part
+from tonggan.recommendation import ScorerConfig
 from tonggan.tasks import TaskConfig
 
 SOURCE = Path(__file__).parents[1] / "src" / "tonggan"
@@ -49,6 +50,7 @@ LAYERS = [
     ("floor",),
     ("retrieval",),
     ("runs", "recipes"),
+    ("recommendation",),
     ("codelm", "space"),
     ("api",),
     ("estimators",),
@@ -185,6 +187,7 @@ def test_files_and_functions_stay_short() -> None:
         (HeadConfig, "check_head"),
         (InputConfig, "check_modality"),
         (MemberConfig, "check_member"),
+        (ScorerConfig, "check_scorer"),
         (TaskConfig, "check_task"),
     ],
 )

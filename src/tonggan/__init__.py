@@ -21,20 +21,23 @@ from typing import TYPE_CHECKING, Any
 from tonggan.openmp import spin_bounds
 
 if TYPE_CHECKING:
-    from tonggan.api import fit, fit_space, index, load, run, tune
+    from tonggan.api import fit, fit_recommender, fit_space, index, load, run, tune
     from tonggan.errors import DataWarning, TongganError
     from tonggan.estimators import TongganClassifier, TongganRegressor
+    from tonggan.recommendation.recommender import Recommender
     from tonggan.runs.predictor import Predictor
     from tonggan.space.index import SpaceIndex
 
 __all__ = [
     "DataWarning",
     "Predictor",
+    "Recommender",
     "SpaceIndex",
     "TongganClassifier",
     "TongganError",
     "TongganRegressor",
     "fit",
+    "fit_recommender",
     "fit_space",
     "index",
     "load",
@@ -44,12 +47,14 @@ __all__ = [
 
 _HOME = {
     "fit": "tonggan.api",
+    "fit_recommender": "tonggan.api",
     "fit_space": "tonggan.api",
     "index": "tonggan.api",
     "load": "tonggan.api",
     "run": "tonggan.api",
     "tune": "tonggan.api",
     "Predictor": "tonggan.runs.predictor",
+    "Recommender": "tonggan.recommendation.recommender",
     "SpaceIndex": "tonggan.space.index",
     "DataWarning": "tonggan.errors",
     "TongganClassifier": "tonggan.estimators",

@@ -11,8 +11,11 @@ from typing import Any, Literal
 
 from tonggan.config import apply_overrides
 from tonggan.data.doctor import Diagnosis
+from tonggan.errors import ConfigError
 from tonggan.progress import LineProgress, Progress, someone_watches
-from tonggan.runs.bundle import Bundle
+from tonggan.recommendation.config import RecommendationConfig, default_members
+from tonggan.recommendation.fitting import fit_recommender as make_recommender
+from tonggan.recommendation.recommender import Recommender, is_recommender
 from tonggan.runs.duration import parse_duration
 from tonggan.runs.fitting import run_recipe
 from tonggan.runs.loading import diagnose_tables
@@ -72,6 +75,7 @@ def fit(
     Raises:
         TongganError: with who, what was got, what was expected, and the remedy.
     """
+    _check_task(task)
     paths, sources = _split_sources({"train": data, "valid": valid, "test": test})
     made = recipe_for_table(
         paths.get("train"),
@@ -84,6 +88,49 @@ def fit(
         seed=seed,
     )
     return _run(made, out, sources, time_limit=time_limit, started=started, overwrite=overwrite, progress=progress)
+
+
+def fit_recommender(
+    interactions: Any,
+    *,
+    items: Any = None,
+    users: Any = None,
+    out: str | Path | None = None,
+    time_limit: str | float | None = None,
+    settings: Sequence[str] | Mapping[str, Any] = (),
+    seed: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | bool | None = None,
+) -> Recommender:
+    """Learn from who took what to recommend items; measured on what came last, as it will be used.
+
+    Args:
+        interactions: table with a row for each time a user took an item, perhaps with a rating and a time; its columns
+            are found by their names.
+        items: table of the items: their ids, and texts, names, numbers or pictures of them.
+        users: table of the users, likewise.
+        out: as for ``fit``.
+        time_limit: as for ``fit``.
+        settings: single fields of ``RecommendationConfig``, e.g. ``{"columns.user": "reader"}``.
+        seed: as for ``fit``.
+        overwrite: as for ``fit``.
+        progress: as for ``fit``.
+
+    Raises:
+        TongganError: with who, what was got, what was expected, and the remedy.
+    """
+    fields, shown = apply_overrides({"members": default_members()}, _with(settings, {"seed": seed})), _shown(progress)
+    config, folder = RecommendationConfig.parse(fields, who="settings"), _folder(out, "recommend", shown)
+    return make_recommender(
+        interactions,
+        items=items,
+        users=users,
+        out=folder,
+        config=config,
+        overwrite=overwrite,
+        time_limit=None if time_limit is None else parse_duration(time_limit),
+        progress=shown,
+    )
 
 
 def run(
@@ -154,9 +201,7 @@ def fit_space(
     fields = apply_overrides({"data": paths}, _with(settings, {"seed": seed, "labels": labels}))
     recipe = MatchRecipe.parse(fields, who="settings")
     shown = _shown(progress)
-    folder = _new_folder("space") if out is None else Path(out)
-    if out is None:
-        shown.say(f"The run is in {folder}")
+    folder = _folder(out, "space", shown)
     return make_space(
         recipe,
         out=folder,
@@ -269,9 +314,7 @@ def _run(
     progress: Progress | bool | None,
 ) -> Predictor:
     shown = _shown(progress)
-    folder = _new_folder(recipe.target[0]) if out is None else Path(out)
-    if out is None:
-        shown.say(f"The run is in {folder}")
+    folder = _folder(out, recipe.target[0], shown)
     return run_recipe(
         recipe,
         out=folder,
@@ -289,12 +332,15 @@ def _shown(progress: Progress | bool | None) -> Progress:
     return LineProgress() if progress or (progress is None and someone_watches()) else Progress()
 
 
-def _new_folder(target: str) -> Path:
-    """``runs/target-date-time``, with a number where that is taken."""
-    words = re.sub(r"[^\w-]+", "_", target)[:40]
-    name = f"{words}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+def _folder(out: str | Path | None, target: str, shown: Progress) -> Path:
+    """``out``; without it ``runs/target-date-time``, with a number where that is taken, which is said."""
+    if out is not None:
+        return Path(out)
+    name = re.sub(r"[^\w-]+", "_", target)[:40] + f"-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     taken = (Path("runs", name if number == 1 else f"{name}-{number}") for number in count(1))
-    return next(folder for folder in taken if not folder.exists())
+    folder = next(each for each in taken if not each.exists())
+    shown.say(f"The run is in {folder}")
+    return folder
 
 
 def _with(
@@ -307,18 +353,31 @@ def _with(
     return [*(f"{name}={value}" for name, value in named.items()), *settings]
 
 
+def _check_task(task: str | None) -> None:
+    if task == "recommend":
+        raise ConfigError(
+            "fit",
+            got="task='recommend'",
+            expected="a task that predicts a column",
+            remedy="Call tonggan.fit_recommender(interactions, items=…)",
+        )
+
+
 def _texts(names: str | int | Sequence[str | int]) -> list[str]:
     """Column names as texts, as data frames may have numbers for them."""
     return [str(name) for name in ([names] if isinstance(names, str | int) else names)]
 
 
-def load(run: str | Path) -> Predictor:
-    """The finished run in the folder ``run``, ready to predict; needs no network and no training data.
+def load(run: str | Path) -> Any:
+    """The finished run in the folder ``run``: a ``Predictor``, or the ``Recommender`` that ``fit_recommender`` made.
+
+    It needs no network and no training data.
 
     Raises:
-        BundleError: no bundle, an unfinished run, a damaged file, or a newer format.
+        BundleError: no run, an unfinished one, a damaged file, or a newer format.
     """
-    return Predictor(Bundle.load(Path(run)), folder=Path(run))
+    folder = Path(run)
+    return Recommender.load(folder) if is_recommender(folder) else Predictor.load(folder)
 
 
 def diagnose(

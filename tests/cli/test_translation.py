@@ -161,7 +161,19 @@ def said_by(call: ast.Call) -> list[str]:
 # What a user of tables, of language models or of code meets.
 SPOKEN = (
     *("api.py", "cli", "codelm", "config.py", "data", "decoders", "encoders", "estimators.py", "evaluation", "floor"),
-    *("language", "layers", "modalities", "models", "native", "parts.py", "runs", "serving", "tasks", "training"),
+    *(
+        "language",
+        "layers",
+        "modalities",
+        "models",
+        "native",
+        "parts.py",
+        "recommendation",
+        "runs",
+        "serving",
+        "tasks",
+        "training",
+    ),
     "weights",
 )
 # Names, numbers and options that are the same in every language.

@@ -26,7 +26,7 @@ def test_help_has_examples(command):
         ([], ""),
         (["nosuch"], "No such command 'nosuch'"),
         (["fit"], "Missing argument"),
-        (["fit", "train.csv", "--out", "run"], "Missing option '--target'"),
+        (["fit", "train.csv", "--out", "run"], "'--target': name the column to predict"),
         (["fit", "train.csv", "--target", "label"], "Missing option '--out'"),
         (["run", "easy_vqa", "--out", "run", "--max-bad", "abc"], "Invalid value for '--max-bad'"),
         (["run", "easy_vqa", "--out", "run", "--max-bad", "abc"], "'--max-bad': not a number"),

@@ -12,7 +12,21 @@ from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
-from tonggan.cli import chat, code, data, export, inspect, serve, space, train, transcribe, tune, use, weights
+from tonggan.cli import (
+    chat,
+    code,
+    data,
+    export,
+    inspect,
+    recommend,
+    serve,
+    space,
+    train,
+    transcribe,
+    tune,
+    use,
+    weights,
+)
 from tonggan.cli.translation import shown, speaking, take_language
 from tonggan.openmp import spin_bounds
 from tonggan.processes import forget_folder
@@ -40,6 +54,7 @@ app = typer.Typer(
 train.register(app)
 tune.register(app)
 use.register(app)
+recommend.register(app)
 inspect.register(app)
 data.register(app)
 weights.register(app)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from tonggan.cli import recommend
 from tonggan.cli.translation import shown
 
 if TYPE_CHECKING:
@@ -69,8 +70,21 @@ TaskKind = Annotated[
         "--task",
         metavar="KIND",
         help="What to do: caption, answer, transcribe, translate or chat to write COL as text; match to find "
-        "columns by each other; otherwise guessed from COL.",
+        "columns by each other; recommend to find items for users; otherwise guessed from COL.",
     ),
+]
+Items = Annotated[
+    str | None, typer.Option(metavar="TABLE", help="With --task recommend: table of the items, one row for each.")
+]
+Users = Annotated[
+    str | None, typer.Option(metavar="TABLE", help="With --task recommend: table of the users, one row for each.")
+]
+Valid = Annotated[
+    str | None, typer.Option(metavar="TABLE", help="Table to choose on; otherwise a part of TRAIN is cut off.")
+]
+Test = Annotated[str | None, typer.Option(metavar="TABLE", help="Table for the final number alone.")]
+BaseRecipe = Annotated[
+    str | None, typer.Option(metavar="FILE", help="YAML file or shipped recipe to take all other settings from.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is already in the folder.")]
 
@@ -88,6 +102,8 @@ FIT_EXAMPLES = """
   tonggan fit train.csv --target label --folds 5 --set data.group=patient --out runs/folds
 
   tonggan fit photos.csv --target name --task caption --out runs/captions
+
+  tonggan fit likes.csv --task recommend --items films.csv --out runs/films
 
   tonggan fit photos/ --target label --set training.epochs=5 --out runs/photos
 
@@ -123,14 +139,12 @@ def fit(
     target: Target = None,
     out: Out,
     task: TaskKind = None,
-    valid: Annotated[
-        str | None, typer.Option(metavar="TABLE", help="Table to choose on; otherwise a part of TRAIN is cut off.")
-    ] = None,
-    test: Annotated[str | None, typer.Option(metavar="TABLE", help="Table for the final number alone.")] = None,
+    items: Items = None,
+    users: Users = None,
+    valid: Valid = None,
+    test: Test = None,
     time_limit: TimeLimit = None,
-    recipe: Annotated[
-        str | None, typer.Option(metavar="FILE", help="YAML file or shipped recipe to take all other settings from.")
-    ] = None,
+    recipe: BaseRecipe = None,
     preset: Preset = None,
     folds: Folds = None,
     seeds: Seeds = None,
@@ -150,8 +164,17 @@ def fit(
             train, target, valid, test, _settings(set_, max_bad), out, time_limit, started, overwrite, json, unused
         )
         return
+    if task == recommend.TASK:
+        tables = {"--target": target, "--valid": valid, "--test": test, "--recipe": recipe, "--preset": preset}
+        recommend.refuse({**tables, "--folds": folds, "--seeds": seeds, "--max-bad": max_bad})
+        recommend.fit(
+            train, items=items, users=users, out=out, settings=set_ or [], time_limit=time_limit, overwrite=overwrite,
+            json=json,
+        )  # fmt: skip
+        return
+    recommend.refuse({"--items": items, "--users": users}, problem="goes with --task recommend alone")
     if not target:
-        raise typer.BadParameter(shown("name the column to predict"), param_hint="--target")
+        raise typer.BadParameter(shown("name the column to predict"), param_hint="'--target'")
     from tonggan import api
 
     work = partial(

@@ -49,9 +49,9 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure a bundle on a table: metrics with 95 % intervals, each subset of modalities, the audit."""
-    from tonggan.api import load
     from tonggan.cli.console import console_progress, print_json
     from tonggan.cli.show import show_matches, show_results
+    from tonggan.runs.predictor import Predictor
     from tonggan.space.fitting import evaluate_space
     from tonggan.space.matcher import is_space, load_matcher
 
@@ -63,7 +63,7 @@ def evaluate(
         print_json(found) if json else show_matches(found)
         return
     with console_progress() as progress:
-        predictor = load(run)
+        predictor = Predictor.load(run)
         rows = predictor.read(data, with_target=True, max_bad=max_bad, progress=progress)
         results = predictor.evaluate(rows, progress=progress)
     if json:
@@ -92,16 +92,16 @@ def predict(
     json: Json = False,
 ) -> None:
     """Predict each row of a table: its number, its ids, the prediction and, for classes, probabilities."""
-    from tonggan.api import load
     from tonggan.cli.console import console_progress, print_json, print_line
     from tonggan.cli.output_path import check_no_input
     from tonggan.runs.pictures import check_output
+    from tonggan.runs.predictor import Predictor
     from tonggan.runs.writing import check_suffix, write_coco, write_predictions
 
     check_suffix(out)
     check_no_input(out, [data], option="--out")
     with console_progress() as progress:
-        predictor = load(run)
+        predictor = Predictor.load(run)
         check_output(predictor.bundle.task, out, draw=draw)
         rows = predictor.read(data, max_bad=max_bad, progress=progress)
         if out.suffix == ".json":

@@ -24,6 +24,8 @@ INDEX = "bundle.json"
 RECIPE = "recipe.yaml"
 WEIGHTS = "weights.safetensors"
 INPUTS = "inputs.json"
+RECOMMENDER = "recommender.json"
+"""In the folder of a recommender, instead of a bundle."""
 SPACE = "space.json"
 """In the folder of a space, instead of a bundle."""
 FILES = (RECIPE, WEIGHTS, INPUTS)
@@ -130,6 +132,13 @@ def read_index(folder: Path) -> dict[str, Any]:
             got="a space",
             expected="a run that predicts a column",
             remedy=f"Use it with 'tonggan index {folder} DATA --out INDEX', then 'tonggan search INDEX TEXT'",
+        )
+    if not path.is_file() and (folder / RECOMMENDER).is_file():
+        raise BundleError(
+            who,
+            got="a recommender",
+            expected="a run that predicts a column",
+            remedy=f"Use it with 'tonggan recommend {folder}', or 'tonggan serve {folder}'",
         )
     if not path.is_file():
         unfinished = is_run(folder)

@@ -76,6 +76,15 @@ class Predictor:
         self.bundle = bundle
         self.folder = folder
 
+    @staticmethod
+    def load(folder: Path) -> Predictor:
+        """The finished run in ``folder``.
+
+        Raises:
+            BundleError: no bundle, an unfinished run, a damaged file, or a newer format.
+        """
+        return Predictor(Bundle.load(folder), folder=folder)
+
     def __repr__(self) -> str:
         inputs = list(self.bundle.modalities)
         return f"Predictor({str(self.folder)!r}, target={self.bundle.recipe.target}, inputs={inputs})"
