@@ -119,28 +119,36 @@ def solve(model: LanguageModel, problem: dict, options: argparse.Namespace) -> d
 
 
 def write_functions(model: LanguageModel, problems: list[dict], options: argparse.Namespace) -> dict:
-    """The numbers of all problems for which there is time."""
+    """The numbers of all problems for which there is time; what is known so far is kept after each of them."""
     start, solved = time.process_time(), []
+    numbers: dict = {}
     for problem in problems:
         solved.append(solve(model, problem, options))
+        numbers = summary(solved, samples=options.samples)
+        keep(numbers, options)
         if time.process_time() - start > options.seconds:
             break
-    samples = options.samples
-    numbers = {
+    print(json.dumps(numbers, indent=2), flush=True)
+    return numbers
+
+
+def summary(solved: list[dict], *, samples: int) -> dict:
+    """Means over problems."""
+    right = {k: [pass_at(k, drawn=samples, right=each["right"]) for each in solved] for k in (1, 10) if k <= samples}
+    return {
         "functions": len(solved),
         "samples": samples,
         "pass_at_1_greedy": float(np.mean([each["greedy"] for each in solved])),
-        **{
-            f"pass_at_{k}": float(np.mean([pass_at(k, drawn=samples, right=each["right"]) for each in solved]))
-            for k in (1, 10)
-            if k <= samples
-        },
+        **{f"pass_at_{k}": float(np.mean(estimates)) for k, estimates in right.items()},
         "filtered": float(np.mean([each["filtered"] for each in solved])),
         "passed_visible_examples": float(np.mean([each["checked"] for each in solved])),
         "filtered_where_they_passed": float(np.mean([each["filtered"] for each in solved if each["checked"]] or [0.0])),
     }
-    print(json.dumps(numbers, indent=2), flush=True)
-    return numbers
+
+
+def keep(numbers: dict, options: argparse.Namespace) -> None:
+    if options.out:
+        options.out.write_text(json.dumps({"model": options.model, **numbers}, indent=2))
 
 
 def fill_lines(
@@ -176,8 +184,7 @@ def main() -> None:
     result = write_functions(model, [problems[number] for number in order[: options.tasks]], options)
     if options.lines:
         result |= fill_lines(model, infill, problems, options)
-    if options.out:
-        options.out.write_text(json.dumps({"model": options.model, **result}, indent=2))
+    keep(result, options)
 
 
 if __name__ == "__main__":

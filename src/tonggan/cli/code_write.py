@@ -117,7 +117,8 @@ def _evidence(tried: Tried, report: Report) -> list[str]:
     outcome = tried.outcome
     if outcome is None:
         return [*said, shown(tried.reason)]
-    said += [shown(f"passed {outcome.num_passed} of {len(outcome.checks)} examples and tests")]
+    if outcome.checks:
+        said.append(shown(f"passed {outcome.num_passed} of {len(outcome.checks)} examples and tests"))
     failed = outcome.failure
     if failed is not None:
         said += [f"{failed.source}", shown(f"  got:      {failed.got}")]

@@ -66,6 +66,8 @@ def test_a_new_function_has_the_name_that_examples_or_tests_call(file):
     assert (named.name, named.line, named.tests) == ("third", 19, "pytest -q 'test_it.py'")
     assert named.calls == ("third(3)",)
     assert named.whole("def third(x): return 1") == SOURCE.replace("@prop", "def third(x): return 1\n\n\n@prop")
+    empty = read_request("", file, 4, tests=str(file.parent / "test_it.py"))
+    assert empty.name == "filled"  # It has no body yet: that is what is missing.
     inside = read_request("def area(self): its area", file, 15)
     assert (inside.name, inside.owner, inside.indent) == ("area", "Box", "    ")
     assert "size = 1\n\n    def area(self): return 1\n\n    def one_line" in inside.whole("def area(self): return 1")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _MOST_TESTS = 20_000
-_MOST_MESSAGES, _LONGEST_MESSAGE = 20, 600
+_MOST_MESSAGES, _LONGEST_MESSAGE = 20, 300
 
 
 class NoCommandError(Exception):
@@ -71,9 +71,12 @@ class _Outcomes:
             self._keep(name, report)
 
     def _keep(self, name: str, report: Any) -> None:
-        crash = getattr(report.longrepr, "reprcrash", None)
         if report.failed and len(self._messages) < _MOST_MESSAGES:
-            self._messages[name] = str(crash.message if crash is not None else report.longrepr)[-_LONGEST_MESSAGE:]
+            crash = getattr(report.longrepr, "reprcrash", None)
+            whole = str(report.longrepr)
+            errors = " ".join(line[2:].strip() for line in whole.splitlines() if line.startswith("E "))
+            said = crash.message if crash is not None else errors or whole[-_LONGEST_MESSAGE:]
+            self._messages[name] = " ".join(said.split())[:_LONGEST_MESSAGE]
 
 
 def _run_pytest(options: list[str], messages: dict[str, str] | None) -> dict[str, str]:

@@ -56,7 +56,7 @@ def attempt(request: dict[str, Any], tree: str) -> dict[str, Any]:
         messages: dict[str, str] = {}
         outcomes = run_command(request["tests"], messages=messages)
         for name, outcome in outcomes.items():
-            said = messages.get(name, outcome)
+            said = messages.get(name, outcome).replace(f"{tree}/", "")
             checks.append(_check(name, said, "", passed=outcome in ("passed", "skipped", "xfailed")))
     return {"checks": checks, "outputs": outputs}
 

@@ -10,7 +10,7 @@ from tonggan.codelm.completion.modules import Modules
 from tonggan.codelm.completion.scope import problems_in
 from tonggan.codelm.completion.syntax import Syntax
 from tonggan.codelm.workspace import Workspace
-from tonggan.codelm.writing.request import Function, Request, first_line
+from tonggan.codelm.writing.request import Function, Request, first_line, is_empty
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Judge:
             return made("parse", "it is not one function, or it would change the rest of the file")
         if self._request.name not in ("", node.name):
             return made("parse", f"it is called {node.name}")
-        if _is_empty(node):
+        if is_empty(node):
             return made("parse", "it does nothing")
         key = _key(node)
         problem = self._problem(text, node)
@@ -101,15 +101,6 @@ def _without(tree: ast.Module, line: int) -> tuple[str, Function | None]:
                 body.remove(node)
                 return ast.dump(tree), node
     return ast.dump(tree), None
-
-
-def _is_empty(node: Function) -> bool:
-    return all(
-        isinstance(each, ast.Pass)
-        or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
-        or (isinstance(each, ast.Raise) and "NotImplementedError" in ast.unparse(each))
-        for each in node.body
-    )
 
 
 def _key(node: Function) -> str:

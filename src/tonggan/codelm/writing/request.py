@@ -124,8 +124,8 @@ def read_request(
 ) -> Request:
     """What is asked for at a line of a file.
 
-    A function around the line gets another body. Elsewhere, and at the head of a function where examples or tests
-    call what the file lacks, a new one is written, which has that name.
+    A function around the line gets another body. Elsewhere, and at the head of a function with a body where examples or
+    tests call what the file lacks, a new one is written, which has that name.
 
     Args:
         what: it shall do; doctests in it count as examples.
@@ -222,7 +222,8 @@ class _Place:
     def of(cls, text: str, tree: ast.Module, line: int, path: Path, *, is_new: bool) -> _Place:
         found = list(_around(tree, line))
         lines = text.split("\n")
-        if is_new and found and isinstance(found[-1], Function) and line <= found[-1].lineno:
+        last = found[-1] if found else None
+        if is_new and isinstance(last, Function) and line <= last.lineno and not is_empty(last):
             line = first_line(found.pop())
         if found and isinstance(found[-1], Function):
             return cls._body(found, lines)
@@ -275,6 +276,16 @@ def first_line(node: ast.stmt) -> int:
     """Where a statement begins, decorators included."""
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(each.lineno for each in decorators)])
+
+
+def is_empty(node: Function) -> bool:
+    """Whether a function has a docstring at most, or only says that it has yet to be written."""
+    return all(
+        isinstance(each, ast.Pass)
+        or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+        or (isinstance(each, ast.Raise) and "NotImplementedError" in ast.unparse(each))
+        for each in node.body
+    )
 
 
 def _examples(text: str) -> Iterator[Example]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,8 +113,13 @@ class Trial:
                 [f"{name}: {reason}" for name, reason in left_out.items()],
             )
 
-    def run(self, content: bytes, *, derived: int = 0) -> Outcome:
-        """What becomes of the file's ``content``; ``derived`` calls are made besides those of the examples.
+    def run(self, content: bytes, *, derived: int = 0, seconds: float = math.inf) -> Outcome:
+        """What becomes of the file's ``content``.
+
+        Args:
+            content: of the file.
+            derived: calls that are made besides those of the examples.
+            seconds: that are left for the tests.
 
         Raises:
             DataError: the tests are no program of Python.
@@ -129,8 +135,9 @@ class Trial:
             "seconds": self._each,
         }  # fmt: skip
         checks = len(request.examples) + sum(text.count(">>>") for text in request.sessions)
-        seconds = _STARTING + min(60.0, self._each * checks) + (self._seconds if request.tests else 0.0)
-        done = run_python(PROGRAM, timeout=seconds, max_memory=MEMORY, stdin=json.dumps(asked), tree=self._tree)
+        limit = _STARTING + min(60.0, self._each * checks)
+        limit += max(1.0, min(self._seconds, seconds)) if request.tests else 0.0
+        done = run_python(PROGRAM, timeout=limit, max_memory=MEMORY, stdin=json.dumps(asked), tree=self._tree)
         lines = done.output.strip().splitlines()
         if done.status == "timeout":
             return Outcome(problem=f"no end within {done.seconds:.0f} s")

@@ -51,7 +51,7 @@ def write(
     deadline = start + time_limit
     progress = progress or Progress()
     report = Report(request, model=model.name)
-    with Trial.of(request, seconds=min(_TESTS_SECONDS, time_limit)) as (trial, left_out):
+    with Trial.of(request, seconds=min(_TESTS_SECONDS, time_limit / 4)) as (trial, left_out):
         report.notes += [f"not in the copy: {each}" for each in left_out]
         if request.has_checks:
             progress.say("Running the examples and tests on the file as it is")
@@ -61,12 +61,12 @@ def write(
         workspace = workspace or Workspace(request.root)
         if workspace.index is not None:
             for draw in borrow(request, workspace.index):
-                _try(draw, report, judge, trial)
+                _try(draw, report, judge, trial, deadline)
         sampler = Sampler(model, infill=infill, request=request, workspace=workspace, seed=seed)
         for draws in sampler.draw(candidates, deadline=deadline):
             for draw in draws:
                 report.drawn += 1
-                _try(draw, report, judge, trial)
+                _try(draw, report, judge, trial, deadline)
                 progress.update("Writing", done=report.drawn, total=candidates)
                 if time.monotonic() >= deadline:
                     break
@@ -78,12 +78,13 @@ def write(
     return report
 
 
-def _try(draw: Draw, report: Report, judge: Judge, trial: Trial) -> None:
+def _try(draw: Draw, report: Report, judge: Judge, trial: Trial, deadline: float) -> None:
     """Enter a text into the report, with the outcome of its checks where it is new and fit to be tried."""
     candidate = judge.look(draw.written, source=draw.source, logprob=draw.logprob, is_whole=draw.is_whole)
     made = report.add(candidate)
     if made is not None and made.candidate.refused is None and report.request.has_checks:
-        made.outcome = trial.run(report.request.encoded(made.candidate.text))
+        left = deadline - time.monotonic()
+        made.outcome = trial.run(report.request.encoded(made.candidate.text), seconds=left)
 
 
 def _note_before(report: Report) -> None:
