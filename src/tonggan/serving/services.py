@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from tonggan.language.model import LanguageModel
 from tonggan.language.opening import AUTO, engine_for, engine_kinds, open_model
 from tonggan.language.prompt import Prompt
 from tonggan.language.text_model import TextModel
+from tonggan.language.tools import CallForm
 from tonggan.models.transcriber import WhisperTranscriber, is_whisper
 from tonggan.progress import Progress
 from tonggan.runs.bundle import Bundle
@@ -80,7 +81,7 @@ class TextService:
     ) -> None:
         self.model = model
         self.conversation: Callable[..., Any] = conversation or model.prompt
-        self.chat_template = model.chat_template() if conversation is None else None
+        self._reads_conversations = conversation is None
         self.tokenizer = model.tokenizer if isinstance(model, LanguageModel) else None
         self.infill = infill or InfillTokens.of(model)
         self.writer: Writer
@@ -113,6 +114,11 @@ class TextService:
                 param="prompt",
             )
         return Prompt((torch.tensor(prompt),))
+
+    @cached_property
+    def call_form(self) -> CallForm | None:
+        """How the model calls functions; None where it does not, or reads other things than conversations."""
+        return self.model.chat_template().call_form if self._reads_conversations else None
 
     def require_tokens(self, param: str) -> None:
         """Nothing, where the model tells its tokens, which ``param`` needs.

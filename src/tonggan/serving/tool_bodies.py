@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from tonggan.errors import ConfigError
-from tonggan.language.chat import ChatTemplate
 from tonggan.language.constraint import check_schema
 from tonggan.language.tools import CallForm, CallReader, Tool, ToolCall
 from tonggan.serving.body import Body
@@ -100,13 +99,12 @@ class CallBody(Body):
         return ToolCall(self.function.name, arguments, self.id)
 
 
-def require_call_form(template: ChatTemplate | None, *, model: str) -> CallForm:
-    """How calls are written.
+def require_call_form(form: CallForm | None, *, model: str) -> CallForm:
+    """``form``, where there is one.
 
     Raises:
-        RefusedError: the model's template writes none, or the model reads other things than conversations.
+        RefusedError: the model's template writes no calls.
     """
-    form = None if template is None else template.call_form
     if form is None:
         raise RefusedError(
             "tools", got=f"model '{model}', whose chat template writes no calls of functions",

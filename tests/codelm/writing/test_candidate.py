@@ -62,6 +62,18 @@ def test_why_a_body_is_refused(judged, written, stage, message):
     assert message in (made.refused or "")
 
 
+def test_modules_of_the_standard_library_are_imported_where_they_are_named(judged):
+    made = judged("\n    half = x / 2\n    return json.dumps(re.sub('a', '', half))")
+    assert (made.stage, made.source) == ("trial", "asked, with an import of json, re added")
+    assert 'root."""\n    import json\n    import re\n    half = x / 2\n' in made.text
+    new = judged('def more(x):\n    """M."""\n    return json.dumps(x)', line=7, examples=["more(1) == '1'"])
+    assert '"""M."""\n    import json\n    return json' in new.text
+    outside = judged("def more(x=math.pi, y=json.x):\n    return x", line=2, examples=["more(1) == '1'"])
+    assert outside.stage == "scope"
+    assert judged("\n    return json.no_such(x)").stage == "scope"
+    assert judged("def more(x): return json.dumps(x)", line=7, examples=["more(1) == '1'"]).refused is not None
+
+
 def test_what_has_no_end_or_another_name_is_refused(judged):
     assert judged("\n    return 1", is_whole=False).refused == "it came to no end"
     wrong = judged("def other(x):\n    return x", line=7, examples=["cube(2) == 8"])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import copy
+import sys
 from dataclasses import dataclass
 
 from tonggan.codelm.completion.modules import Modules
-from tonggan.codelm.completion.scope import problems_in
+from tonggan.codelm.completion.scope import Problem, problems_in
 from tonggan.codelm.completion.syntax import Syntax
 from tonggan.codelm.workspace import Workspace
 from tonggan.codelm.writing.request import Function, Request, first_line, is_empty
@@ -51,7 +52,7 @@ class Judge:
             self._rest = ast.dump(ast.parse(f"{request.before}\n{request.after}"))
 
     def look(self, written: str, *, source: str, logprob: float | None, is_whole: bool = True) -> Candidate:
-        """The candidate that ``written`` makes.
+        """The candidate that ``written`` makes; modules of the standard library that it names are imported in it.
 
         Args:
             written: the body of a function that is there, or a whole new one.
@@ -77,18 +78,30 @@ class Judge:
             return made("parse", f"it is called {node.name}")
         if is_empty(node):
             return made("parse", "it does nothing")
-        key = _key(node)
-        problem = self._problem(text, node)
-        return made("scope", problem, key) if problem else made("trial", None, key)
+        problems = self._problems(text, node)
+        modules = sorted({each.name for each in problems if each.name in sys.stdlib_module_names})
+        is_new = not any(f"import {name}\n" in written for name in modules)
+        if modules and is_new and all(each.kind == "name" and each.name in modules for each in problems):
+            source = f"{source}, with an import of {', '.join(modules)} added"
+            return self.look(self._importing(modules, written, node), source=source, logprob=logprob)
+        reason = "; ".join(dict.fromkeys(each.reason for each in problems[:3]))
+        return made("scope", reason, _key(node)) if problems else made("trial", None, _key(node))
 
-    def _problem(self, text: str, node: Function) -> str | None:
+    def _importing(self, modules: list[str], written: str, node: Function) -> str:
+        """``written`` with imports before the first statement."""
+        lines = written.split("\n")
+        first = next(each for each in node.body if each is not node.body[0] or ast.get_docstring(node) is None)
+        place = first.lineno - self._request.line - self._request.header.count("\n")
+        imports = [f"{' ' * first.col_offset}import {name}" for name in modules]
+        return "\n".join([*lines[:place], *imports, *lines[place:]])
+
+    def _problems(self, text: str, node: Function) -> list[Problem]:
         """What in the function cannot resolve."""
         lines = text.encode().split(b"\n")
         start = sum(len(line) + 1 for line in lines[: self._request.line - 1])
         end = sum(len(line) + 1 for line in lines[: node.end_lineno])
         syntax = Syntax.of(text, "python")
-        found = problems_in(syntax, start=start, end=end, path=self._request.path, modules=self._modules)
-        return "; ".join(dict.fromkeys(each.reason for each in found[:3])) or None
+        return problems_in(syntax, start=start, end=end, path=self._request.path, modules=self._modules)
 
 
 def _without(tree: ast.Module, line: int) -> tuple[str, Function | None]:

@@ -66,7 +66,7 @@ def _calling(texts: TextService, body: ChatRequest, name: str) -> Calling | None
     tools = body.callable_tools
     if not tools and not any(message.tool_calls for message in body.messages):
         return None
-    form = require_call_form(texts.chat_template, model=name)
+    form = require_call_form(texts.call_form, model=name)
     return Calling(form, tools, choice=body.tool_choice, many=body.parallel_tool_calls) if tools else None
 
 
