@@ -727,8 +727,8 @@ def check_member(config: MemberConfig) -> None:
         assert np.abs(doubt - constant.mean(0)).max() < (0.6 if form == "numbers" else 0.35), (
             f"{form}: sure of rows of which nothing is known"
         )
-        again = config.fit(examples, goal, seed=0, seconds=float("inf"))
-        np.testing.assert_array_equal(again.predict(fresh.features), predictions)
+    again = config.fit(examples, goal, seed=0, seconds=float("inf"))
+    np.testing.assert_array_equal(again.predict(fresh.features), predictions)
     _check_fresh_process(config, member, goal, fresh, predictions)
     _check_difficult_rows(config)
     _check_what_is_read(config)

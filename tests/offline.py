@@ -1,4 +1,4 @@
-"""Run a Python file, or code, in a process of its own that may neither use the network nor unpickle."""
+"""Run Python code in a process of its own that may neither use the network nor unpickle."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+
+import forked
 
 _GUARD = """
 import sys
@@ -28,13 +30,25 @@ torch.set_num_threads(1)
 """
 
 
-def run_offline(code: str, *arguments: object, cache: Path, pickle_allowed: bool = False) -> str:
-    """What ``code`` prints, with ``arguments`` in ``sys.argv[1:]``; fails with its traceback where it fails."""
+def run_offline(
+    code: str, *arguments: object, cache: Path, pickle_allowed: bool = False, imports_libraries: bool = False
+) -> str:
+    """What ``code`` prints, with ``arguments`` in ``sys.argv[1:]``; fails with its traceback where it fails.
+
+    Args:
+        code: may use ``sys``, ``torch`` and, unless it may unpickle, ``tonggan.api``.
+        arguments: become texts.
+        cache: the folder of decoded media.
+        pickle_allowed: whether it may unpickle.
+        imports_libraries: whether those are imported anew, under the same rules.
+    """
     environment = {**os.environ, "TONGGAN_CACHE": str(cache)}
     environment["PYTHONPATH"] = os.pathsep.join([*sys.path, environment.get("PYTHONPATH", "")])
     start = _GUARD + ("" if pickle_allowed else "import tonggan.api\nguarding_pickle = True\n")
-    done = subprocess.run(
-        [sys.executable, "-c", start + code, *map(str, arguments)], env=environment, capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", start + code, *map(str, arguments)]
+    if imports_libraries:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    else:
+        done = forked.run(command, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -365,6 +365,8 @@ def test_fit_predict_and_evaluate_use_no_network(
     mixed: tuple[tonggan.Predictor, Path, list[dict]], tmp_path: Path
 ) -> None:
     _, folder, _ = mixed
-    run_offline(OFFLINE, folder / "rows.jsonl", tmp_path / "run", cache=tmp_path / "cache", pickle_allowed=True)
-    with pytest.raises(AssertionError, match="the network was used"):
-        run_offline("import urllib.request; urllib.request.urlopen('http://192.0.2.1/')", cache=tmp_path)
+    rules = {"pickle_allowed": True, "imports_libraries": True}
+    run_offline(OFFLINE, folder / "rows.jsonl", tmp_path / "run", cache=tmp_path / "cache", **rules)
+    for rules in ({}, {"imports_libraries": True}):
+        with pytest.raises(AssertionError, match="the network was used"):
+            run_offline("import urllib.request; urllib.request.urlopen('http://192.0.2.1/')", cache=tmp_path, **rules)

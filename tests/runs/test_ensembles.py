@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from html import unescape
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 import pytest
 
 import ensemble_scene
+import forked
 import tonggan
 from ensemble_scene import NETWORK, SETTINGS, fit, frame
 from offline import run_offline
@@ -335,8 +335,7 @@ def test_a_killed_run_of_members_is_taken_up_again(with_network: tonggan.Predict
     out = tmp_path / "run"
     command = [sys.executable, ensemble_scene.__file__, str(out), place]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
-        assert process.stdout is not None
+    with forked.Process(command, env=environment) as process:
         assert process.stdout.readline().strip() == "waiting"
         process.send_signal(signal.SIGKILL)
     with pytest.raises(BundleError, match="unfinished run"):
@@ -349,11 +348,12 @@ def test_a_killed_run_of_members_is_taken_up_again(with_network: tonggan.Predict
 @pytest.mark.slow
 def test_two_processes_train_the_network_beside_the_members(tmp_path: Path) -> None:
     frame(120).to_csv(tmp_path / "train.csv", index=False)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tonggan"]
+    command = [sys.executable, "-m", "tonggan"]
     command += ["fit", str(tmp_path / "train.csv"), "--target", "answer", "--out", str(tmp_path / "run"), "--json"]
     command += [word for setting in (*SETTINGS, *NETWORK, "training.epochs=3") for word in ("--set", setting)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done, other = forked.run_together(command, number=2)
+    assert (done.returncode, other.returncode) == (0, 0), done.stderr + other.stderr
+    assert other.stdout == ""
     told = json.loads(done.stdout)["floor"]["members"]
     assert [each["name"] for each in told] == ["trees", "fused network"]
     assert sum(each["weight"] for each in told) == pytest.approx(1)

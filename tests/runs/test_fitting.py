@@ -1,7 +1,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
+import forked
 import run_scene
 import tonggan
 from offline import run_offline
@@ -62,10 +62,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(
 ) -> None:
     out = tmp_path / "run"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        [sys.executable, run_scene.__file__, str(out), str(place)], stdout=subprocess.PIPE, env=environment, text=True
-    ) as process:
-        assert process.stdout is not None
+    with forked.Process([sys.executable, run_scene.__file__, str(out), str(place)], env=environment) as process:
         assert process.stdout.readline().strip() == run_scene.HERE
         process.send_signal(signal.SIGKILL)
     assert (out / unfinished / "last.safetensors").exists()
@@ -157,7 +154,9 @@ def test_training_on_many_rows_starts_in_little_memory(tmp_path: Path) -> None:
     for name, rows in (("few", 1_000), ("many", 100_000)):
         table = pa.table({"picture": [f"{row % 20}.png" for row in range(rows)], "answer": ["no", "yes"] * (rows // 2)})
         pyarrow.csv.write_csv(table, tmp_path / f"{name}.csv")
-    megabytes = float(run_offline(MEMORY, tmp_path, cache=tmp_path / "cache", pickle_allowed=True))
+    megabytes = float(
+        run_offline(MEMORY, tmp_path, cache=tmp_path / "cache", pickle_allowed=True, imports_libraries=True)
+    )
     assert megabytes < 60, "which is 600 bytes for each further row"
 
 

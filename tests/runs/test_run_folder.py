@@ -1,12 +1,12 @@
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+import forked
 import run_scene
 import tonggan
 from tonggan.errors import BundleError, ConfigError, DataError
@@ -69,8 +69,7 @@ def test_a_finished_run_stays_until_the_one_that_replaces_it_is_whole(tmp_path: 
     rows = run_scene.table(8, seed=5)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, run_scene.__file__, str(out), "20", "overwrite"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
-        assert process.stdout is not None
+    with forked.Process(command, env=environment) as process:
         assert process.stdout.readline().strip() == run_scene.HERE
         process.send_signal(signal.SIGKILL)
     assert (out / "next" / "checkpoints" / "last.safetensors").exists()

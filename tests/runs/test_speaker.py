@@ -137,7 +137,7 @@ def test_what_the_model_cannot_read_is_refused(runs):
 
 def test_a_classifier_does_not_speak(tmp_path, shared_cache):
     labels = table().set_column(2, "answer", [[f"c{row % 2}" for row in range(48)]])
-    tonggan.fit(labels, target="answer", out=tmp_path, settings=SETTINGS)
+    tonggan.fit(labels, target="answer", out=tmp_path, settings=[*SETTINGS, "floor=null", "audit_alone=false"])
     with pytest.raises(BundleError, match="writes text through a language decoder"):
         open_speaker(tmp_path)
 

@@ -1,6 +1,5 @@
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
+import forked
 import run_scene
 import tonggan
 from tonggan.errors import ConfigError, DataError
@@ -100,10 +100,7 @@ def test_a_killed_study_keeps_its_finished_folds(folded: tonggan.Predictor, tmp_
         f"import run_scene, sys; from pathlib import Path; run_scene.stop_at_step(40); "
         f"run_scene.fit(Path(sys.argv[1]), settings={list(CELLS)!r}, folds=4)"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(out)], stdout=subprocess.PIPE, env=environment, text=True
-    ) as process:
-        assert process.stdout is not None
+    with forked.Process([sys.executable, "-c", program, str(out)], env=environment) as process:
         assert process.stdout.readline().strip() == run_scene.HERE
         process.send_signal(signal.SIGKILL)
     assert (out / "trials/0/bundle.json").exists()

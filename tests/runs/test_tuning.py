@@ -2,7 +2,6 @@ import json
 import math
 import os
 import signal
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pyarrow.csv
 import pytest
 
+import forked
 import run_scene
 import tonggan
 from tonggan.config import read_yaml
@@ -104,11 +104,11 @@ tune(sys.argv[1], Path(sys.argv[2]))
 """
 
 
-def start(data: Path, out: Path, *, stop_at: int) -> subprocess.Popen[str]:
+def start(data: Path, out: Path, *, stop_at: int) -> forked.Process:
     paths = [*sys.path, str(Path(__file__).parent)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", WORKER, str(data), str(out), str(stop_at)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
+    return forked.Process(command, env=environment)
 
 
 @pytest.mark.slow
@@ -116,7 +116,6 @@ def test_a_trial_whose_worker_was_killed_is_taken_up_again(tmp_path: Path) -> No
     data, out = write(tmp_path), tmp_path / "study"
     whole = tune(data, tmp_path / "whole")
     with start(data, out, stop_at=40) as process:  # about 16 steps a trial
-        assert process.stdout is not None
         assert process.stdout.readline().strip() == run_scene.HERE
         process.send_signal(signal.SIGKILL)
     with (out / "journal.jsonl").open("ab") as journal:
@@ -140,7 +139,6 @@ def test_two_workers_share_a_study_and_one_may_die(tmp_path: Path) -> None:
     assert len(set(values)) == 6, "they propose different settings"
     assert (out / "worker-1.log").read_text(encoding="utf-8") == ""
     with start(data, tmp_path / "second", stop_at=5) as process:
-        assert process.stdout is not None
         assert process.stdout.readline().strip() == run_scene.HERE
         with pytest.raises(BundleError, match="another study at work"):
             tune(data, tmp_path / "second")

@@ -1,7 +1,5 @@
 """Objectives that no task is: adversaries, rows compared with each other, steps cut short, several processes."""
 
-import os
-import subprocess
 import sys
 
 import numpy as np
@@ -10,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+import forked
 import training_scene
 from tonggan.decoders import TARGET
 from tonggan.errors import ConfigError, TrainingError
@@ -170,11 +169,9 @@ def test_the_rows_of_a_batch_that_share_a_picture_still_do_after_take():
 def test_two_processes_learn_what_one_does(tmp_path):
     """Without dropout, which every process draws for itself, weights and scores are those of one process."""
     alone, shared = tmp_path / "alone", tmp_path / "shared"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [training_scene.__file__, str(shared), "plain"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    command = [sys.executable, training_scene.__file__, str(shared), "plain"]
+    for done in forked.run_together(command, number=2):
+        assert done.returncode == 0, done.stderr
     _, task, *parts = scene()
     torch.manual_seed(SEED)
     result = train_on(Plain(), task, *parts, config=CONFIG, folder=alone)
