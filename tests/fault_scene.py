@@ -27,7 +27,7 @@ _CONTEXT.set_forkserver_preload(
      "jinja2", "tokenizers", "gguf", "tantivy", "tree_sitter_language_pack", "detect_secrets", "datasketch",
      "tonggan.api", "tonggan.runs.fitting", "tonggan.codelm.training.train", "tonggan.codelm.corpus.build",
      "tonggan.codelm.search.code_index", "tonggan.language.gguf_export", "tonggan.language.native_engine",
-     "tonggan.models.text_embedder"]
+     "tonggan.models.text_embedder", "compiled_templates"]
 )  # fmt: skip
 
 

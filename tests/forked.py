@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -64,22 +65,36 @@ class Process:
                 content.write(json.dumps(request).encode())
                 content.flush()
                 socket.send_fds(_server(), [b"."], [content.fileno(), *files])
-                self._status = os.fdopen(status)
                 os.close(theirs)
                 os.close(writing)
-                self.pid = int(self._status.readline())
+                self._status = status
+                self.pid = self._told()
         self.stdout = os.fdopen(printed)
         self.returncode: int | None = None
 
     def wait(self) -> int:
         """Its exit code, once it has ended; minus the signal that has ended it."""
         if self.returncode is None:
-            self.returncode = int(self._status.readline())
-            self._status.close()
+            self.returncode = self._told()
+            os.close(self._status)
         return self.returncode
+
+    def poll(self) -> int | None:
+        """The exit code, None as long as it runs."""
+        has_ended = self.returncode is not None or select.select([self._status], [], [], 0)[0]
+        return self.wait() if has_ended else None
 
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
+
+    def _told(self) -> int:
+        """The next line of the process that keeps it, and not a byte more."""
+        line = b""
+        while not line.endswith(b"\n"):
+            piece = os.read(self._status, 1)
+            assert piece, "the process from which programs are forked has ended"
+            line += piece
+        return int(line)
 
     def __enter__(self) -> Process:
         return self

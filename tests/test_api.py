@@ -361,6 +361,7 @@ assert again.evaluate(train)["metrics"]
 """
 
 
+@pytest.mark.slow
 def test_fit_predict_and_evaluate_use_no_network(
     mixed: tuple[tonggan.Predictor, Path, list[dict]], tmp_path: Path
 ) -> None:

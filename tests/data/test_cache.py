@@ -1,7 +1,7 @@
 """The decode cache: content addressing, growth, damage, kills and other processes."""
 
+import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import forked
 from tonggan.data.cache import DecodeCache, content_hash
 from tonggan.errors import CacheError
 from tonggan.modalities.audio import AudioConfig
@@ -182,9 +183,8 @@ for value in range(int(sys.argv[2]), int(sys.argv[3])):
 """
 
 
-def start_writer(folder: Path, first: int, last: int) -> subprocess.Popen:
-    command = [sys.executable, "-c", WRITER, str(folder), str(first), str(last)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def start_writer(folder: Path, first: int, last: int) -> forked.Process:
+    return forked.Process([sys.executable, "-c", WRITER, str(folder), str(first), str(last)])
 
 
 def check_all(cache: DecodeCache, values: list[int]) -> None:
@@ -198,7 +198,7 @@ def check_all(cache: DecodeCache, values: list[int]) -> None:
 def test_a_kill_leaves_all_that_was_put(tmp_path):
     with start_writer(tmp_path, 0, 100_000) as process:
         done = [int(process.stdout.readline()) for _ in range(20)]
-        process.kill()
+        process.send_signal(signal.SIGKILL)
         done += [int(line) for line in process.stdout.read().split()]
     cache = DecodeCache(tmp_path, MODALITY)
     check_all(cache, done)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import forked
 from tonggan.data.readers import open_table
 from tonggan.errors import CacheError, DataError
 
@@ -108,13 +109,12 @@ def test_killed_while_storing(tmp_path):
     code = "import sys; from pathlib import Path; from tonggan.data.readers import open_table; "
     code += "open_table(sys.argv[1], cache=Path(sys.argv[2]))"
     source = str(Path(sys.modules["tonggan"].__path__[0]).parent)
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(path), str(tmp_path / "cache")], env={**os.environ, "PYTHONPATH": source}
-    )
+    command = [sys.executable, "-c", code, str(path), str(tmp_path / "cache")]
+    process = forked.Process(command, env={**os.environ, "PYTHONPATH": source})
     deadline = time.monotonic() + 60
     while not list((tmp_path / "cache").rglob("*.partial")) and time.monotonic() < deadline:
         time.sleep(0.005)
-    process.kill()
+    process.send_signal(signal.SIGKILL)
     process.wait()
     assert not list((tmp_path / "cache").rglob("*.arrow"))
     assert len(open_table(path, cache=tmp_path / "cache")) == 300_000

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import time
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+import forked
 from small_data import make_table, png
 from tonggan.data.cache import DecodeCache
 from tonggan.data.scan import MediaColumn, MediaStatus, _read, scan_media
@@ -181,8 +182,8 @@ def many(tmp_path):
     return make_table(tmp_path, {"picture": names})
 
 
-def start_scanner(folder: Path) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", SCANNER, str(folder)], stdout=subprocess.PIPE, text=True)
+def start_scanner(folder: Path) -> forked.Process:
+    return forked.Process([sys.executable, "-c", SCANNER, str(folder)])
 
 
 def check_many(table, cache: DecodeCache) -> CountingImage:
@@ -200,7 +201,7 @@ def test_a_kill_during_a_scan_leaves_a_usable_cache(tmp_path, many):
         while len(cache) < 100 and process.poll() is None and time.monotonic() < limit:
             time.sleep(0.001)
             cache.find([])
-        process.kill()
+        process.send_signal(signal.SIGKILL)
     assert 100 <= len(cache) < 1500, "the scanner was not killed in the middle"
     known = len(DecodeCache(tmp_path / "cache", CONFIG.build()))
     assert check_many(many, cache).num_decoded == 1500 - known
@@ -208,7 +209,7 @@ def test_a_kill_during_a_scan_leaves_a_usable_cache(tmp_path, many):
 
 def test_two_scans_at_once_are_both_right(tmp_path, many):
     with start_scanner(tmp_path) as one, start_scanner(tmp_path) as other:
-        slots = [np.array(json.loads(process.communicate()[0])) for process in (one, other)]
+        slots = [np.array(json.loads(process.stdout.read())) for process in (one, other)]
     assert np.array_equal(*slots)
     assert check_many(many, DecodeCache(tmp_path / "cache", CONFIG.build())).num_decoded == 0
 

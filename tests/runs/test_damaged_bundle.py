@@ -81,6 +81,7 @@ def opened(folder: Path, name: str) -> str:
     return "refused"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bundle.json", "inputs.json", "recipe.yaml"])
 def test_every_value_may_be_any_other(any_copied: Path, name: str) -> None:
     """What opens all the same is a setting that may have that value; all others are refused by name."""

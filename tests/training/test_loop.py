@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+import forked
 import training_scene
 from tonggan.data.loader import Loader
 from tonggan.decoders import TARGET
@@ -139,12 +139,12 @@ def test_killed_and_resumed_is_bit_for_bit_the_run_never_stopped(tmp_path):
     straight, expected = run(tmp_path / "straight", config=config(checkpoint_every=0.05))
     folder = tmp_path / "killed"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen([sys.executable, training_scene.__file__, str(folder)], env=environment)
+    process = forked.Process([sys.executable, training_scene.__file__, str(folder)], env=environment)
     while not (folder / "best-00000010.safetensors").exists():
         assert process.poll() is None
         time.sleep(0.01)
     time.sleep(0.15)  # Into the second epoch.
-    process.kill()
+    process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     _, saved = load_checkpoint(folder / "last.safetensors")
     assert 0 < saved["run"]["step"] < expected.steps

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from types import CodeType
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from markupsafe import Markup
@@ -38,6 +40,10 @@ from tonggan.tasks.base import Advice
 from tonggan.tasks.figures import Chart, Line, Section
 from tonggan.tasks.measure import Measure
 from tonggan.wording import Words, catalog, language
+
+if TYPE_CHECKING:
+    from jinja2 import BytecodeCache, Environment
+    from jinja2.bccache import Bucket
 
 
 @dataclass(frozen=True)
@@ -247,17 +253,40 @@ def render_report(content: ReportContent) -> str:
 
 def page(template: str, **values: Any) -> str:
     """A page of this package's templates, which opens in the reader's language and escapes whatever is filled in."""
+    environment = _environment()
+    environment.globals.update(values)  # macros see these
+    return environment.get_template(template).render(opens_in=language())
+
+
+def _environment() -> Environment:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         loader=FunctionLoader(lambda name: files("tonggan.evaluation").joinpath(name).read_text(encoding="utf-8")),
+        bytecode_cache=_compiled_templates(),
     )
-    environment.globals.update(values)  # macros see these
-    return environment.get_template(template).render(opens_in=language())
+
+
+@cache
+def _compiled_templates() -> BytecodeCache:
+    """Of this process: compiling them takes longer than all else that is done for a page."""
+    from jinja2 import BytecodeCache
+
+    class Compiled(BytecodeCache):
+        def __init__(self) -> None:
+            self.held: dict[str, CodeType | None] = {}
+
+        def load_bytecode(self, bucket: Bucket) -> None:
+            bucket.code = self.held.get(bucket.key)
+
+        def dump_bytecode(self, bucket: Bucket) -> None:
+            self.held[bucket.key] = bucket.code
+
+    return Compiled()
 
 
 def _metric_name(name: str) -> Words:
