@@ -23,6 +23,8 @@ REVIEW_EXAMPLES = """
 
   tonggan code review . --diff main --baseline review.json
 
+  tonggan code review . --run-examples
+
   tonggan code review . --format sarif > review.sarif
 
 It ends with exit code 1 where something is found. A comment hides a finding: # tonggan: ignore\\[docstring-default]
@@ -58,6 +60,9 @@ def review(
     detector: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Tell what this detector of 'learn-bugs' suspects as well.")
     ] = None,
+    run_examples: Annotated[
+        bool, typer.Option("--run-examples", help="Run the examples of docstrings and documents in the sandbox.")
+    ] = False,
     format_: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="How to print: text, json, sarif or html.")
     ] = "text",
@@ -65,12 +70,11 @@ def review(
 ) -> None:
     """Find what linters cannot in Python: code, documents and habits of a repository that disagree.
 
-    Nothing of the repository is imported or run.
+    Nothing of the repository is imported or run, but for --run-examples, on a copy of the tree.
     """
-    from tonggan.cli.console import console_progress, print_line
+    from tonggan.cli.console import console_progress
     from tonggan.codelm.review import review as find
     from tonggan.codelm.review.formats import read_baseline
-    from tonggan.codelm.review.formats import write_baseline as keep
 
     _check_format(format_)
     known = read_baseline(baseline) if baseline else ()
@@ -82,16 +86,24 @@ def review(
             baseline=known,
             budget=budget,
             detector=detector,
+            with_examples=run_examples,
             progress=progress,
         )
         _say_left_out(found, progress)
     if write_baseline is not None:
-        keep(write_baseline, found.findings)
-        print_line(shown(f"{len(found.findings):,} findings are kept in {write_baseline}"))
+        _keep(found, write_baseline)
         return
     _print(found, "json" if json else format_)
     if found.findings:
         raise typer.Exit(1)
+
+
+def _keep(found: Review, path: Path) -> None:
+    from tonggan.cli.console import print_line
+    from tonggan.codelm.review.formats import write_baseline
+
+    write_baseline(path, found.findings)
+    print_line(shown(f"{len(found.findings):,} findings are kept in {path}"))
 
 
 def _say_left_out(found: Review, progress: Progress) -> None:
@@ -141,6 +153,7 @@ def as_json(found: Review) -> dict[str, Any]:
         "hidden": dict(found.hidden),
         "num_files": found.num_files,
         "num_lines": found.num_lines,
+        "num_examples": found.num_examples,
         "seconds": round(found.seconds, 3),
     }
 
@@ -156,6 +169,8 @@ def _show(found: Review) -> None:
             f" ({found.seconds:.1f} s)"
         )
     )
+    if found.num_examples:
+        print_line(shown(f"{found.num_examples:,} examples ran"))
     for reason, count in found.hidden.items():
         print_line(shown(f"left out: {count:,} {reason}"))
 

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from .exemplifying import run_examples
 from .observing import Call, watch_effects
 from .placing import Place, UnplacedError, module_of, plain
 from .proving import Compared, Subject
@@ -37,7 +38,8 @@ def main() -> None:
     answer: dict[str, Any] = {}
     with Said(_SAID) as said:
         try:
-            answer = {"profile": profile, "test": test, "prove": prove, "try": attempt}[request["step"]](request, tree)
+            step = {"profile": profile, "test": test, "prove": prove, "try": attempt, "examples": run_examples}
+            answer = step[request["step"]](request, tree)
         except NoCommandError:
             answer = {"problem": "command"}
         except (Exception, SystemExit) as error:  # noqa: BLE001 - what the user's code leaves behind

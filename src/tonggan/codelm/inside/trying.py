@@ -26,7 +26,7 @@ _LONGEST = 300  # characters of a value that is shown
 _ITEMS = 100  # of a generator that are compared
 
 
-class _LateError(BaseException):
+class LateError(BaseException):
     """A check has taken its time."""
 
 
@@ -49,7 +49,7 @@ def attempt(request: dict[str, Any], tree: str) -> dict[str, Any]:
                 _run_example(source, got, expected, dict(names), seconds, checks)
             for session in request["sessions"]:
                 _run_session(session, dict(names), seconds, checks)
-        except _LateError:
+        except LateError:
             return {"checks": checks}
         outputs = _outputs(module, request, seconds)
     if request["tests"]:
@@ -88,9 +88,9 @@ def _evaluated(expression: str, names: dict[str, Any]) -> Any:
 def _within(seconds: float, run: Callable[[], Any]) -> Any:
     """What ``run`` gives; a text where it fails or takes longer."""
     try:
-        with _alarm(seconds):
+        with alarm(seconds):
             return run()
-    except _LateError:
+    except LateError:
         return _late(seconds)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - what is on trial may raise all
         return f"{type(error).__name__}: {error}"[:_LONGEST]
@@ -102,13 +102,15 @@ def _late(seconds: float) -> str:
 
 def _stop_if_late(made: Any, seconds: float) -> None:
     if made == _late(seconds):
-        raise _LateError
+        raise LateError
 
 
 @contextlib.contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
+def alarm(seconds: float) -> Iterator[None]:
+    """Inside, ``LateError`` is raised after ``seconds``."""
+
     def ring(_number: int, _frame: types.FrameType | None) -> None:
-        raise _LateError
+        raise LateError
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -123,7 +125,7 @@ def _shown(value: Any) -> str:
     return repr(value)[:_LONGEST]
 
 
-class _Literals(doctest.OutputChecker):
+class Literals(doctest.OutputChecker):
     """What is written otherwise, as by other quotes, is the same where both are literals of one value."""
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
@@ -145,7 +147,7 @@ def _run_session(text: str, names: dict[str, Any], seconds: float, checks: list[
         want = example.exc_msg if made is not None and example.exc_msg is not None else example.want
         flags = functools.reduce(operator.or_, (flag for flag, is_set in example.options.items() if is_set), 0)
         if want or made is not None:
-            passed = _Literals().check_output(want, got, flags) and (made is None) == (example.exc_msg is None)
+            passed = Literals().check_output(want, got, flags) and (made is None) == (example.exc_msg is None)
             shown = got.strip() or "nothing"
             checks.append(_check(example.source.strip(), shown, example.want.strip(), passed=passed))
         _stop_if_late(made, seconds)

@@ -1,4 +1,4 @@
-"""The code blocks of Markdown and reStructuredText, with the lines where they stand."""
+"""The code blocks of Markdown and reStructuredText, with the lines where they stand, and examples to be run."""
 
 from __future__ import annotations
 
@@ -40,6 +40,44 @@ class Block:
     def place(self, line: int, column: int) -> tuple[int, int]:
         """Line and column in the document, both from 1, of those in the block."""
         return self.start + line - 1, self.indent + self.prompt + column
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example: a line or more after a prompt, or a block of a document.
+
+    Attributes:
+        line: where it begins in its file.
+        source: its code.
+        want: the output that it shows; empty where it shows none.
+        raises: the error that it shows.
+        options: of doctest, by their names.
+        is_session: whether it stands after a prompt, where the value of an expression is printed.
+    """
+
+    line: int
+    source: str
+    want: str = ""
+    raises: str | None = None
+    options: tuple[str, ...] = ()
+    is_session: bool = True
+
+
+@dataclass(frozen=True)
+class FailedExample:
+    """An example that does not do what it shows, in two runs.
+
+    Attributes:
+        path: of the file.
+        example: as it is written.
+        has_raised: whether it raises what it does not show; it prints something else otherwise.
+        got: what it printed or raised.
+    """
+
+    path: str
+    example: Example
+    has_raised: bool
+    got: str
 
 
 def blocks_in(text: str) -> Iterator[Block]:

@@ -27,6 +27,7 @@ from tonggan.errors import ConfigError
 _SUFFIXES = (".py", ".md", ".markdown", ".rst")
 _SECONDS = 60.0
 _CONFIGS = ("ruff.toml", ".ruff.toml")
+_FENCES = ("```", "~~~")
 _QUOTED = re.compile(r"'([^']+)'")
 _IGNORED = re.compile(r"(?:#|<!--|\.\.)\s*tonggan:\s*ignore(?:\[([\w\s,-]+)\])?")
 
@@ -117,7 +118,8 @@ def is_ignored(finding: Finding, repository: Repository) -> bool:
     module, lines = repository.at(finding.path), repository.lines_of(finding.path)
     looked_at = set(range(finding.start_line, finding.end_line + 1))
     if module is None:
-        looked_at.add(finding.start_line - 1)
+        fences = (number for number in range(finding.start_line, 0, -1) if lines[number - 1].lstrip()[:3] in _FENCES)
+        looked_at |= {finding.start_line - 1, next(fences, 1) - 1}
     for each in module.definitions if module else ():
         first = each.node.body[0]
         end = first.end_lineno or first.lineno

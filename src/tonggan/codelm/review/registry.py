@@ -16,6 +16,8 @@ from tonggan.parts import import_modules, load_parts
 Check = Callable[[Repository], Iterable[Finding]]
 LEARNED = "learned-bug"
 """The rule that wants a trained detector."""
+EXAMPLE_RAISES, EXAMPLE_OUTPUT = "example-raises", "example-output"
+"""Those that want examples to be run."""
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ Files that cannot be parsed are named in ``Repository.problems``; all others are
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from tonggan.codelm.review.blocks import FailedExample
 from tonggan.codelm.review.module import Call, Class, Function, Module, dotted, is_test
 from tonggan.codelm.source_file import SourceFile
 
@@ -39,6 +40,7 @@ class Repository:
         reviewed: paths of the files that findings are wanted in.
         problems: files that were not reviewed by path, and why.
         detector: the trained bug detector that is to read it; None for no such suspicions.
+        failed_examples: of its docstrings and documents, where these were run.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Repository:
         self._names = {path: _module_name(path, packages) for path in self._sources}
         self.reviewed = set(self._sources) | set(self.documents) if reviewed is None else set(reviewed)
         self.detector: BugDetector | None = None
+        self.failed_examples: Sequence[FailedExample] = ()
 
     def at(self, path: str) -> Module | None:
         """The module at ``path``, parsed when it is first asked for; None where there is none that can be parsed."""

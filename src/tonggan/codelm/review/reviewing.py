@@ -11,17 +11,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tonggan.codelm.review.applying import Failure, apply
+from tonggan.codelm.review.example_runs import ExampleRuns, run_examples
 from tonggan.codelm.review.finding import Finding
 from tonggan.codelm.review.hidden import changed_lines, is_changed, is_ignored, without_linted
 from tonggan.codelm.review.module import Module
-from tonggan.codelm.review.registry import LEARNED, rules
+from tonggan.codelm.review.registry import EXAMPLE_OUTPUT, EXAMPLE_RAISES, LEARNED, rules
 from tonggan.codelm.review.repository import Repository
 from tonggan.codelm.source_file import Skipped, SourceFile, read_source
 from tonggan.codelm.walk import NEVER_SOURCE, walk
 from tonggan.errors import ConfigError
 from tonggan.progress import Progress
+
+if TYPE_CHECKING:
+    from tonggan.codelm.review.learned.detector import BugDetector
 
 _READ = {".py", ".md", ".markdown", ".rst", ".ipynb"}
 _MOST_FILES = 20_000
@@ -40,6 +45,7 @@ class Review:
         num_files: that were reviewed.
         num_lines: of the Python files among them.
         seconds: that it took.
+        num_examples: that were run.
     """
 
     root: Path
@@ -50,6 +56,7 @@ class Review:
     num_files: int = 0
     num_lines: int = 0
     seconds: float = 0.0
+    num_examples: int = 0
 
     @property
     def title(self) -> str:
@@ -78,9 +85,12 @@ def review(
     baseline: Collection[str] = (),
     budget: int | None = None,
     detector: Path | None = None,
+    with_examples: bool = False,
     progress: Progress | None = None,
 ) -> Review:
-    """Review the files at ``paths``; the rest of their repository is read as context. Nothing of it is run.
+    """Review the files at ``paths``; the rest of their repository is read as context.
+
+    Nothing of it is run, but for examples where this is asked for.
 
     Args:
         paths: files and folders of one repository.
@@ -89,21 +99,23 @@ def review(
         baseline: fingerprints of findings that are not told.
         budget: how many findings are told at most, those of the most evidence.
         detector: a file of ``tonggan code learn-bugs``, whose suspicions are told as well.
+        with_examples: whether examples of docstrings and documents are run, in the sandbox on a copy of the tree.
         progress: told of each rule.
 
     Raises:
-        ConfigError: there is no rule of a name, no such commit, or no detector for the rule that is asked for.
-        DataError: there is nothing at a path, or the detector is damaged.
+        ConfigError: there is no rule of a name, no such commit, not what a rule wants that is asked for, or the sandbox
+            refuses this user.
+        DataError: there is nothing at a path, the detector is damaged, or the tree is too large to copy.
     """
     start = time.perf_counter()
     progress = progress or Progress()
-    chosen = chosen_rules(only, has_detector=detector is not None)
+    chosen = chosen_rules(only, has_detector=detector is not None, with_examples=with_examples)
     changed = None if diff is None else changed_lines(root_of(paths), diff)
     repository = read_repository(paths, only=changed)
     if detector is not None:
-        from tonggan.codelm.review.learned.detector import BugDetector  # torch, which takes seconds
-
-        repository.detector = BugDetector.open(detector)
+        repository.detector = _open(detector)
+    runs = run_examples(repository, progress=progress) if with_examples else ExampleRuns()
+    repository.failed_examples = runs.failed
     findings: list[Finding] = []
     failures: list[Failure] = []
     for name in progress.track(chosen, label="reviewing"):
@@ -116,13 +128,20 @@ def review(
     return Review(
         repository.root,
         tuple(kept),
-        repository.problems,
+        repository.problems | dict.fromkeys(runs.flaky, "an example whose two runs differ"),
         tuple(failures),
-        hidden,
+        hidden | runs.left_out,
         len(repository.reviewed),
         sum(len(module.source.text.splitlines()) for module in repository.reviewed_modules()),
         time.perf_counter() - start,
+        runs.num_run,
     )
+
+
+def _open(detector: Path) -> BugDetector:
+    from tonggan.codelm.review.learned.detector import BugDetector  # torch, which takes seconds
+
+    return BugDetector.open(detector)
 
 
 def _wanted(
@@ -151,11 +170,11 @@ def _wanted(
     return findings, hidden
 
 
-def chosen_rules(names: Sequence[str], *, has_detector: bool = False) -> list[str]:
+def chosen_rules(names: Sequence[str], *, has_detector: bool = False, with_examples: bool = False) -> list[str]:
     """The rules of these names, all where there are none.
 
     Raises:
-        ConfigError: one does not exist, or wants a detector.
+        ConfigError: one does not exist, or wants a detector or examples that are run.
     """
     known = rules()
     if LEARNED in names and not has_detector:
@@ -164,6 +183,13 @@ def chosen_rules(names: Sequence[str], *, has_detector: bool = False) -> list[st
             got=f"'{LEARNED}' without a detector",
             expected="--detector FILE, a file of 'tonggan code learn-bugs'",
             remedy="Train one on this code and the installed packages, or leave the rule out",
+        )
+    for name in {EXAMPLE_OUTPUT, EXAMPLE_RAISES}.intersection(() if with_examples else names):
+        raise ConfigError(
+            "--rule",
+            got=f"'{name}' without examples that are run",
+            expected="--run-examples as well",
+            remedy="Add it, or leave the rule out",
         )
     for name in names:
         if name not in known:
