@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from tonggan.codelm.review.learned.code_graph import CodeGraph
-from tonggan.codelm.review.learned.data_flow import all_arguments
-from tonggan.codelm.review.learned.name_use import ATTRIBUTE_LABELS, NAME_LABELS, NameUse
+from tonggan.codelm.review.learned.data_flow import ATTRIBUTE_LABELS, NAME_LABELS, NameUse, all_arguments
 
 RewriteKind = Literal["variable", "attribute", "comparison", "operator", "constant", "arguments", "negation"]
 REWRITE_KINDS: tuple[RewriteKind, ...] = get_args(RewriteKind)
