@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 from tonggan.codelm.workspace import Workspace
 from tonggan.codelm.writing.borrowing import borrow
@@ -51,14 +52,17 @@ def write(
     deadline = start + time_limit
     progress = progress or Progress()
     report = Report(request, model=model.name)
-    with Trial.of(request, seconds=min(_TESTS_SECONDS, time_limit / 4)) as (trial, left_out):
-        report.notes += [f"not in the copy: {each}" for each in left_out]
+    workspace = workspace or Workspace(request.root)
+    with ExitStack() as stack:
+        trial = None
         if request.has_checks:
+            seconds = min(_TESTS_SECONDS, time_limit / 4)
+            trial, left_out = stack.enter_context(Trial.of(request, seconds=seconds))
+            report.notes += [f"not in the copy: {each}" for each in left_out]
             progress.say("Running the examples and tests on the file as it is")
             report.before = trial.run(request.content)
             _note_before(report)
         judge = Judge(request)
-        workspace = workspace or Workspace(request.root)
         if workspace.index is not None:
             for draw in borrow(request, workspace.index):
                 _try(draw, report, judge, trial, deadline)
@@ -67,22 +71,23 @@ def write(
             for draw in draws:
                 report.drawn += 1
                 _try(draw, report, judge, trial, deadline)
-                progress.update("Writing", done=report.drawn, total=candidates)
+                progress.update("Drawing candidates", done=report.drawn, total=candidates)
                 if time.monotonic() >= deadline:
                     break
             if sum(each.count for each in report.tried if each.passed and each.candidate.logprob) >= _ENOUGH:
                 break
-        _vote(report, trial, deadline)
+        if trial is not None:
+            _vote(report, trial, deadline)
     report.rank()
     report.seconds = time.monotonic() - start
     return report
 
 
-def _try(draw: Draw, report: Report, judge: Judge, trial: Trial, deadline: float) -> None:
+def _try(draw: Draw, report: Report, judge: Judge, trial: Trial | None, deadline: float) -> None:
     """Enter a text into the report, with the outcome of its checks where it is new and fit to be tried."""
     candidate = judge.look(draw.written, source=draw.source, logprob=draw.logprob, is_whole=draw.is_whole)
     made = report.add(candidate)
-    if made is not None and made.candidate.refused is None and report.request.has_checks:
+    if made is not None and made.candidate.refused is None and trial is not None:
         left = deadline - time.monotonic()
         made.outcome = trial.run(report.request.encoded(made.candidate.text), seconds=left)
 
