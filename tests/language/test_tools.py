@@ -17,16 +17,18 @@ from tonggan.language.tools import CallForm, CallReader, ToolCall, as_json, merg
 from tools_scene import CLOCK, LLAMA, MISTRAL, QWEN, WEATHER
 
 FORMS = {
-    QWEN: CallForm('<tool_call>\n{"name": "', '", "arguments": ', "}\n</tool_call>", '\n<tool_call>\n{"name": "'),
+    QWEN: CallForm(
+        '<tool_call>\n{"name": "', '", "arguments": ', "}\n</tool_call>", '}\n</tool_call>\n<tool_call>\n{"name": "'
+    ),
     LLAMA: CallForm('{"name": "', '", "parameters": ', "}", None),
-    MISTRAL: CallForm('[TOOL_CALLS] [{"name": "', '", "arguments": ', "}]", None),
+    MISTRAL: CallForm('[TOOL_CALLS] [{"name": "', '", "arguments": ', "}]", '}, {"name": "'),
 }
 CALLS = [ToolCall("get_weather", {"city": "北京 \"}{'", "unit": "c"}, "call_1"), ToolCall("clock", {}, "call_2")]
 
 
 def written(form: CallForm, calls: list[ToolCall]) -> str:
     each = [f"{call.name}{form.middle}{json.dumps(call.arguments, ensure_ascii=False)}" for call in calls]
-    return form.opening + f"{form.closing}{form.between}".join(each) + form.closing
+    return form.opening + str(form.between).join(each) + form.closing
 
 
 @pytest.mark.parametrize("source", FORMS)
@@ -84,6 +86,14 @@ def test_calls_are_read_however_the_text_is_cut(form, size):
     assert len({each["id"] for each in read}) == len(calls)
     deltas = [part["tool_calls"][0] for part in parts if "tool_calls" in part]
     assert [each["index"] for each in deltas] == sorted(each["index"] for each in deltas)
+
+
+def test_words_between_calls_are_content():
+    form = FORMS[QWEN]
+    text = f"{written(form, CALLS[:1])}\nand the time\n{written(form, CALLS[1:])}"
+    content, calls = merged(CallReader(form).feed(text, is_last=True))
+    assert content.strip() == "and the time"
+    assert [call["function"]["name"] for call in calls] == ["get_weather", "clock"]
 
 
 def test_a_text_without_calls_is_content():

@@ -67,13 +67,13 @@ def as_json(value: Any, **_: Any) -> str:
 
 @dataclass(frozen=True)
 class CallForm:
-    """How a template writes calls: ``opening NAME middle ARGUMENTS closing``, and between two of them ``between``.
+    """How a template writes calls: ``opening NAME middle ARGUMENTS closing``, or ``between`` and another name instead.
 
     Attributes:
         opening: before the name.
         middle: between the name and the arguments as JSON.
-        closing: after the arguments.
-        between: after one call's closing and before the next one's name; None where an answer holds one call.
+        closing: after the arguments of the last call.
+        between: after the arguments of another one, up to the next name; None where an answer holds one call.
     """
 
     opening: str
@@ -105,7 +105,7 @@ class CallForm:
         parts = [_quoted(before)] if before else []
         parts.append("args_0" if is_named else "call")
         if many and self.between is not None:
-            parts.append(f"({_quoted(self.closing + self.between)} call)*")
+            parts.append(f"({_quoted(self.between)} call)*")
         if self.closing:
             parts.append(_quoted(self.closing))
         lines = [f"start: {' '.join(parts)}", f"call: {' | '.join(f'call_{number}' for number in range(len(tools)))}"]
@@ -152,8 +152,8 @@ def find_call_form(render: Callable[[list[dict[str, Any]], bool], str]) -> CallF
         two = ""
     rest = _parts(two, _PROBES[0])[2] or ""
     between, again, last = _parts(rest, _PROBES[1])
-    is_many = last is not None and again == middle and between.startswith(closing.rstrip())
-    return CallForm(opening, middle, closing, between[len(closing) :] if is_many else None)
+    is_many = last is not None and again == middle and last.removesuffix(end) == closing
+    return CallForm(opening, middle, closing, between if is_many else None)
 
 
 def _parts(text: str, name: str) -> tuple[str, str, str | None]:
@@ -163,7 +163,7 @@ def _parts(text: str, name: str) -> tuple[str, str, str | None]:
     return opening, middle, tail if found and written else None
 
 
-_State = Literal["text", "literal", "name", "arguments"]
+_State = Literal["text", "opening", "name", "arguments", "ending"]
 
 
 @dataclass
@@ -181,8 +181,6 @@ class CallReader:
     name: str = ""
     num_calls: int = 0
     _buffer: str = ""
-    _literal: str = ""
-    _next: _State = "name"
     _depth: int = 0
     _in_string: bool = False
     _escaped: bool = False
@@ -201,20 +199,23 @@ class CallReader:
         while (part := self._step()) is not None:
             if part:
                 yield part
-        is_text = self.state == "text" or (self.state == "literal" and not self.num_calls)
-        if is_last and is_text and (self._buffer.strip() or (self._buffer and not self.num_calls)):
+        is_content = self.state in ("text", "opening") and (self._buffer.strip() or not self.num_calls)
+        if is_last and is_content and self._buffer:
             yield {"content": self._buffer}
             self._buffer = ""
 
     def _step(self) -> dict[str, Any] | None:
         """The next part; an empty one where only the state has changed, None where more text is needed."""
-        return {"text": self._text, "literal": self._skip, "name": self._named, "arguments": self._argued}[self.state]()
+        steps = {
+            "text": self._text, "opening": self._opened, "name": self._named, "arguments": self._argued,
+            "ending": self._ended,
+        }  # fmt: skip
+        return steps[self.state]()
 
     def _text(self) -> dict[str, Any] | None:
         before, found, after = self._buffer.partition(self.form.trigger)
         if found:
-            self._buffer, self.state = after, "literal"
-            self._literal, self._next = self.form.after_trigger, "name"
+            self._buffer, self.state = after, "opening"
             return {"content": before.rstrip()} if before.strip() else {}
         trigger = self.form.trigger
         held = next((size for size in range(len(trigger) - 1, 0, -1) if before.endswith(trigger[:size])), 0)
@@ -223,12 +224,21 @@ class CallReader:
         shown, self._buffer = before[:kept], before[kept:]
         return {"content": shown} if shown else None
 
-    def _skip(self) -> dict[str, Any] | None:
-        if len(self._buffer) < len(self._literal):
-            return None
-        if self._buffer.startswith(self._literal):
-            self._buffer, self.state = self._buffer[len(self._literal) :], self._next
-            return {}
+    def _opened(self) -> dict[str, Any] | None:
+        return self._follow([(self.form.after_trigger, "name")])
+
+    def _ended(self) -> dict[str, Any] | None:
+        more: list[tuple[str, _State]] = [] if self.form.between is None else [(self.form.between, "name")]
+        return self._follow([*more, (self.form.closing, "text")])
+
+    def _follow(self, ways: list[tuple[str, _State]]) -> dict[str, Any] | None:
+        """Skip the first of some texts that comes, and go on in its state; what is none of them is plain text."""
+        for literal, state in ways:
+            if self._buffer.startswith(literal):
+                self._buffer, self.state = self._buffer[len(literal) :], state
+                return {}
+            if literal.startswith(self._buffer):
+                return None
         self.state = "text"
         return {}
 
@@ -258,11 +268,7 @@ class CallReader:
                 self._depth += (character in "{[") - (character in "}]")
                 if not self._depth:
                     shown, self._buffer = self._buffer[:place], self._buffer[place:]
-                    self.state = "literal"
-                    between = self.form.between or ""
-                    has_trigger = not between or self.form.trigger in between
-                    self._literal = self.form.closing if has_trigger else self.form.closing + between
-                    self._next = "text" if has_trigger else "name"
+                    self.state = "ending"
                     return self._part(shown)
         shown, self._buffer = self._buffer, ""
         return self._part(shown)
