@@ -151,6 +151,13 @@ CATALOGUE: Mapping[str, PublicSet] = {
             module="few_pictures",
         ),
         PublicSet(
+            "movielens_100k",
+            "ratings of films, with times, titles, years, genres and who gave them (100,000; 1,682 films, 943 people)",
+            source="https://grouplens.org/datasets/movielens/100k/",
+            license="research",
+            module="movielens_100k",
+        ),
+        PublicSet(
             "assistant",
             "chat about a picture, a recording, both or neither, with what is missing told (10,200 + 600 + 1,100)",
             source="https://github.com/vzhou842/easy-VQA and https://github.com/Jakobovski/free-spoken-digit-dataset",

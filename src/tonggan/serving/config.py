@@ -21,6 +21,10 @@ MAX_MEDIA = 128
 """Pictures and recordings of a conversation."""
 MAX_TEXTS = 128
 """Texts to write, and prompts, of one request."""
+MAX_LIKES = 1_000
+"""Items that somebody likes, of a request for recommendations."""
+MAX_RECOMMENDED = 1_000
+"""Items of an answer with recommendations."""
 MAX_STOPS = 64
 """Stop strings."""
 MAX_STOP_LENGTH = 1_000

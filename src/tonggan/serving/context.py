@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tonggan.errors import TimeLimitError
+from tonggan.recommendation.recommender import Recommender
 from tonggan.serving.bodies import parse_body, require_json
 from tonggan.serving.body import Body
 from tonggan.serving.config import ServerConfig
@@ -63,8 +64,23 @@ class Context:
         """
         service = self._pick(name, lambda each: each.rows is not None, "reads rows")
         if service.rows is None:
-            raise _cannot(service.name, "reads rows", remedy="This is a language model: use /v1/chat/completions")
+            remedy = "This is a language model: use /v1/chat/completions"
+            if service.recommender is not None:
+                remedy = "This is a recommender: use /v1/recommend"
+            raise _cannot(service.name, "reads rows", remedy=remedy)
         return service.name, service.rows
+
+    def recommender(self, name: str | None) -> tuple[str, Recommender]:
+        """Name and run of the service called ``name``, or of the only one that recommends.
+
+        Raises:
+            RefusedError: there is no such run, it does not, or there are several and no name.
+        """
+        service = self._pick(name, lambda each: each.recommender is not None, "recommends items")
+        if service.recommender is None:
+            remedy = "Serve a run of 'tonggan fit --task recommend' beside it"
+            raise _cannot(service.name, "recommends items", remedy=remedy)
+        return service.name, service.recommender
 
     def speech(self, name: str | None) -> SpeechService:
         """What writes recordings down, called ``name``, or the only one that does.

@@ -14,6 +14,7 @@ from tonggan.serving.requests import (
     EmbeddingRequest,
     InfillRequest,
     PredictRequest,
+    RecommendRequest,
     TranscriptionRequest,
 )
 
@@ -27,6 +28,7 @@ _BODIES = (
     EmbeddingRequest,
     InfillRequest,
     PredictRequest,
+    RecommendRequest,
     TranscriptionRequest,
 )
 _REF = "#/components/schemas/"
@@ -85,6 +87,16 @@ _ANSWERS: dict[str, dict[str, Any]] = {
                 "description": "How the rows differ from the training part: names never seen, numbers out of range, …",
                 "type": "array",
                 "items": {"$ref": _REF + "Finding"},
+            },
+        },
+    },
+    "Recommendations": {
+        "required": ["object", "model", "recommendations"],
+        "properties": {
+            "object": {"const": "list"},
+            "recommendations": {
+                "description": "The best first, with the reason: liked items that speak for it, and what it shares.",
+                "type": "array",
             },
         },
     },

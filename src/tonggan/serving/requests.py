@@ -18,9 +18,11 @@ from tonggan.serving.config import (
     MAX_EXTRAS,
     MAX_GRAMMAR,
     MAX_INTEGER,
+    MAX_LIKES,
     MAX_MESSAGES,
     MAX_PARTS,
     MAX_PROMPT,
+    MAX_RECOMMENDED,
     MAX_STOP_LENGTH,
     MAX_STOPS,
     MAX_TEXTS,
@@ -331,6 +333,30 @@ class PredictRequest(Body):
     rows: list[dict[str, Any]] = Field(min_length=1)
 
     media = None
+
+
+class RecommendRequest(Body):
+    """``POST /v1/recommend``: for a known ``user``, for who ``likes`` some items, or what is ``similar`` to one."""
+
+    model: str | None = None
+    user: str | int | float | None = None
+    likes: Annotated[list[str | int | float], Field(max_length=MAX_LIKES)] | None = None
+    similar: str | int | float | None = None
+    k: Whole = Field(default=10, ge=1, le=MAX_RECOMMENDED)
+    include_seen: bool = False
+    few_likes: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_the_harmless(cls, data: Any) -> Any:
+        # Here ``user`` is not who asks, but whom it is asked for.
+        return {name: value for name, value in data.items() if value is not None} if isinstance(data, Mapping) else data
+
+    @model_validator(mode="after")
+    def _one_of(self) -> RecommendRequest:
+        if sum(given is not None for given in (self.user, self.likes, self.similar)) != 1:
+            raise ValueError("exactly one of user, likes and similar")
+        return self
 
 
 class CodeSearchRequest(Body):

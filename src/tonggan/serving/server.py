@@ -29,7 +29,17 @@ from tonggan.serving.description import describe
 from tonggan.serving.failures import error_body, failure_of
 from tonggan.serving.guard import LOOPBACK, Guard, Stopping
 from tonggan.serving.metrics import Meter, Metrics
-from tonggan.serving.routes import chat, completions, docs, embeddings, infill, predict, status, transcriptions
+from tonggan.serving.routes import (
+    chat,
+    completions,
+    docs,
+    embeddings,
+    infill,
+    predict,
+    recommend,
+    status,
+    transcriptions,
+)
 from tonggan.serving.routes import code as code_routes
 from tonggan.serving.services import CodeService, Service
 from tonggan.wording import translated
@@ -159,7 +169,7 @@ def create_app(
 
     # FastAPI's own pages load their scripts from elsewhere.
     app = FastAPI(title="Tonggan", version=version("tonggan"), lifespan=lifespan, docs_url=None, redoc_url=None)
-    for route in (status, chat, completions, infill, embeddings, predict, transcriptions, docs):
+    for route in (status, chat, completions, infill, embeddings, predict, recommend, transcriptions, docs):
         route.register(app, context)
     if code is not None:
         code_routes.register(app, context, code)

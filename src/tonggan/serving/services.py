@@ -28,6 +28,7 @@ from tonggan.language.text_model import TextModel
 from tonggan.language.tools import CallForm
 from tonggan.models.transcriber import WhisperTranscriber, is_whisper
 from tonggan.progress import Progress
+from tonggan.recommendation.recommender import Recommender, is_recommender, open_recommender
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.bundle_folder import is_run
 from tonggan.runs.speaker import Speaker
@@ -202,6 +203,7 @@ class Service:
     texts: TextService | None = None
     rows: RowService | None = None
     speech: SpeechService | None = None
+    recommender: Recommender | None = None
     created: int = field(default_factory=lambda: int(time.time()))
 
     def close(self) -> None:
@@ -243,7 +245,9 @@ def open_services(
         )
     services = []
     for path, name in progress.track(list(zip(names, called, strict=True)), label="Opening models"):
-        if is_run(Path(path)):
+        if is_recommender(Path(path)):
+            services.append(Service(name, recommender=open_recommender(Path(path))))
+        elif is_run(Path(path)):
             services.append(_open_run(Path(path), name, engine, bits, config, progress))
         elif is_whisper(path):
             services.append(Service(name, speech=SpeechService(WhisperTranscriber.load(path), config=config)))
