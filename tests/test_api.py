@@ -18,7 +18,11 @@ from offline import run_offline
 from small_data import png
 from tonggan.errors import ConfigError, DataError
 
-QUICK = ["audit_alone=false", "floor.preset=fast", "floor.folds=2"]
+QUICK = [
+    "audit_alone=false",
+    "floor={preset: fast, folds: 2}",
+    "floor.members={linear: {kind: linear}, trees: {kind: boosted_trees, learning_rate: 0.3}}",
+]
 # Whatever weights are installed, pictures and recordings are for a network alone.
 TINY = [*QUICK, "training.epochs=2", "training.batch_size=16", "model.dim=16"]
 UNREAD = "floor.weights={picture: null, sound: null, words: null}"
