@@ -122,7 +122,7 @@ def test_a_folder_of_class_folders_is_a_table(tmp_path: Path) -> None:
         for index in range(20):
             color = (low + random.integers(100, size=3)).tolist()
             (tmp_path / "data" / label / f"{index}.png").write_bytes(png(*color))
-    settings = [*TINY, "columns.image={kind: image, size: 16}", "training.epochs=6", "floor.weights.image=null"]
+    settings = [*TINY, "columns.image={kind: image, size: 16}", "training.epochs=6", "floor=null"]
     model = tonggan.fit(tmp_path / "data", target="label", out=tmp_path / "run", settings=settings)
     assert model.labels == ["day", "night"]
     assert list(model.bundle.modalities) == ["image"]
