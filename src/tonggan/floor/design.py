@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.floor.base import CannotFitError, Examples, Floats, Goal, Stored
-from tonggan.floor.differences import Differences
 from tonggan.floor.features import Features, Reading, num_rows, take_rows
 from tonggan.floor.rows import sample, sizes
 
@@ -20,6 +20,14 @@ _MOST_ELEMENTS = 40_000_000  # of a matrix
 _MOST_BINNED = 200  # columns of numbers; of more, each is told by itself alone
 _CLIPPED_AT = 10.0  # standard deviations
 _ROWS_FOR_AXES = 5_000
+
+DIFFERENCES = "differences of columns"
+_ALIKE = 0.98  # correlation
+_ROUNDING = 2e-6  # of a standard deviation, by which float32 may be off
+_MOST_COMPARED = 200  # columns
+_MOST_PAIRS = 12
+_ROWS_FOR_PAIRS = 5_000
+_LEAST_ROWS = 20
 
 
 class Design:
@@ -249,3 +257,80 @@ def _telling(matrix: Floats, examples: Examples, goal: Goal, most: int) -> NDArr
             remedy="Leave it out, or give it another column",
         )
     return columns
+
+
+@dataclass(frozen=True, eq=False)
+class Differences:
+    """What pairs of numbers that say nearly the same differ by: of two times how long it took, of two lengths the form.
+
+    No tree and no standardized column shows it, since it is lost beside what the two have in common. Held are the
+    pairs, and the line by which the second follows from the first.
+
+    Attributes:
+        pairs: int64 ``[P, 2]``, positions among the numbers of all inputs.
+        lines: float64 ``[P, 3]``: slope, intercept, and the spread of what is left.
+    """
+
+    pairs: NDArray[np.int64]
+    lines: Floats
+
+    @staticmethod
+    def fit(features: Features) -> Differences:
+        """The pairs most alike that are not the same; of very many columns none are compared."""
+        found: list[tuple[int, int]] = []
+        numbers = np.zeros((0, 0))
+        columns = sum(int((sizes(each) == 0).sum()) for each in features.values() if each.cells is not None)
+        if 2 <= columns <= _MOST_COMPARED:
+            numbers = _numbers(features)
+            numbers = numbers[:: -(-len(numbers) // _ROWS_FOR_PAIRS)]
+            known = ~np.isnan(numbers)
+            held = np.where(known, numbers, 0.0)
+            held = np.where(known, held - held.sum(0) / np.maximum(known.sum(0), 1), 0.0)
+            squares = np.square(held).T @ known.astype(np.float64)
+            norms = np.sqrt(np.maximum(squares * squares.T, 1e-30))
+            alike = np.triu(np.abs(held.T @ held) / norms * (known.T.astype(np.int64) @ known >= _LEAST_ROWS), 1)
+            first, second = np.unravel_index(np.argsort(-alike, axis=None)[: 4 * _MOST_PAIRS], alike.shape)
+            found = [pair for pair in zip(first.tolist(), second.tolist(), strict=True) if alike[pair] >= _ALIKE]
+        lines = [(pair, *_line(numbers[:, pair[0]], numbers[:, pair[1]])) for pair in found]
+        kept = [line for line in lines if line[3] > _ROUNDING][:_MOST_PAIRS]
+        return Differences(
+            np.array([line[0] for line in kept], dtype=np.int64).reshape(-1, 2),
+            np.array([line[1:] for line in kept], dtype=np.float64).reshape(-1, 3),
+        )
+
+    def beside(self, features: Features) -> Features:
+        """The features and, as an input of its own, what the pairs differ by; NaN where one of the two is absent."""
+        if not len(self.pairs):
+            return features
+        numbers = _numbers(features)
+        slopes, intercepts, spreads = self.lines.T
+        left = numbers[:, self.pairs[:, 1]] - slopes * numbers[:, self.pairs[:, 0]] - intercepts
+        cells = (left / spreads).astype(np.float32)
+        return {**features, DIFFERENCES: Reading(~np.isnan(cells).all(1), cells=cells)}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """For the disk."""
+        return {"differences.pairs": self.pairs, "differences.lines": self.lines}
+
+    @staticmethod
+    def of(arrays: Mapping[str, NDArray[Any]]) -> Differences:
+        """The inverse of ``arrays``."""
+        return Differences(arrays["differences.pairs"], arrays["differences.lines"])
+
+
+def _numbers(features: Features) -> Floats:
+    """``[N, C]``: all numbers of all inputs, NaN where one is absent."""
+    parts = [np.zeros((len(next(iter(features.values()))), 0))]
+    for reading in features.values():
+        if reading.cells is not None:
+            cells = reading.cells[:, sizes(reading) == 0].astype(np.float64)
+            parts.append(np.where(reading.present[:, None], cells, np.nan))
+    return np.concatenate(parts, axis=1)
+
+
+def _line(first: Floats, second: Floats) -> tuple[float, float, float]:
+    known = ~(np.isnan(first) | np.isnan(second))
+    one, other = first[known], second[known]
+    slope = float(((one - one.mean()) * (other - other.mean())).sum() / max(np.square(one - one.mean()).sum(), 1e-30))
+    intercept = float(other.mean() - slope * one.mean())
+    return slope, intercept, float((other - slope * one - intercept).std())
