@@ -24,7 +24,7 @@ from tonggan.language.torch_engine import TorchEngine
 from tonggan.serving.authentication import Keys
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.server import bind, make_server
-from tonggan.serving.services import CodeService, Service, TextService
+from tonggan.serving.services import CodeService, SearchService, Service, TextService
 
 
 class EndlessEngine(TorchEngine):
@@ -70,10 +70,15 @@ class Running:
 
 @contextmanager
 def running(
-    services: Sequence[Service], *, config: ServerConfig, keys: Sequence[str] = (), code: CodeService | None = None
+    services: Sequence[Service],
+    *,
+    config: ServerConfig,
+    keys: Sequence[str] = (),
+    code: CodeService | None = None,
+    rows: SearchService | None = None,
 ) -> Iterator[Running]:
     with bind("127.0.0.1", 0) as listening:
-        server = make_server(services, host="127.0.0.1", config=config, keys=Keys(keys), code=code)
+        server = make_server(services, host="127.0.0.1", config=config, keys=Keys(keys), code=code, rows=rows)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
 

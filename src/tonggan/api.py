@@ -12,7 +12,7 @@ from typing import Any, Literal
 from tonggan.config import apply_overrides
 from tonggan.data.doctor import Diagnosis
 from tonggan.errors import ConfigError
-from tonggan.progress import LineProgress, Progress, someone_watches
+from tonggan.progress import Progress, chosen_progress
 from tonggan.recommendation.config import RecommendationConfig, default_members
 from tonggan.recommendation.fitting import fit_recommender as make_recommender
 from tonggan.recommendation.recommender import Recommender, is_recommender
@@ -23,9 +23,9 @@ from tonggan.runs.predictor import Predictor
 from tonggan.runs.recipe import Recipe, load_recipe, recipe_for_table
 from tonggan.runs.results import Results
 from tonggan.runs.tuning_worker import tune as tune_recipe
-from tonggan.space.config import MatchRecipe
+from tonggan.space.config import MatchRecipe, is_match_recipe, load_match_recipe
 from tonggan.space.fitting import fit_space as make_space
-from tonggan.space.indexing import Indexed, index_table
+from tonggan.space.indexing import index as index
 from tonggan.space.matcher import Matcher
 
 
@@ -119,7 +119,10 @@ def fit_recommender(
     Raises:
         TongganError: with who, what was got, what was expected, and the remedy.
     """
-    fields, shown = apply_overrides({"members": default_members()}, _with(settings, {"seed": seed})), _shown(progress)
+    fields, shown = (
+        apply_overrides({"members": default_members()}, _with(settings, {"seed": seed})),
+        chosen_progress(progress),
+    )
     config, folder = RecommendationConfig.parse(fields, who="settings"), _folder(out, "recommend", shown)
     return make_recommender(
         interactions,
@@ -144,7 +147,7 @@ def run(
     overwrite: bool = False,
     progress: Progress | bool | None = None,
     started: float | None = None,
-) -> Predictor:
+) -> Predictor | Matcher:
     """Run the shipped recipe of that name or the one in a YAML file: fetch or open its data, train, audit, save.
 
     Args:
@@ -161,6 +164,22 @@ def run(
     Raises:
         TongganError: with who, what was got, what was expected, and the remedy.
     """
+    if is_match_recipe(recipe):
+        if folds is not None or seeds is not None:
+            raise ConfigError(
+                f"recipe {recipe}",
+                got="folds or seeds",
+                expected="one training, as of every space",
+                remedy="Leave them out",
+            )
+        return make_space(
+            load_match_recipe(recipe, overrides=settings),
+            out=Path(out),
+            time_limit=None if time_limit is None else parse_duration(time_limit),
+            started=started,
+            overwrite=overwrite,
+            progress=chosen_progress(progress),
+        )
     made = load_recipe(recipe, overrides=_with(settings, {"study.folds": folds, "study.seeds": seeds}))
     return _run(made, out, {}, time_limit=time_limit, started=started, overwrite=overwrite, progress=progress)
 
@@ -200,7 +219,7 @@ def fit_space(
     paths, sources = _split_sources({"train": pairs, "valid": valid, "test": test})
     fields = apply_overrides({"data": paths}, _with(settings, {"seed": seed, "labels": labels}))
     recipe = MatchRecipe.parse(fields, who="settings")
-    shown = _shown(progress)
+    shown = chosen_progress(progress)
     folder = _folder(out, "space", shown)
     return make_space(
         recipe,
@@ -211,30 +230,6 @@ def fit_space(
         overwrite=overwrite,
         progress=shown,
     )
-
-
-def index(
-    space: str | Path,
-    data: Any,
-    *,
-    out: str | Path,
-    settings: Sequence[str] | Mapping[str, Any] = (),
-    progress: Progress | bool | None = None,
-) -> Indexed:
-    """Make the rows of ``data`` searchable, or bring their index up to date; ``SpaceIndex.open(out)`` searches it.
-
-    Args:
-        space: folder of a run of ``fit_space``, or names of weights joined by ``+``.
-        data: table, as for ``fit``, or a folder of pictures or sounds.
-        out: the index's folder.
-        settings: kinds of columns, as ``{"columns.cover.kind": "image"}``.
-        progress: as for ``fit``.
-
-    Raises:
-        TongganError: with who, what was got, what was expected, and the remedy.
-    """
-    columns = MatchRecipe.parse(apply_overrides({}, settings), who="settings").columns
-    return index_table(str(space), data, out=Path(out), columns=columns, progress=_shown(progress))
 
 
 def tune(
@@ -285,7 +280,7 @@ def tune(
         recipe = recipe_for_table(
             train, target=_texts(target), valid=valid, test=test, preset=preset, overrides=settings
         )
-    shown, folder = _shown(progress), Path(out)
+    shown, folder = chosen_progress(progress), Path(out)
     seconds = None if time_limit is None else parse_duration(time_limit)
     found = tune_recipe(
         folder, recipe, sources, trials=trials, jobs=jobs, engine=engine, time_limit=seconds, progress=shown
@@ -313,7 +308,7 @@ def _run(
     overwrite: bool,
     progress: Progress | bool | None,
 ) -> Predictor:
-    shown = _shown(progress)
+    shown = chosen_progress(progress)
     folder = _folder(out, recipe.target[0], shown)
     return run_recipe(
         recipe,
@@ -324,12 +319,6 @@ def _run(
         overwrite=overwrite,
         progress=shown,
     )
-
-
-def _shown(progress: Progress | bool | None) -> Progress:
-    if isinstance(progress, Progress):
-        return progress
-    return LineProgress() if progress or (progress is None and someone_watches()) else Progress()
 
 
 def _folder(out: str | Path | None, target: str, shown: Progress) -> Path:
@@ -395,4 +384,4 @@ def diagnose(
     """
     tables = {"train": data, "valid": valid, "test": test}
     given = {name: table for name, table in tables.items() if table is not None}
-    return diagnose_tables(given, target=_texts(target), progress=_shown(progress))
+    return diagnose_tables(given, target=_texts(target), progress=chosen_progress(progress))

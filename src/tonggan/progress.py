@@ -115,3 +115,10 @@ def someone_watches() -> bool:
     shell = sys.modules.get("IPython")
     kernel = shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
     return kernel or bool(getattr(sys.stderr, "isatty", lambda: False)())
+
+
+def chosen_progress(progress: Progress | bool | None) -> Progress:
+    """What shows progress: the given one, lines where it is True, and by default where somebody watches."""
+    if isinstance(progress, Progress):
+        return progress
+    return LineProgress() if progress or (progress is None and someone_watches()) else Progress()

@@ -15,6 +15,7 @@ from tonggan.cli.app import _joined, app
 from tonggan.cli.translation import shown, speaking, take_language
 from tonggan.errors import DataError
 from tonggan.runs.recipe import load_recipe, recipe_names
+from tonggan.space.config import load_match_recipe, match_recipe_names
 from tonggan.wording import LANGUAGE_VARIABLE, Bilingual, Catalog, catalog, in_words, language
 
 SOURCE = Path(__file__).parents[2] / "src" / "tonggan"
@@ -61,7 +62,9 @@ def texts() -> set[str]:
 
 
 def descriptions() -> set[str]:
-    return {load_recipe(name).description for name in recipe_names()}
+    return {load_recipe(name).description for name in recipe_names()} | {
+        load_match_recipe(name).description for name in match_recipe_names()
+    }
 
 
 def helps(command) -> set[str]:

@@ -103,9 +103,10 @@ def recipes(
     from tonggan.cli.console import print_json, print_line
     from tonggan.cli.show import show_recipes
     from tonggan.runs.recipe import load_recipe, measured_results, recipe_names
+    from tonggan.space.config import is_match_recipe, load_match_recipe, match_recipe_names
 
     if name is not None:
-        recipe = load_recipe(name)
+        recipe = load_match_recipe(name) if is_match_recipe(name) else load_recipe(name)
         if json:
             print_json(recipe.to_dict())
         else:
@@ -114,6 +115,11 @@ def recipes(
     listed = {
         each: {"description": load_recipe(each).description, "measured": measured_results().get(each)}
         for each in recipe_names()
+    }
+    measured = measured_results()
+    listed |= {
+        each: {"description": load_match_recipe(each).description, "measured": measured.get(each)}
+        for each in match_recipe_names()
     }
     if json:
         print_json(listed)

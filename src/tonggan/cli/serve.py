@@ -17,6 +17,8 @@ SERVE_EXAMPLES = """
 
   tonggan serve smollm2 --code path/to/repository
 
+  tonggan serve --search indexes/emojis
+
   tonggan serve model.gguf --host 0.0.0.0 --api-key-file keys.txt
 """
 
@@ -56,6 +58,7 @@ def serve(
     code: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Repository to search at /v1/code/search.")
     ] = None,
+    search: Annotated[Path | None, typer.Option(metavar="INDEX", help="Index of rows to search at /v1/search.")] = None,
     engine: Annotated[str, typer.Option(metavar="ENGINE", help=ENGINE_HELP)] = "auto",
     bits: Annotated[BitsChoice | None, typer.Option(help="Bits of each weight of the native engine.")] = None,
     slots: Annotated[int | None, typer.Option(help="Texts written at the same time, for each model.")] = None,
@@ -77,7 +80,8 @@ def serve(
     from tonggan.serving.authentication import Keys
     from tonggan.serving.config import ServerConfig
     from tonggan.serving.server import bind, bound_memory, require_packages, serve
-    from tonggan.serving.services import CodeService, open_services
+    from tonggan.serving.services import CodeService, SearchService, open_services
+    from tonggan.space.index import SpaceIndex
 
     require_packages()
     bound_memory()
@@ -89,8 +93,8 @@ def serve(
     config = ServerConfig.parse(given, who="tonggan serve")
     keys = Keys() if api_key_file is None else Keys.from_file(api_key_file)
     with bind(host, port) as listening, console_progress() as progress:
-        services = open_services(
-            models or [model_in_use()], engine=engine, bits=_BITS[bits], config=config, progress=progress
-        )
+        named = models or ([] if search else [model_in_use()])
+        services = open_services(named, engine=engine, bits=_BITS[bits], config=config, progress=progress)
         found = None if code is None else CodeService(open_indexing(code, embedder=None, progress=progress))
-        serve(services, listening=listening, config=config, keys=keys, progress=progress, code=found)
+        rows = None if search is None else SearchService(SpaceIndex.open(search, progress=progress), config=config)
+        serve(services, listening=listening, config=config, keys=keys, progress=progress, code=found, rows=rows)

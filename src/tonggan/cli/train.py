@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tonggan.runs.predictor import Predictor
+    from tonggan.space.matcher import Matcher
 
 _MOST_SECONDS = 60.0  # that imports take; a clock that says more is another one
 
@@ -281,7 +282,7 @@ def _settings(given: list[str] | None, max_bad: float | None) -> list[str]:
 
 
 def _do(
-    work: Callable[..., Predictor],
+    work: Callable[..., Predictor | Matcher],
     settings: list[str],
     out: Path,
     time_limit: str | None,
@@ -290,7 +291,7 @@ def _do(
 ) -> None:
     """Do ``work``, and show what came of it."""
     from tonggan.cli.console import console_progress, print_json
-    from tonggan.cli.show import show_results
+    from tonggan.cli.show import show_matches, show_results
     from tonggan.training.world import is_main_process
 
     with console_progress() as progress:
@@ -299,5 +300,7 @@ def _do(
         return
     if as_json:
         print_json(predictor.results)
+    elif predictor.results["task"] == "match":
+        show_matches(predictor.results, out)
     else:
         show_results(predictor.results, out)

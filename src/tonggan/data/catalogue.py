@@ -158,6 +158,13 @@ CATALOGUE: Mapping[str, PublicSet] = {
             module="movielens_100k",
         ),
         PublicSet(
+            "emoji_space",
+            "drawings of emojis with their names in English and Chinese, to find each other (1,368 + 150 + 200)",
+            source="https://github.com/hfg-gmuend/openmoji",
+            license="CC BY-SA 4.0",
+            module="emoji_space",
+        ),
+        PublicSet(
             "assistant",
             "chat about a picture, a recording, both or neither, with what is missing told (10,200 + 600 + 1,100)",
             source="https://github.com/vzhou842/easy-VQA and https://github.com/Jakobovski/free-spoken-digit-dataset",

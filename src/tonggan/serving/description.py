@@ -17,6 +17,7 @@ from tonggan.serving.requests import (
     RecommendRequest,
     TranscriptionRequest,
 )
+from tonggan.serving.search_body import SearchRequest
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -29,6 +30,7 @@ _BODIES = (
     InfillRequest,
     PredictRequest,
     RecommendRequest,
+    SearchRequest,
     TranscriptionRequest,
 )
 _REF = "#/components/schemas/"

@@ -356,6 +356,7 @@ class RecommendRequest(Body):
     def _one_of(self) -> RecommendRequest:
         if sum(given is not None for given in (self.user, self.likes, self.similar)) != 1:
             raise ValueError("exactly one of user, likes and similar")
+
         return self
 
 

@@ -41,7 +41,8 @@ from tonggan.serving.routes import (
     transcriptions,
 )
 from tonggan.serving.routes import code as code_routes
-from tonggan.serving.services import CodeService, Service
+from tonggan.serving.routes import search as search_routes
+from tonggan.serving.services import CodeService, SearchService, Service
 from tonggan.wording import translated
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def create_app(
     loopback_only: bool,
     stopping: Stopping,
     code: CodeService | None = None,
+    rows: SearchService | None = None,
 ) -> FastAPI:
     """The ASGI application that serves ``services``; when it shuts down it closes them.
 
@@ -152,6 +154,7 @@ def create_app(
         loopback_only: whether to take requests to this machine's own names only.
         stopping: says when the server stops.
         code: what searches code; None for a server without that.
+        rows: what searches rows, likewise.
     """
     from importlib.metadata import version
 
@@ -164,7 +167,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        parts = [part for part in (*services, code) if part is not None]
+        parts = [part for part in (*services, code, rows) if part is not None]
         await asyncio.to_thread(_close, parts, config.stop_timeout)  # what was told to end must be able to
 
     # FastAPI's own pages load their scripts from elsewhere.
@@ -173,6 +176,8 @@ def create_app(
         route.register(app, context)
     if code is not None:
         code_routes.register(app, context, code)
+    if rows is not None:
+        search_routes.register(app, context, rows)
     _register_failures(app)
     describe(app)
     app.add_middleware(Guard, keys=keys, config=config, loopback_only=loopback_only, stopping=stopping)
@@ -180,7 +185,7 @@ def create_app(
     return app
 
 
-def _close(parts: Sequence[Service | CodeService], seconds: float) -> None:
+def _close(parts: Sequence[Service | CodeService | SearchService], seconds: float) -> None:
     """Close all ``parts``; what takes longer than ``seconds`` is left to the end of the process."""
     threads = [threading.Thread(target=part.close, daemon=True) for part in parts]
     for thread in threads:
@@ -236,7 +241,13 @@ def require_packages() -> None:
 
 
 def make_server(
-    services: Sequence[Service], *, host: str, config: ServerConfig, keys: Keys, code: CodeService | None = None
+    services: Sequence[Service],
+    *,
+    host: str,
+    config: ServerConfig,
+    keys: Keys,
+    code: CodeService | None = None,
+    rows: SearchService | None = None,
 ) -> uvicorn.Server:
     """A server that is ready to ``run`` on a socket of ``bind``; a signal, or ``should_exit``, stops it gracefully.
 
@@ -251,7 +262,9 @@ def make_server(
             stopping.begin()
             await super().shutdown(sockets)
 
-    app = create_app(services, config=config, keys=keys, loopback_only=host in LOOPBACK, stopping=stopping, code=code)
+    app = create_app(
+        services, config=config, keys=keys, loopback_only=host in LOOPBACK, stopping=stopping, code=code, rows=rows
+    )
     settings = uvicorn.Config(
         app,
         log_level="warning",
@@ -301,6 +314,7 @@ def serve(
     keys: Keys,
     progress: Progress,
     code: CodeService | None = None,
+    rows: SearchService | None = None,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
@@ -311,11 +325,13 @@ def serve(
         keys: of clients; without any, a warning is said where other machines may come.
         progress: told the address.
         code: what searches code, if anything does.
+        rows: what searches rows, likewise.
     """
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    progress.say(f"Serving {', '.join(service.name for service in services)} at http://{shown}:{port}/v1")
+    names = [service.name for service in services] + ([rows.name] if rows else [])
+    progress.say(f"Serving {', '.join(names)} at http://{shown}:{port}/v1")
     if host not in LOOPBACK and not keys:
         progress.say("Warning: everyone who reaches this machine may use the server; --api-key-file asks for a key.")
     with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again once all is finished
-        make_server(services, host=host, config=config, keys=keys, code=code).run(sockets=[listening])
+        make_server(services, host=host, config=config, keys=keys, code=code, rows=rows).run(sockets=[listening])

@@ -37,10 +37,13 @@ from tonggan.serving.batcher import Batcher
 from tonggan.serving.config import ServerConfig
 from tonggan.serving.failures import RefusedError
 from tonggan.serving.infill_prompt import infill_prompt
+from tonggan.serving.media import MediaLimits, bytes_of_url
 from tonggan.serving.rows import Row, RowModel
 from tonggan.serving.scheduler import Scheduler
+from tonggan.serving.search_body import SearchRequest
 from tonggan.serving.speech import SpeechService
 from tonggan.serving.writer import Streams, Writer
+from tonggan.space.index import SpaceIndex, conditions
 
 _EMBEDDED_AT_ONCE = 2048
 """Tokens, padding included."""
@@ -292,6 +295,58 @@ def _reserves(engine: str) -> bool:
     """Whether ``engine`` takes room for the whole context of all texts at once."""
     kind = engine_kinds().get(engine)
     return kind is not None and "num_parallel" in kind.model_fields
+
+
+class SearchService:
+    """Searches an index of rows, one search after another.
+
+    Args:
+        index: the open index.
+        config: limits of pictures and recordings.
+    """
+
+    def __init__(self, index: SpaceIndex, *, config: ServerConfig) -> None:
+        self.name = index.folder.name
+        self._index, self._config = index, config
+        self._searcher = ThreadPoolExecutor(1, thread_name_prefix="tonggan-search")
+
+    def search(self, asked: SearchRequest) -> Future[list[dict[str, Any]]]:
+        """Hits as JSON, the best first."""
+        return self._searcher.submit(self._search, asked)
+
+    def close(self) -> None:
+        """Finish what was begun."""
+        self._searcher.shutdown()
+        self._index.close()
+
+    def _search(self, asked: SearchRequest) -> list[dict[str, Any]]:
+        where, limit = conditions(asked.where), asked.limit
+        for name in asked.row or {}:
+            if self._index.info.fields.get(name) == "file":
+                raise RefusedError(
+                    f"row.{name}",
+                    got="a file by its path",
+                    expected="cells of texts and numbers",
+                    remedy="Send a picture as image and a recording as audio; this server opens no path",
+                    param="row",
+                )
+        if asked.key is not None:
+            hits = self._index.similar(asked.key, where=where, inputs=asked.columns, limit=limit)
+        else:
+            limits = MediaLimits(self._config)
+            media = {name: self._content(getattr(asked, name), name, limits) for name in ("image", "audio")}
+            hits = self._index.search(
+                asked.query, row=asked.row, where=where, inputs=asked.columns, limit=limit, **media
+            )
+        return [hit.to_dict() for hit in hits]
+
+    @staticmethod
+    def _content(url: str | None, name: str, limits: MediaLimits) -> bytes | None:
+        if url is None:
+            return None
+        raw = bytes_of_url(url, param=name)
+        limits.check(raw, param=name)
+        return raw
 
 
 class CodeService:

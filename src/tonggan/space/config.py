@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field
 
 from tonggan.alignment import AlignmentConfig
 from tonggan.alignment.contrastive import ContrastiveConfig
-from tonggan.config import Config
+from tonggan.config import Config, apply_overrides, read_yaml
 from tonggan.modalities import ColumnConfig
 from tonggan.runs.recipe import DataConfig
 from tonggan.training import TrainingConfig
+
+_SHIPPED = files("tonggan.recipes") / "match"
 
 
 class SpaceConfig(Config):
@@ -58,3 +63,34 @@ class MatchRecipe(Config):
     def to_yaml(self) -> str:
         """The recipe as YAML that reads back equal."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120)
+
+
+def match_recipe_names() -> list[str]:
+    """Names of the recipes of spaces that come with Tonggan."""
+    return sorted(each.name.removesuffix(".yaml") for each in _SHIPPED.iterdir() if each.name.endswith(".yaml"))
+
+
+def is_match_recipe(name: str) -> bool:
+    """Whether ``name`` is a shipped recipe of a space, or a YAML file with one."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name).is_file() and read_yaml(Path(name)).get("task") == "match"
+    return name in match_recipe_names()
+
+
+def load_match_recipe(name: str, *, overrides: Sequence[str] | Mapping[str, Any] = ()) -> MatchRecipe:
+    """The recipe of a space in the YAML file ``name``, or the shipped one of that name.
+
+    Tables that a YAML file names are looked for beside it.
+
+    Raises:
+        ConfigError: a field is not legal.
+    """
+    if not name.endswith((".yaml", ".yml")):
+        fields = yaml.safe_load((_SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"))
+    else:
+        fields = read_yaml(Path(name))
+        for split in ("train", "valid", "test"):
+            table = fields.get("data", {}).get(split)
+            if isinstance(table, str):
+                fields["data"][split] = str(Path(name).parent / table)
+    return MatchRecipe.parse(apply_overrides(fields, overrides), who=f"recipe {name}")

@@ -80,13 +80,14 @@ class SpaceIndex:
         self._reader = matcher.reader(self.modalities)
 
     @classmethod
-    def open(cls, folder: Path, *, progress: Progress | None = None) -> Self:
+    def open(cls, folder: str | Path, *, progress: Progress | None = None) -> Self:
         """The index in ``folder``.
 
         Raises:
             BundleError: there is none, or it is damaged or of a newer format.
             MissingExtraError: a package that searches is not installed.
         """
+        folder = Path(folder)
         info = read_info(folder)
         matcher = load_matcher(folder / SPACE) if (folder / SPACE).is_dir() else frozen_matcher(info.weights)
         return cls(folder, info, matcher, open_store(folder, matcher, progress=progress))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tonggan.cells import cell_text, is_missing
+from tonggan.config import apply_overrides
 from tonggan.data.cache import content_hash
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
@@ -22,9 +23,10 @@ from tonggan.errors import BundleError, ConfigError
 from tonggan.files import whole_file
 from tonggan.modalities import ColumnConfig, Modality, NumberConfig
 from tonggan.modalities.base import MediaConfig
-from tonggan.progress import Progress
+from tonggan.progress import Progress, chosen_progress
 from tonggan.retrieval.row import RESERVED, Row, Value
 from tonggan.runs.loading import scan_tables
+from tonggan.space.config import MatchRecipe
 from tonggan.space.features import FeatureReader
 from tonggan.space.index import INPUT, row_key
 from tonggan.space.index_folder import (
@@ -96,6 +98,30 @@ def open_matcher(source: str) -> Matcher:
         "e5+efficientnet_lite0",
         remedy="See tonggan weights list",
     )
+
+
+def index(
+    space: str | Path,
+    data: Any,
+    *,
+    out: str | Path,
+    settings: Sequence[str] | Mapping[str, Any] = (),
+    progress: Progress | bool | None = None,
+) -> Indexed:
+    """Make the rows of ``data`` searchable, or bring their index up to date; ``SpaceIndex.open(out)`` searches it.
+
+    Args:
+        space: folder of a run of ``fit_space``, or names of weights joined by ``+``.
+        data: table, as for ``fit``, or a folder of pictures or sounds.
+        out: the index's folder.
+        settings: kinds of columns, as ``{"columns.cover.kind": "image"}``.
+        progress: as for ``fit``.
+
+    Raises:
+        TongganError: with who, what was got, what was expected, and the remedy.
+    """
+    columns = MatchRecipe.parse(apply_overrides({}, settings), who="settings").columns
+    return index_table(str(space), data, out=Path(out), columns=columns, progress=chosen_progress(progress))
 
 
 def index_table(

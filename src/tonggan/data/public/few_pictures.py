@@ -38,7 +38,7 @@ def prepare(files: Mapping[str, Path], folder: Path, progress: Progress) -> dict
     tables = {split: folder / f"{split}.csv" for split in ("train", "test")}
     if all(path.exists() for path in tables.values()):
         return tables
-    groups, names = _groups(), read_names()
+    groups, names = read_groups(), read_names()
     first = {family_of(emoji): emoji for emoji in reversed(names) if emoji in groups and not tones_of(emoji)}
     drawings = draw([emoji for emoji in names if first.get(family_of(emoji)) == emoji], size=SIZE, progress=progress)
     rows = []
@@ -55,8 +55,13 @@ def prepare(files: Mapping[str, Path], folder: Path, progress: Progress) -> dict
     }
 
 
-def _groups() -> dict[str, str]:
-    """By emoji."""
+def read_groups() -> dict[str, str]:
+    """The group of each emoji, flags and parts of emojis left out.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+        DataError: it is of another version.
+    """
     entries = json.loads((GROUPS.folder() / "data" / "emoji.json").read_text(encoding="utf-8"))
     return {
         "".join(chr(int(code, 16)) for code in entry["unified"].split("-")): entry["category"]
