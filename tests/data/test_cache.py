@@ -149,9 +149,9 @@ def test_a_damaged_cache_starts_anew(tmp_path, damage):
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "full").write_text("")  # the name of a file tells nothing of the disk
     with pytest.raises(CacheError, match="Set TONGGAN_CACHE to another folder"):
-        DecodeCache(tmp_path / "file", MODALITY)
+        DecodeCache(tmp_path / "full", MODALITY)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")

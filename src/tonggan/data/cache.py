@@ -277,7 +277,8 @@ class DecodeCache:
         try:
             yield
         except (OSError, sqlite3.Error) as error:
-            full = "full" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+            # A text of the operating system's names a path, which may be called anything.
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT) if isinstance(error, OSError) else "full" in str(error)
             raise CacheError(
                 f"cache {self.folder}",
                 got=str(error),
