@@ -99,6 +99,13 @@ def test_what_cannot_be_asked_is_named(file, options, message):
         read_request("it", file, options.pop("line"), **options)
 
 
+def test_examples_that_no_interpreter_shows_are_none(tmp_path):
+    path = tmp_path / "a.py"
+    path.write_text('def f(x):\n    """Of lines.\n\n    >>> f("a\n    b")\n    1\nb")\n    """\n')
+    request = read_request("", path, 1)
+    assert (request.sessions, request.has_checks) == ((), False)
+
+
 def test_files_that_cannot_be_used_are_named(tmp_path):
     path = tmp_path / "a.py"
     for content, message in (

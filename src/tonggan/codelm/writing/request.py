@@ -159,7 +159,7 @@ def read_request(
     wanted = _missing_name(what, code, tree, path.stem)
     place = _Place.of(text, tree, line, path, is_new=bool(wanted))
     name = place.name or wanted
-    sessions = [each for each in (what, place.docstring) if doctest.DocTestParser().get_examples(each)]
+    sessions = [each for each in (what, place.docstring) if _shown(each)]
     calls = () if place.owner else tuple(dict.fromkeys(_calls(name, [*code, *sessions])))[:_MOST_CALLS]
     return Request(
         what, path, root, content, encoding, newline, place.before, place.after, place.indent, name, place.owner,
@@ -331,11 +331,18 @@ def _tests(tests: str | None, root: Path) -> tuple[str, str | None]:
     return content.decode("utf-8", "replace"), f"pytest -q '{named.resolve().relative_to(root).as_posix()}'"
 
 
+def _shown(text: str) -> list[str]:
+    """The code of examples as an interpreter shows them; none where they are not indented alike."""
+    try:
+        return [each.source for each in doctest.DocTestParser().get_examples(text)] if ">>>" in text else []
+    except ValueError:
+        return []
+
+
 def _trees(texts: Sequence[str]) -> Iterator[ast.AST]:
     """All nodes of texts that are code, and of the examples in docstrings and words."""
     for text in texts:
-        pieces = [each.source for each in doctest.DocTestParser().get_examples(text)] if ">>>" in text else []
-        for each in (text, *pieces):
+        for each in (text, *_shown(text)):
             try:
                 yield from ast.walk(ast.parse(each))
             except (SyntaxError, ValueError, RecursionError, MemoryError):
