@@ -28,11 +28,11 @@ import numpy as np
 from tonggan.cli.console import console_progress
 from tonggan.codelm.review.learned.detector import BugDetector
 from tonggan.codelm.review.learned.examples import Example, read_example
-from tonggan.codelm.review.learned.fixes import Fix, fixes_between
 from tonggan.codelm.review.learned.functions import Function, functions_of, read_functions
 from tonggan.codelm.review.learned.game import broken
 from tonggan.codelm.review.learned.rewrites import REWRITE_KINDS, Rewrite
 from tonggan.codelm.review.learned.training import DetectorTrainingConfig, train_detector
+from tonggan.codelm.review.measuring import Fix, fixes_between
 from tonggan.codelm.source_file import SourceFile, read_source
 
 MAX_TOKENS = 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from tonggan.cli.translation import shown
 
 if TYPE_CHECKING:
     from tonggan.codelm.review import Finding, Review
+    from tonggan.codelm.review.example_runs import ExampleRuns
     from tonggan.progress import Progress
 
 REVIEW_EXAMPLES = """
@@ -24,6 +26,8 @@ REVIEW_EXAMPLES = """
   tonggan code review . --diff main --baseline review.json
 
   tonggan code review . --run-examples
+
+  tonggan code review . --measure --budget 5
 
   tonggan code review . --format sarif > review.sarif
 
@@ -63,6 +67,9 @@ def review(
     run_examples: Annotated[
         bool, typer.Option("--run-examples", help="Run the examples of docstrings and documents in the sandbox.")
     ] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Tell what each rule is worth on the history of the repository.")
+    ] = False,
     format_: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="How to print: text, json, sarif or html.")
     ] = "text",
@@ -77,6 +84,8 @@ def review(
     from tonggan.codelm.review.formats import read_baseline
 
     _check_format(format_)
+    if measure:
+        return _measure(paths or [Path()], rule or (), budget, detector, json=json)
     known = read_baseline(baseline) if baseline else ()
     with console_progress() as progress:
         found = find(
@@ -90,20 +99,52 @@ def review(
             progress=progress,
         )
         _say_left_out(found, progress)
-    if write_baseline is not None:
-        _keep(found, write_baseline)
+    return _end(found, write_baseline, "json" if json else format_)
+
+
+def _measure(paths: list[Path], rules: Sequence[str], budget: int | None, detector: Path | None, *, json: bool) -> None:
+    from dataclasses import asdict
+
+    from tonggan.cli.console import console_progress, print_json, print_line
+    from tonggan.codelm.review.measuring import FEW, measure
+
+    with console_progress() as progress:
+        found = measure(paths, only=rules, budget=budget or 10, detector=detector, progress=progress)
+    if json:
+        print_json(asdict(found))
         return
-    _print(found, "json" if json else format_)
-    if found.findings:
-        raise typer.Exit(1)
+    print_line(
+        shown(
+            f"{found.num_fixes:,} fixes of one line; {found.num_functions:,} functions, {found.num_lines:,} lines, that"
+            " did not change in the newer half of the history"
+        )
+    )
+    if found.num_fixes < FEW:
+        print_line(shown("These are too few fixes to tell much of what is found."))
+    heads = ("rule", "found", "alarms", "in 1,000 lines", f"confidence for {found.budget:,} alarms", "then found")
+    rows = [[shown(head) for head in heads]]
+    for each in found.rules:
+        share = "" if each.recall is None else f" ({each.recall:.0%})"
+        rate = "" if each.alarms_per_1000_lines is None else f"{each.alarms_per_1000_lines:.2f}"
+        above = f"> {each.threshold:.0%}" if each.threshold else shown("any")
+        rows.append([each.rule, f"{each.found}{share}", f"{each.alarms:,}", rate, above, str(each.found_above)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print_line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _keep(found: Review, path: Path) -> None:
+def _end(found: Review, baseline: Path | None, format_: str) -> None:
+    """Keep the findings in a new baseline, or print them and end with their exit code."""
     from tonggan.cli.console import print_line
     from tonggan.codelm.review.formats import write_baseline
 
-    write_baseline(path, found.findings)
-    print_line(shown(f"{len(found.findings):,} findings are kept in {path}"))
+    if baseline is not None:
+        write_baseline(baseline, found.findings)
+        print_line(shown(f"{len(found.findings):,} findings are kept in {baseline}"))
+        return
+    _print(found, format_)
+    if found.findings:
+        raise typer.Exit(1)
 
 
 def _say_left_out(found: Review, progress: Progress) -> None:
@@ -153,7 +194,7 @@ def as_json(found: Review) -> dict[str, Any]:
         "hidden": dict(found.hidden),
         "num_files": found.num_files,
         "num_lines": found.num_lines,
-        "num_examples": found.num_examples,
+        "num_examples": found.examples.num_run,
         "seconds": round(found.seconds, 3),
     }
 
@@ -169,10 +210,16 @@ def _show(found: Review) -> None:
             f" ({found.seconds:.1f} s)"
         )
     )
-    if found.num_examples:
-        print_line(shown(f"{found.num_examples:,} examples ran"))
+    _show_examples(found.examples)
     for reason, count in found.hidden.items():
         print_line(shown(f"left out: {count:,} {reason}"))
+
+
+def _show_examples(runs: ExampleRuns) -> None:
+    from tonggan.cli.console import print_line
+
+    if runs.num_run:
+        print_line(shown(f"{runs.num_run:,} examples ran"))
 
 
 def _show_finding(finding: Finding) -> None:

@@ -127,7 +127,7 @@ def test_what_says_nothing_of_the_code_is_counted_or_named(found):
         "ignored by a comment": 1,
     }
     assert found.problems == {"prices.py:30": "an example whose two runs differ"}
-    assert found.num_examples == 11
+    assert found.examples.num_run == 11
 
 
 def test_nothing_runs_unasked(tmp_path):

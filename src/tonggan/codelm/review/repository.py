@@ -6,6 +6,7 @@ Files that cannot be parsed are named in ``Repository.problems``; all others are
 from __future__ import annotations
 
 import ast
+import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -70,6 +71,16 @@ class Repository:
         self.reviewed = set(self._sources) | set(self.documents) if reviewed is None else set(reviewed)
         self.detector: BugDetector | None = None
         self.failed_examples: Sequence[FailedExample] = ()
+
+    def with_text(self, path: str, text: str) -> Repository:
+        """The repository with another text of one file, which alone is reviewed."""
+        known = self._sources.get(path)
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        changed = SourceFile(self.root / path, path, known.language if known else "python", text, digest, "\n")
+        files = (self._sources | {path: changed}).values()
+        found = Repository(self.root, [*files, *self.documents.values()], reviewed={path}, former=self)
+        found.detector = self.detector
+        return found
 
     def at(self, path: str) -> Module | None:
         """The module at ``path``, parsed when it is first asked for; None where there is none that can be parsed."""

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tonggan.codelm.review.applying import Failure, apply
 from tonggan.codelm.review.example_runs import ExampleRuns, run_examples
@@ -24,9 +23,6 @@ from tonggan.codelm.source_file import Skipped, SourceFile, read_source
 from tonggan.codelm.walk import NEVER_SOURCE, walk
 from tonggan.errors import ConfigError
 from tonggan.progress import Progress
-
-if TYPE_CHECKING:
-    from tonggan.codelm.review.learned.detector import BugDetector
 
 _READ = {".py", ".md", ".markdown", ".rst", ".ipynb"}
 _MOST_FILES = 20_000
@@ -45,7 +41,7 @@ class Review:
         num_files: that were reviewed.
         num_lines: of the Python files among them.
         seconds: that it took.
-        num_examples: that were run.
+        examples: what became of those that were run.
     """
 
     root: Path
@@ -56,7 +52,7 @@ class Review:
     num_files: int = 0
     num_lines: int = 0
     seconds: float = 0.0
-    num_examples: int = 0
+    examples: ExampleRuns = field(default_factory=ExampleRuns)
 
     @property
     def title(self) -> str:
@@ -112,8 +108,7 @@ def review(
     chosen = chosen_rules(only, has_detector=detector is not None, with_examples=with_examples)
     changed = None if diff is None else changed_lines(root_of(paths), diff)
     repository = read_repository(paths, only=changed)
-    if detector is not None:
-        repository.detector = _open(detector)
+    with_detector(repository, detector)
     runs = run_examples(repository, progress=progress) if with_examples else ExampleRuns()
     repository.failed_examples = runs.failed
     findings: list[Finding] = []
@@ -134,14 +129,17 @@ def review(
         len(repository.reviewed),
         sum(len(module.source.text.splitlines()) for module in repository.reviewed_modules()),
         time.perf_counter() - start,
-        runs.num_run,
+        runs,
     )
 
 
-def _open(detector: Path) -> BugDetector:
-    from tonggan.codelm.review.learned.detector import BugDetector  # torch, which takes seconds
+def with_detector(repository: Repository, detector: Path | None) -> Repository:
+    """``repository``, which the detector in this file is to read, where one is given."""
+    if detector is not None:
+        from tonggan.codelm.review.learned.detector import BugDetector  # torch, which takes seconds
 
-    return BugDetector.open(detector)
+        repository.detector = BugDetector.open(detector)
+    return repository
 
 
 def _wanted(
