@@ -25,9 +25,11 @@ from tonggan.data.catalogue import find_set
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.progress import Progress
+from tonggan.recommendation.blend import measured
 from tonggan.recommendation.config import InteractionColumns, SplitConfig
 from tonggan.recommendation.ease import item_weights
 from tonggan.recommendation.interactions import read_interactions
+from tonggan.recommendation.popularity import PopularityConfig
 from tonggan.recommendation.splits import TEST, split_interactions
 
 PENALTY = 200.0
@@ -76,10 +78,14 @@ def show(results: Any, split: str) -> None:
 
 
 def compare_ease(path: Path, *, published: bool) -> None:
-    """Seconds of the closed form, and how far the weights are from those of RecBole's and of the formula."""
+    """Popularity of all time; seconds of the closed form, and how far the weights are from those of RecBole's."""
     read = read_interactions(open_table(path, cache=cache_folder()), InteractionColumns(), threshold=0)
     split, _ = split_interactions(read.interactions, SplitConfig(), seed=0)
-    matrix = split.examples(TEST).histories.matrix()
+    examples, held = split.examples(TEST), split.held(TEST, seed=0)
+    popular = PopularityConfig().fit(examples, seed=0, seconds=np.inf)
+    found = measured(popular.score, held, k=10, popularity=examples.histories.counts())
+    print(f"Popularity of all time, cut in time: nDCG@10 {found.score():.4f} of {len(found)} users")
+    matrix = examples.histories.matrix()
     ours, weights = best(lambda: item_weights((matrix.T @ matrix).toarray(), PENALTY))
     print(f"EASE of {matrix.shape[1]:,} items: {ours:.2f} s")
     if published:

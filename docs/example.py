@@ -114,6 +114,50 @@ def write_sounds(folder: Path, *, num_each: int = 20, seed: int = 0) -> None:
                 file.writeframes((samples * 32_000).astype("<i2").tobytes())
 
 
+def write_likes(folder: Path, *, num_people: int = 80, num_films: int = 60, seed: int = 0) -> None:
+    """Write ``likes.csv``, who rated which film when, and ``films.csv``, with some that nobody has rated.
+
+    Everybody likes one genre, and one film in ten is of another.
+    """
+    random = np.random.default_rng(seed)
+    genres = ("comedy", "drama", "western", "space")
+    nouns = (
+        "Train",
+        "Letter",
+        "River",
+        "Bride",
+        "Dog",
+        "Storm",
+        "Garden",
+        "Stranger",
+        "Winter",
+        "Mirror",
+        "Lighthouse",
+        "Violin",
+        "Bridge",
+        "Island",
+        "Clock",
+    )
+    words = {"comedy": "Wedding", "drama": "Silence", "western": "Canyon", "space": "Orbit"}
+    films, likes = [], []
+    for film in range(num_films):
+        genre = genres[film % len(genres)]
+        title = f"The {nouns[film // len(genres) % len(nouns)]} and the {words[genre]}"
+        films.append({"film": film + 1, "title": title, "genre": genre, "year": 1960 + int(random.integers(60))})
+    for person in range(num_people):
+        own = [film for film in range(num_films - 4) if film % len(genres) == person % len(genres)]
+        chosen = [*random.choice(own, size=8, replace=False), random.integers(num_films - 4)]
+        for film in dict.fromkeys(map(int, chosen)):
+            stars = int(random.integers(4, 6) if film in own else random.integers(1, 4))
+            day = np.datetime64("2024-01-01") + int(random.integers(300))
+            likes.append({"person": f"p{person + 1}", "film": film + 1, "stars": stars, "date": str(day)})
+    for name, rows in (("films", films), ("likes", likes)):
+        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
 def main() -> None:
     """Read the command line and write everything."""
     parser = argparse.ArgumentParser(description="Write the example tables of the documentation.")
@@ -122,6 +166,7 @@ def main() -> None:
     write_shop(folder)
     write_sounds(folder / "sounds")
     write_shelves(folder)
+    write_likes(folder)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,16 @@ from pydantic_core import PydanticUndefined
 
 from tonggan.config import Config
 from tonggan.parts import Part
+from tonggan.recommendation.config import RecommendationConfig
 from tonggan.runs.recipe import Recipe
 
 HEAD = """# Every field of a recipe
 
 Written by `python docs/fields.py > docs/fields.md` from the configs. [Recipes](recipes.md) tells how to use them: a
 field stands in YAML under its section, or on the command line as `--set section.field=value`. Where a section has
-kinds, `kind` chooses one, and each kind has its own fields.
+kinds, `kind` chooses one, and each kind has its own fields. What `fit --task recommend` takes stands last.
 """
+RECOMMENDER = "Recommender"
 SIGNS = {Ge: ("ge", "≥"), Gt: ("gt", ">"), Le: ("le", "≤"), Lt: ("lt", "<"), MultipleOf: ("multiple_of", "multiple of")}
 
 
@@ -41,7 +43,10 @@ def main() -> None:
 def render() -> str:
     """The page as Markdown."""
     found = dict.fromkeys(groups(Recipe, path="", of=""))
-    return "\n".join([HEAD, section("Recipe", Recipe), *(section(title, config) for title, config in found)])
+    recommender = dict.fromkeys(groups(RecommendationConfig, path="", of=""))
+    told = [("Recipe", Recipe), *found, (RECOMMENDER, RecommendationConfig)]
+    told += [(title, config) for title, config in recommender if config not in {known for _, known in found}]
+    return "\n".join([HEAD, *(section(title, config) for title, config in told)])
 
 
 def groups(config: type[Config], *, path: str, of: str) -> Iterator[tuple[str, type[Config]]]:
@@ -109,7 +114,7 @@ def default_of(field: FieldInfo) -> str:
     if isinstance(value, Config):
         kind = getattr(value, "kind", None)
         return f"`{kind}`" if kind else "below"
-    return f"`{json.dumps(value)}`"
+    return f"`{json.dumps(value, default=lambda config: config.kind)}`"
 
 
 def type_name(annotation: Any) -> str:

@@ -31,6 +31,15 @@ def test_fit_tells_columns_parts_members_and_the_test(made) -> None:
     assert {"popularity", "item_neighbors", "ease", "blend"} <= warm.keys()
     assert warm["ease"]["metrics"]["ndcg"] > warm["popularity"]["metrics"]["ndcg"]
     assert (run / "recommender.json").is_file()
+    report = (run / "report.html").read_text(encoding="utf-8")
+    for said in (
+        "likes.csv",
+        "as in use",
+        "与实际使用一致",
+        "weighted together",
+        f"{warm['ease']['metrics']['ndcg']:.4f}",
+    ):
+        assert said in report
 
 
 def test_recommend_for_a_user_a_newcomer_and_an_item(made) -> None:

@@ -55,6 +55,7 @@ def first_shop(tmp_path_factory):
     example.write_shop(folder, num_train=100, num_test=30)
     example.write_sounds(folder / "sounds", num_each=8)
     example.write_shelves(folder, num_train=40, num_test=30)
+    example.write_likes(folder)
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch, cache=folder.parent / "cache")
         (command,) = commands_of(FIRST)

@@ -85,7 +85,7 @@ def test_ids_of_csv_have_the_type_that_all_of_them_read_as(read, tmp_path) -> No
 
 def test_ratings_that_are_texts_are_an_error(read) -> None:
     rows = [{**row, "stars": "good"} for row in ROWS]
-    with pytest.raises(DataError, match=r"ratings that are texts, e\.g\. 'good' in row 1"):
+    with pytest.raises(DataError, match=r"ratings that are texts such as 'good' \(row 1\)"):
         read(rows)
 
 

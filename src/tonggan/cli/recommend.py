@@ -152,4 +152,5 @@ def _show_results(results: Mapping[str, Any], out: Path) -> None:
             cells = [f"{metrics['ndcg']:.4f}", span, f"{metrics['recall']:.4f}", f"{metrics['hit_rate']:.4f}"]
             cells += [f"{metrics['coverage']:.3f}", f"{metrics.get('popularity_bias', float('nan')):.2f}"]
             print_line(f"  {name:16}" + "".join(f"{cell:>13}" for cell in cells))
+    print_line(shown(f"Report: {out / 'report.html'}"))
     print_line(shown(f"Recommend: tonggan recommend {out} --user ID"))

@@ -83,7 +83,7 @@ class Blend:
         """``[I]``: how like each item is to ``item``: by who likes both, or by content where few like it."""
         history = Histories.of([[item]], num_items=len(self.is_cold))
         personal = [each.scorer for each in self.members.values() if each.scorer.config.is_personal]
-        by_content = [scorer for scorer in personal if scorer.config.reads_content]
+        by_content = [scorer for scorer in personal if scorer.config.needs_content]
         by_users = [scorer for scorer in personal if scorer.config.kind == "item_neighbors"]
         preferred = (by_content if self.is_cold[item] else by_users) or by_users or by_content or personal[:1]
         scores: Floats = 1e-9 * standardized(self.popularity.score(history))[0]
@@ -248,7 +248,7 @@ def weigh(
 def weigh_cold(
     members: Mapping[str, Scorer], held: Held, *, k: int, popularity: Floats, seed: int, cold: int
 ) -> dict[str, float]:
-    """The same for items with at most ``cold`` likes among themselves; of few users the content alone decides."""
+    """The same for items with at most ``cold`` likes among themselves; of few users those that read content decide."""
     is_cold = popularity <= cold
     some = of_items(held, is_cold)
     reading = [name for name, member in members.items() if member.config.reads_content]

@@ -23,6 +23,7 @@ class ContentConfig(ScorerConfig):
 
     cost: ClassVar[int] = 4
     reads_content: ClassVar[bool] = True
+    needs_content: ClassVar[bool] = True
     kind: Literal["content"] = "content"
     size: int = Field(default=128, ge=1)
     """Numbers that the contents of an item become, by a singular value decomposition."""

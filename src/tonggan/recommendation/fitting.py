@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Mapping
@@ -15,15 +16,17 @@ from tonggan.data.doctor import Diagnosis
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.errors import BundleError, DataError
+from tonggan.evaluation.report import page
+from tonggan.files import whole_file
 from tonggan.floor.base import CannotFitError, Floats
 from tonggan.progress import Progress
-from tonggan.recommendation.base import Content, Scorer
+from tonggan.recommendation.base import Content, Scorer, ScorerConfig
 from tonggan.recommendation.blend import Blend, Tried, Weighted, measured, try_members, weigh, weigh_cold
 from tonggan.recommendation.config import RecommendationConfig
 from tonggan.recommendation.content import Role, attributes_of, read_things
 from tonggan.recommendation.interactions import Read, read_interactions
 from tonggan.recommendation.item_neighbors import ItemNeighborsConfig
-from tonggan.recommendation.measure import of_items
+from tonggan.recommendation.measure import METRICS, of_items
 from tonggan.recommendation.popularity import Popularity, PopularityConfig
 from tonggan.recommendation.recommender import Recommender, is_recommender
 from tonggan.recommendation.splits import TEST, VALID, Split, split_interactions
@@ -35,6 +38,8 @@ from tonggan.wording import Words
 _RUN = Words("run", "运行")
 _FINAL_SHARE = 0.6  # of a time limit for choosing; as much again is needed once more at most, for fitting it anew
 BLEND = "blend"
+REPORT = "report.html"
+_SHOWN = ("recall", "hit_rate", "mrr", "coverage", "popularity_bias")
 
 
 def fit_recommender(
@@ -83,18 +88,11 @@ def fit_recommender(
         made = _make(split, config, deadline=deadline, progress=progress)
         results = Results({**made.pop("results"), **_described(read, split, config, diagnosis)})
         results["seconds"] = time.monotonic() - started
-        everything = read.interactions
+        given, attributes = read.interactions, attributes_of(content, len(read.interactions.items))
         recommender = Recommender(
-            config,
-            everything.users,
-            everything.items,
-            everything.liked(),
-            everything.all(),
-            made["blend"],
-            attributes_of(content, len(everything.items)),
-            results,
-            out,
+            config, given.users, given.items, given.liked(), given.all(), made["blend"], attributes, results, out
         )
+        write_report(out / REPORT, results, title=read.source)
         recommender.save(out)
     return recommender
 
@@ -147,7 +145,7 @@ def _make(split: Split, config: RecommendationConfig, *, deadline: float, progre
     configs = {
         name: each
         for name, each in config.members.items()
-        if each is not None and (examples.content is not None or not each.reads_content)
+        if each is not None and (examples.content is not None or not each.needs_content)
     }
     tried, members = try_members(
         configs, examples, held, k=config.k, seed=config.seed, deadline=deadline, progress=progress
@@ -163,7 +161,7 @@ def _make(split: Split, config: RecommendationConfig, *, deadline: float, progre
     popularity = examples.histories.counts()
     settings: dict[str, Any] = {"k": config.k, "popularity": popularity, "seed": config.seed}
     weights = weigh(members, held, **settings)
-    cold_weights = weigh_cold(members, held, cold=config.cold, **settings)
+    cold_weights = {} if examples.content is None else weigh_cold(members, held, cold=config.cold, **settings)
     tried = [
         replace(each, weight=weights.get(each.name, 0.0), cold_weight=cold_weights.get(each.name, 0.0))
         for each in tried
@@ -302,3 +300,22 @@ def _described(read: Read, split: Split, config: RecommendationConfig, diagnosis
         "findings": [finding.to_dict() for finding in diagnosis.findings],
     }
     return described
+
+
+def write_report(path: Path, results: Mapping[str, Any], *, title: str) -> None:
+    """Write what was measured as one self-contained page in English and Chinese."""
+    kinds = {each["name"]: (each["settings"] or {}).get("kind") for each in results["members"]}
+    family = ScorerConfig.family()
+    members = {name: family[kind].words if kind else Words(name, name) for name, kind in kinds.items()}
+    told = {name: results[name] for name in ("columns", "threshold", "split", "members")}
+    text = page(
+        "recommendation.html",
+        content={**results, "title": title},
+        tables=[(part, results["test"][part]) for part in ("warm", "cold") if results["test"][part]],
+        members={**members, BLEND: Words("weighted together", "加权组合")},
+        metrics=METRICS,
+        names=_SHOWN,
+        settings=json.dumps(told, ensure_ascii=False, indent=1, default=str),
+    )
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

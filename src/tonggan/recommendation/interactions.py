@@ -94,12 +94,14 @@ class Read:
         columns: which column has which role; NONE where there is none.
         findings: what a person should know.
         quarantine: cells that cannot be used.
+        source: what the user called the table.
     """
 
     interactions: Interactions
     columns: InteractionColumns
     findings: Sequence[Finding]
     quarantine: Sequence[Quarantined]
+    source: str
 
 
 def read_interactions(table: Table, columns: InteractionColumns, *, threshold: float | None) -> Read:
@@ -144,7 +146,7 @@ def read_interactions(table: Table, columns: InteractionColumns, *, threshold: f
         users, items, user[first], item[first], liked, None if times is None else times[chosen], least
     )
     _check_size(table, interactions)
-    return Read(interactions, found, findings, quarantine)
+    return Read(interactions, found, findings, quarantine, table.source)
 
 
 def find_roles(table: Table, declared: InteractionColumns) -> InteractionColumns:
@@ -213,7 +215,7 @@ def _ratings(table: Table, name: str, cells: Sequence[Any], quarantine: list[Qua
     if len(said) > (1 - _MIDDLE) * len(cells):
         raise DataError(
             f"column '{name}' of {table.source}",
-            got=f"ratings that are texts, e.g. {cells[said[0]]!r} in row {table.row_numbers[said[0]]}",
+            got=f"ratings that are texts such as {cells[said[0]]!r} (row {table.row_numbers[said[0]]})",
             expected="numbers, of which the greater ones are likes",
             remedy="Write them as numbers, name another column with --set columns.rating=COLUMN, or take every "
             "interaction for a like with --set columns.rating=none",

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.evaluation.bootstrap import intervals
+from tonggan.evaluation.bootstrap import MIN_DIFFERENT_ROWS, intervals
 from tonggan.floor.base import Floats
 from tonggan.recommendation.base import Held, Histories, Places
 from tonggan.tasks.measure import Measure, Reducer
@@ -65,7 +65,8 @@ class RankingMeasure(Measure):
 
     def table(self, *, seed: int) -> dict[str, Any]:
         """Metrics, their 95 % intervals over the users, and how many users there are."""
-        found = {name: pair for name, pair in intervals(self, seed=seed).items() if name not in _WITHOUT_INTERVAL}
+        found = {} if len(self) < MIN_DIFFERENT_ROWS else intervals(self, seed=seed)
+        found = {name: pair for name, pair in found.items() if name not in _WITHOUT_INTERVAL}
         return {"metrics": self.metrics(), "intervals": found, "users": len(self)}
 
 
