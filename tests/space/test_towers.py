@@ -54,3 +54,18 @@ def test_euclidean_spaces_rank_by_distance():
         vectors = space.tower("text", torch.from_numpy(values))
     wanted = torch.cdist(vectors, vectors).argsort(dim=1)
     assert torch.from_numpy(-products).argsort(dim=1).tolist() == wanted.tolist()
+
+
+def test_adapted_features_have_the_mean_and_deviation_of_the_collection():
+    random = np.random.default_rng(0)
+    part = Standardize(3)
+    learned = random.normal(loc=[0, 5, 1], scale=[1, 2, 0], size=(500, 3)).astype(np.float32)
+    part.fit(learned)
+    part.adapt(random.normal(loc=[10, -5, 9], scale=[3, 1, 1], size=(9_900, 3)).astype(np.float32))
+    torch.testing.assert_close(part.mean[:2], torch.tensor([9.9, -4.9]), atol=0.1, rtol=0)
+    torch.testing.assert_close(1 / part.scale[:2], torch.tensor([2.98, 1.01]), atol=0.1, rtol=0)
+    assert part.scale[2] == 0  # what never varied in training says nothing later
+    few = Standardize(1)
+    few.fit(np.array([[0.0], [2.0]], dtype=np.float32))
+    few.adapt(np.array([[99.0], [101.0]], dtype=np.float32))
+    assert few.mean.item() == pytest.approx(1 + 99 * 2 / 102)

@@ -24,7 +24,7 @@ INDEX_EXAMPLES = """
 
   tonggan index runs/space emojis.csv --out indexes/emojis
 
-  tonggan index e5+efficientnet_lite0 photos/ --out indexes/photos
+  tonggan index starter photos/ --out indexes/photos
 """
 
 SEARCH_EXAMPLES = """
@@ -79,7 +79,8 @@ def index(
         str,
         typer.Argument(
             metavar="RUN|WEIGHTS",
-            help="Folder of a space ('tonggan fit TABLE --task match'), or names of weights joined by +.",
+            help="Folder of a space ('tonggan fit TABLE --task match'), 'starter' for the one that comes along, or "
+            "names of weights joined by +.",
         ),
     ],
     data: Annotated[

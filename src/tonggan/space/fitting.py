@@ -84,7 +84,7 @@ def fit_space(
         results = _assess(space, recipe, pairs, progress=progress) | {"seconds": time.monotonic() - began}
         made = Matcher(recipe, pairs.modalities, _weights_of(pairs), space.eval(), results, out)
         write_space_report(out / "report.html", made, pairs.features[pairs.final])
-        matcher = made.save(out, linear_dim=_linear_dim(space))
+        matcher = made.save(out)
         shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
     return matcher
 
@@ -123,10 +123,6 @@ def _new_space(recipe: MatchRecipe, pairs: Pairs) -> Space:
 def _lead(kinds: Mapping[str, str]) -> str:
     own = list(kinds.values())
     return next((kind for kind in _LEADS if kind in own), own[0])
-
-
-def _linear_dim(space: Space) -> int:
-    return next((each.weight.shape[1] for each in space.maps.values() if isinstance(each, LinearMap)), 0)
 
 
 def _weights_of(pairs: Pairs) -> dict[str, str]:

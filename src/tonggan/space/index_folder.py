@@ -42,6 +42,8 @@ class IndexInfo(BaseModel, extra="forbid"):
     """What the table was called."""
     base: str
     """The folder that relative paths in it start at."""
+    space: str
+    """What the space's copy was made of, before it was adapted to the rows."""
     weights: dict[str, str]
     """By kind, the frozen encoder, where no space was fitted."""
     inputs: dict[str, str]

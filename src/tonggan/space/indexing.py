@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,16 @@ from tonggan.config import apply_overrides
 from tonggan.data.cache import content_hash
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
-from tonggan.data.table import Table
+from tonggan.data.scan import MediaColumn
+from tonggan.data.table import Table, spread
 from tonggan.errors import BundleError, ConfigError
-from tonggan.files import whole_file
 from tonggan.modalities import ColumnConfig, Modality, NumberConfig
-from tonggan.modalities.base import MediaConfig
+from tonggan.modalities.base import MediaConfig, MediaModality
 from tonggan.progress import Progress, chosen_progress
 from tonggan.retrieval.row import RESERVED, Row, Value
 from tonggan.runs.loading import scan_tables
 from tonggan.space.config import MatchRecipe
-from tonggan.space.features import FeatureReader
+from tonggan.space.features import Features
 from tonggan.space.index import INPUT, row_key
 from tonggan.space.index_folder import (
     FORMAT,
@@ -39,11 +40,14 @@ from tonggan.space.index_folder import (
     read_info,
     write_info,
 )
-from tonggan.space.matcher import FILES, Matcher, frozen_matcher, is_space, load_matcher
+from tonggan.space.matcher import Matcher, frozen_matcher, is_space, load_matcher
 from tonggan.space.pairs import columns_to_match
 from tonggan.weights import CATALOGUE
 
+STARTER = "starter"
+"""The space that comes with Tonggan: pictures and texts."""
 _ROWS_AT_ONCE = 512
+_FEWEST_ADAPTED_TO, _MOST_ADAPTED_TO = 30, 1_000  # rows of a collection
 _LONGEST_CELL = 10_000  # characters that are kept
 _KEY = 12
 
@@ -78,14 +82,14 @@ class Indexed:
 
 
 def open_matcher(source: str) -> Matcher:
-    """The space in a run's folder, or that of frozen encoders whose names are joined by ``+``.
+    """The space in a run's folder, the one that comes with Tonggan, or that of frozen encoders joined by ``+``.
 
     Raises:
         ConfigError: it is neither.
         BundleError: the run cannot be read.
         MissingExtraError: an encoder is not installed.
     """
-    folder = Path(source)
+    folder = Path(str(files("tonggan.space") / STARTER)) if source == STARTER else Path(source)
     if is_space(folder) or folder.is_dir():
         return load_matcher(folder)
     names = source.split("+")
@@ -94,7 +98,7 @@ def open_matcher(source: str) -> Matcher:
     raise ConfigError(
         f"space '{source}'",
         got="neither the folder of a run nor names of weights",
-        expected="a folder that 'tonggan fit TABLE --task match' has made, or weights joined by +, e.g. "
+        expected="a folder that 'tonggan fit TABLE --task match' has made, 'starter', or weights joined by +, e.g. "
         "e5+efficientnet_lite0",
         remedy="See tonggan weights list",
     )
@@ -154,9 +158,13 @@ def index_table(
     table = open_table(data, cache=cache, progress=progress)
     kinds, reasons = columns_to_match(table, columns or {})
     inputs = _inputs(table, kinds, reasons, matcher)
-    _prepare(out, matcher)
+    _check_folder(out)
+    work = _Indexing(table, kinds, inputs, cache=cache, progress=progress)
+    original = matcher.sha256
+    matcher = work.adapted(matcher, out)
     info = IndexInfo(
         format=FORMAT,
+        space=original,
         source=table.source,
         base=str(table.base.absolute()),
         weights={} if matcher.is_one_space else dict(matcher.weights),
@@ -164,8 +172,7 @@ def index_table(
         fields={name: _form(config) for name, config in kinds.items()},
     )
     write_info(out, info)
-    work = _Indexing(table, kinds, inputs, matcher, info, cache=cache, progress=progress)
-    return work.run(out)
+    return work.run(out, matcher, info)
 
 
 def _inputs(
@@ -187,37 +194,17 @@ def _inputs(
     return found
 
 
-def _prepare(out: Path, matcher: Matcher) -> None:
-    """``out`` with a copy of the space.
-
-    Raises:
-        BundleError: it is a folder with something else, or cannot be written.
-    """
-    if out.exists() and not (out / INDEX).exists() and (not out.is_dir() or any(out.iterdir())):
+def _check_folder(out: Path) -> None:
+    """Raise BundleError where ``out`` is a folder with something else, or a damaged index."""
+    if (out / INDEX).exists():
+        read_info(out)
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BundleError(
             f"index {out}",
             got="something else there",
             expected="a new folder, or that of an index to bring up to date",
             remedy="Choose another folder with --out",
         )
-    try:
-        if (out / INDEX).exists():
-            read_info(out)
-        out.mkdir(parents=True, exist_ok=True)
-        if matcher.folder is None:
-            shutil.rmtree(out / SPACE, ignore_errors=True)
-        elif matcher.folder.resolve() != (out / SPACE).resolve():
-            (out / SPACE).mkdir(exist_ok=True)
-            for name in FILES:
-                with whole_file(out / SPACE / name) as partial:
-                    shutil.copyfile(matcher.folder / name, partial)
-    except OSError as error:
-        raise BundleError(
-            f"index {out}",
-            got=str(error),
-            expected="a folder that can be written",
-            remedy="Free space or choose another folder with --out",
-        ) from error
 
 
 class _Indexing:
@@ -228,21 +215,40 @@ class _Indexing:
         table: Table,
         kinds: Mapping[str, ColumnConfig],
         inputs: Mapping[str, Modality[Any]],
-        matcher: Matcher,
-        info: IndexInfo,
         *,
         cache: Path,
         progress: Progress,
     ) -> None:
-        self.table, self.kinds, self.inputs, self.matcher, self.info = table, kinds, inputs, matcher, info
-        self.cache, self.progress = cache, progress
-        self.reader: FeatureReader = matcher.reader(inputs)
-        self.identity = matcher.identity(self.reader)
+        self.table, self.kinds, self.inputs, self.cache, self.progress = table, kinds, inputs, cache, progress
         self.unreadable = 0
 
-    def run(self, out: Path) -> Indexed:
+    def adapted(self, matcher: Matcher, out: Path) -> Matcher:
+        """``matcher`` as it reads these pictures and sounds: the copy in ``out``, which is made where there is none.
+
+        Raises:
+            BundleError: ``out`` cannot be written.
+        """
+        if matcher.folder is None:
+            shutil.rmtree(out / SPACE, ignore_errors=True)
+            return matcher
+        if (out / INDEX).exists() and read_info(out).space == matcher.sha256 and is_space(out / SPACE):
+            return load_matcher(out / SPACE)
+        self.reader = matcher.reader(self.inputs)
+        chosen = spread(len(self.table), _MOST_ADAPTED_TO)
+        features = self._features(chosen)[0]
+        for kind in {each.kind for each in self.inputs.values() if isinstance(each, MediaModality)}:
+            own = [each for name, each in features.items() if self.inputs[name].kind == kind]
+            values = np.concatenate([each.values[each.present] for each in own])
+            if len(values) >= _FEWEST_ADAPTED_TO:
+                matcher.space.adapt(kind, values)
+        return matcher.save(out / SPACE)
+
+    def run(self, out: Path, matcher: Matcher, info: IndexInfo) -> Indexed:
         """Index the table into ``out``."""
-        with open_store(out, self.matcher, progress=self.progress) as store:
+        self.matcher, self.info = matcher, info
+        self.reader = matcher.reader(self.inputs)
+        self.identity = matcher.identity(self.reader)
+        with open_store(out, matcher, progress=self.progress) as store:
             known = store.groups()
             seen: Counter[str] = Counter()
             embedded, keys = 0, set()
@@ -281,6 +287,17 @@ class _Indexing:
                 digest.update(self._state(row[column]))
         return name.hexdigest()[:_KEY], digest.hexdigest()
 
+    def _features(self, rows: Any) -> tuple[dict[str, Features], dict[str, MediaColumn]]:
+        """What the space reads of ``rows``, and what their files are."""
+        part = self.table.select(rows)
+        media, caches = scan_tables(
+            {"rows": part}, self.inputs, task=None, target=[], cache=self.cache, progress=Progress()
+        )
+        features = self.reader.read_table(
+            part, media=media["rows"], caches=caches, rows=np.arange(len(part)), progress=Progress()
+        )
+        return features, media["rows"]
+
     def _fields(self, row: Mapping[str, Any]) -> dict[str, Value]:
         """The cells that are kept; what is written as a number in a column of no texts is one."""
         fields = {}
@@ -301,15 +318,9 @@ class _Indexing:
         return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}".encode()
 
     def _rows(self, rows: Any, cells: Sequence[Mapping[str, Any]], named: Sequence[tuple[str, str]]) -> list[Row]:
-        part = self.table.select(rows)
-        media, caches = scan_tables(
-            {"rows": part}, self.inputs, task=None, target=[], cache=self.cache, progress=Progress()
-        )
-        features = self.reader.read_table(
-            part, media=media["rows"], caches=caches, rows=np.arange(len(part)), progress=Progress()
-        )
+        features, media = self._features(rows)
         vectors = {name: self.matcher.embed(self.info.inputs[name], each.values) for name, each in features.items()}
-        self.unreadable += sum(int((column.status >= 2).sum()) for column in media["rows"].values())
+        self.unreadable += sum(int((column.status >= 2).sum()) for column in media.values())
         made = []
         for place, (row, (key, digest)) in enumerate(zip(cells, named, strict=True)):
             fields = self._fields(row)

@@ -36,8 +36,6 @@ from tonggan.space.features import FeatureReader
 from tonggan.space.towers import Space
 
 WEIGHTS = "weights.safetensors"
-FILES = (WEIGHTS, INDEX)
-"""In the order in which they are written."""
 FORMAT = 1
 PICTURE_SIZE = 224
 """Pixels a side of pictures for frozen encoders."""
@@ -90,6 +88,11 @@ class Matcher:
         return {name: modality.kind for name, modality in self.modalities.items()}
 
     @property
+    def sha256(self) -> str:
+        """Of its weights; empty of frozen encoders alone."""
+        return str(self.results.get("sha256", ""))
+
+    @property
     def is_one_space(self) -> bool:
         """Whether vectors of different kinds can be compared."""
         return self.folder is not None
@@ -101,7 +104,7 @@ class Matcher:
     def identity(self, reader: FeatureReader) -> str:
         """What all vectors depend on."""
         frozen = " ".join(f"{kind}:{each['identity']}" for kind, each in sorted(reader.identities.items()))
-        return f"{self.results.get('sha256', 'frozen')[:16]} {frozen}"
+        return f"{self.sha256[:16] or 'frozen'} {frozen}"
 
     def embed(self, kind: str, values: NDArray[np.float32], *, as_query: bool = False) -> NDArray[np.float32]:
         """``[N, D]`` of features ``[N, F]`` of one kind.
@@ -118,13 +121,13 @@ class Matcher:
             )
         return self.space.embed(kind, values, as_query=as_query)
 
-    def save(self, folder: Path, *, linear_dim: int) -> Matcher:
-        """Write it into ``folder``, the index last.
+    def save(self, folder: Path, *, in_half: bool = False) -> Matcher:
+        """Write it into ``folder``, the index last; ``in_half`` precision in half the space.
 
         Raises:
             BundleError: the folder cannot be written.
         """
-        state = {name: each.contiguous() for name, each in self.space.state_dict().items()}
+        state = {name: each.half() if in_half else each.contiguous() for name, each in self.space.state_dict().items()}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with whole_file(folder / WEIGHTS) as partial:
@@ -138,7 +141,7 @@ class Matcher:
                     for name, each in self.modalities.items()
                 },
                 widths=self.space.widths,
-                linear_dim=linear_dim,
+                linear_dim=self.space.linear_dim,
                 has_towers=bool(self.space.towers),
                 share=self.space.share,
                 distance=self.space.distance,

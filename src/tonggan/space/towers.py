@@ -14,6 +14,7 @@ from tonggan.alignment.distances import Distance, as_items, as_queries
 
 _CLIPPED_AT = 10.0  # standard deviations
 _ROWS_AT_ONCE = 4_096
+_ADAPTED_BY = 100  # rows of a collection count as much as all of the training part
 _MOST_ROWS = 200_000  # that a ridge regression reads
 
 
@@ -33,6 +34,16 @@ class Standardize(nn.Module):
         deviation = values.std(axis=0)
         self.mean.copy_(torch.from_numpy(values.mean(axis=0)))
         self.scale.copy_(torch.from_numpy(np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0)))
+
+    def adapt(self, values: NDArray[np.float32]) -> None:
+        """Move towards the mean and deviations of other features ``[N, F]``, the more of them the nearer."""
+        share = len(values) / (len(values) + _ADAPTED_BY)
+        former_mean, former_scale = self.mean.clone(), self.scale.clone()
+        self.fit(values)
+        known = (self.scale > 0) & (former_scale > 0)
+        deviation = share / self.scale.clamp(min=1e-9) + (1 - share) / former_scale.clamp(min=1e-9)
+        self.mean.copy_(torch.where(known, share * self.mean + (1 - share) * former_mean, former_mean))
+        self.scale.copy_(torch.where(known, 1 / deviation, former_scale))
 
     def forward(self, values: Tensor) -> Tensor:
         return ((values - self.mean) * self.scale).clamp(-_CLIPPED_AT, _CLIPPED_AT)
@@ -102,6 +113,11 @@ class Space(nn.Module):
         self.share = 1.0 if not dim else 0.0 if not linear_dim else 0.5
 
     @property
+    def linear_dim(self) -> int:
+        """Of what the linear maps give; 0 without them."""
+        return next((each.weight.shape[1] for each in self.maps.values() if isinstance(each, LinearMap)), 0)
+
+    @property
     def width(self) -> int:
         """D of an embedding."""
         values = np.zeros((0, next(iter(self.widths.values()))), dtype=np.float32)
@@ -126,6 +142,14 @@ class Space(nn.Module):
         """Learn the means and deviations of features ``[N, F]`` of the training part."""
         for each in self._standardizers(kind):
             each.fit(values)
+
+    def adapt(self, kind: str, values: NDArray[np.float32]) -> None:
+        """Read a collection of another style, features ``[N, F]``, as what was learned from was read.
+
+        Photographs have other means than drawings; without them a space of drawings finds half as many.
+        """
+        for each in self._standardizers(kind):
+            each.adapt(values)
 
     def _standardizers(self, kind: str) -> list[Standardize]:
         parts = [parts[kind] for parts in (self.towers, self.maps) if kind in parts]
