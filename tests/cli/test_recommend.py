@@ -62,6 +62,9 @@ def test_other_commands_name_the_right_one(made, tmp_path) -> None:
     assert_named(tonggan("recommend", run, "--user", "nobody"), "an id that the run does not know")
     assert_named(tonggan("recommend", tmp_path, "--user", "x"), "Check the path")
     assert_named(tonggan("fit", table, "--task", "recommend", "--out", run), "a finished run")
+    assert_named(
+        tonggan("fit", table, "--target", "rating", "--out", run, "--overwrite"), "a finished run of another kind"
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,3 +80,16 @@ def test_wrong_usage(arguments, said) -> None:
     outcome = tonggan(*arguments)
     assert outcome.code == 2
     assert said in " ".join(outcome.err.replace("│", " ").split())
+
+
+def test_what_fails_leaves_no_folder_and_what_is_replaced_is_whole(made, tmp_path) -> None:
+    table = write_csv(tmp_path / "few.csv", recommendation_scene.rows()[:6])
+    outcome = tonggan("fit", table, "--task", "recommend", "--out", tmp_path / "run")
+    assert_named(outcome, "at least two of each")
+    assert not (tmp_path / "run").exists()
+    text = [{**row, "rating": "good"} for row in recommendation_scene.rows()]
+    outcome = tonggan(
+        "fit", write_csv(tmp_path / "text.csv", text), "--task", "recommend", "--out", made[0], "--overwrite"
+    )
+    assert_named(outcome, "ratings that are texts")
+    assert tonggan("recommend", made[0], "--user", "u4").code == 0

@@ -14,6 +14,7 @@ from tonggan.recommendation.base import Examples, Held, Histories, Places, Score
 from tonggan.wording import Words
 
 _PENALTIES = (50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
+_FEW_PENALTIES, _MANY_ITEMS = (200.0, 1000.0), 3_000  # which take a minute for each
 
 
 class EaseConfig(ScorerConfig):
@@ -29,8 +30,8 @@ class EaseConfig(ScorerConfig):
     words: ClassVar[Words] = Words("EASE", "EASE")
 
     def variants(self, examples: Examples) -> Sequence[EaseConfig]:
-        del examples
-        penalties = _PENALTIES if self.penalty is None else (self.penalty,)
+        tried = _FEW_PENALTIES if examples.histories.num_items > _MANY_ITEMS else _PENALTIES
+        penalties = tried if self.penalty is None else (self.penalty,)
         return [self.model_copy(update={"penalty": penalty}) for penalty in penalties]
 
     def fit(self, examples: Examples, *, seed: int, seconds: float, held: Held | None = None) -> Scorer:

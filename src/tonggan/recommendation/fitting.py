@@ -15,7 +15,7 @@ import numpy as np
 from tonggan.data.doctor import Diagnosis
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
-from tonggan.errors import BundleError, DataError
+from tonggan.errors import DataError
 from tonggan.evaluation.report import page
 from tonggan.files import whole_file
 from tonggan.floor.base import CannotFitError, Floats
@@ -28,14 +28,13 @@ from tonggan.recommendation.interactions import Read, read_interactions
 from tonggan.recommendation.item_neighbors import ItemNeighborsConfig
 from tonggan.recommendation.measure import METRICS, of_items
 from tonggan.recommendation.popularity import Popularity, PopularityConfig
-from tonggan.recommendation.recommender import Recommender, is_recommender
+from tonggan.recommendation.recommender import Recommender
 from tonggan.recommendation.splits import TEST, VALID, Split, split_interactions
-from tonggan.runs.bundle_folder import is_run
+from tonggan.runs.bundle_folder import RECOMMENDER
 from tonggan.runs.results import Results
-from tonggan.runs.run_folder import locked
+from tonggan.runs.run_folder import claimed
 from tonggan.wording import Words
 
-_RUN = Words("run", "运行")
 _FINAL_SHARE = 0.6  # of a time limit for choosing; as much again is needed once more at most, for fitting it anew
 BLEND = "blend"
 REPORT = "report.html"
@@ -70,8 +69,7 @@ def fit_recommender(
         BundleError: ``out`` holds a finished run, or cannot be written.
     """
     started = time.monotonic()
-    with locked(out, _RUN):
-        _check_folder(out, overwrite=overwrite)
+    with claimed(out, overwrite=overwrite, index=RECOMMENDER):
         read = read_interactions(
             open_table(interactions, cache=cache_folder(), progress=progress),
             config.columns,
@@ -102,16 +100,6 @@ def _tell(read: Read, split: Split, diagnosis: Diagnosis, out: Path, progress: P
         progress.say(line)
     if diagnosis.quarantine:
         diagnosis.write_quarantine(out / "quarantine.csv")
-
-
-def _check_folder(out: Path, *, overwrite: bool) -> None:
-    if (is_recommender(out) and not overwrite) or (is_run(out) and not is_recommender(out)):
-        raise BundleError(
-            f"run folder {out}",
-            got="a finished run",
-            expected="a new folder",
-            remedy="Choose another folder with --out, or replace a recommender with --overwrite",
-        )
 
 
 def _with_tables(

@@ -17,7 +17,17 @@ from filelock import FileLock, Timeout
 
 from tonggan.errors import BundleError, ConfigError
 from tonggan.files import whole_file
-from tonggan.runs.bundle_folder import CHECKPOINTS, FILES, IDENTITY, INDEX, NEXT, OUT_OF_FOLD, place_next
+from tonggan.runs.bundle_folder import (
+    CHECKPOINTS,
+    FILES,
+    IDENTITY,
+    INDEX,
+    NEXT,
+    OUT_OF_FOLD,
+    RECOMMENDER,
+    SPACE,
+    place_next,
+)
 from tonggan.wording import Bilingual, Words
 
 ALONE, TRIALS = "alone", "trials"
@@ -66,8 +76,13 @@ def locked(folder: Path, what: Words) -> Iterator[None]:
 
 
 @contextmanager
-def claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
+def claimed(out: Path, *, overwrite: bool, index: str = INDEX) -> Iterator[None]:
     """``out`` for this run alone; a finished run in it is an error without ``overwrite``, and stays until ``finish``.
+
+    Args:
+        out: the run's folder, which is made where it is not there.
+        overwrite: whether it may hold a finished run.
+        index: the file that a finished run of this kind has.
 
     Raises:
         BundleError: the folder is in use, holds a finished run, or cannot be read or written.
@@ -77,14 +92,25 @@ def claimed(out: Path, *, overwrite: bool) -> Iterator[None]:
         with locked(out, _RUN):
             if (out / NEXT / INDEX).exists():
                 place_next(out)
+            _check_kind(out, index)
             at_work = any((folder / IDENTITY).exists() for folder in (out, out / NEXT))
-            if not overwrite and (out / INDEX).exists() and not at_work:
+            if not overwrite and (out / index).exists() and not at_work:
                 raise _finished(out)
             yield
     finally:
         # It failed before there was anything to keep.
         if made and out.is_dir() and [path.name for path in out.iterdir()] == [".lock"]:
             shutil.rmtree(out, ignore_errors=True)
+
+
+def _check_kind(out: Path, index: str) -> None:
+    if any((out / other).exists() for other in (INDEX, SPACE, RECOMMENDER) if other != index):
+        raise BundleError(
+            f"run folder {out}",
+            got="a finished run of another kind",
+            expected="a new folder",
+            remedy="Choose another folder with --out",
+        )
 
 
 def remember(out: Path, text: str, *, overwrite: bool) -> Path:
