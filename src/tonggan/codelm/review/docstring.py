@@ -263,10 +263,11 @@ class _Reader:
             entries.append(Entry("", 0, said if is_type else "", "" if is_type else said, number, indent + 1))
         elif part == "raises":
             entries += _exceptions(argument, said, number, told.start(2) + len(told[2]) - len(told[2].lstrip()))
-        elif name := re.search(r"(?:\w|\\_)+$", argument):
-            column = told.start(2) + len(told[2].rstrip()) - len(name[0]) + 1
-            kind_of = argument[: name.start()].rstrip("*\\ ")
-            entries.append(Entry(name[0].replace("\\_", "_"), argument.count("*"), kind_of, said, number, column))
+        elif name := re.search(r"((?:\w|\\_)+)(?:\s*=.*)?$", argument):  # some write the default behind it
+            column = told.start(2) + len(told[2]) - len(told[2].lstrip()) + name.start() + 1
+            kind_of = argument[: name.start()]
+            stars = kind_of.count("*")
+            entries.append(Entry(name[1].replace("\\_", "_"), stars, kind_of.rstrip("*\\ "), said, number, column))
         else:
             self._docstring.unclear.add(part)
         return end

@@ -48,6 +48,7 @@ class Documented:
         function: whose parameters are told: the function, or ``__init__`` of a class; None for a dataclass.
         parameters: without ``self``; None where they are not sure.
         is_sealed: whether no decorator may take others than the function does.
+        opaque: decorators that may change the docstring, too.
     """
 
     owner: Function | Class
@@ -55,6 +56,7 @@ class Documented:
     function: Function | None
     parameters: tuple[Parameter, ...] | None
     is_sealed: bool = True
+    opaque: frozenset[str] = frozenset()
 
     @property
     def module(self) -> Module:
@@ -129,10 +131,12 @@ def documented(repository: Repository) -> Iterator[Documented]:
                 function, parameters = _of_class(repository, owner)
             else:
                 function, parameters = owner, _of_function(owner)
-            is_sealed = function is None or all(
-                each in trusted or _is_transparent(repository, function, each) for each in function.decorators
+            opaque = frozenset(
+                each
+                for each in (function.decorators if function else ())
+                if function and not _is_transparent(repository, function, each)
             )
-            yield Documented(owner, docstring, function, parameters, is_sealed)
+            yield Documented(owner, docstring, function, parameters, opaque <= trusted, opaque)
 
 
 def taken_by(repository: Repository, called: Function | Class) -> tuple[Parameter, ...] | None:

@@ -17,6 +17,8 @@ def test_the_one_call_that_leaves_an_argument_out(tmp_path):
     assert messages(tmp_path, few, ARGUMENT) == []
     assert messages(tmp_path, text + "save('y')\n", ARGUMENT) == []
     assert messages(tmp_path, text.replace("save('x')", "save(*given)"), ARGUMENT) == []
+    tested = "class TestSave:\n    def check(self):\n        save('x')\n"
+    assert messages(tmp_path, text.replace("save('x')\n", tested), ARGUMENT) == []
 
 
 FIND = "def find(name):\n    if name:\n        return None\n    return name\n\n"

@@ -189,3 +189,35 @@ def test_a_decorator_under_which_nearly_all_agree_is_trusted(tmp_path):
     assert messages(tmp_path, dropped, UNKNOWN) == ["'depth_of' is described, but f0 has no such parameter"]
     few = "import other\n" + one.format(n=0, told="depth_of").replace("(a, b)", "(a)")
     assert messages(tmp_path, few, UNKNOWN) == []
+
+
+def test_a_default_behind_a_name_of_sphinx_is_none(tmp_path):
+    text = 'def f(a, b):\n    """F.\n\n    :param a=True: x\n    :param int {told}=3: it.\n    """\n'
+    assert messages(tmp_path, text.format(told="b"), UNKNOWN, MISSING) == []
+    (found,) = findings_in(tmp_path, text.format(told="c"), UNKNOWN)
+    assert found.message == "'c' is described, but f calls this parameter 'b'"
+    assert (found.start_line, found.start_column) == (5, 16)
+
+
+def test_a_name_without_its_underscore_is_the_same(tmp_path):
+    text = 'def f(a, class_):\n    """F.\n\n    :param a: x\n    :param {told}: it.\n    """\n'
+    assert messages(tmp_path, text.format(told="class"), UNKNOWN) == []
+    assert len(messages(tmp_path, text.format(told="color"), UNKNOWN)) == 1
+
+
+def test_a_class_may_describe_what_its_methods_take(tmp_path):
+    text = 'class F:\n    """F.\n\n    Args:\n        a: x\n        {told}: it.\n    """\n' + (
+        "    def __init__(self, a): ...\n    def __call__(self, extra): ...\n"
+    )
+    assert messages(tmp_path, text.format(told="extra"), UNKNOWN) == []
+    said = "'second' is described, but F has no such parameter"
+    assert messages(tmp_path, text.format(told="second"), UNKNOWN) == [said]
+
+
+def test_what_a_decorator_may_describe_is_not_missed(tmp_path):
+    one = '\n{decorator}\ndef f{n}(a, b, c):\n    """F.\n\n    Args:\n        a: one.\n        b: two.\n    """\n'
+    filled = "import other\n" + "".join(one.format(n=n, decorator="@other.fill(3)") for n in range(12))
+    assert messages(tmp_path, filled, MISSING) == []
+    told = filled.replace("b: two.", "b: two.\n        c: three.").replace("c: three.", "", 1)
+    assert messages(tmp_path, told, MISSING) == ["'c' is not described; all other parameters of f0 are"]
+    assert len(messages(tmp_path, filled.replace("@other.fill(3)", ""), MISSING)) == 12

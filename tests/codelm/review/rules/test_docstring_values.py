@@ -39,6 +39,7 @@ def test_another_default_is_told(signature, told, tmp_path):
         ("x=0.00001", "how. Default: 1e-5."),
         ("x=make()", "how. Default: 4."),
         ("x='mean'", "how. Default: mean."),
+        ("x='low'", "how. Default is 'lowpass'."),
         ("x='a b...'", "how. Default: 'ab'."),
         ("x=''", "how. Default: None."),
         ("x='deprecated'", "how. Default: 3."),

@@ -12,6 +12,8 @@ def test_an_import_under_another_name(tmp_path):
         ("b.py", "numpy is imported as 'numpy' here and as 'np' in 10 other places")
     ]
     assert told(tmp_path, {"b.py": "import numpy\nnp = 3\n"}, "habit-import") == []
+    assert told(tmp_path, {"b.py": "import numpy  # np is the name of a column\n"}, "habit-import") == []
+    assert told(tmp_path, {"b.py": "def f():\n    import numpy\n"}, "habit-import") == []
     assert told(tmp_path, {"b.py": "import numpy\n", "c.py": "import numpy\n"}, "habit-import") == []
 
 

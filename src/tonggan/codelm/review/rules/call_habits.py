@@ -35,13 +35,19 @@ def arguments_left_out(repository: Repository) -> Iterator[Finding]:
                 continue
             position = place if parameter.kind == "positional" else len(parameters or ()) + 99
             without = [call for call in plain if not _gives(call.node, position, parameter.name)]
-            if len(without) == 1 and len(plain) > _MANY:
+            if len(without) == 1 and len(plain) > _MANY and not _is_in_test(without[0]):
                 message = (
                     f"this call of {called.name} leaves out '{parameter.name}', which all {len(plain) - 1} others give"
                 )
                 shown = [call for call in plain if call not in without][:_SHOWN]
                 confidence = 0.5
                 yield _finding(ARGUMENT, without[0], message, shown, confidence)
+
+
+def _is_in_test(call: Call) -> bool:
+    """Whether a test that stands in a module of the program makes it."""
+    names = call.inside.qualified_name.split(".") if call.inside else []
+    return any(name.lower().startswith("test") for name in names)
 
 
 def _hands_on(call: ast.Call) -> bool:

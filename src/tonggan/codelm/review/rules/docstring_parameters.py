@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 
 from tonggan.codelm.review.docstring import Entry
-from tonggan.codelm.review.documented import Documented, Parameter, documented
+from tonggan.codelm.review.documented import Documented, Parameter, documented, signature
 from tonggan.codelm.review.finding import Evidence, Finding
 from tonggan.codelm.review.module import Class
 from tonggan.codelm.review.registry import rule
@@ -20,6 +21,7 @@ _NO_NAMES = {"self", "cls", "mcs", "args", "kwargs", "none", "note", "notes", "d
              "warning", "returns", "return", "raises", "yields", "todo", "see", "or", "and", "the", "other", "others",
              "optional", "required", "usage", "where", "important", "tip", "deprecated", "attributes"}  # fmt: skip
 _NEAR = 0.7  # of difflib's ratio of two names
+_OFTEN = 3  # functions under a decorator that leave the same name out
 _FEW = 3  # parameters; of fewer the one that is left out says less
 
 
@@ -52,7 +54,10 @@ def unknown_parameters(repository: Repository) -> Iterator[Finding]:
         for entry in unknown:
             meant, is_sure = _meant(entry, described, missing, each.parameters)
             if meant is None and (
-                each.takes_any or entry.name in elsewhere or entry.name.startswith("_") or f"_{entry.name}" in known
+                each.takes_any
+                or entry.name in elsewhere
+                or entry.name.startswith("_")
+                or {f"_{entry.name}", f"{entry.name}_"} & known
             ):
                 continue
             yield _unknown(each, entry, meant, is_sure=is_sure)
@@ -119,7 +124,7 @@ def _shows_signature(each: Documented) -> bool:
 
 
 def _names_elsewhere(each: Documented) -> set[str]:
-    """What inner functions take, and what a class has: a docstring may be about these."""
+    """What inner functions take, and what a class and its methods have: a docstring may be about these."""
     found: set[str] = set()
     nodes: list[ast.AST] = []
     for function in filter(None, (each.function,)):
@@ -131,6 +136,8 @@ def _names_elsewhere(each: Documented) -> set[str]:
             found |= {one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
     if isinstance(each.owner, Class):
         found |= _members(each.owner)
+        methods = filter(None, map(each.owner.method, each.owner.members))
+        found |= {parameter.name for method in methods for parameter in signature(method.node, skip_first=True)}
     return found
 
 
@@ -148,28 +155,40 @@ def _members(owner: Class) -> set[str]:
 def missing_parameters(repository: Repository) -> Iterator[Finding]:
     """A docstring describes all parameters of a function but one.
 
-    Silent on names with an underscore before them, on those that the docstring mentions elsewhere, and where
-    a decorator may fill a parameter in. Known false alarms: a parameter that is for internal use and does not say so.
+    Silent on names with an underscore before them, on those that the docstring mentions elsewhere, where a decorator
+    may fill a parameter in, and where it seems to describe it, for the same name is left out under it again and again.
+    Known false alarms: a parameter that is for internal use and does not say so.
     """
-    for each in documented(repository):
-        if each.parameters is None or not each.is_sealed or not each.docstring.is_whole("parameters"):
-            continue
-        described = {entry.name for entry in each.docstring.told("parameters")}
-        plain = [
-            parameter
-            for parameter in each.parameters
-            if parameter.kind in ("positional", "keyword")
-            and not parameter.name.startswith("_")
-            and parameter.name not in ("self", "cls")
-        ]
-        missing = [parameter for parameter in plain if parameter.name not in described]
-        unknown = described - {parameter.name for parameter in each.parameters}
-        if len(missing) != 1 or len(plain) < 2 or (unknown and not each.takes_any):
-            continue
-        parameter = missing[0]
-        if _is_mentioned(parameter.name, each) or _shows_signature(each):
-            continue
-        yield _missing(each, parameter, confidence=0.9 if len(plain) >= _FEW else 0.7)
+    found = [(each, parameter) for each in documented(repository) if (parameter := _left_out(each)) is not None]
+    filled = Counter((decorator, parameter.name) for each, parameter in found for decorator in each.opaque)
+    for each, parameter in found:
+        if all(filled[decorator, parameter.name] < _OFTEN for decorator in each.opaque):
+            plain = _plain(each.parameters or ())
+            yield _missing(each, parameter, confidence=0.9 if len(plain) >= _FEW else 0.7)
+
+
+def _plain(parameters: tuple[Parameter, ...]) -> list[Parameter]:
+    """Those that a docstring is expected to describe."""
+    return [
+        parameter
+        for parameter in parameters
+        if parameter.kind in ("positional", "keyword")
+        and not parameter.name.startswith("_")
+        and parameter.name not in ("self", "cls")
+    ]
+
+
+def _left_out(each: Documented) -> Parameter | None:
+    """The one parameter that is not described."""
+    if each.parameters is None or not each.is_sealed or not each.docstring.is_whole("parameters"):
+        return None
+    described = {entry.name for entry in each.docstring.told("parameters")}
+    plain = _plain(each.parameters)
+    missing = [parameter for parameter in plain if parameter.name not in described]
+    unknown = described - {parameter.name for parameter in each.parameters}
+    if len(missing) != 1 or len(plain) < 2 or (unknown and not each.takes_any):
+        return None
+    return None if _is_mentioned(missing[0].name, each) or _shows_signature(each) else missing[0]
 
 
 def _missing(each: Documented, parameter: Parameter, *, confidence: float) -> Finding:

@@ -18,6 +18,7 @@ DEFAULT = "docstring-default"
 TYPE = "docstring-type"
 
 _UNKNOWN = object()
+_SHORT = 3  # characters of a word that is short for another
 _SENTINELS = {"deprecated", "warn", "unset", "not_given"}  # what a signature has where nothing was given
 _TOLD = re.compile(
     r"(?:\(|,|\.|;|^|\s)(?P<word>defaults?(?:\s+value)?(?:\s+(?:to|is|are|of)|\s*[:=]|(?=\s+(?:[`'\"\d\-]|true\b|false\b|none\b))))\s*"
@@ -129,7 +130,10 @@ def _differ(told: str, actual: Any) -> bool:
     if isinstance(value, str) and not isinstance(actual, str):
         return _bare_differs(value, actual)
     if isinstance(value, str) and isinstance(actual, str):
-        return _bare(value) != _bare(actual)
+        one, other = sorted((_bare(value), _bare(actual)), key=len)
+        return one != other and not (
+            len(one) >= _SHORT and other.startswith(one) and other.isalpha()
+        )  # 'low' for 'lowpass'
     if isinstance(actual, str) and not isinstance(value, str):
         return actual != told and not (value is None and not actual)
     if value is None:

@@ -40,10 +40,16 @@ def import_habits(repository: Repository) -> Iterator[Finding]:
             continue
         for name in counts:
             for module, node in places[target, name] if name != usual else ():
-                if usual not in module.bound:
+                has_reason = "#" in module.lines[node.lineno - 1] or node in _inner(module)
+                if usual not in module.bound and not has_reason:
                     example = places[target, usual][0]
                     message = f"{target} is imported as '{name}' here and as '{usual}' in {count} other places"
                     yield _finding(IMPORT, module, node, message, example, 0.6)
+
+
+def _inner(module: Module) -> set[ast.AST]:
+    """What stands in functions, whose imports may have reasons of their own."""
+    return {node for function in module.functions for node in function.own_nodes}
 
 
 @rule(LOGGING, ruff=("LOG015",), is_wide=True)
