@@ -7,7 +7,7 @@ disk, named by all that they depend on.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,18 @@ class Reader:
         modality: of the input, fitted.
         weights: the frozen encoder's name; None reads no vectors.
         cache: folder where vectors are kept on the disk; None keeps them in memory alone.
+        opener: opens the encoder.
     """
 
-    def __init__(self, modality: Modality[Any], *, weights: str | None, cache: Path | None = None) -> None:
-        self.modality, self.weights, self._folder = modality, weights, cache
+    def __init__(
+        self,
+        modality: Modality[Any],
+        *,
+        weights: str | None,
+        cache: Path | None = None,
+        opener: Callable[[Modality[Any], str], FrozenEncoder] = open_frozen,
+    ) -> None:
+        self.modality, self.weights, self._folder, self._opener = modality, weights, cache, opener
         self._kept: dict[bytes, NDArray[np.float32]] = {}
 
     @cached_property
@@ -47,7 +55,7 @@ class Reader:
             DataError: its files are others.
         """
         assert self.weights is not None, "an input without a frozen encoder has no vectors"
-        return open_frozen(self.modality, self.weights)
+        return self._opener(self.modality, self.weights)
 
     @cached_property
     def _cache(self) -> DecodeCache | None:

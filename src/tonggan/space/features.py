@@ -22,7 +22,7 @@ from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
 from tonggan.errors import ConfigError, MissingExtraError
 from tonggan.floor.features import Reading
-from tonggan.floor.frozen import advised_weights, installed_weights, reads_vectors
+from tonggan.floor.frozen import FrozenEncoder, advised_weights, installed_weights, open_frozen, reads_vectors
 from tonggan.floor.reader import Reader
 from tonggan.modalities import Modality
 from tonggan.progress import Progress
@@ -91,6 +91,20 @@ def choose_weights(kinds: Sequence[str], declared: Mapping[str, str]) -> dict[st
     return found
 
 
+class Encoders:
+    """Frozen encoders, each opened once: those of a language model's size take seconds to read and check."""
+
+    def __init__(self) -> None:
+        self._opened: dict[str, FrozenEncoder] = {}
+
+    def open(self, modality: Modality[Any], name: str) -> FrozenEncoder:
+        """The encoder ``name`` for what ``modality`` reads; raises as ``open_frozen``."""
+        key = f"{name} {getattr(modality.config, 'sample_rate', '')}"
+        if key not in self._opened:
+            self._opened[key] = open_frozen(modality, name)
+        return self._opened[key]
+
+
 class FeatureReader:
     """Reads the features of each input.
 
@@ -98,14 +112,20 @@ class FeatureReader:
         modalities: by input name, fitted.
         weights: by kind, the frozen encoder's name.
         cache: folder where vectors are kept on the disk; None keeps them in memory alone.
+        encoders: that are open already.
     """
 
     def __init__(
-        self, modalities: Mapping[str, Modality[Any]], weights: Mapping[str, str], *, cache: Path | None
+        self,
+        modalities: Mapping[str, Modality[Any]],
+        weights: Mapping[str, str],
+        *,
+        cache: Path | None,
+        encoders: Encoders | None = None,
     ) -> None:
-        self.modalities = modalities
+        self.modalities, self.encoders = modalities, encoders or Encoders()
         self._readers = {
-            name: Reader(modality, weights=weights.get(modality.kind), cache=cache)
+            name: Reader(modality, weights=weights.get(modality.kind), cache=cache, opener=self.encoders.open)
             for name, modality in modalities.items()
         }
 

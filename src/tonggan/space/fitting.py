@@ -82,7 +82,7 @@ def fit_space(
         if space.maps and space.towers:
             _choose_share(space, pairs.kinds, valid, progress=progress)
         results = _assess(space, recipe, pairs, progress=progress) | {"seconds": time.monotonic() - began}
-        made = Matcher(recipe, pairs.modalities, _weights_of(pairs), space.eval(), results, out)
+        made = Matcher(recipe, pairs.modalities, _weights_of(pairs), space.eval(), results, out, pairs.reader.encoders)
         write_space_report(out / "report.html", made, pairs.features[pairs.final])
         matcher = made.save(out)
         shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)

@@ -232,7 +232,7 @@ class _Indexing:
             shutil.rmtree(out / SPACE, ignore_errors=True)
             return matcher
         if (out / INDEX).exists() and read_info(out).space == matcher.sha256 and is_space(out / SPACE):
-            return load_matcher(out / SPACE)
+            return load_matcher(out / SPACE, encoders=matcher.encoders)
         self.reader = matcher.reader(self.inputs)
         chosen = spread(len(self.table), _MOST_ADAPTED_TO)
         features = self._features(chosen)[0]

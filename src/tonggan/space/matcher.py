@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from tonggan.modalities.base import InputConfig
 from tonggan.runs.bundle_folder import SPACE as INDEX
 from tonggan.runs.loading import FEATURES
 from tonggan.space.config import MatchRecipe
-from tonggan.space.features import FeatureReader
+from tonggan.space.features import Encoders, FeatureReader
 from tonggan.space.towers import Space
 
 WEIGHTS = "weights.safetensors"
@@ -73,6 +73,7 @@ class Matcher:
         space: linear maps and towers.
         results: what it is worth.
         folder: where it is stored; None of one that is made of frozen encoders alone.
+        encoders: those that are open.
     """
 
     recipe: MatchRecipe
@@ -81,6 +82,7 @@ class Matcher:
     space: Space
     results: Mapping[str, Any]
     folder: Path | None = None
+    encoders: Encoders = field(default_factory=Encoders)
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -99,7 +101,9 @@ class Matcher:
 
     def reader(self, modalities: Mapping[str, Modality[Any]] | None = None) -> FeatureReader:
         """What reads features of ``modalities``, or of the inputs that were learned from."""
-        return FeatureReader(modalities or self.modalities, self.weights, cache=cache_folder() / FEATURES)
+        return FeatureReader(
+            modalities or self.modalities, self.weights, cache=cache_folder() / FEATURES, encoders=self.encoders
+        )
 
     def identity(self, reader: FeatureReader) -> str:
         """What all vectors depend on."""
@@ -159,7 +163,7 @@ class Matcher:
                 expected="a folder that can be written",
                 remedy="Free space or choose another folder with --out",
             ) from error
-        return load_matcher(folder)
+        return load_matcher(folder, encoders=self.encoders)
 
 
 def is_space(folder: Path) -> bool:
@@ -167,8 +171,8 @@ def is_space(folder: Path) -> bool:
     return (folder / INDEX).is_file()
 
 
-def load_matcher(folder: Path) -> Matcher:
-    """The space in ``folder``.
+def load_matcher(folder: Path, *, encoders: Encoders | None = None) -> Matcher:
+    """The space in ``folder``, with ``encoders`` that are open already.
 
     Raises:
         BundleError: there is none, or it is damaged, of a newer format, or made with other frozen encoders.
@@ -210,7 +214,13 @@ def load_matcher(folder: Path) -> Matcher:
         raise BundleError(who, got=got, expected=f"a whole {INDEX} and {WEIGHTS}", remedy=_DAMAGED) from error
     space.share = index.share
     matcher = Matcher(
-        recipe, modalities, index.weights, space.eval(), {**index.results, "sha256": index.sha256}, folder
+        recipe,
+        modalities,
+        index.weights,
+        space.eval(),
+        {**index.results, "sha256": index.sha256},
+        folder,
+        encoders or Encoders(),
     )
     _check_frozen(matcher, index.frozen, who=who)
     return matcher
@@ -243,7 +253,7 @@ def frozen_matcher(weights: Mapping[str, str]) -> Matcher:
     reader = FeatureReader(modalities, weights, cache=cache_folder() / FEATURES)
     widths = {kind: reader.width(kind) for kind in weights}
     space = Space(widths, dim=0, hidden=0, linear_dim=max(widths.values()))
-    return Matcher(MatchRecipe(), modalities, dict(weights), space.eval(), {})
+    return Matcher(MatchRecipe(), modalities, dict(weights), space.eval(), {}, encoders=reader.encoders)
 
 
 def _default_modality(kind: str) -> Modality[Any]:
