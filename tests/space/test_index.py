@@ -203,3 +203,24 @@ def test_what_is_no_index_is_named(folder, table, run, tmp_path):
     (copy / "index.json").write_text("{", encoding="utf-8")
     with pytest.raises(BundleError, match="Make the index again"):
         SpaceIndex.open(copy)
+
+
+def test_columns_may_have_any_name(tmp_path):
+    names = [name for name, _ in colors()]
+    columns = {
+        "text": names,
+        "key": list(range(40)),
+        "group": ["a", "b"] * 20,
+        "tonggan:input": names[::-1],
+        "a.b 'c": names,
+    }
+    kinds = {f"columns.{name}.kind": "ignore" for name in ("key",)}
+    index = tonggan.index("minilm", columns, out=tmp_path / "index", settings=kinds)
+    assert index.rows == 40
+    opened = SpaceIndex.open(tmp_path / "index")
+    hits = opened.search("red", where={"key": Compared(">=", 20), "group": "b"}, limit=40)
+    assert len(hits) == 10
+    assert all(hit.row["key"] >= 20 and hit.row["key"] % 2 for hit in hits)
+    (only,) = opened.search("red", where={"a.b 'c": names[3]}, limit=40)
+    assert (only.row["text"], only.row["tonggan:input"]) == (names[3], names[-4])
+    opened.close()

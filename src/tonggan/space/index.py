@@ -129,7 +129,7 @@ class SpaceIndex:
         self._check(where, inputs)
         found: list[_Ranking] = []
         if text is not None and inputs is None:
-            words = self.store.search_words(text, limit=self._candidates(limit), where=where)
+            words = self.store.search_words(text, limit=self._candidates(limit), where=_of_columns(where))
             found.append(_Ranking(WORDS, self._of_rows(words)))
         for kind, vector in asked:
             for name in self._comparable(kind, inputs):
@@ -216,7 +216,7 @@ class SpaceIndex:
     ) -> dict[str, float]:
         only = {} if len(self.info.inputs) == 1 else {INPUT: name}
         found = self.store.search_vectors(
-            vector, limit=self._candidates(limit), where={**(where or {}), **only} or None
+            vector, limit=self._candidates(limit), where={**_of_columns(where), **only} or None
         )
         return self._of_rows(found)
 
@@ -244,7 +244,11 @@ class SpaceIndex:
         for key, score in best:
             if key in stored:
                 found_by = {each.name: each.scores[key] for each in filled if key in each.scores}
-                cells = {name: value for name, value in stored[key].fields.items() if name != INPUT}
+                cells = {
+                    name: value
+                    for name in self.info.fields
+                    if (value := stored[key].fields.get(field_of(name))) is not None
+                }
                 hits.append(Hit(key, score, cells, found_by))
         return hits
 
@@ -279,6 +283,15 @@ class SpaceIndex:
             expected=f"one of {', '.join(self.modalities)}, which its space reads",
             remedy="Index with a space that reads it: tonggan fit TABLE --task match, then tonggan index",
         )
+
+
+def field_of(column: str) -> str:
+    """How the store calls a column: some names of its own would not do."""
+    return f"column:{column}"
+
+
+def _of_columns(where: Where | None) -> Where:
+    return {field_of(name): wanted for name, wanted in (where or {}).items()}
 
 
 def row_key(key: str, name: str) -> str:

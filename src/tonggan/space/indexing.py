@@ -25,11 +25,11 @@ from tonggan.errors import BundleError, ConfigError
 from tonggan.modalities import ColumnConfig, Modality, NumberConfig
 from tonggan.modalities.base import MediaConfig, MediaModality
 from tonggan.progress import Progress, chosen_progress
-from tonggan.retrieval.row import RESERVED, Row, Value
+from tonggan.retrieval.row import Row, Value
 from tonggan.runs.loading import scan_tables
 from tonggan.space.config import MatchRecipe
 from tonggan.space.features import Features
-from tonggan.space.index import INPUT, row_key
+from tonggan.space.index import INPUT, field_of, row_key
 from tonggan.space.index_folder import (
     FORMAT,
     INDEX,
@@ -307,7 +307,7 @@ class _Indexing:
                 config = self.kinds[name]
                 value = _number(config.read(cell) if isinstance(config, NumberConfig) else value, value)
             if value is not None:
-                fields[_field(name)] = value
+                fields[field_of(name)] = value
         return fields
 
     def _state(self, path: str) -> bytes:
@@ -347,11 +347,6 @@ def _number(read: Any, written: str) -> Value:
     except (TypeError, ValueError):
         return written
     return int(number) if number.is_integer() else number if np.isfinite(number) else written
-
-
-def _field(name: str) -> str:
-    """A column's name as that of a field; a few are taken."""
-    return f"{name}_" if name in (*RESERVED, INPUT) else name
 
 
 def _stable(cell: Any) -> Any:
