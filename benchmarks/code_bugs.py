@@ -1,11 +1,13 @@
 """The bug detector of ``tonggan code review``: injected bugs, real fixes, and random bugs against a chosen one's game.
 
-    python benchmarks/code_bugs.py injected PACKAGE… --detector FILE   # beside ruff's rules
+    python benchmarks/code_bugs.py injected PACKAGE… --detector FILE --suspected 0.05   # beside ruff's rules
     python benchmarks/code_bugs.py fixes PROJECT… --detector FILE      # each a folder with one folder a version
     python benchmarks/code_bugs.py game --train PACKAGE… --test PACKAGE… --steps 600 --seeds 3
 
 Packages are folders of sources that the detector did not learn from. Injected are as many bugs of each kind, each into
-a function of its own; a linter counts as right where it says something new on the changed line. Real fixes are changes
+a function of its own; a linter counts as right where it says something new on the changed line. With ``--suspected``
+only what scores more than all but this share of the clean functions that the detector was calibrated on is told. Real
+fixes are changes
 between consecutive versions that one rewrite makes: the function before is the bug, the one after is clean. False
 alarms are told of as many functions that did not change, at the threshold that flags at most 5 % of half of them.
 """
@@ -48,20 +50,23 @@ def main() -> None:
     parser.add_argument("--train", nargs="+", type=Path, default=[])
     parser.add_argument("--test", nargs="+", type=Path, default=[])
     parser.add_argument("--each", type=int, default=100, help="bugs of each kind")
+    parser.add_argument("--suspected", type=float, help="share of clean functions that may be suspected")
     parser.add_argument("--steps", type=int, default=600, help="batches of one training of the game")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     if arguments.what == "injected":
-        injected(BugDetector.open(arguments.detector), arguments.folders, each=arguments.each)
+        detector = BugDetector.open(arguments.detector)
+        injected(detector, arguments.folders, each=arguments.each, suspected=arguments.suspected)
     elif arguments.what == "fixes":
         real(BugDetector.open(arguments.detector), arguments.folders)
     else:
         game(arguments)
 
 
-def injected(detector: BugDetector, folders: Sequence[Path], *, each: int) -> None:
+def injected(detector: BugDetector, folders: Sequence[Path], *, each: int, suspected: float | None) -> None:
     bugs, clean = inject(read(folders), each=each)
-    found = judge(detector, bugs, clean)
+    least = 0.0 if suspected is None else float(detector.levels[0].quantile(1 - suspected))
+    found = judge(detector, bugs, clean, least=least)
     linted = lint(bugs)
     print(f"{len(bugs)} bugs, {len(clean)} functions as they are")
     print("| kind | bugs | located | repaired | ruff |\n| --- | --- | --- | --- | --- |")
@@ -102,14 +107,17 @@ def inject(functions: Iterable[Function], *, each: int) -> tuple[list[Bug], list
     return bugs, clean
 
 
-def judge(detector: BugDetector, bugs: Sequence[Bug], clean: Sequence[Example]) -> dict[str, np.ndarray]:
-    """Whether each bug is located and repaired by the likeliest answer, and whether that is one in clean functions."""
+def judge(
+    detector: BugDetector, bugs: Sequence[Bug], clean: Sequence[Example], *, least: float = 0.0
+) -> dict[str, np.ndarray]:
+    """Whether each bug is located and repaired by the likeliest answer of a score above ``least``, and whether there is
+    such an answer in clean functions."""
     located, repaired = [], []
     for _, example, _, repair in bugs:
-        guess = int(detector.logits([example])[0].argmax()) - 1
-        repaired.append(guess == repair)
-        located.append(guess >= 0 and example.rewrites[guess].token == example.rewrites[repair].token)
-    alarms = [bool(detector.logits([example])[0].argmax()) for example in clean]
+        guess, score = answer(detector, example)
+        repaired.append(score > least and guess == repair)
+        located.append(score > least and example.rewrites[guess].token == example.rewrites[repair].token)
+    alarms = [answer(detector, example)[1] > least for example in clean]
     return {"located": np.array(located), "repaired": np.array(repaired), "alarms": np.array(alarms)}
 
 
