@@ -11,7 +11,12 @@ from tonggan.recommendation.content import Attributes, attributes_of, read_thing
 from tonggan.recommendation.ids import Ids
 
 IDS = Ids(["1", "2", "3"], "integer")
-KINDS = {"title": {"kind": "category"}, "genre": {"kind": "category"}}  # no frozen encoder
+KINDS = {
+    "title": {"kind": "category"},
+    "genre": {"kind": "category"},
+    "genres": {"kind": "text"},
+    "plot": {"kind": "text"},
+}  # no frozen encoder
 
 
 @pytest.fixture
@@ -50,6 +55,14 @@ def test_attributes_are_the_names_of_cells_and_like_numbers_are_near(read) -> No
     shared = attributes_of(content, 4).shared(np.array([0]), 2)
     assert shared == ["genre: drama"]
     assert Attributes([None] * 4).shared(np.array([0]), 2) == []
+
+
+def test_lists_of_few_names_are_names_and_prose_is_words(read) -> None:
+    lists = ("comedy, drama", "drama, western, war", "war", "comedy, war")
+    given = [{"item": 1 + row, "genres": lists[row % 4], "plot": f"Once, a man {row} and a dog."} for row in range(40)]
+    _, content, _ = read(given)
+    assert {"genres: comedy", "genres: drama", "genres: war", "genres: western"} <= set(content.names)
+    assert not any(name.startswith("plot") for name in content.names)
 
 
 def test_an_id_column_of_another_name_is_found_by_its_ids(read) -> None:

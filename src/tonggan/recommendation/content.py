@@ -44,6 +44,7 @@ _MOST_ATTRIBUTES = 20_000  # of one column
 _MOST_CHARACTERS = 4_000  # of a text
 _MOST_ENCODED = 20_000  # rows that a frozen encoder reads; more take many minutes on a CPU
 _FEW_WORDS = 0.5  # of the different cells: names that are put together of so few words are split into them
+_FEW_NAMES = 0.2  # of the cells: lists of so few names are no prose
 _CENTERS = 8  # of a number's quantiles
 _ROWS_AT_ONCE = 256
 _SAMPLE = 200
@@ -260,7 +261,7 @@ def read_content(
             dense.append(_near_numbers(np.array([config.read(cell) for cell in cells], dtype=np.float64)))
             continue
         texts = [cell_text(cell) for cell in cells]
-        block, found = _attributes(name, texts, is_text=isinstance(config, TextConfig))
+        block, found = _attributes(name, texts, is_text=isinstance(config, TextConfig) and not _are_lists(texts))
         sparse.append(block)
         names += found
         if isinstance(config, TextConfig):
@@ -299,6 +300,13 @@ def _attributes(name: str, texts: Sequence[str | None], *, is_text: bool) -> tup
     lengths = np.sqrt(matrix.multiply(matrix).sum(axis=1)).A1
     scaled = diags(np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)) @ matrix
     return scaled.tocsr(), ["" if is_text else f"{name.partition(':')[0]}: {part}" for part in kept]
+
+
+def _are_lists(texts: Sequence[str | None]) -> bool:
+    """Whether most cells are names out of few, separated by commas and the like, as genres are."""
+    rows = [[part for part in _SEPARATORS.split(text) if part] for text in texts if text]
+    different = {part for row in rows for part in row}
+    return sum(map(len, rows)) > len(rows) and len(different) <= _FEW_NAMES * len(rows)
 
 
 def _names_of(texts: Sequence[str | None]) -> Any:
