@@ -174,6 +174,7 @@ class CallReader:
         form: how calls are written.
         state: what comes first: plain text, a name, or the arguments of ``name``.
         name: of the function whose arguments come first.
+        num_calls: that were read before.
     """
 
     form: CallForm
