@@ -183,6 +183,18 @@ def test_a_prompt_stands_before_every_text_and_is_saved(embedder, tmp_path):
     assert (loaded.prompt, loaded.identity) == ("parse: ", prompted.identity)
 
 
+def test_passages_have_a_prompt_of_their_own(embedder, tmp_path):
+    asked = TextEmbedder(
+        embedder.encoder, embedder.tokenizer, max_tokens=32, passage_prompt="parse: ", temperature=0.01
+    )
+    asked.save(tmp_path / "saved")
+    loaded = TextEmbedder.load(tmp_path / "saved", precision="fp32")
+    assert (loaded.prompt, loaded.passage_prompt, loaded.temperature) == ("", "parse: ", 0.01)
+    np.testing.assert_array_equal(loaded.embed(["a cat"]), embedder.embed(["a cat"]))
+    np.testing.assert_allclose(loaded.embed(["a cat"], as_passages=True), embedder.embed(["parse: a cat"]), atol=1e-6)
+    assert loaded.identity == embedder.identity == embedder.passage_identity != loaded.passage_identity
+
+
 def test_what_cannot_be_loaded_is_said(embedder, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="which is no folder, expected 'minilm', 'e5'"):
         TextEmbedder.load("nowhere")

@@ -293,6 +293,8 @@ class PairObjective(MeasuredObjective):
             given.tokenizer,
             max_tokens=given.max_tokens,
             prompt=given.prompt,
+            passage_prompt=given.passage_prompt,
+            temperature=given.temperature,
             precision=given.precision,
             name=given.name,
         )

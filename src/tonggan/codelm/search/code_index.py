@@ -1,19 +1,21 @@
 """The index of one repository: what it holds is refreshed file by file, and found by words, meaning and symbols.
 
-It works without an embedder too, then by words and symbols alone. Questions in Chinese find what comments, documents
-and commits say in Chinese, and names that they quote; the embedder shipped by default reads English only.
+It works without an embedder too, then by words and symbols alone. Questions in Chinese find English code by the English
+of their terms, and where the embedder reads Chinese by all that they say.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
+import numpy as np
+
+from tonggan.codelm.chinese_terms import has_chinese, in_english
 from tonggan.codelm.languages import LANGUAGES
 from tonggan.codelm.search.ranking import Role, compared, expanded, fused, grouped, reranked, role_of, roles_asked
 from tonggan.codelm.search.reasons import Reason, reasons_for
@@ -29,7 +31,6 @@ from tonggan.retrieval.row import Row, Where
 from tonggan.retrieval.store import Store
 
 _CANDIDATES = 100  # that words, symbols and meaning each propose at least
-_CHINESE = re.compile(r"[\u3400-\u9fff]")
 _WORDS_VERSION = "code-words-1"
 _LONGEST_QUERY = 10_000  # characters; what follows is not read
 _MOST_WORDS = 64  # of a text that others are compared with
@@ -87,7 +88,7 @@ class CodeIndex:
             analyze=code_words,
             dim=embedder.dim if embedder else None,
             version=_WORDS_VERSION,
-            vector_version=f"{VECTORS_VERSION} {embedder.identity}" if embedder else "",
+            vector_version=f"{VECTORS_VERSION} {embedder.passage_identity}" if embedder else "",
         )
         return cls(root, store, embedder=embedder)
 
@@ -152,7 +153,7 @@ class CodeIndex:
         candidates = max(limit, _CANDIDATES)
         scores = self.ranked(query, where=_where(language, kinds), ranking=ranking, candidates=candidates)
         keys = grouped(scores, _roles(scores), asked=roles_asked(query), limit=max(limit, 0))
-        words = question_words(query)
+        words = _words_of(query)
         return self._hits(
             {key: scores[key] for key in keys}, limit=limit, words={*words, *written_as(words)}, question=query
         )
@@ -173,10 +174,11 @@ class CodeIndex:
         if not query.strip():
             raise DataError("a search", got="an empty query", expected="words", remedy="Say what is sought")
         scores = self._scores(query, where=where or {}, ranking=ranking, candidates=candidates)
-        if ranking == "reranked" and self._embedder is not None and self._reads(query) and scores:
+        spoken = self._spoken(query)
+        if ranking == "reranked" and self._embedder is not None and spoken and scores:
             rows = self._store.rows(compared(scores, _roles(scores)))
             texts = {row.key: text_to_embed(row) for row in rows}
-            scores = reranked(scores, texts, question=query, embedder=self._embedder)
+            scores = reranked(scores, texts, question=spoken[0], embedder=self._embedder)
         return scores if where and "kind" in where else self._with_comments(scores)
 
     def _with_comments(self, scores: Mapping[str, float]) -> dict[str, float]:
@@ -191,16 +193,19 @@ class CodeIndex:
 
     def note_on(self, query: str) -> str | None:
         """What a person should know before the answer to ``query`` is read; None where there is nothing."""
-        if self._embedder is None or self._reads(query):
+        if self._embedder is None or not has_chinese(query) or self._spoken(query):
             return None
         return (
-            "The embedder of this index reads no Chinese: the question finds Chinese comments, documents and commits, "
-            "and names that it quotes. Ask in English to find code by its meaning."
+            "The embedder of this index reads no Chinese and no term of the question is known in English, so it finds "
+            "Chinese words only. 'tonggan code index . --embedder e5' makes an index that finds English code too."
         )
 
-    def _reads(self, query: str) -> bool:
-        """Whether vectors can tell what ``query`` means."""
-        return self._embedder is not None and (self._embedder.reads_chinese or not _CHINESE.search(query))
+    def _spoken(self, query: str) -> list[str]:
+        """``query`` in the languages that the embedder reads; empty where it can tell nothing of it."""
+        if self._embedder is None or not has_chinese(query):
+            return [query] if self._embedder else []
+        texts = [query, in_english(query)] if self._embedder.reads_chinese else [in_english(query)]
+        return [text for text in texts if text]
 
     def similar(self, path: str, line: int, *, limit: int = 10) -> list[Hit]:
         """Units like the function, class or section around a line; that unit, and what it holds or is in, left out.
@@ -271,23 +276,26 @@ class CodeIndex:
         wheres = [where] if "kind" in where else [where, {**where, "kind": _DEFINITIONS}]
         by_words: dict[str, float] = {}
         symbols: dict[str, float] = {}
-        if ranking != "vectors" or not self._reads(query):
-            words = question_words(query)
+        spoken = self._spoken(query)
+        if ranking != "vectors" or not spoken:
+            words = _words_of(query)
             tokens = expanded(words, written_as(words))
             for some in wheres:
                 by_words |= self._store.search_words(tokens, limit=candidates, where=some)
-            named: Where = {**wheres[-1], "symbol": symbols_in(query)}
-            symbols = self._store.search_words(code_words(query), limit=candidates, where=named)
+            asked = in_english(query) if has_chinese(query) else query
+            named: Where = {**wheres[-1], "symbol": symbols_in(asked)}
+            symbols = self._store.search_words(code_words(asked), limit=candidates, where=named)
             symbols = {key: score for key, score in symbols.items() if ranking != "words"}
         meaning: dict[str, float] | None = None
-        if self._embedder is not None and ranking != "words" and self._reads(query):
-            (vector,) = self._embedder.embed([query])
+        if self._embedder is not None and ranking != "words" and spoken:
+            vector = self._embedder.embed(spoken).mean(axis=0)
+            vector /= np.linalg.norm(vector)
             meaning = {}
             for some in wheres:
                 meaning |= self._store.search_vectors(vector, limit=candidates, where=some or None)
             keys, vectors = self._store.vectors_of({*by_words, *symbols} - meaning.keys())
             meaning |= dict(zip(keys, (vectors @ vector).tolist(), strict=True))
-        return fused(words=by_words, meaning=meaning, symbols=symbols)
+        return self._fused(by_words, meaning, symbols)
 
     def _similar(self, text: str, *, limit: int, excluded: Collection[str], kinds: Collection[UnitKind]) -> list[Hit]:
         where: Where = {"kind": kinds}
@@ -298,13 +306,20 @@ class CodeIndex:
         )
         meaning = None
         if self._embedder is not None:
-            (vector,) = self._embedder.embed([text])
+            (vector,) = self._embedder.embed([text], as_passages=True)
             meaning = self._store.search_vectors(vector, limit=max(wanted, _CANDIDATES), where=where)
             keys, vectors = self._store.vectors_of(by_words.keys() - meaning.keys())
             meaning |= dict(zip(keys, (vectors @ vector).tolist(), strict=True))
-        scores = fused(words=by_words, meaning=meaning, symbols={})
+        scores = self._fused(by_words, meaning, {})
         kept = {key: score for key, score in scores.items() if key not in excluded}
         return self._hits(kept, limit=limit, words=set(question_words(text)), question="")
+
+    def _fused(
+        self, words: Mapping[str, float], meaning: Mapping[str, float] | None, symbols: Mapping[str, float]
+    ) -> dict[str, float]:
+        if self._embedder is None:
+            return fused(words=words, meaning=None, symbols=symbols)
+        return fused(words=words, meaning=meaning, symbols=symbols, temperature=self._embedder.temperature)
 
     def _hits(self, scores: Mapping[str, float], *, limit: int, words: Collection[str], question: str) -> list[Hit]:
         rows = self._store.rows(list(scores)[: max(limit, 0)])
@@ -317,6 +332,13 @@ class CodeIndex:
 def index_folder(root: Path) -> Path:
     """Where the index of ``root`` is kept by default."""
     return cache_folder() / "code" / hashlib.sha256(str(root).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _words_of(query: str) -> list[str]:
+    """The words of a question; of one in Chinese also those of its terms in English."""
+    if not has_chinese(query):
+        return question_words(query)
+    return list(dict.fromkeys([*question_words(query), *question_words(in_english(query))]))
 
 
 def _units(rows: Iterable[Row]) -> Iterable[tuple[Row, Unit]]:

@@ -35,13 +35,17 @@ _ASKED: dict[Role, re.Pattern[str]] = {
         r"(?i)\b(commits?|changelog|history|changed|introduced|regressions?|when (was|were|did)|since (when|which))\b"
         r"|提交|历史|变更|更改记录"
     ),
-    "docs": re.compile(r"(?i)\b(docs?|documentation|documented|tutorial|readme|guide|changelog)\b|文档|教程|说明"),
+    "docs": re.compile(
+        r"(?i)\b(docs?|documentation|documented|tutorial|readme|guide|changelog)\b|文档(?!字符串)|教程|说明"
+    ),
 }
 RERANKED = 30
 """The units at the top that are compared with the question word by word."""
 
-# What a point of BM25, a name that is asked for and the comparison word by word weigh beside a cosine.
+# What a point of BM25, a name that is asked for and the comparison word by word weigh beside a cosine of MiniLM. Other
+# embedders spread their cosines more or less: as their temperature in training was higher or lower than its.
 _WORDS, _SYMBOL, _WORD_BY_WORD = 0.0075, 0.05, 0.3
+_TEMPERATURE = 0.05
 _COMPARED_CODE = 20
 _FAR_BETTER = 0.3
 _SHARE = 5  # a fifth of the places goes to each role that is not asked for
@@ -73,7 +77,11 @@ def expanded(words: Sequence[str], others: Sequence[str]) -> list[str]:
 
 
 def fused(
-    *, words: Mapping[str, float], meaning: Mapping[str, float] | None, symbols: Mapping[str, float]
+    *,
+    words: Mapping[str, float],
+    meaning: Mapping[str, float] | None,
+    symbols: Mapping[str, float],
+    temperature: float = _TEMPERATURE,
 ) -> dict[str, float]:
     """Units by their score, best first.
 
@@ -81,11 +89,13 @@ def fused(
         words: BM25 of the units that share words with the question, asked as ``expanded`` gives them.
         meaning: cosines of all units that are in any of the three; None where there is no embedder.
         symbols: units that the question names.
+        temperature: of the embedder that made the cosines.
     """
+    cosines = {key: cosine * _TEMPERATURE / temperature for key, cosine in (meaning or {}).items()}
+    least = min(cosines.values(), default=0.0)  # of units that have no vector yet
     total: dict[str, float] = {}
-    for key in {**(meaning or {}), **words, **symbols}:
-        cosine = meaning.get(key, 0.0) if meaning else 0.0
-        total[key] = cosine + _WORDS * words.get(key, 0.0) / _WORD_COPIES + _SYMBOL * (key in symbols)
+    for key in {**cosines, **words, **symbols}:
+        total[key] = cosines.get(key, least) + _WORDS * words.get(key, 0.0) / _WORD_COPIES + _SYMBOL * (key in symbols)
     return dict(sorted(total.items(), key=lambda item: -item[1]))
 
 
@@ -104,9 +114,9 @@ def reranked(
         embedder: that made the cosines in ``scores``.
     """
     asked, *compared = embedder.embed_tokens([question, *texts.values()])
+    weight = _WORD_BY_WORD * _TEMPERATURE / embedder.temperature
     total = {
-        key: scores[key] + _WORD_BY_WORD * _max_similarity(asked, found)
-        for key, found in zip(texts, compared, strict=True)
+        key: scores[key] + weight * _max_similarity(asked, found) for key, found in zip(texts, compared, strict=True)
     }
     top = dict(sorted(total.items(), key=lambda item: -item[1]))
     return top | {key: score for key, score in scores.items() if key not in top}

@@ -209,7 +209,7 @@ class Refreshing:
         done = 0
         for chunk in _chunks(keys):
             rows = self._store.rows(chunk)
-            vectors = self._embedder.embed([text_to_embed(row) for row in rows])
+            vectors = self._embedder.embed([text_to_embed(row) for row in rows], as_passages=True)
             writer.set_vectors(dict(zip((row.key for row in rows), vectors, strict=True)))
             writer.commit()
             release_memory()  # what the shapes of a chunk needed, the next one may not
