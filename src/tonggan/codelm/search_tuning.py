@@ -24,6 +24,7 @@ from pydantic import Field
 from torch import Tensor
 
 from tonggan.alignment import AlignmentConfig, ContrastiveConfig, PairShape
+from tonggan.alignment.gradient_cache import in_pieces
 from tonggan.codelm.search_pairs import Pair
 from tonggan.config import Config
 from tonggan.errors import DataError, InterruptedRunError
@@ -54,6 +55,9 @@ class SearchTuningConfig(Config):
     """Times that every pair is seen, at most."""
     batch_size: int = Field(default=64, ge=2)
     """Pairs of a step; each has the others' codes as wrong answers."""
+    at_once: int = Field(default=64, ge=1)
+    """Pairs that go through the encoder together; of a larger batch all are compared, and gradients are cached, so that
+    memory stays that of so many."""
     max_tokens: int = Field(default=128, ge=8)
     """Tokens of a code that are read in training; beyond, only its time grows."""
     learning_rate: float = Field(default=5e-5, gt=0)
@@ -248,7 +252,7 @@ class PairObjective(MeasuredObjective):
 
     def __init__(self, embedder: TextEmbedder, config: SearchTuningConfig) -> None:
         super().__init__()
-        self.given, self.blend = embedder, config.blend
+        self.given, self.blend, self.at_once = embedder, config.blend, config.at_once
         self.encoder = deepcopy(embedder.encoder).float()
         self.contrastive = config.contrastive.build(PairShape(embedder.dim))
 
@@ -300,7 +304,14 @@ class PairObjective(MeasuredObjective):
         )
 
     def _vectors(self, batch: Batch) -> list[Tensor]:
-        return [self.encoder(batch.inputs[name]).mean().float() for name in ("question", "code")]
+        rows = torch.split(torch.arange(len(batch)), self.at_once)
+        return [
+            in_pieces(self._encoded, [batch.inputs[name].take(part) for part in rows]) for name in ("question", "code")
+        ]
+
+    def _encoded(self, arrays: Arrays) -> Tensor:
+        vectors: Tensor = self.encoder(arrays).mean().float()
+        return vectors
 
 
 class PairMeasure(Measure):
