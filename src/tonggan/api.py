@@ -26,7 +26,7 @@ from tonggan.runs.tuning_worker import tune as tune_recipe
 from tonggan.space.config import MatchRecipe, is_match_recipe, load_match_recipe
 from tonggan.space.fitting import fit_space as make_space
 from tonggan.space.indexing import index as index
-from tonggan.space.matcher import Matcher
+from tonggan.space.matcher import Matcher, is_space, load_matcher
 
 
 def fit(
@@ -358,14 +358,16 @@ def _texts(names: str | int | Sequence[str | int]) -> list[str]:
 
 
 def load(run: str | Path) -> Any:
-    """The finished run in the folder ``run``: a ``Predictor``, or the ``Recommender`` that ``fit_recommender`` made.
+    """The finished run in the folder ``run``, as ``fit``, ``fit_recommender`` or ``fit_space`` made it.
 
-    It needs no network and no training data.
+    That is a ``Predictor``, a ``Recommender`` or a ``Matcher``. It needs no network and no training data.
 
     Raises:
         BundleError: no run, an unfinished one, a damaged file, or a newer format.
     """
     folder = Path(run)
+    if is_space(folder):
+        return load_matcher(folder)
     return Recommender.load(folder) if is_recommender(folder) else Predictor.load(folder)
 
 
