@@ -167,3 +167,9 @@ def test_a_recipe_reads_back_equal():
     recipe = MatchRecipe.parse({"space": {"alignment": {"kind": "sigmoid", "bias": -5}}}, who="recipe")
     assert MatchRecipe.parse(recipe.to_dict(), who="recipe") == recipe
     assert "bias: -5" in recipe.to_yaml()
+
+
+def test_load_opens_a_space(run):
+    again = tonggan.load(run.folder)
+    assert again.results["metrics"] == run.results["metrics"]
+    assert again.kinds == run.kinds

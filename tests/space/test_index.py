@@ -137,6 +137,14 @@ def test_what_has_not_changed_is_not_read_again(run, table, tmp_path):
     opened.close()
 
 
+def test_what_was_stopped_before_its_first_row_goes_on(run, table, tmp_path):
+    out = tmp_path / "index"
+    index_table(str(run.folder), table, out=out)
+    (out / "index.json").unlink()
+    shutil.rmtree(out / "rows")
+    assert index_table(str(run.folder), table, out=out).embedded == 40
+
+
 def test_files_that_cannot_be_read_are_counted_and_their_rows_found_by_the_rest(run, table, tmp_path):
     copy = shutil.copytree(table.parent, tmp_path / "data") / "colors.csv"
     (copy.parent / "0.png").unlink()

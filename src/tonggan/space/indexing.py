@@ -33,6 +33,7 @@ from tonggan.space.index import INPUT, field_of, row_key
 from tonggan.space.index_folder import (
     FORMAT,
     INDEX,
+    ROWS,
     SPACE,
     IndexInfo,
     open_store,
@@ -198,7 +199,7 @@ def _check_folder(out: Path) -> None:
     """Raise BundleError where ``out`` is a folder with something else, or a damaged index."""
     if (out / INDEX).exists():
         read_info(out)
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.exists() and not (out.is_dir() and {each.name for each in out.iterdir()} <= {SPACE, ROWS}):
         raise BundleError(
             f"index {out}",
             got="something else there",
