@@ -22,13 +22,12 @@ import pyarrow as pa
 from filelock import FileLock
 
 from tonggan.data.arrow_table import read_parquet
-from tonggan.data.class_folder import loose_files, read_class_folder, read_loose_files
+from tonggan.data.class_folder import loose_files, read_class_folder, read_loose_files, read_mask_folder
 from tonggan.data.coco import read_coco_folder, read_json
 from tonggan.data.delimited import read_delimited
 from tonggan.data.findings import Finding
 from tonggan.data.in_memory import read_in_memory
 from tonggan.data.json_lines import read_json_lines
-from tonggan.data.mask_folder import read_mask_folder
 from tonggan.data.source import TableSource, reading
 from tonggan.data.table import Table
 from tonggan.data.voc import read_voc
