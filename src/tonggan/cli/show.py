@@ -335,6 +335,8 @@ def show_hits(hits: Sequence[Hit]) -> None:
 
 def show_matches(results: Mapping[str, Any], run: Path | None = None) -> None:
     """What a space is worth: what is found by what, beside plain answers, and what to type next."""
+    from tonggan.evaluation.bootstrap import MIN_ROWS
+
     console = _console()
     split, metrics = list(results["metrics"].items())[-1]
     names = ("recall@1", "recall@5", "recall@10", "mrr", "median_rank")
@@ -349,6 +351,9 @@ def show_matches(results: Mapping[str, Any], run: Path | None = None) -> None:
         cells = ["" if found.get(name) is None else _match_metric(name, found[name]) for name in names]
         table.add_row(escape(title), *cells)
     console.print(table)
+    if results["rows"][split] < MIN_ROWS:
+        told = shown(f"Only {results['rows'][split]} rows were measured: these numbers say little.")
+        console.print(told, style="bold yellow")
     if run is not None:
         folder = shlex.quote(str(run))
         console.print(shown(f"Next: tonggan index {folder} DATA --out INDEX, then tonggan search INDEX TEXT"))

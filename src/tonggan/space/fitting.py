@@ -201,12 +201,12 @@ def _train_towers(
 
 
 def _choose_share(space: Space, kinds: Mapping[str, str], valid: Mapping[str, Features], *, progress: Progress) -> None:
-    """How much the linear maps count, by the validation part; of equal scores the least, as towers have more to say."""
+    """How much the linear maps count, by the validation part; of equal scores both alike."""
     scores = {}
     for share in _SHARES:
         space.share = share
         scores[share] = measure_space(space, kinds, valid).score()
-    space.share = max(scores, key=lambda share: (scores[share], -share))
+    space.share = max(scores, key=lambda share: (scores[share], -abs(share - 0.5)))
     shown = ", ".join(f"{share:g}: {score:.3f}" for share, score in scores.items())
     progress.say(f"Share of the linear maps, mrr on the validation part: {shown}; {space.share:g} is kept")
 
