@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tonggan.alignment.base import Alignment, PairShape
+from tonggan.alignment.base import Alignment, Paired, PairShape
 from tonggan.alignment.contrastive import Contrastive, TemperatureConfig
 
 
@@ -39,19 +39,11 @@ class Adversarial(Alignment):
         self.discriminator = nn.Sequential(nn.Linear(shape.dim, config.hidden), nn.GELU(), nn.Linear(config.hidden, 1))
         self.weight = config.weight
 
-    def forward(
-        self,
-        left: Tensor,
-        right: Tensor,
-        *,
-        matches: Tensor | None = None,
-        labels: Tensor | None = None,  # noqa: ARG002
-        features: tuple[Tensor, Tensor] | None = None,  # noqa: ARG002
-    ) -> Tensor:
-        loss: Tensor = self.contrastive(left, right, matches=matches)
-        both = torch.cat([F.normalize(left, dim=-1), F.normalize(right, dim=-1)]) * left.shape[-1] ** 0.5
+    def loss(self, pairs: Paired) -> Tensor:
+        loss: Tensor = self.contrastive(pairs.left, pairs.right, matches=pairs.matches)
+        both = F.normalize(torch.cat([pairs.left, pairs.right]), dim=-1) * pairs.left.shape[-1] ** 0.5
         logits = self.discriminator(reversed_gradient(both, self.weight)).squeeze(-1)
-        is_left = torch.arange(len(both), device=both.device) < len(left)
+        is_left = torch.arange(len(both), device=both.device) < len(pairs.left)
         return loss + F.binary_cross_entropy_with_logits(logits, is_left.to(logits.dtype))
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from tonggan.alignment.base import Alignment, AlignmentConfig, PairShape
+from tonggan.alignment.base import Alignment, AlignmentConfig, Paired, PairShape
 
 
 class AngularConfig(AlignmentConfig):
@@ -35,19 +35,9 @@ class Angular(Alignment):
         super().__init__()
         self._tan2 = math.tan(math.radians(config.degrees)) ** 2
 
-    def forward(
-        self,
-        left: Tensor,
-        right: Tensor,
-        *,
-        matches: Tensor | None = None,
-        labels: Tensor | None = None,  # noqa: ARG002
-        features: tuple[Tensor, Tensor] | None = None,  # noqa: ARG002
-    ) -> Tensor:
-        left, right = F.normalize(left, dim=-1), F.normalize(right, dim=-1)
-        belongs = torch.eye(len(left), dtype=torch.bool, device=left.device)
-        if matches is not None:
-            belongs = belongs | matches
+    def loss(self, pairs: Paired) -> Tensor:
+        left, right = F.normalize(pairs.left, dim=-1), F.normalize(pairs.right, dim=-1)
+        belongs = pairs.belongs
         return (self._direction(left, right, belongs) + self._direction(right, left, belongs.T)) / 2
 
     def _direction(self, anchors: Tensor, partners: Tensor, belongs: Tensor) -> Tensor:

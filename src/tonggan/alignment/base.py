@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from tonggan.parts import Part
@@ -26,10 +27,34 @@ class PairShape:
     num_labels: int = 0
 
 
+@dataclass(frozen=True)
+class Paired:
+    """Vectors of a batch of pairs, and what an alignment may know of them.
+
+    Attributes:
+        left: ``[B, D]`` of one tower, of any length.
+        right: ``[B, D]`` of the other; row i belongs to row i.
+        matches: bool ``[B, B]``, True where right j belongs to left i as well.
+        labels: int64 ``[B]``, the class of each pair, -1 where it has none.
+        features: ``[B, F]`` each, what the vectors of both sides were made of.
+    """
+
+    left: Tensor
+    right: Tensor
+    matches: Tensor | None = None
+    labels: Tensor | None = None
+    features: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def belongs(self) -> Tensor:
+        """Bool ``[B, B]``: where right j belongs to left i."""
+        own = torch.eye(len(self.left), dtype=torch.bool, device=self.left.device)
+        return own if self.matches is None else own | self.matches
+
+
 class Alignment(nn.Module, ABC):
     """A loss over pairs of vectors, of any two towers."""
 
-    @abstractmethod
     def forward(
         self,
         left: Tensor,
@@ -39,15 +64,12 @@ class Alignment(nn.Module, ABC):
         labels: Tensor | None = None,
         features: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """The loss, a scalar.
+        """The loss, a scalar, of what ``Paired`` names."""
+        return self.loss(Paired(left, right, matches, labels, features))
 
-        Args:
-            left: ``[B, D]`` of one tower, of any length.
-            right: ``[B, D]`` of the other; row i belongs to row i.
-            matches: bool ``[B, B]``, True where right j belongs to left i as well.
-            labels: int64 ``[B]``, the class of each pair, -1 where it has none.
-            features: ``[B, F]`` each, what the vectors of both sides were made of.
-        """
+    @abstractmethod
+    def loss(self, pairs: Paired) -> Tensor:
+        """The loss, a scalar."""
 
 
 class AlignmentConfig(Part):

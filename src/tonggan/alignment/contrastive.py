@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tonggan.alignment.base import Alignment, AlignmentConfig, PairShape
+from tonggan.alignment.base import Alignment, AlignmentConfig, Paired, PairShape
 from tonggan.alignment.distances import Distance, similarities
 
 _MAX_LOG_SCALE = math.log(100)  # beyond, training is unstable (Radford et al. 2021)
@@ -55,19 +55,11 @@ class Contrastive(Alignment):
         else:
             self.register_buffer("log_scale", scale)
 
-    def forward(
-        self,
-        left: Tensor,
-        right: Tensor,
-        *,
-        matches: Tensor | None = None,
-        labels: Tensor | None = None,  # noqa: ARG002
-        features: tuple[Tensor, Tensor] | None = None,  # noqa: ARG002
-    ) -> Tensor:
+    def loss(self, pairs: Paired) -> Tensor:
         scale = self.log_scale.clamp(max=_MAX_LOG_SCALE).exp()
-        logits = scale * similarities(left, right, self.distance)
-        if matches is not None:
+        logits = scale * similarities(pairs.left, pairs.right, self.distance)
+        if pairs.matches is not None:
             own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-            logits = logits.masked_fill(matches & ~own, -torch.inf)
+            logits = logits.masked_fill(pairs.matches & ~own, -torch.inf)
         target = torch.arange(len(logits), device=logits.device)
         return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2

@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from tonggan.alignment.base import Alignment, AlignmentConfig, PairShape
+from tonggan.alignment.base import Alignment, AlignmentConfig, Paired, PairShape
+from tonggan.alignment.distances import similarities
 
 
 class EuclideanConfig(AlignmentConfig):
@@ -35,21 +36,10 @@ class Euclidean(Alignment):
         super().__init__()
         self.config = config
 
-    def forward(
-        self,
-        left: Tensor,
-        right: Tensor,
-        *,
-        matches: Tensor | None = None,
-        labels: Tensor | None = None,  # noqa: ARG002
-        features: tuple[Tensor, Tensor] | None = None,  # noqa: ARG002
-    ) -> Tensor:
-        cosines = torch.nn.functional.normalize(left, dim=-1) @ torch.nn.functional.normalize(right, dim=-1).T
+    def loss(self, pairs: Paired) -> Tensor:
+        cosines = similarities(pairs.left, pairs.right, "cosine")
         distances = (2 - 2 * cosines).clamp(min=1e-8).sqrt()  # the root's slope is infinite at 0
-        belongs = torch.eye(len(distances), dtype=torch.bool, device=distances.device)
-        if matches is not None:
-            belongs = belongs | matches
-        own = distances.diagonal()
+        own, belongs = distances.diagonal(), pairs.belongs
         return (self._triplets(distances, own, belongs) + self._triplets(distances.T, own, belongs.T)) / 2
 
     def _triplets(self, distances: Tensor, own: Tensor, belongs: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from tonggan.alignment.base import Alignment, PairShape
+from tonggan.alignment.base import Alignment, Paired, PairShape
 from tonggan.alignment.contrastive import Contrastive, TemperatureConfig
 
 
@@ -38,16 +38,8 @@ class Graph(Alignment):
         self.contrastive = Contrastive(config)
         self.neighbors, self.share = config.neighbors, config.share
 
-    def forward(
-        self,
-        left: Tensor,
-        right: Tensor,
-        *,
-        matches: Tensor | None = None,
-        labels: Tensor | None = None,  # noqa: ARG002
-        features: tuple[Tensor, Tensor] | None = None,  # noqa: ARG002
-    ) -> Tensor:
-        loss: Tensor = self.contrastive(self.convolved(left), self.convolved(right), matches=matches)
+    def loss(self, pairs: Paired) -> Tensor:
+        loss: Tensor = self.contrastive(self.convolved(pairs.left), self.convolved(pairs.right), matches=pairs.matches)
         return loss
 
     def convolved(self, vectors: Tensor) -> Tensor:

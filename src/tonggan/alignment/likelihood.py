@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from tonggan.alignment.base import Alignment, AlignmentConfig, PairShape
+from tonggan.alignment.base import Alignment, AlignmentConfig, Paired, PairShape
 from tonggan.errors import ConfigError
 
 
@@ -44,19 +44,11 @@ class Likelihood(Alignment):
         self.decoders = nn.ModuleList(nn.Linear(shape.dim, width) for width in shape.widths)
         self.log_deviations = nn.ParameterList(torch.zeros(width) for width in shape.widths)
 
-    def forward(
-        self,
-        left: Tensor,
-        right: Tensor,
-        *,
-        matches: Tensor | None = None,  # noqa: ARG002
-        labels: Tensor | None = None,  # noqa: ARG002
-        features: tuple[Tensor, Tensor] | None = None,
-    ) -> Tensor:
-        assert features is not None, "the likelihood is one of features"
-        total = left.new_zeros(())
-        for decoder, log_deviation, wanted in zip(self.decoders, self.log_deviations, features, strict=True):
-            for vectors in (left, right):
+    def loss(self, pairs: Paired) -> Tensor:
+        assert pairs.features is not None, "the likelihood is one of features"
+        total = pairs.left.new_zeros(())
+        for decoder, log_deviation, wanted in zip(self.decoders, self.log_deviations, pairs.features, strict=True):
+            for vectors in (pairs.left, pairs.right):
                 means = decoder(math.sqrt(vectors.shape[-1]) * nn.functional.normalize(vectors, dim=-1))
                 errors = (wanted - means) * (-log_deviation).exp()
                 total = total + (errors.square() / 2 + log_deviation).mean() + math.log(2 * math.pi) / 2

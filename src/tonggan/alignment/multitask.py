@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tonggan.alignment.base import Alignment, PairShape
+from tonggan.alignment.base import Alignment, Paired, PairShape
 from tonggan.alignment.contrastive import Contrastive, TemperatureConfig
 from tonggan.errors import ConfigError
 
@@ -44,22 +44,14 @@ class Multitask(Alignment):
         self.classifier = nn.Linear(shape.dim, shape.num_labels)
         self.weight = config.label_weight
 
-    def forward(
-        self,
-        left: Tensor,
-        right: Tensor,
-        *,
-        matches: Tensor | None = None,
-        labels: Tensor | None = None,
-        features: tuple[Tensor, Tensor] | None = None,  # noqa: ARG002
-    ) -> Tensor:
-        assert labels is not None, "a label task needs labels"
-        loss: Tensor = self.contrastive(left, right, matches=matches)
-        known = labels >= 0
+    def loss(self, pairs: Paired) -> Tensor:
+        assert pairs.labels is not None, "a label task needs labels"
+        loss: Tensor = self.contrastive(pairs.left, pairs.right, matches=pairs.matches)
+        known = pairs.labels >= 0
         if not known.any():
             return loss
-        scale = left.shape[-1] ** 0.5
-        for vectors in (left, right):
+        scale = pairs.left.shape[-1] ** 0.5
+        for vectors in (pairs.left, pairs.right):
             logits = self.classifier(scale * F.normalize(vectors[known], dim=-1))
-            loss = loss + self.weight / 2 * F.cross_entropy(logits, labels[known])
+            loss = loss + self.weight / 2 * F.cross_entropy(logits, pairs.labels[known])
         return loss

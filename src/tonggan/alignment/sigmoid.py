@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tonggan.alignment.base import Alignment, AlignmentConfig, PairShape
+from tonggan.alignment.base import Alignment, AlignmentConfig, Paired, PairShape
 from tonggan.alignment.distances import similarities
 
 
@@ -37,17 +37,6 @@ class Sigmoid(Alignment):
         self.log_scale = nn.Parameter(torch.tensor(math.log(config.scale)))
         self.bias = nn.Parameter(torch.tensor(config.bias))
 
-    def forward(
-        self,
-        left: Tensor,
-        right: Tensor,
-        *,
-        matches: Tensor | None = None,
-        labels: Tensor | None = None,  # noqa: ARG002
-        features: tuple[Tensor, Tensor] | None = None,  # noqa: ARG002
-    ) -> Tensor:
-        logits = self.log_scale.exp() * similarities(left, right, "cosine") + self.bias
-        belongs = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-        if matches is not None:
-            belongs = belongs | matches
-        return -F.logsigmoid(torch.where(belongs, logits, -logits)).sum() / len(logits)
+    def loss(self, pairs: Paired) -> Tensor:
+        logits = self.log_scale.exp() * similarities(pairs.left, pairs.right, "cosine") + self.bias
+        return -F.logsigmoid(torch.where(pairs.belongs, logits, -logits)).sum() / len(logits)
