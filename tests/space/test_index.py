@@ -17,6 +17,7 @@ from tonggan.retrieval.row import Compared
 from tonggan.space.index import SpaceIndex, conditions
 from tonggan.space.index_folder import words_of
 from tonggan.space.indexing import index_table
+from tonggan.space.pages import write_hits
 from tonggan.weights import CATALOGUE
 
 pytest.importorskip("faiss")
@@ -232,3 +233,60 @@ def test_columns_may_have_any_name(tmp_path):
     (only,) = opened.search("red", where={"a.b 'c": names[3]}, limit=40)
     assert (only.row["text"], only.row["tonggan:input"]) == (names[3], names[-4])
     opened.close()
+
+
+def test_pictures_of_all_folders_are_found_and_thin_ones_shown(table, tmp_path, monkeypatch):
+    folder = tmp_path / "pictures"
+    (folder / "sub 图").mkdir(parents=True)
+    shutil.copy(table.parent / "1.png", folder / "one.png")
+    shutil.copy(table.parent / "2.png", folder / "sub 图" / "二.png")
+    Image.fromarray(np.zeros((2000, 1, 3), dtype=np.uint8)).save(folder / "thin.png")
+    monkeypatch.chdir(tmp_path)
+    assert index_table("efficientnet_lite0", "pictures", out=tmp_path / "index").rows == 3
+    opened = SpaceIndex.open(tmp_path / "index")
+    hits = opened.search(image=(folder / "one.png").read_bytes())
+    assert {hit.row["image"] for hit in hits} == {"pictures/one.png", "pictures/sub 图/二.png", "pictures/thin.png"}
+    write_hits(tmp_path / "found.html", hits, opened.info)
+    assert (tmp_path / "found.html").read_text(encoding="utf-8").count("data:image/png;base64,") == 3
+    with pytest.raises(ConfigError, match="kind 'text'"):
+        opened.search("red")
+    opened.close()
+
+
+def test_an_index_of_something_else_is_not_replaced_unasked(folder, run, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    other = {"name": ["a", "b", "c"]}
+    with pytest.raises(BundleError, match="--overwrite"):
+        index_table(str(run.folder), other, out=copy)
+    assert index_table(str(run.folder), other, out=copy, overwrite=True).rows == 3
+
+
+def test_an_unfinished_index_says_so_and_a_robbed_one_is_refused(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    info = json.loads((copy / "index.json").read_text(encoding="utf-8"))
+    (copy / "index.json").write_text(json.dumps({**info, "rows": None}), encoding="utf-8")
+    told = Told()
+    SpaceIndex.open(copy, progress=told).close()
+    assert "unfinished, 40 rows so far" in told.lines[-1]
+    (copy / "index.json").write_text(json.dumps(info), encoding="utf-8")
+    shutil.rmtree(copy / "rows")
+    with pytest.raises(BundleError, match="0 of its 40 rows"):
+        SpaceIndex.open(copy)
+
+
+class Told(Progress):
+    """Remembers what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(str(text))
+
+
+def test_a_search_for_nothing_is_refused(index):
+    for nothing in ("", "  "):
+        with pytest.raises(ConfigError, match="Write a word"):
+            index.search(nothing)
+    with pytest.raises(ConfigError, match="--where"):
+        conditions(["red >"])

@@ -59,6 +59,8 @@ def recommend(
         found = recommender.similar(similar, k=k)
     else:
         liked = None if likes is None else [each.strip() for each in likes.split(",") if each.strip()]
+        if liked == []:
+            raise typer.BadParameter("name one id or more", param_hint="'--likes'")
         found = recommender.recommend(user, likes=liked, k=k, include_seen=include_seen, few_likes=few_likes)
     if json:
         print_json({"run": str(run), "recommendations": [each.to_dict() for each in found]})

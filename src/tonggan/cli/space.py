@@ -89,6 +89,7 @@ def index(
     *,
     out: Annotated[Path, typer.Option("--out", metavar="INDEX", help="Folder of the index.")],
     set_: Overrides = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an index of another table or space.")] = False,
     json: Json = False,
 ) -> None:
     """Make DATA searchable, or bring its index up to date: rows that have not changed are not read again.
@@ -100,7 +101,7 @@ def index(
     from tonggan.cli.console import console_progress
 
     with console_progress() as progress:
-        done = api.index(space, data, out=out, settings=set_ or [], progress=progress)
+        done = api.index(space, data, out=out, settings=set_ or [], overwrite=overwrite, progress=progress)
     _tell(done, out, json)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.cells import cell_text
-from tonggan.errors import ConfigError, DataError, UnreadableError
+from tonggan.errors import BundleError, ConfigError, DataError, UnreadableError
 from tonggan.modalities import MediaModality
 from tonggan.progress import Progress
 from tonggan.retrieval.rankings import by_reciprocal_rank
@@ -90,7 +90,24 @@ class SpaceIndex:
         folder = Path(folder)
         info = read_info(folder)
         matcher = load_matcher(folder / SPACE) if (folder / SPACE).is_dir() else frozen_matcher(info.weights)
-        return cls(folder, info, matcher, open_store(folder, matcher, progress=progress))
+        opened = cls(folder, info, matcher, open_store(folder, matcher, progress=progress))
+        opened._check_rows(progress or Progress())
+        return opened
+
+    def _check_rows(self, progress: Progress) -> None:
+        """Tell of an index whose making was stopped; raise BundleError where rows are gone."""
+        if self.info.rows is None:
+            progress.say(
+                f"Warning: the index is unfinished, {len(self):,} rows so far; repeat its command to go on with it"
+            )
+        elif (count := len(self)) < self.info.rows:
+            self.close()
+            raise BundleError(
+                f"index {self.folder}",
+                got=f"{count:,} of its {self.info.rows:,} rows",
+                expected="all of them",
+                remedy="Make the index again: tonggan index RUN DATA --out FOLDER",
+            )
 
     def __len__(self) -> int:
         return len(self.store.groups())
@@ -125,8 +142,10 @@ class SpaceIndex:
             ConfigError: a kind, a field or an input that the index lacks.
             UnreadableError: the picture or recording cannot be decoded.
         """
-        asked = self._asked(text=text, image=image, audio=audio, row=row)
         self._check(where, inputs)
+        if text is not None:
+            self._check_text(text, inputs)
+        asked = self._asked(text=text, image=image, audio=audio, row=row)
         found: list[_Ranking] = []
         if text is not None and inputs is None:
             words = self.store.search_words(text, limit=self._candidates(limit), where=_of_columns(where))
@@ -268,6 +287,15 @@ class SpaceIndex:
                     remedy="Correct the name",
                 )
 
+    def _check_text(self, text: str, inputs: Sequence[str] | None) -> None:
+        if not text.strip():
+            raise ConfigError(
+                f"index {self.folder}", got="no words", expected="what to look for", remedy="Write a word or more"
+            )
+        has_words = inputs is None and "text" in self.info.fields.values()
+        if not has_words and not ("text" in self.modalities and self._comparable("text", inputs)):
+            raise self._lacks("text")
+
     def _no_field(self, name: str) -> ConfigError:
         return ConfigError(
             f"index {self.folder}",
@@ -327,7 +355,7 @@ def conditions(written: Sequence[str]) -> Where:
     found: dict[str, Value | Compared] = {}
     for text in written:
         match = _CONDITION.fullmatch(text)
-        if match is None:
+        if match is None or not match[3]:
             raise ConfigError(
                 "--where",
                 got=f"'{text}'",

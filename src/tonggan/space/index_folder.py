@@ -39,7 +39,7 @@ class IndexInfo(BaseModel, extra="forbid"):
 
     format: int
     source: str
-    """What the table was called."""
+    """The table's path, or what it was called."""
     base: str
     """The folder that relative paths in it start at."""
     space: str
@@ -48,6 +48,8 @@ class IndexInfo(BaseModel, extra="forbid"):
     """By kind, the frozen encoder, where no space was fitted."""
     inputs: dict[str, str]
     """The kind of each input that has vectors."""
+    rows: int | None = None
+    """How many there are; None until a first pass has come to its end."""
     fields: dict[str, str]
     """The columns that are kept and shown: ``file``, ``text``, or ``number`` of all that may be written as one."""
 

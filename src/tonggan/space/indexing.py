@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from tonggan.cells import cell_text, is_missing
 from tonggan.config import apply_overrides
 from tonggan.data.cache import content_hash
+from tonggan.data.media_types import kind_of_path
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.data.scan import MediaColumn
@@ -41,12 +42,9 @@ from tonggan.space.index_folder import (
     read_info,
     write_info,
 )
-from tonggan.space.matcher import Matcher, frozen_matcher, is_space, load_matcher
+from tonggan.space.matcher import Matcher, is_space, load_matcher, open_matcher
 from tonggan.space.pairs import columns_to_match
-from tonggan.weights import CATALOGUE
 
-STARTER = "starter"
-"""The space that comes with Tonggan: pictures and texts."""
 _ROWS_AT_ONCE = 512
 _FEWEST_ADAPTED_TO, _MOST_ADAPTED_TO = 30, 1_000  # rows of a collection
 _LONGEST_CELL = 10_000  # characters that are kept
@@ -82,35 +80,13 @@ class Indexed:
         }
 
 
-def open_matcher(source: str) -> Matcher:
-    """The space in a run's folder, the one that comes with Tonggan, or that of frozen encoders joined by ``+``.
-
-    Raises:
-        ConfigError: it is neither.
-        BundleError: the run cannot be read.
-        MissingExtraError: an encoder is not installed.
-    """
-    folder = Path(str(files("tonggan.space") / STARTER)) if source == STARTER else Path(source)
-    if is_space(folder) or folder.is_dir():
-        return load_matcher(folder)
-    names = source.split("+")
-    if all(name in CATALOGUE and CATALOGUE[name].reads in ("text", "image", "audio") for name in names):
-        return frozen_matcher({CATALOGUE[name].reads: name for name in names})
-    raise ConfigError(
-        f"space '{source}'",
-        got="neither the folder of a run nor names of weights",
-        expected="a folder that 'tonggan fit TABLE --task match' has made, 'starter', or weights joined by +, e.g. "
-        "e5+efficientnet_lite0",
-        remedy="See tonggan weights list",
-    )
-
-
 def index(
     space: str | Path,
     data: Any,
     *,
     out: str | Path,
     settings: Sequence[str] | Mapping[str, Any] = (),
+    overwrite: bool = False,
     progress: Progress | bool | None = None,
 ) -> Indexed:
     """Make the rows of ``data`` searchable, or bring their index up to date; ``SpaceIndex.open(out)`` searches it.
@@ -120,13 +96,15 @@ def index(
         data: table, as for ``fit``, or a folder of pictures or sounds.
         out: the index's folder.
         settings: kinds of columns, as ``{"columns.cover.kind": "image"}``.
+        overwrite: replace an index of another table or space.
         progress: as for ``fit``.
 
     Raises:
         TongganError: with who, what was got, what was expected, and the remedy.
     """
     columns = MatchRecipe.parse(apply_overrides({}, settings), who="settings").columns
-    return index_table(str(space), data, out=Path(out), columns=columns, progress=chosen_progress(progress))
+    shown = chosen_progress(progress)
+    return index_table(str(space), data, out=Path(out), columns=columns, overwrite=overwrite, progress=shown)
 
 
 def index_table(
@@ -135,6 +113,7 @@ def index_table(
     *,
     out: Path,
     columns: Mapping[str, ColumnConfig] | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Indexed:
     """Bring the index in ``out`` to what ``data`` holds; stopped at any moment it goes on when it is repeated.
@@ -144,6 +123,7 @@ def index_table(
         data: as for ``open_table``; a folder of pictures or sounds as well.
         out: the index's folder.
         columns: what some columns are; the others are guessed.
+        overwrite: whether ``out`` may hold an index of another table or space, which this one replaces.
         progress: told of every step.
 
     Raises:
@@ -156,24 +136,28 @@ def index_table(
     progress = progress or Progress()
     matcher = open_matcher(source)
     cache = cache_folder()
-    table = open_table(data, cache=cache, progress=progress)
+    table = open_table(_media_below(data), cache=cache, progress=progress)
     kinds, reasons = columns_to_match(table, columns or {})
     inputs = _inputs(table, kinds, reasons, matcher)
-    _check_folder(out)
+    named = str(Path(data).expanduser().absolute()) if isinstance(data, str | Path) else table.source
+    _check_folder(out, named, matcher, overwrite=overwrite)
+    _tell(inputs, kinds, matcher, progress)
     work = _Indexing(table, kinds, inputs, cache=cache, progress=progress)
     original = matcher.sha256
     matcher = work.adapted(matcher, out)
     info = IndexInfo(
         format=FORMAT,
         space=original,
-        source=table.source,
+        source=named,
         base=str(table.base.absolute()),
         weights={} if matcher.is_one_space else dict(matcher.weights),
         inputs={name: modality.kind for name, modality in inputs.items()},
         fields={name: _form(config) for name, config in kinds.items()},
     )
     write_info(out, info)
-    return work.run(out, matcher, info)
+    done = work.run(out, matcher, info)
+    write_info(out, info.model_copy(update={"rows": done.rows}))
+    return done
 
 
 def _inputs(
@@ -195,10 +179,47 @@ def _inputs(
     return found
 
 
-def _check_folder(out: Path) -> None:
-    """Raise BundleError where ``out`` is a folder with something else, or a damaged index."""
+def _media_below(data: Any) -> Any:
+    """Pictures and sounds at any depth of a folder, a row for each; all else as it is, to be opened as a table."""
+    folder = Path(data) if isinstance(data, str | Path) else None
+    if folder is None or not folder.is_dir() or any(folder.glob("*.parquet")) or any(folder.glob("*.tar")):
+        return data
+    files_of: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        kind = kind_of_path(path.name)
+        if kind in ("image", "audio") and path.is_file() and not path.name.startswith("."):
+            files_of[os.path.relpath(path)] = kind
+    kinds = sorted(set(files_of.values()))
+    return {name: [path if kind == name else None for path, kind in files_of.items()] for name in kinds} or data
+
+
+def _tell(
+    inputs: Mapping[str, Modality[Any]], kinds: Mapping[str, ColumnConfig], matcher: Matcher, progress: Progress
+) -> None:
+    """What is compared, what is only shown, and what the space reads but the table lacks."""
+    compared = {column for name, each in inputs.items() for column in (each.cells or [name])}
+    shown = [name for name in kinds if name not in compared]
+    progress.say(f"Compared by: {', '.join(sorted(compared))}")
+    if shown:
+        progress.say(f"Kept to be shown and to filter by, not compared: {', '.join(shown)}")
+    table_input = query_modalities(matcher).get("table")
+    if table_input is not None and "table" not in inputs:
+        lacking = [name for name in table_input.cells if name not in kinds]
+        progress.say(f"Warning: numbers and categories are not compared, for the table lacks {', '.join(lacking)}")
+
+
+def _check_folder(out: Path, source: str, matcher: Matcher, *, overwrite: bool) -> None:
+    """Raise BundleError where ``out`` is a folder with something else, a damaged index, or one of something else."""
     if (out / INDEX).exists():
-        read_info(out)
+        info = read_info(out)
+        weights = {} if matcher.is_one_space else dict(matcher.weights)
+        if (info.source, info.space, info.weights) != (source, matcher.sha256, weights) and not overwrite:
+            raise BundleError(
+                f"index {out}",
+                got=f"an index of {info.source}, or by another space",
+                expected="one of the same table by the same space, to bring up to date",
+                remedy="Choose another folder with --out, or replace it with --overwrite",
+            )
     elif out.exists() and not (out.is_dir() and {each.name for each in out.iterdir()} <= {SPACE, ROWS}):
         raise BundleError(
             f"index {out}",

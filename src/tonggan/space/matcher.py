@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,12 @@ from tonggan.runs.loading import FEATURES
 from tonggan.space.config import MatchRecipe
 from tonggan.space.features import Encoders, FeatureReader
 from tonggan.space.towers import Space
+from tonggan.weights import CATALOGUE
 
 WEIGHTS = "weights.safetensors"
 FORMAT = 1
+STARTER = "starter"
+"""The space that comes with Tonggan: pictures and texts."""
 PICTURE_SIZE = 224
 """Pixels a side of pictures for frozen encoders."""
 _DAMAGED = "The folder is damaged: copy it again from where it was made, or fit again"
@@ -241,6 +245,29 @@ def _check_frozen(matcher: Matcher, saved: Mapping[str, Mapping[str, str]], *, w
                 expected=f"identity {saved.get(kind, {}).get('identity')}",
                 remedy=f"Install the same ones: tonggan weights get {now['name']}, or fit again",
             )
+
+
+def open_matcher(source: str) -> Matcher:
+    """The space in a run's folder, the one that comes with Tonggan, or that of frozen encoders joined by ``+``.
+
+    Raises:
+        ConfigError: it is neither.
+        BundleError: the run cannot be read.
+        MissingExtraError: an encoder is not installed.
+    """
+    folder = Path(str(files("tonggan.space") / STARTER)) if source == STARTER else Path(source)
+    if is_space(folder) or folder.is_dir():
+        return load_matcher(folder)
+    names = source.split("+")
+    if all(name in CATALOGUE and CATALOGUE[name].reads in ("text", "image", "audio") for name in names):
+        return frozen_matcher({CATALOGUE[name].reads: name for name in names})
+    raise ConfigError(
+        f"space '{source}'",
+        got="neither the folder of a run nor names of weights",
+        expected="a folder that 'tonggan fit TABLE --task match' has made, 'starter', or weights joined by +, e.g. "
+        "e5+efficientnet_lite0",
+        remedy="See tonggan weights list",
+    )
 
 
 def frozen_matcher(weights: Mapping[str, str]) -> Matcher:

@@ -142,7 +142,7 @@ def write_hits(path: Path, hits: Sequence[Hit], info: IndexInfo) -> None:
     Raises:
         BundleError: it cannot be written.
     """
-    text = page("hits.html", content={"title": info.source}, hits=[_shown_hit(hit, info) for hit in hits])
+    text = page("hits.html", content={"title": Path(info.source).name}, hits=[_shown_hit(hit, info) for hit in hits])
     try:
         with whole_file(path) as partial:
             partial.write_text(text, encoding="utf-8")
@@ -182,6 +182,7 @@ def _address(path: Path) -> str | None:
     if pixels is None:
         return None
     scale = min(1.0, _SIDE / max(pixels.shape[:2]))
-    small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
+    height, width = (max(1, round(scale * side)) for side in pixels.shape[:2])
+    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA) if scale < 1 else pixels
     done, encoded = cv2.imencode(".png", small)
     return f"data:image/png;base64,{base64.b64encode(encoded.tobytes()).decode()}" if done else None

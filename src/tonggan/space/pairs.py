@@ -152,7 +152,7 @@ def _check_pairs(features: Mapping[str, Features], source: str) -> None:
     if count < _FEWEST_PAIRS:
         raise DataError(
             f"table {source}",
-            got=f"{count} rows in which two inputs are there",
+            got=f"{count} rows of the training part in which two inputs are there",
             expected=f"at least {_FEWEST_PAIRS} to learn from",
             remedy="Add rows, or check the paths of files",
         )
