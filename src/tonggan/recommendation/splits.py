@@ -89,11 +89,12 @@ def split_interactions(
     split = Split(interactions, parts.astype(np.int64), kind, content, people)
     for part, name in ((VALID, "valid"), (TEST, "test")):
         if not len(split.held(part, seed=seed)):
+            field = f"split.{name}"  # as a whole, so that no language takes the name for a word
             raise DataError(
                 f"part {name} of the interactions",
                 got=f"{split.num_rows(part):,} interactions, none of which is a new like of a user with likes before",
                 expected="at least one such user",
-                remedy=f"Raise split.{name}, e.g. --set split.{name}=0.2, or give more interactions"
+                remedy=f"Raise {field}, e.g. --set {field}=0.2, or give more interactions"
                 if kind != "leave_last"
                 else "Give users with three likes or more",
             )
