@@ -68,7 +68,7 @@ class MatchMeasure(Measure):
         there = np.flatnonzero(self.rows[f"{right}/present"])
         if not both.any():
             return ranks, gains
-        contents, first, place = np.unique(self.rows[f"{right}/content"][there], return_index=True, return_inverse=True)
+        _, first, place = np.unique(self.rows[f"{right}/content"][there], return_index=True, return_inverse=True)
         items = self.rows[f"{right}/vector"][there[first]]
         _, query = np.unique(self.rows[f"{left}/content"], return_inverse=True)
         place_of = np.full(len(self), -1)
@@ -87,7 +87,6 @@ class MatchMeasure(Measure):
                 found[number] = _rank_and_gain(own, sorted(right_answers[number]))
         for row in np.flatnonzero(both).tolist():
             ranks[row], gains[row] = found[int(query[row])]
-        assert len(contents) == len(items)
         return ranks, gains
 
     def make_reducers(self) -> Sequence[Reducer]:

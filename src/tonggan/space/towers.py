@@ -123,11 +123,6 @@ class Space(nn.Module):
         values = np.zeros((0, next(iter(self.widths.values()))), dtype=np.float32)
         return int(self.embed(next(iter(self.widths)), values).shape[1])
 
-    @property
-    def num_parameters(self) -> int:
-        """How many numbers were learned."""
-        return sum(each.numel() for each in self.state_dict().values())
-
     def tower(self, kind: str, values: Tensor) -> Tensor:
         """``[B, dim]`` of the network alone, of any length."""
         vectors: Tensor = self.towers[kind](values)
