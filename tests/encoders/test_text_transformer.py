@@ -24,6 +24,8 @@ def text() -> Text:
         {"num_layers": 0},
         {"positions": "rotary", "width": 12},
         {"num_layers": 1, "width": 4, "mlp_ratio": 1.5, "dropout": 0.0},
+        {"causal": True},
+        {"causal": True, "positions": "rotary"},
     ],
 )
 def test_contract(settings, text):
@@ -77,3 +79,24 @@ def test_all_texts_absent(text):
     tokens = encoder(text.collate([None, None]))
     assert tokens.present.tolist() == [False, False]
     assert torch.isfinite(tokens.values).all()
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_causal_knows_nothing_of_what_comes(causal, text):
+    torch.manual_seed(0)
+    encoder = TextTransformerConfig(num_layers=2, num_heads=2, causal=causal).build(text, dim=8).eval()
+    for parameter in encoder.parameters():
+        parameter.data.mul_(4)
+    ids = torch.tensor([[5, 6, 7, 8], [5, 6, 9, 10]])
+    tokens = encoder(Arrays(ids, torch.ones_like(ids).bool()))
+    same = torch.allclose(tokens.values[0, :2], tokens.values[1, :2])
+    assert same == causal
+
+
+def test_causal_with_a_gap_at_the_beginning(text):
+    encoder = TextTransformerConfig(causal=True).build(text, dim=8).eval()
+    arrays = Arrays(torch.tensor([[5, 6, 7]]), torch.tensor([[False, True, True]]))
+    tokens = encoder(arrays)
+    assert tokens.values.isfinite().all()
+    other = encoder(Arrays(torch.tensor([[9, 6, 7]]), arrays.mask))
+    torch.testing.assert_close(other.values[:, 1:], tokens.values[:, 1:])

@@ -69,3 +69,14 @@ def test_width_must_fit_the_heads():
         Attention(10, num_heads=4)
     with pytest.raises(ConfigError, match="multiple of 8"):
         Attention(12, num_heads=4, rotary=True)
+
+
+def test_causal_equals_torch():
+    torch.manual_seed(0)
+    attention = Attention(16, num_heads=4, causal=True).eval()
+    values = torch.randn(2, 5, 16)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]).bool()
+    expected, _ = as_reference(attention)(
+        values, values, values, key_padding_mask=~mask, attn_mask=torch.ones(5, 5).tril() == 0
+    )
+    torch.testing.assert_close(attention(values, mask=mask)[mask], expected[mask], rtol=1e-5, atol=1e-6)

@@ -242,6 +242,14 @@ def normalize_frames(frames: Tokens, *, each_band: bool) -> Tokens:
     return Tokens(centered * (variance + 1e-5).rsqrt(), frames.mask)
 
 
+def grouped(frames: Tokens, size: int) -> Tokens:
+    """``[B, F, bands]`` as ``[B, ceil(F / size), size * bands]``; what is missing of the last group is zero."""
+    missing = -frames.mask.shape[1] % size
+    values = functional.pad(frames.values, (0, 0, 0, missing))
+    mask = frames.mask[:, ::size]
+    return Tokens(values.reshape(*mask.shape, -1), mask)
+
+
 def spec_augment(frames: Tokens, config: SpecAugmentConfig) -> Tokens:
     """``frames`` with random runs of frames and of bands set to 0, their mean."""
     lengths = frames.mask.sum(dim=1)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
-from tonggan.encoders.audio_front_end import AudioFrontEnd, AudioFrontEndConfig, LogMelConfig
+from tonggan.encoders.audio_front_end import AudioFrontEnd, AudioFrontEndConfig, LogMelConfig, grouped
 from tonggan.encoders.base import EncoderConfig
 from tonggan.layers.positions import sinusoidal_positions
 from tonggan.layers.transformer import Transformer, TransformerConfig
@@ -48,16 +47,8 @@ class AudioTransformer(nn.Module):
 
     def forward(self, arrays: Arrays) -> Tokens:
         """Tokens of a batch."""
-        frames = self._grouped(self.front_end(arrays))
+        frames = grouped(self.front_end(arrays), self.frames_per_token)
         values = self.projection(frames.values)
         if self.sinusoidal:
             values = values + sinusoidal_positions(values.shape[1], values.shape[2], device=values.device)
         return Tokens(self.transformer(self.dropout(values), frames.mask), frames.mask)
-
-    def _grouped(self, frames: Tokens) -> Tokens:
-        """``[B, F, bands]`` as ``[B, F', frames_per_token * bands]``; what is missing of the last group is zero."""
-        size = self.frames_per_token
-        missing = -frames.mask.shape[1] % size
-        values = F.pad(frames.values, (0, 0, 0, missing))
-        mask = frames.mask[:, ::size]
-        return Tokens(values.reshape(*mask.shape, -1), mask)

@@ -15,7 +15,7 @@ from tonggan.tokens import Arrays, Tokens
 
 
 class TextTransformerConfig(TransformerConfig, EncoderConfig):
-    """Token embedding, positions, pre-norm blocks that see both ways, a final norm (BERT, Devlin et al. 2019)."""
+    """Token embedding, positions, pre-norm blocks, a final norm (both ways: BERT, Devlin et al. 2019)."""
 
     reads: ClassVar[str] = "text"
     is_default: ClassVar[bool] = True
@@ -25,6 +25,8 @@ class TextTransformerConfig(TransformerConfig, EncoderConfig):
     """Width of the blocks; null takes the model's own, anything else is projected to it."""
     positions: Literal["learned", "rotary"] = "learned"
     """How places are known. A bag of embeddings (num_layers 0) knows none."""
+    causal: bool = False
+    """Whether a token sees only those before it, as in a language model (GPT, Radford et al. 2018)."""
 
     def build(self, modality: Text, *, dim: int) -> nn.Module:
         """An encoder of that modality's token ids; the modality must be fitted."""
@@ -46,7 +48,7 @@ class TextTransformer(nn.Module):
         if config.positions == "learned" and config.num_layers > 0:
             self.positions = nn.Parameter(torch.randn(max_tokens, width) * 0.02)
         self.dropout = nn.Dropout(config.dropout)
-        self.transformer = Transformer(width, config=config, rotary=config.positions == "rotary")
+        self.transformer = Transformer(width, config=config, rotary=config.positions == "rotary", causal=config.causal)
         self.projection = nn.Identity() if width == dim else nn.Linear(width, dim)
 
     def forward(self, arrays: Arrays) -> Tokens:

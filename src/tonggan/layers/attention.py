@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,12 +18,15 @@ class Attention(nn.Module):
         num_heads: must divide ``dim``.
         dropout: chance that an attention weight is dropped in training.
         rotary: turn queries and keys by their places (only sensible for self-attention).
+        causal: a query sees only the keys up to its own place (likewise).
 
     Raises:
         ConfigError: ``dim`` cannot be split into ``num_heads`` heads (of even width, if rotary).
     """
 
-    def __init__(self, dim: int, *, num_heads: int, dropout: float = 0.0, rotary: bool = False) -> None:
+    def __init__(
+        self, dim: int, *, num_heads: int, dropout: float = 0.0, rotary: bool = False, causal: bool = False
+    ) -> None:
         super().__init__()
         unit = 2 * num_heads if rotary else num_heads
         if dim % unit:
@@ -35,6 +39,7 @@ class Attention(nn.Module):
         self.num_heads = num_heads
         self.dropout = dropout
         self.rotary = rotary
+        self.causal = causal
         self.in_projection = nn.Linear(dim, 3 * dim)
         self.out_projection = nn.Linear(dim, dim)
 
@@ -50,6 +55,10 @@ class Attention(nn.Module):
         present = mask.any(dim=1)
         # A softmax over nothing is undefined, so an absent row sees all keys and its result is zeroed.
         visible = (mask | ~present[:, None])[:, None, None, :]
+        if self.causal:
+            # A place of padding sees itself, for the same reason.
+            itself = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
+            visible = (visible & torch.ones_like(itself).tril()) | itself
         dropout = self.dropout if self.training else 0.0
         found = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, dropout_p=dropout)
         found = found.masked_fill(~present[:, None, None, None], 0)

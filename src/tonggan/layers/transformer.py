@@ -32,12 +32,22 @@ class TransformerBlock(nn.Module):
         hidden: width of the perceptron.
         dropout: on attention weights, hidden activations and both residual branches.
         rotary: rotary positions in the attention.
+        causal: a token sees only those up to its own place.
     """
 
-    def __init__(self, dim: int, *, num_heads: int, hidden: int, dropout: float = 0.0, rotary: bool = False) -> None:
+    def __init__(
+        self,
+        dim: int,
+        *,
+        num_heads: int,
+        hidden: int,
+        dropout: float = 0.0,
+        rotary: bool = False,
+        causal: bool = False,
+    ) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
-        self.attention = Attention(dim, num_heads=num_heads, dropout=dropout, rotary=rotary)
+        self.attention = Attention(dim, num_heads=num_heads, dropout=dropout, rotary=rotary, causal=causal)
         self.mlp_norm = nn.LayerNorm(dim)
         self.mlp = MLP(dim, hidden=hidden, dropout=dropout)
         self.dropout = nn.Dropout(dropout)
@@ -52,11 +62,17 @@ class TransformerBlock(nn.Module):
 class Transformer(nn.Module):
     """Blocks and a final LayerNorm, ``[B, L, dim]`` in and out."""
 
-    def __init__(self, dim: int, *, config: TransformerConfig, rotary: bool = False) -> None:
+    def __init__(self, dim: int, *, config: TransformerConfig, rotary: bool = False, causal: bool = False) -> None:
         super().__init__()
-        hidden = round(dim * config.mlp_ratio)
         self.blocks = nn.ModuleList(
-            TransformerBlock(dim, num_heads=config.num_heads, hidden=hidden, dropout=config.dropout, rotary=rotary)
+            TransformerBlock(
+                dim,
+                num_heads=config.num_heads,
+                hidden=round(dim * config.mlp_ratio),
+                dropout=config.dropout,
+                rotary=rotary,
+                causal=causal,
+            )
             for _ in range(config.num_layers)
         )
         self.norm = nn.LayerNorm(dim)

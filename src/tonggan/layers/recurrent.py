@@ -1,0 +1,75 @@
+"""Recurrent layers over masked tokens: padding, gaps and absent rows change nothing. Embeddings are the caller's."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from tonggan.config import Config
+from tonggan.layers.precision import in_float32
+
+
+class RecurrentConfig(Config):
+    """Size of a stack of recurrent layers; encoders that hold one inherit these fields."""
+
+    cell: Literal["gru", "lstm"] = "gru"
+    """Gated recurrent units (Cho et al. 2014) or long short-term memory (Hochreiter and Schmidhuber 1997)."""
+    causal: bool = False
+    """Whether a token knows only those before it; otherwise a second network reads from the end."""
+    num_layers: int = Field(default=1, ge=1)
+    """Layers, each of which reads what the one before it found."""
+    width: int | None = Field(default=None, ge=2)
+    """Width of each direction; null takes the model's own."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Probability that an activation is dropped before each layer, in training."""
+
+
+class Recurrent(nn.Module):
+    """``values [B, L, before]`` under ``mask [B, L]`` to ``[B, L, width]``, twice as wide where both ways are read.
+
+    Each direction is a network of its own, and the second one reads every row reversed within its length: that equals
+    packed sequences, and takes PyTorch's fast path for one direction without padding of its own kind.
+    """
+
+    def __init__(self, before: int, *, width: int, config: RecurrentConfig) -> None:
+        super().__init__()
+        cell = nn.GRU if config.cell == "gru" else nn.LSTM
+        directions = 1 if config.causal else 2
+        self.width = directions * width
+        self.layers = nn.ModuleList(
+            nn.ModuleList(cell(self.width if index else before, width, batch_first=True) for _ in range(directions))
+            for index in range(config.num_layers)
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """What each token and its context say; what stands under a False mask is meaningless and finite."""
+        order = None
+        if (mask[:, 1:] & ~mask[:, :-1]).any():  # there are gaps, which are passed over
+            order = (~mask).byte().argsort(dim=1, stable=True)
+            values = _picked(values, order)
+        lengths = mask.sum(dim=1, keepdim=True)
+        positions = torch.arange(mask.shape[1], device=mask.device)
+        inside = positions < lengths
+        mirrored = torch.where(inside, lengths - 1 - positions, positions)
+        values = values.masked_fill(~inside.unsqueeze(-1), 0)
+        with in_float32(values.device):
+            for layer in self.layers:
+                values = self._read(layer, self.dropout(values), mirrored)
+        return values if order is None else _picked(values, order.argsort(dim=1))
+
+    def _read(self, directions: nn.Module, values: Tensor, mirrored: Tensor) -> Tensor:
+        assert isinstance(directions, nn.ModuleList)
+        values = values.to(next(directions.parameters()).dtype)
+        found = [directions[0](values)[0]]
+        if len(directions) == 2:
+            found.append(_picked(directions[1](_picked(values, mirrored))[0], mirrored))
+        return torch.cat(found, dim=2)
+
+
+def _picked(values: Tensor, positions: Tensor) -> Tensor:
+    """``values [B, L, D]`` at ``positions`` [B, L]."""
+    return values.gather(1, positions.unsqueeze(-1).expand(-1, -1, values.shape[2]))
