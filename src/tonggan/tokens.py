@@ -64,6 +64,7 @@ class Arrays(Masked):
     text          int64 token ids ``[B, L]``     ``[B, L]``
     audio         float32 samples ``[B, T]``     ``[B, T]``
     table         float32 ``[B, C]``             ``[B, C]``
+    keypoints     float32 ``[B, 1 + K, 133]``    ``[B, 1 + K]``
     ============  =============================  ===========
 
     Where several rows of a batch show the same picture or recording, it stands here once, and ``index`` [rows] int64

@@ -16,5 +16,5 @@ def test_default(modality, kind):
 
 
 def test_no_encoder_of_that_kind():
-    with pytest.raises(ConfigError, match=r"an input of kind 'smell', expected one of audio, image, table, text"):
+    with pytest.raises(ConfigError, match=r"an input of kind 'smell', expected one of audio, .*image, .*table, .*text"):
         default_encoder("smell")

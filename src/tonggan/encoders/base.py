@@ -17,12 +17,14 @@ class EncoderConfig(Part):
 
     Attributes:
         reads: the kind of modality.
+        converts: kinds of input that ``prepare`` makes such a one of.
         is_default: whether an input of that modality gets it where a recipe names none.
         free: settings by path that its weights do not depend on, so that an encoder may start from the weights of one
             where they are others.
     """
 
     reads: ClassVar[str]
+    converts: ClassVar[tuple[str, ...]] = ()
     is_default: ClassVar[bool] = False
     free: ClassVar[tuple[str, ...]] = ("dropout",)
 

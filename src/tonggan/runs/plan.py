@@ -106,7 +106,7 @@ def resolve(recipe: Recipe, tables: Mapping[str, Table]) -> Plan:
 
 def _prepared(config: ColumnConfig, encoder: EncoderConfig | None) -> ColumnConfig:
     """The column as its encoder wants it; one that reads another modality is refused later."""
-    if encoder is None or not isinstance(config, InputConfig) or encoder.reads != config.kind:
+    if encoder is None or not isinstance(config, InputConfig) or config.kind not in (encoder.reads, *encoder.converts):
         return config
     return cast("ColumnConfig", encoder.prepare(config))
 
