@@ -1,11 +1,14 @@
 """A small training run for tests: vectors in memory, a network with dropout and batch normalization, a real task.
 
-``python training_scene.py FOLDER`` runs it alone, slowly, so that a test can kill it; with ``plain`` after it, at full
-speed a network without any randomness of its own.
+``python training_scene.py FOLDER`` runs it alone, slowly, so that a test can kill it; with ``plain`` or ``deep`` after
+it, at full speed a network without any randomness of its own, and with fields of the config after that, as
+``sharded=true``. ``stop=7`` lets it be interrupted before step 7.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
 from tonggan.config import Config
 from tonggan.data.dataset import Dataset, Source
 from tonggan.decoders import TARGET, LinearHeadConfig
+from tonggan.layers.transformer import Transformer, TransformerConfig
 from tonggan.modalities.base import Modality
 from tonggan.models import FusedModel
 from tonggan.tasks.classify import Multiclass, MulticlassConfig
@@ -105,6 +110,27 @@ class Plain(Network):
         super().__init__(nn.Linear(8, 3))
 
 
+class Blocks(nn.Module):
+    """``[B, 8]`` to ``[B, 3]`` by a transformer over one token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 32), nn.Linear(32, 3)
+        self.transformer = Transformer(32, config=TransformerConfig(num_layers=2, num_heads=2, dropout=0))
+
+    def forward(self, values: Tensor) -> Tensor:
+        tokens = self.first(values).unsqueeze(1)
+        output: Tensor = self.last(self.transformer(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool)).squeeze(1))
+        return output
+
+
+class Deep(Network):
+    """A transformer."""
+
+    def __init__(self) -> None:
+        super().__init__(Blocks())
+
+
 def fitted(names: Sequence[str] = ("0", "1", "2")) -> Multiclass:
     """The task, which has seen ``names``."""
     task = MulticlassConfig().build()
@@ -150,12 +176,23 @@ def before_step(patch: Any, number: int, act: Callable[[], Any]) -> None:
     patch.setattr(Stepper, "step", act_and_step)
 
 
+def run_still(kind: str, folder: Path, *fields: str) -> tuple[nn.Module, TrainingResult]:
+    """Train the network of ``kind``, which has no randomness of its own, with ``name=value`` of the config."""
+    _, task, *parts = scene()
+    torch.manual_seed(SEED)
+    model = {"plain": Plain, "deep": Deep}[kind]()
+    config = TrainingConfig.model_validate({**CONFIG.to_dict(), **dict(field.split("=") for field in fields)})
+    return model, train_on(model, task, *parts, config=config, folder=folder)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    if sys.argv[2:] == ["plain"]:
-        _, task, *parts = scene()
-        torch.manual_seed(SEED)
-        train_on(Plain(), task, *parts, config=CONFIG, folder=Path(sys.argv[1]))
+    folder, *words = sys.argv[1:]
+    if words:
+        stops = [int(word.removeprefix("stop=")) for word in words if word.startswith("stop=")]
+        for number in stops:
+            before_step(pytest.MonkeyPatch(), number, lambda: os.kill(os.getpid(), signal.SIGINT))
+        run_still(words[0], Path(folder), *(word for word in words[1:] if not word.startswith("stop=")))
     else:
         Net.pause = 0.02
-        run(Path(sys.argv[1]), config=CONFIG.model_copy(update={"checkpoint_every": 0.05}))
+        run(Path(folder), config=CONFIG.model_copy(update={"checkpoint_every": 0.05}))

@@ -1,15 +1,10 @@
 """Objectives that no task is: adversaries, rows compared with each other, steps cut short, several processes."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
-import forked
-import training_scene
 from tonggan.decoders import TARGET
 from tonggan.errors import ConfigError, TrainingError
 from tonggan.tokens import Arrays, Batch
@@ -19,7 +14,7 @@ from tonggan.training.optimizer import build_optimizer
 from tonggan.training.stepper import Stepper
 from tonggan.training.supervised import Supervised, loaders
 from tonggan.training.world import World
-from training_scene import CONFIG, SEED, Plain, scene, train_on
+from training_scene import CONFIG, SEED, Plain, scene
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -164,19 +159,3 @@ def test_the_rows_of_a_batch_that_share_a_picture_still_do_after_take():
     assert len(taken.inputs["x"].values) == 2
     found = [taken.rows, taken.targets[TARGET].values, taken.targets["y"].values]
     assert [values.tolist() for values in found] == [[1, 2], [6, 7], [1, 2]]
-
-
-def test_two_processes_learn_what_one_does(tmp_path):
-    """Without dropout, which every process draws for itself, weights and scores are those of one process."""
-    alone, shared = tmp_path / "alone", tmp_path / "shared"
-    command = [sys.executable, training_scene.__file__, str(shared), "plain"]
-    for done in forked.run_together(command, number=2):
-        assert done.returncode == 0, done.stderr
-    _, task, *parts = scene()
-    torch.manual_seed(SEED)
-    result = train_on(Plain(), task, *parts, config=CONFIG, folder=alone)
-    one, two = (load_file(folder / "last.safetensors") for folder in (alone, shared))
-    assert one.keys() == two.keys()
-    for name, tensor in one.items():
-        torch.testing.assert_close(tensor, two[name], rtol=1e-3, atol=1e-5, msg=name)
-    assert (shared / f"best-{result.best_step:08d}.safetensors").exists()

@@ -107,6 +107,11 @@ def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tenso
     }
 
 
+def parameter_of(name: str) -> str:
+    """The parameter that ``name``, of a checkpoint's tensor, is or says something of."""
+    return name.split(".", 2)[2] if name.startswith("optimizer.") else name
+
+
 def load_optimizer_tensors(model: nn.Module, optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """The inverse of ``optimizer_tensors``; ``tensors`` may hold more than the optimizer's."""
     own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}

@@ -32,6 +32,8 @@ class TrainingConfig(Config):
     """The part of the training in which the learning rate rises."""
     clip_norm: float | None = Field(default=1.0, gt=0)
     """The largest norm of all gradients together; null leaves them as they are."""
+    sharded: bool = False
+    """With several processes, each keeps a share of what learns, rather than all of it (FSDP2)."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the model's arithmetic; auto is bf16 where the hardware computes in it, else fp32."""
     evaluate_every: int | None = Field(default=None, ge=1)

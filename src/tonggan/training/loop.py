@@ -25,7 +25,6 @@ from torch import Tensor
 from tonggan.data.loader import Batches
 from tonggan.errors import DataError, InterruptedRunError
 from tonggan.layers.cores import num_threads
-from tonggan.models.state import learned_state, load_learned_state
 from tonggan.progress import Progress
 from tonggan.tasks.measure import Measure
 from tonggan.tokens import Batch
@@ -39,7 +38,7 @@ from tonggan.training.objective import Objective
 from tonggan.training.optimizer import learning_rate_at
 from tonggan.training.pace import Following, Pace
 from tonggan.training.result import RunState, StoppedBy, TrainingResult
-from tonggan.training.stepper import Stepper, not_finite, set_memory_format
+from tonggan.training.stepper import Stepper, not_finite
 from tonggan.training.threads import ThreadTuner
 from tonggan.training.validator import Validator
 from tonggan.training.world import world
@@ -63,8 +62,8 @@ def train(
 ) -> TrainingResult:
     """Train ``objective``, and leave in it the weights with the best score on ``valid``, or without it the last ones.
 
-    A ``folder`` with the checkpoint of an interrupted run is resumed. Started by ``torchrun``, the processes share each
-    batch and add up their gradients.
+    A ``folder`` with the checkpoint of an interrupted run is resumed, by whatever number of processes. Started by
+    ``torchrun``, they share each batch and add up their gradients.
 
     Args:
         objective: what learns, moved to the accelerator, if there is one, and left there; the caller has seeded its
@@ -150,11 +149,10 @@ class _Run:
         self.evaluate_every = self.config.evaluate_every or self.steps_per_epoch
         self.identity = {
             "format": 2,
-            "config": self.config.to_dict(),
+            "config": {name: value for name, value in self.config.to_dict().items() if name != "sharded"},
             "seed": stepper.seed,
             "precision": stepper.precision,
             "rows": [train.num_rows, 0 if valid is None else valid.num_rows],
-            "processes": self.world.size,
             "parameters": sum(parameter.numel() for parameter in self.objective.parameters()),
             **identity,
         }
@@ -187,10 +185,7 @@ class _Run:
             state.peak_memory = max(state.peak_memory, peak_memory(self.stepper.device))
             self._save()
         self.world.wait()
-        if self.validator is not None:
-            tensors, _ = load_checkpoint(self.files.best(state.best_step))
-            load_learned_state(self.objective, tensors)
-        set_memory_format(self.objective, torch.contiguous_format)
+        self.stepper.give(load_checkpoint(self.files.best(state.best_step))[0] if self.validator else None)
         return TrainingResult(
             history=state.history,
             best_step=state.best_step if self.validator else state.step,
@@ -223,7 +218,7 @@ class _Run:
                 return "patience"
             self._learn(step, done)
             self._check_stop()
-            if time.monotonic() - self.saved > self.config.checkpoint_every:
+            if self.world.agreed(time.monotonic() - self.saved) > self.config.checkpoint_every:
                 self._save()
 
     def _learn(self, step: _Step, done: float) -> None:
@@ -283,9 +278,10 @@ class _Run:
                 "seconds": self.budget.elapsed - self.state.training_started,
             }
             is_best = self.state.add_evaluation(entry, greater_is_better=objective.greater_is_better)
-            if is_best and self.world.is_main:
-                best = {"step": self.state.step, "score": self.state.best_score}
-                save_checkpoint(self.files.best(self.state.step), tensors=learned_state(objective), state=best)
+            if is_best:
+                best, tensors = {"step": self.state.step, "score": self.state.best_score}, self.stepper.learned()
+                if self.world.is_main:
+                    save_checkpoint(self.files.best(self.state.step), tensors=tensors, state=best)
         self.stepper.keep_buffers()
         curves = {"valid/loss": entry["valid_loss"], f"valid/{objective.score_name}": entry["valid_score"]}
         self.journal.log(curves, step=self.state.step)
@@ -357,9 +353,10 @@ class _Run:
         self.saved = time.monotonic()
         self.state.elapsed = self.budget.elapsed
         self.state.scaler = self.stepper.scaler.state_dict() if self.stepper.scaler else None
+        tensors = self.stepper.tensors()
         if self.world.is_main:
             state = {"identity": self.identity, "run": asdict(self.state)}
-            self.files.save_last(self.stepper.tensors(), state=state, best_step=self.state.best_step)
+            self.files.save_last(tensors, state=state, best_step=self.state.best_step)
 
     def _restore(self) -> None:
         tensors, saved = self.files.load_last(self.identity)

@@ -5,6 +5,7 @@ It holds objective and optimizers; which batches come when, and what a bad step 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -17,11 +18,11 @@ from torch.optim import Optimizer
 from tonggan.errors import ConfigError, TrainingError
 from tonggan.models.state import learned_state, load_learned_state
 from tonggan.tokens import Batch
-from tonggan.training.checkpoint import load_optimizer_tensors, optimizer_tensors
+from tonggan.training.checkpoint import load_optimizer_tensors, optimizer_tensors, parameter_of
 from tonggan.training.config import TrainingConfig
 from tonggan.training.objective import MeasuredObjective, Objective
 from tonggan.training.precision import choose_precision
-from tonggan.training.world import World
+from tonggan.training.world import World, shard, shared_as, whole
 
 _NAMED_ROWS = 20
 
@@ -30,28 +31,37 @@ class Stepper:
     """Objective, optimizers and precision of a run.
 
     Args:
-        objective: what is trained; its modules are moved to the device.
+        objective: what is trained; its modules are moved to the device, if they are not cut into shares.
         config: how.
         world: the processes that share each batch.
         seed: of all randomness of the steps.
 
     Attributes:
+        objective: what learns: the given one, or with ``config.sharded`` in several processes a copy in shares.
         loss_names: of the objective's losses; empty before the first step.
 
     Raises:
-        ConfigError: the objective's batches cannot be cut, and the config or several processes would do so.
+        ConfigError: the objective's batches cannot be cut, and the config or several processes would do so; or its
+            parameters cannot.
     """
 
     def __init__(self, objective: Objective, *, config: TrainingConfig, world: World, seed: int) -> None:
-        self.objective, self.config, self.world, self.seed = objective, config, world, seed
+        self.given, self.config, self.world, self.seed = objective, config, world, seed
         self.device = world.device
+        self.is_sharded = config.sharded and world.size > 1
         _check_cuts(objective, config=config, world=world)
+        if self.is_sharded:
+            objective = copy.deepcopy(objective)
+        self.objective = objective
         self.precision = choose_precision(config.precision, device=self.device)
         self.scaler = torch.amp.GradScaler(self.device.type) if self.precision == "fp16" else None
         objective.to(self.device)
         if self.device.type == "cpu" or self.precision != "fp32":
             # Convolutions and pooling of small networks were 1.3 to 1.7 times as fast in this layout, others the same.
-            set_memory_format(objective, torch.channels_last)
+            _set_memory_format(objective, torch.channels_last)
+        if self.is_sharded:
+            _check_shares(objective)
+            shard(objective, methods=["losses", "predict"])
         self.optimizers = objective.optimizers(config)
         self.loss_names: list[str] = []
         self.keep_buffers()
@@ -126,7 +136,7 @@ class Stepper:
                 if gradient is not None:
                     gradient *= scale
             if self.config.clip_norm is not None:
-                norm = nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
+                norm = whole({"": nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)})[""]
                 if not self.scaler:  # Which skips steps with too large gradients itself, as part of finding its scale.
                     finite = finite & torch.isfinite(norm)
         self._apply(finite)
@@ -139,14 +149,18 @@ class Stepper:
                 self.scaler.step(optimizer)
             else:
                 # How GradScaler tells a fused optimizer to skip a step: on the device, without waiting for the result.
-                optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
+                found = shared_as((~finite).float(), _parameters(optimizer)[0])
+                optimizer.found_inf = found  # type: ignore[attr-defined]
                 optimizer.step()
         if self.scaler:
             self.scaler.update()
 
     def _add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Sum gradients over the processes; a parameter that none of them used keeps none."""
-        if self.world.size == 1:
+        """Sum gradients over the processes; a parameter that none of them used keeps none.
+
+        Those of shares are sums already.
+        """
+        if self.world.size == 1 or self.is_sharded:
             return
         used = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=self.device)
         self.world.add([used])
@@ -206,17 +220,32 @@ class Stepper:
         return list(dict.fromkeys(rows))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights and the optimizers' memory, for a checkpoint."""
+        """Weights and the optimizers' memory, for a checkpoint: whole, whatever number of processes resumes it."""
         remembered = [optimizer_tensors(self.objective, optimizer) for optimizer in self.optimizers.values()]
-        return learned_state(self.objective) | {name: value for part in remembered for name, value in part.items()}
+        return self.learned() | whole({name: value for part in remembered for name, value in part.items()})
+
+    def learned(self) -> dict[str, Tensor]:
+        """The weights of now, whole."""
+        return whole(learned_state(self.objective))
 
     def load(self, tensors: Mapping[str, Tensor], scaler: dict[str, Any] | None) -> None:
         """The inverse of ``tensors``, and of the scaler's ``state_dict``."""
-        load_learned_state(self.objective, tensors)
+        own = dict(self.objective.named_parameters())
+        shares = {
+            name: shared_as(tensor, own.get(parameter_of(name), tensor)) if tensor.dim() else tensor
+            for name, tensor in tensors.items()
+        }
+        load_learned_state(self.objective, shares)
         for optimizer in self.optimizers.values():
-            load_optimizer_tensors(self.objective, optimizer, tensors)
+            load_optimizer_tensors(self.objective, optimizer, shares)
         if self.scaler and scaler:
             self.scaler.load_state_dict(scaler)
+
+    def give(self, tensors: Mapping[str, Tensor] | None) -> None:
+        """Leave ``tensors``, or the weights of now, in the objective that was given, whole."""
+        if tensors is not None or self.is_sharded:
+            load_learned_state(self.given, tensors or self.learned())
+        _set_memory_format(self.given.to(self.device), torch.contiguous_format)
 
 
 def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
@@ -236,7 +265,19 @@ def _check_cuts(objective: Objective, *, config: TrainingConfig, world: World) -
     )
 
 
-def set_memory_format(model: nn.Module, memory_format: torch.memory_format) -> None:
+def _check_shares(objective: Objective) -> None:
+    """Raise ConfigError where a parameter cannot be cut into shares, or an optimizer minimizes a loss of its own."""
+    scalars = [name for name, each in objective.named_parameters() if each.requires_grad and not each.dim()]
+    if scalars or type(objective).optimizers is not Objective.optimizers:
+        raise ConfigError(
+            f"training of {type(objective).__name__}",
+            got=f"sharded=true with the scalar {scalars[0]}" if scalars else "sharded=true with optimizers of its own",
+            expected="parameters of one dimension at least, and one optimizer",
+            remedy="Set training.sharded=false: each process keeps all weights then",
+        )
+
+
+def _set_memory_format(model: nn.Module, memory_format: torch.memory_format) -> None:
     """Lay out the weights of two-dimensional convolutions in ``memory_format``; others stay as they are."""
     model.to(memory_format=memory_format)  # type: ignore[call-overload]
 

@@ -1,12 +1,13 @@
 """The processes that train one model together, as ``torchrun`` starts them; a process by itself is a world of one.
 
 Every step they share one batch, and add up what each has of its gradient: what is learned is what one process learns.
+Each keeps all weights, or its share of them alone.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +15,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+
+from tonggan.layers.transformer import Transformer
 
 
 @dataclass(frozen=True)
@@ -100,3 +103,49 @@ def world() -> Iterator[World]:
     finally:
         if is_ours:
             dist.destroy_process_group()
+
+
+def shard(module: nn.Module, *, methods: Sequence[str]) -> None:
+    """Leave of each parameter that learns one share in each process, in place (FSDP2, after Rajbhandari et al. 2020).
+
+    What a transformer's block, or the rest of ``module``, needs is put together while it computes; gradients and the
+    memory of optimizers are shares as well. A frozen parameter stays whole.
+
+    Args:
+        module: whose parameters have one dimension at least.
+        methods: of ``module``, which are called as ``forward`` would be.
+    """
+    from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+
+    frozen = {parameter for parameter in module.parameters() if not parameter.requires_grad}
+    blocks = [block for part in module.modules() if isinstance(part, Transformer) for block in part.blocks]
+    for part in (*(block for block in blocks if any(one.requires_grad for one in block.parameters())), module):
+        fully_shard(part, reshard_after_forward=True, ignored_params=frozen)
+        assert isinstance(part, FSDPModule), "fully_shard makes a module one"
+        # Losses are means over all rows of a batch already, of which each process has its own part.
+        part.set_gradient_divide_factor(1.0)
+        part.set_force_sum_reduction_for_comms(True)
+        part.set_reduce_scatter_unused_params(True)
+    for method in methods:
+        register_fsdp_forward_method(module, method)
+
+
+def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``tensors`` with the shares of all processes put together; all of them must ask."""
+    if not dist.is_initialized():
+        return dict(tensors)
+    from torch.distributed.tensor import DTensor
+
+    return {name: tensor.full_tensor() if isinstance(tensor, DTensor) else tensor for name, tensor in tensors.items()}
+
+
+def shared_as(tensor: Tensor, other: Tensor) -> Tensor:
+    """Of ``tensor``, the same in all processes, each one's share as it has of ``other``; a scalar is whole in all."""
+    if not dist.is_initialized():
+        return tensor
+    from torch.distributed.tensor import DTensor, Replicate, distribute_tensor
+
+    if not isinstance(other, DTensor):
+        return tensor
+    placements = other.placements if tensor.dim() else [Replicate()] * other.device_mesh.ndim
+    return distribute_tensor(tensor.to(other.device), other.device_mesh, placements)
