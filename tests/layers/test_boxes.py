@@ -3,7 +3,7 @@ import pytest
 import torch
 from pycocotools import mask as reference
 
-from tonggan.layers.boxes import box_areas, nms, pairwise_iou
+from tonggan.layers.boxes import box_areas, nms, pairwise_iou, roi_align
 
 
 def random_boxes(count, generator, size=100.0):
@@ -68,3 +68,27 @@ def test_nms_of_ten_thousand_boxes():
     scores = torch.rand(10_000, generator=torch.Generator().manual_seed(0))
     labels = torch.zeros(10_000, dtype=torch.int64)
     assert torch.equal(nms(boxes, scores, labels), scores.argsort(descending=True, stable=True))
+
+
+def test_roi_align_by_hand():
+    """The values that Detectron2 and torchvision document for a map that counts its cells, in pixels of its own."""
+    features = torch.arange(25.0).view(1, 1, 5, 5)
+    # The box from 1 to 3 in 4 x 4 cells of half a pixel: the first one's middle lies at 1.25, which is 0.75 from the
+    # middle of the first pixel, so it has 5 * 0.75 + 0.75.
+    expected = torch.tensor([[4.5, 5, 5.5, 6], [7, 7.5, 8, 8.5], [9.5, 10, 10.5, 11], [12, 12.5, 13, 13.5]])
+    for samples in (1, 2):
+        found = roi_align(features, torch.tensor([[[1.0, 1, 3, 3]]]), stride=1, side=4, samples=samples)
+        torch.testing.assert_close(found[0, 0, 0], expected)
+
+
+def test_roi_align_of_several_pictures_and_a_coarse_map():
+    generator = torch.Generator().manual_seed(0)
+    features = torch.rand(2, 3, 4, 6, generator=generator)
+    boxes = torch.tensor([[[0.0, 0, 48, 32], [8, 8, 16, 16]], [[40.0, 24, 48, 32], [0, 0, 0, 0]]])
+    found = roi_align(features, boxes, stride=8, side=1, samples=1)
+    assert found.shape == (2, 2, 3, 1, 1)
+    # The middle of a whole map of 4 x 6 cells lies between four of them; the others are a cell of their own.
+    torch.testing.assert_close(found[0, 0, :, 0, 0], features[0, :, 1:3, 2:4].mean(dim=(1, 2)))
+    torch.testing.assert_close(found[0, 1, :, 0, 0], features[0, :, 1, 1])
+    torch.testing.assert_close(found[1, 0, :, 0, 0], features[1, :, 3, 5])
+    torch.testing.assert_close(found[1, 1, :, 0, 0], features[1, :, 0, 0])  # a box of no size, at the border

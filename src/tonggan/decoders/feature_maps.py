@@ -55,7 +55,7 @@ class FeatureMaps(nn.Module):
                 f"the encoder of '{picture}'",
                 got=f"feature maps of stride {', '.join(map(str, channels))}" if known else "no feature maps",
                 expected=f"{count or 1} of stride {finest} or more, as the head reads them",
-                remedy="Choose 'image_resnet' with more stages, 'image_pretrained' with EfficientNet, "
+                remedy="Choose 'image_resnet' with more stages, 'image_vit', 'image_pretrained' with EfficientNet, "
                 "or another setting of the head",
             )
         encoder.gives_maps = True

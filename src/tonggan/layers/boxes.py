@@ -1,8 +1,9 @@
-"""Boxes as tensors ``[..., 4]`` of x1, y1, x2, y2: how much they overlap, and which of many found ones stay."""
+"""Boxes as tensors ``[..., 4]`` of x1, y1, x2, y2: how they overlap, which stay, what a feature map has there."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _BLOCK = 256
@@ -70,3 +71,30 @@ def _overlap(first: Tensor, second: Tensor, boxes: Tensor, labels: Tensor, max_i
     """Which of the boxes at two lists of places have one label and overlap by more than ``max_iou``, bool [F, S]."""
     same = labels[first][:, None] == labels[second][None, :]
     return same & (pairwise_iou(boxes[first], boxes[second]) > max_iou)
+
+
+def roi_align(features: Tensor, boxes: Tensor, *, stride: int, side: int, samples: int = 2) -> Tensor:
+    """``[B, K, C, side, side]``: what a feature map ``[B, C, H, W]`` has in each of the ``boxes`` [B, K, 4].
+
+    Each of the cells that a box is cut into is the mean of ``samples`` x ``samples`` places, interpolated between the
+    middles of the map's cells (He et al. 2017, with the half pixel of torchvision's ``aligned=True``). Places beyond
+    the map have the values of its border.
+
+    Args:
+        features: of B pictures.
+        boxes: in pixels of the pictures.
+        stride: pixels of a picture for one cell of the map.
+        side: cells of a box, in each direction.
+        samples: places of a cell, in each direction.
+    """
+    batch, channels, height, width = features.shape
+    count = boxes.shape[1]
+    steps = (torch.arange(side * samples, device=boxes.device, dtype=features.dtype) + 0.5) / (side * samples)
+    low, high = (part.to(features.dtype) / stride for part in (boxes[..., :2], boxes[..., 2:]))
+    places = low.unsqueeze(-1) + (high - low).unsqueeze(-1) * steps  # [B, K, 2, P]; cell n ends at n + 1
+    x, y = (2 * places[..., axis, :] / size - 1 for axis, size in ((0, width), (1, height)))
+    shape = (*x.shape, x.shape[-1])
+    grid = torch.stack([x.unsqueeze(2).expand(shape), y.unsqueeze(3).expand(shape)], dim=-1)  # [B, K, P, P, 2]
+    sampled = F.grid_sample(features, grid.flatten(1, 2), padding_mode="border", align_corners=False)
+    cells = F.avg_pool2d(sampled, samples) if samples > 1 else sampled
+    return cells.view(batch, channels, count, side, side).transpose(1, 2)
