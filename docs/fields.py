@@ -22,6 +22,7 @@ from pydantic_core import PydanticUndefined
 
 from tonggan.config import Config
 from tonggan.parts import Part
+from tonggan.pretraining.config import PretrainRecipe
 from tonggan.recommendation.config import RecommendationConfig
 from tonggan.runs.recipe import Recipe
 
@@ -29,9 +30,10 @@ HEAD = """# Every field of a recipe
 
 Written by `python docs/fields.py > docs/fields.md` from the configs. [Recipes](recipes.md) tells how to use them: a
 field stands in YAML under its section, or on the command line as `--set section.field=value`. Where a section has
-kinds, `kind` chooses one, and each kind has its own fields. What `fit --task recommend` takes stands last.
+kinds, `kind` chooses one, and each kind has its own fields. What `fit --task recommend` and
+`pretrain` take stands last.
 """
-RECOMMENDER = "Recommender"
+OTHERS = {"Recommender": RecommendationConfig, "Pretraining": PretrainRecipe}
 SIGNS = {Ge: ("ge", "≥"), Gt: ("gt", ">"), Le: ("le", "≤"), Lt: ("lt", "<"), MultipleOf: ("multiple_of", "multiple of")}
 
 
@@ -43,9 +45,11 @@ def main() -> None:
 def render() -> str:
     """The page as Markdown."""
     found = dict.fromkeys(groups(Recipe, path="", of=""))
-    recommender = dict.fromkeys(groups(RecommendationConfig, path="", of=""))
-    told = [("Recipe", Recipe), *found, (RECOMMENDER, RecommendationConfig)]
-    told += [(title, config) for title, config in recommender if config not in {known for _, known in found}]
+    told = [("Recipe", Recipe), *found]
+    for name, other in OTHERS.items():
+        known = {config for _, config in told}
+        own = dict.fromkeys(groups(other, path="", of=""))
+        told += [(name, other), *((title, config) for title, config in own if config not in known)]
     return "\n".join([HEAD, *(section(title, config) for title, config in told)])
 
 

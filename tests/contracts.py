@@ -37,6 +37,7 @@ from tonggan.language.settings import GenerationConfig
 from tonggan.language.text_model import Capability, TextModel
 from tonggan.modalities import Modality, load_modality
 from tonggan.models import FusedModel
+from tonggan.pretraining import Pretraining, PretrainingConfig
 from tonggan.recommendation import Histories, ScorerConfig
 from tonggan.recommendation.blend import measured
 from tonggan.tasks import Task, load_task
@@ -877,3 +878,42 @@ def check_scorer(config: ScorerConfig) -> None:
         Stored(plain, {name: array.copy() for name, array in stored.arrays.items()})
     )
     np.testing.assert_allclose(loaded.score(examples.histories), scores, rtol=1e-6, atol=1e-9)
+
+
+def check_pretraining(
+    config: PretrainingConfig, build: Callable[[PretrainingConfig], Pretraining], arrays: Arrays
+) -> None:
+    """The contract of pretraining: gradients in the encoder, absence, repeatable guesses, one sum of losses.
+
+    Args:
+        config: of the objective.
+        build: the objective with a small encoder.
+        arrays: three rows or more, the last of them absent.
+    """
+    check_config(config)
+    torch.manual_seed(0)
+    objective = build(config)
+    batch = Batch(torch.arange(len(arrays)), {"input": arrays})
+    objective.train()
+    losses = objective.losses(batch)
+    loss = torch.stack(list(losses.values())).sum()
+    assert loss.dim() == 0
+    assert torch.isfinite(loss)
+    loss.backward()
+    reached = [each.grad is not None and bool(each.grad.abs().sum() > 0) for each in objective.encoder.parameters()]
+    assert sum(reached) > len(reached) / 2, "the encoder hardly learns"
+    objective.eval()
+    with torch.no_grad():
+        one, other = objective.predict(batch), objective.predict(batch)
+        for name in one.outputs:
+            assert torch.equal(one[name], other[name]), f"{name} differs from call to call"
+        assert float(one["count"][-1]) == 0, "something is guessed of what is absent"
+        assert bool((one["count"][:-1] > 0).any()), "nothing is guessed"
+        scrambled = objective.predict(Batch(batch.rows, {"input": scramble_hidden(arrays)}))
+        torch.testing.assert_close(scrambled["loss"], one["loss"], **TOLERANCE)
+        nothing = Batch(batch.rows, {"input": arrays.keep(torch.zeros(len(arrays), dtype=torch.bool))})
+        assert float(torch.stack(list(objective.losses(nothing).values())).sum()) == 0
+    measure = objective.measure(one, {})
+    expected = float((one["loss"] * one["count"]).sum() / one["count"].sum())
+    assert measure.metrics()["loss"] == pytest.approx(expected, rel=1e-5)
+    assert objective.greater_is_better is False

@@ -20,6 +20,7 @@ from tonggan.language import opening  # noqa: F401 - makes the engines known
 from tonggan.language.engine_config import EngineConfig
 from tonggan.modalities import InputConfig
 from tonggan.parts import Part
+from tonggan.pretraining import PretrainingConfig
 from tonggan.recommendation import ScorerConfig
 from tonggan.tasks import TaskConfig
 
@@ -51,7 +52,7 @@ LAYERS = [
     ("retrieval",),
     ("runs", "recipes"),
     ("recommendation",),
-    ("codelm", "space"),
+    ("codelm", "pretraining", "space"),
     ("api",),
     ("estimators",),
     ("serving",),
@@ -187,6 +188,7 @@ def test_files_and_functions_stay_short() -> None:
         (HeadConfig, "check_head"),
         (InputConfig, "check_modality"),
         (MemberConfig, "check_member"),
+        (PretrainingConfig, "check_pretraining"),
         (ScorerConfig, "check_scorer"),
         (TaskConfig, "check_task"),
     ],

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from tonggan.openmp import spin_bounds
 
 if TYPE_CHECKING:
-    from tonggan.api import fit, fit_recommender, fit_space, index, load, run, tune
+    from tonggan.api import fit, fit_recommender, fit_space, index, load, pretrain, run, tune
     from tonggan.errors import DataWarning, TongganError
     from tonggan.estimators import TongganClassifier, TongganRegressor
     from tonggan.recommendation.recommender import Recommender
@@ -41,6 +41,7 @@ __all__ = [
     "fit_space",
     "index",
     "load",
+    "pretrain",
     "run",
     "tune",
 ]
@@ -51,6 +52,7 @@ _HOME = {
     "fit_space": "tonggan.api",
     "index": "tonggan.api",
     "load": "tonggan.api",
+    "pretrain": "tonggan.api",
     "run": "tonggan.api",
     "tune": "tonggan.api",
     "Predictor": "tonggan.runs.predictor",

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
 from tonggan.config import apply_overrides
 from tonggan.data.doctor import Diagnosis
 from tonggan.errors import ConfigError
+from tonggan.pretraining.fitting import pretrain as pretrain
 from tonggan.progress import Progress, chosen_progress
 from tonggan.recommendation.config import RecommendationConfig, default_members
 from tonggan.recommendation.fitting import fit_recommender as make_recommender
 from tonggan.recommendation.recommender import Recommender, is_recommender
+from tonggan.runs.arguments import chosen_folder, split_sources, with_given
 from tonggan.runs.duration import parse_duration
 from tonggan.runs.fitting import run_recipe
 from tonggan.runs.loading import diagnose_tables
@@ -76,7 +75,7 @@ def fit(
         TongganError: with who, what was got, what was expected, and the remedy.
     """
     _check_task(task)
-    paths, sources = _split_sources({"train": data, "valid": valid, "test": test})
+    paths, sources = split_sources({"train": data, "valid": valid, "test": test})
     made = recipe_for_table(
         paths.get("train"),
         target=_texts(target),
@@ -84,7 +83,7 @@ def fit(
         test=paths.get("test"),
         base=recipe,
         preset=preset,
-        overrides=_with(settings, {"task.kind": task, "study.folds": folds, "study.seeds": seeds}),
+        overrides=with_given(settings, {"task.kind": task, "study.folds": folds, "study.seeds": seeds}),
         seed=seed,
     )
     return _run(made, out, sources, time_limit=time_limit, started=started, overwrite=overwrite, progress=progress)
@@ -120,10 +119,10 @@ def fit_recommender(
         TongganError: with who, what was got, what was expected, and the remedy.
     """
     fields, shown = (
-        apply_overrides({"members": default_members()}, _with(settings, {"seed": seed})),
+        apply_overrides({"members": default_members()}, with_given(settings, {"seed": seed})),
         chosen_progress(progress),
     )
-    config, folder = RecommendationConfig.parse(fields, who="settings"), _folder(out, "recommend", shown)
+    config, folder = RecommendationConfig.parse(fields, who="settings"), chosen_folder(out, "recommend", shown)
     return make_recommender(
         interactions,
         items=items,
@@ -180,7 +179,7 @@ def run(
             overwrite=overwrite,
             progress=chosen_progress(progress),
         )
-    made = load_recipe(recipe, overrides=_with(settings, {"study.folds": folds, "study.seeds": seeds}))
+    made = load_recipe(recipe, overrides=with_given(settings, {"study.folds": folds, "study.seeds": seeds}))
     return _run(made, out, {}, time_limit=time_limit, started=started, overwrite=overwrite, progress=progress)
 
 
@@ -216,11 +215,11 @@ def fit_space(
     Raises:
         TongganError: with who, what was got, what was expected, and the remedy.
     """
-    paths, sources = _split_sources({"train": pairs, "valid": valid, "test": test})
-    fields = apply_overrides({"data": paths}, _with(settings, {"seed": seed, "labels": labels}))
+    paths, sources = split_sources({"train": pairs, "valid": valid, "test": test})
+    fields = apply_overrides({"data": paths}, with_given(settings, {"seed": seed, "labels": labels}))
     recipe = MatchRecipe.parse(fields, who="settings")
     shown = chosen_progress(progress)
-    folder = _folder(out, "space", shown)
+    folder = chosen_folder(out, "space", shown)
     return make_space(
         recipe,
         out=folder,
@@ -275,7 +274,7 @@ def tune(
     if target is None:
         recipe = load_recipe(source, overrides=settings)
     else:
-        paths, sources = _split_sources({"train": source, "valid": valid, "test": test})
+        paths, sources = split_sources({"train": source, "valid": valid, "test": test})
         train, valid, test = (paths.get(split) for split in ("train", "valid", "test"))
         recipe = recipe_for_table(
             train, target=_texts(target), valid=valid, test=test, preset=preset, overrides=settings
@@ -292,12 +291,6 @@ def tune(
     return Results(found)
 
 
-def _split_sources(tables: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
-    """The ``tables`` that are paths, and those that are in memory."""
-    paths = {name: str(table) for name, table in tables.items() if isinstance(table, str | Path)}
-    return paths, {name: table for name, table in tables.items() if name not in paths and table is not None}
-
-
 def _run(
     recipe: Recipe,
     out: str | Path | None,
@@ -309,7 +302,7 @@ def _run(
     progress: Progress | bool | None,
 ) -> Predictor:
     shown = chosen_progress(progress)
-    folder = _folder(out, recipe.target[0], shown)
+    folder = chosen_folder(out, recipe.target[0], shown)
     return run_recipe(
         recipe,
         out=folder,
@@ -319,27 +312,6 @@ def _run(
         overwrite=overwrite,
         progress=shown,
     )
-
-
-def _folder(out: str | Path | None, target: str, shown: Progress) -> Path:
-    """``out``; without it ``runs/target-date-time``, with a number where that is taken, which is said."""
-    if out is not None:
-        return Path(out)
-    name = re.sub(r"[^\w-]+", "_", target)[:40] + f"-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    taken = (Path("runs", name if number == 1 else f"{name}-{number}") for number in count(1))
-    folder = next(each for each in taken if not each.exists())
-    shown.say(f"The run is in {folder}")
-    return folder
-
-
-def _with(
-    settings: Sequence[str] | Mapping[str, Any], given: Mapping[str, str | int | None]
-) -> Sequence[str] | Mapping[str, Any]:
-    """``settings`` with those that are ``given`` by arguments of their own."""
-    named = {name: value for name, value in given.items() if value is not None}
-    if isinstance(settings, Mapping):
-        return {**named, **settings}
-    return [*(f"{name}={value}" for name, value in named.items()), *settings]
 
 
 def _check_task(task: str | None) -> None:

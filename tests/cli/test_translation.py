@@ -171,6 +171,7 @@ SPOKEN = (
         "models",
         "native",
         "parts.py",
+        "pretraining",
         "recommendation",
         "runs",
         "serving",

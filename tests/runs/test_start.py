@@ -185,7 +185,7 @@ def test_a_run_is_not_resumed_after_the_other_was_replaced(origin, tmp_path):
         (["start.photo={run}:picture"], r"without an input 'picture', expected one of its inputs photo, note, table"),
         (["start.photo={run}:note"], r"an input of kind 'text' in .*expected one of kind 'image'"),
         (["start.photo={run}", "columns.photo.size=12"], r"got columns\.photo\.size=12, expected 8.*photo\.size=8"),
-        (["start.note={run}", "columns.note.lowercase=false"], r"other tokens, means or categories.*start\.note out"),
+        (["start.note={run}", "columns.note.lowercase=false"], r"note\.lowercase=False, expected True.*lowercase=True"),
         (["start.table={run}", "columns.size.kind=category"], r"other tokens, means or categories.*the same table"),
         (
             ["start.photo={run}", "model.encoders.photo.channels=[8, 12]"],

@@ -18,6 +18,7 @@ from tonggan.cli import (
     data,
     export,
     inspect,
+    pretrain,
     recommend,
     serve,
     space,
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 
 train.register(app)
+pretrain.register(app)
 tune.register(app)
 use.register(app)
 recommend.register(app)

@@ -96,7 +96,7 @@ class Text(Modality[TextConfig]):
     """Texts as int64 token ids ``[B, L]`` with a mask ``[B, L]``, real tokens first."""
 
     kind: ClassVar[str] = "text"
-    essential: ClassVar[tuple[str, ...]] = ("language", "weights")
+    essential: ClassVar[tuple[str, ...]] = ("language", "weights", "lowercase")
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__(config)

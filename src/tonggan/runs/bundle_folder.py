@@ -28,6 +28,8 @@ RECOMMENDER = "recommender.json"
 """In the folder of a recommender, instead of a bundle."""
 SPACE = "space.json"
 """In the folder of a space, instead of a bundle."""
+ENCODER = "encoder.json"
+"""In the folder of a pretrained encoder, instead of a bundle."""
 FILES = (RECIPE, WEIGHTS, INPUTS)
 CHECKPOINTS = "checkpoints"
 OUT_OF_FOLD = "out_of_fold.csv"
@@ -118,6 +120,18 @@ def is_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in (INDEX, RECIPE, IDENTITY))
 
 
+def _check_kind(folder: Path, path: Path) -> None:
+    """Raise BundleError where ``folder`` holds something else than the bundle whose index would be at ``path``."""
+    others = {
+        SPACE: ("a space", f"Use it with 'tonggan index {folder} DATA --out INDEX', then 'tonggan search INDEX TEXT'"),
+        RECOMMENDER: ("a recommender", f"Use it with 'tonggan recommend {folder}', or 'tonggan serve {folder}'"),
+        ENCODER: ("a pretrained encoder", f"Start a fit from it with --set start.COLUMN={folder}"),
+    }
+    for name, (got, remedy) in others.items():
+        if not path.is_file() and (folder / name).is_file():
+            raise BundleError(f"bundle {folder}", got=got, expected="a run that predicts a column", remedy=remedy)
+
+
 def read_index(folder: Path) -> dict[str, Any]:
     """The index of the bundle in ``folder``, without loading the model.
 
@@ -126,20 +140,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     """
     path = located(folder, INDEX)
     who = f"bundle {folder}"
-    if not path.is_file() and (folder / SPACE).is_file():
-        raise BundleError(
-            who,
-            got="a space",
-            expected="a run that predicts a column",
-            remedy=f"Use it with 'tonggan index {folder} DATA --out INDEX', then 'tonggan search INDEX TEXT'",
-        )
-    if not path.is_file() and (folder / RECOMMENDER).is_file():
-        raise BundleError(
-            who,
-            got="a recommender",
-            expected="a run that predicts a column",
-            remedy=f"Use it with 'tonggan recommend {folder}', or 'tonggan serve {folder}'",
-        )
+    _check_kind(folder, path)
     if not path.is_file():
         unfinished = is_run(folder)
         raise BundleError(

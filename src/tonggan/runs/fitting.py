@@ -104,7 +104,7 @@ def _lead(
     """The whole run, as one process or the main one."""
     with claimed(out, overwrite=overwrite):
         plan, data = plan_and_data(
-            recipe, sources, progress=Deadline(progress, budget=budget), quarantine=out / "quarantine.csv"
+            recipe, sources, start, progress=Deadline(progress, budget=budget), quarantine=out / "quarantine.csv"
         )
         _tell(plan, data, progress)
         work = remember(out, _identity(plan, data, start), overwrite=overwrite)
@@ -136,7 +136,7 @@ def _follow(
     work = processes.gather(None)[0]  # By then what is decoded is in the cache.
     if work is not None:
         silent = Progress()
-        plan, data = plan_and_data(recipe, sources, progress=silent)
+        plan, data = plan_and_data(recipe, sources, start, progress=silent)
         if plan.recipe.study.kind:
             follow_study(plan, data, start, folder=work, budget=budget, processes=processes)
             processes.wait()
@@ -154,9 +154,11 @@ def _follow(
 
 
 def plan_and_data(
-    recipe: Recipe, sources: Mapping[str, Any], *, progress: Progress, quarantine: Path | None = None
+    recipe: Recipe, sources: Mapping[str, Any], start: Start, *, progress: Progress, quarantine: Path | None = None
 ) -> tuple[Plan, Data]:
     """The plan of ``recipe`` for its tables, of which ``sources`` take the place, and what it makes of them.
+
+    What an encoder starts from also says what it reads, and how, where the recipe does not.
 
     Raises:
         ConfigError, DataError: as ``resolve`` and ``load``.
@@ -171,8 +173,8 @@ def plan_and_data(
         progress=progress,
         folds=recipe.study.folds is not None,
     )
-    plan = resolve(recipe, tables)
-    data = load(plan, tables, cache=cache, progress=progress, quarantine=quarantine)
+    plan = resolve(start.complete(recipe, tables["train"].names), tables)
+    data = load(plan, tables, cache=cache, progress=progress, quarantine=quarantine, fitted=start.fitted)
     return plan, with_folds(plan, data)
 
 

@@ -31,7 +31,15 @@ from tonggan.data.scan import MediaColumn, scan_media
 from tonggan.data.table import Table
 from tonggan.decoders import TARGET
 from tonggan.floor.reader import Reader
-from tonggan.modalities import ColumnConfig, IgnoreConfig, ImageConfig, MediaModality, Modality, NumericConfig
+from tonggan.modalities import (
+    ColumnConfig,
+    IgnoreConfig,
+    ImageConfig,
+    MediaModality,
+    Modality,
+    NumericConfig,
+    load_modality,
+)
 from tonggan.modalities.regions import Regions
 from tonggan.models import ModelConfig
 from tonggan.progress import Progress
@@ -71,7 +79,13 @@ class Data:
 
 
 def load(
-    plan: Plan, tables: Mapping[str, Table], *, cache: Path, progress: Progress, quarantine: Path | None = None
+    plan: Plan,
+    tables: Mapping[str, Table],
+    *,
+    cache: Path,
+    progress: Progress,
+    quarantine: Path | None = None,
+    fitted: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Data:
     """What ``plan`` makes of its tables.
 
@@ -81,6 +95,7 @@ def load(
         cache: folder of caches.
         progress: told of every step.
         quarantine: CSV file that gets the rows with unusable files, also when the run stops because of them.
+        fitted: by input, the state of the one that its encoder starts from, instead of fitting it here.
 
     Raises:
         DataError: the data cannot be used; the doctor's findings say why.
@@ -88,6 +103,8 @@ def load(
     recipe, columns = plan.recipe, plan.recipe.columns
     task = plan.task.build()
     modalities = build_modalities(columns, target=plan.predicted)
+    for name in modalities.keys() & (fitted or {}).keys():
+        modalities[name] = load_modality(modalities[name].config, dict((fitted or {})[name]))
     media, caches = scan_tables(tables, modalities, task=task, target=recipe.target, cache=cache, progress=progress)
     diagnosis = examine(
         tables,
@@ -102,7 +119,9 @@ def load(
     if quarantine is not None:
         diagnosis.write_quarantine(quarantine)
     diagnosis.check(max_bad=recipe.max_bad)
-    datasets = _learn_and_encode(plan, tables, modalities, task, diagnosis, media, caches, progress=progress)
+    new = {name: modality for name, modality in modalities.items() if name not in (fitted or {})}
+    fit_modalities(new, tables["train"], progress=progress)
+    datasets = _fit_task_and_encode(plan, tables, modalities, task, diagnosis, media, caches)
     auxiliaries, datasets["train"] = _with_auxiliaries(plan, datasets["train"], tables["train"])
     readers = readers_of(modalities, recipe.floor.weights if recipe.floor else {}, cache=cache / FEATURES)
     return Data(tables, modalities, task, auxiliaries, datasets, readers, diagnosis, fingerprint_of(tables, media))
@@ -115,7 +134,7 @@ def readers_of(
     return {name: Reader(modality, weights=weights.get(name), cache=cache) for name, modality in modalities.items()}
 
 
-def _learn_and_encode(
+def _fit_task_and_encode(
     plan: Plan,
     tables: Mapping[str, Table],
     modalities: Mapping[str, Modality[Any]],
@@ -123,10 +142,8 @@ def _learn_and_encode(
     diagnosis: Diagnosis,
     media: Mapping[str, Mapping[str, MediaColumn]],
     caches: Mapping[str, DecodeCache],
-    *,
-    progress: Progress,
 ) -> dict[str, Dataset]:
-    """Fit ``task`` and ``modalities`` on the training part; the data sets of all parts."""
+    """Fit ``task`` on the training part; the data sets of all parts."""
     recipe, columns, train = plan.recipe, plan.recipe.columns, tables["train"]
     # Rows without a usable target are in the quarantine; all others learn or are measured.
     usable = {
@@ -137,7 +154,6 @@ def _learn_and_encode(
     task.fit(source(train, task=task, columns=columns, media=media["train"]).stream(usable["train"]))
     if isinstance(task, LabelTask) and task.label_type == "text":
         task.label_type = type_of_texts(task.labels, stored_as=train.stored_as(recipe.target[0]))
-    fit_modalities(modalities, train, progress=progress)
     datasets: dict[str, Dataset] = {}
     for split, table in tables.items():
         writing = diagnosis.other_writing.get(split, {})

@@ -19,6 +19,7 @@ from tonggan.errors import BundleError, ConfigError
 from tonggan.files import whole_file
 from tonggan.runs.bundle_folder import (
     CHECKPOINTS,
+    ENCODER,
     FILES,
     IDENTITY,
     INDEX,
@@ -104,7 +105,7 @@ def claimed(out: Path, *, overwrite: bool, index: str = INDEX) -> Iterator[None]
 
 
 def _check_kind(out: Path, index: str) -> None:
-    if any((out / other).exists() for other in (INDEX, SPACE, RECOMMENDER) if other != index):
+    if any((out / other).exists() for other in (INDEX, SPACE, RECOMMENDER, ENCODER) if other != index):
         raise BundleError(
             f"run folder {out}",
             got="a finished run of another kind",

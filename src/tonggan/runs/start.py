@@ -1,4 +1,4 @@
-"""Encoders that start from those of finished runs instead of random weights (transfer learning).
+"""Encoders that start from those of finished runs, or from pretrained ones, instead of random weights.
 
 What a run starts from is kept in its own folder until it is finished, so that resuming it does not need the other run.
 It freezes nothing: what is taken over learns on like the rest.
@@ -6,7 +6,7 @@ It freezes nothing: what is taken over learns on like the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from torch import Tensor
 from tonggan.config import Config
 from tonggan.encoders import EncoderConfig
 from tonggan.errors import ConfigError
-from tonggan.modalities import Modality, load_modality
+from tonggan.modalities import ColumnConfig, Modality, load_modality
 from tonggan.models import FusedModel, ModelConfig
 from tonggan.models.state import learned_state, load_learned_state
 from tonggan.progress import Progress
 from tonggan.runs.bundle import Bundle, InputEntry
 from tonggan.runs.bundle_folder import INDEX, WEIGHTS, read_index
+from tonggan.runs.pretrained import is_pretrained, read_manifest, read_pretrained
+from tonggan.runs.recipe import Recipe
 from tonggan.training.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -38,6 +40,12 @@ class Origin(Config):
     """The encoder's config."""
     input: InputEntry
     """The input that it reads."""
+
+    def encoder_for(self, dim: int) -> EncoderConfig:
+        """Its config in a model of width ``dim``, with blocks as wide as they are where this can be said."""
+        if dim == self.dim or getattr(self.encoder, "width", dim) is not None:
+            return self.encoder
+        return self.encoder.model_copy(update={"width": self.dim})
 
     @property
     def width(self) -> int:
@@ -72,6 +80,37 @@ class Start:
     def identity(self) -> dict[str, dict[str, str]]:
         """By input, the source and the SHA-256 of its weights."""
         return {name: {"source": each.source, "sha256": each.sha256} for name, each in self.origins.items()}
+
+    @property
+    def fitted(self) -> dict[str, dict[str, Any]]:
+        """By input that is one column, what was fitted there, such as the tokens that its encoder knows."""
+        return {
+            name: origin.input.state
+            for name, origin in self.origins.items()
+            if isinstance(origin.input.config, ColumnConfig)
+        }
+
+    def complete(self, recipe: Recipe, names: Collection[str]) -> Recipe:
+        """``recipe`` with what it leaves open of columns and encoders as it is where these start.
+
+        Args:
+            recipe: of the run.
+            names: of the columns that there are.
+        """
+        columns, encoders = dict(recipe.columns), dict(recipe.model.encoders)
+        model = recipe.model
+        for name, origin in self.origins.items():
+            there, here = origin.input.config, columns.get(name)
+            if name not in names:
+                continue
+            if isinstance(there, ColumnConfig) and (here is None or here.kind == there.kind):
+                said = {} if here is None else {key: getattr(here, key) for key in here.model_fields_set}
+                columns[name] = there.model_copy(update=said)
+            if name not in encoders and isinstance(there, ColumnConfig):
+                if "dim" not in model.model_fields_set:
+                    model = model.model_copy(update={"dim": origin.dim})
+                encoders[name] = origin.encoder_for(model.dim)
+        return recipe.model_copy(update={"columns": columns, "model": model.model_copy(update={"encoders": encoders})})
 
     def give(
         self,
@@ -130,7 +169,7 @@ def open_start(sources: Mapping[str, str], *, kept: Path | None) -> Start:
         folder, column = _parse(source, name)
         origin = former.origins.get(name)
         # A run that is gone, or at work again, cannot be compared and is not needed.
-        now = read_index(folder)["files"][WEIGHTS] if (folder / INDEX).is_file() else None
+        now = _sha256(folder)
         if origin is not None and origin.source == source and now in (None, origin.sha256):
             origins[name], weights[name] = origin, former.weights[name]
         else:
@@ -145,6 +184,8 @@ def _parse(source: str, name: str) -> tuple[Path, str]:
 
 
 def _read(name: str, source: str, *, folder: Path, column: str) -> tuple[Origin, dict[str, Tensor]]:
+    if is_pretrained(folder):
+        return _read_pretrained(name, source, folder=folder, column=column)
     bundle = Bundle.load(folder)
     if column not in bundle.modalities:
         raise ConfigError(
@@ -177,6 +218,31 @@ def _read(name: str, source: str, *, folder: Path, column: str) -> tuple[Origin,
         input=InputEntry(config=modality.config, state=modality.state()),
     )
     return origin, weights
+
+
+def _read_pretrained(name: str, source: str, *, folder: Path, column: str) -> tuple[Origin, dict[str, Tensor]]:
+    manifest, weights = read_pretrained(folder)
+    if column not in (name, manifest.column):
+        raise ConfigError(
+            f"start.{name}",
+            got=f"'{source}', an encoder pretrained on another column than '{column}'",
+            expected=f"its column {manifest.column}",
+            remedy=f"Write start.{name}={folder}",
+        )
+    origin = Origin(
+        source=source, sha256=manifest.sha256, dim=manifest.dim, encoder=manifest.encoder, input=manifest.input
+    )
+    return origin, weights
+
+
+def _sha256(folder: Path) -> str | None:
+    """Of the weights in ``folder``; None where there is no finished run."""
+    if is_pretrained(folder):
+        return read_manifest(folder).sha256
+    if not (folder / INDEX).is_file():
+        return None
+    sha256: str = read_index(folder)["files"][WEIGHTS]
+    return sha256
 
 
 def _read_kept(path: Path) -> Start:

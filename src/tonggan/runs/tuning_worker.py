@@ -191,11 +191,12 @@ def _score(
     limit = until - time.time()
     budget = Budget(limit if limit < float("inf") else None)
     watched = _Watched(progress, budget=budget, trial=trial, label=recipe.study.kind or "training")
-    plan, data = plan_and_data(recipe, {**sources, "test": None}, progress=watched)
+    start = open_start(recipe.start, kept=None)
+    plan, data = plan_and_data(recipe, {**sources, "test": None}, start, progress=watched)
     bundle = run_trial(
         plan,
         data,
-        open_start(recipe.start, kept=None),
+        start,
         folder=folder,
         budget=budget,
         progress=watched,

@@ -1,0 +1,191 @@
+"""What every objective of pretraining shares: one encoder, what is hidden from it, and the loss of guessing that.
+
+All that an objective adds to the encoder serves the training alone and is forgotten after it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tonggan.data.loader import Batches
+from tonggan.encoders import EncoderConfig
+from tonggan.errors import ConfigError
+from tonggan.modalities import Modality
+from tonggan.models.base import device_of
+from tonggan.parts import Part
+from tonggan.tasks.measure import Floats, Measure, Reducer
+from tonggan.tokens import Arrays, Batch, Prediction, Tokens
+from tonggan.training.objective import MeasuredObjective
+from tonggan.wording import Words
+
+
+class PretrainingConfig(Part):
+    """What an encoder learns from a column without labels.
+
+    Attributes:
+        reads: kinds of columns.
+        default_of: those among them that get it where nobody names one.
+        words: what is learned, for a person.
+        varies: whether items come with the random variation of their column; False where the objective has its own.
+    """
+
+    reads: ClassVar[tuple[str, ...]]
+    default_of: ClassVar[tuple[str, ...]] = ()
+    words: ClassVar[Words]
+    varies: ClassVar[bool] = False
+
+    @abstractmethod
+    def build(self, encoder: nn.Module, modality: Any, *, dim: int) -> Pretraining:
+        """The objective of ``encoder``, which maps Arrays of the fitted ``modality`` to Tokens of width ``dim``.
+
+        Raises:
+            ConfigError: it does not go with such an encoder.
+        """
+
+
+@dataclass(frozen=True)
+class Guessed:
+    """How well each row of a batch was guessed.
+
+    Attributes:
+        loss: ``[B]``, summed over what was guessed of the row.
+        count: ``[B]``, how many things that are.
+        right: ``[B]``, how many of them were right, where there is such a thing.
+    """
+
+    loss: Tensor
+    count: Tensor
+    right: Tensor | None = None
+
+
+class Pretraining(MeasuredObjective):
+    """``encoder`` learns to guess what is hidden from it; the held-out loss chooses its weights.
+
+    Attributes:
+        encoder: what is kept in the end.
+    """
+
+    score_name = "loss"
+    greater_is_better = False
+
+    def __init__(self, encoder: nn.Module, kind: str) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.kind = kind
+
+    @abstractmethod
+    def guess(self, arrays: Arrays, generator: torch.Generator | None) -> Guessed:
+        """How well ``arrays`` were guessed; what is hidden of them is drawn from ``generator``, on the CPU."""
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The mean over all that was guessed."""
+        guessed = self.guess(only_input(batch), None)
+        return {self.kind: guessed.loss.sum() / guessed.count.sum().clamp(min=1)}
+
+    def weight(self, batch: Batch) -> float:
+        return float(only_input(batch).mask.sum())
+
+    def predict(self, batch: Batch) -> Prediction:
+        """The mean ``loss`` of each row, how many things were guessed, and how many right; the same at every call."""
+        generator = torch.Generator().manual_seed(int(batch.rows[0]) if len(batch) else 0)
+        guessed = self.guess(only_input(batch), generator)
+        outputs = {"loss": guessed.loss / guessed.count.clamp(min=1), "count": guessed.count}
+        return Prediction(outputs if guessed.right is None else {**outputs, "right": guessed.right})
+
+    def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> Measure:
+        del targets
+        rows = {name: np.asarray(values, dtype=np.float64) for name, values in prediction.outputs.items()}
+        return HeldOut(rows, self.score_name, self.greater_is_better)
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut(Measure):
+    """The mean loss of all that was guessed, and the share that was right. Rows have ``loss``, ``count``, ``right``."""
+
+    def make_reducers(self) -> Sequence[Reducer]:
+        count = self.rows["count"]
+        sums = {"loss": self.rows["loss"] * count}
+        if "right" in self.rows:
+            sums["accuracy"] = self.rows["right"]
+        return [
+            Reducer([name], lambda counts, values=values: [counts @ values / max(1.0, counts @ count)])  # type: ignore[misc]
+            for name, values in sums.items()
+        ]
+
+    def badness(self) -> Floats:
+        badness: Floats = self.rows["loss"]
+        return badness
+
+    def differs(self, other: HeldOut) -> NDArray[np.bool_]:
+        different: NDArray[np.bool_] = self.rows["loss"] != other.rows["loss"]
+        return different
+
+
+def only_input(batch: Batch) -> Arrays:
+    """Of the one input that is pretrained on, one item for each row."""
+    (arrays,) = batch.inputs.values()
+    return arrays.expand()
+
+
+def drawn(shape: Sequence[int], like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Random numbers from 0 to 1 where ``like`` is; drawn on the CPU, so that they are the same on every device."""
+    return torch.rand(tuple(shape), generator=generator).to(like.device)
+
+
+def refuse(*, objective: str, got: str, expected: str, remedy: str) -> ConfigError:
+    """The error of an objective that does not go with what it was given."""
+    return ConfigError(f"objective {objective}", got=got, expected=expected, remedy=remedy)
+
+
+def check_for_each(objective: str, tokens: Tokens, arrays: Arrays) -> None:
+    """Raise ConfigError where an encoder does not give a Token for each id."""
+    if tokens.mask.shape != arrays.mask.shape:
+        raise refuse(
+            objective=objective,
+            got=f"an encoder that makes {tokens.mask.shape[1]} tokens of {arrays.mask.shape[1]}",
+            expected="one for each token of the text, to guess it by",
+            remedy="Use the encoder text_transformer, or the objective contrastive",
+        )
+
+
+def default_objective(kind: str) -> type[PretrainingConfig]:
+    """The objective of a column of that ``kind`` where nobody names one.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = [each for each in PretrainingConfig.family().values() if kind in each.reads]
+    if not found:
+        readable = sorted({name for each in PretrainingConfig.family().values() for name in each.reads})
+        raise ConfigError(
+            f"column of kind {kind}",
+            got="no objective for it",
+            expected=f"a column of kind {', '.join(readable)}",
+            remedy="Name another column with --column",
+        )
+    return next((each for each in found if kind in each.default_of), found[0])
+
+
+def encoder_of(config: EncoderConfig, modality: Modality[Any], *, dim: int, seed: int) -> nn.Module:
+    """The encoder with seeded random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return config.build(modality, dim=dim)
+
+
+@torch.no_grad()
+def measured(objective: Pretraining, batches: Batches) -> Measure:
+    """What the weights are worth on the rows of ``batches``."""
+    objective.eval()
+    device = device_of(objective)
+    parts = [objective.measure(objective.predict(batch.to(device)).cpu(), {}) for batch in batches.epoch(0)]
+    objective.train()
+    return Measure.cat(parts)
