@@ -97,6 +97,8 @@ class Start:
             recipe: of the run.
             names: of the columns that there are.
         """
+        if not self.origins:  # what nobody has set must not look as if
+            return recipe
         columns, encoders = dict(recipe.columns), dict(recipe.model.encoders)
         model = recipe.model
         for name, origin in self.origins.items():
