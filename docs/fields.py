@@ -22,7 +22,7 @@ from pydantic_core import PydanticUndefined
 
 from tonggan.config import Config
 from tonggan.parts import Part
-from tonggan.pretraining.config import PretrainRecipe
+from tonggan.pretraining.base import PretrainRecipe
 from tonggan.recommendation.config import RecommendationConfig
 from tonggan.runs.recipe import Recipe
 

@@ -31,8 +31,14 @@ from tonggan.files import whole_file
 from tonggan.modalities import CategoryConfig, ColumnConfig, ImageConfig, Modality, TextConfig
 from tonggan.modalities.base import InputConfig
 from tonggan.models.state import learned_state
-from tonggan.pretraining.base import Pretraining, PretrainingConfig, default_objective, encoder_of, measured
-from tonggan.pretraining.config import PretrainRecipe
+from tonggan.pretraining.base import (
+    Pretraining,
+    PretrainingConfig,
+    PretrainRecipe,
+    default_objective,
+    encoder_of,
+    measured,
+)
 from tonggan.progress import Progress, chosen_progress
 from tonggan.runs.arguments import chosen_folder, split_sources, with_given
 from tonggan.runs.bundle import InputEntry, versions
