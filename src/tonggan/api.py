@@ -19,6 +19,7 @@ from tonggan.runs.duration import parse_duration
 from tonggan.runs.fitting import run_recipe
 from tonggan.runs.loading import diagnose_tables
 from tonggan.runs.predictor import Predictor
+from tonggan.runs.ray_cluster import Engine, run_by
 from tonggan.runs.recipe import Recipe, load_recipe, recipe_for_table
 from tonggan.runs.results import Results
 from tonggan.runs.tuning_worker import tune as tune_recipe
@@ -43,6 +44,8 @@ def fit(
     recipe: str | None = None,
     settings: Sequence[str] | Mapping[str, Any] = (),
     seed: int | None = None,
+    engine: Engine = "local",
+    processes: int = 1,
     overwrite: bool = False,
     progress: Progress | bool | None = None,
     started: float | None = None,
@@ -67,6 +70,8 @@ def fit(
         settings: single fields of the recipe, as ``{"training.epochs": 5}``, ``{"training": {"epochs": 5}}`` or
             ``["training.epochs=5"]``.
         seed: same seed, same numbers; without it that of ``recipe``, or 0.
+        engine: what trains: this process, or ``processes`` of Ray Train, on a cluster or on this machine.
+        processes: how many train together; those that ``torchrun`` starts know it by themselves.
         overwrite: replace a run that is already in ``out``.
         progress: True shows how far the work is, False does not; by default terminals and notebooks show it.
         started: ``time.monotonic()`` from which the ``time_limit`` counts, now by default.
@@ -76,17 +81,12 @@ def fit(
     """
     _check_task(task)
     paths, sources = split_sources({"train": data, "valid": valid, "test": test})
+    overrides = with_given(settings, {"task.kind": task, "study.folds": folds, "study.seeds": seeds})
     made = recipe_for_table(
-        paths.get("train"),
-        target=_texts(target),
-        valid=paths.get("valid"),
-        test=paths.get("test"),
-        base=recipe,
-        preset=preset,
-        overrides=with_given(settings, {"task.kind": task, "study.folds": folds, "study.seeds": seeds}),
-        seed=seed,
-    )
-    return _run(made, out, sources, time_limit=time_limit, started=started, overwrite=overwrite, progress=progress)
+        paths.get("train"), target=_texts(target), valid=paths.get("valid"), test=paths.get("test"), base=recipe,
+        preset=preset, overrides=overrides, seed=seed,
+    )  # fmt: skip
+    return _run(made, out, sources, engine, processes, time_limit, started, overwrite, progress)
 
 
 def fit_recommender(
@@ -118,10 +118,8 @@ def fit_recommender(
     Raises:
         TongganError: with who, what was got, what was expected, and the remedy.
     """
-    fields, shown = (
-        apply_overrides({"members": default_members()}, with_given(settings, {"seed": seed})),
-        chosen_progress(progress),
-    )
+    fields = apply_overrides({"members": default_members()}, with_given(settings, {"seed": seed}))
+    shown = chosen_progress(progress)
     config, folder = RecommendationConfig.parse(fields, who="settings"), chosen_folder(out, "recommend", shown)
     return make_recommender(
         interactions,
@@ -143,6 +141,8 @@ def run(
     folds: int | None = None,
     seeds: int | None = None,
     settings: Sequence[str] | Mapping[str, Any] = (),
+    engine: Engine = "local",
+    processes: int = 1,
     overwrite: bool = False,
     progress: Progress | bool | None = None,
     started: float | None = None,
@@ -156,6 +156,8 @@ def run(
         folds: as for ``fit``.
         seeds: as for ``fit``.
         settings: single fields of the recipe, as for ``fit``.
+        engine: as for ``fit``.
+        processes: as for ``fit``.
         overwrite: replace a run that is already in ``out``.
         progress: as for ``fit``.
         started: as for ``fit``.
@@ -164,10 +166,10 @@ def run(
         TongganError: with who, what was got, what was expected, and the remedy.
     """
     if is_match_recipe(recipe):
-        if folds is not None or seeds is not None:
+        if folds is not None or seeds is not None or engine != "local" or processes > 1:
             raise ConfigError(
                 f"recipe {recipe}",
-                got="folds or seeds",
+                got="folds, seeds or an engine",
                 expected="one training, as of every space",
                 remedy="Leave them out",
             )
@@ -180,7 +182,7 @@ def run(
             progress=chosen_progress(progress),
         )
     made = load_recipe(recipe, overrides=with_given(settings, {"study.folds": folds, "study.seeds": seeds}))
-    return _run(made, out, {}, time_limit=time_limit, started=started, overwrite=overwrite, progress=progress)
+    return _run(made, out, {}, engine, processes, time_limit, started, overwrite, progress)
 
 
 def fit_space(
@@ -241,7 +243,7 @@ def tune(
     test: Any = None,
     preset: Literal["fast", "balanced", "best"] | None = None,
     jobs: int = 1,
-    engine: Literal["local", "ray"] = "local",
+    engine: Engine = "local",
     time_limit: str | float | None = None,
     fit_best: bool = False,
     settings: Sequence[str] | Mapping[str, Any] = (),
@@ -295,17 +297,19 @@ def _run(
     recipe: Recipe,
     out: str | Path | None,
     sources: Mapping[str, Any],
-    *,
+    engine: Engine,
+    processes: int,
     time_limit: str | float | None,
     started: float | None,
     overwrite: bool,
     progress: Progress | bool | None,
 ) -> Predictor:
     shown = chosen_progress(progress)
-    folder = chosen_folder(out, recipe.target[0], shown)
-    return run_recipe(
+    return run_by(
+        engine,
         recipe,
-        out=folder,
+        processes=processes,
+        out=chosen_folder(out, recipe.target[0], shown),
         sources=sources,
         time_limit=None if time_limit is None else parse_duration(time_limit),
         started=started,

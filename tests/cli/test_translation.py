@@ -198,6 +198,8 @@ SAME = {
     "a {} of {}",
     "a {} that is no table ({})",
     "--jobs",
+    "--processes",
+    "--engine ray",
     "predict_proba",
     "y",
 }

@@ -237,6 +237,6 @@ def test_workers_on_ray_make_their_trials_and_leave_nothing_running(tmp_path: Pa
 
 
 def test_without_ray_the_install_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tonggan.runs.tuning_worker.find_spec", lambda _: None)
+    monkeypatch.setattr("tonggan.runs.ray_cluster.find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'tonggan\[scale\]'"):
         tune(write(tmp_path), tmp_path / "study", jobs=2, engine="ray")

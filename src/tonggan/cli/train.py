@@ -54,6 +54,12 @@ Seeds = Annotated[
     int | None,
     typer.Option("--seeds", metavar="K", min=2, help="Train K times from other seeds; the mean is served."),
 ]
+Engine = Annotated[
+    Literal["local", "ray"], typer.Option(help="What trains: this process, or --processes of Ray Train on a cluster.")
+]
+Processes = Annotated[
+    int, typer.Option(metavar="K", min=1, max=1024, help="How many processes train together, with --engine ray.")
+]
 Train = Annotated[
     str,
     typer.Argument(
@@ -149,6 +155,8 @@ def fit(
     preset: Preset = None,
     folds: Folds = None,
     seeds: Seeds = None,
+    engine: Engine = "local",
+    processes: Processes = 1,
     set_: Overrides = None,
     max_bad: MaxBad = None,
     overwrite: Overwrite = False,
@@ -160,14 +168,16 @@ def fit(
     """
     started = typed_at()
     if task == "match":
-        unused = {"--preset": preset, "--folds": folds, "--seeds": seeds, "--recipe": recipe}
+        ray = engine if engine != "local" else None
+        unused = {"--preset": preset, "--folds": folds, "--seeds": seeds, "--recipe": recipe, "--engine": ray}
         _fit_space(
             train, target, valid, test, _settings(set_, max_bad), out, time_limit, started, overwrite, json, unused
         )
         return
     if task == recommend.TASK:
         tables = {"--target": target, "--valid": valid, "--test": test, "--recipe": recipe, "--preset": preset}
-        recommend.refuse({**tables, "--folds": folds, "--seeds": seeds, "--max-bad": max_bad})
+        ray = engine if engine != "local" else None
+        recommend.refuse({**tables, "--folds": folds, "--seeds": seeds, "--max-bad": max_bad, "--engine": ray})
         recommend.fit(
             train, items=items, users=users, out=out, settings=set_ or [], time_limit=time_limit, overwrite=overwrite,
             json=json,
@@ -179,18 +189,9 @@ def fit(
     from tonggan import api
 
     work = partial(
-        api.fit,
-        train,
-        target=target,
-        task=task,
-        valid=valid,
-        test=test,
-        preset=preset,
-        folds=folds,
-        seeds=seeds,
-        recipe=recipe,
-        started=started,
-    )
+        api.fit, train, target=target, task=task, valid=valid, test=test, preset=preset, folds=folds, seeds=seeds,
+        recipe=recipe, engine=engine, processes=processes, started=started,
+    )  # fmt: skip
     _do(work, _settings(set_, max_bad), out, time_limit, overwrite, json)
 
 
@@ -203,6 +204,8 @@ def run(
     time_limit: TimeLimit = None,
     folds: Folds = None,
     seeds: Seeds = None,
+    engine: Engine = "local",
+    processes: Processes = 1,
     set_: Overrides = None,
     max_bad: MaxBad = None,
     overwrite: Overwrite = False,
@@ -215,7 +218,7 @@ def run(
     started = typed_at()
     from tonggan import api
 
-    work = partial(api.run, recipe, folds=folds, seeds=seeds, started=started)
+    work = partial(api.run, recipe, folds=folds, seeds=seeds, engine=engine, processes=processes, started=started)
     _do(work, _settings(set_, max_bad), out, time_limit, overwrite, json)
 
 

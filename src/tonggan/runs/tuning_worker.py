@@ -14,18 +14,18 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from filelock import FileLock, Timeout
 
-from tonggan.errors import ConfigError, InterruptedRunError, MissingExtraError, TongganError
+from tonggan.errors import ConfigError, InterruptedRunError, TongganError
 from tonggan.processes import isolated_command
 from tonggan.progress import Progress
 from tonggan.runs.closing import Deadline
 from tonggan.runs.fitting import plan_and_data
+from tonggan.runs.ray_cluster import Engine, cluster, require_ray
 from tonggan.runs.recipe import RangeConfig, Recipe
 from tonggan.runs.run_folder import TRIALS, locked
 from tonggan.runs.start import open_start
@@ -39,7 +39,6 @@ from tonggan.wording import Words
 if TYPE_CHECKING:
     from optuna import Study, Trial
 
-TuningEngine = Literal["local", "ray"]
 _MOST_ATTEMPTS = 3  # at one trial whose process dies
 _LEAST_SECONDS = 1.0  # that a trial is worth beginning with
 
@@ -232,27 +231,21 @@ def _workers(tuning: Tuning, count: int, *, until: float) -> Iterator[None]:
 
 @contextmanager
 def _ray_workers(tuning: Tuning, count: int, *, until: float) -> Iterator[None]:
-    """The same on Ray (Moritz et al. 2018): on the cluster that ``RAY_ADDRESS`` names, or one of this machine's own.
-
-    All its machines must see the study's folder and the tables at the same paths.
-    """
+    """The same on Ray."""
     import ray
 
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what is done here is told to nobody
-    is_own = not ray.is_initialized()
-    if is_own:
-        ray.init(include_dashboard=False, configure_logging=False, log_to_driver=False)
     threads = _threads(count)
-    remote = ray.remote(num_cpus=threads, max_retries=0, runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads)}})
-    tasks = [remote(_work_in).remote(str(tuning.folder.absolute()), tuning.trials, until) for _ in range(count)]
-    try:
-        yield
-        ray.get(tasks)
-    finally:
-        for task in tasks:
-            ray.cancel(task, force=True)
-        if is_own:
-            ray.shutdown()
+    with cluster(shows=False):
+        remote = ray.remote(
+            num_cpus=threads, max_retries=0, runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads)}}
+        )
+        tasks = [remote(_work_in).remote(str(tuning.folder.absolute()), tuning.trials, until) for _ in range(count)]
+        try:
+            yield
+            ray.get(tasks)
+        finally:
+            for task in tasks:
+                ray.cancel(task, force=True)
 
 
 def _threads(count: int) -> int:
@@ -260,7 +253,7 @@ def _threads(count: int) -> int:
     return max(1, (os.cpu_count() or 1) // (count + 1))
 
 
-def _check(jobs: int, engine: TuningEngine, sources: Mapping[str, Any]) -> None:
+def _check(jobs: int, engine: Engine, sources: Mapping[str, Any]) -> None:
     """Raise the error of workers that cannot be."""
     if jobs > 1 and any(table is not None for table in sources.values()):
         raise ConfigError(
@@ -269,8 +262,8 @@ def _check(jobs: int, engine: TuningEngine, sources: Mapping[str, Any]) -> None:
             expected="a table in a file, which all of them can read",
             remedy="Write the table to a file first, or use one job",
         )
-    if engine == "ray" and find_spec("ray") is None:
-        raise MissingExtraError.of("ray", extra="scale", purpose="--engine ray")
+    if engine == "ray":
+        require_ray()
 
 
 def tune(
@@ -280,7 +273,7 @@ def tune(
     *,
     trials: int,
     jobs: int = 1,
-    engine: TuningEngine = "local",
+    engine: Engine = "local",
     time_limit: float | None = None,
     progress: Progress,
 ) -> dict[str, Any]:
