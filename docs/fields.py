@@ -13,7 +13,7 @@ import re
 import sys
 import textwrap
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MultipleOf
@@ -53,15 +53,22 @@ def render() -> str:
     return "\n".join([HEAD, *(section(title, config) for title, config in told)])
 
 
-def groups(config: type[Config], *, path: str, of: str) -> Iterator[tuple[str, type[Config]]]:
-    """The configs below ``config``, each with its title, depth first; ``of`` is the kind that holds them."""
+def groups(
+    config: type[Config], *, path: str, of: str, above: Sequence[type[Config]] = ()
+) -> Iterator[tuple[str, type[Config]]]:
+    """The configs below ``config``, each with its title, depth first; ``of`` is the kind that holds them.
+
+    What a kind holds of its own family, which is ``above``, is told there.
+    """
     for name, field in config.model_fields.items():
         place = f"{path}{name}" + (".NAME" if get_origin(field.annotation) is dict else "")
-        for child in configs_in(field.annotation):
+        children = [child for child in configs_in(field.annotation) if child not in above]
+        for child in children:
             kind = child.model_fields.get("kind")
             title = f"{place}: {kind.default}" if kind else place + of
             yield title, child
-            yield from groups(child, path=f"{place}.", of=f" of {kind.default}" if kind else "")
+            below = groups(child, path=f"{place}.", of=f" of {kind.default}" if kind else "", above=(*above, *children))
+            yield from below
 
 
 def configs_in(annotation: Any) -> list[type[Config]]:

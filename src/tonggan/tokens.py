@@ -63,6 +63,7 @@ class Arrays(Masked):
     image         uint8 ``[B, 3, H, W]``         ``[B]``
     text          int64 token ids ``[B, L]``     ``[B, L]``
     audio         float32 samples ``[B, T]``     ``[B, T]``
+    video         uint8 ``[B, K, 3, H, W]``      ``[B, K]``
     table         float32 ``[B, C]``             ``[B, C]``
     keypoints     float32 ``[B, 1 + K, 133]``    ``[B, 1 + K]``
     ============  =============================  ===========

@@ -97,7 +97,7 @@ def test_media_by_content_and_by_path(tmp_path):
     assert one(tmp_path, [png(1, 2, 3), b""]).config.kind == "image"
     assert one(tmp_path, [f"pictures/{row}" for row in range(4)]).config.kind == "image"
     assert one(tmp_path, ["a/1.FLAC", None, "", "b/2.wav"]).config.kind == "audio"
-    assert one(tmp_path, ["1.mp4", "2.mp4"]).reason == "paths of files that are video, which is not read"
+    assert one(tmp_path, ["1.mp4", "2.mp4"]).config.kind == "video"
     assert "not fetched" in one(tmp_path, ["https://a.org/1.jpg", "https://a.org/2.jpg"]).reason
     assert one(tmp_path, [b"%PDF", b"%PDF"]).config.kind == "ignore"
     assert one(tmp_path, [{"x": 1}, {"x": 2}]).config.kind == "ignore"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 import soundfile
 import torch
 
+from clips_scene import RED, plain, write_clip
 from contracts import check_config, check_modality
 from tonggan.errors import UnreadableError
+from tonggan.modalities import file_formats
 from tonggan.modalities.audio import Audio, AudioAugment, AudioConfig
+from tonggan.modalities.recordings import Recording
 from tonggan.tokens import Arrays
 
 
@@ -221,8 +225,42 @@ def test_channels_of_opposite_phase_are_not_silence() -> None:
         (b"\x1a\x45\xdf\xa3", "WebM or Matroska"),
     ],
 )
-def test_a_format_that_is_not_read_is_named(start: bytes, name: str) -> None:
+def test_a_format_that_pyav_reads_is_named_where_that_is_not_installed(
+    start: bytes, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_formats, "find_spec", lambda _: None)
     with pytest.raises(UnreadableError) as caught:
         AudioConfig().build().decode(start + bytes(2_000))
     assert caught.value.got.startswith(name)
-    assert "convert it to WAV" in caught.value.got
+    assert "install it with pip install 'tonggan[video]', or convert it to WAV" in caught.value.got
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".mov"])
+def test_the_sound_track_of_a_clip(tmp_path: Path, suffix: str) -> None:
+    codec = "libvpx" if suffix == ".webm" else "libx264"
+    path = write_clip(tmp_path / f"clip{suffix}", [plain(RED)] * 10, sound=tone(), codec=codec)
+    decoded = AudioConfig().build().decode(path)
+    assert abs(len(decoded) - 16_000) < 1_600
+    spectrum = np.abs(np.fft.rfft(decoded))
+    assert round(spectrum.argmax() * 16_000 / len(decoded)) == pytest.approx(440, abs=2)
+    assert 0.4 < np.abs(decoded[2_000:-2_000]).max() / 32768 < 0.6
+    assert np.array_equal(AudioConfig().build().decode(path.read_bytes()), decoded)
+    short = AudioConfig(max_seconds=0.25).build().decode(path)
+    assert len(short) == 4_001
+    blocks = np.concatenate(list(Recording(path, sample_rate=16_000).blocks()))
+    assert np.abs(blocks[: len(decoded)] * 32768 - decoded[: len(blocks)]).max() < 200
+
+
+def test_a_clip_without_a_track_and_one_of_silence(tmp_path: Path) -> None:
+    audio = AudioConfig().build()
+    silence = write_clip(tmp_path / "silence.mp4", [plain(RED)] * 10, sound=np.zeros(16_000, dtype=np.float32))
+    assert audio.oddities(audio.decode(silence)) == ["silent"]
+    with pytest.raises(UnreadableError) as caught:
+        audio.decode(write_clip(tmp_path / "clip.mp4", [plain(RED)] * 10))
+    assert caught.value.got == audio.empty
+
+
+def test_a_clip_that_breaks_off_has_no_sound(tmp_path: Path) -> None:
+    raw = write_clip(tmp_path / "clip.mp4", [plain(RED)] * 10, sound=tone()).read_bytes()
+    with pytest.raises(UnreadableError, match="truncated file"):
+        AudioConfig().build().decode(raw[: len(raw) // 2])

@@ -45,6 +45,11 @@ _SETTLED = 2_000_000_000  # nanoseconds; FAT has the coarsest clock of all
 _UNDECODABLE = -1  # the start of an entry without an array
 
 
+def content_digest() -> hashlib.blake2b:
+    """What gives the ``content_hash`` of bytes that come part by part."""
+    return hashlib.blake2b(digest_size=16)
+
+
 def content_hash(raw: bytes) -> bytes:
     """The 16 bytes that name the content ``raw`` (BLAKE2b)."""
     return hashlib.blake2b(raw, digest_size=16).digest()

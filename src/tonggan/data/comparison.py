@@ -31,7 +31,7 @@ from tonggan.data.profiles import (
     form_of,
     name_of,
 )
-from tonggan.data.scan import MediaColumn, MediaStatus
+from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table, spread
 from tonggan.modalities import ColumnConfig, NumericConfig
 from tonggan.wording import Bilingual, catalog, listed, shortened
@@ -77,7 +77,7 @@ def compare_column(
     numbers = table.row_numbers
     if isinstance(profile, MediaProfile):
         assert media is not None, "a column of files has been scanned"
-        facts, num_absent = facts_of(table, name, media, config=config), media.count(MediaStatus.ABSENT)
+        facts, num_absent = facts_of(table, name, media, config=config), media.num_absent
         return compare_media(name, facts, profile=profile, num_absent=num_absent, split=split, numbers=numbers), []
     cells = (cell for values in table.iterate(name) for cell in values)
     return compare_cells(name, cells, config=config, profile=profile, split=split, numbers=numbers)

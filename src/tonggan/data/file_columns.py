@@ -28,6 +28,7 @@ from tonggan.errors import DataError
 from tonggan.modalities import AudioConfig, ColumnConfig, IgnoreConfig, ImageConfig
 from tonggan.modalities.boxes import BoxesConfig, read_objects
 from tonggan.modalities.regions import RegionsConfig, read_mask_paths
+from tonggan.modalities.video import VideoConfig
 
 Found = tuple[ColumnConfig, str]
 """What a column is taken for, and why in words."""
@@ -53,7 +54,7 @@ def kind_of_embedded(values: Sequence[Any]) -> Found:
     return (
         _named(_common(kinds, _HALF), "embedded files")
         or _named(_common(documents, _HALF), "embedded files")
-        or (IgnoreConfig(), "holds bytes or structures that are neither pictures nor recordings")
+        or (IgnoreConfig(), "holds bytes or structures that are neither pictures, clips nor recordings")
     )
 
 
@@ -97,7 +98,7 @@ def _named(kind: str | None, what: str) -> Found | None:
     if kind == "audio":
         return AudioConfig(), f"{what} that are recordings"
     if kind == "video":
-        return IgnoreConfig(), f"{what} that are video, which is not read"
+        return VideoConfig(), f"{what} that are clips"
     return IgnoreConfig(), f"{what} that are {kind}"
 
 

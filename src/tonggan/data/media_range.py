@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from tonggan.data.kinds import Guess
-from tonggan.data.scan import read_media
+from tonggan.data.scan import find_media
 from tonggan.data.table import Table, spread
-from tonggan.modalities.base import MediaConfig
+from tonggan.modalities.base import Encoded, MediaConfig
 
 _SAMPLE_SIZE = 64
 
@@ -40,8 +40,8 @@ def typical_described(table: Table, name: str, config: MediaConfig, field: str) 
     return float(np.median(numbers)) if numbers else None
 
 
-def _sample(table: Table, name: str) -> Iterator[bytes | None]:
-    return (read_media(cell, base=table.base) for cell in table.values(name, spread(len(table), _SAMPLE_SIZE)))
+def _sample(table: Table, name: str) -> Iterator[Encoded | None]:
+    return (find_media(cell, base=table.base) for cell in table.values(name, spread(len(table), _SAMPLE_SIZE)))
 
 
 def _greatest(table: Table, name: str, config: MediaConfig) -> float | None:

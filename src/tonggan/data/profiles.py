@@ -20,7 +20,7 @@ from pydantic import Field, FiniteFloat, NonNegativeInt
 from tonggan.cells import cell_text
 from tonggan.config import Config
 from tonggan.data.languages import language_of
-from tonggan.data.scan import MediaColumn, MediaStatus, read_media
+from tonggan.data.scan import MediaColumn, MediaStatus, find_media
 from tonggan.data.table import Table, spread
 from tonggan.modalities import ColumnConfig
 from tonggan.modalities.base import MediaConfig
@@ -123,7 +123,7 @@ def profile_columns(
     for name, config in columns.items():
         if name in media:
             facts = [fact for _, fact in facts_of(table, name, media[name], config=config)]
-            profiles[name] = _profile_media(facts, len(table), len(media[name].rows(MediaStatus.ABSENT)))
+            profiles[name] = _profile_media(facts, len(table), media[name].num_absent)
         elif config.form == "name":
             profiles[name] = _profile_categories(map(config.read, _spread(table, name, len(table))), len(table))
         elif config.form == "text":
@@ -146,7 +146,7 @@ def facts_of(
     rows = present[spread(len(present), _MAX_FILES)]
     found = []
     for row in rows.tolist():
-        raw = read_media(table.values(name, np.array([row]))[0], base=table.base)
+        raw = find_media(table.values(name, np.array([row]))[0], base=table.base)
         facts = {} if raw is None else modality.describe(raw)
         if facts:
             found.append((row, facts))

@@ -1,7 +1,8 @@
 """One pass over a column of pictures or recordings: read, hash, decode into the cache, and say what each row has.
 
-Absent (the cell is empty), missing (the cell names a file that is not there) and unreadable (the bytes cannot be
-decoded) are three different things here and everywhere after. No row is dropped and none gets a made-up value.
+Absent (the cell is empty), missing (the cell names a file that is not there), unreadable (the bytes cannot be decoded)
+and empty (a sound file has none of what is read, as a silent clip) are different things here and everywhere after. No
+row is dropped and none gets a made-up value.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tonggan.data.cache import DecodeCache, content_hash, file_stamp
+from tonggan.data.cache import DecodeCache, content_digest, content_hash, file_stamp
 from tonggan.data.table import Table, spread
 from tonggan.errors import DataError, UnreadableError
-from tonggan.modalities.base import Decoded, MediaModality
+from tonggan.modalities.base import Decoded, Encoded, MediaModality, bytes_of
 from tonggan.progress import Progress
 
 _PATHS_PER_BATCH = 2048
@@ -30,6 +31,8 @@ _PATHS_PER_TASK = 256
 _EMBEDDED_PER_BATCH = 512  # the encoded bytes of these are in memory at once
 _CONTENTS_PER_CHUNK = 64  # so are the encoded bytes of these files
 _BYTES_PER_COMMIT = 64_000_000  # decoded, in memory until then, and lost by a kill
+_LARGE = 32_000_000  # bytes of a file that is read where it lies, not as a whole
+_HASHED_AT_ONCE = 1 << 20
 _NO_STAMP = b""
 _LOOKED_AT = 256
 _ItemT = TypeVar("_ItemT")
@@ -42,6 +45,7 @@ class MediaStatus(IntEnum):
     ABSENT = 1
     MISSING = 2
     UNREADABLE = 3
+    EMPTY = 4
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,11 @@ class MediaColumn:
     def count(self, status: MediaStatus) -> int:
         """Number of rows with ``status``."""
         return int((self.status == status).sum())
+
+    @property
+    def num_absent(self) -> int:
+        """Number of rows with nothing, and with nothing that is wrong."""
+        return self.count(MediaStatus.ABSENT) + self.count(MediaStatus.EMPTY)
 
     def rows(self, status: MediaStatus) -> NDArray[np.int64]:
         """The rows with ``status``."""
@@ -120,20 +129,33 @@ def scan_media(
             first += len(values)
             progress.update(f"reading {name}", done=first, total=len(table))
     odd = _odd(scan.slots, cache, modality)
+    if modality.empty is not None and (scan.status == MediaStatus.EMPTY).any():
+        odd[modality.empty] = np.flatnonzero(scan.status == MediaStatus.EMPTY).tolist()
     extents = cache.extents(scan.slots) if modality.has_extent else None
     return MediaColumn(scan.slots, scan.status, scan.problems, cache.lengths(scan.slots), extents, odd)
 
 
-def read_media(cell: Any, *, base: Path) -> bytes | None:
-    """The encoded bytes that a cell holds, or those of the file that it names; None where there are none to read."""
+def find_media(cell: Any, *, base: Path) -> Encoded | None:
+    """What a cell holds: bytes, those of the file that it names, or its path if it is large; None of nothing."""
     content = _path_or_bytes(cell)
     if isinstance(content, str):
         try:
             path = base / content
-            return path.read_bytes() if content.strip() and path.is_file() else None
+            if not content.strip() or not path.is_file():
+                return None
+            return path if path.stat().st_size > _LARGE else path.read_bytes()
         except (OSError, ValueError):  # ValueError: a null byte in the path
             return None
     return content if isinstance(content, bytes) else None
+
+
+def read_media(cell: Any, *, base: Path) -> bytes | None:
+    """The encoded bytes that a cell holds, or those of the file that it names; None where there are none to read."""
+    found = find_media(cell, base=base)
+    try:
+        return None if found is None else bytes_of(found)
+    except OSError:
+        return None
 
 
 def media_path(cell: Any) -> str:
@@ -208,7 +230,9 @@ class _Scan:
     def add_contents(self, contents: Sequence[tuple[int, bytes]]) -> None:
         """Take rows whose cells hold encoded bytes."""
         keys = self.pool.map(content_hash, [raw for _, raw in contents])
-        hashed = [(key, raw, [row]) for key, (row, raw) in zip(keys, contents, strict=True)]
+        hashed: list[tuple[bytes, Encoded, list[int]]] = [
+            (key, raw, [row]) for key, (row, raw) in zip(keys, contents, strict=True)
+        ]
         for chunk in _chunks(hashed, _CONTENTS_PER_CHUNK):
             self._take(chunk)
         self._commit()
@@ -227,7 +251,7 @@ class _Scan:
             else:
                 changed.append((path, stamp))
         for chunk in _chunks(changed, _CONTENTS_PER_CHUNK):
-            hashed = []
+            hashed: list[tuple[bytes, Encoded, list[int]]] = []
             for (path, stamp), content in zip(chunk, self.pool.map(_read, [path for path, _ in chunk]), strict=True):
                 if isinstance(content, tuple):
                     hashed.append((*content, files[path]))
@@ -238,8 +262,8 @@ class _Scan:
             self._take(hashed)
         self._commit()
 
-    def _take(self, hashed: Sequence[tuple[bytes, bytes, list[int]]]) -> None:
-        """Decode the new ones of (content hash, encoded bytes, rows)."""
+    def _take(self, hashed: Sequence[tuple[bytes, Encoded, list[int]]]) -> None:
+        """Decode the new ones of (content hash, encoded file, rows)."""
         raws = {key: raw for key, raw, _ in hashed if key not in self._entries}
         self._slots.update(self.cache.find(raws))
         new = [key for key in raws if key not in self._slots]
@@ -252,10 +276,10 @@ class _Scan:
         if self._num_bytes >= _BYTES_PER_COMMIT:
             self._commit()
 
-    def _decode(self, raw: bytes) -> Decoded | str:
+    def _decode(self, source: Encoded) -> Decoded | str:
         """What is in a file, or why there is nothing."""
         try:
-            return self.modality.open(raw)
+            return self.modality.open(source)
         except UnreadableError as error:
             return error.got
 
@@ -271,6 +295,9 @@ class _Scan:
 
     def _assign(self, rows: list[int], slot: int) -> None:
         problem = self.cache.problem(slot)
+        if problem is not None and problem == self.modality.empty:
+            self.status[rows] = MediaStatus.EMPTY
+            return
         if problem is not None:
             self._reject(rows, problem)
             return
@@ -299,10 +326,16 @@ def _stamp(path: str) -> bytes | str | None:
     return file_stamp(path, status) or _NO_STAMP if stat.S_ISREG(status.st_mode) else "not a regular file"
 
 
-def _read(path: str) -> tuple[bytes, bytes] | str | None:
-    """Content hash and bytes of a file, or what ``_stamp`` would say."""
+def _read(path: str) -> tuple[bytes, Encoded] | str | None:
+    """Content hash and bytes of a file, or its path if it is large; else what ``_stamp`` would say."""
     try:
-        raw = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            if os.fstat(file.fileno()).st_size > _LARGE:
+                digest = content_digest()
+                while part := file.read(_HASHED_AT_ONCE):
+                    digest.update(part)
+                return digest.digest(), Path(path)
+            raw = file.read()
     except FileNotFoundError:
         return None
     except OSError as error:

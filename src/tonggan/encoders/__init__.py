@@ -13,6 +13,8 @@ from tonggan.encoders.table import TableEncoderConfig
 from tonggan.encoders.text_language import TextLanguageConfig
 from tonggan.encoders.text_pretrained import TextPretrainedConfig
 from tonggan.encoders.text_transformer import TextTransformerConfig
+from tonggan.encoders.video_cnn_rnn import VideoCNNRNNConfig
+from tonggan.encoders.video_tubelets import VideoTubeletsConfig
 from tonggan.errors import ConfigError
 from tonggan.parts import import_modules
 
@@ -49,5 +51,7 @@ __all__ = [
     "TextLanguageConfig",
     "TextPretrainedConfig",
     "TextTransformerConfig",
+    "VideoCNNRNNConfig",
+    "VideoTubeletsConfig",
     "default_encoder",
 ]

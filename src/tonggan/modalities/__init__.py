@@ -17,6 +17,7 @@ from tonggan.modalities.numeric import NumericConfig
 from tonggan.modalities.table import CategoryConfig, TableConfig, TableRow
 from tonggan.modalities.text import Text, TextConfig
 from tonggan.modalities.time_of_day import TimeOfDayConfig
+from tonggan.modalities.video import Video, VideoConfig
 from tonggan.parts import import_modules
 
 
@@ -50,5 +51,7 @@ __all__ = [
     "Text",
     "TextConfig",
     "TimeOfDayConfig",
+    "Video",
+    "VideoConfig",
     "load_modality",
 ]

@@ -20,9 +20,19 @@ from pydantic import Field
 from torch import Tensor
 
 from tonggan.config import Config
-from tonggan.modalities.base import Cell, Limit, MediaConfig, MediaModality, Range
+from tonggan.modalities.base import Cell, Decoded, Encoded, Limit, MediaConfig, MediaModality, Range, bytes_of, head_of
+from tonggan.modalities.containers import NO_TRACK
+from tonggan.modalities.file_formats import can_read_tracks
 from tonggan.modalities.movement import Movement
-from tonggan.modalities.recordings import LOUDEST, full_scale_of, is_float, read_mono, unreadable
+from tonggan.modalities.recordings import (
+    LOUDEST,
+    full_scale_of,
+    has_tracks,
+    is_float,
+    read_mono,
+    read_track,
+    unreadable,
+)
 from tonggan.tokens import Arrays
 from tonggan.wording import Words
 
@@ -92,7 +102,12 @@ class Audio(MediaModality[AudioConfig]):
 
     kind: ClassVar[str] = "audio"
     essential: ClassVar[tuple[str, ...]] = ("sample_rate",)
+    empty: ClassVar[str | None] = NO_TRACK
     odd: ClassVar[Mapping[str, tuple[Words, Words]]] = {
+        NO_TRACK: (
+            Words("have no sound track: there the input counts as absent", "没有音轨：这些行按缺少该输入处理"),
+            Words("Nothing to do, unless there should be sound", "无需处理，除非本应有声音"),
+        ),
         "silent": (
             Words("hold silence alone", "只有静音"),
             Words(
@@ -110,21 +125,27 @@ class Audio(MediaModality[AudioConfig]):
         ),
     }
 
-    def decode(self, raw: bytes) -> NDArray[np.int16]:
+    def decode(self, raw: Encoded) -> NDArray[np.int16]:
         """int16 ``[T]`` mono at ``sample_rate`` of a WAV, FLAC, Ogg, MP3 or AIFF file; channels are averaged.
+
+        Of a clip, and of M4A and the like, the first sound track is decoded by PyAV.
 
         Of a recording longer than ``max_seconds`` one more sample is kept, which says so and which ``collate`` leaves
         out. Channels that cancel each other out, of which one was wired the wrong way around, give the first of them.
 
         Raises:
             UnreadableError: empty, of no known format, truncated, no samples, or samples that are not finite or far
-                beyond full scale.
+                beyond full scale; a clip has no sound track (``empty``).
         """
         import soxr
 
         if not raw:
             raise unreadable("a file of 0 bytes", remedy="Restore the file, or leave the cell empty")
-        samples, rate = read_mono(raw, max_seconds=self.config.max_seconds, full_scale=self.config.full_scale)
+        if has_tracks(head_of(raw)):
+            samples, rate = read_track(raw, max_seconds=self.config.max_seconds)
+        else:
+            seconds, scale = self.config.max_seconds, self.config.full_scale
+            samples, rate = read_mono(bytes_of(raw), max_seconds=seconds, full_scale=scale)
         if rate != self.config.sample_rate:
             samples = soxr.resample(samples, rate, self.config.sample_rate)
         samples = samples[: self.config.max_samples + 1]
@@ -133,12 +154,17 @@ class Audio(MediaModality[AudioConfig]):
         integers: NDArray[np.int16] = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
         return integers
 
-    def describe(self, raw: bytes) -> dict[str, str | int]:
-        """The sample rate and the number of channels of a recording."""
+    def open(self, source: Encoded) -> Decoded:
+        return Decoded(self.decode(source), None)
+
+    def describe(self, source: Encoded) -> dict[str, str | int]:
+        """The sample rate and the number of channels of a recording; nothing of a clip's sound track."""
         import soundfile
 
+        if has_tracks(head_of(source)):
+            return {}
         try:
-            with soundfile.SoundFile(io.BytesIO(raw)) as file:
+            with soundfile.SoundFile(io.BytesIO(bytes_of(source))) as file:
                 return {"sample rate": f"{file.samplerate} Hz", "channels": str(file.channels)}
         except soundfile.LibsndfileError:
             return {}
@@ -155,14 +181,18 @@ class Audio(MediaModality[AudioConfig]):
     def cache_key(self) -> str:
         """The settings that change what ``decode`` returns, and the version of its method."""
         scale = "" if self.config.full_scale is None else f"-scale{self.config.full_scale:g}"
-        return f"audio-{self.config.sample_rate}-{self.config.max_seconds:g}{scale}-2"
+        # What cannot be read without PyAV must be looked at again once it is there.
+        tracks = "-tracks" if can_read_tracks() else ""
+        return f"audio-{self.config.sample_rate}-{self.config.max_seconds:g}{scale}{tracks}-2"
 
-    def greatest(self, raw: bytes) -> float | None:
+    def greatest(self, source: Encoded) -> float | None:
         """The loudest sample of a file of floating point numbers; None of any other, and of what cannot be read."""
         import soundfile
 
+        if has_tracks(head_of(source)):
+            return None
         try:
-            with soundfile.SoundFile(io.BytesIO(raw)) as file:
+            with soundfile.SoundFile(io.BytesIO(bytes_of(source))) as file:
                 if not is_float(file):
                     return None
                 return float(np.abs(file.read(min(file.frames, _MEASURED_FRAMES), dtype="float64")).max(initial=0))

@@ -9,7 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 
 
 _MAX_CHARACTERS = 600
+_HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,23 @@ class MediaConfig(ColumnConfig, InputConfig):
         """The modality."""
 
 
+Encoded: TypeAlias = bytes | Path
+"""An encoded file: its bytes, or where it lies, if it is large."""
+
+
+def bytes_of(source: Encoded) -> bytes:
+    """All bytes of an encoded file."""
+    return source if isinstance(source, bytes) else source.read_bytes()
+
+
+def head_of(source: Encoded) -> bytes:
+    """The first bytes of an encoded file."""
+    if isinstance(source, bytes):
+        return source[:_HEAD_BYTES]
+    with source.open("rb") as file:
+        return file.read(_HEAD_BYTES)
+
+
 class Decoded(NamedTuple):
     """One file as a model reads it, and height and width of a picture before it was fitted."""
 
@@ -252,10 +271,13 @@ class MediaModality(Modality[ConfigT]):
 
     Attributes:
         has_extent: whether a file has a height and a width.
+        empty: why a sound file may have nothing of this modality, in the words of the error of ``decode``: its rows are
+            absent and not unreadable.
         odd: by a name that ``oddities`` may give, what such files are, and what to do about it.
     """
 
     has_extent: ClassVar[bool] = False
+    empty: ClassVar[str | None] = None
     odd: ClassVar[Mapping[str, tuple[Words, Words]]] = {}
 
     @abstractmethod
@@ -270,12 +292,13 @@ class MediaModality(Modality[ConfigT]):
         """Height and width of a readable picture, as it is seen, before it is fitted; None of what has none."""
         return None
 
-    def open(self, raw: bytes) -> Decoded:
-        """What ``decode`` and ``extent`` say of one file's bytes.
+    def open(self, source: Encoded) -> Decoded:
+        """What ``decode`` and ``extent`` say of one file.
 
         Raises:
             UnreadableError: as ``decode``.
         """
+        raw = bytes_of(source)
         return Decoded(self.decode(raw), self.extent(raw))
 
     def collate_opened(self, items: Sequence[Decoded | None]) -> Arrays:
@@ -287,7 +310,7 @@ class MediaModality(Modality[ConfigT]):
         return replace(arrays, extent=torch.tensor(extents))
 
     @abstractmethod
-    def describe(self, raw: bytes) -> dict[str, str | int]:
+    def describe(self, source: Encoded) -> dict[str, str | int]:
         """What a file's header says that a model may depend on, by name; nothing where it cannot be read.
 
         Texts are compared as they are, numbers as a range; see ``data.comparison``.
@@ -297,7 +320,7 @@ class MediaModality(Modality[ConfigT]):
         """What a person should know of one decoded file, by the names of ``odd``; nothing by default."""
         return []
 
-    def greatest(self, raw: bytes) -> float | None:  # noqa: ARG002
+    def greatest(self, source: Encoded) -> float | None:  # noqa: ARG002
         """The greatest value in a file, where the ``range`` of the column counts; None elsewhere."""
         return None
 

@@ -1,4 +1,4 @@
-"""Formats of pictures and recordings that are not read as they are: their names by the first bytes, and what to do.
+"""Formats of pictures and recordings that need another package, or none reads: their names, and what to do.
 
 Nothing is decoded here. A file of one of them is a picture or a recording all the same, and its row says why it has
 none.
@@ -41,6 +41,10 @@ _RECORDINGS = (
     (0, b"\xff\xf9", "AAC", _WAV),
     (0, b"MAC ", "Monkey's Audio (APE)", _WAV),
     (0, b"wvpk", "WavPack", _WAV),
+    (8, b"AVI ", "AVI", _WAV),
+    (0, b"FLV", "Flash video (FLV)", _WAV),
+    (0, b"\x00\x00\x01\xba", "MPEG", _WAV),
+    *((4, box, "QuickTime", _WAV) for box in (b"moov", b"mdat", b"wide")),
 )
 
 
@@ -75,9 +79,15 @@ def unread_picture(raw: bytes) -> str | None:
     return _named(raw, _PICTURES)
 
 
+def can_read_tracks() -> bool:
+    """Whether PyAV is installed, which reads what ``unread_recording`` names."""
+    return find_spec("av") is not None
+
+
 def unread_recording(raw: bytes) -> str | None:
-    """The same of a recording."""
-    return _named(raw, _RECORDINGS)
+    """The same of a recording in a file with tracks, which PyAV alone reads."""
+    named = _named(raw, _RECORDINGS)
+    return None if named is None else named.replace(": ", ": install it with pip install 'tonggan[video]', or ", 1)
 
 
 def _named(raw: bytes, formats: tuple[tuple[int, bytes, str, str], ...]) -> str | None:

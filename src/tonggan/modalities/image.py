@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tonggan.errors import UnreadableError
-from tonggan.modalities.base import Cell, MediaConfig, MediaModality, Range, mask_of
+from tonggan.modalities.base import Cell, Encoded, MediaConfig, MediaModality, Range, bytes_of, mask_of
 from tonggan.modalities.deep_picture import deep_values, is_deep, to_bytes, white_of
 from tonggan.modalities.file_formats import HEIF_BRANDS, can_read_heif, is_heif, open_heif, unread_picture
 from tonggan.modalities.image_augment import ImageAugment, draw_movement, vary_pictures
@@ -146,8 +146,9 @@ class Image(MediaModality[ImageConfig]):
         """Height and width of a readable picture, turned upright."""
         return upright_extent(self._open(raw))
 
-    def describe(self, raw: bytes) -> dict[str, str | int]:
+    def describe(self, source: Encoded) -> dict[str, str | int]:
         """Whether a picture has colors, the pixels of its shorter side, and whether it is the first of several."""
+        raw = bytes_of(source)
         try:
             header = self._open(raw)
         except UnreadableError:
@@ -166,8 +167,9 @@ class Image(MediaModality[ImageConfig]):
         heif = "-heif" if can_read_heif() else ""
         return f"image-{self.config.size}-{self.config.resize}-{self.config.max_pixels}{white}{heif}-2"
 
-    def greatest(self, raw: bytes) -> float | None:
+    def greatest(self, source: Encoded) -> float | None:
         """The greatest value of a picture of more than 8 bits; None of any other, and of what cannot be read."""
+        raw = bytes_of(source)
         try:
             header = self._open(raw)
             return float(deep_values(header, raw).max()) if is_deep(header, raw) else None

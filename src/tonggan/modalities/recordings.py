@@ -1,5 +1,7 @@
 """Recording files to float samples, whole or block by block: WAV, FLAC, Ogg, MP3 and AIFF, as libsndfile reads them.
 
+Of files with tracks, such as MP4 and WebM, PyAV reads the first one of sound.
+
 It never repairs: a file that is truncated, holds NaN or nothing at all is an UnreadableError.
 """
 
@@ -18,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.errors import DataError, UnreadableError
-from tonggan.modalities.file_formats import unread_recording
+from tonggan.modalities.base import Encoded
+from tonggan.modalities.containers import first_samples, opened_sound
+from tonggan.modalities.file_formats import can_read_tracks, unread_recording
 
 # Floating point samples may pass full scale so many times; louder ones are of another scale.
 LOUDEST = 4.0
@@ -54,6 +58,11 @@ class Recording:
             if not raw:
                 raise unreadable("a file of 0 bytes", remedy="Restore the file")
             check_length(raw)
+            self._has_tracks = has_tracks(raw[:_HEAD_BYTES])
+            if self._has_tracks:
+                with opened_sound(self._source) as sound:
+                    self.seconds = sound.seconds
+                return
             with _decoding(raw[:_HEAD_BYTES]), self._open() as file:
                 self.seconds = file.frames / file.samplerate
 
@@ -65,6 +74,9 @@ class Recording:
         """
         import soxr
 
+        if self._has_tracks:
+            yield from self._blocks_of_track()
+            return
         with self._named(), _decoding(None), self._open() as file:
             change = soxr.ResampleStream(file.samplerate, self.sample_rate, 1, dtype="float32")
             size, read, full_scale = _BLOCK_SECONDS * file.samplerate, 0, None
@@ -75,6 +87,15 @@ class Recording:
                 mono = _mono(samples, is_float=is_float(file), full_scale=full_scale)
                 yield change.resample_chunk(mono)
             _check_frames(file, read=read, promised=file.frames)
+            yield change.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+
+    def _blocks_of_track(self) -> Iterator[NDArray[np.float32]]:
+        import soxr
+
+        with self._named(), opened_sound(self._source) as sound:
+            change = soxr.ResampleStream(sound.rate, self.sample_rate, 1, dtype="float32")
+            for samples in sound.parts:
+                yield change.resample_chunk(_mono(samples, is_float=False, full_scale=None))
             yield change.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
 
     def _content(self, stack: ExitStack) -> Any:
@@ -164,6 +185,22 @@ def full_scale_of(greatest: float) -> float:
 def is_float(file: Any) -> bool:
     """Whether an open sound file holds samples of floating point."""
     return file.subtype in ("FLOAT", "DOUBLE")
+
+
+def has_tracks(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` is one with tracks, which PyAV reads, and that is installed."""
+    return unread_recording(head) is not None and can_read_tracks()
+
+
+def read_track(source: Encoded, *, max_seconds: float) -> tuple[NDArray[np.float32], int]:
+    """``read_mono`` of the first sound track of a file that ``has_tracks``.
+
+    Raises:
+        UnreadableError: there is none (``NO_TRACK``), or it cannot be decoded.
+    """
+    with opened_sound(source) as sound:
+        samples = first_samples(sound, seconds=max_seconds + _BEYOND)
+        return _mono(samples, is_float=False, full_scale=None), sound.rate
 
 
 def read_mono(raw: bytes, *, max_seconds: float, full_scale: float | None) -> tuple[NDArray[np.float32], int]:

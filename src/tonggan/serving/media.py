@@ -1,4 +1,4 @@
-"""Pictures and recordings that travel inside a request: base64 and data URLs to bytes, within the server's limits.
+"""Pictures, recordings and clips inside a request: base64 and data URLs to bytes, within the server's limits.
 
 Nothing is ever fetched: an address or a path in a request is refused. Only headers are read here; what a file holds,
 its modality finds out.
@@ -12,6 +12,8 @@ import io
 import re
 
 from tonggan.data.media_types import HEAD_BYTES, MediaKind, kind_of_bytes
+from tonggan.errors import UnreadableError
+from tonggan.modalities.clip_frames import MAX_PIXELS, read_header
 from tonggan.modalities.image import FORMATS
 from tonggan.serving.config import MAX_MEDIA, MAX_SAMPLE_RATE, MEDIA_SHARE, ServerConfig
 from tonggan.serving.failures import RefusedError
@@ -60,7 +62,7 @@ def bytes_of_base64(content: str, *, param: str) -> bytes:
 
 
 class MediaLimits:
-    """The pictures and recordings of one request, each and all of them within the server's limits.
+    """The pictures, recordings and clips of one request, each and all of them within the server's limits.
 
     Args:
         config: the limits.
@@ -71,10 +73,11 @@ class MediaLimits:
         self._count = self._pixels = self._samples = 0
 
     def check(self, raw: bytes, *, param: str) -> MediaKind:
-        """Whether ``raw`` is a picture or a recording, by its first bytes, once its header is known to be in bounds.
+        """Whether ``raw`` is a picture, a recording or a clip, by its first bytes, once its header is in bounds.
 
         Raises:
-            RefusedError: neither, unreadable, too large, or one too many of them.
+            RefusedError: none of these, unreadable, too large, or one too many of them.
+            MissingExtraError: it is a clip, and PyAV is not installed.
         """
         kind = kind_of_bytes(raw[:HEAD_BYTES])
         self._count += 1
@@ -84,11 +87,14 @@ class MediaLimits:
             self._add_pixels(_num_pixels(raw) or 0, param=param)
         elif kind == "audio":
             self._add_samples(raw, param=param)
+        elif kind == "video":
+            self._add_clip(raw, param=param)
         else:
             raise RefusedError(
                 param,
                 got=f"bytes that begin with {raw[:8]!r}",
-                expected="a picture (PNG, JPEG, WebP, GIF, BMP, TIFF) or a recording (WAV, FLAC, Ogg, MP3, AIFF)",
+                expected="a picture (PNG, JPEG, WebP, GIF, BMP, TIFF), a recording (WAV, FLAC, Ogg, MP3, AIFF) or a "
+                "clip (MP4, MOV, WebM, Matroska, AVI)",
                 remedy="Convert the file to one of these formats",
                 param=param,
             )
@@ -102,6 +108,17 @@ class MediaLimits:
         if self._pixels > MEDIA_SHARE * most:
             limit = f"{MEDIA_SHARE * most:,} in all pictures of a request"
             raise _too_large(f"{self._pixels:,} pixels so far", limit=limit, param=param)
+
+    def _add_clip(self, raw: bytes, *, param: str) -> None:
+        """A clip counts as one of its frames, and may be as long as a recording."""
+        try:
+            header = read_header(raw, max_pixels=MAX_PIXELS)
+        except UnreadableError:  # which the decoder will say better
+            return
+        self._add_pixels(header.width * header.height, param=param)
+        most = self._config.max_seconds
+        if header.end - header.start > most:
+            raise _too_large(f"{header.end - header.start:,.1f} s", limit=f"{most:g} s", param=param)
 
     def _add_samples(self, raw: bytes, *, param: str) -> None:
         most = self._config.max_seconds

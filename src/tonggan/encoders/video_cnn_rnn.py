@@ -1,0 +1,119 @@
+"""A clip frame by frame through any encoder of pictures, then a recurrent network over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from tonggan.encoders.base import EncoderConfig
+from tonggan.encoders.image_cnn import ImageCNNConfig
+from tonggan.encoders.present import encode_present
+from tonggan.encoders.video_frames import FrameEncoder, seen_frames
+from tonggan.modalities.base import InputConfig
+from tonggan.modalities.video import Video
+from tonggan.tokens import Arrays, Tokens
+
+
+class VideoCNNRNNConfig(EncoderConfig):
+    """Each frame through an encoder of pictures, their vectors through a GRU or LSTM (after Donahue et al. 2015)."""
+
+    reads: ClassVar[str] = "video"
+    is_default: ClassVar[bool] = True
+    kind: Literal["video_cnn_rnn"] = "video_cnn_rnn"
+    frame: EncoderConfig = ImageCNNConfig(channels=(16, 32, 64, 128), pool_first=True)
+    """The encoder of a single frame: any that reads pictures."""
+    cell: Literal["gru", "lstm"] = "gru"
+    """What goes over time."""
+    num_layers: int = Field(default=1, ge=1)
+    """Recurrent layers."""
+    bidirectional: bool = True
+    """Whether time is read backwards as well, with half of the width each way."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Probability that a feature of a frame is dropped in training."""
+
+    @field_validator("frame")
+    @classmethod
+    def _reads_pictures(cls, frame: EncoderConfig) -> EncoderConfig:
+        if frame.reads != "image":
+            raise ValueError(f"an encoder of pictures is needed, {frame.kind} reads {frame.reads}")
+        return frame
+
+    @property
+    def base(self) -> Mapping[str, str]:
+        return self.frame.base
+
+    def prepare(self, modality: InputConfig) -> InputConfig:
+        """The clips at the size that the frames' encoder wants, unless the column names one."""
+        return sized_for(self.frame, modality)
+
+    def build(self, modality: Video, *, dim: int) -> nn.Module:
+        """An encoder of that modality's clips."""
+        return VideoCNNRNN(self, self.frame.build(modality.picture, dim=dim), dim=dim)
+
+
+def sized_for(frame: EncoderConfig, modality: InputConfig) -> InputConfig:
+    """The config of an input of clips at the size that an encoder of their ``frame`` wants, unless it has one set."""
+    if "size" in modality.model_fields_set:
+        return modality
+    from tonggan.modalities.image import ImageConfig
+
+    wanted = getattr(frame.prepare(ImageConfig()), "size", None)
+    default = ImageConfig().size
+    return modality if wanted == default else modality.model_copy(update={"size": wanted})
+
+
+class VideoCNNRNN(nn.Module):
+    """Clips ``uint8 [B, K, 3, S, S]`` to Tokens ``[B, N, dim]``, one for each frame that is seen."""
+
+    ends = ("norm", "projection")
+
+    def __init__(self, config: VideoCNNRNNConfig, frame: nn.Module, *, dim: int) -> None:
+        super().__init__()
+        self.frame = FrameEncoder(frame, dim=dim)
+        self.dropout = nn.Dropout(config.dropout)
+        network = {"gru": nn.GRU, "lstm": nn.LSTM}[config.cell]
+        width = dim // 2 if config.bidirectional else dim
+        self.network = network(
+            dim, width, num_layers=config.num_layers, bidirectional=config.bidirectional, batch_first=True
+        )
+        self.norm = nn.LayerNorm(width * (2 if config.bidirectional else 1))
+        self.projection = nn.Linear(self.norm.normalized_shape[0], dim)
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the frames' encoder computes something of the training part."""
+        return bool(getattr(self.frame.encoder, "adapts", False))
+
+    def adapt(self, arrays: Arrays) -> None:
+        """Have the frames' encoder compute what it needs of clips of the training part."""
+        frames, mask = seen_frames(arrays)
+        adapt = self.frame.encoder.adapt
+        assert callable(adapt), "an encoder that adapts can"
+        adapt(Arrays(frames.flatten(0, 1), mask.flatten()))
+
+    def forward(self, arrays: Arrays) -> Tokens:
+        """Tokens of a batch; only clips that are there pass through the network."""
+        return encode_present(arrays, self._encode)
+
+    def _encode(self, clips: Arrays) -> Tokens:
+        frames, mask = seen_frames(clips)
+        vectors = self.dropout(self.frame(frames, mask))
+        values = self.projection(self.norm(self._over_time(vectors, mask)))
+        return Tokens(values, mask)
+
+    def _over_time(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        """``[B, N, width]``; frames that are no longer real are at the end and change nothing."""
+        if not len(vectors):
+            # Every weight takes part in every step, though a batch has no clip.
+            weights = sum((weight.sum() for weight in self.network.parameters()), vectors.new_zeros(()))
+            return vectors.new_zeros(0, mask.shape[1], self.norm.normalized_shape[0]) + 0 * weights
+        packed = nn.utils.rnn.pack_padded_sequence(
+            vectors, mask.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False
+        )
+        states, _ = nn.utils.rnn.pad_packed_sequence(
+            self.network(packed)[0], batch_first=True, total_length=mask.shape[1]
+        )
+        return states
