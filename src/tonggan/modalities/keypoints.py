@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tonggan.modalities.base import Cell, MediaConfig, MediaModality, Range
+from tonggan.modalities.base import Cell, Encoded, MediaConfig, MediaModality, Range
 from tonggan.modalities.image import PILLOW_MAX_PIXELS, Image, ImageConfig, image_address
 from tonggan.tokens import Arrays
 from tonggan.wording import Words
@@ -93,13 +93,13 @@ class Keypoints(MediaModality[KeypointsConfig]):
             grey.astype(np.uint8, copy=False), most=self.config.max_keypoints, contrast=self.config.contrast
         )
 
-    def describe(self, raw: bytes) -> dict[str, str | int]:
+    def describe(self, source: Encoded) -> dict[str, str | int]:
         """As of pictures."""
-        return self._pictures.describe(raw)
+        return self._pictures.describe(source)
 
-    def greatest(self, raw: bytes) -> float | None:
+    def greatest(self, source: Encoded) -> float | None:
         """As of pictures."""
-        return self._pictures.greatest(raw)
+        return self._pictures.greatest(source)
 
     def cache_key(self) -> str:
         """The settings that change what ``decode`` returns, and the version of its method."""
