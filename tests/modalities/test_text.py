@@ -10,6 +10,7 @@ import torch
 from tokenizers import decoders
 
 from contracts import check_config, check_modality
+from tonggan.modalities import load_modality
 from tonggan.modalities.text import MASK_ID, PAD_ID, Text, TextConfig
 
 TEXTS = [
@@ -153,3 +154,29 @@ def test_rows_lose_words_as_texts_that_lack_them() -> None:
     assert abs(hidden.mask[:2_000].float().mean().item() / arrays.mask.float().mean().item() - 0.5) < 0.03
     plain = fitted(hidden_words=0)
     assert plain.hide(arrays, rows, torch.Generator()) is arrays
+
+
+def test_words_of_english_and_chinese():
+    text = Text(TextConfig(units="words", min_frequency=1))
+    text.fit(["The cat's hat, the cat", "我喜欢 Ｃａｔ 电影"])
+    assert text.vocabulary[:2] == ["cat", "the"]
+    assert {"我", "喜欢", "电影", "'", ",", "hat"} <= set(text.vocabulary)
+    arrays = text.collate(["THE dog", "电影!", " ", None])
+    known = 2 + text.vocabulary.index("the")
+    assert arrays.values[0].tolist() == [known, 1]  # an unknown word is <mask>
+    assert arrays.mask.sum(dim=1).tolist() == [2, 2, 0, 0]
+    again = load_modality(text.config, json.loads(json.dumps(text.state())))
+    assert torch.equal(again.collate(["THE dog", "电影!"]).values, arrays.values[:2])
+
+
+def test_the_most_frequent_words_up_to_the_size():
+    text = Text(TextConfig(units="words", vocab_size=300, min_frequency=2))
+    text.fit([" ".join(f"w{number}" for number in range(400))] * 2 + ["w7 rare"])
+    assert text.num_tokens == 300
+    assert text.vocabulary[0] == "w7"
+    assert "rare" not in text.vocabulary
+
+
+def test_words_of_a_pretrained_vocabulary_are_refused():
+    with pytest.raises(ValueError, match="not one of words"):
+        TextConfig(units="words", weights="e5")

@@ -45,9 +45,9 @@ class EncoderConfig(Part):
     def build(self, modality: Any, *, dim: int) -> nn.Module:
         """The encoder of a fitted ``modality``, with new random weights: it maps Arrays to Tokens of width ``dim``.
 
-        Four attributes of the module are read where they are there. Two are names of its children or parameters:
+        Five attributes of the module are read where they are there. Two are names of its children or parameters:
         ``undecayed``, what weight decay leaves alone, and ``ends``, what comes after the trunk: when an encoder starts
         from another one's weights, these alone may be of another width. ``learning_rate_scales`` has factors of the
         learning rate by the full names of parameters. Where ``adapts`` is True, ``adapt`` gets Arrays of some rows of
-        the training part before training begins.
+        the training part before training begins, ``adapted_rows`` at the most.
         """

@@ -1,13 +1,17 @@
 """Texts: strings to token ids by a byte-level BPE that is trained on the training part, Chinese and English alike.
 
-It downloads no vocabulary and knows no words of its own; any Unicode text can be written in its tokens.
+It downloads no vocabulary and knows no words of its own; any Unicode text can be written in its tokens. Where whole
+words are wanted instead, the most frequent ones of the training part are the vocabulary.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -15,6 +19,7 @@ import torch
 from pydantic import Field, NonNegativeInt, TypeAdapter, model_validator
 
 from tonggan.cells import cell_text
+from tonggan.errors import MissingExtraError
 from tonggan.modalities.base import ColumnConfig, Form, InputConfig, Limit, Modality
 from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
@@ -36,6 +41,8 @@ _TEXTS_AT_ONCE = 4_096
 _MAX_CHARACTERS = 100_000
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _WIDE_PER_TOKEN = 3
+# A run of Chinese, which has no spaces, another word, or a mark.
+_UNIT = re.compile("([\u3400-\u9fff]+)|[^\\W\u3400-\u9fff]+|[^\\w\\s]")
 
 
 class TextConfig(ColumnConfig, InputConfig):
@@ -46,12 +53,15 @@ class TextConfig(ColumnConfig, InputConfig):
     kind: Literal["text"] = "text"
     vocab_size: int = Field(default=8_000, ge=300)
     """The most tokens that the vocabulary may have; a small training part yields fewer."""
+    units: Literal["pieces", "words"] = "pieces"
+    """What a token is: a word or a piece of one (byte pairs), or always a word; Chinese ones are as jieba cuts them
+    where it is installed, else single characters. Words that training does not have are <mask>."""
     max_tokens: int = Field(default=128, ge=1, le=8_192)
     """What lies beyond is cut off."""
     lowercase: bool = True
     """Whether capital and small letters are the same."""
     min_frequency: int = Field(default=2, ge=1)
-    """How often a pair of tokens must occur to become a token of its own."""
+    """How often a pair of tokens, or a word, must occur to become a token of its own."""
     word_dropout: float = Field(default=0.0, ge=0, lt=1)
     """In training, the chance that a token is replaced by <mask>."""
     hidden_words: float = Field(default=0.1, ge=0, lt=1)
@@ -68,6 +78,8 @@ class TextConfig(ColumnConfig, InputConfig):
     def _one_vocabulary(self) -> TextConfig:
         if self.language is not None and self.weights is not None:
             raise ValueError("a text is read in one vocabulary: leave language or weights out")
+        if self.units == "words" and (self.language is not None or self.weights is not None):
+            raise ValueError("a pretrained vocabulary is not one of words: leave units, language and weights out")
         if self.word_dropout and (self.language is not None or self.weights is not None):
             raise ValueError("a pretrained vocabulary has no <mask>: leave word_dropout, language and weights out")
         return self
@@ -96,12 +108,13 @@ class Text(Modality[TextConfig]):
     """Texts as int64 token ids ``[B, L]`` with a mask ``[B, L]``, real tokens first."""
 
     kind: ClassVar[str] = "text"
-    essential: ClassVar[tuple[str, ...]] = ("language", "weights", "lowercase")
+    essential: ClassVar[tuple[str, ...]] = ("language", "weights", "lowercase", "units")
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__(config)
         self._tokenizer: Tokenizer | None = None
         self._unseen: list[int] = []
+        self._words: Vocabulary | None = None
         self._given = _given_vocabulary(config)
 
     def learn(self, name: str, read: Callable[[str], Iterable[Any]]) -> None:
@@ -115,6 +128,9 @@ class Text(Modality[TextConfig]):
         is nothing to train.
         """
         if self._given is not None:
+            return
+        if self.config.units == "words":
+            self._words = Vocabulary.fit(self._sample(texts), self.config)
             return
         from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -171,6 +187,8 @@ class Text(Modality[TextConfig]):
     @property
     def num_tokens(self) -> int:
         """The size of the vocabulary, special tokens included."""
+        if self._words is not None:
+            return len(SPECIAL_TOKENS) + len(self._words.words)
         return int(self.tokenizer.get_vocab_size()) if self._given is None else self._given.size
 
     def collate(self, items: Sequence[str | None]) -> Arrays:
@@ -188,7 +206,15 @@ class Text(Modality[TextConfig]):
         whole = np.fromiter(map(_whole, items), dtype=object, count=len(items))
         return Arrays(torch.from_numpy(values), torch.from_numpy(mask), texts=whole)
 
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """The words whose ids follow those of the special tokens, where tokens are words."""
+        assert self._words is not None, "tokens are words, and Text is fitted"
+        return self._words.words
+
     def _encode(self, texts: list[str]) -> list[list[int]]:
+        if self._words is not None:
+            return [self._words.encode(text)[: self.config.max_tokens] for text in texts]
         if self._given is not None:
             return self._given.encode(texts)
         return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts)]
@@ -224,20 +250,77 @@ class Text(Modality[TextConfig]):
         """The tokenizer in its own JSON, and the tokens that training never had; a pretrained model's is not copied."""
         if self._given is not None:
             return {}
+        if self._words is not None:
+            return {"words": list(self._words.words), "segmenter": self._words.segmenter}
         return {"tokenizer": self.tokenizer.to_str(), "unseen": self._unseen}
 
     @classmethod
     def load(cls, config: TextConfig, state: dict[str, Any]) -> Self:
         """The inverse of ``state``."""
-        from tokenizers import Tokenizer
-
         text = cls(config)
         if text._given is not None:
             return text
+        if config.units == "words":
+            words = TypeAdapter(list[str]).validate_python(state["words"])
+            text._words = Vocabulary(words, str(state["segmenter"]), lowercase=config.lowercase)
+            return text
+        from tokenizers import Tokenizer
+
         text._tokenizer = text._prepared(Tokenizer.from_str(state["tokenizer"]))
         # Bundles of Tonggan 0.1 name none: their models know every token.
         text._unseen = TypeAdapter(list[NonNegativeInt]).validate_python(state.get("unseen", []))
         return text
+
+
+class Vocabulary:
+    """The words of a training part, by their ids.
+
+    Args:
+        words: the most frequent first.
+        segmenter: what cuts runs of Chinese, ``jieba`` or ``characters``.
+        lowercase: whether capital and small letters are the same.
+
+    Raises:
+        MissingExtraError: jieba cut the words of the training part, and is not installed.
+    """
+
+    def __init__(self, words: Sequence[str], segmenter: str, *, lowercase: bool) -> None:
+        self.words, self.segmenter, self._lowercase = words, segmenter, lowercase
+        self._ids = {word: number for number, word in enumerate(words, len(SPECIAL_TOKENS))}
+        self._cut: Callable[[str], Iterable[str]] = list if segmenter == "characters" else _jieba()
+
+    @classmethod
+    def fit(cls, texts: Iterable[str], config: TextConfig) -> Vocabulary:
+        """The most frequent words of ``texts``."""
+        segmenter = "characters" if find_spec("jieba") is None else "jieba"
+        empty = cls([], segmenter, lowercase=config.lowercase)
+        counts = Counter(word for text in texts for word in empty.split(text))
+        kept = [(-count, word) for word, count in counts.items() if count >= config.min_frequency]
+        words = [word for _, word in sorted(kept)[: config.vocab_size - len(SPECIAL_TOKENS)]]
+        return cls(words, segmenter, lowercase=config.lowercase)
+
+    def split(self, text: str) -> Iterator[str]:
+        """The words of a text, and its marks."""
+        text = unicodedata.normalize("NFKC", text)
+        for found in _UNIT.finditer(text.lower() if self._lowercase else text):
+            if found[1]:
+                yield from self._cut(found[1])
+            else:
+                yield found[0]
+
+    def encode(self, text: str) -> list[int]:
+        """Their ids."""
+        return [self._ids.get(word, MASK_ID) for word in self.split(text)]
+
+
+def _jieba() -> Callable[[str], Iterable[str]]:
+    try:
+        import jieba
+    except ImportError as error:
+        raise MissingExtraError.of("jieba", extra="search", purpose="the words of Chinese text") from error
+    jieba.setLogLevel("WARNING")
+    cut: Callable[[str], Iterable[str]] = jieba.lcut
+    return cut
 
 
 def _whole(item: object) -> str | None:

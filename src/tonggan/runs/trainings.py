@@ -44,16 +44,17 @@ def new_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = config.build(modalities, answer=data.task.answer)
-    _adapt(model, data.datasets["train"].sample(_ADAPTED_ROWS, seed=recipe.seed))
+    _adapt(model, data.datasets["train"], seed=recipe.seed)
     start.give(model, config=recipe.model, modalities=data.modalities, progress=progress)
     return model
 
 
-def _adapt(model: FusedModel, dataset: Dataset) -> None:
-    """Let encoders compute of some rows what does not learn."""
+def _adapt(model: FusedModel, dataset: Dataset, *, seed: int) -> None:
+    """Let encoders compute of some rows what does not learn with the task."""
     for name, encoder in zip(model.names, model.encoders, strict=True):
         if getattr(encoder, "adapts", False):
-            arrays = with_inputs(dataset, name).batch(np.arange(len(dataset))).inputs[name]
+            rows = with_inputs(dataset, name).sample(getattr(encoder, "adapted_rows", _ADAPTED_ROWS), seed=seed)
+            arrays = rows.batch(np.arange(len(rows))).inputs[name]
             cast("Any", encoder).adapt(arrays.expand())
 
 
