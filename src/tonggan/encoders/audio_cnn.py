@@ -6,13 +6,13 @@ import math
 from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
-from torch import Tensor, nn
+from torch import nn
 
 from tonggan.encoders.audio_front_end import AudioFrontEnd, AudioFrontEndConfig, LogMelConfig
 from tonggan.encoders.base import EncoderConfig
 from tonggan.encoders.present import encode_present
-from tonggan.layers.activation import Activation, build_activation
-from tonggan.layers.batch_norm import BatchNorm
+from tonggan.layers.activation import Activation
+from tonggan.layers.masked_convolution import MaskedConvolution
 from tonggan.layers.positions import sinusoidal_positions
 from tonggan.layers.transformer import Transformer, TransformerConfig
 from tonggan.modalities.audio import Audio
@@ -99,25 +99,6 @@ class AudioCNN(nn.Module):
         if self.transformer is not None:
             projected = self.transformer(projected, tokens.mask)
         return Tokens(self.output(projected), tokens.mask)
-
-
-class MaskedConvolution(nn.Module):
-    """3x3 convolution, batch norm over real frames, activation: ``[B, C, F, W]`` and its mask ``[B, F]`` to the next.
-
-    Frames and bands shrink to ``ceil(size / stride)``; a frame is real where the one at its middle was.
-    """
-
-    def __init__(self, before: int, after: int, *, stride: int, activation: Activation) -> None:
-        super().__init__()
-        self.stride = stride
-        self.convolution = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
-        self.norm = BatchNorm(after)
-        self.activation = build_activation(activation)
-
-    def forward(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The layer's output, zero under the mask that is returned with it."""
-        mask = mask[:, :: self.stride]
-        return self.activation(self.norm(self.convolution(values), mask)), mask
 
 
 def mean_pool(tokens: Tokens) -> Tokens:
