@@ -49,6 +49,7 @@ LAYERS = [
     ("training",),
     ("evaluation",),
     ("floor",),
+    ("compression",),
     ("retrieval",),
     ("runs", "recipes"),
     ("recommendation",),
@@ -63,11 +64,11 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # Slow to import or optional: never at import time, so that ``tonggan --help`` and a missing extra both answer at once.
 LAZY = {
-    "ctranslate2", "cv2", "datasketch", "detect_secrets", "easy_vqa", "emoji", "faiss", "fastapi", "gguf",
-    "jedi", "jieba", "jinja2", "jiwer", "lightgbm", "librosa", "llguidance", "lsprotocol", "matplotlib", "mcp",
-    "openpyxl", "optuna", "pandas", "peft", "prometheus_client", "pygls", "sacrebleu", "sklearn", "soundfile", "soxr",
-    "tantivy", "tensorboard", "tokenizers", "transformers", "tree_sitter", "tree_sitter_language_pack", "uvicorn",
-    "xllamacpp",
+    "ctranslate2", "cv2", "datasketch", "detect_secrets", "easy_vqa", "emoji", "faiss", "fastapi", "gguf", "jedi",
+    "jieba", "jinja2", "jiwer", "librosa", "lightgbm", "llguidance", "lsprotocol", "matplotlib", "mcp", "onnx",
+    "onnxruntime", "onnxscript", "openpyxl", "optuna", "pandas", "peft", "prometheus_client", "pygls", "sacrebleu",
+    "sklearn", "soundfile", "soxr", "tantivy", "tensorboard", "tokenizers", "transformers", "tree_sitter",
+    "tree_sitter_language_pack", "uvicorn", "xllamacpp",
 }  # fmt: skip
 
 

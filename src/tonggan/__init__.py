@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tonggan.errors import DataWarning, TongganError
     from tonggan.estimators import TongganClassifier, TongganRegressor
     from tonggan.recommendation.recommender import Recommender
+    from tonggan.runs.compressing import compress
     from tonggan.runs.predictor import Predictor
     from tonggan.space.index import SpaceIndex
 
@@ -36,6 +37,7 @@ __all__ = [
     "TongganClassifier",
     "TongganError",
     "TongganRegressor",
+    "compress",
     "fit",
     "fit_recommender",
     "fit_space",
@@ -47,6 +49,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "compress": "tonggan.runs.compressing",
     "fit": "tonggan.api",
     "fit_recommender": "tonggan.api",
     "fit_space": "tonggan.api",

@@ -163,7 +163,19 @@ def said_by(call: ast.Call) -> list[str]:
 
 # What a user of tables, of language models or of code meets.
 SPOKEN = (
-    *("api.py", "cli", "codelm", "config.py", "data", "decoders", "encoders", "estimators.py", "evaluation", "floor"),
+    *(
+        "api.py",
+        "cli",
+        "codelm",
+        "compression",
+        "config.py",
+        "data",
+        "decoders",
+        "encoders",
+        "estimators.py",
+        "evaluation",
+        "floor",
+    ),
     *(
         "language",
         "layers",

@@ -15,6 +15,7 @@ import typer
 from tonggan.cli import (
     chat,
     code,
+    compress,
     data,
     export,
     inspect,
@@ -63,6 +64,7 @@ weights.register(app)
 chat.register(app)
 transcribe.register(app)
 serve.register(app)
+compress.register(app)
 export.register(app)
 space.register(app)
 code.register(app)

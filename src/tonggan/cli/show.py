@@ -81,6 +81,25 @@ def show_tuning(found: Mapping[str, Any]) -> None:
     console.print(f"  {escape(shlex.join(command))}", style="cyan", soft_wrap=True)
 
 
+def show_compression(found: Mapping[str, Any], run: Path) -> None:
+    """The original and the smaller model side by side, and what to type next."""
+    from tonggan.runs.footprint import comparison
+
+    console, section = _console(), comparison(found)
+    console.print(escape(_said(section.note)) + "\n", soft_wrap=_as_is())
+    assert section.table is not None, "the comparison is a table"
+    table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), show_edge=False)
+    for place, column in enumerate(section.table.columns):
+        table.add_column(_said(column), justify="right" if place else "left", no_wrap=True)
+    for row in section.table.rows:
+        table.add_row(shown(row[0]), *row[1:])
+    console.print(table)
+    console.print(shown(f"Report: {run / 'report.html'}"), soft_wrap=True)
+    console.print(shown("\nNext:"))
+    command = [_program(), "predict", str(run), "new.csv", "--out", "predictions.csv"]
+    console.print(f"  {escape(shlex.join(command))}", style="cyan", soft_wrap=True)
+
+
 def _show_next(console: Console, results: Mapping[str, Any], run: Path) -> None:
     """Where the report is, and what to type next."""
     console.print(
@@ -281,6 +300,10 @@ def _as_is() -> bool:
 def _metric(name: str) -> str:
     """A metric as results name it, or its Chinese name."""
     return metric_words(name).chinese if language() == "zh" else name
+
+
+def _said(words: Words) -> str:
+    return words.chinese if language() == "zh" else words.english
 
 
 def _own(said: Mapping[str, Any], key: str) -> str:

@@ -19,7 +19,8 @@ def encode_present(part: _MaskedT, encode: Callable[[_MaskedT], Tokens]) -> Toke
     ``encode`` is called even when no row is present, with zero rows, so that every parameter takes part in each step.
     """
     present = part.present
-    if present.all():
+    # A graph that is exported takes the same way whatever it reads: what it makes of absent rows is under their mask.
+    if torch.compiler.is_exporting() or present.all():
         return encode(part)
     rows = present.nonzero().squeeze(1)
     found = encode(part.take(rows))

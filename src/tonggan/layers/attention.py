@@ -70,7 +70,7 @@ class Attention(nn.Module):
         if keys is None:
             parts = self.in_projection(queries).chunk(3, dim=-1)
         else:
-            dim = queries.shape[-1]
+            dim = self.out_projection.in_features  # less than that of queries where heads have been pruned
             weight, bias = self.in_projection.weight, self.in_projection.bias
             query = F.linear(queries, weight[:dim], bias[:dim])
             parts = (query, *F.linear(keys, weight[dim:], bias[dim:]).chunk(2, dim=-1))

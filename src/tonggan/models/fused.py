@@ -61,9 +61,14 @@ class FusedModel(Model):
 
         In training mode inputs are dropped at random.
         """
-        if self.training and self.modality_dropout > 0 and len(tokens) > 1:
-            tokens = drop_modalities(tokens, self.modality_dropout)
+        tokens = self.dropped(tokens)
         return Context(self.fuse(tokens), tokens, inputs)
+
+    def dropped(self, tokens: Mapping[str, Tokens]) -> Mapping[str, Tokens]:
+        """``tokens``, in training mode with inputs dropped at random."""
+        if self.training and self.modality_dropout > 0 and len(tokens) > 1:
+            return drop_modalities(tokens, self.modality_dropout)
+        return tokens
 
     def forward(self, inputs: Mapping[str, Arrays], targets: Mapping[str, Arrays] | None = None) -> Prediction:
         """What is predicted of a batch; with ``targets`` also what the head tells of them, as the loss of each row."""

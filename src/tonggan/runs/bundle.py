@@ -25,6 +25,8 @@ from pydantic import Field
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from tonggan.compression.int8 import with_int8
+from tonggan.compression.pruning import shrink
 from tonggan.config import Config, read_json, read_yaml
 from tonggan.data.fetch import sha256_of
 from tonggan.data.profiles import ColumnProfile
@@ -44,6 +46,7 @@ from tonggan.runs.bundle_folder import (
     IDENTITY,
     INDEX,
     INPUTS,
+    MEMBERS_FORMAT,
     NETWORK_FORMAT,
     NEXT,
     RECIPE,
@@ -149,7 +152,7 @@ class Bundle:
             )
             _write(folder / INPUTS, inputs.model_dump_json(serialize_as_any=True).encode())
             index = {
-                "format": NETWORK_FORMAT if floor is None else FORMAT,
+                "format": self._format,
                 **self.info,
                 "task": {"state": self.task.state()},
                 "floor": floor,
@@ -164,6 +167,13 @@ class Bundle:
                 expected="a folder that can be written",
                 remedy="Free space or choose another folder with --out, and run the same command again",
             ) from error
+
+    @property
+    def _format(self) -> int:
+        """The oldest that can hold it."""
+        if (self.info.get("compression") or {}).get("kind") in ("prune", "int8"):
+            return FORMAT
+        return MEMBERS_FORMAT if isinstance(self.model, Ensemble) else NETWORK_FORMAT
 
     def _profiles_of(self, name: str, modality: Modality[Any]) -> dict[str, ColumnProfile]:
         return {column: self.profiles[column] for column in modality.columns(name) if column in self.profiles}
@@ -239,8 +249,12 @@ def _load_model(
     """What is served: the network, or members with or without one."""
     floor, made_by = index["floor"], index["versions"].get("tonggan")
 
-    def build() -> FusedModel:
-        return recipe.model.build(modalities, answer=task.answer)
+    def build(learned: Mapping[str, Tensor]) -> FusedModel:
+        network = recipe.model.build(modalities, answer=task.answer)
+        if index["compression"] is not None:
+            with_int8(network, learned)
+            shrink(network, learned)
+        return network
 
     with _reading(folder, INDEX, *FILES, made_by=made_by), torch.random.fork_rng(devices=[]):
         networks = []
@@ -248,8 +262,8 @@ def _load_model(
             learned = _below(prefix, weights)
             if not (index["base"] or index["weights"]):
                 with torch.device("meta"):  # Without memory at first, which a wrong size would take all of.
-                    check_learned_state(build(), learned)
-            networks.append(build())
+                    check_learned_state(build(learned), learned)
+            networks.append(build(learned))
             load_learned_state(networks[-1], learned)
         if floor is None:
             (network,) = networks

@@ -17,9 +17,9 @@ from tonggan.errors import BundleError, ConfigError
 from tonggan.files import flush
 from tonggan.validation import place_of, wanted
 
-FORMAT = 3
-NETWORK_FORMAT = 2
-"""Of a bundle without members, which older versions read too."""
+FORMAT = 4
+NETWORK_FORMAT, MEMBERS_FORMAT = 2, 3
+"""Of a bundle without members, and of one with them, unless it is compressed: older versions read these too."""
 INDEX = "bundle.json"
 RECIPE = "recipe.yaml"
 WEIGHTS = "weights.safetensors"
@@ -67,6 +67,12 @@ class _FloorEntry(BaseModel):
 _Base = dict[Literal["name", "sha256"], str]
 
 
+class _CompressionEntry(BaseModel, extra="allow"):
+    """How a network differs from the one that its recipe builds; further fields are for people."""
+
+    kind: Literal["distill", "prune", "int8"]
+
+
 class _IndexFile(BaseModel, extra="allow"):
     """The content of ``bundle.json``; further fields are for people."""
 
@@ -80,6 +86,7 @@ class _IndexFile(BaseModel, extra="allow"):
     fingerprint: str
     parameters: int
     baseline: list[Any] = []
+    compression: _CompressionEntry | None = None
     floor: _FloorEntry | None = None
     frozen: dict[str, dict[Literal["name", "identity"], str]] = {}
 

@@ -107,7 +107,7 @@ def _lead(
             recipe, sources, start, progress=Deadline(progress, budget=budget), quarantine=out / "quarantine.csv"
         )
         _tell(plan, data, progress)
-        work = remember(out, _identity(plan, data, start), overwrite=overwrite)
+        work = remember(out, identity_of(plan, data, start), overwrite=overwrite)
         is_finished = (work / INDEX).exists()  # It was stopped when only its traces were left to remove.
         processes.gather(None if is_finished else work)
         if is_finished:
@@ -119,7 +119,7 @@ def _lead(
         one = run_study if plan.recipe.study.kind else make
         made, closing = one(plan, data, start, work=work, budget=budget, progress=progress, processes=processes)
         with num_threads(made.training.threads) if made.training else nullcontext():
-            found = _assess(plan, data, made, closing, progress=progress)
+            found = assess_made(plan, data, made, closing, progress=progress)
         if plan.recipe.study.folds:
             write_out_of_fold(work, plan, data, made.model, progress=progress)
         bundle = save(work, plan, data, start, made, found, seconds=budget.elapsed)
@@ -178,7 +178,7 @@ def plan_and_data(
     return plan, with_folds(plan, data)
 
 
-def _identity(plan: Plan, data: Data, start: Start) -> str:
+def identity_of(plan: Plan, data: Data, start: Start) -> str:
     """The full recipe, and what its data and its start are."""
     origins = "".join(f"# start.{name}: {origin.sha256}\n" for name, origin in start.origins.items())
     return f"# data: {data.fingerprint}\n{origins}{plan.recipe.to_yaml()}"
@@ -234,7 +234,7 @@ def _reserve(budget: Budget, *, progress: Progress) -> None:
     budget.reserve(_FIRST_RESERVE * budget.left)
 
 
-def _assess(plan: Plan, data: Data, made: Made, closing: Closing, *, progress: Progress) -> Assessment:
+def assess_made(plan: Plan, data: Data, made: Made, closing: Closing, *, progress: Progress) -> Assessment:
     """Calibrate the model on the validation part, and measure it on that and the test part as far as time allows."""
     task, column = data.task, plan.recipe.report_by
     measured = closing.measure(progress)

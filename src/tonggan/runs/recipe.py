@@ -15,6 +15,7 @@ import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
 from tonggan.config import Config, apply_overrides, read_yaml
+from tonggan.encoders import EncoderConfig
 from tonggan.errors import ConfigError
 from tonggan.floor.config import FloorConfig, Preset
 from tonggan.modalities import ColumnConfig
@@ -54,6 +55,10 @@ class DataConfig(Config):
         if self.set and self.train:
             raise ValueError("'set' and 'train' exclude each other: a run learns from one source")
         return self
+
+
+_STUDENTS = {"small": 0.5, "tiny": 0.25}
+_WIDTHS = ("dim", "width", "channels", "stem_channels", "hidden")
 
 
 def _as_list(value: Any) -> Any:
@@ -200,6 +205,72 @@ def recipe_for_table(
     elif base is None:
         data["floor"] = {}
     return Recipe.parse(apply_overrides(data, overrides), who=f"recipe {base}" if base else "settings")
+
+
+def student_recipe(recipe: Recipe, student: str, settings: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
+    """The recipe of a network that learns from a run of ``recipe``, of the same inputs and the same target.
+
+    Args:
+        recipe: with every choice filled in.
+        student: ``"small"`` or ``"tiny"`` for half or a quarter of the widths of its network; the kind of an encoder,
+            for the inputs that it reads; or a YAML file with fields of ``model`` and ``training``.
+        settings: single fields of these two, or another ``seed``.
+
+    Raises:
+        ConfigError: there is no such student, or a field is not legal.
+    """
+    fields = recipe.to_dict() | {"floor": None, "start": {}, "study": {}}
+    if student in _STUDENTS:
+        fields["model"] = _narrowed(fields["model"], _STUDENTS[student])
+    elif student.endswith((".yaml", ".yml")):
+        given = read_yaml(Path(student))
+        _check_student(given, who=f"student {student}")
+        fields = apply_overrides(fields, given)
+    else:
+        kinds = EncoderConfig.family()
+        modalities = {name: encoder.reads for name, encoder in recipe.model.encoders.items()}
+        names = [name for name, reads in modalities.items() if student in kinds and kinds[student].reads == reads]
+        if not names:
+            fitting = sorted(kind for kind, config in kinds.items() if config.reads in modalities.values())
+            raise ConfigError(
+                f"student '{student}'",
+                got="no such student for the inputs " + ", ".join(modalities),
+                expected=f"{', '.join(_STUDENTS)}, a YAML file, or one of {', '.join(fitting)}",
+                remedy="Correct the name",
+            )
+        fields = apply_overrides(fields, {f"model.encoders.{name}": {"kind": student} for name in names})
+    made = apply_overrides(fields, settings)
+    changed = {name: value for name, value in made.items() if value != fields[name]}
+    _check_student(changed, who="settings")
+    return Recipe.parse(made, who=f"student {student}")
+
+
+def _check_student(fields: Mapping[str, Any], *, who: str) -> None:
+    others = sorted(set(fields) - {"model", "training", "seed"})
+    if others:
+        raise ConfigError(
+            who,
+            got=", ".join(others),
+            expected="fields of model and training; all else is as the original has it",
+            remedy="Leave them out",
+        )
+
+
+def _narrowed(fields: Any, factor: float) -> Any:
+    """``fields`` of a model with every width times ``factor``."""
+    if isinstance(fields, Mapping):
+        return {
+            name: _narrower(value, factor) if name in _WIDTHS else _narrowed(value, factor)
+            for name, value in fields.items()
+        }
+    return fields
+
+
+def _narrower(width: Any, factor: float) -> Any:
+    """A multiple of 8, so that heads divide it."""
+    if isinstance(width, list | tuple):
+        return [_narrower(each, factor) for each in width]
+    return None if width is None else max(8, 8 * round(factor * width / 8))
 
 
 def _read_recipe(name: str) -> dict[str, Any]:

@@ -21,11 +21,13 @@ from tonggan.floor.ensemble import Ensemble
 from tonggan.models import Model
 from tonggan.runs.assess import Assessment, advise
 from tonggan.runs.bundle import Bundle, base_of, versions, weights_of
+from tonggan.runs.footprint import comparison
 from tonggan.runs.loading import Data
 from tonggan.runs.members import Floor
 from tonggan.runs.plan import Plan
 from tonggan.runs.start import Start
 from tonggan.tasks import Advice, Task
+from tonggan.tasks.figures import Section
 from tonggan.training import TrainingResult
 from tonggan.training.budget import describe_seconds
 from tonggan.wording import Words
@@ -51,7 +53,15 @@ class Made:
 
 
 def save(
-    folder: Path, plan: Plan, data: Data, start: Start, made: Made, found: Assessment, *, seconds: float
+    folder: Path,
+    plan: Plan,
+    data: Data,
+    start: Start,
+    made: Made,
+    found: Assessment,
+    *,
+    seconds: float,
+    compression: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Write bundle and report of a run into ``folder``.
 
@@ -63,6 +73,7 @@ def save(
         made: the model.
         found: what it is worth.
         seconds: that everything took.
+        compression: the model beside the larger one that it was made of.
 
     Raises:
         BundleError: the folder cannot be written.
@@ -73,13 +84,17 @@ def save(
         data.modalities,
         data.task,
         made.model.cpu().eval(),
-        _results(plan, data, made, found, advice, seconds=seconds),
-        _info(plan, data, start, made.model),
+        _results(plan, data, made, found, advice, seconds=seconds) | {"compression": compression},
+        info_of(plan, data, start, made.model) | {"compression": compression and _kind_of(compression)},
         data.diagnosis.profiles,
     )
     write_report(folder / "report.html", content=_report(bundle, plan, data, made, found, advice))
     bundle.save(folder)
     return bundle
+
+
+def _kind_of(compression: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: compression[name] for name in ("kind", "of")}
 
 
 def save_trial(
@@ -109,7 +124,7 @@ def save_trial(
         "seconds": seconds,
         "floor": None if made.floor is None else made.floor.to_dict(),
     }
-    info = _info(plan, data, start, made.model)
+    info = info_of(plan, data, start, made.model)
     bundle = Bundle(plan.recipe, data.modalities, task, made.model.cpu().eval(), results, info, data.diagnosis.profiles)
     bundle.save(folder)
     return bundle
@@ -151,7 +166,8 @@ def _course(training: TrainingResult) -> dict[str, Any]:
     }
 
 
-def _info(plan: Plan, data: Data, start: Start, model: Model) -> dict[str, Any]:
+def info_of(plan: Plan, data: Data, start: Start, model: Model) -> dict[str, Any]:
+    """What the index of a bundle tells of how it was made."""
     return {
         "fingerprint": data.fingerprint,
         "base": base_of(plan.recipe),
@@ -202,13 +218,18 @@ def _report(
         members=made.floor.members if made.floor else (),
         study=made.study,
         without_network=made.floor.score if made.floor and made.training else None,
-        sections=measured.measure.sections(),
+        sections=[*_compared(bundle), *measured.measure.sections()],
         mistakes=find_mistakes(bundle.model, task, data.datasets[split], measured),
         mistakes_title=measured.measure.worst_title,
         mistakes_note=measured.measure.worst_note,
         recipe=bundle.recipe.to_yaml(),
         facts=_facts(bundle, made.training),
     )
+
+
+def _compared(bundle: Bundle) -> list[Section]:
+    found = bundle.results["compression"]
+    return [] if found is None else [comparison(found)]
 
 
 def _role(name: str, plan: Plan) -> Literal["input", "target", "ignored"]:

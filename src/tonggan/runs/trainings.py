@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -70,11 +72,36 @@ def train_one(
     only: str | None = None,
 ) -> Trained:
     """Train ``model``, which reads all inputs or the ``only`` one, or go on with what ``folder`` holds of that."""
+    result = train_objective(
+        partial(Supervised, model, data.task),
+        plan,
+        data,
+        folder=folder,
+        budget=budget,
+        progress=progress,
+        following=following,
+        only=only,
+    )
+    return Trained(model, result)
+
+
+def train_objective(
+    make: Callable[..., Supervised],
+    plan: Plan,
+    data: Data,
+    *,
+    folder: Path,
+    budget: Budget,
+    progress: Progress,
+    following: Following | None = None,
+    only: str | None = None,
+) -> TrainingResult:
+    """Train the objective that ``make`` makes of the auxiliary targets and their heads, on the rows of ``data``."""
     parts = {split: with_inputs(data.datasets[split], only) for split in ("train", "valid")}
     recipe = plan.recipe
     learned, valid = loaders(parts["train"], parts["valid"], config=recipe.training, seed=recipe.seed)
-    result = train(
-        _objective(model, plan, data, only=only),
+    return train(
+        _objective(make, plan, data, only=only),
         learned,
         valid=valid,
         config=recipe.training,
@@ -84,10 +111,9 @@ def train_one(
         following=following,
         progress=progress,
     )
-    return Trained(model, result)
 
 
-def _objective(model: FusedModel, plan: Plan, data: Data, *, only: str | None) -> Supervised:
+def _objective(make: Callable[..., Supervised], plan: Plan, data: Data, *, only: str | None) -> Supervised:
     """The task, with the auxiliary targets of the model's inputs."""
     auxiliaries = {name: each for name, each in data.auxiliaries.items() if only in (None, each.input)}
     recipe = plan.recipe
@@ -97,7 +123,7 @@ def _objective(model: FusedModel, plan: Plan, data: Data, *, only: str | None) -
             name: LinearHeadConfig().build(recipe.model.dim, answer=_vector(each.task))
             for name, each in auxiliaries.items()
         }
-    return Supervised(model, data.task, auxiliaries=auxiliaries, heads=heads)
+        return make(auxiliaries=auxiliaries, heads=heads)
 
 
 def _vector(task: Task) -> Vector:

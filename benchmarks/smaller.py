@@ -1,0 +1,124 @@
+"""A run beside what is made of it: a student, the same student alone, half of the channels, 8-bit integers.
+
+    python benchmarks/smaller.py [--recipe smaller] [--student tiny] [--seeds 3] [--out runs/smaller] [--json FILE]
+
+It is fitted by the recipe and compressed in each way; times are of the CPU, on as many threads as OMP_NUM_THREADS says.
+Stopped anywhere, the same command goes on. Accuracies are those of the test part, of students the mean of the seeds;
+the gain of a student over the same one alone is that of each seed, which has the same first weights and order of rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import tonggan
+from tonggan.evaluation.predict import measure_rows
+from tonggan.files import whole_file
+from tonggan.progress import Progress, chosen_progress
+from tonggan.runs.bundle import Bundle
+from tonggan.runs.bundle_folder import INDEX
+from tonggan.runs.compressing import reopened
+from tonggan.runs.plan import resolve
+from tonggan.runs.recipe import student_recipe
+from tonggan.runs.start import Start
+from tonggan.runs.trainings import new_model, train_one
+from tonggan.training import Budget
+
+COLUMNS = ("model", "score", "gain", "parameters", "MB", "ms, 1 row", "ms, 32 rows", "memory, MB", "times as fast")
+
+
+def compressed(original: Path, out: Path, **options: Any) -> dict[str, Any]:
+    """What a compressed run is beside the original; the run that is there, if it is."""
+    made = (
+        tonggan.load(out) if (out / INDEX).exists() else tonggan.compress(original, out=out, progress=True, **options)
+    )
+    found: dict[str, Any] = made.results["compression"]
+    return found
+
+
+def alone(original: Path, out: Path, student: str, seed: int, progress: Progress) -> float:
+    """The test score of a student that learns the task as any network does, from the original's training rows."""
+    told = out / "score.json"
+    if not told.exists():
+        bundle = Bundle.load(original)
+        _, data = reopened(bundle, bundle.recipe, {}, progress=progress)
+        plan = resolve(student_recipe(bundle.recipe, student, [f"seed={seed}"]), data.tables)
+        model = new_model(plan, data, Start({}, {}))
+        train_one(model, plan, data, folder=out, budget=Budget(), progress=progress)
+        split = list(data.datasets)[-1]
+        score = measure_rows(model, data.task, data.datasets[split], progress=progress).measure.score()
+        with whole_file(told) as partial:
+            partial.write_text(json.dumps({"score": score}), encoding="utf-8")
+    return float(json.loads(told.read_text(encoding="utf-8"))["score"])
+
+
+def compare(options: argparse.Namespace) -> dict[str, Any]:
+    """All that the table shows."""
+    out, progress, original = options.out, chosen_progress(True), options.out / "original"
+    if not (original / INDEX).exists():
+        tonggan.run(options.recipe, out=original, settings=options.set, progress=True)
+    found = {"int8": compressed(original, out / "int8", quantize="int8")}
+    found["pruned"] = compressed(original, out / "pruned", prune=options.prune)
+    seeds: list[dict[str, float]] = []
+    for seed in range(options.seeds):
+        taught = compressed(original, out / f"student-{seed}", distill=options.student, settings=[f"seed={seed}"])
+        found.setdefault("student", taught)
+        by_itself = alone(original, out / f"alone-{seed}", options.student, seed, progress)
+        seeds.append({"student": taught["rows"][1]["score"], "alone": by_itself})
+    first = found["int8"]["rows"][0]
+    rows = [{**first, "model": "original", "gain": 0.0, "faster": [1.0, 1.0]}]
+    for name, each in found.items():
+        before, after = each["rows"]
+        faster = [before["milliseconds"][key] / after["milliseconds"][key] for key in ("1", "32")]
+        rows.append({**after, "model": name, "gain": after["score"] - before["score"], "faster": faster})
+    means = {name: statistics.mean(each[name] for each in seeds) for name in ("student", "alone")}
+    for name, mean in means.items():
+        row = {**rows[-1], "model": name, "score": mean, "gain": mean - first["score"]}
+        rows[-1:] = [row] if name == "student" else [rows[-1], row]
+    gains = [each["student"] - each["alone"] for each in seeds]
+    return {"score_name": found["int8"]["score_name"], "rows": rows, "seeds": seeds, "student_over_alone": gains}
+
+
+def shown(found: dict[str, Any]) -> str:
+    """The table, as Markdown."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
+    for row in found["rows"]:
+        memory = "" if row["memory"] is None else f"{row['memory'] / 1e6:.0f}"
+        cells = [
+            row["model"],
+            f"{row['score']:.4f}",
+            f"{row['gain']:+.4f}",
+            f"{row['parameters']:,}",
+            f"{row['size'] / 1e6:.2f}",
+            *(f"{row['milliseconds'][key]:.2f}" for key in ("1", "32")),
+            memory,
+            " and ".join(f"{each:.1f}" for each in row["faster"]),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    gains = ", ".join(f"{100 * each:+.1f}" for each in found["student_over_alone"])
+    return "\n".join([*lines, "", f"student over the same alone, by seed: {gains} points"])
+
+
+def main() -> None:
+    """Fit, compress, compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="smaller")
+    parser.add_argument("--student", default="tiny")
+    parser.add_argument("--prune", type=float, default=0.5)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="field of the recipe")
+    parser.add_argument("--out", type=Path, default=Path("runs/smaller"))
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    found = compare(options)
+    print(shown(found))
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Networks made smaller: channels, hidden units and heads taken out, and arithmetic in 8-bit integers."""

@@ -1,0 +1,389 @@
+"""A finished run made smaller and faster: by a student, by pruning, or in 8-bit integers; told beside the original."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from tonggan.compression.channels import channels_of
+from tonggan.compression.int8 import quantize
+from tonggan.compression.pruning import prune
+from tonggan.config import apply_overrides
+from tonggan.data.loader import Loader
+from tonggan.data.places import cache_folder
+from tonggan.errors import ConfigError, DataError, TrainingError
+from tonggan.evaluation.bootstrap import Comparison, compare, intervals
+from tonggan.evaluation.predict import iterate_batches, measure_rows
+from tonggan.evaluation.wording import format_gain, format_score, is_share, metric_words
+from tonggan.floor.ensemble import Ensemble
+from tonggan.layers.cores import num_threads
+from tonggan.models import FusedModel, Model
+from tonggan.progress import Progress, chosen_progress
+from tonggan.runs.bundle import Bundle
+from tonggan.runs.bundle_folder import CHECKPOINTS, INDEX, read_index
+from tonggan.runs.duration import parse_duration
+from tonggan.runs.fitting import assess_made, identity_of
+from tonggan.runs.footprint import Footprint, footprints
+from tonggan.runs.loading import Data, load
+from tonggan.runs.plan import Plan, resolve
+from tonggan.runs.predictor import Predictor
+from tonggan.runs.recipe import Recipe, student_recipe
+from tonggan.runs.run_folder import claimed, finish, remember
+from tonggan.runs.saving import Made, info_of, save
+from tonggan.runs.splits import open_splits
+from tonggan.runs.start import Start
+from tonggan.runs.study import with_folds
+from tonggan.runs.trainings import new_model, train_objective
+from tonggan.runs.trial import closing_of
+from tonggan.training import Budget, TrainingResult
+from tonggan.training.supervised import Distillation, Supervised
+
+# Rows of the training part that show how large activations are, and batches that show which channels matter.
+_CALIBRATED_ROWS, _WEIGHED_BATCHES = 256, 8
+_NOTHING = Start({}, {})
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a run is made smaller.
+
+    Attributes:
+        kind: of it.
+        student: of ``distill``: the size, encoder or YAML file, as ``students`` reads it.
+        share: of ``prune``: of the channels, units and heads that is taken out.
+    """
+
+    kind: Literal["distill", "prune", "int8"]
+    student: str = ""
+    share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind == "prune" and not 0 < self.share < 1:
+            raise ConfigError(
+                "compress --prune", got=f"{self.share:g}", expected="a share between 0 and 1", remedy="Write e.g. 0.5"
+            )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a run is made smaller with."""
+
+    original: Bundle
+    plan: Plan
+    data: Data
+    budget: Budget
+    folder: Path
+    progress: Progress
+
+
+def compress(
+    run: str | Path,
+    *,
+    out: str | Path,
+    distill: str | None = None,
+    prune: float | None = None,
+    quantize: Literal["int8"] | None = None,
+    data: Any = None,
+    keep_within: float | None = None,
+    settings: Sequence[str] | Mapping[str, Any] = (),
+    time_limit: str | float | None = None,
+    overwrite: bool = False,
+    progress: Progress | bool | None = None,
+) -> Predictor:
+    """Make a finished run smaller and faster; ``results.compression`` tells what it lost beside the original.
+
+    Args:
+        run: its folder.
+        out: folder of the new run, which is used as any other.
+        distill: train a student by the run, of any kind: ``"small"`` or ``"tiny"`` (half or a quarter of the widths of
+            its network), the kind of an encoder, or a YAML file with fields of ``model`` and ``training``.
+        prune: take this share of the channels, units and heads out of its network, and train the rest further.
+        quantize: ``"int8"``: let its encoders compute in 8-bit integers; needs the extra ``onnx``.
+        data: the table that the run has learned from, where it is no longer where it was.
+        keep_within: raise where the validation part loses more: 0.01 for a point, or 1 % of a score that is no share.
+        settings: single fields of ``model`` and ``training``, as for ``fit``.
+        time_limit: for everything, in seconds or as ``"5m"``.
+        overwrite: replace a run that is already in ``out``.
+        progress: as for ``fit``.
+
+    Raises:
+        TongganError: with who, what was got, what was expected, and the remedy.
+    """
+    ways = {
+        "distill": distill is not None and Way("distill", student=str(distill)),
+        "prune": prune is not None and Way("prune", share=float(prune)),
+        "quantize": quantize is not None and Way("int8"),
+    }
+    chosen = [way for way in ways.values() if isinstance(way, Way)]
+    if len(chosen) != 1:
+        raise ConfigError(
+            "compress",
+            got=", ".join(name for name, way in ways.items() if way) or "no way",
+            expected=f"one of {', '.join(ways)}",
+            remedy="Choose one; another one can follow on the run that it makes",
+        )
+    return _compress(
+        Path(run),
+        chosen[0],
+        out=Path(out),
+        source=data,
+        keep_within=keep_within,
+        settings=settings,
+        budget=Budget(None if time_limit is None else parse_duration(time_limit)),
+        overwrite=overwrite,
+        progress=chosen_progress(progress),
+    )
+
+
+def _compress(
+    run: Path,
+    way: Way,
+    *,
+    out: Path,
+    source: Any,
+    keep_within: float | None,
+    settings: Sequence[str] | Mapping[str, Any],
+    budget: Budget,
+    overwrite: bool,
+    progress: Progress,
+) -> Predictor:
+    original = Bundle.load(run)
+    _check_way(original, way, settings)
+    plan, data = _with_data(original, run, source, progress)
+    plan = _plan_of(plan, data, way, settings)
+    with claimed(out, overwrite=overwrite):
+        text = f"# compress {way}: {read_index(run)['files']}\n{identity_of(plan, data, _NOTHING)}"
+        folder = remember(out, text, overwrite=overwrite)
+        if (folder / INDEX).exists():
+            finish(out)
+            return Predictor.load(out)
+        if budget.seconds is not None:
+            budget.reserve(0.25 * budget.left)
+        work = _Work(original, plan, data, budget, folder, progress)
+        model, training = _WAYS[way.kind](work, way)
+        _check_loss(work, model, keep_within, is_trained=training is not None, out=out)
+        bundle = _finish(work, way, run, model, training)
+        finish(out)
+    return Predictor(bundle, folder=out)
+
+
+def _with_data(original: Bundle, run: Path, source: Any, progress: Progress) -> tuple[Plan, Data]:
+    """The rows that the run has learned from: others would be no lesson, and no fair measure."""
+    recipe, sources = original.recipe, {}
+    if source is not None:
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"set": None, "train": None})})
+        sources = {"train": source}
+    elif recipe.data.set is None and recipe.data.train is None:
+        raise DataError(
+            f"data of {run}",
+            got="a run that has learned from a table in memory",
+            expected="that table",
+            remedy="Name it with --data (in Python data=…)",
+        )
+    plan, data = reopened(original, recipe, sources, progress=progress)
+    if data.fingerprint != original.info["fingerprint"] and not original.recipe.study.folds:
+        raise DataError(
+            f"data of {run}",
+            got="other rows than the run has learned from",
+            expected=f"the same table, fingerprint {original.info['fingerprint'][:16]}",
+            remedy="Name the table that it was fitted to with --data",
+        )
+    return plan, data
+
+
+def _check_way(original: Bundle, way: Way, settings: Sequence[str] | Mapping[str, Any]) -> None:
+    kind = original.task.kind
+    if way.kind == "distill" and original.recipe.task is not None and original.recipe.task.form is None:
+        raise ConfigError(
+            "compress --distill",
+            got=f"the task '{kind}'",
+            expected="a task of classes, labels or numbers",
+            remedy="Use --prune or --quantize int8",
+        )
+    is_single = isinstance(original.model, FusedModel)
+    if (way.kind == "prune" and not is_single) or (not original.networks and way.kind == "int8"):
+        raise ConfigError(
+            f"compress --{'prune' if way.kind == 'prune' else 'quantize'}",
+            got="members that are no networks" if not original.networks else "members of an ensemble",
+            expected="a single network" if way.kind == "prune" else "a network",
+            remedy="Use --distill small, which trains one network to say what all of them say",
+        )
+    if settings and way.kind == "int8":
+        raise ConfigError(
+            "compress --quantize", got="settings", expected="none, as nothing is trained", remedy="Leave them out"
+        )
+
+
+def reopened(original: Bundle, recipe: Recipe, sources: Mapping[str, Any], *, progress: Progress) -> tuple[Plan, Data]:
+    """The tables of ``recipe``, of which ``sources`` take the place, read as ``original`` reads them."""
+    cache, folds = cache_folder(), recipe.study.folds is not None
+    tables = open_splits(
+        recipe.data,
+        target=recipe.target,
+        sources=sources,
+        seed=recipe.seed,
+        cache=cache,
+        progress=progress,
+        folds=folds,
+    )
+    plan = resolve(recipe, tables)
+    fitted = {name: modality.state() for name, modality in original.modalities.items()}
+    data = load(plan, tables, cache=cache, progress=progress, fitted=fitted)
+    return plan, with_folds(plan, data)
+
+
+def _plan_of(plan: Plan, data: Data, way: Way, settings: Sequence[str] | Mapping[str, Any]) -> Plan:
+    """What is trained, as a plan of the same inputs and the same target."""
+    if way.kind == "int8":
+        return plan
+    if way.kind == "distill":
+        recipe = student_recipe(plan.recipe, way.student, settings)
+    else:
+        # The whole schedule again, which gives what is left more than a short one (Renda et al. 2020).
+        fields = apply_overrides(plan.recipe.to_dict(), settings)
+        recipe = Recipe.parse(fields, who="settings")
+    made = resolve(recipe, data.tables)
+    if made.recipe.columns != plan.recipe.columns or (way.kind == "prune" and made.recipe.model != plan.recipe.model):
+        raise ConfigError(
+            "compress",
+            got="settings by which inputs are read otherwise, or another model is trained than the pruned one",
+            expected="of --distill fields of model and training, of --prune fields of training",
+            remedy="Leave them out, or choose another student",
+        )
+    return made
+
+
+def _distill(work: _Work, way: Way) -> tuple[Model, TrainingResult | None]:
+    rows = len(work.data.datasets["train"])
+    work.progress.say(f"A student '{way.student}' learns from {rows:,} rows and from the original.")
+    student = new_model(work.plan, work.data, _NOTHING, progress=work.progress)
+    return student, _taught(work, student)
+
+
+def _prune(work: _Work, way: Way) -> tuple[Model, TrainingResult | None]:
+    network = copy.deepcopy(work.original.model)
+    assert isinstance(network, FusedModel)
+    recipe = work.plan.recipe
+    loader = Loader(work.data.datasets["train"], batch_size=recipe.training.batch_size, seed=recipe.seed, shuffle=True)
+    batches = [batch for _, batch in zip(range(_WEIGHED_BATCHES), loader.epoch(0), strict=False)]
+    before = network.num_parameters
+    objective = Supervised(network, work.data.task)
+    count = prune(network, channels_of(network, batches[0]), batches, share=way.share, losses=objective.losses)
+    work.progress.say(
+        f"{count:,} channels, units and heads are taken out: {before:,} parameters become {network.num_parameters:,}."
+    )
+    return network, _taught(work, network)
+
+
+def _taught(work: _Work, network: FusedModel) -> TrainingResult:
+    """Train ``network`` by the original, where its task has a vector to compare."""
+    original, task, form = work.original, work.data.task, work.plan.task.form
+    make: Any = Supervised
+    if form is not None:
+        widths = (work.plan.recipe.model.dim, original.recipe.model.dim)
+        is_network = isinstance(original.model, FusedModel)
+        make = partial(Distillation, teacher=original.model, form=form, widths=widths if is_network else None)
+    return train_objective(
+        partial(make, network, task),
+        work.plan,
+        work.data,
+        folder=work.folder / CHECKPOINTS,
+        budget=work.budget,
+        progress=work.progress,
+    )
+
+
+def _quantize(work: _Work, way: Way) -> tuple[Model, TrainingResult | None]:
+    del way
+    model = copy.deepcopy(work.original.model).cpu().eval()
+    sample = work.data.datasets["train"].sample(_CALIBRATED_ROWS, seed=work.plan.recipe.seed)
+    batches = [dict(batch.inputs) for batch in iterate_batches(sample, batch_size=64, progress=None, label="calibrate")]
+    networks = [network for network, _ in model.networks] if isinstance(model, Ensemble) else [model]
+    for network in networks:
+        assert isinstance(network, FusedModel)
+        names = quantize(network, batches)
+        work.progress.say(f"Encoders in int8, calibrated on {len(sample):,} training rows: {', '.join(names)}")
+    return model, None
+
+
+_WAYS = {"distill": _distill, "prune": _prune, "int8": _quantize}
+
+
+def _check_loss(work: _Work, model: Model, keep_within: float | None, *, is_trained: bool, out: Path) -> None:
+    """Raise TrainingError where more is lost on the validation part than may be."""
+    if keep_within is None:
+        return
+    found = _beside(work, model, "valid")
+    lost = -found.gain if is_share(found.score_name) else -found.gain / max(abs(found.other), 1e-12)
+    if lost <= keep_within:
+        return
+    if not is_trained:
+        finish(out)
+    name = metric_words(found.score_name).english
+    score, other = (format_score(found.score_name, each) for each in (found.score, found.other))
+    less = format_gain(found.score_name, -found.gain).english
+    raise TrainingError(
+        "compress --keep-within",
+        got=f"{name} {score} on {found.num_rows:,} validation rows, {less} worse than {other} of the original",
+        expected=f"at most {100 * keep_within:g} % lost; nothing was written that could be served",
+        remedy="Take out less, train longer with --set training.epochs=…, or allow more with --keep-within, which goes "
+        "on from what was trained",
+    )
+
+
+def _beside(work: _Work, model: Model, split: str) -> Comparison:
+    """``model`` and the original on the rows of a part."""
+    dataset, task = work.data.datasets[split], work.original.task
+    mine, other = (measure_rows(each, task, dataset).measure for each in (model, work.original.model))
+    return compare(mine, other, seed=work.plan.recipe.seed)
+
+
+def _finish(work: _Work, way: Way, run: Path, model: Model, training: TrainingResult | None) -> Bundle:
+    plan, data, progress = work.plan, work.data, work.progress
+    made = Made(model, training=training)
+    closing = closing_of(model, plan, data, budget=work.budget)
+    with num_threads(training.threads) if training else nullcontext():
+        found = assess_made(plan, data, made, closing, progress=progress)
+    beside = {split: _beside(work, model, split) for split in found.measured}
+    split = list(beside)[-1]
+    progress.say("Measuring size, time and memory of both")
+    info = {"kind": way.kind, "of": str(run)}
+    with tempfile.TemporaryDirectory() as folder:
+        told = info_of(plan, data, _NOTHING, model) | {"compression": info}
+        results = work.original.results
+        trial = Bundle(plan.recipe, data.modalities, data.task, model.cpu().eval(), results, told)
+        trial.save(Path(folder))
+        costs = footprints([work.original.model, model], [run, Path(folder)], data.task, data.datasets[split])
+    if way.kind == "int8":  # whose weights are in its graphs
+        costs[1] = replace(costs[1], parameters=costs[0].parameters)
+    former = measure_rows(work.original.model, work.original.task, data.datasets[split]).measure
+    bounds = [intervals(former, seed=plan.recipe.seed), found.intervals[split]]
+    compared = _results(info, beside, costs, [each.get(former.score_name) for each in bounds])
+    return save(work.folder, plan, data, _NOTHING, made, found, seconds=work.budget.elapsed, compression=compared)
+
+
+def _results(
+    info: Mapping[str, Any],
+    beside: Mapping[str, Comparison],
+    costs: Sequence[Footprint],
+    bounds: Sequence[tuple[float, float] | None],
+) -> dict[str, Any]:
+    """The original and what was made of it, side by side; scores are those of the final part."""
+    split, final = list(beside.items())[-1]
+    scores = (final.other, final.score)
+    rows = [
+        {"model": name, "score": score, "interval": None if pair is None else list(pair), **cost.to_dict()}
+        for name, score, pair, cost in zip(("original", info["kind"]), scores, bounds, costs, strict=True)
+    ]
+    gains = {
+        name: {"gain": each.gain, "interval": None if each.gain_interval is None else list(each.gain_interval)}
+        for name, each in beside.items()
+    }
+    told = {"split": split, "score_name": final.score_name, "num_rows": final.num_rows}
+    return {**info, **told, "gains": gains, "rows": rows}

@@ -1,0 +1,170 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import ensemble_scene
+import run_scene
+import tonggan
+from tonggan.errors import ConfigError, DataError, MissingExtraError, TrainingError
+from tonggan.runs.bundle_folder import INDEX
+from tonggan.runs.recipe import student_recipe
+
+SETTINGS = ["training.epochs=1"]
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    import pyarrow.csv
+
+    path = tmp_path_factory.mktemp("rows") / "rows.csv"
+    pyarrow.csv.write_csv(run_scene.table(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory, shared_cache, rows):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TONGGAN_CACHE", str(shared_cache))
+        deep = "model.encoders={note: {kind: text_transformer, num_layers: 1, num_heads: 4}, table: {kind: table}}"
+        return run_scene.fit(tmp_path_factory.mktemp("original") / "run", data=rows, settings=[deep])
+
+
+def check_run(made, original, rows):
+    """It is a run as any other, and says what it is beside the original."""
+    again = tonggan.load(made.folder)
+    assert again.predict(rows) == made.predict(rows)
+    np.testing.assert_allclose(again.predict_proba(rows), made.predict_proba(rows), atol=1e-5)
+    assert again.evaluate(rows).rows == {"test": 160}
+    found = made.results.compression
+    assert [row["model"] for row in found.rows] == ["original", found.kind]
+    before, after = found.rows
+    assert before["score"] == pytest.approx(original.results.metrics.valid.accuracy)
+    assert after["score"] == pytest.approx(made.results.metrics.valid.accuracy)
+    for row in found.rows:
+        assert set(row["milliseconds"]) == {"1", "32"}
+        assert row["memory"] is None or row["memory"] > 0
+    report = (made.folder / "report.html").read_text(encoding="utf-8")
+    assert "Beside the original" in report
+    return before, after
+
+
+@pytest.fixture(scope="module")
+def pruned(original, tmp_path_factory, shared_cache):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TONGGAN_CACHE", str(shared_cache))
+        out = tmp_path_factory.mktemp("pruned") / "run"
+        return tonggan.compress(original.folder, out=out, prune=0.5, settings=SETTINGS)
+
+
+def test_a_pruned_run_is_smaller_and_a_run_as_any_other(pruned, original, rows):
+    before, after = check_run(pruned, original, rows)
+    assert after["parameters"] < 0.8 * before["parameters"]
+    assert after["size"] < 0.8 * before["size"]
+    assert json.loads((pruned.folder / INDEX).read_text(encoding="utf-8"))["format"] == 4
+
+
+def test_without_a_note_it_answers_by_the_rest(pruned):
+    row = {"size": 1.0, "weight": 0.5}
+    assert pruned.predict_proba([row, {**row, "note": ""}])[0] == pytest.approx(pruned.predict_proba([row])[0])
+
+
+def test_a_student_learns_from_a_network(original, rows, tmp_path):
+    made = tonggan.compress(original.folder, out=tmp_path / "run", distill="small", settings=SETTINGS)
+    before, after = check_run(made, original, rows)
+    assert after["parameters"] < before["parameters"]
+    assert made.bundle.recipe.model.dim == 16
+    assert made.results.training["steps"] > 0
+
+
+def test_a_student_learns_from_members(members, tmp_path):
+    with pytest.raises(DataError, match="a table in memory"):
+        tonggan.compress(members.folder, out=tmp_path / "run", distill="small")
+    made = tonggan.compress(
+        members.folder, out=tmp_path / "run", distill="small", data=ensemble_scene.frame(), settings=SETTINGS
+    )
+    assert made.bundle.network is not None
+    assert made.bundle.recipe.floor is None
+
+
+def test_int8_is_kept_and_loaded(original, rows, tmp_path):
+    pytest.importorskip("onnxruntime")
+    made = tonggan.compress(original.folder, out=tmp_path / "run", quantize="int8", keep_within=0.2)
+    before, after = check_run(made, original, rows)
+    assert after["parameters"] == before["parameters"]
+    found, expected = (each.predict_proba(rows) for each in (made, original))
+    assert np.abs(found - expected).mean() < 0.05
+
+
+def test_a_loss_beyond_the_limit_is_refused_and_nothing_can_be_served(original, tmp_path):
+    out, ruin = tmp_path / "run", ["training.learning_rate=50", "training.clip_norm=null", *SETTINGS]
+    with pytest.raises(TrainingError, match=r"worse than .* of the original.*at most 0 % lost"):
+        tonggan.compress(original.folder, out=out, prune=0.9, keep_within=0.0, settings=ruin)
+    assert not (out / INDEX).exists()
+    made = tonggan.compress(original.folder, out=out, prune=0.9, keep_within=0.99, settings=ruin)  # goes on
+    assert (out / INDEX).exists()
+    assert made.results.compression.gains["valid"].gain < 0
+
+
+def test_other_rows_are_refused(original, tmp_path):
+    with pytest.raises(DataError, match="other rows than the run has learned from"):
+        tonggan.compress(original.folder, out=tmp_path / "run", prune=0.5, data=run_scene.table(seed=1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "got no way"),
+        ({"prune": 0.5, "quantize": "int8"}, "got prune, quantize"),
+        ({"prune": 1.0}, "a share between 0 and 1"),
+        ({"prune": 0.5, "settings": ["model.dim=8"]}, "another model is trained than the pruned one"),
+        ({"distill": "smaller"}, "no such student for the inputs note, table"),
+        ({"distill": "small", "settings": ["columns.note.kind=ignore"]}, "got columns"),
+        ({"quantize": "int8", "settings": SETTINGS}, "as nothing is trained"),
+    ],
+)
+def test_what_makes_no_sense_is_named(original, tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        tonggan.compress(original.folder, out=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_members_are_not_pruned(members, tmp_path):
+    with pytest.raises(ConfigError, match="Use --distill small"):
+        tonggan.compress(members.folder, out=tmp_path / "run", prune=0.5)
+
+
+def test_students(original, tmp_path):
+    recipe = original.bundle.recipe
+    assert student_recipe(recipe, "tiny").model.dim == 8
+    (tmp_path / "student.yaml").write_text("model: {dim: 24}\ntraining: {epochs: 3}\n")
+    made = student_recipe(recipe, str(tmp_path / "student.yaml"))
+    assert (made.model.dim, made.training.epochs) == (24, 3)
+    (tmp_path / "student.yaml").write_text("target: other\n")
+    with pytest.raises(ConfigError, match="got target"):
+        student_recipe(recipe, str(tmp_path / "student.yaml"))
+
+
+def test_a_bundle_of_sizes_that_cannot_be_is_refused(pruned, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    from tonggan.data.fetch import sha256_of
+    from tonggan.errors import BundleError
+
+    folder = pruned.save(tmp_path / "run")
+    weights = load_file(folder / "weights.safetensors")
+    name = next(name for name, tensor in weights.items() if tensor.dim() == 2)
+    weights[name] = torch.zeros(10**4, 10)
+    save_file(weights, folder / "weights.safetensors")
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    index["files"]["weights.safetensors"] = sha256_of(folder / "weights.safetensors")
+    (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
+    with pytest.raises(BundleError, match="no part of"):
+        tonggan.load(folder)
+
+
+def test_an_extra_that_is_not_there_is_named(original, tmp_path, monkeypatch):
+    monkeypatch.setattr("tonggan.compression.onnx_graph.find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"tonggan\[onnx\]"):
+        tonggan.compress(original.folder, out=tmp_path / "run", quantize="int8")
