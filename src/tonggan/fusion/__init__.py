@@ -8,6 +8,7 @@ from tonggan.fusion.concat import Concat, ConcatConfig
 from tonggan.fusion.film import FiLM, FiLMConfig
 from tonggan.fusion.gated import Gated, GatedConfig
 from tonggan.fusion.mlp import DeepFusion, MLPConfig
+from tonggan.fusion.perceiver import Perceiver, PerceiverConfig
 from tonggan.fusion.prefix import Prefix, PrefixConfig
 from tonggan.fusion.sum import Sum, SumConfig
 from tonggan.fusion.weighted import Weighted, WeightedConfig
@@ -36,6 +37,8 @@ __all__ = [
     "Gated",
     "GatedConfig",
     "MLPConfig",
+    "Perceiver",
+    "PerceiverConfig",
     "Prefix",
     "PrefixConfig",
     "Sum",

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import nn
 
+from tonggan.encoders import EncoderConfig
 from tonggan.parts import Part
 
 
@@ -15,6 +16,10 @@ class FusionConfig(Part):
     """From the Tokens of several inputs to one."""
 
     default_kind: ClassVar[str | None] = "film"
+
+    def encoder_for(self, kind: str) -> EncoderConfig | None:  # noqa: ARG002
+        """What reads an input of that kind of modality where a recipe names no encoder; None is the kind's default."""
+        return None
 
     @abstractmethod
     def build(self, names: Sequence[str], *, dim: int) -> nn.Module:

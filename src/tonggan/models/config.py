@@ -60,7 +60,8 @@ class ModelConfig(Config):
                 remedy="Correct the name, or declare the column's kind under 'columns'",
             )
         encoders = {
-            name: self.encoders.get(name) or default_encoder(modality.kind) for name, modality in modalities.items()
+            name: self.encoders.get(name) or self.fusion.encoder_for(modality.kind) or default_encoder(modality.kind)
+            for name, modality in modalities.items()
         }
         for name, modality in modalities.items():
             _check_reads(encoders[name], name, modality.kind)
