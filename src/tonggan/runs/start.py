@@ -22,7 +22,7 @@ from tonggan.models.state import learned_state, load_learned_state
 from tonggan.progress import Progress
 from tonggan.runs.bundle import Bundle, InputEntry
 from tonggan.runs.bundle_folder import INDEX, WEIGHTS, read_index
-from tonggan.runs.pretrained import is_pretrained, read_manifest, read_pretrained
+from tonggan.runs.pretrained import is_pretrained, own_weights, read_manifest, read_pretrained
 from tonggan.runs.recipe import Recipe
 from tonggan.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -180,9 +180,12 @@ def open_start(sources: Mapping[str, str], *, kept: Path | None) -> Start:
 
 
 def _parse(source: str, name: str) -> tuple[Path, str]:
-    """Folder and input of ``source``; the input is called like its heir if nothing is said."""
+    """Folder and input of ``source``, which may be a name of the user's own weights; the input is called like its heir
+    if nothing is said.
+    """
     folder, colon, column = source.rpartition(":")
-    return (Path(folder), column) if colon and not Path(source).is_dir() else (Path(source), name)
+    found, column = (folder, column) if colon and not Path(source).is_dir() else (source, name)
+    return (Path(found) if Path(found).is_dir() else own_weights().get(found, Path(found))), column
 
 
 def _read(name: str, source: str, *, folder: Path, column: str) -> tuple[Origin, dict[str, Tensor]]:
