@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tonggan.cli.train import Json
 from tonggan.cli.translation import shown
 from tonggan.wording import Words
+
+if TYPE_CHECKING:
+    from tonggan.runs.pretrained import Manifest
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -70,35 +73,11 @@ def list_(*, json: Json = False) -> None:
                 }
                 for name, entry in CATALOGUE.items()
             }
-            | {
-                name: {
-                    "title": f"{made.encoder.kind} of your own, by {made.objective}",
-                    "reads": made.input.config.kind,
-                    "gives": f"Tokens of {made.dim} numbers",
-                    "trained_on": made.trained_on,
-                    "license": made.license,
-                    "size": made.size,
-                    "packages": [],
-                    "files": {"weights.safetensors": made.sha256},
-                    "is_installed": True,
-                    "folder": str(folder),
-                }
-                for name, (folder, made) in own.items()
-            }
+            | {name: _facts(folder, made) for name, (folder, made) in own.items()}
         )
         return
     for name, (folder, made) in own.items():
-        told = Words(
-            f"{made.encoder.kind} of your own, by {made.objective}; reads {made.input.config.kind}; "
-            f"trained on {made.trained_on}",
-            f"您自己的 {made.encoder.kind}，目标 {made.objective}；读入{shown(made.input.config.kind)}；"
-            f"训练数据：{made.trained_on}",
-        )
-        where = Words(
-            f"in {folder}: {made.size / 1e6:.1f} MB, {made.license or 'license not stated'}",
-            f"位于 {folder}：{made.size / 1e6:.1f} MB，{made.license or '未注明许可'}",
-        )
-        print_line(f"{name}\n    {shown(told)}\n    {shown(where)}")
+        _tell_own(name, folder, made)
     for name, entry in CATALOGUE.items():
         facts = Words(
             f"reads {entry.reads}, gives {entry.gives}; trained on {entry.trained_on}",
@@ -111,6 +90,39 @@ def list_(*, json: Json = False) -> None:
             + ("已安装" if entry.is_installed else "未安装"),
         )
         print_line(f"{name}\n    {shown(entry.title)}\n    {shown(facts)}\n    {shown(origin)}")
+
+
+def _facts(folder: Path, made: Manifest) -> dict[str, Any]:
+    """The same of weights of the user's own as of those of the catalogue."""
+    return {
+        "title": f"{made.encoder.kind} of your own, by {made.objective}",
+        "reads": made.input.config.kind,
+        "gives": f"Tokens of {made.dim} numbers",
+        "trained_on": made.trained_on,
+        "license": made.license,
+        "size": made.size,
+        "packages": [],
+        "files": {"weights.safetensors": made.sha256},
+        "is_installed": True,
+        "folder": str(folder),
+    }
+
+
+def _tell_own(name: str, folder: Path, made: Manifest) -> None:
+    """What weights of the user's own are."""
+    from tonggan.cli.console import print_line
+
+    told = Words(
+        f"{made.encoder.kind} of your own, by {made.objective}; reads {made.input.config.kind}; "
+        f"trained on {made.trained_on}",
+        f"您自己的 {made.encoder.kind}，目标 {made.objective}；读入{shown(made.input.config.kind)}；"
+        f"训练数据：{made.trained_on}",
+    )
+    where = Words(
+        f"in {folder}: {made.size / 1e6:.1f} MB, {made.license or 'license not stated'}",
+        f"位于 {folder}：{made.size / 1e6:.1f} MB，{made.license or '未注明许可'}",
+    )
+    print_line(f"{name}\n    {shown(told)}\n    {shown(where)}")
 
 
 def get(names: Names, *, wheels: Wheels = None, json: Json = False) -> None:
