@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from tonggan.openmp import spin_bounds
 
 if TYPE_CHECKING:
-    from tonggan.api import fit, fit_recommender, fit_space, index, load, pretrain, run, tune
+    from tonggan.api import classify, fit, fit_recommender, fit_space, index, load, pretrain, run, tune
     from tonggan.errors import DataWarning, TongganError
     from tonggan.estimators import TongganClassifier, TongganRegressor
     from tonggan.recommendation.recommender import Recommender
@@ -37,6 +37,7 @@ __all__ = [
     "TongganClassifier",
     "TongganError",
     "TongganRegressor",
+    "classify",
     "compress",
     "fit",
     "fit_recommender",
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "classify": "tonggan.api",
     "compress": "tonggan.runs.compressing",
     "fit": "tonggan.api",
     "fit_recommender": "tonggan.api",

@@ -27,6 +27,7 @@ from tonggan.space.config import MatchRecipe, is_match_recipe, load_match_recipe
 from tonggan.space.fitting import fit_space as make_space
 from tonggan.space.indexing import index as index
 from tonggan.space.matcher import Matcher, is_space, load_matcher
+from tonggan.space.zero_shot import classify as classify
 
 
 def fit(

@@ -32,6 +32,8 @@ PREDICT_EXAMPLES = """
   tonggan predict runs/first orders.xlsx#2024 --keep customer --out predictions.xlsx
 
   tonggan predict runs/cells new.csv --out boxes.json --draw drawn
+
+  tonggan predict starter photos/ --classes cat,dog,bird --out found.csv
 """
 
 
@@ -88,6 +90,10 @@ def predict(
         list[str] | None,
         typer.Option("--keep", metavar="COLUMN", help="Carry a column of DATA along; may be repeated."),
     ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,…", help="With a space, such as 'starter': names of classes to choose from."),
+    ] = None,
     max_bad: MaxBad = MAX_BAD,
     json: Json = False,
 ) -> None:
@@ -97,9 +103,13 @@ def predict(
     from tonggan.runs.pictures import check_output
     from tonggan.runs.predictor import Predictor
     from tonggan.runs.writing import check_suffix, write_coco, write_predictions
+    from tonggan.space.matcher import STARTER, is_space
 
     check_suffix(out)
     check_no_input(out, [data], option="--out")
+    if classes is not None or is_space(run) or str(run) == STARTER:
+        _classify(run, data, classes, out=out, keep=keep or [], json=json)
+        return
     with console_progress() as progress:
         predictor = Predictor.load(run)
         check_output(predictor.bundle.task, out, draw=draw)
@@ -121,3 +131,23 @@ def predict(
     print_line(shown(f"{num_rows:,} predictions in {out} ({', '.join(columns[:6])})"))
     if draw is not None:
         print_line(shown(f"{num_drawn:,} pictures in {draw}"))
+
+
+def _classify(run: Path, data: str, classes: str | None, *, out: Path, keep: list[str], json: bool) -> None:
+    """``tonggan predict SPACE``: the nearest of ``classes``."""
+    from tonggan.cli.console import console_progress, print_json, print_line
+    from tonggan.runs.writing import write_predictions
+    from tonggan.space.zero_shot import classify
+
+    if classes is None:
+        raise typer.BadParameter(shown("name the classes, for a space knows none"), param_hint="'--classes'")
+    with console_progress() as progress:
+        found = classify(str(run), data, classes=classes.replace("，", ",").split(","), keep=keep, progress=progress)
+        write_predictions(out, found)
+    if json:
+        print_json({"out": str(out), "rows": len(found), "columns": found.column_names})
+        return
+    unread = found["prediction"].null_count
+    print_line(shown(f"{len(found) - unread:,} predictions in {out} ({', '.join(found.column_names[:6])})"))
+    if unread:
+        print_line(shown(f"{unread:,} rows without one: nothing of them could be read"))

@@ -46,7 +46,9 @@ from tonggan.space.matcher import Matcher, is_space, load_matcher, open_matcher
 from tonggan.space.pairs import columns_to_match
 
 _ROWS_AT_ONCE = 512
-_FEWEST_ADAPTED_TO, _MOST_ADAPTED_TO = 30, 1_000  # rows of a collection
+FEWEST_ADAPTED_TO = 30
+"""Rows of a collection from which on it is read by its own means and deviations."""
+_MOST_ADAPTED_TO = 1_000
 _LONGEST_CELL = 10_000  # characters that are kept
 _KEY = 12
 
@@ -136,9 +138,9 @@ def index_table(
     progress = progress or Progress()
     matcher = open_matcher(source)
     cache = cache_folder()
-    table = open_table(_media_below(data), cache=cache, progress=progress)
+    table = open_table(media_below(data), cache=cache, progress=progress)
     kinds, reasons = columns_to_match(table, columns or {})
-    inputs = _inputs(table, kinds, reasons, matcher)
+    inputs = compared_inputs(table, kinds, reasons, matcher)
     named = str(Path(data).expanduser().absolute()) if isinstance(data, str | Path) else table.source
     _check_folder(out, named, matcher, overwrite=overwrite)
     _tell(inputs, kinds, matcher, progress)
@@ -160,7 +162,7 @@ def index_table(
     return done
 
 
-def _inputs(
+def compared_inputs(
     table: Table, kinds: Mapping[str, ColumnConfig], reasons: Mapping[str, str], matcher: Matcher
 ) -> dict[str, Modality[Any]]:
     """What has vectors: each column of a kind that the space reads, and the cells that it has learned from."""
@@ -179,7 +181,7 @@ def _inputs(
     return found
 
 
-def _media_below(data: Any) -> Any:
+def media_below(data: Any) -> Any:
     """Pictures and sounds at any depth of a folder, a row for each; all else as it is, to be opened as a table."""
     folder = Path(data) if isinstance(data, str | Path) else None
     if folder is None or not folder.is_dir() or any(folder.glob("*.parquet")) or any(folder.glob("*.tar")):
@@ -261,7 +263,7 @@ class _Indexing:
         for kind in {each.kind for each in self.inputs.values() if isinstance(each, MediaModality)}:
             own = [each for name, each in features.items() if self.inputs[name].kind == kind]
             values = np.concatenate([each.values[each.present] for each in own])
-            if len(values) >= _FEWEST_ADAPTED_TO:
+            if len(values) >= FEWEST_ADAPTED_TO:
                 matcher.space.adapt(kind, values)
         return matcher.save(out / SPACE)
 
