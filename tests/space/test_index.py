@@ -79,6 +79,12 @@ def test_words_meaning_pictures_and_rows_find(index, table):
     assert name in [hit.row["name"] for hit in found]
 
 
+def test_a_row_of_which_nothing_can_be_read_is_refused(index):
+    with pytest.raises(DataError, match=r"the row that is asked for: got green=abc, expected a cell that is read"):
+        index.search(row={"green": "abc"})
+    assert index.search(row={"green": "abc", "blue": 200}, limit=1)
+
+
 def test_similar_rows_leave_the_row_itself_out(index):
     key = index.search("light blue", limit=1)[0].key
     found = index.similar(key, limit=5)

@@ -203,6 +203,14 @@ class SpaceIndex:
             features = self._reader.read(kind, [item])
             if features.present[0]:
                 asked.append((kind, self.matcher.embed(kind, features.values, as_query=True)[0]))
+            elif kind == "table":
+                told = ", ".join(f"{name}={cell}" for name, cell in item.items() if cell_text(cell))
+                raise DataError(
+                    "the row that is asked for",
+                    got=told or "empty cells",
+                    expected="a cell that is read as its column's are",
+                    remedy="Write numbers as in the table, e.g. 12.5",
+                )
         return asked
 
     def _cells(self, row: Mapping[str, Any]) -> list[tuple[str, Any]]:
