@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from contracts import check_config, check_modality
 from tonggan.modalities.image import ImageConfig
-from tonggan.modalities.image_augment import ImageAugment, draw_movement
+from tonggan.modalities.image_augment import ImageAugment, are_handed, draw_movement, is_written, tells_sides
 from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
 
@@ -161,3 +162,63 @@ def test_where_nothing_follows_there_is_no_mosaic() -> None:
     image = ImageConfig(size=16, augment=settings).build()
     movement = image.movement(arrays, generator)
     assert not torch.equal(image.vary(arrays, generator, movement=movement).values, arrays.values)
+
+
+def written(texts: list[str], *, size: int = 32) -> torch.Tensor:
+    """Pictures of texts in any colors, each somewhere near the middle."""
+    import matplotlib
+    import PIL.Image
+    import PIL.ImageDraw
+    import PIL.ImageFont
+
+    random = np.random.default_rng(0)
+    font = PIL.ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 20)
+    pictures = []
+    for text in texts:
+        paper, ink = (tuple(random.integers(0, 256, 3).tolist()) for _ in range(2))
+        picture = PIL.Image.new("RGB", (size, size), paper)
+        place = tuple((size / 2 + random.integers(-4, 5, 2)).tolist())
+        PIL.ImageDraw.Draw(picture).text(place, text, font=font, fill=ink, anchor="mm")
+        pictures.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
+    return torch.stack(pictures)
+
+
+def test_digits_and_letters_have_a_side() -> None:
+    random = np.random.default_rng(1)
+    assert are_handed(written([str(random.integers(10)) for _ in range(128)]))
+    assert are_handed(written([chr(97 + random.integers(26)) for _ in range(256)]))
+
+
+def test_what_comes_in_both_directions_has_none() -> None:
+    digits = written([str(number % 10) for number in range(128)])
+    assert are_handed(digits)
+    assert not are_handed(torch.cat([digits, digits.flip(3)]))
+    noise = torch.randint(0, 256, (64, 3, 24, 24), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    assert not are_handed(noise)
+    assert not are_handed(torch.full((5, 3, 16, 16), 9, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(
+    "name", ["7", "-3", "2.5", "b", "Q", "digit", "road_signs", "left arrow", "invoices", "车牌", "左"]
+)
+def test_names_of_what_is_written(name: str) -> None:
+    assert is_written(name)
+
+
+@pytest.mark.parametrize("name", ["cat", "design", "platform", "sports car", "猫", "bright", "leftovers", "ab"])
+def test_names_of_what_is_not(name: str) -> None:
+    assert not is_written(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "tells"),
+    [
+        ("Is the dog left of the tree?", True),
+        ("turned clockwise", True),
+        ("树的右边有什么", True),
+        ("a bright day", False),
+        ("一只猫", False),
+    ],
+)
+def test_texts_that_tell_of_sides(text: str, tells: bool) -> None:
+    assert tells_sides(text) == tells

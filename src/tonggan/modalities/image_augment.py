@@ -1,4 +1,4 @@
-"""Random variation of a batch of pictures: where they move, and how they look.
+"""Random variation of a batch of pictures: where they move, and how they look; and what speaks against mirroring them.
 
 What must move along with a picture, as boxes do, is told by a ``Movement``.
 """
@@ -6,20 +6,39 @@ What must move along with a picture, as boxes do, is told by a ``Movement``.
 from __future__ import annotations
 
 import math
+import re
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from tonggan.config import Config
 from tonggan.modalities.movement import Movement, compose, mosaic, scaled, turned
 
+# What a text says that is not true of the mirrored picture.
+_SIDES = re.compile(
+    r"\b(left|right|east|west|(counter|anti)?-?clockwise|(left|right)(most|ward|wards|hand|handed))\b"
+    r"|[左右东西镜]|[顺逆]时针",
+    re.IGNORECASE,
+)
+# Names of classes and columns of what is written: numbers, single letters, and what bears them.
+_WRITTEN = re.compile(
+    r"[-+]?\d+([.,]\d+)?|[a-z]|.*(?<![a-z])(digit|letter|number|numeral|character|glyph|alphabet|text|word|script|sign"
+    r"|logo|captcha|page|document|invoice|receipt|form|plate|ticket|handwriting|handwritten|arrow|symbol)s?(?![a-z]).*"
+    r"|.*(字|文|数字|符号|标志|标识|箭头|发票|收据|票据|车牌|表单|单据|手写).*",
+    re.IGNORECASE,
+)
+_SIGN_DRAWS, _CHANCE = 999, 0.01
+
 
 class ImageAugment(Config):
     """Random variation of pictures in training; each is drawn anew for every row. Zero turns one off."""
 
-    flip: bool = False
-    """Mirror left and right with chance one half. Off by default: it would make 'left of' and text wrong."""
+    flip: bool | None = None
+    """Mirror left and right with chance one half. Null is decided by the training part: not where an answer is a number
+    or a text, where names of classes or columns are digits, letters or written things, where a text tells of sides, or
+    where pictures have a side themselves, as digits do. The saved recipe says which."""
     flip_vertical: bool = False
     """Mirror top and bottom with chance one half, where a picture has no way up."""
     turn: bool = False
@@ -54,7 +73,7 @@ def vary_pictures(
     if movement is not None:
         values = movement.pictures(values)
     elif settings.flip or settings.shift:
-        values = _move(values, flip=settings.flip, shift=settings.shift, generator=generator)
+        values = _move(values, flip=bool(settings.flip), shift=settings.shift, generator=generator)
     if settings.brightness or settings.contrast or settings.saturation:
         values = _relight(values, settings, generator=generator)
     if settings.cutout:
@@ -68,7 +87,7 @@ def draw_movement(present: Tensor, size: int, settings: ImageAugment, *, generat
     own = turned(
         size,
         count,
-        flip=settings.flip,
+        flip=bool(settings.flip),
         flip_vertical=settings.flip_vertical,
         turn=settings.turn,
         generator=generator,
@@ -124,3 +143,39 @@ def _cut_out(values: Tensor, *, fraction: float, generator: torch.Generator) -> 
     near_row = (torch.arange(height) + 0.5 - center[0] * height).abs() <= fraction * height / 2
     near_column = (torch.arange(width) + 0.5 - center[1] * width).abs() <= fraction * width / 2
     return values.masked_fill((near_row.unsqueeze(2) & near_column.unsqueeze(1)).unsqueeze(1), 128)
+
+
+def tells_sides(text: str) -> bool:
+    """Whether a text says something of a picture that is not true of its mirror image, such as 'left of the tree'."""
+    return _SIDES.search(text) is not None
+
+
+def is_written(name: str) -> bool:
+    """Whether a class or column is called like something that no mirror may show: '7', 'b', 'invoices', 'left'."""
+    return _WRITTEN.fullmatch(name.strip().replace("_", " ")) is not None or tells_sides(name.replace("_", " "))
+
+
+def are_handed(pictures: Tensor) -> bool:
+    """Whether pictures ``[N, 3, S, S]`` can be told from their mirror images, as those of digits, and not of cats.
+
+    What changes its sign in a mirror is added up over the pictures: the difference of light between left and right,
+    and where edges rise to the right rather than fall. Where a picture and its mirror image are equally likely, each
+    picture's part has either sign by chance, so that random signs say how large such sums are (an exact test).
+    """
+    grey = pictures.float().mean(dim=1, keepdim=True)
+    light = F.adaptive_avg_pool2d(grey, 16)
+    fine = F.adaptive_avg_pool2d(grey, min(64, grey.shape[-1]))
+    across = fine[..., 1:-1, 2:] - fine[..., 1:-1, :-2]
+    down = fine[..., 2:, 1:-1] - fine[..., :-2, 1:-1]
+    slant = across * down
+    slant = slant + slant.flip(-1)
+    parts = (light - light.flip(-1), F.adaptive_avg_pool2d(slant, 8), slant.mean(dim=(2, 3), keepdim=True))
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randint(0, 2, (_SIGN_DRAWS, len(pictures)), generator=generator).float() * 2 - 1
+    for part in parts:
+        each = part.flatten(1)
+        each = each / each.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-6)
+        seen, drawn = each.sum(dim=0).square().sum(), (signs @ each).square().sum(dim=1)
+        if (1 + int((drawn >= seen).sum())) / (1 + _SIGN_DRAWS) < _CHANCE:
+            return True
+    return False

@@ -1,6 +1,6 @@
 """From a recipe and its tables to a plan: the same recipe with every choice filled in, and why, as plain data.
 
-Only cells are looked at, and some headers of files; nothing is decoded, fitted or built.
+Only cells are looked at, some headers of files, and a few pictures; nothing is fitted or built.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
+import torch
 from pydantic import Field
 
 from tonggan.cells import is_missing
@@ -18,18 +19,25 @@ from tonggan.data.findings import Finding
 from tonggan.data.kinds import Guess, guess_columns, guess_target, guess_task
 from tonggan.data.languages import is_latin, languages_of
 from tonggan.data.media_range import settle_ranges, typical_described
-from tonggan.data.table import Table
+from tonggan.data.scan import read_media
+from tonggan.data.table import Table, spread
 from tonggan.decoders import Vector
 from tonggan.encoders import EncoderConfig
-from tonggan.errors import ConfigError
+from tonggan.errors import ConfigError, DataError, UnreadableError
 from tonggan.floor.config import FloorConfig
-from tonggan.modalities import ColumnConfig, ImageConfig, InputConfig, Modality
+from tonggan.modalities import ColumnConfig, Image, ImageConfig, InputConfig, Modality
+from tonggan.modalities.base import MediaConfig
+from tonggan.modalities.boxes import Box, BoxesConfig
+from tonggan.modalities.image_augment import are_handed, is_written, tells_sides
+from tonggan.modalities.regions import RegionsConfig
 from tonggan.runs.recipe import Recipe
 from tonggan.tasks import TaskConfig
 from tonggan.tasks.pictured import PicturedConfig
 
 # Pixels a side of pictures that a frozen encoder reads, and where a network is trained on them as well.
 _FROZEN_SIZE, _NETWORK_SIZE = 224, 128
+# Of what decides whether pictures are mirrored: cells and pictures that are looked at, and pixels of a side of these.
+_SAMPLED_CELLS, _SAMPLED_PICTURES, _SMALL = 2_000, 256, 64
 
 
 class Plan(Config):
@@ -91,6 +99,8 @@ def resolve(recipe: Recipe, tables: Mapping[str, Table]) -> Plan:
             remedy="Leave it out, and run the recipe with several seeds by hand",
         )
     floor = _resolve_floor(recipe, train, task, modalities)
+    if floor is None or floor.network:
+        columns = _mirrored(columns, train, task, target=[*recipe.target, *recipe.auxiliary])
     chosen = {
         "columns": columns if floor is None else _sized(columns, train, floor),
         "task": task,
@@ -148,6 +158,59 @@ def _sized(columns: Mapping[str, ColumnConfig], train: Table, floor: FloorConfig
             most = _NETWORK_SIZE if floor.network else _FROZEN_SIZE
             sized[name] = config.model_copy(update={"size": int(np.clip(typical, config.size, most))})
     return sized
+
+
+def _mirrored(
+    columns: Mapping[str, ColumnConfig], table: Table, task: TaskConfig, *, target: Sequence[str]
+) -> dict[str, ColumnConfig]:
+    """``columns`` with ``augment.flip`` of pictures decided where it is open: true where nothing speaks against it."""
+    decided = dict(columns)
+    for name, config in columns.items():
+        if not isinstance(config, ImageConfig) or config.augment is None or config.augment.flip is not None:
+            continue
+        flip = (
+            (task.form in ("classes", "labels") or isinstance(task, PicturedConfig))
+            and not any(map(is_written, (name, *target)))
+            and not any(_says_sides(table, other, columns[other], target=target) for other in columns if other != name)
+            and not _are_handed(table, name, config)
+        )
+        augment = config.augment.model_copy(update={"flip": flip})
+        decided[name] = config.model_copy(update={"augment": augment})
+    return decided
+
+
+def _says_sides(table: Table, name: str, config: ColumnConfig, *, target: Sequence[str]) -> bool:
+    """Whether a sample of a column's cells speaks against mirroring: classes that are written, or texts with sides."""
+    if isinstance(config, MediaConfig) or not (config.is_used or name in target):
+        return False
+    if isinstance(config, RegionsConfig):
+        return any(is_written(each) for each in (config.classes or {}).values() if each is not None)
+    cells = table.values(name, spread(len(table), _SAMPLED_CELLS))
+    if name not in target:
+        return config.form != "number" and any(tells_sides(str(cell)) for cell in cells if not is_missing(cell))
+    return any(is_written(label) for cell in cells for label in _names_in(config, cell))
+
+
+def _names_in(config: ColumnConfig, cell: Any) -> list[str]:
+    """The classes in a cell of a target; nothing where it cannot be read, which the doctor tells."""
+    try:
+        labels = config.read(cell) if isinstance(config, BoxesConfig) else config.labels(cell)
+    except DataError:
+        return []
+    return [str(each.label if isinstance(each, Box) else each) for each in labels or ()]
+
+
+def _are_handed(table: Table, name: str, config: ImageConfig) -> bool:
+    """Whether a sample of a column's pictures can be told from their mirror images."""
+    small = Image(config.model_copy(update={"size": _SMALL, "resize": "squash"}))
+    pictures = []
+    for cell in table.values(name, spread(len(table), _SAMPLED_PICTURES)):
+        try:
+            content = read_media(cell, base=table.base)
+            pictures += [] if content is None else [torch.from_numpy(small.decode(content))]
+        except UnreadableError:
+            continue
+    return not pictures or are_handed(torch.stack(pictures))
 
 
 def _is_latin(table: Table, name: str) -> bool:

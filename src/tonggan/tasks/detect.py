@@ -50,7 +50,7 @@ class DetectConfig(PicturedConfig):
         return model, task, complete | {name: BoxesConfig() for name in target}
 
     def default_augment(self) -> ImageAugment:
-        return ImageAugment(flip=True, shift=0.1, scale=0.3, brightness=0.2, contrast=0.2, saturation=0.2)
+        return ImageAugment(shift=0.1, scale=0.3, brightness=0.2, contrast=0.2, saturation=0.2)
 
     def check(self, column: TargetColumn) -> Checked:
         return check_boxes(column)

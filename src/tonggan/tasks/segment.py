@@ -63,7 +63,7 @@ class SegmentConfig(PicturedConfig):
         return model, task.model_copy(update={"classes": column.classes}), complete | {name: column}
 
     def default_augment(self) -> ImageAugment:
-        return ImageAugment(flip=True, shift=0.1, scale=0.25, brightness=0.2, contrast=0.2)
+        return ImageAugment(shift=0.1, scale=0.25, brightness=0.2, contrast=0.2)
 
     def check(self, column: TargetColumn) -> Checked:
         return check_regions(column, classes=self.classes)
