@@ -165,6 +165,13 @@ CATALOGUE: Mapping[str, PublicSet] = {
             module="emoji_space",
         ),
         PublicSet(
+            "emoji_tags",
+            "drawings of emojis with tags: groups, subgroups, words of their names (990 + 150 + 300)",
+            source="https://github.com/hfg-gmuend/openmoji",
+            license="CC BY-SA 4.0",
+            module="emoji_tags",
+        ),
+        PublicSet(
             "assistant",
             "chat about a picture, a recording, both or neither, with what is missing told (10,200 + 600 + 1,100)",
             source="https://github.com/vzhou842/easy-VQA and https://github.com/Jakobovski/free-spoken-digit-dataset",
