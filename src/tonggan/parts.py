@@ -30,11 +30,13 @@ class Part(Config, ABC):
     Attributes:
         kinds: of a family, its configs by kind.
         default_kind: of a family, the kind that is meant where several have all the given fields.
+        is_rare: whether a kind must be named where another one has all the given fields as well.
     """
 
     kind: str
     kinds: ClassVar[dict[str, type[Part]]]
     default_kind: ClassVar[str | None] = None
+    is_rare: ClassVar[bool] = False
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
@@ -75,8 +77,9 @@ class Part(Config, ABC):
         """The only kind that has all the given fields; so ``--set columns.photo.size=32`` needs no ``kind``."""
         family = cls.family()
         kinds = [kind for kind, config in family.items() if set(data) <= set(config.model_fields)]
-        if len(kinds) == 1:
-            return kinds[0]
+        common = [kind for kind in kinds if not family[kind].is_rare] if len(kinds) > 1 else kinds
+        if len(common) == 1:
+            return common[0]
         if cls.default_kind in kinds:
             return cls.default_kind
         raise PydanticCustomError("no_kind", "name its kind, one of {kinds}", {"kinds": ", ".join(kinds or family)})

@@ -17,6 +17,7 @@ from tonggan.config import explain_fields, read_json
 from tonggan.errors import ConfigError, DataError, TongganError
 
 DOWNLOAD = "Download the model again"
+_MAX_SAID = 1_500  # characters of what a parser says; the kinds of all encoders have room
 
 _RecordT = TypeVar("_RecordT", bound="Record")
 
@@ -51,7 +52,7 @@ def named(
         if isinstance(error, passing) or not (isinstance(error, Exception) or is_panic(error)):
             raise
         said = f"{error.got}, expected {error.expected}" if isinstance(error, TongganError) else str(error)
-        got = f"{type(error).__name__}: {' '.join(said[:400].split())}"
+        got = f"{type(error).__name__}: {' '.join(said[:_MAX_SAID].split())}"
         raise kind(who, got=got, expected=expected, remedy=remedy) from error
 
 

@@ -31,6 +31,7 @@ _SHOWN = 256  # pixels of a side
 class KeypointsConfig(MediaConfig):
     """A column of pictures, of which only the keypoints are read (SIFT, Lowe 2004)."""
 
+    is_rare: ClassVar[bool] = True
     words: ClassVar[Words] = Words("keypoints", "关键点")
     things: ClassVar[Words] = ImageConfig.things
     range: ClassVar[Range] = ImageConfig.range

@@ -44,6 +44,7 @@ class VideoAugment(Config):
 class VideoConfig(MediaConfig):
     """A column of clips: paths, or bytes embedded in the table."""
 
+    is_rare: ClassVar[bool] = True
     words: ClassVar[Words] = Words("video", "视频")
     things: ClassVar[Words] = Words("clips", "段视频")
     kind: Literal["video"] = "video"
