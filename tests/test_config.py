@@ -63,7 +63,7 @@ def test_a_kind_that_was_left_out_is_inferred_from_the_fields():
 def test_a_kind_that_cannot_be_inferred_is_asked_for():
     with pytest.raises(ConfigError, match="name its kind, one of audio, image"):
         Recipe.parse({"target": "y", "columns": {"x": {"augment": None}}}, who="test")
-    with pytest.raises(ConfigError, match="name its kind, one of .*audio_transformer, .*table, .*text_transformer"):
+    with pytest.raises(ConfigError, match=r"name its kind, one of .*audio_transformer, .*table, .*text_transformer"):
         Recipe.parse({"target": "y", "model": {"encoders": {"x": {"num_layers": 1}}}}, who="test")
 
 
