@@ -19,6 +19,7 @@ from tonggan.cli import (
     data,
     export,
     inspect,
+    mcp,
     pretrain,
     recommend,
     serve,
@@ -67,6 +68,7 @@ serve.register(app)
 compress.register(app)
 export.register(app)
 space.register(app)
+mcp.register(app)
 code.register(app)
 
 
