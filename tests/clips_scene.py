@@ -23,7 +23,7 @@ def write_clip(
     pictures: Sequence[np.ndarray],
     *,
     times: Sequence[float] | None = None,
-    rate: int = 10,
+    rate: int | Fraction = 10,
     codec: str = "libx264",
     options: dict[str, str] | None = None,
     sound: np.ndarray | None = None,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from annotated_pictures import draw, voc, write
+from clips_scene import GREEN, RED, plain, write_clip
 from small_data import make_table, png
 from tonggan.data.cache import DecodeCache
 from tonggan.data.column_checks import check_layout
@@ -15,12 +16,14 @@ from tonggan.data.readers import open_table
 from tonggan.data.scan import scan_media
 from tonggan.errors import DataError
 from tonggan.modalities import (
+    AudioConfig,
     CategoryConfig,
     IgnoreConfig,
     ImageConfig,
     MultilabelConfig,
     NumberConfig,
     TextConfig,
+    VideoConfig,
 )
 from tonggan.modalities.boxes import BoxesConfig
 from tonggan.progress import Progress
@@ -28,6 +31,8 @@ from tonggan.tasks import DetectConfig, TaskConfig
 
 KINDS = {
     "picture": ImageConfig(size=8),
+    "clip": VideoConfig(size=8),
+    "sound": AudioConfig(),
     "words": TextConfig(),
     "number": NumberConfig(),
     "other": NumberConfig(),
@@ -43,12 +48,13 @@ def diagnose(folder, *, target=(), task=None, columns=None, **parts) -> Diagnosi
     names = list(next(iter(parts.values())))
     columns = {name: KINDS[name] for name in names} | (columns or {})
     tables = {split: make_table(folder, cells, name=split) for split, cells in parts.items()}
-    modality = KINDS["picture"].build()
     media = {split: {} for split in tables}
-    if "picture" in names:
-        cache = DecodeCache(folder / "cache", modality)
-        for split, table in tables.items():
-            media[split]["picture"] = scan_media(table, "picture", modality, cache, progress=Progress())
+    for name in ("picture", "clip", "sound"):
+        if name in names:
+            modality = columns[name].build()
+            cache = DecodeCache(folder / "cache", modality)
+            for split, table in tables.items():
+                media[split][name] = scan_media(table, name, modality, cache, progress=Progress())
     learned = task and TaskConfig.parse({"kind": task}, who="task")
     return examine(tables, columns=columns, media=media, target=target, task=learned)
 
@@ -121,6 +127,33 @@ def test_absent_missing_and_unreadable_files_apart(tmp_path):
     with pytest.raises(DataError, match=r"part train: got 3 of 6 rows \(50.0%\).*'gone.png'.*at most 5.0%.*--max-bad"):
         diagnosis.check(max_bad=0.05)
     diagnosis.check(max_bad=0.5)
+
+
+def test_clips_and_their_sound_tracks(tmp_path):
+    silence, tone = np.zeros(16_000, dtype=np.float32), np.sin(np.arange(16_000, dtype=np.float32) / 8)
+    pictures = [plain(RED), plain(GREEN)] * 5
+    write_clip(tmp_path / "silent.mp4", pictures)
+    write_clip(tmp_path / "silence.mp4", pictures, sound=silence)
+    write_clip(tmp_path / "tone.mp4", pictures, sound=tone / 2)
+    write_clip(tmp_path / "still.mp4", [plain(RED)] * 5, sound=tone / 3)
+    (tmp_path / "cut.mp4").write_bytes((tmp_path / "tone.mp4").read_bytes()[:2_000])
+    cells = ["silent.mp4", "silence.mp4", "tone.mp4", "still.mp4", "cut.mp4", None]
+    diagnosis = diagnose(tmp_path, train={"clip": cells, "sound": cells})
+    told(diagnosis)
+    said = "\n".join(messages(diagnosis))
+    assert "a truncated file (it ends before its index" in said
+    assert "Of 4 clips in 'clip' of train that were looked at, 3 have a sound track; it is not read here." in said
+    assert "1 clips in 'clip' of train show one still picture: nothing moves in them." in said
+    assert "1 recordings in 'sound' of train have no sound track: there the input counts as absent." in messages(
+        diagnosis
+    )
+    assert "1 recordings in 'sound' of train hold silence alone." in said
+    assert [(entry.column, entry.number) for entry in diagnosis.quarantine] == [("clip", 5), ("sound", 5)]
+    assert "1 of 6 rows of train have an empty cell in 'sound'." in said
+
+
+def messages(diagnosis: Diagnosis) -> list[str]:
+    return [finding.message for finding in diagnosis.findings]
 
 
 def test_wrong_base_folder_is_an_error(tmp_path):

@@ -13,12 +13,15 @@ import PIL.Image
 import pytest
 
 import forked
+from clips_scene import write_clip
 from small_data import make_table, png
-from tonggan.data.cache import DecodeCache
+from tonggan.data import scan as scanning
+from tonggan.data.cache import DecodeCache, content_hash
 from tonggan.data.scan import MediaColumn, MediaStatus, _read, scan_media
 from tonggan.errors import DataError
 from tonggan.modalities.audio import AudioConfig
 from tonggan.modalities.image import Image, ImageConfig
+from tonggan.modalities.video import Video, VideoConfig
 from tonggan.progress import Progress
 
 CONFIG = ImageConfig(size=8)
@@ -45,6 +48,19 @@ def scan(
 
 def colors(column: MediaColumn, cache: DecodeCache) -> list:
     return [None if array is None else array[:, 0, 0].tolist() for array in cache.read(column.slots)]
+
+
+def test_a_large_file_is_read_where_it_lies(tmp_path, monkeypatch):
+    monkeypatch.setattr(scanning, "_LARGE", 1_000)
+    video = VideoConfig(size=8, frames=2, draws=1).build()
+    noise = list(np.random.default_rng(0).integers(0, 256, (4, 48, 64, 3), dtype=np.uint8))
+    path = write_clip(tmp_path / "large.mkv", noise)
+    sources = []
+    monkeypatch.setattr(video, "open", lambda source: sources.append(source) or Video.open(video, source))
+    column, cache = scan(tmp_path, [path.name, path.name, None], modality=video)
+    assert sources == [path]
+    assert column.slots.tolist() == [0, 0, -1]
+    assert cache.find([content_hash(path.read_bytes())]) == {content_hash(path.read_bytes()): 0}
 
 
 def test_absent_missing_and_unreadable_are_told_apart(tmp_path):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,7 +15,8 @@ import torch
 
 from clips_scene import BLUE, GREEN, RED, plain, write_clip
 from contracts import check_config, check_modality
-from tonggan.errors import UnreadableError
+from tonggan.errors import MissingExtraError, UnreadableError
+from tonggan.modalities import clip_frames
 from tonggan.modalities.video import VideoAugment, VideoConfig
 
 COLORS = [RED, GREEN, BLUE]
@@ -209,3 +213,52 @@ def test_describe_and_show(tmp_path: Path) -> None:
 
     picture = PIL.Image.open(io.BytesIO(base64.b64decode(cell.content.split(",")[1])))
     assert picture.size == (32, 16)
+
+
+def test_three_hours_are_read_by_time(tmp_path: Path) -> None:
+    shades = [round(255 * number / 1080) for number in range(1080)]
+    pictures = [plain((shade, shade, shade)) for shade in shades]
+    path = write_clip(tmp_path / "long.mp4", pictures, rate=Fraction(1, 10), options={"g": "60", "preset": "ultrafast"})
+    video = VideoConfig(size=8, frames=6, draws=2).build()
+    assert video.describe(path)["seconds"] == 10_800
+    found = video.decode(path).mean(axis=(1, 2, 3))
+    assert np.abs(found - [shades[round(1080 * (number + 0.5) / 12)] for number in range(12)]).max() < 4
+
+
+def test_a_frame_far_from_a_key_frame_is_not_decoded_where_that_costs_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [plain((8 * number, 8 * number, 8 * number)) for number in range(30)]
+    path = write_clip(tmp_path / "clip.mp4", pictures, options={"g": "5", "bf": "0", "sc_threshold": "0"})
+    exact = decode(path, frames=3, draws=1)[:, 0].mean(axis=(1, 2))
+    monkeypatch.setattr(clip_frames, "_NEAR", 0)
+    monkeypatch.setattr(clip_frames, "_AFFORDED", 0)
+    near = decode(path, frames=3, draws=1)[:, 0].mean(axis=(1, 2))
+    assert np.abs(exact - [8 * 5, 8 * 15, 8 * 25]).max() < 3
+    assert np.abs(near - [8 * 5, 8 * 15, 8 * 25]).max() < 3
+    # Parts begin at frames 0, 6, 12 … of which the key frames are 0, 10, 15, 20, 25; none is in the part of 6 to 11.
+    dear = decode(path, frames=5, draws=1)[:, 0].mean(axis=(1, 2))
+    assert np.abs(dear - [0, 8 * 9, 8 * 15, 8 * 20, 8 * 25]).max() < 3
+
+
+def test_4k_needs_little_memory(tmp_path: Path) -> None:
+    pictures = [plain(color, width=3840, height=2160) for color in (*COLORS, RED, GREEN)]
+    path = write_clip(tmp_path / "large.mp4", pictures, options={"preset": "ultrafast"})
+    del pictures
+    code = f"""
+import resource, pathlib, av
+from tonggan.modalities.video import VideoConfig
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+frames = VideoConfig(size=64).build().decode(pathlib.Path({str(path)!r}))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, frames.shape)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split(" ", 1)
+    assert said[1].strip() == "(24, 3, 64, 64)"
+    assert int(said[0]) < 400  # MiB; unscaled the 24 frames would be 600
+
+
+def test_without_pyav_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_clip(tmp_path / "clip.mp4", [plain(RED)])
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'tonggan\[video\]'"):
+        decode(path)

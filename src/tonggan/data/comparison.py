@@ -47,6 +47,7 @@ _MIN_ROWS = 20  # from which a column as a whole is compared
 _FACTOR = 2.0  # by which a size may be outside the training part's
 _LUCK = 0.25  # cells of a kind that the training part may have had, and had not by chance
 _FACTS_ZH = {"color": "颜色", "size": "尺寸", "sample rate": "采样率", "channels": "声道数", "number of frames": "帧数"}
+_FACTS_ZH |= {"seconds": "秒数", "sound": "音轨"}
 
 
 def is_surprising(count: int, total: int, *, before: int, out_of: int, more: float = 0.0) -> bool:

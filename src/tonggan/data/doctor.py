@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.data.column_checks import check_cells, check_frames, check_layout, check_media
+from tonggan.data.column_checks import check_cells, check_layout, check_media, check_unread
 from tonggan.data.comparison import compare_column
 from tonggan.data.findings import SEVERITIES, Finding, Quarantined
 from tonggan.data.leaks import find_duplicates, find_leaks
@@ -174,7 +174,7 @@ def examine(
     train = next(iter(tables))
     profiles = profile_columns(tables[train], {name: columns[name] for name in inputs}, media=media[train])
     for name, profile in profiles.items():
-        findings += check_frames(name, profile, split=train) if isinstance(profile, MediaProfile) else []
+        findings += check_unread(name, profile, split=train) if isinstance(profile, MediaProfile) else []
     for split, table in tables.items():
         findings += check_layout(table, split=split)
     writing, found = _find_writing(tables, {name: columns[name] for name in (*inputs, *target)}, profiles)

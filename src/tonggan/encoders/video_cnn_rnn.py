@@ -13,8 +13,11 @@ from tonggan.encoders.image_cnn import ImageCNNConfig
 from tonggan.encoders.present import encode_present
 from tonggan.encoders.video_frames import FrameEncoder, seen_frames
 from tonggan.modalities.base import InputConfig
+from tonggan.modalities.image import ImageConfig
 from tonggan.modalities.video import Video
 from tonggan.tokens import Arrays, Tokens
+
+_MOST = 128  # pixels of a frame's side: with 224 each of many frames would take three times as long
 
 
 class VideoCNNRNNConfig(EncoderConfig):
@@ -46,23 +49,16 @@ class VideoCNNRNNConfig(EncoderConfig):
         return self.frame.base
 
     def prepare(self, modality: InputConfig) -> InputConfig:
-        """The clips at the size that the frames' encoder wants, unless the column names one."""
-        return sized_for(self.frame, modality)
+        """The clips at the size that the frames' encoder wants, up to 128 pixels, unless the column names one."""
+        pictures = ImageConfig()
+        wanted = self.frame.prepare(pictures)
+        if "size" in modality.model_fields_set or not isinstance(wanted, ImageConfig) or wanted.size == pictures.size:
+            return modality
+        return modality.model_copy(update={"size": min(wanted.size, _MOST)})
 
     def build(self, modality: Video, *, dim: int) -> nn.Module:
         """An encoder of that modality's clips."""
         return VideoCNNRNN(self, self.frame.build(modality.picture, dim=dim), dim=dim)
-
-
-def sized_for(frame: EncoderConfig, modality: InputConfig) -> InputConfig:
-    """The config of an input of clips at the size that an encoder of their ``frame`` wants, unless it has one set."""
-    if "size" in modality.model_fields_set:
-        return modality
-    from tonggan.modalities.image import ImageConfig
-
-    wanted = getattr(frame.prepare(ImageConfig()), "size", None)
-    default = ImageConfig().size
-    return modality if wanted == default else modality.model_copy(update={"size": wanted})
 
 
 class VideoCNNRNN(nn.Module):

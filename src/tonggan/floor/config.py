@@ -10,8 +10,7 @@ from pydantic import Field
 from tonggan.config import Config
 from tonggan.errors import ConfigError
 from tonggan.floor.base import MemberConfig
-from tonggan.floor.frozen import installed_weights, reads_vectors
-from tonggan.weights.catalogue import find_weights
+from tonggan.floor.frozen import find_frozen, installed_weights, reads_vectors
 
 Preset = Literal["fast", "balanced", "best"]
 
@@ -19,6 +18,7 @@ Preset = Literal["fast", "balanced", "best"]
 _FOLDED_ROWS = 5_000
 # With fewer rows a network that starts from random weights adds nothing to what frozen encoders say.
 _NETWORK_ROWS = 2_000
+_NETWORK_CLIPS = 200
 # Those not named after their kind: what differs most and so adds most, and what is not the run's own network.
 _VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "boosted_trees_random": {"kind": "boosted_trees", "random_thresholds": True},
@@ -101,7 +101,7 @@ class FloorConfig(Config):
         }
         for name, chosen in weights.items():
             if chosen is not None:
-                find_weights(chosen, reads=inputs[name])
+                find_frozen(inputs[name], chosen)
         unread = any(weights.get(name) is None for name, kind in inputs.items() if kind not in ("table", "text"))
         return self.model_copy(
             update={
@@ -137,4 +137,6 @@ class FloorConfig(Config):
     def _network(self, inputs: Mapping[str, str], unread: bool, num_rows: int) -> bool:
         if unread or self.preset != "balanced":
             return unread or self.preset == "best"
+        if "video" in inputs.values():  # how things move no frozen encoder says
+            return num_rows >= _NETWORK_CLIPS
         return num_rows >= _NETWORK_ROWS and set(inputs.values()) != {"table"}

@@ -9,10 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.modalities.base import Modality
-from tonggan.weights.catalogue import CATALOGUE, find_weights
+from tonggan.weights.catalogue import CATALOGUE, CatalogueEntry, find_weights
 
 # What serves most, first. The first of texts reads every language.
-_PREFERRED = {"text": ("e5", "minilm"), "image": ("efficientnet_lite0",), "audio": ("whisper_base",)}
+_PREFERRED = {
+    "text": ("e5", "minilm"),
+    "image": ("efficientnet_lite0",),
+    "audio": ("whisper_base",),
+    "video": ("efficientnet_lite0",),
+}
+_READ_AS = {"video": "image"}  # frame by frame
 _OF_EVERY_LANGUAGE = ("e5",)
 
 
@@ -33,8 +39,17 @@ class FrozenEncoder(Protocol):
     def dim(self) -> int: ...
 
     def embed(self, items: Sequence[Any]) -> NDArray[np.float32]:
-        """``[N, D]``: of texts, of uint8 pictures ``[3, H, W]``, or of float32 samples ``[T]``."""
+        """``[N, D]``: of texts, uint8 pictures ``[3, H, W]``, clips ``[F, 3, H, W]``, or float32 samples ``[T]``."""
         ...
+
+
+def find_frozen(kind: str, name: str) -> CatalogueEntry:
+    """The weights ``name`` for an input of that kind.
+
+    Raises:
+        ConfigError: there are none of that name for it.
+    """
+    return find_weights(name, reads=_READ_AS.get(kind, kind))
 
 
 def reads_vectors(kind: str) -> bool:
@@ -64,7 +79,11 @@ def open_frozen(modality: Modality[Any], name: str) -> FrozenEncoder:
         MissingExtraError: its package is not installed.
         DataError: its files are others.
     """
-    find_weights(name, reads=modality.kind)
+    find_frozen(modality.kind, name)
+    if modality.kind == "video":
+        from tonggan.models.video_embedder import VideoEmbedder
+
+        return VideoEmbedder.load(name)
     if modality.kind == "image":
         from tonggan.models.image_embedder import ImageEmbedder
 

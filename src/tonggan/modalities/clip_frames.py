@@ -7,7 +7,8 @@ where key frames lie far apart and frames are large, a moment may be shown by a 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,7 +21,8 @@ from tonggan.modalities.containers import is_indexed, opened, truncated, unreada
 
 MAX_PIXELS = 200_000_000  # of a frame, at the very most
 _THING = "clip"
-_NEAR = 8e6  # pixels that are sooner decoded than sought
+_FRAME = 20_000  # pixels that are decoded in the time that a frame takes beside its own
+_NEAR = 4e6  # pixels that are sooner decoded than sought
 _AFFORDED = 128e6  # pixels that are decoded for one moment where a key frame of its part would do
 _MOST = 60e9  # pixels that are decoded of a clip at all: half an hour of 1080p
 _THREADED = 2e6  # pixels of a frame that several threads decode
@@ -73,10 +75,15 @@ def read_frames(
         UnreadableError: empty, truncated or damaged, without a track of pictures or a frame in it, of a codec that
             FFmpeg lacks here, or too large.
     """
-    with opened(source, thing=_THING) as container, opened(source, thing=_THING) as probe:
+    with ExitStack() as stack:
+        container = stack.enter_context(opened(source, thing=_THING))
         track = _track(container, max_pixels=max_pixels)
         header = _header(container, track)
-        reader = _Reader(container, track, probe if is_indexed(container) else None, max_pixels=max_pixels)
+
+        def again() -> Any:
+            return stack.enter_context(opened(source, thing=_THING))
+
+        reader = _Reader(container, track, again if is_indexed(container) else None, max_pixels=max_pixels)
         length, count = header.end - header.start, parts * draws
         frames: list[NDArray[np.uint8]] = []
         last: Any = None
@@ -161,23 +168,31 @@ def _packets(container: Any, track: Any) -> Iterator[Any]:
 
 
 class _Reader:
-    """Finds the frames of an opened track, moment after moment."""
+    """Finds the frames of an opened track, moment after moment.
 
-    def __init__(self, container: Any, track: Any, probe: Any, *, max_pixels: int) -> None:
-        self._container, self._track, self._probe, self._max_pixels = container, track, probe, max_pixels
+    Args:
+        container: the file.
+        track: its track of pictures.
+        again: opens it once more, to look for key frames without leaving the place; None where there is no index.
+        max_pixels: of a frame.
+    """
+
+    def __init__(self, container: Any, track: Any, again: Callable[[], Any] | None, *, max_pixels: int) -> None:
+        self._container, self._track, self._again, self._max_pixels = container, track, again, max_pixels
+        self._probe: Any = None
         rate = float(track.average_rate or track.guessed_rate or _USUAL_RATE)
         pixels = track.codec_context.width * track.codec_context.height
-        self._per_second = pixels * min(max(rate, 1.0), 240.0)
+        self._per_second = (pixels + _FRAME) * min(max(rate, 1.0), 240.0)
         self._frames = container.decode(track)
         self._shown: Any = None
         self._next: Any = None
-        self._time = -math.inf
+        self._time = 0.0 if track.start_time is None else float(track.start_time * track.time_base)
         self._has_ended = False
         self._decoded = 0.0
 
     def at(self, moment: float, *, since: float) -> Any:
         """The frame that is shown at ``moment``, or where that costs too much one that was shown ``since``."""
-        if not self._has_ended and self._probe is not None and (moment - self._time) * self._per_second > _NEAR:
+        if not self._has_ended and self._again is not None and (moment - self._time) * self._per_second > _NEAR:
             moment = self._approach(moment, since=since)
         while not self._has_ended and (self._next is None or _time(self._next) <= moment):
             following = self._decode()
@@ -223,11 +238,14 @@ class _Reader:
         """The time of the last key frame that is shown before ``moment``; None where a seek does not tell."""
         import av
 
+        assert self._again is not None, "a key frame is looked for in a file with an index"
         try:
+            if self._probe is None:
+                self._probe = self._again()
             self._seek(self._probe, moment)
             packet = next(_packets(self._probe, self._probe.streams[self._track.index]), None)
         except av.FFmpegError:
-            self._probe = None
+            self._again = None
             return None
         found = None if packet is None or not packet.is_keyframe else float(packet.pts * packet.time_base)
         return found if found is not None and found <= moment else None

@@ -25,6 +25,8 @@ from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
 from tonggan.wording import Words
 
+WITH_SOUND = "a sound track"  # as ``describe`` says it
+
 
 class VideoAugment(Config):
     """Random variation of clips in training, all frames of a clip alike; zero turns one off."""
@@ -118,7 +120,7 @@ class Video(MediaModality[VideoConfig]):
         return {
             "size": min(header.width, header.height),
             "seconds": max(1, round(header.end - header.start)),
-            "sound": "a sound track" if header.has_sound else "no sound track",
+            "sound": WITH_SOUND if header.has_sound else "no sound track",
         }
 
     def oddities(self, array: NDArray[Any]) -> list[str]:

@@ -25,7 +25,7 @@ from tonggan.decoders import Vector
 from tonggan.encoders import EncoderConfig
 from tonggan.errors import ConfigError, DataError, UnreadableError
 from tonggan.floor.config import FloorConfig
-from tonggan.modalities import ColumnConfig, Image, ImageConfig, InputConfig, Modality
+from tonggan.modalities import ColumnConfig, Image, ImageConfig, InputConfig, Modality, VideoConfig
 from tonggan.modalities.base import MediaConfig
 from tonggan.modalities.boxes import Box, BoxesConfig
 from tonggan.modalities.image_augment import are_handed, is_written, tells_sides
@@ -147,15 +147,21 @@ def _resolve_floor(
 
 
 def _sized(columns: Mapping[str, ColumnConfig], train: Table, floor: FloorConfig) -> dict[str, ColumnConfig]:
-    """``columns`` with pictures that a frozen encoder reads as large as it reads them, unless their size is declared.
+    """``columns`` with pictures and clips that a frozen encoder reads as large as it reads them, unless it is set.
 
     Pictures that are smaller stay so, and a network beside it makes do with less, for its time grows with every pixel.
     """
     sized = dict(columns)
     for name, config in columns.items():
-        if isinstance(config, ImageConfig) and floor.weights.get(name) and "size" not in config.model_fields_set:
+        if (
+            isinstance(config, ImageConfig | VideoConfig)
+            and floor.weights.get(name)
+            and "size" not in config.model_fields_set
+        ):
             typical = typical_described(train, name, config, "size") or config.size
             most = _NETWORK_SIZE if floor.network else _FROZEN_SIZE
+            if isinstance(config, VideoConfig):
+                most = config.size if floor.network else _NETWORK_SIZE
             sized[name] = config.model_copy(update={"size": int(np.clip(typical, config.size, most))})
     return sized
 

@@ -1,0 +1,93 @@
+"""Clips to vectors by a network of pictures that stays as it was trained elsewhere, for plain members to learn from."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tonggan.encoders.image_trunk import ImageTrunk, image_sha256, open_image_trunk
+from tonggan.layers.cores import map_on_cores
+from tonggan.models.image_embedder import to_square
+from tonggan.progress import Progress
+
+_CLIPS_AT_ONCE = 64  # between two looks at the progress
+_SIDE = 128  # of a frame; half of the side of a picture costs a quarter
+_PREPARATION = "mean, late less early: all, across, down; 128 pixels, 1"  # changes with whatever changes the vectors
+
+
+class VideoEmbedder:
+    """A frozen network of pictures over the frames of a clip.
+
+    A vector holds the mean over time, then how the second half of a clip differs from the first: as a whole, and in
+    where it stands, across and down.
+
+    Args:
+        trunk: the network, with its weights.
+        name: of the weights.
+        sha256: of the weights.
+
+    Attributes:
+        name: of the weights.
+        identity: vectors can be compared only with vectors of the same identity.
+        dim: width of a vector.
+    """
+
+    def __init__(self, trunk: ImageTrunk, *, name: str, sha256: str) -> None:
+        self._trunk = trunk.eval().requires_grad_(False)
+        self.name = name
+        self.dim = 4 * trunk.dim
+        self.identity = hashlib.sha256(f"{sha256} {_PREPARATION}".encode()).hexdigest()[:16]
+
+    @classmethod
+    def load(cls, name: str) -> VideoEmbedder:
+        """The embedder of the picture weights ``name``, as ``ImageEmbedder.load``.
+
+        Raises:
+            ConfigError: there are no such weights.
+            DataError: their files are missing, damaged or exchanged.
+            MissingExtraError: a package is not installed.
+        """
+        return cls(open_image_trunk(name), name=name, sha256=image_sha256(name))
+
+    def embed(self, items: Sequence[NDArray[np.uint8]], *, progress: Progress | None = None) -> NDArray[np.float32]:
+        """``[N, D]``.
+
+        Args:
+            items: uint8 ``[F, 3, H, W]``, the frames of each clip in the order of time.
+            progress: is told how many are done.
+        """
+        progress = progress or Progress()
+        result = np.empty((len(items), self.dim), dtype=np.float32)
+        for first in range(0, len(items), _CLIPS_AT_ONCE):
+            part = items[first : first + _CLIPS_AT_ONCE]
+            for row, vector in enumerate(map_on_cores(self._vector, part), first):
+                result[row] = vector
+            progress.update("embed", done=first + len(part), total=len(items))
+        return result
+
+    @torch.no_grad()
+    def _vector(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        side = min(self._trunk.side, _SIDE)
+        squares = np.stack([to_square(frame, side=side) for frame in frames])
+        cells = self._trunk(torch.from_numpy(squares).permute(0, 3, 1, 2)).cells.float()
+        vector: NDArray[np.float32] = over_time(cells).numpy()
+        return vector
+
+
+def over_time(cells: Tensor) -> Tensor:
+    """``[4 D]`` of the cells ``[F, L, D]`` of the frames of a clip, those of a square in reading order."""
+    count = len(cells)
+    half = max(1, count // 2)
+    change = cells[-half:].mean(dim=0) - cells[:half].mean(dim=0)  # [L, D]
+    side = math.isqrt(cells.shape[1])
+    axis = torch.linspace(-1, 1, side) if side > 1 else torch.zeros(1)
+    down, across = (place.reshape(-1, 1) for place in torch.meshgrid(axis, axis, indexing="ij"))
+    change = change[: side**2]
+    moments = [change.mean(dim=0), (change * across).mean(dim=0), (change * down).mean(dim=0)]
+    return torch.cat([cells.mean(dim=(0, 1)), *moments])
