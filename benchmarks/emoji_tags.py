@@ -116,17 +116,18 @@ def main(given: Sequence[str] | None = None) -> None:
     if unknown:
         parser.error(f"unknown way {', '.join(sorted(unknown))}; expected some of {', '.join(WAYS)}")
     found = {}
+    if not options.json:
+        print(f"| way | {' | '.join(METRICS)} | seconds of the processor |")
+        print("| --- " * (len(METRICS) + 2) + "|")
     for way in options.ways or WAYS:
         started = time.process_time()
         metrics = WAYS[way]()
         found[way] = {name: metrics[name] for name in METRICS} | {"seconds": time.process_time() - started}
+        if not options.json:
+            row = " | ".join(f"{value:.3f}" for name, value in found[way].items() if name in METRICS)
+            print(f"| {way} | {row} | {found[way]['seconds']:.0f} |", flush=True)
     if options.json:
         print(json.dumps(found))
-        return
-    print(f"| way | {' | '.join(METRICS)} | seconds of the processor |")
-    print("| --- " * (len(METRICS) + 2) + "|")
-    for way, row in found.items():
-        print(f"| {way} | {' | '.join(f'{row[name]:.3f}' for name in METRICS)} | {row['seconds']:.0f} |")
 
 
 if __name__ == "__main__":
