@@ -51,9 +51,11 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "vit": {"kind": "image_vit", "num_layers": 3, "stem_channels": 32, "pool": "attention"},
     "sift": {"kind": "image_sift", "num_layers": 1},
     "regions": {"kind": "image_regions", "limit": 4},
+    "perceiver": {"kind": "image_vit", "num_layers": 0},  # read by latents, which are a fusion
     "frozen": {},
     "plain": {},
 }
+FUSIONS = {"perceiver": {"kind": "perceiver"}}
 WEIGHTS = "efficientnet_lite0"
 NUM_TIMED, LEAST_EPOCHS = 128, 2
 SCENE, SCENES_FOR_A_ROW = 64, 0.25
@@ -77,15 +79,16 @@ def epochs_for(settings: dict[str, Any], *, seconds: float, files: list[bytes]) 
     modality = config.prepare(column).build()  # type: ignore[arg-type]
     assert isinstance(modality, MediaModality)
     arrays = modality.collate_opened([modality.open(file) for file in files[:NUM_TIMED]])
-    encoder = config.build(modality, dim=recipe.model.dim)
+    dim = recipe.model.dim
 
     class Mean(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.encoder = encoder
+            self.encoder = config.build(modality, dim=dim)
+            self.fusion = recipe.model.fusion.build(("img",), dim=dim)
 
         def forward(self, given: Arrays) -> torch.Tensor:
-            return self.encoder(given).mean()
+            return self.fusion({"img": self.encoder(given)}).mean()
 
     step = least({"": training_step(Mean(), arrays)}, rounds=2)[""]
     return max(LEAST_EPOCHS, int(seconds * len(arrays) / (step * len(files))))
@@ -160,6 +163,8 @@ def measured(name: str, out: Path, *, rows: int, minutes: float) -> dict[str, An
             settings |= {"columns.img.size": SCENE, "columns.img.resize": "pad"}
             seconds /= 2
         settings |= {"model.encoders.img": encoder}
+        if name in FUSIONS:
+            settings["model.fusion"] = FUSIONS[name]
         settings["training.epochs"] = epochs_for(settings, seconds=seconds, files=files)
     run = api.run(RECIPE, out=out / name, settings=settings, overwrite=True, progress=False)
     results = run.results

@@ -6,11 +6,14 @@ import torch
 from torch import nn
 
 from contracts import check_gradients, check_head
-from dense_scene import DIM, make_context, make_encoders, squares, targets_of, train_on
+from dense_scene import DIM, SIZE, make_context, make_encoders, squares, targets_of, train_on
 from tonggan.decoders.answers import Boxes
 from tonggan.decoders.dense import DenseHeadConfig, complete_iou_loss, distribution_focal_loss
+from tonggan.encoders.image_inception import ImageInceptionConfig
+from tonggan.encoders.image_vit import ImageViTConfig
 from tonggan.errors import ConfigError
 from tonggan.layers.boxes import pairwise_iou
+from tonggan.modalities.image import Image, ImageConfig
 from tonggan.tokens import Arrays
 
 ANSWER = Boxes(("red", "green"), "photo")
@@ -53,6 +56,33 @@ def test_the_gradient_reaches_the_trunk():
     assert set(losses) == {"classes", "boxes", "edges"}
     sum(losses.values()).backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in encoders["photo"].trunk.parameters())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ImageViTConfig(num_layers=1, num_heads=2, stem_channels=8),
+        ImageInceptionConfig(stem_channels=8, stem_stride=2, channels=(8, 12, 16), blocks=(0, 0, 0)),
+    ],
+    ids=lambda config: config.kind,
+)
+def test_boxes_from_the_maps_of_other_encoders(config):
+    pictures, boxes, _ = squares(4)
+    torch.manual_seed(0)
+    encoders = {"photo": config.build(Image(ImageConfig(size=SIZE)), dim=DIM)}
+    head = SMALL.build(DIM, answer=ANSWER, encoders=encoders)
+    model = nn.ModuleList([*encoders.values(), head])
+    losses = train_on(
+        model,
+        lambda: head.losses(make_context(encoders, {"photo": pictures}), targets_of(boxes)),
+        steps=15,
+        learning_rate=3e-3,
+    )
+    assert losses[-1] < losses[0]
+    assert all(parameter.grad is not None for name, parameter in encoders["photo"].named_parameters() if "conv" in name)
+    with torch.no_grad():
+        found = head.eval()(make_context({"photo": encoders["photo"].eval()}, {"photo": pictures}))["boxes"]
+    assert [each.shape[1] for each in found] == [6] * 4
 
 
 def test_it_learns_squares():

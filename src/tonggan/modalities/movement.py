@@ -38,7 +38,8 @@ class Movement:
         height, width = values.shape[-2:]
         moved = torch.full_like(values, fill)
         half = torch.tensor([width / 2, height / 2])
-        # Piece by piece, so that only what a piece fills is computed.
+        # Piece by piece, so that only what a piece fills is computed, and picture by picture, as what is sampled of one
+        # stays in the processor's caches: all at once take half as long again.
         for rows, matrices, regions in zip(self.rows, self.matrices, self.regions, strict=True):
             pixels = (regions - 0.5).ceil().int().tolist()  # the pixels whose middles lie within
             for row, (source, (left, top, right, bottom)) in enumerate(zip(rows.tolist(), pixels, strict=True)):
