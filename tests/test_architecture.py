@@ -32,7 +32,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = [
     ("cells", "encodings", "errors", "files", "openmp", "processes", "validation"),
     ("wording",),
-    ("config", "progress", "tokens"),
+    ("config", "grammars", "progress", "tokens"),
     ("parts", "stored"),
     ("weights",),
     ("layers",),

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from tonggan.codelm.languages import language_of
 from tonggan.codelm.search_pairs import Pair, pairs_of, read_pairs
 from tonggan.codelm.source_file import SourceFile
 from tonggan.codelm.units import units_of
 from tonggan.errors import DataError
+from tonggan.grammars import language_of
 
 WHOLE = '''class Calendar:
     @cached

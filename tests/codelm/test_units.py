@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tonggan.codelm.languages import language_of
 from tonggan.codelm.source_file import SourceFile
 from tonggan.codelm.units import commits_of, units_of
 from tonggan.errors import DataError
+from tonggan.grammars import language_of
 
 
 def source(name, text):

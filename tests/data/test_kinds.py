@@ -11,7 +11,7 @@ from small_data import make_table, png
 from tonggan.data.kinds import guess_columns, guess_task
 from tonggan.data.readers import open_table
 from tonggan.errors import DataError
-from tonggan.modalities import CategoryConfig, IgnoreConfig, ImageConfig, NumberConfig, TextConfig
+from tonggan.modalities import CategoryConfig, CodeConfig, IgnoreConfig, ImageConfig, NumberConfig, TextConfig
 from tonggan.modalities.boxes import BoxesConfig
 from tonggan.modalities.regions import RegionsConfig
 from tonggan.wording import catalog
@@ -367,3 +367,22 @@ def test_documents_are_known_by_what_they_hold(tmp_path):
         (tmp_path / f"scan{row}").write_bytes(b"%PDF-1.7\n...")
     assert "PDF files" in one(tmp_path, [f"scan{row}" for row in range(10)]).reason
     assert "embedded files that are PDF files" in one(tmp_path, [b"%PDF-1.7\n..."] * 10).reason
+
+
+def test_programs_are_code_and_texts_about_them_are_not(tmp_path):
+    columns = {
+        "program": [f"def f{number}(x):\n    return x + {number}" for number in range(60)],
+        "note": [f"The function f{number}\nreturns what it gets plus {number}." for number in range(60)],
+        "path": [f"programs/{number}.py" for number in range(60)],
+    }
+    table = make_table(tmp_path, columns)
+    guesses = guess_columns(table, target=[], declared={})
+    assert {name: guess.config.kind for name, guess in guesses.items()} == {
+        "program": "code",
+        "note": "text",
+        "path": "ignore",
+    }
+    assert guesses["program"].reason == "source code (Python)"
+    unread = "paths of files that are PY files, which are not read (put their text into the table)"
+    assert guesses["path"].reason == unread
+    assert guess_columns(table, target=[], declared={"note": CodeConfig()})["note"].config.kind == "code"

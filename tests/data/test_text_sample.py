@@ -44,3 +44,28 @@ def test_languages(text, language):
 def test_words():
     assert sample("two words", "one more here okay").mean_words == 3
     assert sample("股市今日大涨").mean_words == 3
+
+
+LONG = "def first(values):\n" + "".join(
+    f"    x{number} = values[{number}] + (1 if values else 0)\n" for number in range(60)
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "is_python"),
+    [
+        (["import os\nprint(os.name)", "def f(x):\n    return x"], True),
+        (["    x = 1\n    y = x", "class A:\n    pass"], True),
+        ([LONG[:1000], "for x in y:\n    print(x)"], True),  # as a sample is cut
+        (["import os\nprint(os.name)"] * 9 + ["def f(x:\n    return x"], True),
+        (["x = 1", "print(2)"], False),  # of one line each: too little to say so
+        (["a\nb", "1\n2"], False),
+        (["Dear all,\nthe shoes are fine.", "not good\nat all"], False),
+        (["你好\n世界", "很好\n再见"], False),
+        (["import os\nprint(os.name)", "Dear all,\nthe shoes are fine."], False),
+        (["int main() {\n  return 0;\n}", "let x = 1;\nlet y = x;"], False),
+        (["\x00\n\x00", "x = 1\ny = 2"], False),
+    ],
+)
+def test_python(values, is_python):
+    assert TextSample(values).is_python == is_python

@@ -26,7 +26,7 @@ def test_contract(settings, text):
 def test_words_that_stand_alike_become_alike(text):
     generator = np.random.default_rng(0)
     nouns, verbs = ["cat", "dog", "cow"], ["sat", "ran", "ate"]
-    texts = [f"the {generator.choice(nouns)} {generator.choice(verbs)} on the mat" for _ in range(2000)]
+    texts = [f"the {generator.choice(nouns)} {generator.choice(verbs)} on the mat" for _ in range(500)]
     words = Text(TextWord2VecConfig().prepare(TextConfig()))
     words.fit(texts)
     config = TextWord2VecConfig(vector_size=16, subsample=0)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tonggan.codelm.corpus.filters import why_dropped
-from tonggan.codelm.languages import language_of, parse
 from tonggan.codelm.source_file import SourceFile, read_source
 from tonggan.codelm.units import Unit, units_of
 from tonggan.codelm.walk import walk
 from tonggan.errors import DataError
+from tonggan.grammars import language_of, parse
 from tonggan.progress import Progress
 
 if TYPE_CHECKING:

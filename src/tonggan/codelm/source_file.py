@@ -74,8 +74,8 @@ def read_source(path: Path, *, root: Path, max_bytes: int = MAX_BYTES) -> Source
     and is counted; where that is a tenth of all, the file is binary. Of a notebook the code cells are joined, and its
     prose becomes comments. No file is read beyond ``max_bytes``.
     """
-    from tonggan.codelm.languages import language_of
     from tonggan.codelm.source_file import read_notebook
+    from tonggan.grammars import language_of
 
     path = path.absolute()
     name = _relative_name(path, root)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from tonggan.codelm.git import run_git
-from tonggan.codelm.languages import PROSE, has_grammar, nodes_of, parse
 from tonggan.codelm.source_file import SourceFile
+from tonggan.grammars import PROSE, has_grammar, nodes_of, parse
 
 if TYPE_CHECKING:
     import tree_sitter

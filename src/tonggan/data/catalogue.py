@@ -270,6 +270,16 @@ CATALOGUE: Mapping[str, PublicSet] = {
             module="shapes_and_colors",
         ),
         PublicSet(
+            "code_defects",
+            "Python programs of students for five exercises, right or wrong, no program twice (2,295)",
+            source="https://github.com/githubhuyang/refactory",
+            license="LGPL-3.0",
+            module="code_defects",
+            files=(
+                RemoteFile("refactory/data.zip", "83ad73f288a372583e7a19d090ae133bf126d967534bae68bdf403f9a2cc80d7"),
+            ),
+        ),
+        PublicSet(
             "cosqa",
             "web queries with Python functions, dev part only: for choosing, never for training (500 and 604)",
             source="https://github.com/Jun-jie-Huang/CoCLR",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ from tonggan.data.media_types import (
 from tonggan.data.table import Table, spread
 from tonggan.data.text_sample import TextSample
 from tonggan.errors import DataError
-from tonggan.modalities import AudioConfig, ColumnConfig, IgnoreConfig, ImageConfig
+from tonggan.modalities import AudioConfig, CodeConfig, ColumnConfig, IgnoreConfig, ImageConfig, TextConfig
 from tonggan.modalities.boxes import BoxesConfig, read_objects
 from tonggan.modalities.regions import RegionsConfig, read_mask_paths
 from tonggan.modalities.video import VideoConfig
@@ -81,6 +82,13 @@ def kind_of_paths(sample: TextSample, base: Path) -> Found | None:
         or _named(_common([document_of_bytes(head) for head in heads], _HALF), "paths of files")
         or (IgnoreConfig(), "paths of files of an unknown format")
     )
+
+
+def kind_of_programs() -> Found:
+    """Of a column of texts that are Python programs, as far as a parser of other languages is at hand as well."""
+    if find_spec("tree_sitter_language_pack") is None:
+        return TextConfig(), "source code (Python), read as text: tree-sitter is not installed (tonggan[code])"
+    return CodeConfig(), "source code (Python)"
 
 
 def _common(names: Sequence[_NameT | None], share: float) -> _NameT | None:

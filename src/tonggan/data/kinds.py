@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from tonggan.cells import cell_text
-from tonggan.data.file_columns import kind_of_drawn, kind_of_embedded, kind_of_paths
+from tonggan.data.file_columns import kind_of_drawn, kind_of_embedded, kind_of_paths, kind_of_programs
 from tonggan.data.findings import Doubt
 from tonggan.data.missing_labels import missing_labels
 from tonggan.data.number_format import NumberFormat, fit_numbers
@@ -328,8 +328,7 @@ def _guess_number(written: NumberFormat, sample: TextSample, name: str, rows: Se
 
 def _number(written: NumberFormat, name: str) -> Guess:
     reason = f"numbers from {min(written.numbers):g} to {max(written.numbers):g}"
-    how = f", {written.reason.replace('NAME', name)}" if written.reason else ""
-    return Guess(written.config, reason + how)
+    return Guess(written.config, reason + (f", {written.reason.replace('NAME', name)}" if written.reason else ""))
 
 
 def _missing_in_words(missing: Sequence[str]) -> str:
@@ -366,6 +365,8 @@ def _guess_text(sample: TextSample, name: str) -> Guess:
         return Guess(TextConfig(), f"labels separated by '{sample.tag_separator}', read word by word")
     if _is_category(sample):
         return Guess(CategoryConfig(), f"{sample.num_distinct} different values that repeat")
+    if sample.is_python:
+        return Guess(*kind_of_programs())
     return Guess(TextConfig(), f"text ({sample.language}), {sample.mean_words:.0f} words on average")
 
 

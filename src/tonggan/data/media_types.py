@@ -81,6 +81,7 @@ _WORDS = "which are not read (put their text into the table)"
 _DOCUMENTS = {
     ".pdf .ps .eps .djvu .xps": _PAGES,
     ".doc .docx .odt .rtf .ppt .pptx .odp .xls .xlsx .ods .epub .txt .md .htm .html .xml .json": _WORDS,
+    ".py .ipynb .js .ts .java .c .h .cpp .cs .go .rs .php .rb .kt .swift .scala .lua .sql .r .jl .sh": _WORDS,
 }
 _REMEDIES = {suffix: remedy for suffixes, remedy in _DOCUMENTS.items() for suffix in suffixes.split()}
 _SUFFIX_OF_START = {b"%PDF-": ".pdf", b"%!PS": ".ps", b"{\\rtf": ".rtf", b"\xd0\xcf\x11\xe0": ".doc"}

@@ -5,7 +5,10 @@ It describes and decides nothing; ``kinds.py`` makes a kind of it.
 
 from __future__ import annotations
 
+import ast
 import re
+import textwrap
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +23,8 @@ _MAX_TEXTS = 1_000  # enough to tell a language
 _SEPARATORS = ("|", ";", ",")
 # Most values must look alike before a column is taken for something; a few typing errors do not change what it is.
 MOST = 0.95
+_MAX_PROGRAMS = 50  # enough to tell code from texts
+_PYTHON = 0.8  # some programs are broken
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,16 @@ class TextSample:
     def is_code(self) -> bool:
         """Whether most values are single words with digits or underscores in them, such as ``A-1042``."""
         return self._share(_CODE) >= MOST
+
+    @cached_property
+    def is_python(self) -> bool:
+        """Whether most values are Python programs of several lines, or begin as such where they were cut.
+
+        A word, a number or a formula is a program too, which says nothing: a line must define, import, assign or call.
+        """
+        some = self.values[:_MAX_PROGRAMS]
+        several = [value for value in some if "\n" in value]
+        return len(several) >= _PYTHON * len(some) and sum(map(_is_program, several)) >= _PYTHON * len(some)
 
     @cached_property
     def mean_words(self) -> float:
@@ -78,6 +93,20 @@ class TextSample:
         repeats = 2 * len(set(tags)) <= len(tags) and len(set(tags)) < self.num_distinct * 2
         own = sum(len(set(parts)) == len(parts) for parts in several)
         return combined and repeats and own >= MOST * len(several) and not all(map(parse_cell, tags))
+
+
+def _is_program(text: str) -> bool:
+    """Whether lines from the first on, most of them at least, are a Python program that does something."""
+    lines = textwrap.dedent(text).split("\n")
+    for end in range(len(lines), len(lines) // 2, -1):
+        try:
+            # What a program warns of, such as an unknown escape, is no matter of the table.
+            with warnings.catch_warnings(action="ignore"):
+                body = ast.parse("\n".join(lines[:end])).body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        return any(not isinstance(each, ast.Expr) or isinstance(each.value, ast.Call) for each in body)
+    return False
 
 
 def _are_combined(values: Sequence[Sequence[str]]) -> bool:

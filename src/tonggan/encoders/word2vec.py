@@ -24,7 +24,7 @@ from tonggan.native import library
 
 _LANES = 16  # as in native/source/skip_gram.c
 _LAST_RATE = 1e-4
-_MOST_PAIRS = 256
+_FEWEST_PAIRS, _MOST_PAIRS = 16, 256
 _SPACE = re.compile(r"\s")
 
 
@@ -175,8 +175,8 @@ def _learn_in_torch(
     own, other = torch.from_numpy(inputs), torch.from_numpy(outputs)
     ends = np.cumsum(counts**0.75)
     texts = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    # Changes of a word that occurs several times add up: with more pairs than there are words it would diverge.
-    size = min(_MOST_PAIRS, max(1, int((counts > 0).sum()) // 4))
+    # Changes of a word that occurs several times add up: with many more pairs than there are words it would diverge.
+    size = min(_MOST_PAIRS, max(_FEWEST_PAIRS, int((counts > 0).sum()) // 4))
     for epoch in range(config.skip_gram_epochs):
         chosen = random.random(len(words)) < kept[words]
         pairs = _pairs(words[chosen], texts[chosen], config.window, random)

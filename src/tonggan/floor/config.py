@@ -24,7 +24,7 @@ _VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "boosted_trees_random": {"kind": "boosted_trees", "random_thresholds": True},
     "small_network": {"kind": "network"},
 }
-_PARTS = {"table": "cells", "text": "texts"}  # of a Reading, by the kind of an input; vectors are another
+_PARTS = {"table": "cells", "text": "texts", "code": "texts"}  # of a Reading, by kind of input; vectors are another
 _MEMBERS: Mapping[Preset, Sequence[str]] = {
     "fast": ("linear", "tfidf", "boosted_trees"),
     "balanced": (
@@ -102,7 +102,7 @@ class FloorConfig(Config):
         for name, chosen in weights.items():
             if chosen is not None:
                 find_frozen(inputs[name], chosen)
-        unread = any(weights.get(name) is None for name, kind in inputs.items() if kind not in ("table", "text"))
+        unread = any(weights.get(name) is None for name, kind in inputs.items() if kind not in _PARTS)
         return self.model_copy(
             update={
                 "weights": weights,

@@ -6,6 +6,7 @@ from typing import Any
 
 from tonggan.modalities.audio import Audio, AudioAugment, AudioConfig
 from tonggan.modalities.base import ColumnConfig, InputConfig, MediaModality, Modality
+from tonggan.modalities.code import CodeConfig
 from tonggan.modalities.date import DateConfig
 from tonggan.modalities.duration import DurationConfig
 from tonggan.modalities.ignore import IgnoreConfig
@@ -33,6 +34,7 @@ __all__ = [
     "AudioAugment",
     "AudioConfig",
     "CategoryConfig",
+    "CodeConfig",
     "ColumnConfig",
     "DateConfig",
     "DurationConfig",

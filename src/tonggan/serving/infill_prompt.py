@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import torch
 
-from tonggan.codelm.languages import language_of, title_line
 from tonggan.errors import DataError
+from tonggan.grammars import language_of, title_line
 from tonggan.language.infill import InfillTokens
 from tonggan.language.prompt import Prompt
 from tonggan.language.text_model import TextModel

@@ -13,10 +13,10 @@ pytest.importorskip("detect_secrets")
 from tonggan.codelm.corpus.filters import why_dropped
 from tonggan.codelm.corpus.licenses import license_of_text
 from tonggan.codelm.corpus.secrets import redact
-from tonggan.codelm.languages import language_of, parse
 from tonggan.codelm.source_file import SourceFile, read_notebook
 from tonggan.codelm.units import units_of
 from tonggan.errors import DataError
+from tonggan.grammars import language_of, parse
 
 LENGTH = 150_000
 PIECES = {

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tonggan.codelm.corpus.filters import why_dropped
-from tonggan.codelm.languages import language_of
 from tonggan.codelm.source_file import SourceFile
+from tonggan.grammars import language_of
 
 CODE = "def add(left, right):\n    return left + right\n"
 BASE64 = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAxMjM0NTY3\n"

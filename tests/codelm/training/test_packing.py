@@ -5,8 +5,8 @@ import pytest
 
 from code_training_scene import base_folder, small_corpus
 from tonggan.codelm.completion.prompt import PromptWriter
-from tonggan.codelm.languages import title_line
 from tonggan.codelm.training.packing import Packer
+from tonggan.grammars import title_line
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,10 @@ from tonggan.codelm.completion.modules import Modules
 from tonggan.codelm.completion.prompt import PromptWriter
 from tonggan.codelm.completion.stops import extent_of
 from tonggan.codelm.completion.syntax import Syntax
-from tonggan.codelm.languages import has_grammar
 from tonggan.codelm.source_file import MAX_BYTES
 from tonggan.codelm.workspace import Workspace
 from tonggan.errors import DataError
+from tonggan.grammars import has_grammar
 from tonggan.language.infill import InfillTokens
 from tonggan.language.model import LanguageModel
 

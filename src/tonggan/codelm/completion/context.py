@@ -15,8 +15,8 @@ from tonggan.codelm.completion.document import Document, Snippet
 from tonggan.codelm.completion.modules import Modules
 from tonggan.codelm.completion.resolve import Resolver, Thing
 from tonggan.codelm.completion.syntax import Syntax
-from tonggan.codelm.languages import language_of
 from tonggan.codelm.workspace import Workspace
+from tonggan.grammars import language_of
 
 _QUERY_LINES = 12  # around the cursor, that others are compared with
 _WINDOW_LINES = 16

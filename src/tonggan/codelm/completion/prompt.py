@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tonggan.codelm.completion.document import Document, Snippet
-from tonggan.codelm.languages import title_line
+from tonggan.grammars import title_line
 from tonggan.language.infill import InfillTokens
 from tonggan.language.tokenizer import Tokenizer
 

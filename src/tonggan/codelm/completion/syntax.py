@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tonggan.codelm.languages import parse
+from tonggan.grammars import parse
 
 if TYPE_CHECKING:
     import tree_sitter

@@ -23,9 +23,9 @@ from tonggan.codelm.corpus.licenses import FolderLicenses
 from tonggan.codelm.corpus.near_duplicates import signature
 from tonggan.codelm.corpus.secrets import redact
 from tonggan.codelm.corpus.shingles import hash_words, words_of
-from tonggan.codelm.languages import language_of
 from tonggan.codelm.source_file import Skipped, read_source
 from tonggan.files import whole_file
+from tonggan.grammars import language_of
 from tonggan.stored import named
 
 VERSION = 3

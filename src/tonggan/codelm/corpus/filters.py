@@ -12,8 +12,8 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import PurePosixPath
 
-from tonggan.codelm.languages import PROSE
 from tonggan.codelm.source_file import SourceFile
+from tonggan.grammars import PROSE
 
 MAX_LINE = 1000
 MAX_MEAN_LINE = 100

@@ -18,9 +18,9 @@ from tonggan.codelm.completion.confidence import calibrate
 from tonggan.codelm.completion.document import Document, Suggestion
 from tonggan.codelm.editor.history import History
 from tonggan.codelm.editor.indexing import Indexing
-from tonggan.codelm.languages import language_of
 from tonggan.codelm.workspace import Workspace
 from tonggan.errors import TongganError
+from tonggan.grammars import language_of
 from tonggan.progress import Progress
 
 if TYPE_CHECKING:

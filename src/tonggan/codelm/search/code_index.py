@@ -16,7 +16,6 @@ from typing import Literal, Self
 import numpy as np
 
 from tonggan.codelm.chinese_terms import has_chinese, in_english
-from tonggan.codelm.languages import LANGUAGES
 from tonggan.codelm.search.ranking import Role, compared, expanded, fused, grouped, reranked, role_of, roles_asked
 from tonggan.codelm.search.reasons import Reason, reasons_for
 from tonggan.codelm.search.refreshing import Refreshed, Refreshing
@@ -25,6 +24,7 @@ from tonggan.codelm.units import Unit, UnitKind
 from tonggan.codelm.words import code_words, question_words, symbol_of, symbols_in, written_as
 from tonggan.data.places import cache_folder
 from tonggan.errors import ConfigError, DataError
+from tonggan.grammars import LANGUAGES
 from tonggan.models.text_embedder import TextEmbedder
 from tonggan.progress import Progress
 from tonggan.retrieval.row import Row, Where

@@ -15,8 +15,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.codelm.languages import PROSE, language_of
 from tonggan.codelm.units import UnitKind
+from tonggan.grammars import PROSE, language_of
 from tonggan.models.text_embedder import TextEmbedder
 
 Role = Literal["code", "docs", "tests", "history"]

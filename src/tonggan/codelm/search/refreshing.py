@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 from tonggan.codelm.git import run_git
-from tonggan.codelm.languages import language_of
 from tonggan.codelm.search.unit_rows import rows_of, text_to_embed
 from tonggan.codelm.source_file import MAX_BYTES, SourceFile, read_source
 from tonggan.codelm.units import commits_of, units_of
 from tonggan.codelm.walk import walk
 from tonggan.errors import DataError
+from tonggan.grammars import language_of
 from tonggan.layers.memory import release_memory
 from tonggan.models.text_embedder import TextEmbedder
 from tonggan.progress import Progress

@@ -26,9 +26,9 @@ from tonggan.codelm.completion.document import Document as OpenDocument
 from tonggan.codelm.completion.modules import Modules
 from tonggan.codelm.completion.prompt import PromptWriter
 from tonggan.codelm.completion.syntax import Syntax
-from tonggan.codelm.languages import PROSE, has_grammar, nodes_of, parse
 from tonggan.codelm.workspace import Workspace
 from tonggan.errors import DataError
+from tonggan.grammars import PROSE, has_grammar, nodes_of, parse
 from tonggan.language.infill import InfillTokens
 from tonggan.language.model import LanguageModel
 from tonggan.language.prompt import Prompt

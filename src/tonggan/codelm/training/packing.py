@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tonggan.codelm.languages import title_line
 from tonggan.codelm.training.fill_in_the_middle import FillInTheMiddle
+from tonggan.grammars import title_line
 from tonggan.language.tokenizer import Tokenizer
 
 if TYPE_CHECKING:

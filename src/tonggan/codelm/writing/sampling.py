@@ -16,9 +16,9 @@ from tonggan.codelm.completion.context import ContextFinder
 from tonggan.codelm.completion.document import Document, Snippet
 from tonggan.codelm.completion.modules import Modules
 from tonggan.codelm.completion.syntax import Syntax
-from tonggan.codelm.languages import title_line
 from tonggan.codelm.workspace import Workspace
 from tonggan.codelm.writing.request import Request
+from tonggan.grammars import title_line
 from tonggan.language.chat import Message
 from tonggan.language.infill import InfillTokens
 from tonggan.language.model import LanguageModel

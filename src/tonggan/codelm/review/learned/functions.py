@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tonggan.codelm.languages import language_of
 from tonggan.codelm.source_file import SourceFile, read_source
 from tonggan.codelm.walk import walk
 from tonggan.errors import DataError
+from tonggan.grammars import language_of
 from tonggan.progress import Progress
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from tonggan.codelm.languages import comment_of, has_grammar, language_of, parse
 from tonggan.errors import DataError
+from tonggan.grammars import comment_of, has_grammar, language_of, parse
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_comments_begin_as_the_language_wants():
 
 
 def test_every_language_with_a_grammar_parses():
-    from tonggan.codelm.languages import _SUFFIXES
+    from tonggan.grammars import _SUFFIXES
 
     for language in _SUFFIXES:
         if has_grammar(language):
