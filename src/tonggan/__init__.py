@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tonggan.estimators import TongganClassifier, TongganRegressor
     from tonggan.recommendation.recommender import Recommender
     from tonggan.runs.compressing import compress
+    from tonggan.runs.exporting import export
     from tonggan.runs.predictor import Predictor
     from tonggan.space.index import SpaceIndex
 
@@ -39,6 +40,7 @@ __all__ = [
     "TongganRegressor",
     "classify",
     "compress",
+    "export",
     "fit",
     "fit_recommender",
     "fit_space",
@@ -52,6 +54,7 @@ __all__ = [
 _HOME = {
     "classify": "tonggan.api",
     "compress": "tonggan.runs.compressing",
+    "export": "tonggan.runs.exporting",
     "fit": "tonggan.api",
     "fit_recommender": "tonggan.api",
     "fit_space": "tonggan.api",

@@ -10,7 +10,7 @@ import typer
 from tonggan.cli.train import Json, MaxBad
 from tonggan.cli.translation import shown
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, or the file of one.")]
 MAX_BAD = 0.05
 """The share of rows with cells that cannot be used from which on a command stops, as in a recipe."""
 

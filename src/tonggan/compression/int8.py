@@ -118,7 +118,8 @@ class _Plain(nn.Module):
         self.encoder, self.kind = encoder, kind
         self.reads_frames = getattr(encoder, "front_end", None) is not None
 
-    def forward(self, values: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        values, mask = tensors
         read = self.kind(values, mask)
         encode: Any = self.encoder._encode if self.reads_frames else self.encoder
         tokens = encode(read)

@@ -25,7 +25,7 @@ def graph_of(module: nn.Module, arguments: Sequence[Tensor], *, inputs: Sequence
     """``module`` in evaluation mode as the bytes of an ONNX model; axes whose size does not show in it stay open.
 
     Args:
-        module: maps tensors to a tuple of tensors.
+        module: maps ``*tensors`` to a tuple of tensors.
         arguments: an example of them, of at least two rows.
         inputs: their names.
         outputs: names of the results.
@@ -42,7 +42,7 @@ def graph_of(module: nn.Module, arguments: Sequence[Tensor], *, inputs: Sequence
                 module.eval(),
                 tuple(arguments),
                 dynamo=True,
-                dynamic_shapes=shapes,
+                dynamic_shapes=(shapes,),
                 opset_version=OPSET,
                 input_names=list(inputs),
                 output_names=list(outputs),
@@ -91,6 +91,16 @@ def compute(session: Any, arguments: Mapping[str, Tensor]) -> list[Tensor]:
     """What the graph makes of ``arguments`` by name."""
     found = session.run(None, {name: each.cpu().numpy() for name, each in arguments.items()})
     return [torch.from_numpy(each) for each in found]
+
+
+def with_notes(content: bytes, notes: Mapping[str, str]) -> bytes:
+    """The ONNX model in ``content`` with what it says of itself."""
+    import onnx
+
+    model = onnx.load_from_string(content)
+    onnx.helper.set_model_props(model, dict(notes))
+    noted: bytes = model.SerializeToString()
+    return noted
 
 
 def load_runtime() -> bool:

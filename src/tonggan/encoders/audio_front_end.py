@@ -49,6 +49,8 @@ def log_mel(
     window = torch.hann_window(num_fft, device=samples.device)
     # Frame t is real when sample t * hop - 1 is; this reads far less than counting all samples.
     frame_mask = torch.cat([mask[:, :1], mask[:, hop - 1 :: hop]], dim=1)
+    if torch.compiler.is_exporting():
+        return _decibels_of_all(samples, mask, frame_mask, window, bank, hop=hop, top_db=top_db), frame_mask
     values = samples.new_zeros((*frame_mask.shape, num_mels), dtype=torch.float32)
     # Mixed precision would multiply in bfloat16, whose 8 bits are too few for a spectrum.
     with torch.autocast(samples.device.type, enabled=False):
@@ -68,6 +70,21 @@ def log_mel(
                 decibels = 10 * power.clamp(min=_AMIN).log10()
                 values[row, :count] = decibels.clamp(min=decibels.detach().amax() - top_db)
     return values, frame_mask
+
+
+def _decibels_of_all(
+    samples: Tensor, mask: Tensor, frame_mask: Tensor, window: Tensor, bank: Tensor, *, hop: int, top_db: float
+) -> Tensor:
+    """What ``log_mel`` computes clip by clip, of all clips at once and without a Fourier transform, for graphs."""
+    size = len(window)
+    angles = 2 * math.pi / size * torch.arange(size // 2 + 1).double().outer(torch.arange(size).double())
+    filters = torch.cat([angles.cos(), -angles.sin()]).float() * window
+    silent = functional.pad(samples.masked_fill(~mask, 0), (size // 2, size // 2))
+    real, imaginary = functional.conv1d(silent.unsqueeze(1), filters.unsqueeze(1), stride=hop).chunk(2, dim=1)
+    power = (real.square() + imaginary.square()).transpose(1, 2) @ bank
+    decibels = 10 * power.clamp(min=_AMIN).log10()
+    floor = decibels.masked_fill(~frame_mask.unsqueeze(-1), -math.inf).amax(dim=(1, 2), keepdim=True) - top_db
+    return torch.maximum(decibels, floor).masked_fill(~frame_mask.unsqueeze(-1), 0)
 
 
 def mfcc(

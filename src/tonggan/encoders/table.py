@@ -86,7 +86,7 @@ class TableEncoder(nn.Module):
             parts.append(self.embedding(cells[:, self.categories].long() + self.offsets))
         values = torch.cat(parts, dim=1)[:, self.order]
         if len(self.first) < len(self.token_of):
-            shape = len(arrays), len(self.first), values.shape[2]
+            shape = values.shape[0], len(self.first), values.shape[2]
             values = values.new_zeros(shape).index_add(1, self.token_of, values)
         mask = arrays.mask[:, self.first]
         return Tokens(self.transformer(values + self.biases, mask), mask)

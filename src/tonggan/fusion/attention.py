@@ -53,7 +53,7 @@ class AttentionFusion(nn.Module):
         for name, norm, kind in zip(self.names, self.norms, self.kinds, strict=True):
             parts.append(Tokens(norm(tokens[name].values) + kind, tokens[name].mask))
         read = Tokens.concat(parts)
-        latents = self.latents.expand(len(read), -1, -1)
+        latents = self.latents.expand(read.values.shape[0], -1, -1)
         for part in self.rounds:
             latents = part(latents, read)
         return Tokens(latents, read.present.unsqueeze(1).expand(latents.shape[:2]))

@@ -73,10 +73,10 @@ class _Stream(nn.Module):
     def forward(self, values: Tensor, condition: Tensor, conditioned: Tensor) -> Tensor:
         """``values`` [B, L, D] under ``condition`` [B, D] in the rows where ``conditioned`` [B] bool."""
         if self.generator is None:
-            modulations = values.new_zeros(len(values), 1, 2 * len(self.blocks), values.shape[-1])
+            modulations = values.new_zeros(values.shape[0], 1, 2 * len(self.blocks), values.shape[-1])
         else:
             raw = self.generator(condition).masked_fill(~conditioned.unsqueeze(1), 0)
-            modulations = raw.view(len(values), 1, 2 * len(self.blocks), -1)
+            modulations = raw.view(raw.shape[0], 1, 2 * len(self.blocks), -1)
         for index, (norm, block) in enumerate(zip(self.norms, self.blocks, strict=True)):
             gamma, beta = modulations[:, :, 2 * index], modulations[:, :, 2 * index + 1]
             values = values + block(norm(values) * (1 + gamma) + beta)

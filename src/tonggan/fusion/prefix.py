@@ -84,7 +84,7 @@ class _Queries(nn.Module):
         self.projector = _Projector(config.model_copy(update={"projector": "mlp"}), dim)
 
     def forward(self, tokens: Tokens) -> Tokens:
-        queries = self.queries.expand(len(tokens), -1, -1)
+        queries = self.queries.expand(tokens.values.shape[0], -1, -1)
         found = queries + self.attention(queries, keys=self.norm(tokens.values), mask=tokens.mask)
         present = tokens.present.unsqueeze(1).expand(-1, queries.shape[1])
         projected: Tokens = self.projector(Tokens(found, present))

@@ -185,27 +185,48 @@ class TableRow(Modality[TableConfig]):
 
     def collate(self, items: Sequence[Mapping[str, Any] | None]) -> Arrays:
         """float32 ``[B, C]`` of the rows; a None row, or a name that a row lacks, is absent."""
+        scales = zip(self.unscaled(items).T, self.scales, strict=True)
+        cells = [each if scale is None else self._standardized(each, *scale) for each, scale in scales]
+        values = np.stack(cells, axis=1)
+        mask = np.isfinite(values)
+        return Arrays(torch.from_numpy(np.where(mask, values, 0).astype(np.float32)), torch.from_numpy(mask))
+
+    def unscaled(self, items: Sequence[Mapping[str, Any] | None]) -> FloatArray:
+        """float64 ``[B, C]``: numbers in their own units and indices of categories, NaN where absent."""
         rows = [{} if item is None else item for item in items]
         numbers: dict[str, FloatArray] = {}
         cells: list[FloatArray] = []
         for name, config in self.config.columns.items():
             items_of = [row.get(name) for row in rows]
             if isinstance(config, NumericConfig):
+                assert name in self._scales, f"column '{name}' is used before fit"
                 numbers[name] = np.array([config.read(item) for item in items_of])
-                cells += self._numbers(name, config, numbers[name])
+                parts = config.parts(numbers[name])
+                cells += [parts[part] for part in self._scales[name]]
             else:
                 cells.append(self._indices(name, config, items_of))
-        for pair, scale in self._intervals.items():
-            cells.append(self._standardized(self._between(pair, numbers), *scale))
-        values = np.stack(cells, axis=1)
-        mask = np.isfinite(values)
-        return Arrays(torch.from_numpy(np.where(mask, values, 0).astype(np.float32)), torch.from_numpy(mask))
+        cells += [self._between(pair, numbers) for pair in self._intervals]
+        return np.stack(cells, axis=1)
 
-    def _numbers(self, name: str, config: NumericConfig, numbers: FloatArray) -> list[FloatArray]:
-        """[B] of each cell of one column, NaN where absent."""
-        assert name in self._scales, f"column '{name}' is used before fit"
-        parts = config.parts(numbers)
-        return [self._standardized(parts[part], *scale) for part, scale in self._scales[name].items()]
+    @property
+    def scales(self) -> list[tuple[float, float] | None]:
+        """For each of the C cells mean and deviation; None of a category."""
+        own = [list(self._scales[name].values()) if name in self._scales else [None] for name in self.cells]
+        return [*(scale for part in own for scale in part), *self._intervals.values()]
+
+    @property
+    def described(self) -> list[dict[str, Any]]:
+        """For each of the C cells its column, its part where there are several, and the names of a category's indices.
+
+        Index 0 is of all other names.
+        """
+        told: list[dict[str, Any]] = []
+        for name in self.cells:
+            if name in self._categories:
+                told.append({"column": name, "names": [None, *self._categories[name]]})
+            else:
+                told += [{"column": name, **({"part": part} if part else {})} for part in self._scales[name]]
+        return told + [{"columns": list(pair), "part": "time between"} for pair in self._intervals]
 
     def _indices(self, name: str, config: CategoryConfig, items: list[Any]) -> FloatArray:
         """[B], NaN where absent."""
@@ -219,6 +240,12 @@ class TableRow(Modality[TableConfig]):
             numbers = (values - mean) / deviation
         clipped = np.clip(numbers, -_MAX_DEVIATIONS, _MAX_DEVIATIONS)
         return clipped if self._clips else clipped + _logarithm(numbers - clipped)
+
+    def squashed(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Standardized ``numbers`` float64 as the cells have them: what is far out grows as its logarithm."""
+        near = numbers.clamp(-_MAX_DEVIATIONS, _MAX_DEVIATIONS)
+        far = numbers - near
+        return near if self._clips else near + far.sign() * far.abs().log1p()
 
     def hide(self, arrays: Arrays, rows: torch.Tensor, generator: torch.Generator) -> Arrays:
         """Columns of ``rows`` [B] bool made absent, or, half of the categories, a name never seen (index 0).

@@ -56,6 +56,7 @@ from tonggan.runs.bundle_folder import (
     read_index,
 )
 from tonggan.runs.loading import readers_of
+from tonggan.runs.one_file import unpacked
 from tonggan.runs.recipe import Recipe
 from tonggan.stored import named
 from tonggan.tasks import Task, load_task
@@ -194,11 +195,12 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: Path) -> Bundle:
-        """Read a bundle, with every file's SHA-256 verified.
+        """Read a bundle from its folder, or from a file that holds one, with every file's SHA-256 verified.
 
         Raises:
             BundleError: no bundle, an unfinished run, a damaged file, or a newer format.
         """
+        folder = unpacked(folder)
         index = read_index(folder)
         paths = {name: located(folder, name) for name in FILES}
         for name, expected in index["files"].items():

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, PositiveInt, TypeAdapter, ValidationError
 from tonggan.config import read_json
 from tonggan.errors import BundleError, ConfigError
 from tonggan.files import flush
+from tonggan.runs.one_file import is_packed, unpacked
 from tonggan.validation import place_of, wanted
 
 FORMAT = 4
@@ -123,8 +124,8 @@ def place_next(folder: Path) -> None:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether ``folder`` is that of a run, finished or not."""
-    return any((folder / name).exists() for name in (INDEX, RECIPE, IDENTITY))
+    """Whether ``folder`` is that of a run, finished or not, or a file that holds one."""
+    return is_packed(folder) or any((folder / name).exists() for name in (INDEX, RECIPE, IDENTITY))
 
 
 def _check_kind(folder: Path, path: Path) -> None:
@@ -145,8 +146,8 @@ def read_index(folder: Path) -> dict[str, Any]:
     Raises:
         BundleError: there is none, or it cannot be read.
     """
+    who, folder = f"bundle {folder}", unpacked(folder)
     path = located(folder, INDEX)
-    who = f"bundle {folder}"
     _check_kind(folder, path)
     if not path.is_file():
         unfinished = is_run(folder)

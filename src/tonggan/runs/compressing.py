@@ -155,7 +155,7 @@ def _compress(
 ) -> Predictor:
     original = Bundle.load(run)
     _check_way(original, way, settings)
-    plan, data = _with_data(original, run, source, progress)
+    plan, data = with_data(original, run, source, progress=progress)
     plan = _plan_of(plan, data, way, settings)
     with claimed(out, overwrite=overwrite):
         text = f"# compress {way}: {read_index(run)['files']}\n{identity_of(plan, data, _NOTHING)}"
@@ -173,7 +173,7 @@ def _compress(
     return Predictor(bundle, folder=out)
 
 
-def _with_data(original: Bundle, run: Path, source: Any, progress: Progress) -> tuple[Plan, Data]:
+def with_data(original: Bundle, run: Path, source: Any, *, progress: Progress) -> tuple[Plan, Data]:
     """The rows that the run has learned from: others would be no lesson, and no fair measure."""
     recipe, sources = original.recipe, {}
     if source is not None:

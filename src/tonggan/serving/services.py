@@ -237,7 +237,7 @@ def open_services(
         ConfigError: two of them have one name.
         TongganError: one cannot be opened.
     """
-    called = [Path(name).stem if Path(name).suffix == ".gguf" else Path(name).name for name in names]
+    called = [Path(name).stem if Path(name).suffix in (".gguf", ".tonggan") else Path(name).name for name in names]
     twice = next((name for name in called if called.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(
