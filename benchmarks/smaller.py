@@ -40,13 +40,13 @@ def compressed(original: Path, out: Path, **options: Any) -> dict[str, Any]:
     return found
 
 
-def alone(original: Path, out: Path, student: str, seed: int, progress: Progress) -> float:
+def alone(original: Path, out: Path, student: str, settings: list[str], progress: Progress) -> float:
     """The test score of a student that learns the task as any network does, from the original's training rows."""
     told = out / "score.json"
     if not told.exists():
         bundle = Bundle.load(original)
         _, data = reopened(bundle, bundle.recipe, {}, progress=progress)
-        plan = resolve(student_recipe(bundle.recipe, student, [f"seed={seed}"]), data.tables)
+        plan = resolve(student_recipe(bundle.recipe, student, settings), data.tables)
         model = new_model(plan, data, Start({}, {}))
         train_one(model, plan, data, folder=out, budget=Budget(), progress=progress)
         split = list(data.datasets)[-1]
@@ -61,24 +61,26 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     out, progress, original = options.out, chosen_progress(True), options.out / "original"
     if not (original / INDEX).exists():
         tonggan.run(options.recipe, out=original, settings=options.set, progress=True)
+    shorter = [] if options.student_epochs is None else [f"training.epochs={options.student_epochs}"]
     found = {"int8": compressed(original, out / "int8", quantize="int8")}
-    found["pruned"] = compressed(original, out / "pruned", prune=options.prune)
     seeds: list[dict[str, float]] = []
     for seed in range(options.seeds):
-        taught = compressed(original, out / f"student-{seed}", distill=options.student, settings=[f"seed={seed}"])
+        taught = compressed(
+            original, out / f"student-{seed}", distill=options.student, settings=[f"seed={seed}", *shorter]
+        )
         found.setdefault("student", taught)
-        by_itself = alone(original, out / f"alone-{seed}", options.student, seed, progress)
+        by_itself = alone(original, out / f"alone-{seed}", options.student, [f"seed={seed}", *shorter], progress)
         seeds.append({"student": taught["rows"][1]["score"], "alone": by_itself})
+    found["pruned"] = compressed(original, out / "pruned", prune=options.prune, settings=options.prune_set)
     first = found["int8"]["rows"][0]
     rows = [{**first, "model": "original", "gain": 0.0, "faster": [1.0, 1.0]}]
+    means = {name: statistics.mean(each[name] for each in seeds) for name in ("student", "alone")}
     for name, each in found.items():
         before, after = each["rows"]
         faster = [before["milliseconds"][key] / after["milliseconds"][key] for key in ("1", "32")]
-        rows.append({**after, "model": name, "gain": after["score"] - before["score"], "faster": faster})
-    means = {name: statistics.mean(each[name] for each in seeds) for name in ("student", "alone")}
-    for name, mean in means.items():
-        row = {**rows[-1], "model": name, "score": mean, "gain": mean - first["score"]}
-        rows[-1:] = [row] if name == "student" else [rows[-1], row]
+        for model in ("student", "alone") if name == "student" else (name,):
+            score = means.get(model, after["score"])
+            rows.append({**after, "model": model, "score": score, "gain": score - before["score"], "faster": faster})
     gains = [each["student"] - each["alone"] for each in seeds]
     return {"score_name": found["int8"]["score_name"], "rows": rows, "seeds": seeds, "student_over_alone": gains}
 
@@ -108,7 +110,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="smaller")
     parser.add_argument("--student", default="tiny")
+    parser.add_argument("--student-epochs", type=int, help="of students, taught or not; the recipe's by default")
     parser.add_argument("--prune", type=float, default=0.5)
+    parser.add_argument("--prune-set", action="append", default=[], metavar="KEY=VALUE", help="field for --prune")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="field of the recipe")
     parser.add_argument("--out", type=Path, default=Path("runs/smaller"))

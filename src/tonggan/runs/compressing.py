@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from tonggan.compression.channels import channels_of
 from tonggan.compression.int8 import quantize
 from tonggan.compression.pruning import prune
@@ -19,7 +21,7 @@ from tonggan.data.loader import Loader
 from tonggan.data.places import cache_folder
 from tonggan.errors import ConfigError, DataError, TrainingError
 from tonggan.evaluation.bootstrap import Comparison, compare, intervals
-from tonggan.evaluation.predict import iterate_batches, measure_rows
+from tonggan.evaluation.predict import Measured, iterate_batches, measure_rows
 from tonggan.evaluation.wording import format_gain, format_score, is_share, metric_words
 from tonggan.floor.ensemble import Ensemble
 from tonggan.layers.cores import num_threads
@@ -41,6 +43,7 @@ from tonggan.runs.start import Start
 from tonggan.runs.study import with_folds
 from tonggan.runs.trainings import new_model, train_objective
 from tonggan.runs.trial import closing_of
+from tonggan.tasks.measure import Measure
 from tonggan.training import Budget, TrainingResult
 from tonggan.training.supervised import Distillation, Supervised
 
@@ -319,7 +322,8 @@ def _check_loss(work: _Work, model: Model, keep_within: float | None, *, is_trai
     """Raise TrainingError where more is lost on the validation part than may be."""
     if keep_within is None:
         return
-    found = _beside(work, model, "valid")
+    mine = measure_rows(model, work.original.task, work.data.datasets["valid"])
+    found, _ = _beside(work, mine, "valid")
     lost = -found.gain if is_share(found.score_name) else -found.gain / max(abs(found.other), 1e-12)
     if lost <= keep_within:
         return
@@ -337,11 +341,13 @@ def _check_loss(work: _Work, model: Model, keep_within: float | None, *, is_trai
     )
 
 
-def _beside(work: _Work, model: Model, split: str) -> Comparison:
-    """``model`` and the original on the rows of a part."""
-    dataset, task = work.data.datasets[split], work.original.task
-    mine, other = (measure_rows(each, task, dataset).measure for each in (model, work.original.model))
-    return compare(mine, other, seed=work.plan.recipe.seed)
+def _beside(work: _Work, mine: Measured, split: str) -> tuple[Comparison, Measure]:
+    """The new model and the original on the rows of a part that were measured, and what the original is worth there."""
+    dataset = work.data.datasets[split]
+    same = dataset.take(np.flatnonzero(np.isin(dataset.rows, mine.rows)))
+    former = measure_rows(work.original.model, work.original.task, same)
+    one, other = (each.take(np.argsort(each.rows, kind="stable")).measure for each in (mine, former))
+    return compare(one, other, seed=work.plan.recipe.seed), other
 
 
 def _finish(work: _Work, way: Way, run: Path, model: Model, training: TrainingResult | None) -> Bundle:
@@ -350,8 +356,9 @@ def _finish(work: _Work, way: Way, run: Path, model: Model, training: TrainingRe
     closing = closing_of(model, plan, data, budget=work.budget)
     with num_threads(training.threads) if training else nullcontext():
         found = assess_made(plan, data, made, closing, progress=progress)
-    beside = {split: _beside(work, model, split) for split in found.measured}
-    split = list(beside)[-1]
+    both = {split: _beside(work, measured, split) for split, measured in found.measured.items()}
+    beside = {split: each for split, (each, _) in both.items()}
+    split, (_, former) = list(both.items())[-1]
     progress.say("Measuring size, time and memory of both")
     info = {"kind": way.kind, "of": str(run)}
     with tempfile.TemporaryDirectory() as folder:
@@ -362,7 +369,6 @@ def _finish(work: _Work, way: Way, run: Path, model: Model, training: TrainingRe
         costs = footprints([work.original.model, model], [run, Path(folder)], data.task, data.datasets[split])
     if way.kind == "int8":  # whose weights are in its graphs
         costs[1] = replace(costs[1], parameters=costs[0].parameters)
-    former = measure_rows(work.original.model, work.original.task, data.datasets[split]).measure
     bounds = [intervals(former, seed=plan.recipe.seed), found.intervals[split]]
     compared = _results(info, beside, costs, [each.get(former.score_name) for each in bounds])
     return save(work.folder, plan, data, _NOTHING, made, found, seconds=work.budget.elapsed, compression=compared)
