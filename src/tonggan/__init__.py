@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tonggan.errors import DataWarning, TongganError
     from tonggan.estimators import TongganClassifier, TongganRegressor
     from tonggan.recommendation.recommender import Recommender
-    from tonggan.runs.compressing import compress
-    from tonggan.runs.exporting import export
     from tonggan.runs.predictor import Predictor
     from tonggan.space.index import SpaceIndex
 
@@ -53,8 +51,8 @@ __all__ = [
 
 _HOME = {
     "classify": "tonggan.api",
-    "compress": "tonggan.runs.compressing",
-    "export": "tonggan.runs.exporting",
+    "compress": "tonggan.api",
+    "export": "tonggan.api",
     "fit": "tonggan.api",
     "fit_recommender": "tonggan.api",
     "fit_space": "tonggan.api",

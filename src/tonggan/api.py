@@ -15,7 +15,9 @@ from tonggan.recommendation.config import RecommendationConfig, default_members
 from tonggan.recommendation.fitting import fit_recommender as make_recommender
 from tonggan.recommendation.recommender import Recommender, is_recommender
 from tonggan.runs.arguments import chosen_folder, split_sources, with_given
+from tonggan.runs.compressing import compress as compress
 from tonggan.runs.duration import parse_duration
+from tonggan.runs.exporting import export as export
 from tonggan.runs.fitting import run_recipe
 from tonggan.runs.loading import diagnose_tables
 from tonggan.runs.predictor import Predictor

@@ -88,13 +88,13 @@ def compress(
 
     What comes of it is a run as any other. Run the same command again to resume an interrupted one.
     """
+    from tonggan import api
     from tonggan.cli.console import console_progress, print_json
     from tonggan.cli.show import show_compression
-    from tonggan.runs import compressing
 
     shares = [None if each is None else _read_share(each) for each in (prune, keep_within)]
     with console_progress() as progress:
-        made = compressing.compress(
+        made = api.compress(
             run,
             out=out,
             distill=distill,
