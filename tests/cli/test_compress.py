@@ -12,19 +12,6 @@ def network(tmp_path_factory, shared_cache, table):
     return run
 
 
-def test_a_table_tells_what_it_costs(network, table, tmp_path, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "120")
-    out = tmp_path / "pruned"
-    outcome = tonggan("compress", network, "--prune", "50%", "--out", out, "--set", "training.epochs=1")
-    assert outcome.code == 0, outcome.err
-    for text in ("original", "prune", "ms, 32 rows", "Report: ", "tonggan predict"):
-        assert text in outcome.out
-    assert "channels, units and heads are taken out" in outcome.err
-    told = tonggan("predict", out, table, "--out", tmp_path / "predictions.csv", "--json").json
-    assert told["rows"] == 64
-    assert tonggan("info", out, "--json").json["compression"]["kind"] == "prune"
-
-
 def test_a_run_goes_into_one_file_that_commands_open(network, table, tmp_path):
     file = tmp_path / "run.tonggan"
     told = tonggan("export", network, "--format", "bundle", "--out", file, "--json").json

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import command_line
 import ensemble_scene
 import run_scene
 import tonggan
@@ -51,11 +52,28 @@ def check_run(made, original, rows):
 
 
 @pytest.fixture(scope="module")
-def pruned(original, tmp_path_factory, shared_cache):
+def outcome(original, tmp_path_factory, shared_cache):
+    """The folder of a pruned run, and what the command has said."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TONGGAN_CACHE", str(shared_cache))
+        patch.setenv("COLUMNS", "120")
         out = tmp_path_factory.mktemp("pruned") / "run"
-        return tonggan.compress(original.folder, out=out, prune=0.5, settings=SETTINGS)
+        half = ("--prune", "50%", "--set", SETTINGS[0])
+        return out, command_line.tonggan("compress", original.folder, *half, "--out", out)
+
+
+@pytest.fixture(scope="module")
+def pruned(outcome):
+    return tonggan.load(outcome[0])
+
+
+def test_the_command_tells_what_it_costs(outcome):
+    out, said = outcome
+    assert said.code == 0, said.err
+    for text in ("original", "prune", "ms, 32 rows", f"Report: {out}", "tonggan predict"):
+        assert text in said.out
+    assert "channels, units and heads are taken out" in said.err
+    assert command_line.tonggan("info", out, "--json").json["compression"]["kind"] == "prune"
 
 
 def test_a_pruned_run_is_smaller_and_a_run_as_any_other(pruned, original, rows):
@@ -68,14 +86,6 @@ def test_a_pruned_run_is_smaller_and_a_run_as_any_other(pruned, original, rows):
 def test_without_a_note_it_answers_by_the_rest(pruned):
     row = {"size": 1.0, "weight": 0.5}
     assert pruned.predict_proba([row, {**row, "note": ""}])[0] == pytest.approx(pruned.predict_proba([row])[0])
-
-
-def test_a_student_learns_from_a_network(original, rows, tmp_path):
-    made = tonggan.compress(original.folder, out=tmp_path / "run", distill="small", settings=SETTINGS)
-    before, after = check_run(made, original, rows)
-    assert after["parameters"] < before["parameters"]
-    assert made.bundle.recipe.model.dim == 16
-    assert made.results.training["steps"] > 0
 
 
 def test_a_student_learns_from_members(members, tmp_path):
@@ -102,9 +112,7 @@ def test_a_loss_beyond_the_limit_is_refused_and_nothing_can_be_served(original, 
     with pytest.raises(TrainingError, match=r"worse than .* of the original.*at most 0 % lost"):
         tonggan.compress(original.folder, out=out, prune=0.9, keep_within=0.0, settings=ruin)
     assert not (out / INDEX).exists()
-    made = tonggan.compress(original.folder, out=out, prune=0.9, keep_within=0.99, settings=ruin)  # goes on
-    assert (out / INDEX).exists()
-    assert made.results.compression.gains["valid"].gain < 0
+    assert any(out.rglob("last.safetensors"))  # from which a larger limit goes on
 
 
 def test_other_rows_are_refused(original, tmp_path):

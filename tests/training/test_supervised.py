@@ -1,13 +1,15 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from tonggan.decoders import TARGET, LinearHeadConfig
+from tonggan.decoders import TARGET, Context, LinearHeadConfig
 from tonggan.fusion import ConcatConfig
 from tonggan.models import FusedModel
 from tonggan.tasks import BinaryConfig, MulticlassConfig
 from tonggan.tokens import Arrays, Batch, Tokens
-from tonggan.training.supervised import Auxiliary, Supervised
+from tonggan.training.supervised import Auxiliary, Distillation, Supervised
 
 
 class Linear(nn.Module):
@@ -83,3 +85,57 @@ def test_shared_arrays_are_expanded_to_the_rows_of_the_batch(scene):
     copied = Batch(batch.rows, {**batch.inputs, "one": shared.expand()}, batch.targets)
     once = Batch(batch.rows, {**batch.inputs, "one": shared}, batch.targets)
     torch.testing.assert_close(objective.losses(once), objective.losses(copied))
+
+
+def student_of(scene, *, form="classes", **options):
+    task, _, teacher, _, batch = scene
+    student = copy.deepcopy(teacher)
+    for weight in student.parameters():
+        weight.data += 0.1 * torch.randn_like(weight)
+    return Distillation(student, task, teacher=teacher, form=form, **options), batch
+
+
+def test_a_student_that_says_what_its_teacher_says_has_least_to_learn(scene):
+    task, _, teacher, _, batch = scene
+    own, _ = student_of(scene)
+    same = Distillation(copy.deepcopy(teacher), task, teacher=teacher, form="classes")
+    assert same.losses(batch)["teacher/outputs"] < own.losses(batch)["teacher/outputs"]
+    numbers = Distillation(copy.deepcopy(teacher), task, teacher=teacher, form="numbers")
+    assert numbers.losses(batch)["teacher/outputs"] == 0
+
+
+def test_the_divergence_of_several_classes_by_hand(scene):
+    objective, _ = student_of(scene, temperature=2.0)
+    said, told = torch.tensor([[1.0, 0.0, 2.0]]), torch.tensor([[0.0, 3.0, 1.0]])
+    shares, goal = (said / 2).softmax(dim=1), (told / 2).softmax(dim=1)
+    expected = 4 * (goal * (goal.log() - shares.log())).sum()
+    torch.testing.assert_close(objective._distance(said, told), expected)
+
+
+def test_only_the_student_and_its_projection_learn(scene):
+    objective, batch = student_of(scene, widths=(8, 8))
+    teacher = scene[2]
+    losses = objective.losses(batch)
+    assert list(losses) == ["loss", "teacher/outputs", "teacher/features"]
+    sum(losses.values()).backward()
+    assert all(weight.grad is None for weight in teacher.parameters())
+    assert objective.projection.weight.grad is not None
+    learned = {id(weight) for weight in objective.parameters()}
+    assert not learned & {id(weight) for weight in teacher.parameters()}
+
+
+def test_what_is_dropped_for_the_student_is_hidden_from_its_teacher(scene):
+    objective, batch = student_of(scene)
+    teacher, model = scene[2], objective.model
+    model.modality_dropout = 0.9
+    model.train()
+    torch.manual_seed(1)
+    dropped = model.dropped(model.encode(batch.inputs))
+    assert any(not part.present.all() for part in dropped.values())
+    with torch.no_grad():
+        hidden = {name: part.keep(dropped[name].present) for name, part in teacher.encode(batch.inputs).items()}
+        taught = teacher.answer(hidden, batch.inputs)["outputs"]
+        torch.manual_seed(1)
+        found = objective.losses(batch)["teacher/outputs"]
+        said = model.head(Context(model.fuse(dropped), dropped, batch.inputs))["outputs"]
+        torch.testing.assert_close(found, 0.7 * objective._distance(said, taught))

@@ -239,10 +239,9 @@ def student_recipe(recipe: Recipe, student: str, settings: Sequence[str] | Mappi
                 remedy="Correct the name",
             )
         fields = apply_overrides(fields, {f"model.encoders.{name}": {"kind": student} for name in names})
-    made = apply_overrides(fields, settings)
-    changed = {name: value for name, value in made.items() if value != fields[name]}
-    _check_student(changed, who="settings")
-    return Recipe.parse(made, who=f"student {student}")
+    names = [name.partition("=")[0].partition(".")[0] for name in settings]
+    _check_student(dict.fromkeys(names), who="settings")
+    return Recipe.parse(apply_overrides(fields, settings), who=f"student {student}")
 
 
 def _check_student(fields: Mapping[str, Any], *, who: str) -> None:
