@@ -153,7 +153,7 @@ def measured(name: str, out: Path, *, rows: int, minutes: float) -> dict[str, An
         return plain(rows=rows)
     files, _ = rows_of("train", rows=rows)
     started = time.process_time()
-    settings: dict[str, Any] = {"data.max_rows": rows, "training.precision": "fp32"}
+    settings: dict[str, Any] = {"data.max_rows": rows}
     if name == "frozen":
         settings |= {"floor": {"network": False, "weights": {"img": WEIGHTS}}}
     else:
