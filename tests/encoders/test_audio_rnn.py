@@ -25,7 +25,7 @@ def build(config):
     "settings",
     [
         {},
-        {"cell": "lstm", "num_layers": 2, "frames_per_token": 1, "width": 6},
+        {"cell": "gru", "num_layers": 2, "frames_per_token": 1, "width": 6},
         {"causal": True, "front_end": MFCCConfig(num_fft=128, hop=64, num_mels=10, num_coefficients=7)},
     ],
 )

@@ -14,7 +14,7 @@ def text() -> Text:
     return text
 
 
-@pytest.mark.parametrize("settings", [{}, {"cell": "lstm", "num_layers": 2, "width": 6}, {"causal": True}])
+@pytest.mark.parametrize("settings", [{}, {"cell": "gru", "num_layers": 2, "width": 6}, {"causal": True}])
 def test_contract(settings, text):
     check_encoder(TextRNNConfig(**settings), lambda config: config.build(text, dim=8), text.collate(TEXTS), dim=8)
 

@@ -40,6 +40,27 @@ def test_one_row_or_none_keeps_the_statistics():
     assert torch.equal(norm.running_mean, before)
 
 
+def test_real_steps_equal_torch_on_them_alone():
+    torch.manual_seed(0)
+    norm, reference = BatchNorm(2), nn.BatchNorm1d(2)
+    for each in (norm, reference):
+        nn.init.constant_(each.weight, 1.5)
+        nn.init.constant_(each.bias, 0.3)
+    values = torch.randn(3, 2, 4, 5, requires_grad=True)
+    alike = values.detach().clone().requires_grad_()
+    real = torch.stack([alike[row, :, step] for row, step in RAGGED.nonzero().tolist()])
+    wanted = reference(real)
+    found = norm(values, RAGGED)
+    own = torch.stack([found[row, :, step] for row, step in RAGGED.nonzero().tolist()])
+    torch.testing.assert_close(own, wanted)
+    for each in (own, wanted):
+        (each**3).sum().backward()
+    torch.testing.assert_close(values.grad, alike.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(norm.weight.grad, reference.weight.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(norm.bias.grad, reference.bias.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(norm.running_var, reference.running_var)
+
+
 def test_gradients_of_real_steps_only():
     torch.manual_seed(0)
     norm = BatchNorm(2)

@@ -31,6 +31,18 @@ def test_equals_packed_sequences_of_torch(cell, reference):
     assert torch.isfinite(found).all()
 
 
+def test_many_rows_equal_single_ones():
+    own = build(num_layers=2)
+    values = torch.randn(70, 9, 5, generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(9) < torch.arange(70)[:, None] % 10
+    found = own(values, mask)
+    for row in range(70):
+        length = int(mask[row].sum())
+        if length:
+            alone = own(values[row : row + 1, :length], mask[row : row + 1, :length])
+            torch.testing.assert_close(found[row, :length], alone[0])
+
+
 def test_causal_knows_nothing_of_what_comes():
     later = VALUES.clone()
     later[:, 3:] += 1

@@ -28,6 +28,7 @@ from tonggan.cli import (
     transcribe,
     tune,
     use,
+    vectors,
     weights,
 )
 from tonggan.cli.translation import shown, speaking, take_language
@@ -62,6 +63,7 @@ recommend.register(app)
 inspect.register(app)
 data.register(app)
 weights.register(app)
+vectors.register(app)
 chat.register(app)
 transcribe.register(app)
 serve.register(app)

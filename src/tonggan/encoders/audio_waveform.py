@@ -80,7 +80,8 @@ class AudioWaveform(nn.Module):
         return encode_present(normalize_frames(samples, each_band=False), self._encode)
 
     def _encode(self, samples: Tokens) -> Tokens:
-        values, mask = samples.values.transpose(1, 2), samples.mask  # [B, 1, T]
+        # Not transposed: its strides would make the convolution put channels last, which is slow here.
+        values, mask = samples.values.squeeze(2).unsqueeze(1), samples.mask  # [B, 1, T]
         for layer in self.convolutions:
             values, mask = layer(values, mask)
         tokens = Tokens(values.transpose(1, 2), mask)

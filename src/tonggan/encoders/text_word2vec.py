@@ -67,7 +67,10 @@ class TextWord2Vec(nn.Module):
         self.vocabulary = vocabulary
         self.embedding = nn.Embedding(len(SPECIAL_TOKENS) + len(vocabulary), config.vector_size)
         nn.init.normal_(self.embedding.weight, std=0.1)
-        self.embedding.weight.requires_grad_(config.tune == "all")
+        if config.tune == "frozen":  # a buffer, since what does not learn is not saved
+            weight = self.embedding.weight.detach()
+            del self.embedding.weight
+            self.embedding.register_buffer("weight", weight)
         self.dropout = nn.Dropout(config.dropout)
         self.projection = nn.Linear(config.vector_size, dim)
 
@@ -92,6 +95,11 @@ class TextWord2Vec(nn.Module):
         with torch.no_grad():
             rows[:first] = 0
             rows[first:] = torch.from_numpy(found)
+
+    def vectors(self) -> dict[str, np.ndarray]:
+        """What each word has become."""
+        rows = self.embedding.weight.detach()[len(SPECIAL_TOKENS) :].float().numpy()
+        return dict(zip(self.vocabulary, rows, strict=True))
 
     def _read(self, path: Path) -> np.ndarray:
         vectors = read_vectors(path, wanted=self.vocabulary)

