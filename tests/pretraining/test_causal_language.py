@@ -37,8 +37,14 @@ def build(config, text):
     return config.build(Recurrent(text.num_tokens, 16), text, dim=16)
 
 
-def test_contract(text):
-    check_pretraining(CausalLanguageConfig(), lambda config: build(config, text), text.collate(TEXTS))
+def causal_transformer(config, text):
+    encoder = TextTransformerConfig(num_layers=1, num_heads=2, dropout=0.0, causal=True)
+    return config.build(encoder.build(text, dim=16), text, dim=16)
+
+
+@pytest.mark.parametrize("make", [build, causal_transformer])
+def test_contract(text, make):
+    check_pretraining(CausalLanguageConfig(), lambda config: make(config, text), text.collate(TEXTS))
 
 
 def test_loss_is_that_of_the_next_token(text):

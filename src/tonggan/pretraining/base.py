@@ -196,6 +196,13 @@ def measured(objective: Pretraining, batches: Batches) -> Measure:
     return Measure.cat(parts)
 
 
+class PretrainTraining(TrainingConfig):
+    """How an encoder is pretrained: as any training, with larger batches."""
+
+    batch_size: int = Field(default=256, ge=1)
+    """Rows that go through the encoder at once, in each process; contrastive learning wants many."""
+
+
 class PretrainRecipe(Config):
     """How an encoder is pretrained on a column without labels. ``tonggan pretrain DATA`` makes one from its
     arguments.
@@ -213,7 +220,7 @@ class PretrainRecipe(Config):
     """What learns; null is the default encoder of the column's kind."""
     dim: int = Field(default=128, ge=8, multiple_of=8)
     """Width of the Tokens that it gives."""
-    training: TrainingConfig = TrainingConfig(batch_size=256, hidden_cells=0)
+    training: PretrainTraining = PretrainTraining()
     """Epochs, batch size, learning rate, and the like."""
     license: str | None = None
     """Under which the weights may be used, as SPDX writes it; it stands in the manifest."""

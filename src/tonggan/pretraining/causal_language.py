@@ -59,5 +59,5 @@ def _check_causal(encoder: nn.Module, *, num_tokens: int) -> None:
             objective="causal_language",
             got="an encoder that sees the tokens it is to guess",
             expected="one that sees at each token only those before it",
-            remedy="Use a causal encoder, or the objective masked_language",
+            remedy="Set encoder.causal=true, or use the objective masked_language",
         )
