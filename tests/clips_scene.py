@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 
-RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
+COLORS = RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
 
 
 def plain(color: Sequence[int], *, width: int = 64, height: int = 48) -> np.ndarray:

@@ -32,6 +32,13 @@ def test_pictures_at_any_depth(tmp_path):
     assert table.base == folder
 
 
+def test_clips(tmp_path):
+    folder = fill(tmp_path / "moves", "jump/1.mp4", "jump/2.mov", "run/1.webm", "run/1.txt")
+    table = open_table(folder, cache=tmp_path / "cache")
+    assert table.names == ["video", "label"]
+    assert table.values("video") == ["jump/1.mp4", "jump/2.mov", "run/1.webm"]
+
+
 def test_the_most_frequent_kind_is_read_and_the_rest_told(tmp_path):
     folder = fill(tmp_path / "sounds", "a/1.wav", "a/2.wav", "b/3.flac", "b/notes.txt", "b/clip.mp4")
     told = Told()

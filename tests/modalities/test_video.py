@@ -13,13 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from clips_scene import BLUE, GREEN, RED, plain, write_clip
+from clips_scene import BLUE, COLORS, GREEN, RED, plain, write_clip
 from contracts import check_config, check_modality
 from tonggan.errors import MissingExtraError, UnreadableError
 from tonggan.modalities import clip_frames
 from tonggan.modalities.video import VideoAugment, VideoConfig
-
-COLORS = [RED, GREEN, BLUE]
 
 
 def decode(path: Path, **settings: object) -> np.ndarray:

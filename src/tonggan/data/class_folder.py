@@ -1,6 +1,6 @@
 """Files without a table: in one folder for each class, as ImageFolder users lay out their data, beside masks, or alone.
 
-Pictures and sounds stay where they are and are named by path; text files are short, so their content is stored.
+Pictures, sounds and clips stay where they are and are named by path; text files are short, so their content is stored.
 ``images/a.jpg`` with ``masks/a.png`` (or in ``labels`` or ``annotations``) becomes the columns ``image`` and ``mask``;
 ``ID/images/a.png`` with any number of ``ID/masks/*.png``, as in the 2018 Data Science Bowl, becomes ``image`` and
 ``masks``, a list of paths as JSON.
@@ -24,14 +24,14 @@ from tonggan.data.source import TableSource, fingerprint_of, reading
 from tonggan.errors import DataError
 from tonggan.progress import Progress
 
-_FileKind = Literal["image", "audio", "text"]
+_FileKind = Literal["image", "audio", "video", "text"]
 _TEXT_SUFFIXES = (".txt", ".md")
 _IMAGES, _MASKS = ("images", "jpegimages"), ("masks", "segmentationclass", "labels", "annotations")
 _SPLIT_NAMES = ("train", "training", "valid", "validation", "val", "dev", "test")
 
 
 def read_class_folder(folder: Path, *, progress: Progress) -> TableSource:
-    """The table of a class folder: a column ``image``, ``audio`` or ``text``, and ``label``, the class folder's name.
+    """The table of a class folder: a column called after what its files are, and ``label``, the class folder's name.
 
     Files lie in the class folders at any depth. Where kinds are mixed, the most frequent one is read, and what is
     left out is told.
@@ -66,7 +66,7 @@ def read_class_folder(folder: Path, *, progress: Progress) -> TableSource:
 
 
 def read_loose_files(files: Sequence[Path], *, name: str) -> TableSource | None:
-    """The table of pictures or sounds that nothing is told of, with the column ``image`` or ``audio``; else None.
+    """The table of pictures, sounds or clips that nothing is told of, with a column of their kind; else None.
 
     Args:
         files: of one kind, to be read in this order; None where one is of another kind.
@@ -74,7 +74,7 @@ def read_loose_files(files: Sequence[Path], *, name: str) -> TableSource | None:
     """
     kinds = {kind_of_path(path.name) for path in files}
     kind = next(iter(kinds), None)
-    if len(kinds) != 1 or kind not in ("image", "audio"):
+    if len(kinds) != 1 or kind is None:
         return None
     base = Path(os.path.commonpath([path.absolute().parent for path in files]))
     paths = [path.absolute().relative_to(base).as_posix() for path in files]
@@ -107,7 +107,7 @@ def _check(folder: Path, labels: set[str], *, has_media: bool) -> None:
     if not has_media:
         raise DataError(
             f"folder {folder}",
-            got="folders without pictures, sounds or texts" if labels else "no folders with files in them",
+            got="folders without pictures, sounds, clips or texts" if labels else "no folders with files in them",
             expected="one folder for each class, e.g. cat/1.jpg and dog/2.jpg, or shards named *.tar or *.parquet",
             remedy="Pass a table file, or sort the files into class folders",
         )
@@ -129,8 +129,7 @@ def _files(folder: Path, progress: Progress) -> Iterator[tuple[str, str]]:
 def _kind(path: str) -> _FileKind | None:
     if path.lower().endswith(_TEXT_SUFFIXES):
         return "text"
-    media = kind_of_path(path)
-    return None if media == "video" else media
+    return kind_of_path(path)
 
 
 def _records(folder: Path, kind: _FileKind, progress: Progress) -> Iterator[Record]:

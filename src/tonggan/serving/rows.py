@@ -166,7 +166,7 @@ class RowModel:
             raise _wrong_kind(cell, modality.kind, param=param)
         raw = bytes_of_url(cell, param=param) if isinstance(cell, str) else cell
         kind = media.check(raw, param=param)
-        if kind != modality.kind:
+        if kind != modality.kind and (kind, modality.kind) != ("video", "audio"):  # of which the sound track is read
             raise RefusedError(
                 param,
                 got=f"a file of kind {kind}",
