@@ -221,4 +221,7 @@ def test_own_weights_are_listed_verified_and_started_from_by_name(made, tmp_path
     assert wrong.code == 1
     assert "damaged" in wrong.out
     assert "--overwrite" in wrong.err
+    assert "my_notes" not in command("weights", "list", "--json").json
+    (tmp_path / "weights" / "my_notes" / "encoder.json").write_text("{")
+    assert command("weights", "check", "--json").json["my_notes"] == {"weights.safetensors": "damaged"}
     assert command("weights", "add", made.folder, "--name", "my_notes", "--overwrite").code == 0

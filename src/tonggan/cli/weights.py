@@ -53,10 +53,12 @@ def register(app: typer.Typer) -> None:
 def list_(*, json: Json = False) -> None:
     """List the weights: what they read and give, what they were trained on, their license and size."""
     from tonggan.cli.console import print_json, print_line
-    from tonggan.runs.pretrained import own_weights, read_manifest
+    from tonggan.runs.pretrained import own_weights, read_manifest, weights_state
     from tonggan.weights import CATALOGUE
 
-    own = {name: (folder, read_manifest(folder)) for name, folder in own_weights().items()}
+    own = {  # 'check' tells of those that are damaged
+        name: (folder, read_manifest(folder)) for name, folder in own_weights().items() if weights_state(folder) == "ok"
+    }
     if json:
         print_json(
             {
@@ -149,15 +151,13 @@ def get(names: Names, *, wheels: Wheels = None, json: Json = False) -> None:
 def check(names: SomeNames = None, *, json: Json = False) -> None:
     """Verify that the files of weights are there and are what the catalogue names; install nothing."""
     from tonggan.cli.console import print_json, print_line, stderr
-    from tonggan.runs.pretrained import own_weights, read_manifest, weights_state
+    from tonggan.runs.pretrained import own_weights, weights_state
     from tonggan.weights import CATALOGUE, find_weights
 
     own = own_weights()
     installed = [key for key, each in CATALOGUE.items() if each.is_installed]
     states = {
-        name: {"weights.safetensors": weights_state(own[name], read_manifest(own[name]))}
-        if name in own
-        else find_weights(name).states()
+        name: {"weights.safetensors": weights_state(own[name])} if name in own else find_weights(name).states()
         for name in names or [*installed, *own]
     }
     if json:

@@ -50,7 +50,7 @@ from tonggan.runs.run_folder import claimed, finish, remember
 from tonggan.runs.splits import open_splits
 from tonggan.tasks.figures import Chart, Line
 from tonggan.tokens import Batch
-from tonggan.training import Budget, TrainingResult, train
+from tonggan.training import Budget, Following, TrainingResult, train
 from tonggan.wording import Words
 
 REPORT = "report.html"
@@ -178,7 +178,9 @@ def pretrain_encoder(
         progress.say(f"'{column.name}' is a column of kind {column.modality.kind}; items: {told}")
         progress.say(f"Objective: {objective.kind}; encoder: {cast('Any', recipe.encoder).kind}")
         loaders = {split: _loader(recipe, part, split=split) for split, part in column.datasets.items()}
+        began = budget.elapsed
         before = measured(objective, loaders["valid"]).metrics()
+        closing = budget.elapsed - began  # what is measured once more at the end takes as long
         result = train(
             objective,
             loaders["train"],
@@ -187,6 +189,7 @@ def pretrain_encoder(
             folder=out / CHECKPOINTS,
             seed=recipe.seed,
             budget=budget,
+            following=Following(lambda: closing),
             progress=progress,
         )
         after = measured(objective, loaders["valid"]).metrics()

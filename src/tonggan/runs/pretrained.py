@@ -126,7 +126,7 @@ def read_pretrained(folder: Path) -> tuple[Manifest, dict[str, Tensor]]:
         BundleError: a file is missing, damaged or another one.
     """
     manifest = read_manifest(folder)
-    state = weights_state(folder, manifest)
+    state = weights_state(folder)
     if state != "ok":
         raise BundleError(
             f"pretrained encoder {folder}",
@@ -138,12 +138,15 @@ def read_pretrained(folder: Path) -> tuple[Manifest, dict[str, Tensor]]:
         return manifest, load_file(folder / WEIGHTS)
 
 
-def weights_state(folder: Path, manifest: Manifest) -> str:
-    """``"ok"``, ``"missing"`` or ``"damaged"``."""
+def weights_state(folder: Path) -> str:
+    """Of the weights in ``folder``, by the manifest beside them: ``"ok"``, ``"missing"`` or ``"damaged"``."""
     path = folder / WEIGHTS
     if not path.is_file():
         return "missing"
-    return "ok" if sha256_of(path) == manifest.sha256 else "damaged"
+    try:
+        return "ok" if sha256_of(path) == read_manifest(folder).sha256 else "damaged"
+    except BundleError:
+        return "damaged"
 
 
 def own_weights() -> dict[str, Path]:
