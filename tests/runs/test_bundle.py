@@ -11,6 +11,7 @@ import run_scene
 import tonggan
 from offline import run_offline
 from tonggan.errors import BundleError
+from tonggan.runs.bundle_folder import FORMAT
 
 PREDICT = """
 import numpy
@@ -88,9 +89,9 @@ def test_an_index_names_exactly_the_files_of_a_bundle(copied: Path) -> None:
 
 def test_a_newer_format_asks_for_an_update(copied: Path) -> None:
     index = json.loads((copied / "bundle.json").read_text())
-    index["format"] = 4
+    index["format"] = FORMAT + 1
     (copied / "bundle.json").write_text(json.dumps(index))
-    with pytest.raises(BundleError, match=r"format 4.*format 3 or older.*pip install --upgrade tonggan"):
+    with pytest.raises(BundleError, match=rf"format {FORMAT + 1}.*format {FORMAT} or older.*--upgrade tonggan"):
         tonggan.load(copied)
 
 
