@@ -70,7 +70,7 @@ def pruned(outcome):
 def test_the_command_tells_what_it_costs(outcome):
     out, said = outcome
     assert said.code == 0, said.err
-    for text in ("original", "prune", "ms, 32 rows", f"Report: {out}", "tonggan predict"):
+    for text in ("original", "pruned", "ms, 32 rows", f"Report: {out}", "tonggan predict"):
         assert text in said.out
     assert "channels, units and heads are taken out" in said.err
     assert command_line.tonggan("info", out, "--json").json["compression"]["kind"] == "prune"

@@ -53,6 +53,9 @@ _COLUMNS = (
 )
 
 
+_MODELS = {"distill": "student", "prune": "pruned"}
+
+
 @dataclass(frozen=True)
 class Footprint:
     """What a model costs.
@@ -106,7 +109,9 @@ def comparison(found: Mapping[str, Any]) -> Section:
         score = format_score(found["score_name"], each["score"])
         size = f"{each['size'] / 1e6:.2f}"
         bounds = f"{low.removesuffix(' %')} – {high}" if each["interval"] else ""
-        rows.append([each["model"], score, bounds, f"{each['parameters']:,}", size, *times, memory])
+        rows.append(
+            [_MODELS.get(each["model"], each["model"]), score, bounds, f"{each['parameters']:,}", size, *times, memory]
+        )
     name, rows_told = metric_words(found["score_name"]), f"{found['num_rows']:,}"
     gain = format_gain(found["score_name"], found["gains"][found["split"]]["gain"], signed=True)
     return Section(
