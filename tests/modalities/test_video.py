@@ -17,6 +17,7 @@ from clips_scene import BLUE, COLORS, GREEN, RED, plain, write_clip
 from contracts import check_config, check_modality
 from tonggan.errors import MissingExtraError, UnreadableError
 from tonggan.modalities import clip_frames
+from tonggan.modalities.image import ImageConfig
 from tonggan.modalities.video import VideoAugment, VideoConfig
 
 
@@ -165,6 +166,13 @@ def test_what_is_no_clip(tmp_path: Path) -> None:
     assert (error.got, error.expected) == ("a file with sound alone", "a clip with a track of pictures")
     raw = write_clip(tmp_path / "clip.mp4", [plain(RED)] * 5).read_bytes()
     assert "codec" in error_of(tmp_path / "other.mp4", raw.replace(b"avc1", b"xyz1")).got
+
+
+def test_a_column_of_pictures_says_what_a_clip_is(tmp_path: Path) -> None:
+    for suffix in (".mp4", ".mkv", ".avi"):
+        raw = write_clip(tmp_path / f"clip{suffix}", [plain(RED)] * 3, codec="mpeg4").read_bytes()
+        with pytest.raises(UnreadableError, match=r"got a clip: declare the column as video"):
+            ImageConfig().build().decode(raw)
 
 
 def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:

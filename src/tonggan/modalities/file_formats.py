@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 
 _JPEG = "convert it to JPEG or PNG"
+_CLIP = "declare the column as video, with --set columns.NAME.kind=video"
 _WAV = "convert it to WAV or FLAC"
 # (offset, bytes, name, what to do); the first that fits counts.
 _PICTURES = (
@@ -31,6 +32,9 @@ _PICTURES = (
     (0, b"%PDF-", "a PDF document", "export its pages as PNG"),
     (0, b"%!PS", "a PostScript document", "export its pages as PNG"),
     (0, b"\x00\x00\x01\x00", "an icon (ICO)", _JPEG),
+    *((4, b"ftyp" + brand, "a clip", _CLIP) for brand in (b"isom", b"iso2", b"mp4", b"avc1", b"M4V", b"qt  ", b"3gp")),
+    (0, b"\x1a\x45\xdf\xa3", "a clip", _CLIP),
+    (8, b"AVI ", "a clip", _CLIP),
 )
 _RECORDINGS = (
     (4, b"ftyp", "MPEG-4 audio (AAC or ALAC, as in .m4a)", _WAV),
