@@ -18,10 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import tonggan
 from tonggan.cli.console import console_progress
-from tonggan.runs.bundle_folder import read_index
-from tonggan.runs.fitting import run_recipe
+from tonggan.runs.bundle_folder import INDEX, SPACE
 from tonggan.runs.recipe import load_recipe, measured_results, recipe_names
+from tonggan.space.config import load_match_recipe, match_recipe_names
 from tonggan.wording import catalog
 
 ROOT = Path(__file__).parents[1]
@@ -46,29 +47,35 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="run nothing")
     arguments = parser.parse_args()
     results = measured_results()
-    names = sorted(arguments.names or recipe_names(), key=lambda name: name in STARTS)
+    names = sorted(arguments.names or every_recipe(), key=lambda name: name in STARTS)
     if arguments.finished:
-        names = [name for name in names if (arguments.out / name / "bundle.json").exists()]
+        names = [name for name in names if any((arguments.out / name / index).exists() for index in (INDEX, SPACE))]
     for name in [] if arguments.table else names:
+        folder = arguments.out / name
         if arguments.finished:
-            found = read_index(arguments.out / name)["results"]
+            found = tonggan.load(folder).results
         else:
+            start = {f"start.{column}": str(arguments.out / run) for column, run in STARTS.get(name, {}).items()}
             with console_progress() as progress:
-                start = {column: str(arguments.out / run) for column, run in STARTS.get(name, {}).items()}
-                recipe = load_recipe(name).model_copy(update={"start": start})
-                found = run_recipe(recipe, out=arguments.out / name, overwrite=True, progress=progress).results
+                found = tonggan.run(name, out=folder, settings=start, overwrite=True, progress=progress).results
         results[name] = summary(found)
         RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for name, say in (("results.md", str), ("results.zh-CN.md", catalog().translate)):
         write_table(ROOT / "docs" / name, HEADINGS[name], results, say=say)
 
 
+def every_recipe() -> dict[str, str]:
+    """What each shipped recipe learns, by its name."""
+    described = {name: load_recipe(name).description for name in recipe_names()}
+    return described | {name: load_match_recipe(name).description for name in match_recipe_names()}
+
+
 def summary(results: dict[str, Any]) -> dict[str, Any]:
     """What the tables show of one run."""
     name = results["score_name"]
-    verdict = results["audit"]["verdict"]
+    verdict = results.get("audit", {}).get("verdict", {"best_part": None, "best_score": None})
     # A floor without a network trains no model step by step.
-    trained = [results[part] for part in ("training", "floor") if results.get(part)]
+    trained = [results[part] for part in ("training", "floor") if results.get(part)] or [results]
     return {
         "score_name": name,
         "score": results["metrics"]["test"][name],
@@ -98,14 +105,14 @@ def machine() -> str:
 def write_table(path: Path, heading: str, results: dict[str, Any], *, say: Callable[[str], str]) -> None:
     """Replace what stands between the marks in ``path``; ``say`` puts a description into its language."""
     lines = [heading, "| --- | --- | --- | --- | --- | --- | --- |"]
-    for name in recipe_names():
+    for name, description in sorted(every_recipe().items()):
         if name not in results:
             continue
         entry = results[name]
         low, high = entry["interval"]
         part = f"{entry['best_part']} {entry['best_score']:.4f}" if entry["best_part"] else "–"
         lines.append(
-            f"| `{name}` | {say(load_recipe(name).description)} | {entry['score_name']} **{entry['score']:.4f}** "
+            f"| `{name}` | {say(description)} | {entry['score_name']} **{entry['score']:.4f}** "
             f"({entry['rows']['test']:,}) | {low:.4f} – {high:.4f} | {part} "
             f"| {entry['training_seconds']:.0f} s | {entry['seconds']:.0f} s |"
         )
