@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from tonggan.decoders import TARGET, LinearHeadConfig, Vector
 from tonggan.encoders.audio_cnn import AudioCNNConfig
+from tonggan.encoders.audio_transformer import AudioTransformerConfig
 from tonggan.encoders.image_cnn import ImageCNNConfig
 from tonggan.encoders.image_resnet import ImageResNetConfig
 from tonggan.encoders.text_transformer import TextTransformer, TextTransformerConfig
@@ -17,7 +18,7 @@ from tonggan.models import FusedModel
 from tonggan.tokens import Arrays, Batch
 
 DIM, ROWS = 16, 8
-NAMES = ["cnn", "resnet", "strided", "audio", "text"]
+NAMES = ["cnn", "resnet", "strided", "audio", "sound", "text"]
 
 
 def network(name: str) -> tuple[FusedModel, Batch]:
@@ -33,8 +34,10 @@ def network(name: str) -> tuple[FusedModel, Batch]:
         }[name]
         encoder = config.build(Image(ImageConfig(size=16)), dim=DIM)
         arrays = Arrays.whole(torch.randint(0, 256, (ROWS, 3, 16, 16), dtype=torch.uint8))
-    elif name == "audio":
+    elif name in ("audio", "sound"):
         config = AudioCNNConfig(channels=(16, 32), convolutions=1, blocks=1, num_heads=2)
+        if name == "sound":
+            config = AudioTransformerConfig(num_layers=1, num_heads=2)
         encoder = config.build(Audio(AudioConfig(sample_rate=8000, max_seconds=0.5)), dim=DIM)
         arrays = Arrays(torch.randn(ROWS, 4000), torch.ones(ROWS, 4000, dtype=torch.bool))
     else:

@@ -11,7 +11,7 @@ from tonggan.models.state import learned_state, load_learned_state
 pytest.importorskip("onnxruntime")
 
 
-@pytest.fixture(scope="module", params=["audio"])
+@pytest.fixture(scope="module", params=["audio", "sound"])
 def scene(request):
     model, batch = network(request.param)
     whole = copy.deepcopy(model)

@@ -5,6 +5,7 @@ The arithmetic is that of ONNX Runtime, whose kernels use what the processor has
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from tonggan.compression.onnx_graph import compute, graph_of, open_graph
 from tonggan.encoders.present import encode_present
-from tonggan.errors import ConfigError
+from tonggan.errors import ConfigError, DataError
 from tonggan.models import FusedModel
 from tonggan.tokens import Arrays, Masked, Tokens
 
@@ -73,10 +74,11 @@ def quantize(model: FusedModel, batches: Sequence[dict[str, Arrays]]) -> list[st
 
     Raises:
         ConfigError: no encoder has a convolution or a product of matrices.
-        DataError: an encoder does something that ONNX cannot express.
+        DataError: no encoder can be expressed in ONNX.
         MissingExtraError: ONNX or ONNX Runtime is not installed.
     """
-    replaced = []
+    replaced: list[str] = []
+    problem: DataError | None = None
     for place, name in enumerate(model.names):
         encoder = model.encoders[place]
         layers = [each for each in encoder.modules() if isinstance(each, nn.Linear | nn.modules.conv._ConvNd)]
@@ -85,8 +87,13 @@ def quantize(model: FusedModel, batches: Sequence[dict[str, Arrays]]) -> list[st
         seen = [_read(encoder, batch[name].expand()) for batch in batches]
         seen = [each.take(each.present.nonzero().squeeze(1)) for each in seen if each.present.sum() > 1]
         if seen:
-            model.encoders[place] = _quantized(encoder, seen)
-            replaced.append(name)
+            try:
+                model.encoders[place] = _quantized(encoder, seen)
+                replaced.append(name)
+            except DataError as error:  # as of recurrent ones; others may gain all the same
+                problem = error
+    if not replaced and problem is not None:
+        raise problem
     if not replaced:
         raise ConfigError(
             "compress --quantize int8",
@@ -115,14 +122,13 @@ class _Plain(nn.Module):
 
     def __init__(self, encoder: nn.Module, *, kind: type[Masked]) -> None:
         super().__init__()
-        self.encoder, self.kind = encoder, kind
-        self.reads_frames = getattr(encoder, "front_end", None) is not None
+        self.encoder, self.kind = copy.deepcopy(encoder), kind
+        if isinstance(getattr(encoder, "front_end", None), nn.Module):
+            self.encoder.front_end = nn.Identity()  # what is read has passed it
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         values, mask = tensors
-        read = self.kind(values, mask)
-        encode: Any = self.encoder._encode if self.reads_frames else self.encoder
-        tokens = encode(read)
+        tokens = self.encoder(self.kind(values, mask))
         return tokens.values, tokens.mask, *tokens.maps
 
 
@@ -140,7 +146,9 @@ def _quantized(encoder: nn.Module, seen: Sequence[Masked]) -> Int8Encoder:
         plain = _Plain(encoder, kind=type(first)).eval()
         num_maps = len(plain(first.values, first.mask)) - 2
         names = ["tokens", "tokens_mask", *(f"map_{number}" for number in range(num_maps))]
-        content = graph_of(plain, (first.values, first.mask), inputs=["values", "mask"], outputs=names)
+        content = graph_of(
+            plain, (first.values, first.mask), name=type(encoder).__name__, inputs=["values", "mask"], outputs=names
+        )
     content = _quantize_graph(content, seen)
     made = Int8Encoder(len(content), front_end=getattr(encoder, "front_end", None))
     made.graph.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))

@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 OPSET = 18
 
 
-def graph_of(module: nn.Module, arguments: Sequence[Tensor], *, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+def graph_of(
+    module: nn.Module, arguments: Sequence[Tensor], *, name: str, inputs: Sequence[str], outputs: Sequence[str]
+) -> bytes:
     """``module`` in evaluation mode as the bytes of an ONNX model; axes whose size does not show in it stay open.
 
     Args:
         module: maps ``*tensors`` to a tuple of tensors.
         arguments: an example of them, of at least two rows.
-        inputs: their names.
+        name: of what is expressed, for an error.
+        inputs: names of the arguments.
         outputs: names of the results.
 
     Raises:
@@ -50,7 +53,7 @@ def graph_of(module: nn.Module, arguments: Sequence[Tensor], *, inputs: Sequence
             )
         except torch.onnx.OnnxExporterError as error:
             raise DataError(
-                f"ONNX graph of {type(module).__name__}",
+                f"ONNX graph of {name}",
                 got=str(error.__cause__ or error).strip().splitlines()[0],
                 expected="a network that ONNX can express",
                 remedy="Serve the run itself, or export a bundle of one file with --format bundle",

@@ -19,7 +19,7 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, values: Tensor, mask: Tensor | None = None) -> Tensor:
         """``values [B, C, L, W]`` normalized; under a ``mask`` [B, L] only real steps count, the others are 0."""
-        if mask is not None and mask.all():
+        if mask is not None and not torch.compiler.is_exporting() and mask.all():
             mask = None
         if self.training and len(values) >= 2:
             return super().forward(values) if mask is None else self._normalize_real(values, mask)

@@ -234,7 +234,7 @@ def _write_graph(bundle: Bundle, inputs: Mapping[str, Arrays], items: Mapping[st
         expected: Tensor = bundle.model(inputs)["outputs"]
         meant = _meaning(bundle.task, expected)
     graph = _Graph(bundle, parts)
-    content = graph_of(graph, example, inputs=names, outputs=["outputs", meaning])
+    content = graph_of(graph, example, name=bundle.recipe.target[0], inputs=names, outputs=["outputs", meaning])
     session = open_graph(content, threads=torch.get_num_threads())
     found = compute(session, dict(zip(names, example, strict=True)))
     single = compute(session, {name: tensor[:1] for name, tensor in zip(names, example, strict=True)})
