@@ -19,6 +19,12 @@ def test_a_yaml_file_names_its_tables_beside_it(tmp_path):
         MatchRecipe.parse({"spaces": 1}, who="recipe")
 
 
+def test_one_field_of_the_training_leaves_the_others_as_they_are():
+    changed = MatchRecipe.parse({"training": {"learning_rate": 0.01}}, who="recipe").training
+    assert changed == MatchRecipe().training.model_copy(update={"learning_rate": 0.01})
+    assert (changed.batch_size, changed.epochs) == (512, 40)
+
+
 @pytest.mark.parametrize("name", match_recipe_names())
 def test_shipped_recipes_read_back_equal(name):
     recipe = load_match_recipe(name)

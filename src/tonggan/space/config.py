@@ -38,6 +38,19 @@ class SpaceConfig(Config):
     """By kind of input, the frozen encoder; those not named get the first that is installed."""
 
 
+class MatchTraining(TrainingConfig):
+    """How towers are trained: as any training, with larger batches, in which each row is every other's wrong answer."""
+
+    epochs: int = Field(default=40, ge=1)
+    """Passes over the training part; with a time limit, the most that are made."""
+    batch_size: int = Field(default=512, ge=1)
+    """Rows that are compared with each other."""
+    hidden_cells: float = Field(default=0.0, ge=0, le=1)
+    """Share of the rows that come a second time with cells hidden."""
+    weight_decay: float = Field(default=0.1, ge=0)
+    """Decoupled weight decay of matrices."""
+
+
 class MatchRecipe(Config):
     """A run that learns a space, as data. ``tonggan fit TABLE --task match`` makes one from its arguments."""
 
@@ -53,7 +66,7 @@ class MatchRecipe(Config):
     """Column of classes, for an alignment that also learns to tell them."""
     space: SpaceConfig = SpaceConfig()
     """How features become vectors."""
-    training: TrainingConfig = TrainingConfig(epochs=40, batch_size=512, weight_decay=0.1, hidden_cells=0)
+    training: MatchTraining = MatchTraining()
     """Of the towers."""
     max_bad: float = Field(default=0.05, ge=0, le=1)
     """Stop before training when more than this share of rows has an unreadable or missing file."""
