@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from tonggan import errors
 from tonggan.errors import ConfigError, InterruptedRunError, MissingExtraError, TongganError, TrainingError
@@ -116,7 +116,7 @@ def _run_on_ray(
             "recipe": recipe.to_dict(), "out": str(out.absolute()), "time_limit": time_limit, "overwrite": overwrite,
             "folder": os.getcwd(), "error": str(Path(folder, _ERROR)),  # noqa: PTH109 (as the other process reads it)
         }  # fmt: skip
-        gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
+        gpus = cast("Any", ray).cluster_resources().get("GPU", 0)
         scaling = ScalingConfig(num_workers=processes, use_gpu=gpus >= processes)
         progress.say(f"{processes} processes on Ray")
         trainer = TorchTrainer(
