@@ -56,7 +56,7 @@ demo-code: .venv/.code
 lint: .venv/.developer
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 test: lint
 	$(PYTEST)
