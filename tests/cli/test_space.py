@@ -70,7 +70,7 @@ def test_wrong_usage_is_named(folder):
         (["search", folder, "red"], "tonggan index RUN DATA"),
         (["fit", folder / "colors.csv", "--task", "match", "--folds", "3", "--out", folder / "no"], "--task match"),
         (["fit", folder / "colors.csv", "--out", folder / "no"], "name the column to predict"),
-        (["predict", folder / "run", folder / "colors.csv", "--out", folder / "p.csv"], "tonggan search"),
+        (["predict", folder / "run", folder / "colors.csv", "--out", folder / "p.csv"], "name the classes"),
     ):
         done = tonggan(*arguments)
         assert done.code != 0

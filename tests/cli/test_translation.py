@@ -240,7 +240,7 @@ def test_every_error_is_in_the_catalog(part):
         (["code", "search", "x", "--nope"], "没有这个选项：--nope"),
         (["code", "search", "x", "--limit", "many"], "选项“--limit”的值无效：不是整数"),
         (["code", "search", "x", "--limit", "0"], "选项“--limit”的值无效：应大于或等于 1"),
-        (["serve", "smollm2", "--engine", "fast"], "应为：auto, llamacpp, native, torch 之一"),
+        (["serve", "smollm2", "--engine", "fast", "--port", "0"], "应为：auto, llamacpp, native, torch 之一"),
         (["chat", "smollm2", "--bits"], "选项“--bits”后面要跟一个值"),
         (["code", "index", "nowhere"], "没有这个文件夹"),
         (["code", "search", "x", "--kind", "verb"], "应为：function, class, file, doc, comment, commit 之一"),
