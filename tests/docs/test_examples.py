@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from doc_examples import Block, Command, blocks_of, commands_of, run_command, run_python, shows
+from ensemble_scene import QUICK_MEMBERS
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -29,11 +30,6 @@ CHINESE = [page for page in PAGES if page.name.endswith(".zh-CN.md")]
 RUN_PAGES = [page for page in PAGES if page not in CHINESE and page.name != "extend.md" and blocks_of(page)]
 TINY = ["training.epochs=2", "training.batch_size=32", "model.dim=16", "audit_alone=false"]
 TINY_FLOOR = ["floor.folds=2"]  # of a run that has members
-QUICK_MEMBERS = {  # of a preset, the same ones after fewer steps
-    "boosted_trees": {"kind": "boosted_trees", "learning_rate": 0.3},
-    "boosted_trees_random": {"kind": "boosted_trees", "random_thresholds": True, "learning_rate": 0.3},
-    "small_network": {"kind": "network", "networks": 1, "epochs": 20},
-}
 
 
 def page_id(page: Path) -> str:

