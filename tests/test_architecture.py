@@ -32,6 +32,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = [
     ("cells", "encodings", "errors", "files", "openmp", "processes", "validation"),
     ("wording",),
+    ("tool_server",),
     ("config", "grammars", "progress", "tokens"),
     ("parts", "stored"),
     ("weights",),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -41,13 +40,9 @@ def register(app: typer.Typer) -> None:
 
 def mcp(folder: Index) -> None:
     """Serve an index of rows to assistants that speak the Model Context Protocol, on standard input and output."""
-    from tonggan.processes import end_process, end_with_input
+    from tonggan.tool_server import answer_on_stdio
 
-    server = mcp_server(folder)
-    end_with_input()
-    with suppress(BrokenPipeError):  # the client is gone
-        server.run("stdio")
-    end_process()
+    answer_on_stdio(mcp_server(folder))
 
 
 def mcp_server(folder: Path) -> MCPServer[Any]:
@@ -57,21 +52,13 @@ def mcp_server(folder: Path) -> MCPServer[Any]:
         MissingExtraError: package mcp is not installed.
         BundleError: ``folder`` holds no index, or a damaged one.
     """
-    from tonggan.errors import MissingExtraError
     from tonggan.space.index import SpaceIndex
+    from tonggan.tool_server import tool_server
 
-    try:
-        from mcp.server import MCPServer
-        from mcp.types import ToolAnnotations
-    except ImportError as error:
-        raise MissingExtraError.of("mcp", extra="code", purpose="the Model Context Protocol") from error
     index = SpaceIndex.open(folder)
-    told = _INSTRUCTIONS.format(count=len(index), columns=", ".join(index.info.fields))
-    server: MCPServer[Any] = MCPServer("tonggan-rows", instructions=told, log_level="WARNING")
     tools = _Tools(index)
-    for tool in (tools.search_rows, tools.similar_rows):
-        server.tool(annotations=ToolAnnotations(read_only_hint=True, open_world_hint=False))(tool)
-    return server
+    told = _INSTRUCTIONS.format(count=len(index), columns=", ".join(index.info.fields))
+    return tool_server("tonggan-rows", (tools.search_rows, tools.similar_rows), instructions=told)
 
 
 class _Tools:
@@ -130,13 +117,11 @@ class _Tools:
 
     def _answer(self, ask: Callable[[], Sequence[Hit]]) -> dict[str, Any]:
         """The rows found; what is wrong in words that a client's model can read."""
-        from mcp.server.mcpserver.exceptions import ToolError
-
         from tonggan.errors import TongganError
-        from tonggan.wording import in_words
+        from tonggan.tool_server import tool_error
 
         with self._lock:
             try:
                 return {"hits": [hit.to_dict() for hit in ask()]}
             except TongganError as error:
-                raise ToolError(in_words(error)) from error
+                raise tool_error(error) from error

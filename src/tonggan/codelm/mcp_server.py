@@ -17,9 +17,8 @@ from tonggan.codelm.review import review
 from tonggan.codelm.search import CodeIndex, Hit
 from tonggan.codelm.search.opening import open_index
 from tonggan.codelm.units import Unit, UnitKind
-from tonggan.errors import DataError, MissingExtraError, StoreBusyError, TongganError
-from tonggan.processes import end_process, end_with_input
-from tonggan.wording import in_words
+from tonggan.errors import DataError, StoreBusyError, TongganError
+from tonggan.tool_server import answer_on_stdio, tool_error, tool_server
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
@@ -45,10 +44,7 @@ def serve(root: Path, *, folder: Path | None = None) -> None:
     index = open_index(root, folder=folder)
     server = mcp_server(index)
     threading.Thread(target=_refresh_beside, args=(index,), name="tonggan-index", daemon=True).start()
-    end_with_input()
-    with suppress(BrokenPipeError):  # the client is gone
-        server.run("stdio")
-    end_process()
+    answer_on_stdio(server)
 
 
 def mcp_server(index: CodeIndex) -> MCPServer[Any]:
@@ -57,17 +53,9 @@ def mcp_server(index: CodeIndex) -> MCPServer[Any]:
     Raises:
         MissingExtraError: package mcp is not installed.
     """
-    try:
-        from mcp.server import MCPServer
-        from mcp.types import ToolAnnotations
-    except ImportError as error:
-        raise MissingExtraError.of("mcp", extra="code", purpose="the Model Context Protocol") from error
-    server: MCPServer[Any] = MCPServer("tonggan-code", instructions=_INSTRUCTIONS, log_level="WARNING")
     tools = _Tools(index)
-    reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-    for tool in (tools.search_code, tools.find_symbol, tools.similar_code, tools.read_unit, tools.review_code):
-        server.tool(annotations=reads)(tool)
-    return server
+    offered = (tools.search_code, tools.find_symbol, tools.similar_code, tools.read_unit, tools.review_code)
+    return tool_server("tonggan-code", offered, instructions=_INSTRUCTIONS)
 
 
 class _Tools:
@@ -128,7 +116,7 @@ class _Tools:
                                 remedy="Name a file or folder of the repository")  # fmt: skip
             found = review([target], budget=limit)
         except TongganError as error:
-            raise _tool_error(error) from error
+            raise tool_error(error) from error
         return {
             "findings": [asdict(finding) for finding in found.findings],
             "problems": dict(found.problems),
@@ -142,7 +130,7 @@ class _Tools:
                 _refresh(self._index)
                 return ask()
             except TongganError as error:
-                raise _tool_error(error) from error
+                raise tool_error(error) from error
 
 
 def _refresh(index: CodeIndex) -> Mapping[str, str]:
@@ -157,12 +145,6 @@ def _refresh_beside(index: CodeIndex) -> None:
     with suppress(TongganError):  # the next tool that is called meets it too, and says so
         for name, reason in sorted(_refresh(index).items()):
             sys.stderr.write(f"Skipped {name}: {reason}\n")
-
-
-def _tool_error(error: TongganError) -> Exception:
-    from mcp.server.mcpserver.exceptions import ToolError
-
-    return ToolError(in_words(error))
 
 
 def _hits(hits: Sequence[Hit]) -> dict[str, Any]:

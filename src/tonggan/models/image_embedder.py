@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ class ImageEmbedder:
         self.identity = hashlib.sha256(f"{sha256} {trunk.side} {_PREPARATION}".encode()).hexdigest()[:16]
 
     @classmethod
-    def load(cls, name: str) -> ImageEmbedder:
+    def load(cls, name: str) -> Self:
         """The embedder of the weights ``name``: of the catalogue, or of a folder in Hugging Face's layout.
 
         Raises:

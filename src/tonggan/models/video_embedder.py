@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tonggan.encoders.image_trunk import ImageTrunk, image_sha256, open_image_trunk
+from tonggan.encoders.image_trunk import ImageTrunk
 from tonggan.layers.cores import map_on_cores
-from tonggan.models.image_embedder import to_square
+from tonggan.models.image_embedder import ImageEmbedder, to_square
 from tonggan.progress import Progress
 
 _CLIPS_AT_ONCE = 64  # between two looks at the progress
@@ -21,7 +21,7 @@ _SIDE = 128  # of a frame; half of the side of a picture costs a quarter
 _PREPARATION = "mean, late less early: all, across, down; 128 pixels, 1"  # changes with whatever changes the vectors
 
 
-class VideoEmbedder:
+class VideoEmbedder(ImageEmbedder):
     """A frozen network of pictures over the frames of a clip.
 
     A vector holds the mean over time, then how the second half of a clip differs from the first: as a whole, and in
@@ -39,21 +39,9 @@ class VideoEmbedder:
     """
 
     def __init__(self, trunk: ImageTrunk, *, name: str, sha256: str) -> None:
-        self._trunk = trunk.eval().requires_grad_(False)
-        self.name = name
+        super().__init__(trunk, name=name, sha256=sha256)
         self.dim = 4 * trunk.dim
         self.identity = hashlib.sha256(f"{sha256} {_PREPARATION}".encode()).hexdigest()[:16]
-
-    @classmethod
-    def load(cls, name: str) -> VideoEmbedder:
-        """The embedder of the picture weights ``name``, as ``ImageEmbedder.load``.
-
-        Raises:
-            ConfigError: there are no such weights.
-            DataError: their files are missing, damaged or exchanged.
-            MissingExtraError: a package is not installed.
-        """
-        return cls(open_image_trunk(name), name=name, sha256=image_sha256(name))
 
     def embed(self, items: Sequence[NDArray[np.uint8]], *, progress: Progress | None = None) -> NDArray[np.float32]:
         """``[N, D]``.
