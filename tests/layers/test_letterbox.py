@@ -59,17 +59,3 @@ def test_a_mask_lies_where_a_box_around_it_lies():
     rows, columns = torch.nonzero(letterbox.mask_to_square(mask, outside=0), as_tuple=True)
     found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     assert found == letterbox.to_square(torch.tensor([[[10.0, 20.0, 40.0, 70.0]]]))[0, 0].tolist()
-
-
-def test_logits_are_interpolated_without_their_borders():
-    logits = torch.full((2, 3, 32, 32), -9.0)
-    extent = torch.tensor([[20, 40], [40, 20]])
-    letterbox = Letterbox.of(extent, size=32, resize="pad")
-    logits[0, :, 8:24] = torch.linspace(0, 1, 32)
-    logits[1, :, :, 8:24] = 2.0
-    wide, tall = letterbox.logits_to_pictures(logits)
-    assert wide.shape == (3, 20, 40)
-    assert tall.shape == (3, 40, 20)
-    assert (tall - 2.0).abs().max() < 1e-6
-    assert wide.min() == pytest.approx(0.0, abs=1e-6)
-    assert wide.max() == pytest.approx(1.0)

@@ -12,7 +12,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 Resize = Literal["squash", "pad"]
 
@@ -77,23 +76,12 @@ class Letterbox:
     def masks_to_pictures(self, masks: Tensor) -> list[Tensor]:
         """[H, W] for each picture: class numbers [B, size, size], each pixel from the nearest one."""
         found = []
-        for mask, extent, inner, corner in self._rows(masks):
+        for mask, extent, inner, corner in zip(
+            masks, self.extent.tolist(), self.inner.tolist(), self.corner.tolist(), strict=True
+        ):
             rows, columns = (_nearest(*pair) for pair in zip(extent, inner, strict=True))
             found.append(mask[corner[0] + rows[:, None], corner[1] + columns[None, :]])
         return found
-
-    def logits_to_pictures(self, logits: Tensor) -> list[Tensor]:
-        """[C, H, W] for each picture: logits [B, C, size, size], interpolated bilinearly."""
-        found = []
-        for each, extent, (height, width), (top, left) in self._rows(logits):
-            part = each[None, :, top : top + height, left : left + width]
-            found.append(F.interpolate(part, size=tuple(extent), mode="bilinear", align_corners=False)[0])
-        return found
-
-    def _rows(self, values: Tensor) -> list[tuple[Tensor, list[int], list[int], list[int]]]:
-        return list(
-            zip(values, self.extent.tolist(), self.inner.tolist(), self.corner.tolist(), strict=True),
-        )
 
 
 def _nearest(count: int, source: int) -> Tensor:

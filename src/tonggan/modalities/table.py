@@ -131,11 +131,6 @@ class TableRow(Modality[TableConfig]):
         """The cells, each by itself."""
         return [Cell(column, "text", shortened(cell)) for column, cell in item.items()]
 
-    @property
-    def num_categories(self) -> dict[str, int]:
-        """How many indices each category column has, index 0 for all other names included."""
-        return {name: len(names) + 1 for name, names in self._categories.items()}
-
     def reading(self, configs: Mapping[str, NumericConfig]) -> Self:
         own = {name: configs.get(name, config) for name, config in self.config.columns.items()}
         other = copy(self)
