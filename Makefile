@@ -37,6 +37,7 @@ help:
 
 .venv/.developer: .venv/.code
 	$(PIP) --editable '.[all,dev]'
+	$(PIP) --no-deps hibari-tts
 	@touch $@
 
 demo: .venv/.user

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tonggan.api import classify, fit, fit_recommender, fit_space, index, load, pretrain, run, tune
     from tonggan.errors import DataWarning, TongganError
     from tonggan.estimators import TongganClassifier, TongganRegressor
+    from tonggan.models.voice import speak
     from tonggan.recommendation.recommender import Recommender
     from tonggan.runs.predictor import Predictor
     from tonggan.space.index import SpaceIndex
@@ -46,6 +47,7 @@ __all__ = [
     "load",
     "pretrain",
     "run",
+    "speak",
     "tune",
 ]
 
@@ -60,6 +62,7 @@ _HOME = {
     "load": "tonggan.api",
     "pretrain": "tonggan.api",
     "run": "tonggan.api",
+    "speak": "tonggan.models.voice",
     "tune": "tonggan.api",
     "Predictor": "tonggan.runs.predictor",
     "Recommender": "tonggan.recommendation.recommender",

@@ -205,6 +205,7 @@ SAME = {
     "llama.cpp",
     "logprobs",
     "tonggan serve",
+    "tonggan speak",
     # Types of Python, and the field of a recipe or the argument that is wrong.
     "a {}",
     "a {} of {}",

@@ -24,6 +24,7 @@ from tonggan.cli import (
     recommend,
     serve,
     space,
+    speak,
     train,
     transcribe,
     tune,
@@ -66,6 +67,7 @@ weights.register(app)
 vectors.register(app)
 chat.register(app)
 transcribe.register(app)
+speak.register(app)
 serve.register(app)
 compress.register(app)
 export.register(app)

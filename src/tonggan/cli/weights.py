@@ -28,6 +28,8 @@ EXAMPLES = """
   tonggan weights add runs/headlines --name my_headlines
 """
 
+_STATES = {"ok": Words("ok", "完好"), "missing": Words("missing", "缺少"), "damaged": Words("damaged", "损坏")}
+
 Names = Annotated[
     list[str], typer.Argument(metavar="NAME", help="Names of weights, as 'tonggan weights list' shows them.")
 ]
@@ -165,7 +167,7 @@ def check(names: SomeNames = None, *, json: Json = False) -> None:
     else:
         for name, files in states.items():
             for path, state in files.items():
-                print_line(f"{state:10} {name:20} {path}")
+                print_line(f"{shown(_STATES[state]):10} {name:20} {path}")
     wrong = [name for name, files in states.items() if set(files.values()) != {"ok"}]
     if wrong:
         mine, others = [name for name in wrong if name in own], [name for name in wrong if name not in own]

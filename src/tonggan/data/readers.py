@@ -149,7 +149,7 @@ def _find_files(path: Path, progress: Progress) -> TableSource:
         annotated = (source for read in _ANNOTATED if (source := read(path, progress)) is not None)
         found = next(annotated, None) or read_loose_files(loose_files(path), name=str(path))
         return found or read_class_folder(path, progress=progress)
-    path, part = _without_part(path)
+    path, part = without_part(path)
     files = [path] if path.is_file() else sorted(Path(name) for name in glob.glob(str(path)))  # noqa: PTH207
     if not files:
         raise DataError(f"table {path}", got="no such file", expected="a file or a folder", remedy="Check the path")
@@ -165,7 +165,7 @@ def _find_files(path: Path, progress: Progress) -> TableSource:
     return loose
 
 
-def _without_part(path: Path) -> tuple[Path, str | None]:
+def without_part(path: Path) -> tuple[Path, str | None]:
     """A path, and what stands behind ``#`` in it, unless that belongs to the file's name."""
     bare, mark, part = str(path).rpartition("#")
     if not mark or path.exists() or not part or not Path(bare).is_file():

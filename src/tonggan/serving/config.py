@@ -39,6 +39,8 @@ MAX_LOGPROBS = 200_000
 """Log-probabilities of an answer: texts, times their tokens, times the candidates at each place."""
 MAX_PROMPT = 10_000
 """Characters of what a transcription is told before it begins."""
+MAX_SPOKEN = 4_096
+"""Characters of a text to speak, as many as OpenAI takes."""
 MAX_FIELDS = 1_000
 """Fields, and files, of a form."""
 MEDIA_SHARE = 8

@@ -19,6 +19,7 @@ from tonggan.serving.failures import RefusedError
 from tonggan.serving.metrics import CANCEL, Metrics
 from tonggan.serving.services import RowService, Service, TextService
 from tonggan.serving.speech import SpeechService
+from tonggan.serving.voice import VoiceService
 from tonggan.serving.writer import Writer
 
 _ResultT = TypeVar("_ResultT")
@@ -93,6 +94,17 @@ class Context:
             remedy = "Serve whisper-base beside it, or a run that reads recordings and writes texts"
             raise _cannot(service.name, "writes recordings down", remedy=remedy)
         return service.speech
+
+    def voice(self, name: str | None) -> VoiceService:
+        """What speaks texts, called ``name``, or the only one that does.
+
+        Raises:
+            RefusedError: there is no such model, it does not, or there are several and no name.
+        """
+        service = self._pick(name, lambda each: each.voice is not None, "speaks texts")
+        if service.voice is None:
+            raise _cannot(service.name, "speaks texts", remedy="Serve the voice hibari beside it")
+        return service.voice
 
     def _pick(self, name: str | None, can: Callable[[Service], bool], ability: str) -> Service:
         """The service called ``name``; without a name, the only one that ``can``."""

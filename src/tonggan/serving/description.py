@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
@@ -18,6 +19,7 @@ from tonggan.serving.requests import (
     TranscriptionRequest,
 )
 from tonggan.serving.search_body import SearchRequest
+from tonggan.serving.voice import SpeechRequest
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -31,6 +33,7 @@ _BODIES = (
     PredictRequest,
     RecommendRequest,
     SearchRequest,
+    SpeechRequest,
     TranscriptionRequest,
 )
 _REF = "#/components/schemas/"
@@ -143,6 +146,15 @@ def form_operation(kind: type[Body], answer: str) -> dict[str, Any]:
     answers = answering(answer, reads_body=True)
     answers["responses"]["200"]["content"]["text/plain"] = {"schema": {"type": "string"}}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}, **answers}
+
+
+def sound_operation(kind: type[Body], media_types: Iterable[str]) -> dict[str, Any]:
+    """What the description says of a route that answers the body ``kind`` with a sound file."""
+    said = operation(kind, "Error")
+    said["responses"]["200"]["content"] = {
+        each: {"schema": {"type": "string", "format": "binary"}} for each in media_types
+    }
+    return said
 
 
 def answering(answer: str | None, *, streams: bool = False, reads_body: bool = False) -> dict[str, Any]:

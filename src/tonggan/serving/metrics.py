@@ -39,9 +39,12 @@ class Metrics:
         recordings = Gauge(
             "tonggan_recordings_held", "Recordings in work or waiting.", ["model"], registry=self._registry
         )
+        spoken = Gauge("tonggan_speeches_held", "Texts being spoken or waiting.", ["model"], registry=self._registry)
         for name, service in services.items():
             if service.speech is not None:
                 recordings.labels(name).set_function(partial(getattr, service.speech.jobs, "held"))
+            if service.voice is not None:
+                spoken.labels(name).set_function(partial(getattr, service.voice.jobs, "held"))
             if service.texts is not None:
                 active.labels(name).set_function(partial(getattr, service.texts.writer, "active"))
                 waiting.labels(name).set_function(partial(getattr, service.texts.writer, "waiting"))

@@ -37,6 +37,7 @@ from tonggan.serving.routes import (
     infill,
     predict,
     recommend,
+    speeches,
     status,
     transcriptions,
 )
@@ -172,7 +173,7 @@ def create_app(
 
     # FastAPI's own pages load their scripts from elsewhere.
     app = FastAPI(title="Tonggan", version=version("tonggan"), lifespan=lifespan, docs_url=None, redoc_url=None)
-    for route in (status, chat, completions, infill, embeddings, predict, recommend, transcriptions, docs):
+    for route in (status, chat, completions, infill, embeddings, predict, recommend, transcriptions, speeches, docs):
         route.register(app, context)
     if code is not None:
         code_routes.register(app, context, code)

@@ -27,6 +27,7 @@ from tonggan.language.prompt import Prompt
 from tonggan.language.text_model import TextModel
 from tonggan.language.tools import CallForm
 from tonggan.models.transcriber import WhisperTranscriber, is_whisper
+from tonggan.models.voice import Voice, is_voice
 from tonggan.progress import Progress
 from tonggan.recommendation.recommender import Recommender, is_recommender, open_recommender
 from tonggan.runs.bundle import Bundle
@@ -42,6 +43,7 @@ from tonggan.serving.rows import Row, RowModel
 from tonggan.serving.scheduler import Scheduler
 from tonggan.serving.search_body import SearchRequest
 from tonggan.serving.speech import SpeechService
+from tonggan.serving.voice import VoiceService
 from tonggan.serving.writer import Streams, Writer
 from tonggan.space.index import SpaceIndex, conditions
 
@@ -206,12 +208,13 @@ class Service:
     texts: TextService | None = None
     rows: RowService | None = None
     speech: SpeechService | None = None
+    voice: VoiceService | None = None
     recommender: Recommender | None = None
     created: int = field(default_factory=lambda: int(time.time()))
 
     def close(self) -> None:
         """Finish what was begun."""
-        for part in (self.texts, self.rows, self.speech):
+        for part in (self.texts, self.rows, self.speech, self.voice):
             if part is not None:
                 part.close()
 
@@ -254,6 +257,8 @@ def open_services(
             services.append(_open_run(Path(path), name, engine, bits, config, progress))
         elif is_whisper(path):
             services.append(Service(name, speech=SpeechService(WhisperTranscriber.load(path), config=config)))
+        elif is_voice(path):
+            services.append(Service(name, voice=VoiceService(Voice(path), config=config)))
         elif is_code_run(Path(path)):
             model, infill = open_code_model(path, engine=engine, bits=bits, progress=progress)
             services.append(Service(name, texts=TextService(model, config=config, infill=infill)))

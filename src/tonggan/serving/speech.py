@@ -14,8 +14,26 @@ from tonggan.serving.config import ServerConfig
 from tonggan.serving.failures import RefusedError
 
 
-class Dictation(Progress):
-    """A recording to write down, which can be called off while it is being worked on.
+class Revocable(Progress):
+    """Work for a client that may leave: it can be called off while it is being done."""
+
+    def __init__(self) -> None:
+        self._is_cancelled = False
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more."""
+        self._is_cancelled = True
+
+    def require_client(self) -> None:
+        """Raise RefusedError where nobody waits."""
+        if self._is_cancelled:
+            raise RefusedError(
+                "request", got="a client that left", expected="one that waits", remedy="Ask again", status=499
+            )
+
+
+class Dictation(Revocable):
+    """A recording to write down.
 
     Args:
         recording: within the limits of the server.
@@ -24,9 +42,9 @@ class Dictation(Progress):
     """
 
     def __init__(self, recording: Recording, config: TranscriptionConfig, *, max_seconds: float) -> None:
+        super().__init__()
         self.recording, self.config = recording, config
         self._max_seconds = max_seconds
-        self._is_cancelled = False
 
     @classmethod
     def of(cls, raw: bytes, config: TranscriptionConfig, *, sample_rate: int, max_seconds: float) -> Dictation:
@@ -40,20 +58,13 @@ class Dictation(Progress):
         except UnreadableError as error:
             raise _damaged(error) from error
 
-    def cancel(self) -> None:
-        """Nobody waits for it any more."""
-        self._is_cancelled = True
-
     def update(self, label: str, *, done: float, total: float, note: str = "") -> None:  # noqa: ARG002
         """Called after each window: ends the work that nobody waits for, or whose header promised less.
 
         Raises:
             RefusedError: so it is.
         """
-        if self._is_cancelled:
-            raise RefusedError(
-                "request", got="a client that left", expected="one that waits", remedy="Ask again", status=499
-            )
+        self.require_client()
         if done > self._max_seconds + WINDOW_SECONDS:
             raise RefusedError(
                 "file", got=f"{done:,.1f} s", expected=f"at most {self._max_seconds:g} s, the limit of this server",

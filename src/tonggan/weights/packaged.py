@@ -1,6 +1,7 @@
 """Weights that come in a package of a registry: which version of it, and the SHA-256 of each file that is read.
 
-A package is found and never imported. Another version, or a damaged or exchanged file, is refused before it is read.
+A package is found and not imported, but for that of a voice, whose code says how words are pronounced. Another version,
+or a damaged or exchanged file, is refused before it is read or run.
 """
 
 from __future__ import annotations
