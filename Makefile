@@ -8,7 +8,7 @@ PIP := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check --con
 export PYTHONDONTWRITEBYTECODE :=
 # Four processes for two cores, since many tests wait for a server, a program or the disk; each has whole files of tests and one
 # thread for each program that a test starts.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --processes 4
 
 .PHONY: help demo demo-boxes demo-code test test-fast lint recipes clean
 

@@ -6,11 +6,20 @@ from pathlib import Path
 import pytest
 import torch
 
+import forked
+from forked_tests import pytest_addoption, pytest_runtestloop  # noqa: F401
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, so that processes that share the files end at about the same time."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Processes that share the tests share the one as well from which programs are forked."""
+    if session.config.option.processes > 1:
+        forked.start()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -64,7 +64,7 @@ class Process:
             with tempfile.TemporaryFile() as content:
                 content.write(json.dumps(request).encode())
                 content.flush()
-                socket.send_fds(_server(), [b"."], [content.fileno(), *files])
+                socket.send_fds(start(), [b"."], [content.fileno(), *files])
                 os.close(theirs)
                 os.close(writing)
                 self._status = status
@@ -126,13 +126,14 @@ def run_together(command: Sequence[str], *, number: int) -> list[subprocess.Comp
     common = {"WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number), "MASTER_ADDR": "127.0.0.1"}
     common |= {"MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     ranks = [{**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(number)]
-    _server()
+    start()
     with ThreadPoolExecutor(number) as pool:
         return list(pool.map(lambda env: run(command, env=env), ranks))
 
 
 @cache
-def _server() -> socket.socket:
+def start() -> socket.socket:
+    """Start the process that is forked; processes that are forked from here share it."""
     ours, theirs = socket.socketpair()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, __file__, str(theirs.fileno())]
