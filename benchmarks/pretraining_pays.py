@@ -10,7 +10,7 @@ on, and the difference of each pair; beside it stands what a user would take who
 With --choose the test part is not opened: rows of the training part that nothing else uses take its place.
 
 Needs the sets (TONGGAN_MIRROR, or a network). Run: python benchmarks/pretraining_pays.py [cifar10] [thucnews]
-[--minutes 8] [--seeds 3] [--share 0.05] [--rows N] [--test N] [--choose] [--no-floor] [--work FOLDER] [--json]
+[--minutes 15] [--seeds 3] [--share 0.05] [--rows N] [--test N] [--choose] [--no-floor] [--work FOLDER] [--json]
 A --work folder keeps what was pretrained, and an interrupted pretraining goes on in it.
 """
 
@@ -67,7 +67,7 @@ CASES = {
             },
             "training": {
                 "optimizer": "muon",
-                "epochs": 12,
+                "epochs": 40,
                 "batch_size": 256,
                 "learning_rate": 0.01,
                 "hidden_cells": 0,
@@ -212,7 +212,7 @@ def show(found: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", default=[], help="cifar10, thucnews; both by default")
-    parser.add_argument("--minutes", type=float, default=8, help="of each pretraining, at most")
+    parser.add_argument("--minutes", type=float, default=15, help="of each pretraining, at most")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--share", type=float, default=0.05, help="of the rows that have labels")
     parser.add_argument("--rows", type=int, default=0, help="to learn from; 0 takes the set's own number")
