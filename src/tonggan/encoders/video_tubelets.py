@@ -90,13 +90,12 @@ class VideoTubelets(nn.Module):
 
     def _maps(self, frames: Tensor) -> Tensor:
         """Frames ``[B, N, 3, S, S]`` as the convolutions have them ``[B, N, C, H, W]``; without any, normalized."""
-        batch = frames.shape[:2]
-        maps = normalize_pixels(frames.flatten(0, 1), dtype=self.projection.weight.dtype)
-        if not len(self.stem):
-            return maps.unflatten(0, batch)
-        changes = F.pad(maps.unflatten(0, batch).diff(dim=1), (0, 0) * 3 + (1, 0))
-        maps = torch.cat([maps, changes.flatten(0, 1)], dim=1)
-        return self.stem(maps.contiguous(memory_format=torch.channels_last)).unflatten(0, batch)
+        pixels = normalize_pixels(frames.flatten(0, 1), dtype=self.projection.weight.dtype)
+        maps = pixels
+        if len(self.stem):
+            changes = F.pad(pixels.view(frames.shape).diff(dim=1), (0, 0) * 3 + (1, 0)).flatten(0, 1)
+            maps = self.stem(torch.cat([pixels, changes], dim=1).contiguous(memory_format=torch.channels_last))
+        return maps.view(*frames.shape[:2], *maps.shape[1:])
 
     def _tubelets(self, maps: Tensor) -> Tensor:
         """Maps of frames ``[B, N, C, H, W]`` as ``[B, N / depth, (S / patch)^2, depth * C * cell^2]``."""
