@@ -38,6 +38,7 @@ NOON = datetime(2024, 3, 5, 12, 0)
                                        datetime(2024, 3, 5, 4, tzinfo=UTC)]),
         ("caf\u00e9", ["caf\u00e9", "cafe\u0301", "\ufeffcafé", " café\u3000"]),
         ("A(1)", ["A(1)", "Ａ（１）"]),
+        ("New York", ["New York", "New  York", "New\u00a0York", "\u200eNew York\u200f", "New\nYork", "New \u00adYork"]),
         (None, [None, math.nan, np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), Decimal("NaN")]),
         (None, ["", " ", "\u3000", "nan", "NaN", "<NA>"]),
     ],
@@ -81,7 +82,25 @@ def test_a_number_is_read_from_any_spelling(value: object, number: float) -> Non
 
 
 @pytest.mark.parametrize(
-    "value", [None, "", "x", "12_0", "inf", math.inf, 10**400, "1e999", pd.NA, [1], {}, 1j, NOON, Decimal("sNaN")]
+    "value",
+    [
+        None,
+        "",
+        "x",
+        "12_0",
+        "inf",
+        math.inf,
+        10**400,
+        1e200,
+        "-1e308",
+        "1e999",
+        pd.NA,
+        [1],
+        {},
+        1j,
+        NOON,
+        Decimal("sNaN"),
+    ],
 )
 def test_what_is_no_finite_number_is_nan(value: object) -> None:
     assert math.isnan(cell_number(value))

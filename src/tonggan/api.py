@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -331,9 +331,9 @@ def _check_task(task: str | None) -> None:
         )
 
 
-def _texts(names: str | int | Sequence[str | int]) -> list[str]:
-    """Column names as texts, as data frames may have numbers for them."""
-    return [str(name) for name in ([names] if isinstance(names, str | int) else names)]
+def _texts(names: Any) -> list[str]:
+    """Column names as texts, as data frames may have numbers, or None, for them."""
+    return [str(name) for name in (names if isinstance(names, Iterable) and not isinstance(names, str) else [names])]
 
 
 def load(run: str | Path) -> Any:

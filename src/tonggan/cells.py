@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
-# What stands around a value and is not seen.
-_UNSEEN = "\ufeff\u200b\u2060"
+# What stands around a value and is not seen,
+_UNSEEN = "\ufeff\u200b\u2060\u200c\u200d\u200e\u200f"
+# and what is not seen within one either: marks of direction, and where a word may break.
+_UNSEEN_WITHIN = dict.fromkeys(map(ord, "\ufeff\u200b\u2060\u200e\u200f\xad"))
 # pandas' own missing values, as objects by their types and as texts.
 _MISSING_TYPES = {"NAType", "NaTType"}
 _MISSING_TEXTS = {"nan", "<na>", "nat"}
@@ -31,6 +33,8 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?( ?(Z|UTC
 _LONGEST = 40  # longer texts are neither numbers nor dates
 _FLOAT32_DIGITS, _FLOAT32_LIMIT = 12, 1e38
 _ONE_AND_ZERO = {"True": "1", "False": "0"}
+# Squares of larger numbers, and so deviations and errors, are not finite.
+_LARGEST = 1e150
 
 
 def cell_text(value: Any) -> str | None:
@@ -61,7 +65,7 @@ def cell_text(value: Any) -> str | None:
 
 
 def cell_number(value: Any) -> float:
-    """The cell as a finite number; NaN where it is none. True is 1, and a duration its seconds."""
+    """The cell as a finite number, at most 1e150; NaN where it is none. True is 1, and a duration its seconds."""
     if isinstance(value, str):
         if "_" in value:  # float() takes "12_0" for 120
             return math.nan
@@ -72,7 +76,7 @@ def cell_number(value: Any) -> float:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
-    return number if math.isfinite(number) else math.nan
+    return number if abs(number) <= _LARGEST else math.nan
 
 
 def is_missing(value: Any) -> bool:
@@ -114,7 +118,9 @@ def _shown(text: str) -> str | None:
     """The characters of a text that are seen, each in one form."""
     text = text.strip().strip(_UNSEEN).strip()
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text.translate(_HALF_WIDTH)).strip()
+        text = unicodedata.normalize("NFC", text.translate(_HALF_WIDTH).translate(_UNSEEN_WITHIN)).strip()
+    if len(text) <= _LONGEST:
+        text = " ".join(text.split())
     return text or None
 
 

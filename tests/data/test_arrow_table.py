@@ -122,3 +122,9 @@ def test_the_hubs_embedded_files(tmp_path):
     first = table.values("img", np.array([0]))[0]
     assert first["bytes"].startswith(b"\xff\xd8\xff")
     assert sorted(set(table.values("label"))) == list(range(10))
+
+
+def test_values_that_arrow_cannot_read_are_named():
+    table = pa.table({"at": pa.array([1, 2], pa.timestamp("s", "Nowhere/Land"))})
+    with pytest.raises(DataError, match=r"pyarrow table: got .*Nowhere/Land.*Convert or drop the column"):
+        open_table(table, cache=Path("unused"))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
+from collections import deque
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 
 from tonggan.data.readers import open_table
 from tonggan.errors import DataError
@@ -45,6 +47,9 @@ class Exporting:
         {"a": np.array([1, 2]), "b": ("x", None)},
         {"a": pd.Series([1, 2], index=[7, 8]), "b": pa.array(["x", None])},
         {"a": range(1, 3), "b": pd.Index(["x", None])},
+        {"a": deque([1, 2]), "b": pd.Categorical(["x", None])},
+        {"a": torch.tensor([1, 2]), "b": pd.array(["x", None])},
+        np.array([(1, "x"), (2, None)], dtype=[("a", "i8"), ("b", "O")]),
         [{"a": 1, "b": "x"}, {"a": 2}],
         ({"a": 1, "b": "x"}, {"b": float("nan"), "a": 2}),
         pd.Series([{"a": 1, "b": "x"}, {"a": 2, "b": None}]),

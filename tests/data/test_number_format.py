@@ -53,6 +53,8 @@ def test_one_way_of_writing_for_the_column(values, numbers, reason):
     "values",
     [
         ["12_0", "1_20"],
+        ["1e5", "12E4", "2e5"],
+        ["900719925474099267", "900719925474099266"],
         ["0x10", "0x20"],
         ["infinity", "nan"],
         ["01234", "00567", "12345"],

@@ -66,6 +66,11 @@ def test_what_is_written_is_read(seconds: float) -> None:
     assert DURATION.read(DURATION.written(seconds)) == seconds
 
 
+@pytest.mark.parametrize(("seconds", "written"), [(2.0**63, "9.22337e+18 s"), (-1e149, "-1e+149 s")])
+def test_what_no_calendar_holds_is_written_in_seconds(seconds: float, written: str) -> None:
+    assert DURATION.written(seconds) == written
+
+
 def test_contract() -> None:
     config = TableConfig(columns={"took": DurationConfig()})
     check_modality(config.build(), "table", {"took": ["1:30", "PT1H", "5 min", None]})

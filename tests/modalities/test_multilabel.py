@@ -13,6 +13,11 @@ def test_labels_of_a_value():
     assert config.labels(7) == [7]
     assert config.labels(None) is None
     assert config.labels("  ") is None
+    assert config.labels('["red", "round", "red"]') == ["red", "round"]
+    assert config.labels("['it\\'s', 2]") == ["it's", 2]
+    assert config.labels("[]") == []
+    assert config.labels("['a' 'b']") == ["['a' 'b']"]
+    assert config.labels("[a|b]") == ["[a", "b]"]
     assert MultilabelConfig(separator=", ").labels("red, big") == ["red", "big"]
 
 

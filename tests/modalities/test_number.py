@@ -88,6 +88,14 @@ def test_missing_is_not_unreadable(cell):
     assert not config.is_unreadable(cell)
 
 
+@pytest.mark.parametrize("cell", [-999, -999.0, "-999", " -999.00 ", "9,999", "unknown to us"])
+def test_numbers_may_say_that_there_is_none(cell):
+    config = NumberConfig(missing=[-999, "9,999", "Unknown to us"])
+    assert math.isnan(config.read(cell))
+    assert not config.is_unreadable(cell)
+    assert config.read(-998) == -998
+
+
 @given(st.text(alphabet="0123456789.,' -+()$€%eEkgx万亿元_１ \u00a0", max_size=70))
 def test_any_text_is_a_number_or_none(text):
     for config in (NumberConfig(), NumberConfig(decimal="comma", thousands="point", units={"kg": 1, "万": 1e4})):

@@ -53,6 +53,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
         "text.wav": (b"hello, this is no sound at all", "bytes that no decoder reads"),
         "nan.wav": (encode(np.full(16_000, np.nan, np.float32), subtype="FLOAT"), "NaN or infinite"),
         "short.flac": (encode(tone(30), "FLAC")[:9_000], "a truncated"),
+        "call.amr": (b"#!AMR\n" + bytes(50), "damaged bytes.*Convert the recording to WAV or FLAC"),
     }
     for name, (raw, said) in cases.items():
         path = tmp_path / name

@@ -89,7 +89,16 @@ def read_arrow(table: pa.Table, *, name: str = "pyarrow table") -> TableSource:
     batches = table.to_batches(max_chunksize=rows_per_batch(table.nbytes, table.num_rows))
 
     def stream() -> Iterator[pa.RecordBatch]:
-        return (_plain(batch, schema) for batch in batches)
+        try:
+            for batch in batches:
+                yield _plain(batch, schema)
+        except pa.ArrowException as error:
+            raise DataError(
+                name,
+                got=" ".join(str(error).split()),
+                expected="columns whose values can be read as texts, numbers or dates",
+                remedy="Convert or drop the column",
+            ) from error
 
     return TableSource(
         name=name,

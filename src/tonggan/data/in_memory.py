@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,8 +43,10 @@ def read_in_memory(source: Any) -> TableSource:
             raise _no_table(source, got=f"a {type(source).__name__} that is no table ({_one_line(error)})") from error
     if isinstance(source, Mapping):
         return _read_mapping(source)
-    if isinstance(source, np.ndarray) and source.dtype.names is None:
-        return _read_array(source)
+    if isinstance(source, np.ndarray):
+        if source.dtype.names is None:
+            return _read_array(source)
+        return _read_mapping({name: np.atleast_1d(source[name]) for name in source.dtype.names})
     if _is_pandas(source, "Series") and not isinstance(next(iter(source), None), Mapping):
         source = [source.to_dict()]
     if isinstance(source, Iterable) and not isinstance(source, str | bytes):
@@ -88,11 +90,11 @@ def _read_mapping(source: Mapping[Any, Any]) -> TableSource:
 
 
 def _is_column(value: Any) -> bool:
-    if isinstance(value, list | tuple | range | pa.Array | pa.ChunkedArray):
-        return True
-    return (
-        (isinstance(value, np.ndarray) and value.ndim > 0) or _is_pandas(value, "Series") or _is_pandas(value, "Index")
-    )
+    """Whether a value is a sequence or an array, of whatever package, rather than one cell."""
+    if isinstance(value, Sequence):
+        return not isinstance(value, str | bytes | bytearray)
+    is_array = any(hasattr(value, name) for name in ("__array__", "__arrow_array__", "__arrow_c_array__"))
+    return is_array and hasattr(value, "__len__") and getattr(value, "ndim", 1) > 0
 
 
 def _read_rows(rows: list[Mapping[Any, Any]]) -> TableSource:
@@ -146,9 +148,11 @@ def _from_columns(names: Iterable[Any], columns: Iterable[Any], *, who: str) -> 
 
 
 def _plain_value(value: Any) -> Any:
-    """A path, an interval or a period as its text; all else as it is."""
+    """A path, an interval or a period as its text, an array without dimensions as its value; all else as it is."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if getattr(value, "ndim", None) == 0 and not isinstance(value, np.generic) and hasattr(value, "item"):
+        return value.item()
     return str(value) if type(value).__name__ in _SPELLED_OUT else value
 
 

@@ -19,7 +19,7 @@ from tonggan.cells import cell_text
 from tonggan.data.file_columns import kind_of_drawn, kind_of_embedded, kind_of_paths, kind_of_programs
 from tonggan.data.findings import Doubt
 from tonggan.data.missing_labels import missing_labels
-from tonggan.data.number_format import NumberFormat, fit_numbers
+from tonggan.data.number_format import NumberFormat, are_long_codes, fit_numbers
 from tonggan.data.table import Table
 from tonggan.data.text_sample import TextSample
 from tonggan.data.time_format import TimeFormat, fit_declared, fit_times
@@ -212,10 +212,10 @@ def _guess(table: Table, name: str, *, is_target: bool) -> Guess:
         return Guess(*drawn) if is_target else Guess(IgnoreConfig(), f"{drawn[1]}, which are read for a target only")
     if is_embedded:
         return _as_mask(Guess(*kind_of_embedded(values)), is_target=is_target)
-    if pa.types.is_list(stored) or pa.types.is_large_list(stored) or pa.types.is_fixed_size_list(stored):
-        if is_target:
-            return Guess(MultilabelConfig(), "each row holds a list of labels")
-        return Guess(IgnoreConfig(), "each row holds a list, which is read for a target only")
+    if hasattr(stored, "value_field") and is_target:  # a list
+        return Guess(MultilabelConfig(), "each row holds a list of labels")
+    if pa.types.is_nested(stored):
+        return Guess(IgnoreConfig(), "each row holds several values, which are read for a target only")
     if pa.types.is_boolean(stored):
         return Guess(CategoryConfig(), "true or false")
     return _guess_cells(table, name, rows, values, is_target=is_target)
@@ -229,7 +229,7 @@ def _guess_cells(table: Table, name: str, rows: Sequence[int], values: Sequence[
     if times is not None and times.is_sure and not is_target:
         return _as_times(times, name)
     missing: list[str] = []
-    if pa.types.is_integer(stored) or pa.types.is_floating(stored):
+    if pa.types.is_floating(stored) or (pa.types.is_integer(stored) and not are_long_codes(sample.values)):
         numbers = [float(value) for value in values if math.isfinite(value)]
         written: NumberFormat | None = NumberFormat(NumberConfig(), numbers, 1.0, "", "", "")
     else:
@@ -341,10 +341,12 @@ def _guess_target_number(written: NumberFormat, name: str, missing: Sequence[str
     whole = all(number.is_integer() for number in distinct)
     span = f"from {min(distinct):g} to {max(distinct):g}"
     if len(distinct) <= 2:
-        return Guess(_category(missing), f"{len(distinct)} different values{_missing_in_words(missing)}")
+        return Guess(
+            CategoryConfig(missing=list(missing)), f"{len(distinct)} different values{_missing_in_words(missing)}"
+        )
     if whole and _are_classes(numbers):
         reason = f"{len(distinct)} whole numbers {span} that repeat, taken for classes{_missing_in_words(missing)}"
-        return Guess(_category(missing), reason)
+        return Guess(CategoryConfig(missing=list(missing)), reason)
     return _number(written, name)
 
 
@@ -388,13 +390,11 @@ def _is_category(sample: TextSample) -> bool:
 def _guess_target_text(sample: TextSample, missing: Sequence[str]) -> Guess:
     sample = TextSample([value for value in sample.values if value not in missing] or sample.values)
     how = _missing_in_words(missing)
+    if sample.are_lists:
+        return Guess(MultilabelConfig(missing=list(missing)), f"lists of labels, written as text{how}")
     if sample.tag_separator is not None:
         config = MultilabelConfig(separator=sample.tag_separator, missing=list(missing))
         return Guess(config, f"labels separated by '{sample.tag_separator}'{how}")
     if 2 * sample.num_distinct > len(sample.values) >= _MAX_SMALL_CLASSES:
         return Guess(TextConfig(), f"text ({sample.language}) that hardly repeats")
-    return Guess(_category(missing), f"{sample.num_distinct} different values that repeat{how}")
-
-
-def _category(missing: Sequence[str]) -> CategoryConfig:
-    return CategoryConfig(missing=list(missing))
+    return Guess(CategoryConfig(missing=list(missing)), f"{sample.num_distinct} different values that repeat{how}")

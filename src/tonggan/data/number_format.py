@@ -31,6 +31,8 @@ _MAX_UNITS = 6  # more different texts around numbers are codes, such as seats
 _MIN_NAMED = 0.7  # of the cells: below, a text that repeats is a value rather than a missing marker
 _MAX_NAMED = 3
 _LEADING_ZERO = re.compile(r"0\d+")
+_BARE_EXPONENT = re.compile(r"\d+[eE]\d+", re.ASCII)  # 12E4 is a code: programs write 1.2e+05
+_LONG = re.compile(r"[1-9]\d{15,63}", re.ASCII)
 # The first that reads most cells; so a comma before three digits alone stands between thousands.
 MARKS: tuple[tuple[DecimalMark, ThousandsMark], ...] = (
     ("point", "none"),
@@ -116,6 +118,8 @@ def fit_numbers(values: Sequence[str]) -> NumberFormat | None:
         return None
     if sum(1 for value in told if _LEADING_ZERO.fullmatch(value)) > 0.01 * len(told):  # codes such as 00123
         return None
+    if 2 * sum(1 for value in told if _BARE_EXPONENT.fullmatch(value)) > len(told) or are_long_codes(told):
+        return None
     decimal, thousands = _marks(cells)
     if thousands == "space" and _looks_like_phones(cells):
         return None
@@ -147,6 +151,12 @@ def _marks(cells: Sequence[Cell]) -> tuple[DecimalMark, ThousandsMark]:
         )
 
     return max(MARKS, key=num_read)
+
+
+def are_long_codes(values: Sequence[str]) -> bool:
+    """Whether different whole numbers have so many digits that they would be one as floats, as ids have."""
+    whole = {value for value in values if _LONG.fullmatch(value)}
+    return 2 * len(whole) > len(set(values)) and len(set(map(float, whole))) < len(whole)
 
 
 def _looks_like_phones(cells: Sequence[Cell]) -> bool:

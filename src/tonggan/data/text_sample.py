@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tonggan.data.languages import languages_of
+from tonggan.modalities.multilabel import written_list
 from tonggan.modalities.number import parse_cell
 
 _CODE = re.compile(r"[\w#:./-]*[\d_][\w#:./-]*", re.ASCII)
 _HAN = re.compile(r"[㐀-䶿一-鿿豈-﫿]")
 _MAX_TEXTS = 1_000  # enough to tell a language
-_SEPARATORS = ("|", ";", ",")
+_SEPARATORS = ("|", ";", ",", "、", "；", "，", "/", "+", "\n")
+_SURE = frozenset("|;；、")  # no number holds one
 # Most values must look alike before a column is taken for something; a few typing errors do not change what it is.
 MOST = 0.95
 _MAX_PROGRAMS = 50  # enough to tell code from texts
@@ -73,6 +75,12 @@ class TextSample:
         return next((separator for separator in _SEPARATORS if self._are_tags(separator)), None)
 
     @cached_property
+    def are_lists(self) -> bool:
+        """Whether most values are lists as JSON or Python writes them, such as ``["red", "round"]``."""
+        num_lists = sum(written_list(value) is not None for value in self.values)
+        return num_lists >= MOST * len(self.values)
+
+    @cached_property
     def language(self) -> str:
         """In words; see ``languages_of``."""
         return languages_of(self.values[:_MAX_TEXTS])
@@ -81,8 +89,9 @@ class TextSample:
         return sum(1 for value in self.values if pattern.fullmatch(value)) / len(self.values)
 
     def _are_tags(self, separator: str) -> bool:
-        # A separator alone is a row without any tag.
-        split = [[part.strip() for part in value.split(separator)] for value in self.values if value != separator]
+        # A separator alone is a row without any tag, and one may close a row.
+        values = [value.removesuffix(separator) for value in self.values if value != separator]
+        split = [[part.strip() for part in value.split(separator)] for value in values]
         several = [parts for parts in split if len(parts) > 1]
         if len(several) < 0.2 * len(split):
             return False
@@ -92,7 +101,8 @@ class TextSample:
         combined = separator == "|" or _are_combined(split)
         repeats = 2 * len(set(tags)) <= len(tags) and len(set(tags)) < self.num_distinct * 2
         own = sum(len(set(parts)) == len(parts) for parts in several)
-        return combined and repeats and own >= MOST * len(several) and not all(map(parse_cell, tags))
+        are_numbers = separator not in _SURE and all(map(parse_cell, tags))
+        return combined and repeats and own >= MOST * len(several) and not are_numbers
 
 
 def _is_program(text: str) -> bool:

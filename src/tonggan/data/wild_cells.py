@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,37 @@ from tonggan.data.findings import Finding
 from tonggan.data.table import Table
 from tonggan.modalities import NumericConfig
 from tonggan.modalities.scales import WILD_SHARE, WILD_TARGET_SHARE, Sample, spread_of, wild_distance
-from tonggan.wording import part_zh
+from tonggan.wording import Words, part_zh
 
 _NUM_SHOWN = 5
+
+
+class _Effect(NamedTuple):
+    """What wild cells do, and what to do about them."""
+
+    effect: Words
+    remedy: Words
+
+
+_WILD_INPUT = _Effect(
+    Words("they do not set the column's scale", "它们不影响该列的尺度"),
+    Words(
+        "Correct these cells; if such a number stands for an unknown one: "
+        "--set 'columns.NAME={kind: KIND, missing: [NUMBER]}'",
+        "请更正这些单元格；如果这样的数表示“未知”，请用 --set 'columns.NAME={kind: KIND, missing: [NUMBER]}'",
+    ),
+)
+_WILD_TARGET = _Effect(
+    Words("they count for little in training", "它们在训练中几乎不起作用"),
+    Words("Correct these cells, or remove their rows", "请更正这些单元格，或删除这些行"),
+)
+_MARKER = _Effect(
+    Words("the model learns them as any other", "模型会照常学习它们"),
+    Words(
+        "If this number stands for an unknown one: --set 'columns.NAME={kind: KIND, missing: [NUMBER]}'",
+        "如果这个数表示“未知”，请用 --set 'columns.NAME={kind: KIND, missing: [NUMBER]}'",
+    ),
+)
 
 
 def find_wild_cells(table: Table, name: str, *, config: NumericConfig, split: str, is_target: bool) -> list[Finding]:
@@ -37,14 +66,20 @@ def find_wild_cells(table: Table, name: str, *, config: NumericConfig, split: st
         near = numbers[~is_far & ~np.isnan(numbers)]
         ends += [near.min(), near.max()] if len(near) else []
     distances = spread.distances(np.array([*ends, *(number for _, number in far)]))
-    share = WILD_TARGET_SHARE if is_target else WILD_SHARE
-    limit = wild_distance(distances, spread, total=total, share=share)
+    limit = wild_distance(distances, spread, total=total, share=WILD_TARGET_SHARE if is_target else WILD_SHARE)
+    is_marker = False
+    if is_target and not (distances > limit).any():
+        # So many are learned like any other. One number again and again is rather what stands for an unknown one.
+        limit = wild_distance(distances, spread, total=total, share=WILD_SHARE)
+        is_marker = len(set(distances[distances > limit])) == 1
+        limit = limit if is_marker else math.inf
     wild = [(row, number) for row, number in far if abs(number - spread.center) > limit]
     others = [*ends, *(number for _, number in far if abs(number - spread.center) <= limit)]
     if not wild:
         return []
     span = min(others), max(others)
-    return [_finding(table, name, config, wild, span, split=split, total=total, is_target=is_target)]
+    effect = _MARKER if is_marker else _WILD_TARGET if is_target else _WILD_INPUT
+    return [_finding(table, name, config, wild, span, split=split, total=total, effect=effect)]
 
 
 def _chunks(table: Table, name: str, config: NumericConfig) -> Iterator[tuple[int, NDArray[np.float64]]]:
@@ -64,7 +99,7 @@ def _finding(
     *,
     split: str,
     total: int,
-    is_target: bool,
+    effect: _Effect,
 ) -> Finding:
     low, high = map(config.written, others)
     things = config.things
@@ -73,22 +108,20 @@ def _finding(
     more, more_zh = ("; …", "……") if len(wild) > _NUM_SHOWN else ("", "")
     shown = "; ".join(f"{config.written(number)} in row {rows[row]}" for row, number in wild[:_NUM_SHOWN])
     shown_zh = "、".join(f"第 {rows[row]} 行的 {config.written(number)}" for row, number in wild[:_NUM_SHOWN])
-    if is_target:
-        effect, effect_zh = "they count for little in training", "它们在训练中几乎不起作用"
-        remedy, remedy_zh = "Correct these cells, or remove their rows", "请更正这些单元格，或删除这些行"
-    else:
-        effect, effect_zh = "they do not set the column's scale", "它们不影响该列的尺度"
-        remedy = "Correct these cells; empty them if such a number stands for an unknown one"
-        remedy_zh = "请更正这些单元格；如果这样的数表示“未知”，请将其留空"
+    number = config.written(wild[0][1])
+    remedy, remedy_zh = (
+        text.replace("NAME", name).replace("KIND", config.kind).replace("NUMBER", number)
+        for text in (effect.remedy.english, effect.remedy.chinese)
+    )
     return Finding(
         "warning",
         column=name,
         split=split,
         count=len(wild),
         message=f"'{name}' in {split} holds {things.english} far from all others, which are from {low} to {high}: "
-        f"{shown}{more} ({len(wild):,} of {total:,}); {effect}.",
+        f"{shown}{more} ({len(wild):,} of {total:,}); {effect.effect.english}.",
         message_zh=f"{part_zh(split)}中“{name}”有远离其余{others_zh}（{low} 至 {high}）的{things.chinese}："
-        f"{shown_zh}{more_zh}（{total:,} 个中的 {len(wild):,} 个）；{effect_zh}。",
+        f"{shown_zh}{more_zh}（{total:,} 个中的 {len(wild):,} 个）；{effect.effect.chinese}。",
         remedy=remedy,
         remedy_zh=remedy_zh,
     )

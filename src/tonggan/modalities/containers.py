@@ -73,7 +73,8 @@ def opened(source: Encoded, *, thing: str) -> Iterator[Any]:
         raise unreadable(thing, got, expected=f"a complete {thing}", remedy=remedy) from error
     except (av.FFmpegError, MemoryError, OverflowError) as error:
         got = f"damaged bytes, or a format that is not read ({getattr(error, 'strerror', None) or error})"
-        remedy = f"Convert the {thing} to MP4 with H.264, copy it again, or leave the cell empty"
+        known = "WAV or FLAC" if thing == "recording" else "MP4 with H.264"
+        remedy = f"Convert the {thing} to {known}, copy it again, or leave the cell empty"
         raise unreadable(thing, got, expected=f"a complete {thing}", remedy=remedy) from error
 
 

@@ -71,7 +71,10 @@ class DurationConfig(NumericConfig):
 
     def written(self, number: float) -> str:
         """As '2 days, 4:05:06'."""
-        return f"-{timedelta(seconds=-number)}" if -SECONDS_PER_DAY < number < 0 else str(timedelta(seconds=number))
+        try:
+            return f"-{timedelta(seconds=-number)}" if -SECONDS_PER_DAY < number < 0 else str(timedelta(seconds=number))
+        except OverflowError:  # beyond 2.7 million years
+            return f"{number:g} s"
 
     def task(self) -> Mapping[str, Any]:
         return {"kind": "regression"}

@@ -5,6 +5,9 @@ It has no modality: the labels of many rows become targets in the multilabel tas
 
 from __future__ import annotations
 
+import ast
+import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
@@ -12,8 +15,10 @@ from pydantic import Field
 
 from tonggan.cells import cell_text
 from tonggan.modalities.base import ColumnConfig, Form
-from tonggan.modalities.numeric import is_one_of
+from tonggan.modalities.numeric import Markers, is_one_of
 from tonggan.wording import Words
+
+_JOINED = re.compile(r"""['"]\s+['"]""")
 
 
 class MultilabelConfig(ColumnConfig):
@@ -24,7 +29,7 @@ class MultilabelConfig(ColumnConfig):
     kind: Literal["multilabel"] = "multilabel"
     separator: str = Field(default="|", min_length=1)
     """What stands between two labels of a text value."""
-    missing: list[str] = Field(default_factory=list)
+    missing: Markers = Field(default_factory=list)
     """Texts that say that the labels are not known; those such as NA are found where none are declared."""
 
     def read(self, cell: Any) -> Any:
@@ -37,11 +42,13 @@ class MultilabelConfig(ColumnConfig):
     def labels(self, cell: Any) -> list[Any] | None:
         """The labels of one cell in their order and as they are, each once; None where it is missing.
 
-        An empty list is no label at all, which is not the same as missing. A text is split at ``separator``, and
-        blanks around a label are dropped.
+        An empty list is no label at all, which is not the same as missing. A text that is a list itself, such as
+        ``["red", "round"]``, is one; another is split at ``separator``. Blanks around a label are dropped.
         """
         if isinstance(cell, list | tuple | set | frozenset):
             parts: Iterable[Any] = cell
+        elif isinstance(cell, str) and (written := written_list(cell)) is not None:
+            parts = written
         elif cell_text(self.read(cell)) is None:
             return None
         else:
@@ -52,3 +59,19 @@ class MultilabelConfig(ColumnConfig):
             if text is not None:
                 by_text.setdefault(text, part.strip() if isinstance(part, str) else part)
         return list(by_text.values())
+
+
+def written_list(text: str) -> list[Any] | None:
+    """The list of texts and numbers that JSON, or Python as in ``['red', 'round']``, writes so; None of other texts."""
+    text = text.strip()
+    # Python would join two texts without a comma, as arrays of NumPy are written.
+    if not (text.startswith("[") and text.endswith("]")) or _JOINED.search(text):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            values = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        is_flat = isinstance(values, list) and all(isinstance(value, str | int | float | None) for value in values)
+        return values if is_flat else None
+    return None

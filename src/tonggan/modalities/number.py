@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from pydantic import Field, field_validator
 
 from tonggan.cells import cell_number, cell_text
-from tonggan.modalities.numeric import NumericConfig
+from tonggan.modalities.numeric import NumericConfig, is_one_of
 from tonggan.wording import Words
 
 DecimalMark = Literal["point", "comma"]
@@ -86,6 +86,8 @@ class NumberConfig(NumericConfig):
 
         A value that is a number already is taken as it is, whatever the unit of the texts.
         """
+        if is_one_of(cell, self.missing):
+            return math.nan
         if isinstance(cell, str):
             if self.decimal == "point" and not self.units and _PLAIN.fullmatch(cell):
                 return cell_number(cell)

@@ -5,17 +5,28 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from datetime import date
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from tonggan.cells import is_missing
+from tonggan.cells import cell_text, is_missing
 from tonggan.modalities.base import ColumnConfig, Form
 from tonggan.wording import Words
 
 FloatArray = NDArray[np.float64]
+
+
+def _as_texts(value: Any) -> Any:
+    cells = value if isinstance(value, list | tuple) else [value]
+    return [cell_text(cell) if isinstance(cell, int | float | date) else cell for cell in cells]
+
+
+Markers = Annotated[list[str], BeforeValidator(_as_texts)]
+"""Cells that say that a value is not known; numbers such as -999 may stand among them as they are."""
 
 # How tables write that a value is not known.
 MISSING = frozenset(
@@ -41,8 +52,8 @@ class NumericConfig(ColumnConfig):
     form: ClassVar[Form] = "number"
     joins: ClassVar[str] = "table"
     things: ClassVar[Words] = Words("numbers", "数")
-    missing: list[str] = Field(default_factory=list)
-    """Texts that say that a value is not known, besides the usual ones such as - and n/a."""
+    missing: Markers = Field(default_factory=list)
+    """Texts or numbers that say that a value is not known, besides the usual ones such as - and n/a."""
 
     @abstractmethod
     def read(self, cell: Any) -> float:
@@ -53,7 +64,7 @@ class NumericConfig(ColumnConfig):
         if is_missing(cell) or not math.isnan(self.read(cell)):
             return False
         text = str(cell).strip()
-        return bool(text) and not is_missing_marker(text) and not is_one_of(text, self.missing)
+        return bool(text) and not is_missing_marker(text) and not is_one_of(cell, self.missing)
 
     def parts(self, numbers: FloatArray) -> Mapping[str, FloatArray]:
         """By name, what models read of ``numbers`` ``[N]``, NaN where one is missing: each ``[N]``.
@@ -77,5 +88,10 @@ def is_missing_marker(text: str) -> bool:
 
 
 def is_one_of(cell: Any, texts: Sequence[str]) -> bool:
-    """Whether a cell is one of ``texts``, in small or capital letters."""
-    return bool(texts) and isinstance(cell, str) and cell.strip().casefold() in map(str.casefold, texts)
+    """Whether a cell is one of ``texts``, in small or capital letters, or the number that one of them writes."""
+    return bool(texts) and (text := cell_text(cell)) is not None and text.casefold() in _keys(tuple(texts))
+
+
+@lru_cache(maxsize=256)
+def _keys(texts: tuple[str, ...]) -> frozenset[str]:
+    return frozenset((cell_text(text) or text.strip()).casefold() for text in texts)

@@ -21,7 +21,7 @@ from tonggan.modalities.base import Cell, ColumnConfig, Form, InputConfig, Modal
 from tonggan.modalities.date import DateConfig
 from tonggan.modalities.duration import DurationConfig
 from tonggan.modalities.number import NumberConfig
-from tonggan.modalities.numeric import FloatArray, NumericConfig, is_one_of
+from tonggan.modalities.numeric import FloatArray, Markers, NumericConfig, is_one_of
 from tonggan.modalities.scales import Sample, mean_and_deviation
 from tonggan.modalities.time_of_day import TimeOfDayConfig
 from tonggan.tokens import Arrays
@@ -48,7 +48,7 @@ class CategoryConfig(ColumnConfig):
     """Names rarer than this many others are taken together with those never seen in training."""
     min_rows: int = Field(default=2, ge=1)
     """So are names in fewer rows of the training part: what is learned from them holds for names never seen, too."""
-    missing: list[str] = Field(default_factory=list)
+    missing: Markers = Field(default_factory=list)
     """Texts that say that a value is not known. Of a target those such as NA are found where none are declared."""
 
     def read(self, cell: Any) -> Any:
