@@ -66,9 +66,10 @@ def test_what_is_written_is_read(seconds: float) -> None:
     assert DURATION.read(DURATION.written(seconds)) == seconds
 
 
-@pytest.mark.parametrize(("seconds", "written"), [(2.0**63, "9.22337e+18 s"), (-1e149, "-1e+149 s")])
+@pytest.mark.parametrize(("seconds", "written"), [(2.0**63, "9.22337e+18"), (-1e149, "-1e+149")])
 def test_what_no_calendar_holds_is_written_in_seconds(seconds: float, written: str) -> None:
     assert DURATION.written(seconds) == written
+    assert DURATION.read(written) == pytest.approx(seconds, rel=1e-5)
 
 
 def test_contract() -> None:

@@ -50,7 +50,7 @@ def test_one_mistyped_cell_leaves_the_others_as_they_were() -> None:
     numbers = np.random.default_rng(0).random(400)
     table = TableConfig(columns={"x": NumberConfig()}).build()
     table.fit({"x": [*numbers.tolist(), 1e30]})
-    values = table.collate([{"x": x} for x in [*numbers, 1e30, -1e300, 1e6]]).values[:, 0]
+    values = table.collate([{"x": x} for x in [*numbers, 1e30, -1e149, 1e6]]).values[:, 0]
     torch.testing.assert_close(values[:400], torch.from_numpy((numbers - numbers.mean()) / numbers.std()).float())
     assert 10 < values[402] < values[400] < 100
     assert -1000 < values[401] < -values[400]

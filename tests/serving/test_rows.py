@@ -53,6 +53,13 @@ def test_what_is_not_read_is_refused(model, cells, kind):
         model.read(cells, param="rows[0]", media=MediaLimits(CONFIG))
 
 
+@pytest.mark.parametrize("marker", ["n/a", "0000-00-00", "--", "未知"])
+def test_what_says_that_there_is_none_is_absent(model, marker):
+    row = model.read({"start": marker, "took": marker}, param="rows[0]", media=MediaLimits(CONFIG))
+    assert ["are empty" in finding.message for finding in model.compare([row])] == [True, True]
+    assert model.predict([row]) == model.predict([{}])
+
+
 @pytest.fixture(scope="module")
 def seen_and_heard(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")

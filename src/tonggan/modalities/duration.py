@@ -74,7 +74,7 @@ class DurationConfig(NumericConfig):
         try:
             return f"-{timedelta(seconds=-number)}" if -SECONDS_PER_DAY < number < 0 else str(timedelta(seconds=number))
         except OverflowError:  # beyond 2.7 million years
-            return f"{number:g} s"
+            return f"{number:g}"
 
     def task(self) -> Mapping[str, Any]:
         return {"kind": "regression"}

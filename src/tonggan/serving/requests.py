@@ -259,7 +259,13 @@ class ChatRequest(_TextRequest):
         "reasoning_effort": ("none",),
         "verbosity": ("medium",),
         "web_search_options": (),
-        "chat_template_kwargs": ({},),
+        "chat_template_kwargs": ({}, {"enable_thinking": False}),
+        # Of Ollama, Qwen, GLM and vLLM.
+        "think": (False,),
+        "enable_thinking": (False,),
+        "thinking": ({"type": "disabled"},),
+        "stop_token_ids": ([],),
+        "best_of": (1,),
         "add_generation_prompt": (True,),
         "echo": (False,),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -145,10 +146,11 @@ class RowModel:
         types = {"text": (str,), "name": (str, int, float, bool)}.get(config.form, (object,))
         if not isinstance(cell, types) or config.is_unreadable(cell):
             raise _wrong_kind(cell, config.kind, param=param)
-        if isinstance(config, NumberConfig):
-            return config.read(cell)
+        if not isinstance(config, NumericConfig):
+            return cell
+        number = config.read(cell)
         # As the training part's own config reads it, whatever has read the cell.
-        return config.written(config.read(cell)) if isinstance(config, NumericConfig) else cell
+        return number if isinstance(config, NumberConfig) or math.isnan(number) else config.written(number)
 
     def _decoded(self, name: str, cell: Any, *, param: str) -> Any:
         modality = self._modality_of[name]
