@@ -95,3 +95,11 @@ def test_damage_is_named(run, tmp_path) -> None:
     (folder / "recommender.json").write_text("{")
     with pytest.raises(BundleError, match="valid JSON"):
         tonggan.load(folder)
+
+
+def test_a_few_users_make_a_whole_run_without_intervals(tmp_path) -> None:
+    likes = {"user": [row % 5 for row in range(35)], "item": [row % 7 for row in range(35)]}
+    settings = ["members={popular: {kind: popularity}}"]
+    run = tonggan.fit_recommender(likes, out=tmp_path / "run", settings=settings)
+    assert run.results.test.warm.blend.intervals == {}
+    assert "nDCG@10" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
