@@ -17,6 +17,7 @@ class AdversarialConfig(TemperatureConfig):
     """A contrastive loss, and the discriminator that the towers are to deceive."""
 
     kind: Literal["adversarial"] = "adversarial"
+    compares_sets = True
     weight: float = Field(default=0.1, gt=0)
     """Of the reversed gradient."""
     hidden: int = Field(default=64, ge=1)
@@ -40,7 +41,7 @@ class Adversarial(Alignment):
         self.weight = config.weight
 
     def loss(self, pairs: Paired) -> Tensor:
-        loss: Tensor = self.contrastive(pairs.left, pairs.right, matches=pairs.matches)
+        loss = self.contrastive.loss(pairs)
         both = F.normalize(torch.cat([pairs.left, pairs.right]), dim=-1) * pairs.left.shape[-1] ** 0.5
         logits = self.discriminator(reversed_gradient(both, self.weight)).squeeze(-1)
         is_left = torch.arange(len(both), device=both.device) < len(pairs.left)

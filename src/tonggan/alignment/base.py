@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from tonggan.alignment.distances import Distance, similarities
 from tonggan.parts import Part
 
 
@@ -37,6 +38,8 @@ class Paired:
         matches: bool ``[B, B]``, True where right j belongs to left i as well.
         labels: int64 ``[B]``, the class of each pair, -1 where it has none.
         features: ``[B, F]`` each, what the vectors of both sides were made of.
+        scores: ``[B, B]`` each, how alike every two items are as sets of tokens: by row those of the left asking, then
+            those of the right; without them vectors are compared.
     """
 
     left: Tensor
@@ -44,6 +47,14 @@ class Paired:
     matches: Tensor | None = None
     labels: Tensor | None = None
     features: tuple[Tensor, Tensor] | None = None
+    scores: tuple[Tensor, Tensor] | None = None
+
+    def similarities(self, distance: Distance) -> tuple[Tensor, Tensor]:
+        """``[B, B]`` each, greater where more alike: of each left to every right, and of each right to every left."""
+        if self.scores is not None:
+            return self.scores
+        similar = similarities(self.left, self.right, distance)
+        return similar, similar.T
 
     @property
     def belongs(self) -> Tensor:
@@ -63,9 +74,10 @@ class Alignment(nn.Module, ABC):
         matches: Tensor | None = None,
         labels: Tensor | None = None,
         features: tuple[Tensor, Tensor] | None = None,
+        scores: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """The loss, a scalar, of what ``Paired`` names."""
-        return self.loss(Paired(left, right, matches, labels, features))
+        return self.loss(Paired(left, right, matches, labels, features, scores))
 
     @abstractmethod
     def loss(self, pairs: Paired) -> Tensor:
@@ -79,12 +91,14 @@ class AlignmentConfig(Part):
         reads_labels: whether it wants the class of each pair.
         reads_features: whether it wants what the vectors were made of.
         compares_pairs: whether pairs are compared with one another, so that others are wrong answers.
+        compares_sets: whether it reads how alike items are as sets of tokens, where that is told.
     """
 
     default_kind: ClassVar[str | None] = "contrastive"
     reads_labels: ClassVar[bool] = False
     reads_features: ClassVar[bool] = False
     compares_pairs: ClassVar[bool] = True
+    compares_sets: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, shape: PairShape) -> Alignment:

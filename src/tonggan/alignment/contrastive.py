@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tonggan.alignment.base import Alignment, AlignmentConfig, Paired, PairShape
-from tonggan.alignment.distances import Distance, similarities
+from tonggan.alignment.distances import Distance
 
 _MAX_LOG_SCALE = math.log(100)  # beyond, training is unstable (Radford et al. 2021)
 
@@ -34,6 +34,7 @@ class ContrastiveConfig(TemperatureConfig):
     """InfoNCE alone."""
 
     kind: Literal["contrastive"] = "contrastive"
+    compares_sets = True
 
     def build(self, shape: PairShape) -> Alignment:  # noqa: ARG002
         return Contrastive(self)
@@ -57,9 +58,10 @@ class Contrastive(Alignment):
 
     def loss(self, pairs: Paired) -> Tensor:
         scale = self.log_scale.clamp(max=_MAX_LOG_SCALE).exp()
-        logits = scale * similarities(pairs.left, pairs.right, self.distance)
+        forth, back = (scale * each for each in pairs.similarities(self.distance))
         if pairs.matches is not None:
-            own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-            logits = logits.masked_fill(pairs.matches & ~own, -torch.inf)
-        target = torch.arange(len(logits), device=logits.device)
-        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+            own = torch.eye(len(forth), dtype=torch.bool, device=forth.device)
+            others = pairs.matches & ~own
+            forth, back = forth.masked_fill(others, -torch.inf), back.masked_fill(others.T, -torch.inf)
+        target = torch.arange(len(forth), device=forth.device)
+        return (F.cross_entropy(forth, target) + F.cross_entropy(back, target)) / 2

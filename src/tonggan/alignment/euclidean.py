@@ -9,13 +9,13 @@ from pydantic import Field
 from torch import Tensor
 
 from tonggan.alignment.base import Alignment, AlignmentConfig, Paired, PairShape
-from tonggan.alignment.distances import similarities
 
 
 class EuclideanConfig(AlignmentConfig):
     """How much nearer, and than what."""
 
     kind: Literal["euclidean"] = "euclidean"
+    compares_sets = True
     margin: float = Field(default=0.2, gt=0)
     """By which a pair's Euclidean distance must be smaller, between vectors of length 1."""
     negatives: Literal["hardest", "semi_hard"] = "semi_hard"
@@ -37,12 +37,12 @@ class Euclidean(Alignment):
         self.config = config
 
     def loss(self, pairs: Paired) -> Tensor:
-        cosines = similarities(pairs.left, pairs.right, "cosine")
-        distances = (2 - 2 * cosines).clamp(min=1e-8).sqrt()  # the root's slope is infinite at 0
-        own, belongs = distances.diagonal(), pairs.belongs
-        return (self._triplets(distances, own, belongs) + self._triplets(distances.T, own, belongs.T)) / 2
+        forth, back = pairs.similarities("cosine")
+        return (self._triplets(forth, pairs.belongs) + self._triplets(back, pairs.belongs.T)) / 2
 
-    def _triplets(self, distances: Tensor, own: Tensor, belongs: Tensor) -> Tensor:
+    def _triplets(self, cosines: Tensor, belongs: Tensor) -> Tensor:
+        distances = (2 - 2 * cosines).clamp(min=1e-8).sqrt()  # the root's slope is infinite at 0
+        own = distances.diagonal()
         wrong = distances.masked_fill(belongs, torch.inf)
         nearest = wrong.min(dim=1).values
         if self.config.negatives == "semi_hard":

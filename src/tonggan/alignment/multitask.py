@@ -17,6 +17,7 @@ class MultitaskConfig(TemperatureConfig):
     """A contrastive loss and how much the classes count beside it."""
 
     kind: Literal["multitask"] = "multitask"
+    compares_sets = True
     reads_labels = True
     label_weight: float = Field(default=0.5, gt=0)
     """Of the cross-entropy of the classes."""
@@ -46,7 +47,7 @@ class Multitask(Alignment):
 
     def loss(self, pairs: Paired) -> Tensor:
         assert pairs.labels is not None, "a label task needs labels"
-        loss: Tensor = self.contrastive(pairs.left, pairs.right, matches=pairs.matches)
+        loss = self.contrastive.loss(pairs)
         known = pairs.labels >= 0
         if not known.any():
             return loss

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tonggan.alignment.base import Alignment, AlignmentConfig, Paired, PairShape
-from tonggan.alignment.distances import similarities
 
 
 class SigmoidConfig(AlignmentConfig):
     """Scale and bias of the logits, both learned from the given values on."""
 
     kind: Literal["sigmoid"] = "sigmoid"
+    compares_sets = True
     scale: float = 10.0
     """Cosines are multiplied by it."""
     bias: float = -10.0
@@ -38,5 +38,6 @@ class Sigmoid(Alignment):
         self.bias = nn.Parameter(torch.tensor(config.bias))
 
     def loss(self, pairs: Paired) -> Tensor:
-        logits = self.log_scale.exp() * similarities(pairs.left, pairs.right, "cosine") + self.bias
+        forth, back = pairs.similarities("cosine")
+        logits = self.log_scale.exp() * (forth + back.T) / 2 + self.bias
         return -F.logsigmoid(torch.where(pairs.belongs, logits, -logits)).sum() / len(logits)

@@ -249,6 +249,7 @@ class PairObjective(MeasuredObjective):
     score_name = "mrr"
     greater_is_better = True
     splits_batches = False
+    gathers = True
 
     def __init__(self, embedder: TextEmbedder, config: SearchTuningConfig) -> None:
         super().__init__()
@@ -257,9 +258,9 @@ class PairObjective(MeasuredObjective):
         self.contrastive = config.contrastive.build(PairShape(embedder.dim))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        names = batch.targets[_NAMES].values
+        names = gathered(batch.targets[_NAMES].values)
         matches = names.unsqueeze(1) == names.unsqueeze(0)
-        questions, codes = self._vectors(batch)
+        questions, codes = (gathered(vectors) for vectors in self._vectors(batch))
         with in_float32(questions.device):
             return {"contrastive": self.contrastive(questions, codes, matches=matches)}
 

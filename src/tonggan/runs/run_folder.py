@@ -191,6 +191,8 @@ def _clear(out: Path) -> None:
     (out / INDEX).unlink(missing_ok=True)  # Without the index, what is left of it is not taken for a model.
     for name in (CHECKPOINTS, ALONE, TRIALS):
         shutil.rmtree(out / name, ignore_errors=True)
+    if any((out / other).exists() for other in (SPACE, RECOMMENDER, ENCODER)):
+        return  # Such a finished run stays until the new one is written over it.
     for name in (*FILES, "report.html", OUT_OF_FOLD):
         (out / name).unlink(missing_ok=True)
 

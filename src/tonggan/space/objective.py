@@ -92,6 +92,7 @@ class Matching(MeasuredObjective):
 
     score_name = "mrr"
     greater_is_better = True
+    gathers = True
 
     def __init__(
         self, space: Space, kinds: Mapping[str, str], alignment: AlignmentConfig, *, num_labels: int = 0

@@ -254,7 +254,8 @@ def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
 
 def _check_cuts(objective: Objective, *, config: TrainingConfig, world: World) -> None:
     """Raise ConfigError where rows that must be compared with each other would be in different parts."""
-    if objective.splits_batches or (config.accumulation == 1 and world.size == 1):
+    is_whole = world.size == 1 or objective.gathers
+    if objective.splits_batches or (config.accumulation == 1 and is_whole):
         return
     got = f"accumulation {config.accumulation}" if config.accumulation > 1 else f"{world.size} processes"
     raise ConfigError(

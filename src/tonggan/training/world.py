@@ -105,6 +105,41 @@ def world() -> Iterator[World]:
             dist.destroy_process_group()
 
 
+def gathered(values: Tensor) -> Tensor:
+    """``values`` ``[B, ...]`` of all processes, by rank, one below the other; of a process by itself as they are.
+
+    Every process must ask, with values of one shape but for B. On the way back each gets the sum of what all found for
+    its own, so that a loss over all rows has the gradient that one process would find.
+    """
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return values
+    if values.dtype == torch.bool:  # which not every backend sends
+        return gathered(values.byte()).bool()
+    made: Tensor = _Gathered.apply(values)  # type: ignore[no-untyped-call]
+    return made
+
+
+class _Gathered(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        own = torch.tensor([len(values)], device=values.device)
+        counts = [torch.zeros_like(own) for _ in range(dist.get_world_size())]
+        dist.all_gather(counts, own)
+        numbers = [int(count) for count in counts]
+        context.start, context.count = sum(numbers[: dist.get_rank()]), len(values)
+        padded = values.new_zeros(max(numbers), *values.shape[1:])
+        padded[: len(values)] = values
+        parts = [torch.empty_like(padded) for _ in numbers]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:number] for part, number in zip(parts, numbers, strict=True)])
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total[context.start : context.start + context.count]
+
+
 def shard(module: nn.Module, *, methods: Sequence[str]) -> None:
     """Leave of each parameter that learns one share in each process, in place (FSDP2, after Rajbhandari et al. 2020).
 
