@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from tonggan.alignment import AlignmentConfig, PairShape
-from tonggan.alignment.token_sets import SETS, candidate_scores, late_interaction_plan, pooled, set_scores, transport_plan
+from tonggan.alignment.token_sets import SETS, late_interaction_plan, pooled, rescored, set_scores, transport_plan
 from tonggan.tokens import Tokens
 
 COSINES = torch.tensor([[0.9, 0.1, -0.2], [0.2, 0.8, 0.3]])
@@ -62,7 +62,9 @@ def test_padding_changes_nothing_and_an_absent_side_scores_nothing(matching):
     for one, other in zip(short, long, strict=True):
         torch.testing.assert_close(one, other)
     torch.testing.assert_close(pooled(sets(*left)), pooled(sets(*left, length=5)))
-    torch.testing.assert_close(candidate_scores(sets(left[0]), sets(*right), matching), short[0][0])
+    asked = Tokens(*(torch.cat([each, each]) for each in (sets(*right).values, sets(*right).mask)))
+    means = pooled(sets(*left)) @ pooled(sets(*right)).T
+    torch.testing.assert_close(0.4 + means + short[0] - means, rescored(0.4 + means, sets(*left), asked, matching))
     absent = sets(unit(), *right)
     forth, back = set_scores(sets(*left), absent, matching)
     assert forth[:, 0].tolist() == back[0].tolist() == [0, 0]

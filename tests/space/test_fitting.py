@@ -52,9 +52,9 @@ def test_names_and_numbers_of_colors_find_each_other(run):
 def test_a_saved_space_gives_the_same_vectors(run):
     again = load_matcher(run.folder)
     values = run.reader().read("name", ["dark red", "pale blue"])
-    np.testing.assert_array_equal(run.embed("text", values.values), again.embed("text", values.values))
+    np.testing.assert_array_equal(run.embed("text", values), again.embed("text", values))
     with pytest.raises(ConfigError, match="text, table"):
-        again.embed("image", values.values)
+        again.embed("image", values)
 
 
 def test_the_same_seed_gives_the_same_numbers(run, table, tmp_path):
@@ -137,7 +137,7 @@ def test_every_alignment_learns_pairs(kind):
     torch.manual_seed(0)
     space = Space({"text": 12, "image": 12}, dim=16, hidden=32)
     for name, own in (("a", "text"), ("b", "image")):
-        space.standardize(own, features[name].values)
+        space.standardize(own, features[name])
     labels = (hidden[:, 0] > 0).astype(np.int64)
     config = AlignmentConfig.parse({"kind": kind}, who="alignment")
     objective = Matching(space, {"a": "text", "b": "image"}, config, num_labels=2)

@@ -3,7 +3,13 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge as Reference
 
+from tonggan.space.features import Features
 from tonggan.space.towers import Ridge, Space, Standardize, fitted_ridge
+
+
+def read(values: np.ndarray) -> Features:
+    """``values`` as the features of rows that are all there."""
+    return Features(values, np.ones(len(values), bool), np.arange(len(values)))
 
 
 def test_ridge_equals_scikit_learn_for_any_penalty():
@@ -32,7 +38,7 @@ def test_inner_products_are_the_shared_cosines_of_both_parts(share):
     random = np.random.default_rng(0)
     texts = random.normal(size=(6, 5)).astype(np.float32)
     pictures = random.normal(size=(4, 3)).astype(np.float32)
-    products = space.embed("text", texts, as_query=True) @ space.embed("image", pictures).T
+    products = space.embed("text", read(texts), as_query=True) @ space.embed("image", read(pictures)).T
 
     def cosines(left: torch.Tensor, right: torch.Tensor) -> np.ndarray:
         return (torch.nn.functional.normalize(left, dim=1) @ torch.nn.functional.normalize(right, dim=1).T).numpy()
@@ -40,7 +46,7 @@ def test_inner_products_are_the_shared_cosines_of_both_parts(share):
     with torch.no_grad():
         texts, pictures = torch.from_numpy(texts), torch.from_numpy(pictures)
         linear = cosines(space.maps["text"](texts), space.maps["image"](pictures))
-        towers = cosines(space.tower("text", texts), space.tower("image", pictures))
+        towers = cosines(space.towers["text"](texts), space.towers["image"](pictures))
     np.testing.assert_allclose(products, share * linear + (1 - share) * towers, atol=1e-6)
     assert space.width == (0 if share == 0 else 5) + (0 if share == 1 else 4)
 
@@ -49,9 +55,9 @@ def test_euclidean_spaces_rank_by_distance():
     torch.manual_seed(0)
     space = Space({"text": 5}, dim=4, hidden=8, distance="euclidean").eval()
     values = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
-    products = space.embed("text", values, as_query=True) @ space.embed("text", values).T
+    products = space.embed("text", read(values), as_query=True) @ space.embed("text", read(values)).T
     with torch.no_grad():
-        vectors = space.tower("text", torch.from_numpy(values))
+        vectors = space.towers["text"](torch.from_numpy(values))
     wanted = torch.cdist(vectors, vectors).argsort(dim=1)
     assert torch.from_numpy(-products).argsort(dim=1).tolist() == wanted.tolist()
 

@@ -18,8 +18,8 @@ from tonggan.tokens import Tokens
 Matching: TypeAlias = Literal["pooled", "late_interaction", "transport"]
 SETS: tuple[Matching, ...] = ("late_interaction", "transport")
 """The ways that compare sets, by their names."""
-_ENTROPY = 0.1  # beside cosines: a third of a token's mass then lies beside the others of a typical item
-_ITERATIONS = 20  # after which marginals of cosines are met to a hundredth
+_ENTROPY = 0.1  # beside cosines
+_ITERATIONS = 20
 
 
 def late_interaction_plan(similar: Tensor, own: Tensor, other: Tensor) -> Tensor:
@@ -93,9 +93,23 @@ def set_scores(left: Tokens, right: Tokens, matching: Matching) -> tuple[Tensor,
     return forth, _weighted(similar.transpose(-1, -2), other, own, matching).T
 
 
-def candidate_scores(asked: Tokens, found: Tokens, matching: Matching) -> Tensor:
-    """``[N]``, how alike the single set ``asked`` ``[1, L, D]`` and each of ``found`` ``[N, M, D]`` are."""
-    return set_scores(asked, found, matching)[0][0]
+def rescored(scores: Tensor, asked: Tokens, found: Tokens, matching: Matching, *, share: float = 1.0) -> Tensor:
+    """The scores of candidates with the sets compared in place of their means.
+
+    Args:
+        scores: ``[P, K]`` of K candidates for each query; the cosine of the means counts ``share`` in them.
+        asked: ``[P, L, D]``.
+        found: ``[P K, M, D]``, the candidates of the first query first.
+        matching: how sets are compared.
+        share: what the sets count as well.
+    """
+    shape = (*scores.shape, *found.values.shape[1:])
+    units = F.normalize(found.values, dim=-1).view(shape)
+    similar = torch.einsum("pld,pkmd->pklm", F.normalize(asked.values, dim=-1), units)
+    other = found.mask.view(shape[:3])
+    own = asked.mask[:, None].expand(similar.shape[:3])
+    of_means = (pooled(asked).unsqueeze(1) * pooled(found).view(*scores.shape, -1)).sum(dim=-1)
+    return scores + share * (_weighted(similar, own, other, matching) - of_means)
 
 
 def pooled(tokens: Tokens) -> Tensor:

@@ -37,6 +37,7 @@ from tonggan.tokens import Arrays, Batch, Prediction
 from tonggan.training import Budget, TrainingConfig, train
 from tonggan.training.checkpoint import Checkpoints, load_checkpoint
 from tonggan.training.objective import MeasuredObjective
+from tonggan.training.world import gathered
 
 _NAMES = "names"
 """The target that says which pairs have one name."""

@@ -42,6 +42,10 @@ class FrozenEncoder(Protocol):
         """``[N, D]``: of texts, uint8 pictures ``[3, H, W]``, clips ``[F, 3, H, W]``, or float32 samples ``[T]``."""
         ...
 
+    def embed_tokens(self, items: Sequence[Any]) -> list[NDArray[np.float32]]:
+        """For each item ``[T, E]``: vectors of its words, its regions, or its stretches of time."""
+        ...
+
 
 def find_frozen(kind: str, name: str) -> CatalogueEntry:
     """The weights ``name`` for an input of that kind.

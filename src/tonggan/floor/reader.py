@@ -23,6 +23,8 @@ from tonggan.modalities.table import TableRow
 from tonggan.tokens import Arrays
 
 _MOST_KEPT = 128_000_000  # bytes of vectors in memory
+_MOST_TOKENS = 32  # of an item; the rest of a longer text is not read
+_VECTORS, _TOKENS = _SETS = "", "-tokens-1"  # behind the names of caches; changes with whatever changes the tokens
 
 
 class Reader:
@@ -44,7 +46,7 @@ class Reader:
         opener: Callable[[Modality[Any], str], FrozenEncoder] = open_frozen,
     ) -> None:
         self.modality, self.weights, self._folder, self._opener = modality, weights, cache, opener
-        self._kept: dict[bytes, NDArray[np.float32]] = {}
+        self._kept: dict[str, dict[bytes, NDArray[Any]]] = {_VECTORS: {}, _TOKENS: {}}
 
     @cached_property
     def encoder(self) -> FrozenEncoder:
@@ -58,8 +60,8 @@ class Reader:
         return self._opener(self.modality, self.weights)
 
     @cached_property
-    def _cache(self) -> DecodeCache | None:
-        return None if self._folder is None else DecodeCache(self._folder, _Named(self.encoder))
+    def _caches(self) -> dict[str, DecodeCache]:
+        return {} if self._folder is None else {of: DecodeCache(self._folder, _Named(self.encoder, of)) for of in _SETS}
 
     def without_vectors(self) -> Reader:
         """One that reads the same input without a frozen encoder."""
@@ -84,35 +86,53 @@ class Reader:
             there = np.flatnonzero(present)
             items = list(texts[there]) if texts is not None else _items(arrays, there)
             if len(there):
-                vectors[there] = self._vectors(items)
+                vectors[there] = np.concatenate(self._made(items, _VECTORS))
         return Reading(present, vectors=vectors, texts=texts)
 
-    def _vectors(self, items: Sequence[Any]) -> NDArray[np.float32]:
-        keys = [_key(item) for item in items]
-        found = {key: self._kept[key] for key in keys if key in self._kept}
+    def token_sets(self, arrays: Arrays) -> list[NDArray[np.float16]]:
+        """Of each row of ``arrays`` ``[T, E]``, what the encoder makes of its parts; no part of one that is absent.
+
+        Raises:
+            MissingExtraError, DataError, CacheError: as ``read``.
+        """
+        there = np.flatnonzero(arrays.present.cpu().numpy())
+        items = list(arrays.texts[there]) if arrays.texts is not None else _items(arrays, there)
+        found = dict(zip(there.tolist(), self._made(items, _TOKENS), strict=True)) if items else {}
+        width = next((each.shape[1] for each in found.values()), 0)
+        return [found.get(row, np.empty((0, width), dtype=np.float16)) for row in range(len(arrays))]
+
+    def _made(self, items: Sequence[Any], of: str) -> list[NDArray[Any]]:
+        """``[1, D]`` of each, its vector, or ``[T, E]``, its tokens."""
+        keys, kept, cache = [_key(item) for item in items], self._kept[of], self._caches.get(of)
+        found = {key: kept[key] for key in keys if key in kept}
         wanted = {key: item for key, item in zip(keys, items, strict=True) if key not in found}
-        if wanted and self._cache is not None:
-            slots = self._cache.find(wanted)
-            for key, array in zip(slots, self._cache.read(np.array(list(slots.values()), dtype=np.int64)), strict=True):
+        if wanted and cache is not None:
+            slots = cache.find(wanted)
+            for key, array in zip(slots, cache.read(np.array(list(slots.values()), dtype=np.int64)), strict=True):
                 assert array is not None, "a vector is no file that may be unreadable"
-                found[key] = array[0]
+                found[key] = array
                 del wanted[key]
         if wanted:
-            made = dict(zip(wanted, self.encoder.embed(list(wanted.values())), strict=True))
-            if self._cache is not None:
-                self._cache.put({key: vector[None] for key, vector in made.items()})
+            made = dict(zip(wanted, self._embedded(list(wanted.values()), of), strict=True))
+            if cache is not None:
+                cache.put(made)
             found |= made
-        if len(self._kept) * self.encoder.dim * 4 > _MOST_KEPT:
-            self._kept.clear()
-        self._kept |= found
-        return np.stack([found[key] for key in keys])
+        if sum(each.nbytes for each in kept.values()) > _MOST_KEPT:
+            kept.clear()
+        kept |= found
+        return [found[key] for key in keys]
+
+    def _embedded(self, items: Sequence[Any], of: str) -> Sequence[NDArray[Any]]:
+        if of == _VECTORS:
+            return list(self.encoder.embed(items)[:, None])
+        return [each[:_MOST_TOKENS].astype(np.float16) for each in self.encoder.embed_tokens(items)]
 
 
 class _Named:
     """Names the folder of a cache by the encoder."""
 
-    def __init__(self, encoder: FrozenEncoder) -> None:
-        self._name = f"{encoder.name}-{encoder.identity}"
+    def __init__(self, encoder: FrozenEncoder, of: str) -> None:
+        self._name = f"{encoder.name}-{encoder.identity}{of}"
 
     def cache_key(self) -> str:
         """The folder's name."""

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tonggan.encoders.whisper import SAMPLE_RATE, WINDOW_SECONDS, WhisperEncoder, load_whisper, whisper_frames
 from tonggan.layers.cores import map_on_cores
@@ -15,6 +17,7 @@ from tonggan.progress import Progress
 from tonggan.tokens import Arrays
 from tonggan.weights import find_weights
 
+_STRETCHES = 16
 _RECORDINGS_AT_ONCE = 64  # between two looks at the progress
 _PREPARATION = (
     "mean and deviation of the middle block, no silence behind, 1"  # changes with whatever changes the vectors
@@ -83,14 +86,33 @@ class AudioEmbedder:
             progress.update("embed", done=first + len(part), total=len(items))
         return result
 
-    @torch.no_grad()
+    def embed_tokens(self, items: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """For each recording ``[T, D / 2]``: the mean of each of its stretches, sixteen of one length at most."""
+        return list(map_on_cores(self._stretches, items))
+
     def _vector(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        values = self._frames(samples)
+        if not len(values):
+            return np.zeros(self.dim, dtype=np.float32)
+        vector: NDArray[np.float32] = torch.cat([values.mean(dim=0), values.std(dim=0, correction=0)]).numpy()
+        return vector
+
+    def _stretches(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        values = self._frames(samples)
+        if len(values) > _STRETCHES:
+            values = F.adaptive_avg_pool1d(values.T, _STRETCHES).T.contiguous()
+        stretches: NDArray[np.float32] = values.numpy()
+        return stretches
+
+    @torch.no_grad()
+    def _frames(self, samples: NDArray[np.float32]) -> Tensor:
+        """``[T, D / 2]``, every 20 ms."""
         import soxr
 
         if len(samples) and self._sample_rate != SAMPLE_RATE:
             samples = soxr.resample(samples, self._sample_rate, SAMPLE_RATE)
         if not len(samples):
-            return np.zeros(self.dim, dtype=np.float32)
+            return torch.zeros(0, self.dim // 2)
         states = []
         whole, length = torch.from_numpy(np.ascontiguousarray(samples)), WINDOW_SECONDS * SAMPLE_RATE
         for start in range(0, len(whole), length):
@@ -98,6 +120,4 @@ class AudioEmbedder:
             arrays = Arrays(window[None], torch.ones(1, len(window), dtype=torch.bool))
             frames = whisper_frames(arrays, num_mels=self._encoder.config.num_mel_bins)
             states.append(self._encoder.hidden_states(frames, num_blocks=self._num_blocks)[-1][0])
-        values = torch.cat(states)
-        vector: NDArray[np.float32] = torch.cat([values.mean(dim=0), values.std(dim=0, correction=0)]).numpy()
-        return vector
+        return torch.cat(states)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from tonggan.encoders.image_trunk import ImageTrunk, image_sha256, open_image_trunk
+from tonggan.encoders.image_trunk import ImageFeatures, ImageTrunk, image_sha256, open_image_trunk
 from tonggan.layers.cores import map_on_cores
 from tonggan.progress import Progress
 
+REGIONS = 4
+"""Of a side of a picture, at most."""
 _PICTURES_AT_ONCE = 4  # what a layer makes of so many stays in the processor's caches
 _BATCHES_AT_ONCE = 64  # between two looks at the progress
 _PREPARATION = "whole, area or cubic, 1"  # changes with whatever changes the vectors
@@ -68,11 +72,28 @@ class ImageEmbedder:
             progress.update("embed", done=min(first + step, len(items)), total=len(items))
         return result
 
-    @torch.no_grad()
+    def embed_tokens(self, items: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """For each picture the vectors of its regions ``[T, D]`` in reading order: a square of 4 by 4 at most."""
+        batches = [items[start : start + _PICTURES_AT_ONCE] for start in range(0, len(items), _PICTURES_AT_ONCE)]
+        return [regions for found in map_on_cores(self._regions, batches) for regions in found]
+
     def _vectors(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        squares = np.stack([to_square(picture, side=self._trunk.side) for picture in pictures])
-        vectors: NDArray[np.float32] = self._trunk(torch.from_numpy(squares).permute(0, 3, 1, 2)).vector.numpy()
+        vectors: NDArray[np.float32] = self._features(pictures).vector.numpy()
         return vectors
+
+    def _regions(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        cells = self._features(pictures).cells.float()
+        side = math.isqrt(cells.shape[1])
+        # What stands before the cells of a square, as of a transformer, is no region.
+        square = cells[:, cells.shape[1] - side**2 :].transpose(1, 2).reshape(len(cells), -1, side, side)
+        regions = F.adaptive_avg_pool2d(square, min(side, REGIONS)).flatten(2).transpose(1, 2)
+        return regions.contiguous().numpy()
+
+    @torch.no_grad()
+    def _features(self, pictures: Sequence[NDArray[np.uint8]]) -> ImageFeatures:
+        squares = np.stack([to_square(picture, side=self._trunk.side) for picture in pictures])
+        features: ImageFeatures = self._trunk(torch.from_numpy(squares).permute(0, 3, 1, 2))
+        return features
 
 
 def to_square(picture: NDArray[np.uint8], *, side: int) -> NDArray[np.uint8]:

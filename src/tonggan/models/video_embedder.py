@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from tonggan.layers.cores import map_on_cores
 from tonggan.models.image_embedder import ImageEmbedder, to_square
 from tonggan.progress import Progress
 
+_STRETCHES = 16
 _CLIPS_AT_ONCE = 64  # between two looks at the progress
 _SIDE = 128  # of a frame; half of the side of a picture costs a quarter
 _PREPARATION = "mean, late less early: all, across, down; 128 pixels, 1"  # changes with whatever changes the vectors
@@ -59,13 +61,27 @@ class VideoEmbedder(ImageEmbedder):
             progress.update("embed", done=first + len(part), total=len(items))
         return result
 
-    @torch.no_grad()
+    def embed_tokens(self, items: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """For each clip ``[T, D / 4]``: the mean of each of its frames, or of stretches of them, sixteen at most."""
+        return list(map_on_cores(self._stretches, items))
+
     def _vector(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        vector: NDArray[np.float32] = over_time(self._cells(frames)).numpy()
+        return vector
+
+    def _stretches(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        values = self._cells(frames).mean(dim=1)
+        if len(values) > _STRETCHES:
+            values = F.adaptive_avg_pool1d(values.T, _STRETCHES).T.contiguous()
+        stretches: NDArray[np.float32] = values.numpy()
+        return stretches
+
+    @torch.no_grad()
+    def _cells(self, frames: NDArray[np.uint8]) -> Tensor:
         side = min(self._trunk.side, _SIDE)
         squares = np.stack([to_square(frame, side=side) for frame in frames])
-        cells = self._trunk(torch.from_numpy(squares).permute(0, 3, 1, 2)).cells.float()
-        vector: NDArray[np.float32] = over_time(cells).numpy()
-        return vector
+        cells: Tensor = self._trunk(torch.from_numpy(squares).permute(0, 3, 1, 2)).cells
+        return cells.float()
 
 
 def over_time(cells: Tensor) -> Tensor:

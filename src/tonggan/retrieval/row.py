@@ -43,6 +43,7 @@ class Row:
         text: what is searched by words; empty for a row that has none.
         fields: plain values to filter by and to give back; none may be named ``key``, ``group`` or ``text``.
         vector: ``[D]``, kept in half precision; None where it is not known (yet).
+        tokens: ``[T, E]``, kept in half precision: vectors of its parts, which are given back and not searched.
     """
 
     key: str
@@ -51,6 +52,7 @@ class Row:
     text: str = ""
     fields: Mapping[str, Value] = field(default_factory=dict)
     vector: NDArray[np.float32] | None = None
+    tokens: NDArray[np.floating[Any]] | None = None
 
     def check(self, *, dim: int | None) -> None:
         """Raises DataError where the row cannot be stored in a store of ``dim``."""

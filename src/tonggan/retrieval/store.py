@@ -162,6 +162,17 @@ class Store:
             rows = {key: _row(key, *columns) for key, *columns in found}
         return [rows[key] for key in wanted if key in rows]
 
+    def token_sets(self, keys: Iterable[str]) -> dict[str, NDArray[np.float16]]:
+        """The tokens ``[T, E]`` of the rows of ``keys``, by key; a row that was put without is left out."""
+        found = self._query(
+            """SELECT key, width, tokens FROM rows JOIN token_sets USING (id)
+            WHERE key IN (SELECT value FROM json_each(?))""",
+            [json.dumps(list(keys))],
+            types=(str, int, bytes),
+        )
+        with reading(self._settings.folder):
+            return {key: np.frombuffer(tokens, np.float16).reshape(-1, width) for key, width, tokens in found}
+
     def vectors_of(self, keys: Iterable[str] | None = None) -> tuple[list[str], NDArray[np.float32]]:
         """The keys that have a vector, of ``keys`` or of all, and their vectors ``[N, D]``; in no particular order."""
         if keys is None:

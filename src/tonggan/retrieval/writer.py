@@ -35,6 +35,11 @@ class Writer:
         # Vectors of rows deleted since the last commit, for rows of the same text that are put in their place.
         with explained(settings.folder):
             connection.execute("CREATE TEMP TABLE spare (text_hash BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+            # Here and not in the schema, which stores of before have without it.
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS token_sets"
+                " (id INTEGER PRIMARY KEY, width INTEGER NOT NULL, tokens BLOB NOT NULL)"
+            )
         self._generation = 0
 
     def _begin(self) -> None:
@@ -80,6 +85,10 @@ class Writer:
             execute(
                 "INSERT INTO vectors SELECT id, ?, ? FROM rows WHERE key = ?",
                 ((self._generation, _encoded(row.vector), row.key) for row in rows if row.vector is not None),
+            )
+            execute(
+                "INSERT INTO token_sets SELECT id, ?, ? FROM rows WHERE key = ?",
+                ((row.tokens.shape[1], _encoded(row.tokens), row.key) for row in rows if row.tokens is not None),
             )
             if self._settings.dim is not None:
                 execute(
@@ -130,6 +139,7 @@ class Writer:
                 )
                 execute("INSERT INTO deleted VALUES (?, ?)", (*row, self._generation))
                 execute("DELETE FROM vectors WHERE id = ?", row)
+                execute("DELETE FROM token_sets WHERE id = ?", row)
                 execute("DELETE FROM rows WHERE id = ?", row)
 
     def commit(self) -> None:

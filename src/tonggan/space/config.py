@@ -9,11 +9,14 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import Field
+from torch import nn
 
 from tonggan.alignment import AlignmentConfig
 from tonggan.alignment.contrastive import ContrastiveConfig
+from tonggan.alignment.token_sets import Matching
 from tonggan.config import Config, apply_overrides, read_yaml
-from tonggan.modalities import ColumnConfig
+from tonggan.encoders import EncoderConfig
+from tonggan.modalities import ColumnConfig, Modality
 from tonggan.runs.recipe import DataConfig
 from tonggan.training import TrainingConfig
 
@@ -34,8 +37,29 @@ class SpaceConfig(Config):
     """Of features and of the hidden layer, in training."""
     alignment: AlignmentConfig = ContrastiveConfig(temperature=0.07, learn_temperature=True)
     """The loss that draws together what belongs together."""
+    matching: Matching = "pooled"
+    """How two items are compared by what towers make of them: 'pooled' by one vector each; as sets of tokens (regions,
+    words, stretches of time) by 'late_interaction', each token of the query beside the one that is most like it, or by
+    'transport', the best plan that lays all of one beside all of the other."""
     weights: dict[str, str] = Field(default_factory=dict)
     """By kind of input, the frozen encoder; those not named get the first that is installed."""
+    encoders: dict[str, EncoderConfig] = Field(default_factory=dict)
+    """By kind of input, an encoder that learns with the space in place of a tower: pretrained ('tune' says how much of
+    it learns), or from random weights."""
+    at_once: int = Field(default=64, ge=1)
+    """Rows that go through such an encoder at a time; a larger batch is compared as a whole all the same."""
+
+    def build_encoders(self, modalities: Mapping[str, Modality[Any]]) -> dict[str, nn.Module]:
+        """The encoders that learn, by kind, with random weights where they have no others.
+
+        Args:
+            modalities: the inputs by name, fitted; those of one kind read alike.
+
+        Raises:
+            ConfigError, DataError, MissingExtraError: as ``EncoderConfig.build``.
+        """
+        of_kind = {modality.kind: modality for modality in modalities.values()}
+        return {kind: each.build(of_kind[kind], dim=self.dim) for kind, each in self.encoders.items()}
 
 
 class MatchTraining(TrainingConfig):

@@ -6,11 +6,11 @@ A missing side is a row whose ``present`` is False: it teaches nothing of that s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -26,9 +26,44 @@ from tonggan.floor.frozen import FrozenEncoder, advised_weights, installed_weigh
 from tonggan.floor.reader import Reader
 from tonggan.modalities import Modality
 from tonggan.progress import Progress
-from tonggan.tokens import Arrays
+from tonggan.tokens import Arrays, Tokens
 
 _ROWS_AT_ONCE = 512
+_ROWS_ENCODED_AT_ONCE = 64
+Encode: TypeAlias = Callable[[Arrays], Tokens]
+
+
+@dataclass(frozen=True, eq=False)
+class TokenSets:
+    """What items consist of: ``values`` ``[N, T, E]``, and which are real, ``mask`` bool ``[N, T]``."""
+
+    values: NDArray[Any]
+    mask: NDArray[np.bool_]
+
+    @staticmethod
+    def of(sets: Sequence[NDArray[Any]]) -> TokenSets:
+        """Sets ``[T, E]`` side by side, in half precision."""
+        shape = tuple(max([each.shape[axis] for each in sets], default=0) for axis in (0, 1))
+        values = np.zeros((len(sets), *shape), dtype=np.float16)
+        mask = np.zeros(values.shape[:2], dtype=bool)
+        for row, each in enumerate(sets):
+            values[row, : len(each), : each.shape[1]] = each
+            mask[row, : len(each)] = True
+        return TokenSets(values, mask)
+
+    def take(self, rows: NDArray[np.int64]) -> TokenSets:
+        """Those at the positions ``rows``."""
+        return TokenSets(self.values[rows], self.mask[rows])
+
+    @staticmethod
+    def cat(parts: Sequence[TokenSets]) -> TokenSets:
+        """The items of all ``parts``."""
+        pairs = ((values, mask) for part in parts for values, mask in zip(part.values, part.mask, strict=True))
+        return TokenSets.of([values[mask] for values, mask in pairs])
+
+    def tokens(self) -> Tokens:
+        """The same in float32."""
+        return Tokens(torch.from_numpy(self.values).float(), torch.from_numpy(self.mask))
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,27 +71,40 @@ class Features:
     """What is read of one input of N rows.
 
     Attributes:
-        values: float32 ``[N, F]``; what stands in an absent row means nothing.
+        values: float32 ``[N, F]`` of the frozen encoder; what stands in an absent row means nothing.
         present: bool ``[N]``.
         content: int64 ``[N]``, equal where the content is.
+        sets: what the frozen encoder makes of the parts of each, where a space compares sets.
+        learned: what the encoder that a space has trained makes of each.
     """
 
     values: NDArray[np.float32]
     present: NDArray[np.bool_]
     content: NDArray[np.int64]
+    sets: TokenSets | None = None
+    learned: TokenSets | None = None
 
     def __len__(self) -> int:
         return len(self.present)
 
     def take(self, rows: NDArray[np.int64]) -> Features:
         """Those at the positions ``rows``."""
-        return Features(self.values[rows], self.present[rows], self.content[rows])
+        sets, learned = (None if each is None else each.take(rows) for each in (self.sets, self.learned))
+        return Features(self.values[rows], self.present[rows], self.content[rows], sets, learned)
+
+    def as_tokens(self) -> TokenSets:
+        """What a tower reads: the sets, or the vector of each as its one token."""
+        return self.sets or TokenSets(self.values[:, None], self.present[:, None])
 
     @staticmethod
     def cat(parts: Sequence[Features]) -> Features:
         """The rows of all ``parts``."""
         fields = ("values", "present", "content")
-        return Features(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
+        joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in fields}
+        for name in ("sets", "learned"):
+            if all(getattr(part, name) is not None for part in parts):
+                joined[name] = TokenSets.cat([getattr(part, name) for part in parts])
+        return Features(**joined)
 
 
 def choose_weights(kinds: Sequence[str], declared: Mapping[str, str]) -> dict[str, str]:
@@ -113,6 +161,8 @@ class FeatureReader:
         weights: by kind, the frozen encoder's name.
         cache: folder where vectors are kept on the disk; None keeps them in memory alone.
         encoders: that are open already.
+        reads_sets: whether sets of tokens are read beside vectors.
+        learned: by kind, what the encoder that a space has trained makes of Arrays; sets are then its own.
     """
 
     def __init__(
@@ -122,8 +172,11 @@ class FeatureReader:
         *,
         cache: Path | None,
         encoders: Encoders | None = None,
+        reads_sets: bool = False,
+        learned: Mapping[str, Encode] | None = None,
     ) -> None:
         self.modalities, self.encoders = modalities, encoders or Encoders()
+        self.reads_sets, self.learned = reads_sets, learned or {}
         self._readers = {
             name: Reader(modality, weights=weights.get(modality.kind), cache=cache, opener=self.encoders.open)
             for name, modality in modalities.items()
@@ -151,7 +204,12 @@ class FeatureReader:
             reading = reading.take(np.empty(0, dtype=np.int64))
         values = _cells(reading) if reading.cells is not None else reading.vectors
         assert values is not None, f"input '{name}' has neither vectors nor cells"
-        return Features(values, reading.present, _hashes(values))
+        sets = learned = None
+        if modality.kind in self.learned:
+            learned = encoded(self.learned[modality.kind], modality.collate(list(items)) if items else None)
+        elif self.reads_sets and reading.vectors is not None:
+            sets = TokenSets.of(self._readers[name].token_sets(arrays) if items else [])
+        return Features(values, reading.present, _hashes(values), sets, learned)
 
     def read_table(
         self,
@@ -176,6 +234,17 @@ class FeatureReader:
                 progress.update(f"read {name}", done=first + len(chosen), total=len(rows))
             found[name] = Features.cat(parts)
         return found
+
+
+@torch.no_grad()
+def encoded(encode: Encode, arrays: Arrays | None) -> TokenSets:
+    """What ``encode`` makes of ``arrays``, some rows at a time; of no rows where they are None."""
+    sets: list[NDArray[Any]] = []
+    for first in range(0, 0 if arrays is None else len(arrays), _ROWS_ENCODED_AT_ONCE):
+        assert arrays is not None, "there are rows"
+        tokens = encode(arrays.take(torch.arange(first, min(first + _ROWS_ENCODED_AT_ONCE, len(arrays)))))
+        sets += [values[mask].numpy() for values, mask in zip(tokens.values.float(), tokens.mask, strict=True)]
+    return TokenSets.of(sets)
 
 
 def _cells_of(table: Table, rows: NDArray[np.int64], column: str) -> Sequence[Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
+import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +16,23 @@ from numpy.typing import NDArray
 
 from tonggan.alignment.contrastive import TemperatureConfig
 from tonggan.alignment.distances import Distance
-from tonggan.errors import BundleError
 from tonggan.evaluation.bootstrap import intervals
 from tonggan.progress import Progress
-from tonggan.runs.bundle_folder import INDEX, SPACE
-from tonggan.runs.run_folder import locked
+from tonggan.runs.bundle_folder import CHECKPOINTS, SPACE
+from tonggan.runs.run_folder import claimed, finish, remember
 from tonggan.space.config import MatchRecipe
-from tonggan.space.features import Features
-from tonggan.space.matcher import Matcher, chance
+from tonggan.space.features import Features, TokenSets, encoded
+from tonggan.space.matcher import Matcher, chance, load_matcher
 from tonggan.space.matches import MatchMeasure
 from tonggan.space.objective import FeatureBatches, Matching
 from tonggan.space.pages import write_space_report
 from tonggan.space.pairs import Pairs, read_pairs, read_rows
 from tonggan.space.towers import LinearMap, Space, fitted_ridge
 from tonggan.training import Budget, train
-from tonggan.wording import Words
+from tonggan.training.world import World, world
 
-_CHECKPOINTS = "checkpoints"
+_ROWS_AT_ONCE = 512
+_MOST_SETS = 500  # rows that are chosen on where sets are compared
 _PENALTIES = (30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0)
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _MOST_CHOSEN_ON = 2_000
@@ -49,6 +51,8 @@ def fit_space(
 ) -> Matcher:
     """Learn a space from the pairs that ``recipe`` names, and leave it in ``out``; an interrupted training goes on.
 
+    Started by ``torchrun``, the processes share each batch, whose rows are all compared; all else the main one does.
+
     Args:
         recipe: what to learn from, and how.
         out: the run's folder.
@@ -66,37 +70,85 @@ def fit_space(
     """
     progress = progress or Progress()
     budget = Budget(time_limit, started=started)
-    began = time.monotonic()
-    with locked(out, Words("run", "运行")):
-        _check_folder(out, overwrite=overwrite)
-        pairs = read_pairs(recipe, sources or {}, progress=progress, quarantine=out / "quarantine.csv")
-        space = _new_space(recipe, pairs)
-        valid = {
-            name: each.take(np.arange(min(len(each), _MOST_CHOSEN_ON)))
-            for name, each in pairs.features["valid"].items()
-        }
-        if space.maps:
-            _fit_linear(space, pairs, valid, progress=progress)
-        if space.towers:
-            _train_towers(space, recipe, pairs, out=out, budget=budget, progress=progress)
-        if space.maps and space.towers:
-            _choose_share(space, pairs.kinds, valid, progress=progress)
-        results = _assess(space, recipe, pairs, progress=progress) | {"seconds": time.monotonic() - began}
-        made = Matcher(recipe, pairs.modalities, _weights_of(pairs), space.eval(), results, out, pairs.reader.encoders)
-        write_space_report(out / "report.html", made, pairs.features[pairs.final])
-        matcher = made.save(out)
-        shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
+    with world() as processes:
+        if not processes.is_main:
+            return _follow(recipe, sources or {}, out=out, budget=budget, processes=processes)
+        with claimed(out, overwrite=overwrite, index=SPACE):
+            matcher = _fit(
+                recipe,
+                sources or {},
+                out=out,
+                budget=budget,
+                overwrite=overwrite,
+                progress=progress,
+                processes=processes,
+            )
+            finish(out)
+        processes.wait()
     return matcher
 
 
-def _check_folder(out: Path, *, overwrite: bool) -> None:
-    if (out / INDEX).exists() or ((out / SPACE).exists() and not overwrite):
-        raise BundleError(
-            f"run folder {out}",
-            got="a finished run",
-            expected="a new folder, or an unfinished run to resume",
-            remedy="Choose another folder with --out, or replace it with --overwrite",
-        )
+def _fit(
+    recipe: MatchRecipe,
+    sources: Mapping[str, Any],
+    *,
+    out: Path,
+    budget: Budget,
+    overwrite: bool,
+    progress: Progress,
+    processes: World,
+) -> Matcher:
+    """All of it, as one process or the main one."""
+    began = time.monotonic()
+    pairs = read_pairs(recipe, sources, progress=progress, quarantine=out / "quarantine.csv")
+    remember(out, f"# data: {pairs.fingerprint}\n{recipe.to_yaml()}", overwrite=overwrite)
+    processes.wait()
+    space = _new_space(recipe, pairs)
+    valid = _held_out(pairs, space)
+    if space.maps:
+        _fit_linear(space, pairs, valid, progress=progress)
+    if space.has_networks:
+        _train_towers(space, recipe, pairs, valid, out=out, budget=budget, progress=progress)
+        pairs = _encoded(pairs, space)
+        valid = _held_out(pairs, space)
+    if space.maps and space.has_networks:
+        _choose_share(space, pairs.kinds, valid, progress=progress)
+    results = _assess(space, recipe, pairs, progress=progress) | {"seconds": time.monotonic() - began}
+    made = Matcher(recipe, pairs.modalities, _weights_of(pairs), space.eval(), results, out, pairs.reader.encoders)
+    write_space_report(out / "report.html", made, pairs.features[pairs.final])
+    return made.save(out)
+
+
+def _follow(recipe: MatchRecipe, sources: Mapping[str, Any], *, out: Path, budget: Budget, processes: World) -> Matcher:
+    """The training, beside the main process, whose space is waited for."""
+    processes.wait()  # By then features are in the cache.
+    pairs = read_pairs(recipe, sources, progress=Progress())
+    space = _new_space(recipe, pairs)
+    if space.has_networks:
+        _train_towers(space, recipe, pairs, _held_out(pairs, space), out=out, budget=budget, progress=Progress())
+    processes.wait()
+    return load_matcher(out)
+
+
+def _held_out(pairs: Pairs, space: Space) -> dict[str, Features]:
+    """The rows of the validation part that are chosen on."""
+    most = _MOST_SETS if space.compares_sets else _MOST_CHOSEN_ON
+    return {name: each.take(np.arange(min(len(each), most))) for name, each in pairs.features["valid"].items()}
+
+
+def _encoded(pairs: Pairs, space: Space) -> Pairs:
+    """``pairs`` with what the encoders that have learned make of the parts that are measured."""
+    features = {split: dict(part) for split, part in pairs.features.items()}
+    for split, part in features.items():
+        for name, kind in pairs.kinds.items() if split != "train" else ():
+            if kind in space.encoders:
+                dataset = pairs.datasets[split]
+                sets = [
+                    encoded(partial(space.encode, kind), dataset.batch(rows).inputs[name].expand())
+                    for rows in np.array_split(np.arange(len(dataset)), math.ceil(len(dataset) / _ROWS_AT_ONCE) or 1)
+                ]
+                part[name] = replace(part[name], learned=TokenSets.cat(sets))
+    return replace(pairs, features=features)
 
 
 def _new_space(recipe: MatchRecipe, pairs: Pairs) -> Space:
@@ -105,6 +157,7 @@ def _new_space(recipe: MatchRecipe, pairs: Pairs) -> Space:
     config = recipe.space
     distance: Distance = config.alignment.distance if isinstance(config.alignment, TemperatureConfig) else "cosine"
     has_linear = config.parts != "towers" and distance == "cosine"
+    sets = {kind: train[name].as_tokens().values.shape[2] for name, kind in kinds.items() if train[name].sets}
     torch.manual_seed(recipe.seed)
     space = Space(
         widths,
@@ -113,10 +166,12 @@ def _new_space(recipe: MatchRecipe, pairs: Pairs) -> Space:
         dropout=config.dropout,
         linear_dim=widths[_lead(kinds)] if has_linear else 0,
         distance=distance,
+        matching=config.matching if config.parts != "linear" else "pooled",
+        token_widths=sets,
+        encoders=config.build_encoders(pairs.modalities) if config.parts != "linear" else {},
     )
     for kind in widths:
-        values = np.concatenate([train[name].values[train[name].present] for name, own in kinds.items() if own == kind])
-        space.standardize(kind, values)
+        space.standardize(kind, Features.cat([train[name] for name, own in kinds.items() if own == kind]))
     return space
 
 
@@ -168,19 +223,34 @@ def _set_maps(space: Space, ridges: Mapping[str, Any], penalty: float) -> None:
 
 
 def _train_towers(
-    space: Space, recipe: MatchRecipe, pairs: Pairs, *, out: Path, budget: Budget, progress: Progress
+    space: Space,
+    recipe: MatchRecipe,
+    pairs: Pairs,
+    valid: Mapping[str, Features],
+    *,
+    out: Path,
+    budget: Budget,
+    progress: Progress,
 ) -> None:
     torch.manual_seed(recipe.seed + 1)
-    objective = Matching(space, pairs.kinds, recipe.space.alignment, num_labels=pairs.num_labels)
+    objective = Matching(
+        space,
+        pairs.kinds,
+        recipe.space.alignment,
+        num_labels=pairs.num_labels,
+        at_once=recipe.space.at_once,
+    )
     batches = {
         split: FeatureBatches(
-            pairs.features[split],
-            labels=pairs.labels[split],
+            features,
+            labels=None if labels is None else labels[: len(next(iter(features.values())))],
             batch_size=recipe.training.batch_size,
             seed=recipe.seed,
             shuffle=split == "train",
+            raw=pairs.datasets[split] if space.encoders else None,
         )
-        for split in ("train", "valid")
+        for split, features in (("train", pairs.features["train"]), ("valid", valid))
+        for labels in [pairs.labels[split]]
     }
     config = recipe.training
     if config.evaluate_every is None:
@@ -191,7 +261,7 @@ def _train_towers(
         batches["train"],
         valid=batches["valid"],
         config=config,
-        folder=out / _CHECKPOINTS,
+        folder=out / CHECKPOINTS,
         seed=recipe.seed,
         identity={"recipe": recipe.to_dict(), "data": pairs.fingerprint},
         budget=budget,
@@ -211,16 +281,23 @@ def _choose_share(space: Space, kinds: Mapping[str, str], valid: Mapping[str, Fe
     progress.say(f"Share of the linear maps, mrr on the validation part: {shown}; {space.share:g} is kept")
 
 
-def measure_space(space: Space, kinds: Mapping[str, str], features: Mapping[str, Features]) -> MatchMeasure:
-    """What ``space`` is worth on rows of features."""
+def measure_space(
+    space: Space, kinds: Mapping[str, str], features: Mapping[str, Features], *, with_sets: bool = True
+) -> MatchMeasure:
+    """What ``space`` is worth on rows of features; ``with_sets`` as it compares them, otherwise by vectors alone."""
     space.eval()
+    with_sets = with_sets and space.compares_sets
     rows: dict[str, NDArray[Any]] = {}
     for name, kind in kinds.items():
         each = features[name]
-        rows[f"{name}/query"] = space.embed(kind, each.values, as_query=True)
-        rows[f"{name}/vector"] = space.embed(kind, each.values)
+        rows[f"{name}/query"] = space.embed(kind, each, as_query=True)
+        rows[f"{name}/vector"] = space.embed(kind, each)
         rows[f"{name}/present"], rows[f"{name}/content"] = each.present, each.content
-    return MatchMeasure(rows, "mrr", True, kinds=dict(kinds))
+        if with_sets:
+            sets = space.sets(kind, each)
+            rows[f"{name}/tokens"], rows[f"{name}/mask"] = sets.values, sets.mask
+    matching = space.matching if with_sets else "pooled"
+    return MatchMeasure(rows, "mrr", True, kinds=dict(kinds), matching=matching, share=1 - space.share)
 
 
 def _assess(space: Space, recipe: MatchRecipe, pairs: Pairs, *, progress: Progress) -> dict[str, Any]:
@@ -233,7 +310,7 @@ def _assess(space: Space, recipe: MatchRecipe, pairs: Pairs, *, progress: Progre
         f"On {rows[pairs.final]:,} rows of {pairs.final}: recall@1 {main['recall@1']:.3f}, "
         f"recall@10 {main['recall@10']:.3f}; by chance {by_chance['recall@10']:.3f}"
     )
-    return results | {"alignment": recipe.space.alignment.kind if space.towers else None}
+    return results | {"alignment": recipe.space.alignment.kind if space.has_networks else None}
 
 
 def evaluate_space(matcher: Matcher, data: Any, *, max_bad: float = 0.05, progress: Progress) -> dict[str, Any]:
@@ -273,6 +350,7 @@ def _results(
         "inputs": dict(kinds),
         "score_name": "mrr",
         "share_of_linear_maps": space.share,
+        "matching": space.matching,
     }
 
 
@@ -283,10 +361,12 @@ def _plain_answers(
     found = {}
     kept = space.share
     for name, share in (("linear maps alone", 1.0), ("towers alone", 0.0)):
-        if space.maps and space.towers:
+        if space.maps and space.has_networks:
             space.share = share
             found[name] = measure_space(space, kinds, features).metrics()
     space.share = kept
+    if space.compares_sets:
+        found["means of sets"] = measure_space(space, kinds, features, with_sets=False).metrics()
     if len(space.widths) == 1:
         ((kind, width),) = space.widths.items()
         as_they_are = Space({kind: width}, dim=0, hidden=0, linear_dim=width)

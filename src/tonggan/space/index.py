@@ -7,14 +7,16 @@ not changed is not embedded again, and one that has gone is forgotten.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from tonggan.alignment.token_sets import rescored
 from tonggan.cells import cell_text
 from tonggan.errors import BundleError, ConfigError, DataError, UnreadableError
 from tonggan.modalities import MediaModality
@@ -22,6 +24,7 @@ from tonggan.progress import Progress
 from tonggan.retrieval.rankings import by_reciprocal_rank
 from tonggan.retrieval.row import Compared, Value, Where
 from tonggan.retrieval.store import Store
+from tonggan.space.features import TokenSets
 from tonggan.space.index_folder import SPACE, IndexInfo, open_store, query_modalities, read_info
 from tonggan.space.matcher import Matcher, frozen_matcher, load_matcher
 
@@ -62,6 +65,14 @@ class _Ranking:
     name: str
     scores: Mapping[str, float]
     weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked for: its vector, and where sets are compared its tokens ``[T, E]``."""
+
+    vector: NDArray[np.float32]
+    tokens: NDArray[Any] | None
 
 
 class SpaceIndex:
@@ -150,9 +161,9 @@ class SpaceIndex:
         if text is not None and inputs is None:
             words = self.store.search_words(text, limit=self._candidates(limit), where=_of_columns(where))
             found.append(_Ranking(WORDS, self._of_rows(words)))
-        for kind, vector in asked:
+        for kind, one in asked:
             for name in self._comparable(kind, inputs):
-                ranking = self._by_vector(vector, name, where=where, limit=limit)
+                ranking = self._by_vector(one, name, where=where, limit=limit)
                 found.append(_Ranking(name, ranking, 1.0 if self.info.inputs[name] == kind else _OF_OTHER_KIND))
         return self._hits(found, limit=limit)
 
@@ -175,19 +186,19 @@ class SpaceIndex:
                 expected="a key that a search has shown",
                 remedy="Search first; each row is shown with its key",
             )
-        rankings = []
+        rankings, sets = [], self._token_sets(keys)
         for row in rows:
             name = str(row.fields[INPUT])
             assert row.vector is not None
-            found = self._by_vector(row.vector, name, where=where, limit=limit + 1)
+            found = self._by_vector(_Asked(row.vector, sets.get(row.key)), name, where=where, limit=limit + 1)
             found.pop(key, None)
             rankings.append(_Ranking(name, found))
         return self._hits(rankings, limit=limit)
 
     def _asked(
         self, *, text: str | None, image: bytes | None, audio: bytes | None, row: Mapping[str, Any] | None
-    ) -> list[tuple[str, NDArray[np.float32]]]:
-        """By kind, the vector of each thing that is asked for."""
+    ) -> list[tuple[str, _Asked]]:
+        """Each thing that is asked for, and its kind."""
         items: list[tuple[str, Any]] = []
         if text is not None and "text" in self.modalities:
             items.append(("text", text))
@@ -202,7 +213,9 @@ class SpaceIndex:
         for kind, item in items:
             features = self._reader.read(kind, [item])
             if features.present[0]:
-                asked.append((kind, self.matcher.embed(kind, features.values, as_query=True)[0]))
+                (vector,) = self.matcher.embed(kind, features, as_query=True)
+                sets = self.matcher.space.sets(kind, features) if self.matcher.space.compares_sets else None
+                asked.append((kind, _Asked(vector, None if sets is None else sets.values[0][sets.mask[0]])))
             elif kind == "table":
                 told = ", ".join(f"{name}={cell}" for name, cell in item.items() if cell_text(cell))
                 raise DataError(
@@ -238,14 +251,31 @@ class SpaceIndex:
             if (inputs is None or name in inputs) and (self.matcher.is_one_space or own == kind)
         ]
 
-    def _by_vector(
-        self, vector: NDArray[np.float32], name: str, *, where: Where | None, limit: int
-    ) -> dict[str, float]:
+    def _by_vector(self, asked: _Asked, name: str, *, where: Where | None, limit: int) -> dict[str, float]:
         only = {} if len(self.info.inputs) == 1 else {INPUT: name}
         found = self.store.search_vectors(
-            vector, limit=self._candidates(limit), where={**_of_columns(where), **only} or None
+            asked.vector, limit=self._candidates(limit), where={**_of_columns(where), **only} or None
         )
-        return self._of_rows(found)
+        return self._of_rows(found if asked.tokens is None else self._ranked_again(found, asked.tokens))
+
+    def _ranked_again(self, found: Mapping[str, float], asked: NDArray[Any]) -> dict[str, float]:
+        """``found`` with sets of tokens compared in place of their means, best first."""
+        sets, space = self._token_sets(found), self.matcher.space
+        keys = [key for key in found if key in sets]
+        if not keys:
+            return dict(found)
+        scores = rescored(
+            torch.tensor([[found[key] for key in keys]]),
+            TokenSets.of([asked]).tokens(),
+            TokenSets.of([sets[key] for key in keys]).tokens(),
+            space.matching,
+            share=1 - space.share,
+        )
+        ranked = dict(zip(keys, scores[0].tolist(), strict=True))
+        return dict(sorted(ranked.items(), key=lambda pair: -pair[1]))
+
+    def _token_sets(self, keys: Iterable[str]) -> dict[str, NDArray[np.float16]]:
+        return self.store.token_sets(keys) if self.matcher.space.compares_sets else {}
 
     def _candidates(self, limit: int) -> int:
         return max(_CANDIDATES, 3 * limit)

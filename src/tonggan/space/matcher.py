@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,16 @@ from tonggan.errors import BundleError, ConfigError, TongganError
 from tonggan.files import whole_file
 from tonggan.modalities import Modality, load_modality
 from tonggan.modalities.base import InputConfig
+from tonggan.models.state import learned_state, load_learned_state
 from tonggan.runs.bundle_folder import SPACE as INDEX
 from tonggan.runs.loading import FEATURES
 from tonggan.space.config import MatchRecipe
-from tonggan.space.features import Encoders, FeatureReader
+from tonggan.space.features import Encoders, FeatureReader, Features
 from tonggan.space.towers import Space
 from tonggan.weights import CATALOGUE
 
 WEIGHTS = "weights.safetensors"
-FORMAT = 1
+FORMAT = 2
 STARTER = "starter"
 """The space that comes with Tonggan: pictures and texts."""
 PICTURE_SIZE = 224
@@ -60,6 +62,9 @@ class _Index(BaseModel, extra="forbid"):
     has_towers: bool
     share: float
     distance: Distance
+    token_widths: dict[str, int] = {}
+    bases: dict[str, str] = {}
+    """By kind, SHA-256 of the pretrained weights that an encoder which learned builds on."""
     weights: dict[str, str]
     frozen: dict[str, dict[str, str]]
     sha256: str
@@ -106,7 +111,12 @@ class Matcher:
     def reader(self, modalities: Mapping[str, Modality[Any]] | None = None) -> FeatureReader:
         """What reads features of ``modalities``, or of the inputs that were learned from."""
         return FeatureReader(
-            modalities or self.modalities, self.weights, cache=cache_folder() / FEATURES, encoders=self.encoders
+            modalities or self.modalities,
+            self.weights,
+            cache=cache_folder() / FEATURES,
+            encoders=self.encoders,
+            reads_sets=self.space.matching != "pooled",
+            learned={kind: partial(self.space.encode, kind) for kind in self.space.encoders},
         )
 
     def identity(self, reader: FeatureReader) -> str:
@@ -114,8 +124,8 @@ class Matcher:
         frozen = " ".join(f"{kind}:{each['identity']}" for kind, each in sorted(reader.identities.items()))
         return f"{self.sha256[:16] or 'frozen'} {frozen}"
 
-    def embed(self, kind: str, values: NDArray[np.float32], *, as_query: bool = False) -> NDArray[np.float32]:
-        """``[N, D]`` of features ``[N, F]`` of one kind.
+    def embed(self, kind: str, features: Features, *, as_query: bool = False) -> NDArray[np.float32]:
+        """``[N, D]`` of features of one kind.
 
         Raises:
             ConfigError: the space has no such kind.
@@ -127,7 +137,7 @@ class Matcher:
                 expected=f"one of {', '.join(self.space.widths)}, which the space was made for",
                 remedy="Fit a space with such a column: tonggan fit TABLE --task match",
             )
-        return self.space.embed(kind, values, as_query=as_query)
+        return self.space.embed(kind, features, as_query=as_query)
 
     def save(self, folder: Path, *, in_half: bool = False) -> Matcher:
         """Write it into ``folder``, the index last; ``in_half`` precision in half the space.
@@ -135,7 +145,10 @@ class Matcher:
         Raises:
             BundleError: the folder cannot be written.
         """
-        state = {name: each.half() if in_half else each.contiguous() for name, each in self.space.state_dict().items()}
+        state = {
+            name: each.half() if in_half and each.is_floating_point() else each.contiguous()
+            for name, each in learned_state(self.space).items()
+        }
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with whole_file(folder / WEIGHTS) as partial:
@@ -145,14 +158,16 @@ class Matcher:
                 format=FORMAT,
                 recipe=self.recipe.to_dict(),
                 inputs={
-                    name: _InputEntry(config=each.config.to_dict(), state=each.state() if each.cells else None)
+                    name: _InputEntry(config=each.config.to_dict(), state=each.state() if self._learns(each) else None)
                     for name, each in self.modalities.items()
                 },
                 widths=self.space.widths,
                 linear_dim=self.space.linear_dim,
-                has_towers=bool(self.space.towers),
+                has_towers=self.space.has_networks,
                 share=self.space.share,
                 distance=self.space.distance,
+                token_widths=self.space.token_widths,
+                bases={kind: base["sha256"] for kind, base in self._bases().items()},
                 weights=dict(self.weights),
                 frozen=self.reader().identities,
                 sha256=digest,
@@ -168,6 +183,15 @@ class Matcher:
                 remedy="Free space or choose another folder with --out",
             ) from error
         return load_matcher(folder, encoders=self.encoders)
+
+    def _learns(self, modality: Modality[Any]) -> bool:
+        """Whether ``modality`` has learned something from data: what a frozen encoder reads has not."""
+        return bool(modality.cells) or modality.kind in self.space.encoders
+
+    def _bases(self) -> dict[str, Mapping[str, str]]:
+        """By kind, ``name`` and ``sha256`` of the pretrained weights that an encoder which learned builds on."""
+        found = {kind: each.base for kind, each in self.recipe.space.encoders.items() if kind in self.space.encoders}
+        return {kind: base for kind, base in found.items() if base}
 
 
 def is_space(folder: Path) -> bool:
@@ -211,8 +235,11 @@ def load_matcher(folder: Path, *, encoders: Encoders | None = None) -> Matcher:
             hidden=recipe.space.hidden,
             linear_dim=index.linear_dim,
             distance=index.distance,
+            matching=recipe.space.matching if index.has_towers else "pooled",
+            token_widths=index.token_widths,
+            encoders=recipe.space.build_encoders(modalities) if index.has_towers else {},
         )
-        space.load_state_dict(load_file(folder / WEIGHTS))
+        load_learned_state(space, load_file(folder / WEIGHTS))
     except (ConfigError, ValidationError, ValueError, KeyError, OSError, RuntimeError, SafetensorError) as error:
         got = error.got if isinstance(error, TongganError) else str(error).splitlines()[0]
         raise BundleError(who, got=got, expected=f"a whole {INDEX} and {WEIGHTS}", remedy=_DAMAGED) from error
@@ -227,6 +254,9 @@ def load_matcher(folder: Path, *, encoders: Encoders | None = None) -> Matcher:
         encoders or Encoders(),
     )
     _check_frozen(matcher, index.frozen, who=who)
+    for kind, base in matcher._bases().items():
+        if index.bases.get(kind) != base["sha256"]:
+            raise _other_weights(who, base["name"], expected=f"SHA-256 {index.bases.get(kind)}")
     return matcher
 
 
@@ -239,12 +269,16 @@ def _check_frozen(matcher: Matcher, saved: Mapping[str, Mapping[str, str]], *, w
     """Raise BundleError where a frozen encoder is another one than when the space was made."""
     for kind, now in matcher.reader().identities.items():
         if saved.get(kind, {}).get("identity") != now["identity"]:
-            raise BundleError(
-                who,
-                got=f"other weights of '{now['name']}' than those that the space was made with",
-                expected=f"identity {saved.get(kind, {}).get('identity')}",
-                remedy=f"Install the same ones: tonggan weights get {now['name']}, or fit again",
-            )
+            raise _other_weights(who, now["name"], expected=f"identity {saved.get(kind, {}).get('identity')}")
+
+
+def _other_weights(who: str, name: str, *, expected: str) -> BundleError:
+    return BundleError(
+        who,
+        got=f"other weights of '{name}' than those that the space was made with",
+        expected=expected,
+        remedy=f"Install the same ones: tonggan weights get {name}, or fit again",
+    )
 
 
 def open_matcher(source: str) -> Matcher:

@@ -17,11 +17,17 @@ import torch
 from numpy.typing import NDArray
 
 from tonggan.alignment.distances import Distance, as_items, as_queries
+from tonggan.alignment.token_sets import Matching, rescored
 from tonggan.tasks.measure import Floats, Measure, Reducer
+from tonggan.tokens import Tokens
 
 RECALLED = (1, 5, 10)
 _GAINED = 10  # ranks that nDCG looks at
 _QUERIES_AT_ONCE = 1_024
+CANDIDATES = 100
+"""Of a ranking by vectors, which are ranked again by their sets."""
+_SETS_AT_ONCE = 16  # queries
+_BEHIND = 10.0  # more than any cosines differ
 METRICS = (*(f"recall@{count}" for count in RECALLED), "mrr", f"ndcg@{_GAINED}", "median_rank")
 
 
@@ -31,20 +37,26 @@ class MatchMeasure(Measure):
 
     Attributes:
         kinds: of the inputs by name; ``rows`` has ``NAME/query`` and ``NAME/vector`` ``[N, D]``, ``NAME/present`` and
-            ``NAME/content`` ``[N]``.
+            ``NAME/content`` ``[N]``; where sets are compared also ``NAME/tokens`` ``[N, T, E]`` and ``NAME/mask``.
+        matching: how sets are compared: as in an index, those of the best by vectors, which are then ranked again.
+        share: of the sets in a score.
     """
 
     kinds: Mapping[str, str] = field(default_factory=dict)
+    matching: Matching = "pooled"
+    share: float = 1.0
 
     @staticmethod
-    def of_rows(rows: Mapping[str, NDArray[Any]], *, kinds: Mapping[str, str], distance: Distance) -> MatchMeasure:
-        """That of vectors as towers give them, which ``distance`` compares."""
+    def of_rows(
+        rows: Mapping[str, NDArray[Any]], *, kinds: Mapping[str, str], distance: Distance, matching: Matching = "pooled"
+    ) -> MatchMeasure:
+        """That of vectors and tokens as towers give them, the vectors compared by ``distance``."""
         placed = dict(rows)
         for name in kinds:
             vectors = torch.from_numpy(np.asarray(rows[f"{name}/vector"], dtype=np.float32))
             placed[f"{name}/query"] = as_queries(vectors, distance).numpy()
             placed[f"{name}/vector"] = as_items(vectors, distance).numpy()
-        return MatchMeasure(placed, "mrr", True, kinds=kinds)
+        return MatchMeasure(placed, "mrr", True, kinds=kinds, matching=matching)
 
     @property
     def directions(self) -> list[tuple[str, str]]:
@@ -83,11 +95,35 @@ class MatchMeasure(Measure):
         for start in range(0, len(asked), _QUERIES_AT_ONCE):
             part = asked[start : start + _QUERIES_AT_ONCE]
             scores = self.rows[f"{left}/query"][example[part]] @ items.T
+            if self.matching != "pooled":
+                self._rank_again(scores, f"{left}/", example[part], f"{right}/", there[first])
             for number, own in zip(part.tolist(), scores, strict=True):
                 found[number] = _rank_and_gain(own, sorted(right_answers[number]))
         for row in np.flatnonzero(both).tolist():
             ranks[row], gains[row] = found[int(query[row])]
         return ranks, gains
+
+    def _rank_again(
+        self, scores: NDArray[np.float32], left: str, asked: NDArray[np.int64], right: str, found: NDArray[np.int64]
+    ) -> None:
+        """Put the sets of the best ``CANDIDATES`` in place of their means in ``scores``; all others fall behind."""
+        count = min(CANDIDATES, scores.shape[1])
+        for start in range(0, len(scores), _SETS_AT_ONCE):
+            own = scores[start : start + _SETS_AT_ONCE]
+            best = np.argpartition(-own, count - 1, axis=1)[:, :count]
+            again = rescored(
+                torch.from_numpy(np.take_along_axis(own, best, axis=1)),
+                self._sets(left, asked[start : start + _SETS_AT_ONCE]),
+                self._sets(right, found[best].ravel()),
+                self.matching,
+                share=self.share,
+            )
+            own -= _BEHIND
+            np.put_along_axis(own, best, again.numpy(), axis=1)
+
+    def _sets(self, name: str, rows: NDArray[np.int64]) -> Tokens:
+        values, mask = (torch.from_numpy(self.rows[name + of][rows]) for of in ("tokens", "mask"))
+        return Tokens(values.float(), mask)
 
     def make_reducers(self) -> Sequence[Reducer]:
         pairs = self.directions

@@ -33,6 +33,7 @@ _OTHERS: Mapping[str, Words] = {
     "chance": Words("drawn at random", "随机"),
     "linear maps alone": Words("linear maps alone", "仅线性映射"),
     "towers alone": Words("towers alone", "仅塔网络"),
+    "means of sets": Words("means of token sets, not compared one by one", "仅比较词元集合的均值"),
     "frozen encoders alone": Words("frozen encoders as they are", "仅冻结编码器"),
 }
 
@@ -72,7 +73,7 @@ def write_space_report(path: Path, matcher: Matcher, features: Mapping[str, Feat
     split = list(results["metrics"])[-1]
     metrics = results["metrics"][split]
     vectors = {
-        name: matcher.embed(kind, features[name].values[features[name].present][:_MOST_DOTS])
+        name: matcher.embed(kind, features[name].take(np.flatnonzero(features[name].present)[:_MOST_DOTS]))
         for name, kind in matcher.kinds.items()
     }
     content = SpaceContent(

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.cells import cell_text
+from tonggan.data.dataset import Dataset
 from tonggan.data.doctor import examine
 from tonggan.data.kinds import guess_columns
 from tonggan.data.media_range import settle_ranges
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.data.table import Table
+from tonggan.encoders import EncoderConfig
 from tonggan.errors import ConfigError, DataError
-from tonggan.modalities import CategoryConfig, ColumnConfig, ImageConfig, Modality, TextConfig
+from tonggan.modalities import CategoryConfig, ColumnConfig, ImageConfig, Modality, TextConfig, load_modality
 from tonggan.progress import Progress
-from tonggan.runs.loading import FEATURES, fingerprint_of, fit_modalities, scan_tables
+from tonggan.runs.loading import FEATURES, build_dataset, fingerprint_of, fit_modalities, scan_tables
 from tonggan.runs.plan import build_modalities
 from tonggan.runs.splits import open_splits
 from tonggan.space.config import MatchRecipe
@@ -38,6 +41,7 @@ class Pairs:
     Attributes:
         tables: by split.
         modalities: the inputs, fitted.
+        datasets: by split, the inputs that encoders which learn read.
         reader: of their features.
         features: by split and input.
         labels: by split, the class of each row, or None.
@@ -47,6 +51,7 @@ class Pairs:
 
     tables: Mapping[str, Table]
     modalities: Mapping[str, Modality[Any]]
+    datasets: Mapping[str, Dataset]
     reader: FeatureReader
     features: Mapping[str, Mapping[str, Features]]
     labels: Mapping[str, NDArray[np.int64] | None]
@@ -76,6 +81,7 @@ def read_pairs(
     target = [] if recipe.labels is None else [recipe.labels]
     tables = open_splits(recipe.data, target=target, sources=sources, seed=recipe.seed, cache=cache, progress=progress)
     columns, reasons = columns_to_match(tables["train"], recipe.columns, labels=recipe.labels)
+    columns = _prepared(columns, recipe.space.encoders, target=target)
     modalities = build_modalities(columns, target=target)
     if len(modalities) < 2:
         raise ConfigError(
@@ -93,7 +99,10 @@ def read_pairs(
     for told in diagnosis.told():
         progress.warn_of_data(told)
     fit_modalities({n: m for n, m in modalities.items() if m.kind == "table"}, tables["train"], progress=progress)
-    reader = FeatureReader(modalities, weights, cache=cache / FEATURES)
+    learning = _fitted_alike(modalities, recipe.space.encoders, tables["train"])
+    modalities |= learning
+    reads_sets = recipe.space.matching != "pooled" and recipe.space.parts != "linear"
+    reader = FeatureReader(modalities, weights, cache=cache / FEATURES, reads_sets=reads_sets)
     features = {
         split: reader.read_table(
             table, media=media[split], caches=caches, rows=np.arange(len(table)), progress=progress
@@ -104,7 +113,53 @@ def read_pairs(
     for line in _seen_before(features):
         progress.say(line)
     labels, names = _labels(recipe, tables)
-    return Pairs(tables, modalities, reader, features, labels, len(names), fingerprint_of(tables, media))
+    datasets = {
+        split: build_dataset(table, learning, media=media[split], caches=caches) for split, table in tables.items()
+    }
+    fingerprint = fingerprint_of(tables, media)
+    return Pairs(tables, modalities, datasets, reader, features, labels, len(names), fingerprint)
+
+
+def _prepared(
+    columns: Mapping[str, ColumnConfig], encoders: Mapping[str, EncoderConfig], *, target: Sequence[str]
+) -> dict[str, ColumnConfig]:
+    """The columns as encoders that learn want to read them."""
+    kinds = [config.kind for name, config in columns.items() if name not in target]
+    for kind, encoder in encoders.items():
+        if kind not in kinds or encoder.reads != kind:
+            raise ConfigError(
+                f"space.encoders.{kind}",
+                got=f"'{encoder.kind}', which reads {encoder.reads}",
+                expected="an encoder of a kind of input among " + ", ".join(dict.fromkeys(kinds)),
+                remedy="Leave it out, or choose another with --set space.encoders.KIND.kind=",
+            )
+    return {
+        name: config if config.kind not in encoders or name in target else _as_column(encoders[config.kind], config)
+        for name, config in columns.items()
+    }
+
+
+def _as_column(encoder: EncoderConfig, config: Any) -> ColumnConfig:
+    prepared: Any = encoder.prepare(config)
+    return cast("ColumnConfig", prepared)
+
+
+def _fitted_alike(
+    modalities: Mapping[str, Modality[Any]], encoders: Mapping[str, EncoderConfig], table: Table
+) -> dict[str, Modality[Any]]:
+    """The inputs that encoders which learn read; those of one kind have learned from all columns of that kind."""
+    found: dict[str, Modality[Any]] = {}
+    for kind in encoders:
+        names = [name for name, modality in modalities.items() if modality.kind == kind]
+        cells = (cell for name in names for part in table.iterate(name) for cell in part)
+        first = modalities[names[0]]
+        first.learn(names[0], partial(_whatever_column, cells))
+        found |= {name: load_modality(modalities[name].config, first.state()) for name in names}
+    return found
+
+
+def _whatever_column(cells: Iterable[Any], _: str) -> Iterable[Any]:
+    return cells
 
 
 def read_rows(matcher: Matcher, data: Any, *, max_bad: float, progress: Progress) -> tuple[Table, dict[str, Features]]:

@@ -72,13 +72,13 @@ def classify(
     features = matcher.reader(inputs).read_table(
         table, media=media["rows"], caches=caches, rows=np.arange(len(table)), progress=progress
     )
-    names = matcher.embed("text", matcher.reader(by_kind).read("text", named).values, as_query=True)
+    names = matcher.embed("text", matcher.reader(by_kind).read("text", named), as_query=True)
     total, count = np.zeros((len(table), len(named)), dtype=np.float64), np.zeros((len(table), 1))
     for name, found in features.items():
         kind = inputs[name].kind
         if isinstance(inputs[name], MediaModality) and found.present.sum() >= FEWEST_ADAPTED_TO:
-            matcher.space.adapt(kind, found.values[found.present])
-        similar = matcher.embed(kind, found.values) @ names.T
+            matcher.space.adapt(kind, found)
+        similar = matcher.embed(kind, found) @ names.T
         total += np.where(found.present[:, None], similar, 0)
         count += found.present[:, None]
     return _told(total / np.maximum(count, 1), count[:, 0] > 0, named, {name: table.values(name) for name in keep})
