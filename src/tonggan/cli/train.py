@@ -239,6 +239,7 @@ def _fit_space(
     from tonggan import api
     from tonggan.cli.console import console_progress, print_json
     from tonggan.cli.show import show_matches
+    from tonggan.training.world import is_main_process
 
     for option, value in unused.items():
         if value is not None:
@@ -258,6 +259,8 @@ def _fit_space(
             overwrite=overwrite,
             progress=progress,
         )
+    if not is_main_process():
+        return
     if as_json:
         print_json(matcher.results)
     else:

@@ -196,6 +196,13 @@ class TextEmbedder:
                 result[row] = found[before : len(ids[row]) - 1]
         return result
 
+    def words_of(self, text: str) -> list[str]:
+        """The tokens whose vectors ``embed_tokens`` gives of ``text``, as they are written in it."""
+        encoding = self.tokenizer.encode(self.prompt + text)
+        before = 1 + len(self.tokenizer.encode(self.prompt.rstrip(), add_special_tokens=False).ids)
+        places = encoding.offsets[before : len(encoding.ids) - 1]
+        return [(self.prompt + text)[first:last].strip() for first, last in places]
+
     def _ids(self, texts: Sequence[str], *, prompt: str) -> list[list[int]]:
         return [encoding.ids for encoding in self.tokenizer.encode_batch_fast([prompt + text for text in texts])]
 

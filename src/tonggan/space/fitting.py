@@ -115,7 +115,7 @@ def _fit(
         _choose_share(space, pairs.kinds, valid, progress=progress)
     results = _assess(space, recipe, pairs, progress=progress) | {"seconds": time.monotonic() - began}
     made = Matcher(recipe, pairs.modalities, _weights_of(pairs), space.eval(), results, out, pairs.reader.encoders)
-    write_space_report(out / "report.html", made, pairs.features[pairs.final])
+    write_space_report(out / "report.html", made, pairs.features[pairs.final], pairs.datasets[pairs.final])
     return made.save(out)
 
 
@@ -142,7 +142,7 @@ def _encoded(pairs: Pairs, space: Space) -> Pairs:
     for split, part in features.items():
         for name, kind in pairs.kinds.items() if split != "train" else ():
             if kind in space.encoders:
-                dataset = pairs.datasets[split]
+                dataset = pairs.learned_from(split, set(space.encoders))
                 sets = [
                     encoded(partial(space.encode, kind), dataset.batch(rows).inputs[name].expand())
                     for rows in np.array_split(np.arange(len(dataset)), math.ceil(len(dataset) / _ROWS_AT_ONCE) or 1)
@@ -247,7 +247,7 @@ def _train_towers(
             batch_size=recipe.training.batch_size,
             seed=recipe.seed,
             shuffle=split == "train",
-            raw=pairs.datasets[split] if space.encoders else None,
+            raw=pairs.learned_from(split, set(space.encoders)) if space.encoders else None,
         )
         for split, features in (("train", pairs.features["train"]), ("valid", valid))
         for labels in [pairs.labels[split]]

@@ -29,6 +29,7 @@ from tonggan.data.fetch import sha256_of
 from tonggan.data.places import cache_folder
 from tonggan.errors import BundleError, ConfigError, TongganError
 from tonggan.files import whole_file
+from tonggan.floor.frozen import FrozenEncoder
 from tonggan.modalities import Modality, load_modality
 from tonggan.modalities.base import InputConfig
 from tonggan.models.state import learned_state, load_learned_state
@@ -118,6 +119,13 @@ class Matcher:
             reads_sets=self.space.matching != "pooled",
             learned={kind: partial(self.space.encode, kind) for kind in self.space.encoders},
         )
+
+    def frozen(self, name: str) -> FrozenEncoder | None:
+        """What gives the tokens of the input ``name``; None where it is no frozen encoder."""
+        modality = self.modalities[name]
+        if modality.kind in self.space.encoders or modality.kind not in self.weights:
+            return None
+        return self.encoders.open(modality, self.weights[modality.kind])
 
     def identity(self, reader: FeatureReader) -> str:
         """What all vectors depend on."""

@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from tonggan.data.dataset import Dataset
 from tonggan.errors import BundleError
 from tonggan.evaluation.report import page
 from tonggan.files import whole_file
@@ -21,6 +22,7 @@ from tonggan.space.index import Hit
 from tonggan.space.index_folder import IndexInfo
 from tonggan.space.matcher import Matcher
 from tonggan.space.matches import METRICS
+from tonggan.space.plans import DrawnPair, drawn_pairs
 from tonggan.wording import Words
 
 _MOST_DOTS = 150  # of each input
@@ -51,6 +53,8 @@ class SpaceContent:
         others: plain answers.
         gap: how far apart the centers of two inputs lie, from 0 to 2, by pair.
         picture: of the vectors.
+        compared: what asks and what is found, of the pairs that are drawn.
+        pairs: how their sets are laid beside one another; none where vectors are compared.
         results: all of them.
         recipe: as YAML.
     """
@@ -63,12 +67,15 @@ class SpaceContent:
     others: list[tuple[Words, Mapping[str, float]]]
     gap: list[tuple[str, float]]
     picture: Markup
+    compared: tuple[str, str]
+    pairs: list[DrawnPair]
     results: Mapping[str, Any]
     recipe: str
 
 
-def write_space_report(path: Path, matcher: Matcher, features: Mapping[str, Features]) -> None:
-    """Write the page of ``matcher`` with ``features`` of the part that gives the final number."""
+def write_space_report(path: Path, matcher: Matcher, features: Mapping[str, Features], dataset: Dataset) -> None:
+    """Write the page of ``matcher`` with features and rows of the part that gives the final number."""
+    compared, pairs = drawn_pairs(matcher, features, dataset)
     results = matcher.results
     split = list(results["metrics"])[-1]
     metrics = results["metrics"][split]
@@ -85,6 +92,8 @@ def write_space_report(path: Path, matcher: Matcher, features: Mapping[str, Feat
         others=[(_OTHERS[name], found) for name, found in results["others"].items()],
         gap=_gaps(vectors),
         picture=_picture(vectors),
+        compared=compared,
+        pairs=pairs,
         results=results,
         recipe=matcher.recipe.to_yaml(),
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -41,7 +41,7 @@ class Pairs:
     Attributes:
         tables: by split.
         modalities: the inputs, fitted.
-        datasets: by split, the inputs that encoders which learn read.
+        datasets: by split, the inputs as they stand in the tables.
         reader: of their features.
         features: by split and input.
         labels: by split, the class of each row, or None.
@@ -62,6 +62,12 @@ class Pairs:
     def final(self) -> str:
         """The part that gives the final number."""
         return list(self.features)[-1]
+
+    def learned_from(self, split: str, kinds: Container[str]) -> Dataset:
+        """The rows of ``split`` with the inputs of ``kinds`` alone."""
+        dataset = self.datasets[split]
+        inputs = {name: source for name, source in dataset.inputs.items() if source.modality.kind in kinds}
+        return replace(dataset, inputs=inputs)
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -99,8 +105,7 @@ def read_pairs(
     for told in diagnosis.told():
         progress.warn_of_data(told)
     fit_modalities({n: m for n, m in modalities.items() if m.kind == "table"}, tables["train"], progress=progress)
-    learning = _fitted_alike(modalities, recipe.space.encoders, tables["train"])
-    modalities |= learning
+    modalities |= _fitted_alike(modalities, recipe.space.encoders, tables["train"])
     reads_sets = recipe.space.matching != "pooled" and recipe.space.parts != "linear"
     reader = FeatureReader(modalities, weights, cache=cache / FEATURES, reads_sets=reads_sets)
     features = {
@@ -114,7 +119,7 @@ def read_pairs(
         progress.say(line)
     labels, names = _labels(recipe, tables)
     datasets = {
-        split: build_dataset(table, learning, media=media[split], caches=caches) for split, table in tables.items()
+        split: build_dataset(table, modalities, media=media[split], caches=caches) for split, table in tables.items()
     }
     fingerprint = fingerprint_of(tables, media)
     return Pairs(tables, modalities, datasets, reader, features, labels, len(names), fingerprint)
