@@ -31,6 +31,14 @@ def test_a_vector_does_not_depend_on_the_recordings_beside_it(embedder):
     assert embedder.embed([]).shape == (0, 32)
 
 
+def test_stretches_of_a_recording_have_its_mean(embedder):
+    items = [tone(1.6), tone(0.1), np.zeros(0, np.float32)]
+    long, short, nothing = embedder.embed_tokens(items)
+    assert (long.shape, short.shape, nothing.shape) == ((16, 16), (5, 16), (0, 16))
+    np.testing.assert_allclose(long.mean(axis=0), embedder.embed(items)[0, :16], atol=1e-5)
+    np.testing.assert_allclose(short.mean(axis=0), embedder.embed(items)[1, :16], atol=1e-5)
+
+
 def test_a_long_recording_is_read_to_its_end(embedder):
     first, second = tone(30), tone(4, hertz=900)
     both = embedder.embed([np.concatenate([first, second])])[0]

@@ -41,6 +41,21 @@ def test_vectors_are_the_mean_of_the_last_map():
         np.testing.assert_allclose(vector, expected.numpy(), atol=1e-5)
 
 
+def test_regions_are_means_of_cells_in_reading_order():
+    given = network()
+    embedder = embedder_of(given, side=256)  # 8 by 8 cells
+    for picture, regions in zip(pictures(5), embedder.embed_tokens(pictures(5)), strict=True):
+        square = torch.from_numpy(to_square(picture, side=256)).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            cells = given(normalized(square, dtype=torch.float32))[0]  # [D, 8, 8]
+        assert regions.shape == (16, 1280)
+        np.testing.assert_allclose(regions[0], cells[:, :2, :2].mean(dim=(1, 2)).numpy(), atol=1e-5)
+        np.testing.assert_allclose(regions[7], cells[:, 2:4, 6:].mean(dim=(1, 2)).numpy(), atol=1e-5)
+    few = embedder_of(given).embed_tokens(pictures(1))[0]
+    assert few.shape == (4, 1280)  # 2 by 2 cells as they are
+    assert embedder.embed_tokens([]) == []
+
+
 def test_a_row_has_its_vector_whatever_is_beside_it():
     embedder = embedder_of(network())
     all_ = pictures(11)

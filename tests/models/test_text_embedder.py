@@ -49,6 +49,7 @@ def test_each_token_has_a_vector(embedder):
     ]  # without [CLS] and [SEP]
     np.testing.assert_allclose(np.linalg.norm(found[1], axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(found[1], embedder.embed_tokens(["a cat"])[0], atol=1e-6)
+    assert embedder.words_of("a cat") == ["a", "cat"]
 
 
 def test_progress_counts_texts(embedder):

@@ -28,3 +28,6 @@ def test_clips_through_frozen_weights_know_which_way():
     np.testing.assert_allclose(forth[dim:], -back[dim:], rtol=1e-3, atol=1e-3)
     assert np.abs(forth[2 * dim : 3 * dim]).sum() > 2 * np.abs(forth[3 * dim :]).sum()
     np.testing.assert_allclose(still[dim:], 0, atol=1e-4)
+    frames_of = embedder.embed_tokens([frames, frames.repeat(10, axis=0)])
+    assert [each.shape for each in frames_of] == [(4, dim), (16, dim)]
+    np.testing.assert_allclose(frames_of[0].mean(axis=0), forth[:dim], rtol=1e-3, atol=1e-4)

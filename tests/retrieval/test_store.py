@@ -43,6 +43,20 @@ def test_rows_come_back_as_they_were_put(store: Store):
     assert store.keys_without_vector() == ["键 🙂"]
 
 
+def test_tokens_come_back_and_go_with_their_row(store: Store):
+    tokens = np.arange(6, dtype=np.float32).reshape(3, 2) / 7
+    fill(store, [make_row(1), Row("parts", "g2", "h", vector=vector_of(2), tokens=tokens)])
+    found = store.token_sets(["row1", "parts", "absent"])
+    assert list(found) == ["parts"]
+    np.testing.assert_array_equal(found["parts"], tokens.astype(np.float16))
+    assert set(store.search_vectors(vector_of(2))) == {"row1", "parts"}  # found by its vector alone
+    fill(store, [Row("parts", "g2", "h", vector=vector_of(2), tokens=tokens[:1])])
+    np.testing.assert_array_equal(store.token_sets(["parts"])["parts"], tokens[:1].astype(np.float16))
+    with store.writing() as writer:
+        writer.delete_group("g2")
+    assert not store.token_sets(["parts"])
+
+
 def test_searches_find_by_words_vectors_and_fields(store: Store):
     fill(store, [make_row(number, kind="ab"[number % 2], size=number) for number in range(20)])
     assert store.search_words("word7") == {"row7": pytest.approx(2.57, abs=0.1)}

@@ -1,11 +1,14 @@
 import csv
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+import forked
 import tonggan
 from space_scene import SETTINGS, color_table, colors
 from tonggan.alignment import AlignmentConfig
@@ -161,6 +164,30 @@ def test_every_alignment_learns_pairs(kind):
             sum(objective.losses(batch).values()).backward()
             optimizer.step()
     assert score() > max(0.3, 2 * before)
+
+
+def test_two_processes_learn_the_space_of_one(table, tmp_path):
+    """They share each batch of 24 rows, and compare all of them; without dropout, which each would draw for itself."""
+    settings = {**SETTINGS, "space.dropout": 0, "training.epochs": 2, "space.weights.text": "minilm"}
+    words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    command = [sys.executable, "-m", "tonggan", "fit", str(table), "--task", "match", *words]
+    both = forked.run_together([*command, "--out", str(tmp_path / "two")], number=2)
+    for done in both:
+        assert done.returncode == 0, done.stderr
+    assert "recall@1" in both[0].stdout
+    assert not both[1].stdout  # the main process alone speaks
+    tonggan.fit_space(table, out=tmp_path / "one", settings=settings)
+    wanted, found = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    for name, each in wanted.items():
+        # Of a gradient that is none but for rounding, the first step of Adam has the length of any other.
+        assert ((found[name] - each).abs() > 1e-5).float().mean() < 5e-3, name
+
+
+def test_an_unfinished_run_of_other_settings_is_named(table, tmp_path):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "run.yaml").write_text("seed: 7\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="an unfinished run of another recipe"):
+        tonggan.fit_space(table, out=tmp_path / "run", settings={**SETTINGS, "space.weights.text": "minilm"})
 
 
 def test_a_recipe_reads_back_equal():

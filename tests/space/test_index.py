@@ -6,17 +6,21 @@ from pathlib import Path
 import numpy as np
 import pyarrow.csv
 import pytest
+import torch
 from PIL import Image
 
 import tonggan
 from space_scene import SETTINGS, color_table, colors
+from tonggan.alignment.token_sets import pooled, set_scores
 from tonggan.data.catalogue import find_set
 from tonggan.errors import BundleError, ConfigError, DataError, UnreadableError
 from tonggan.progress import Progress
 from tonggan.retrieval.row import Compared
-from tonggan.space.index import SpaceIndex, conditions
+from tonggan.space.features import TokenSets
+from tonggan.space.index import SpaceIndex, row_key
 from tonggan.space.index_folder import words_of
 from tonggan.space.indexing import index_table
+from tonggan.space.matcher import load_matcher
 from tonggan.space.pages import write_hits
 from tonggan.weights import CATALOGUE
 
@@ -111,17 +115,6 @@ def test_conditions_choose_rows_and_are_never_a_part_of_the_search(index):
         index.search(audio=b"RIFF")
     with pytest.raises(UnreadableError):
         index.search(image=b"no picture")
-
-
-def test_conditions_are_read_as_they_are_written():
-    assert conditions(["year > 2020", "name=red heart", "size<='9'"]) == {
-        "year": Compared(">", 2020),
-        "name": "red heart",
-        "size": Compared("<=", "9"),
-    }
-    for wrong in (["year"], ["> 5"], ["a=1", "a=2"]):
-        with pytest.raises(ConfigError, match="--where"):
-            conditions(wrong)
 
 
 def test_words_of_both_languages():
@@ -294,5 +287,60 @@ def test_a_search_for_nothing_is_refused(index):
     for nothing in ("", "  "):
         with pytest.raises(ConfigError, match="Write a word"):
             index.search(nothing)
-    with pytest.raises(ConfigError, match="--where"):
-        conditions(["red >"])
+
+
+@pytest.fixture(scope="module")
+def learned(table, tmp_path_factory):
+    """A space that compares sets, whose pictures an encoder reads that has learned with it, and its index."""
+    folder = tmp_path_factory.mktemp("learned")
+    settings = {
+        **SETTINGS,
+        "training.epochs": 4,
+        "space.matching": "transport",
+        "space.weights.text": "minilm",
+        "space.encoders.image.kind": "image_cnn",
+        "space.at_once": 16,
+        "columns.picture.kind": "image",
+        "columns.picture.size": 16,
+    }
+    run = tonggan.fit_space(table, test=table, out=folder / "run", settings=settings)
+    tonggan.index(run.folder, table, out=folder / "index")
+    opened = SpaceIndex.open(folder / "index")
+    yield run, opened
+    opened.close()
+
+
+def test_an_index_ranks_again_by_sets_of_tokens(learned):
+    run, index = learned
+    assert run.space.compares_sets
+    assert {"towers alone", "means of sets"} <= set(run.results["others"])
+    texts = run.reader().read("name", ["dark red"])
+    rows = index.search("dark red", inputs=["picture"], limit=40)
+    keys = [row_key(hit.key, "picture") for hit in rows]
+    stored = index.store.token_sets(keys)
+    sets, space = TokenSets.of([stored[key] for key in keys]).tokens(), index.matcher.space
+    assert sets.mask.sum(dim=1).min() > 1
+    asked = space.sets("text", texts).tokens()
+    vectors = {row.key: row.vector for row in index.store.rows(keys)}
+    plain = torch.tensor(index.matcher.embed("text", texts, as_query=True) @ np.stack([vectors[key] for key in keys]).T)
+    of_sets, _ = set_scores(asked, sets, "transport")
+    wanted = plain + (1 - space.share) * (of_sets - pooled(asked) @ pooled(sets).T)
+    np.testing.assert_allclose([hit.score for hit in rows], wanted[0], atol=2e-3)
+    assert [hit.score for hit in rows] == sorted((hit.score for hit in rows), reverse=True)
+    own = index.similar(rows[0].key, inputs=["picture"], limit=3)
+    assert len(own) == 3
+
+
+def test_a_space_that_has_learned_an_encoder_is_saved_whole(learned):
+    run, _ = learned
+    again = load_matcher(run.folder)
+    assert set(again.space.encoders) == {"image"}
+    assert set(again.space.towers) == {"text", "table"}
+    picture = np.full((3, 16, 16), 90, dtype=np.uint8)
+    one, other = (matcher.reader().read("picture", [picture, None]) for matcher in (run, again))
+    np.testing.assert_array_equal(run.embed("image", one)[0], again.embed("image", other)[0])
+    assert one.learned is not None
+    assert not one.learned.mask[1].any()
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert page.count('<svg class="plan"') > 4
+    assert page.count("<figcaption>dark</figcaption>") >= 1

@@ -88,3 +88,18 @@ def test_the_measure_of_parts_is_that_of_the_whole():
     whole = measured(left.tolist(), right.tolist())
     parts = [whole.take(np.array([row])) for row in range(5)]
     assert MatchMeasure.cat(parts).metrics() == whole.metrics()
+
+
+def test_candidates_are_ranked_again_by_their_sets():
+    """By their means both are alike, by their sets the right one comes first."""
+    left = np.array([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]], dtype=np.float32)
+    right = np.array([[[1.0, 0.0], [0.0, 1.0]], [[0.71, 0.7], [0.7, 0.71]]], dtype=np.float32)
+    means = [side.mean(axis=1) for side in (left, right)]
+    plain = measured(means[0].tolist(), means[1].tolist())
+    assert plain.ranks["a", "b"][0].tolist() == [2, 2]  # those of row 0 are alike, which counts as behind
+    rows = dict(plain.rows)
+    for name, sets in (("a", left), ("b", right)):
+        rows[f"{name}/tokens"], rows[f"{name}/mask"] = sets, np.ones((2, 2), dtype=bool)
+    for matching in ("late_interaction", "transport"):
+        again = MatchMeasure(rows, "mrr", True, kinds=plain.kinds, matching=matching, share=1.0)
+        assert again.ranks["a", "b"][0].tolist()[0] == 1

@@ -89,7 +89,8 @@ class _Tools:
             columns: compare with these columns alone.
             limit: how many rows at most.
         """
-        from tonggan.space.index import bytes_of, conditions
+        from tonggan.space.conditions import conditions
+        from tonggan.space.index import bytes_of
 
         return self._answer(
             lambda: self._index.search(
@@ -111,7 +112,7 @@ class _Tools:
             where: conditions on columns, e.g. ["year > 2020"].
             limit: how many rows at most.
         """
-        from tonggan.space.index import conditions
+        from tonggan.space.conditions import conditions
 
         return self._answer(lambda: self._index.similar(key, where=conditions(where or []), limit=limit))
 

@@ -133,7 +133,8 @@ def search(
 ) -> None:
     """Find the rows that are most like what is asked for: by words and by meaning, across modalities."""
     from tonggan.cli.console import console_progress
-    from tonggan.space.index import SpaceIndex, conditions
+    from tonggan.space.conditions import conditions
+    from tonggan.space.index import SpaceIndex
 
     if text is None and image is None and audio is None and row is None:
         raise typer.BadParameter(shown("Say what to look for: words, --image, --audio or --row"))
@@ -157,7 +158,8 @@ def similar(
 ) -> None:
     """Find the rows that are most like another row of the index."""
     from tonggan.cli.console import console_progress
-    from tonggan.space.index import SpaceIndex, conditions
+    from tonggan.space.conditions import conditions
+    from tonggan.space.index import SpaceIndex
 
     with console_progress() as progress:
         opened = SpaceIndex.open(folder, progress=progress)

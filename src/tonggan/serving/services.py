@@ -45,7 +45,8 @@ from tonggan.serving.search_body import SearchRequest
 from tonggan.serving.speech import SpeechService
 from tonggan.serving.voice import VoiceService
 from tonggan.serving.writer import Streams, Writer
-from tonggan.space.index import SpaceIndex, conditions
+from tonggan.space.conditions import conditions
+from tonggan.space.index import SpaceIndex
 
 _EMBEDDED_AT_ONCE = 2048
 """Tokens, padding included."""

@@ -125,6 +125,8 @@ def _follow(recipe: MatchRecipe, sources: Mapping[str, Any], *, out: Path, budge
     pairs = read_pairs(recipe, sources, progress=Progress())
     space = _new_space(recipe, pairs)
     if space.has_networks:
+        if space.maps:  # The processes share their buffers, so all must have the same.
+            _fit_linear(space, pairs, _held_out(pairs, space), progress=Progress())
         _train_towers(space, recipe, pairs, _held_out(pairs, space), out=out, budget=budget, progress=Progress())
     processes.wait()
     return load_matcher(out)

@@ -6,7 +6,6 @@ not changed is not embedded again, and one that has gone is forgotten.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from tonggan.errors import BundleError, ConfigError, DataError, UnreadableError
 from tonggan.modalities import MediaModality
 from tonggan.progress import Progress
 from tonggan.retrieval.rankings import by_reciprocal_rank
-from tonggan.retrieval.row import Compared, Value, Where
+from tonggan.retrieval.row import Value, Where
 from tonggan.retrieval.store import Store
 from tonggan.space.features import TokenSets
 from tonggan.space.index_folder import SPACE, IndexInfo, open_store, query_modalities, read_info
@@ -33,7 +32,6 @@ INPUT = "tonggan:input"
 WORDS = "words"
 """What is told to have found a row by its words."""
 _OF_OTHER_KIND = 0.3  # what a ranking by another kind than the query's counts: it is far less sure
-_CONDITION = re.compile(r"\s*(.+?)\s*(<=|>=|!=|==|=|<|>)\s*(.*?)\s*")
 _CANDIDATES = 100  # of each ranking at least
 
 
@@ -214,8 +212,7 @@ class SpaceIndex:
             features = self._reader.read(kind, [item])
             if features.present[0]:
                 (vector,) = self.matcher.embed(kind, features, as_query=True)
-                sets = self.matcher.space.sets(kind, features) if self.matcher.space.compares_sets else None
-                asked.append((kind, _Asked(vector, None if sets is None else sets.values[0][sets.mask[0]])))
+                asked.append((kind, _Asked(vector, self.matcher.space.sets_of(kind, features)[0])))
             elif kind == "table":
                 told = ", ".join(f"{name}={cell}" for name, cell in item.items() if cell_text(cell))
                 raise DataError(
@@ -380,45 +377,3 @@ def bytes_of(path: str, base: str) -> bytes:
             expected="a file that can be read",
             remedy="Check the path",
         ) from error
-
-
-def conditions(written: Sequence[str]) -> Where:
-    """The conditions in ``written``, which must all hold: a column, ``= != < <= > >=``, and a number or a text.
-
-    A value is bound to the search and never becomes a part of it, whatever it holds.
-
-    Raises:
-        ConfigError: one is not written like that, or a column has two.
-    """
-    found: dict[str, Value | Compared] = {}
-    for text in written:
-        match = _CONDITION.fullmatch(text)
-        if match is None or not match[3]:
-            raise ConfigError(
-                "--where",
-                got=f"'{text}'",
-                expected="a column, one of = != < <= > >=, and a value",
-                remedy="Write it as --where 'year > 2020'",
-            )
-        name, operator, value = match[1], match[2], _value(match[3])
-        if name in found:
-            raise ConfigError(
-                "--where",
-                got=f"two conditions on '{name}'",
-                expected="one for each column",
-                remedy="Leave one out",
-            )
-        found[name] = value if operator in ("=", "==") else Compared(operator, value)  # type: ignore[arg-type]
-    return found
-
-
-def _value(text: str) -> Value:
-    """A number where it reads as one; a text in quotes without them."""
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        return text[1:-1]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tonggan.cells import cell_text, is_missing
 from tonggan.config import apply_overrides
@@ -30,7 +29,7 @@ from tonggan.progress import Progress, chosen_progress
 from tonggan.retrieval.row import Row, Value
 from tonggan.runs.loading import scan_tables
 from tonggan.space.config import MatchRecipe
-from tonggan.space.features import Features, TokenSets
+from tonggan.space.features import Features
 from tonggan.space.index import INPUT, field_of, row_key
 from tonggan.space.index_folder import (
     FORMAT,
@@ -346,7 +345,7 @@ class _Indexing:
         features, media = self._features(rows)
         kinds, space = self.info.inputs, self.matcher.space
         vectors = {name: self.matcher.embed(kinds[name], each) for name, each in features.items()}
-        sets = {name: space.sets(kinds[name], each) if space.compares_sets else None for name, each in features.items()}
+        sets = [space.sets_of(kinds[name], each) for name, each in features.items()]
         self.unreadable += sum(int((column.status >= 2).sum()) for column in media.values())
         made = []
         for place, (row, (key, digest)) in enumerate(zip(cells, named, strict=True)):
@@ -354,24 +353,11 @@ class _Indexing:
             text = "\n".join(str(row[name]) for name, form in self.info.fields.items() if form == "text" and row[name])
             made.append(Row(row_key(key, ""), key, digest, text, {**fields, INPUT: ""}))
             made += [
-                Row(
-                    row_key(key, name),
-                    key,
-                    digest,
-                    "",
-                    {**fields, INPUT: name},
-                    vectors[name][place],
-                    _set(sets[name], place),
-                )
-                for name, each in features.items()
+                Row(row_key(key, name), key, digest, "", {**fields, INPUT: name}, vectors[name][place], tokens[place])
+                for (name, each), tokens in zip(features.items(), sets, strict=True)
                 if each.present[place]
             ]
         return made
-
-
-def _set(sets: TokenSets | None, place: int) -> NDArray[Any] | None:
-    """The tokens of one item, where sets are compared."""
-    return None if sets is None else sets.values[place][sets.mask[place]]
 
 
 def _form(config: ColumnConfig) -> str:

@@ -59,7 +59,8 @@ def drawn_pairs(
         mask, beside = own.mask[place], other.mask[place]
         similar = own.values[place][mask] @ other.values[place][beside].T
         if similar.numel():
-            plan = plan_of(similar, *(torch.ones(n, dtype=torch.bool) for n in similar.shape), matcher.space.matching)
+            real = [torch.ones(count, dtype=torch.bool) for count in similar.shape]
+            plan = plan_of(similar, real[0], real[1], matcher.space.matching)
             items = [dataset.inputs[name].items(np.array([row]))[0] for name in (asks, found)]
             labels = _labels(matcher, asks, items[0], len(plan))
             picture = _thumbnail(items[1]) if matcher.kinds[found] == "image" else None

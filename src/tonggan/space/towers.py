@@ -232,6 +232,13 @@ class Space(nn.Module):
             return TokenSets(np.zeros((0, 0, self.dim), np.float16), np.zeros((0, 0), bool))
         return TokenSets(np.concatenate([part for part, _ in found]), np.concatenate([mask for _, mask in found]))
 
+    def sets_of(self, kind: str, features: Features) -> list[NDArray[np.float16] | None]:
+        """``[T, dim]`` of each item, as ``sets``; None of each where vectors are compared."""
+        if not self.compares_sets:
+            return [None] * len(features)
+        sets = self.sets(kind, features)
+        return [values[mask] for values, mask in zip(sets.values, sets.mask, strict=True)]
+
 
 class Ridge:
     """Ridge regressions of one matrix on another for any penalty, from one decomposition.

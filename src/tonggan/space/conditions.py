@@ -1,0 +1,53 @@
+"""Conditions on the columns of an index, as a person writes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tonggan.errors import ConfigError
+from tonggan.retrieval.row import Compared, Value, Where
+
+_CONDITION = re.compile(r"\s*(.+?)\s*(<=|>=|!=|==|=|<|>)\s*(.*?)\s*")
+
+
+def conditions(written: Sequence[str]) -> Where:
+    """The conditions in ``written``, which must all hold: a column, ``= != < <= > >=``, and a number or a text.
+
+    A value is bound to the search and never becomes a part of it, whatever it holds.
+
+    Raises:
+        ConfigError: one is not written like that, or a column has two.
+    """
+    found: dict[str, Value | Compared] = {}
+    for text in written:
+        match = _CONDITION.fullmatch(text)
+        if match is None or not match[3]:
+            raise ConfigError(
+                "--where",
+                got=f"'{text}'",
+                expected="a column, one of = != < <= > >=, and a value",
+                remedy="Write it as --where 'year > 2020'",
+            )
+        name, operator, value = match[1], match[2], _value(match[3])
+        if name in found:
+            raise ConfigError(
+                "--where",
+                got=f"two conditions on '{name}'",
+                expected="one for each column",
+                remedy="Leave one out",
+            )
+        found[name] = value if operator in ("=", "==") else Compared(operator, value)  # type: ignore[arg-type]
+    return found
+
+
+def _value(text: str) -> Value:
+    """A number where it reads as one; a text in quotes without them."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
