@@ -60,6 +60,10 @@ class Config(BaseModel):
         """Plain data that ``parse`` reads back to an equal config."""
         return self.model_dump(mode="json", serialize_as_any=True)
 
+    def to_yaml(self) -> str:
+        """The same as YAML."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120)
+
 
 def _explain(error: ValidationError, who: str, data: Mapping[str, Any]) -> ConfigError:
     got, expected = explain_fields(error, data)

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
@@ -228,7 +227,3 @@ class PretrainRecipe(Config):
     """Stop before training when more than this share of rows has an unreadable or missing file."""
     seed: int = Field(default=0, ge=0)
     """Seed of every random choice."""
-
-    def to_yaml(self) -> str:
-        """The recipe as YAML that reads back equal."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120)

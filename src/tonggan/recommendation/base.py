@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -156,7 +157,15 @@ class ScorerConfig(Part):
         return [self]
 
     @abstractmethod
-    def fit(self, examples: Examples, *, seed: int, seconds: float, held: Held | None = None) -> Scorer:
+    def fit(
+        self,
+        examples: Examples,
+        *,
+        seed: int,
+        seconds: float,
+        held: Held | None = None,
+        folder: Path | None = None,
+    ) -> Scorer:
         """The fitted member; what is random in it is drawn from ``seed``.
 
         Args:
@@ -164,6 +173,8 @@ class ScorerConfig(Part):
             seed: same seed, same member.
             seconds: what it may take, ``inf`` without a limit.
             held: a part by which it may decide when to stop learning.
+            folder: for checkpoints, if learning takes long: fitted again with the same one it goes on where it was
+                stopped, to the same member.
 
         Raises:
             CannotFitError: these examples do not suit it.

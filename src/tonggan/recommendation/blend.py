@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from tonggan.floor.base import CannotFitError, Floats
 from tonggan.progress import Progress
 from tonggan.recommendation.base import Examples, Held, Histories, Places, Scorer, ScorerConfig
+from tonggan.recommendation.kept import KeptMember
 from tonggan.recommendation.measure import RankingMeasure, measure_top, of_items, top_items
 from tonggan.recommendation.popularity import Popularity
 
@@ -154,6 +156,7 @@ def try_members(
     k: int,
     seed: int,
     deadline: float,
+    folder: Path,
     progress: Progress,
 ) -> tuple[list[Tried], dict[str, Scorer]]:
     """Fit each member with each of its settings; how the best did, and the best themselves.
@@ -165,32 +168,36 @@ def try_members(
         k: items of a list.
         seed: of what is random.
         deadline: ``time.monotonic()`` by which all must be done.
+        folder: keeps what is done, which is not done again there.
         progress: told of every setting.
     """
     popularity = examples.histories.counts()
+
+    def score(scorer: Scorer) -> float:
+        return measured(scorer.score, held, k=k, popularity=popularity).score()
+
     tried, best = [], {}
     names = sorted(configs, key=lambda name: configs[name].cost)
     for name in names:
-        found: list[tuple[float, Scorer]] = []
-        started, problem = time.monotonic(), None
+        kept, problem = KeptMember(folder / name), None
         variants = configs[name].variants(examples)
-        for done, variant in enumerate(variants):
+        for done, variant in list(enumerate(variants))[len(kept.scores) :]:
             progress.update("members", done=names.index(name) + done / len(variants), total=len(names), note=name)
-            if found and time.monotonic() > deadline:
+            started = time.monotonic()
+            if kept.scores and started > deadline:
                 break
             try:
-                left = max(1.0, deadline - time.monotonic())
-                scorer = variant.fit(examples, seed=seed, seconds=left, held=held)
+                left = max(1.0, deadline - started)
+                scorer = variant.fit(examples, seed=seed, seconds=left, held=held, folder=kept.training)
             except CannotFitError as error:
                 problem = str(error)
                 break
-            found.append((measured(scorer.score, held, k=k, popularity=popularity).score(), scorer))
-        seconds = time.monotonic() - started
-        if not found:
-            tried.append(Tried(name, None, None, 0.0, 0.0, seconds, problem))
+            kept.add(scorer, score, seconds=time.monotonic() - started)
+        if not kept.scores:
+            tried.append(Tried(name, None, None, 0.0, 0.0, 0.0, problem))
             continue
-        score, best[name] = max(found, key=lambda each: each[0])
-        tried.append(Tried(name, best[name].config, score, 0.0, 0.0, seconds))
+        best[name] = kept.best()
+        tried.append(Tried(name, best[name].config, max(kept.scores), 0.0, 0.0, kept.seconds))
     return tried, best
 
 

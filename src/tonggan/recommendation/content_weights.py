@@ -6,6 +6,7 @@ the same of all others, as of a film of whose genre, year and title it knows how
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -35,8 +36,10 @@ class ContentConfig(ScorerConfig):
     """Of more items the most liked ones are learned from."""
     words: ClassVar[Words] = Words("content", "内容")
 
-    def fit(self, examples: Examples, *, seed: int, seconds: float, held: Held | None = None) -> Scorer:
-        del seconds, held
+    def fit(
+        self, examples: Examples, *, seed: int, seconds: float, held: Held | None = None, folder: Path | None = None
+    ) -> Scorer:
+        del seconds, held, folder
         counts = examples.histories.counts()
         items = np.sort(np.argsort(-counts, kind="stable")[: min(self.most_items, int((counts > 0).sum()))])
         if examples.content is None or examples.content.features().nnz == 0 or len(items) < 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -34,8 +35,10 @@ class EaseConfig(ScorerConfig):
         penalties = tried if self.penalty is None else (self.penalty,)
         return [self.model_copy(update={"penalty": penalty}) for penalty in penalties]
 
-    def fit(self, examples: Examples, *, seed: int, seconds: float, held: Held | None = None) -> Scorer:
-        del seed, seconds, held
+    def fit(
+        self, examples: Examples, *, seed: int, seconds: float, held: Held | None = None, folder: Path | None = None
+    ) -> Scorer:
+        del seed, seconds, held, folder
         counts = examples.histories.counts()
         items = np.sort(np.argsort(-counts, kind="stable")[: min(self.most_items, int((counts > 0).sum()))])
         if len(items) < 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -26,13 +27,14 @@ from tonggan.recommendation.config import RecommendationConfig
 from tonggan.recommendation.content import Role, attributes_of, read_things
 from tonggan.recommendation.interactions import Read, read_interactions
 from tonggan.recommendation.item_neighbors import ItemNeighborsConfig
+from tonggan.recommendation.kept import read_member, write_member
 from tonggan.recommendation.measure import METRICS, of_items
 from tonggan.recommendation.popularity import Popularity, PopularityConfig
 from tonggan.recommendation.recommender import Recommender
 from tonggan.recommendation.splits import TEST, VALID, Split, split_interactions
 from tonggan.runs.bundle_folder import RECOMMENDER
 from tonggan.runs.results import Results
-from tonggan.runs.run_folder import claimed
+from tonggan.runs.run_folder import TRIALS, claimed, finish, remember
 from tonggan.wording import Words
 
 _FINAL_SHARE = 0.6  # of a time limit for choosing; as much again is needed once more at most, for fitting it anew
@@ -52,7 +54,7 @@ def fit_recommender(
     time_limit: float | None = None,
     progress: Progress,
 ) -> Recommender:
-    """Learn who may like what, measure it on what came last, and save it.
+    """Learn who may like what, measure it on what came last, and save it; a run that was stopped goes on.
 
     Args:
         interactions: table of users and items, perhaps with ratings and times; whatever ``open_table`` takes.
@@ -67,6 +69,7 @@ def fit_recommender(
     Raises:
         DataError: the tables cannot be used.
         BundleError: ``out`` holds a finished run, or cannot be written.
+        ConfigError: ``out`` holds an unfinished run of other tables or settings.
     """
     started = time.monotonic()
     with claimed(out, overwrite=overwrite, index=RECOMMENDER):
@@ -82,8 +85,9 @@ def fit_recommender(
         )
         diagnosis = Diagnosis([*read.findings, *findings], read.quarantine, {"interactions": len(read.interactions)})
         _tell(read, split, diagnosis, out, progress)
+        remember(out, f"# data: {_fingerprint(split)}\n{config.to_yaml()}", overwrite=overwrite)
         deadline = math.inf if time_limit is None else started + _FINAL_SHARE * time_limit
-        made = _make(split, config, deadline=deadline, progress=progress)
+        made = _make(split, config, deadline=deadline, folder=out / TRIALS, progress=progress)
         results = Results({**made.pop("results"), **_described(read, split, config, diagnosis)})
         results["seconds"] = time.monotonic() - started
         given, attributes = read.interactions, attributes_of(content, len(read.interactions.items))
@@ -92,7 +96,22 @@ def fit_recommender(
         )
         write_report(out / REPORT, results, title=read.source)
         recommender.save(out)
+        finish(out)
     return recommender
+
+
+def _fingerprint(split: Split) -> str:
+    """A hash of all that members learn from and are chosen by."""
+    given, digest = split.interactions, hashlib.sha256()
+    arrays = [given.user, given.item, given.is_liked, split.parts, *([] if given.times is None else [given.times])]
+    for content in (split.content, split.people):
+        if content is not None:
+            matrix = content.attributes
+            arrays += [matrix.data, matrix.indices, matrix.indptr, content.vectors]
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape};".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _tell(read: Read, split: Split, diagnosis: Diagnosis, out: Path, progress: Progress) -> None:
@@ -127,7 +146,9 @@ def _with_tables(
     return replace(read, interactions=given, findings=findings), found["item"], found["user"]
 
 
-def _make(split: Split, config: RecommendationConfig, *, deadline: float, progress: Progress) -> dict[str, Any]:
+def _make(
+    split: Split, config: RecommendationConfig, *, deadline: float, folder: Path, progress: Progress
+) -> dict[str, Any]:
     """The blend that pays, fitted to all that lies before the test part, and what it is worth there."""
     examples, held = split.examples(VALID), split.held(VALID, seed=config.seed)
     configs = {
@@ -136,7 +157,14 @@ def _make(split: Split, config: RecommendationConfig, *, deadline: float, progre
         if each is not None and (examples.content is not None or not each.needs_content)
     }
     tried, members = try_members(
-        configs, examples, held, k=config.k, seed=config.seed, deadline=deadline, progress=progress
+        configs,
+        examples,
+        held,
+        k=config.k,
+        seed=config.seed,
+        deadline=deadline,
+        folder=folder / "valid",
+        progress=progress,
     )
     if not members:
         problems = "; ".join(each.problem or "" for each in tried)
@@ -158,7 +186,7 @@ def _make(split: Split, config: RecommendationConfig, *, deadline: float, progre
         progress.say(line)
     blend = _blend(tried, members, popularity, cold=config.cold)
     valid = measured(blend.score, held, k=config.k, popularity=popularity)
-    blend, test = _final(split, config, tried, progress=progress)
+    blend, test = _final(split, config, tried, folder=folder / "test", progress=progress)
     results = {
         "members": [
             {
@@ -179,7 +207,7 @@ def _make(split: Split, config: RecommendationConfig, *, deadline: float, progre
 
 
 def _final(
-    split: Split, config: RecommendationConfig, tried: list[Tried], *, progress: Progress
+    split: Split, config: RecommendationConfig, tried: list[Tried], *, folder: Path, progress: Progress
 ) -> tuple[Blend, dict[str, Any]]:
     """Fit with the chosen settings to all before the test part, and measure each member and the blend there, once."""
     examples, held = split.examples(TEST), split.held(TEST, seed=config.seed)
@@ -187,7 +215,11 @@ def _final(
     for each in progress.track([each for each in tried if each.config is not None], label="Fitting again"):
         assert each.config is not None
         try:
-            members[each.name] = each.config.fit(examples, seed=config.seed, seconds=math.inf)
+            path = folder / f"{each.name}.safetensors"
+            if not path.exists():
+                training = folder / each.name
+                write_member(path, each.config.fit(examples, seed=config.seed, seconds=math.inf, folder=training))
+            members[each.name] = read_member(path)
         except CannotFitError:  # which would need other settings than those that were chosen
             tried = [
                 replace(other, weight=0.0, cold_weight=0.0) if other.name == each.name else other for other in tried

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -37,10 +38,12 @@ class ItemNeighborsConfig(ScorerConfig):
             for shrinkage in shrinkages
         ]
 
-    def fit(self, examples: Examples, *, seed: int, seconds: float, held: Held | None = None) -> Scorer:
+    def fit(
+        self, examples: Examples, *, seed: int, seconds: float, held: Held | None = None, folder: Path | None = None
+    ) -> Scorer:
         from scipy.sparse import csr_matrix, vstack
 
-        del seed, seconds, held
+        del seed, seconds, held, folder
         matrix = examples.histories.matrix()
         shared = matrix.T.tocsr()
         lengths = np.sqrt(examples.histories.counts())

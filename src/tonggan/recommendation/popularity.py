@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -30,8 +31,10 @@ class PopularityConfig(ScorerConfig):
         days = float(np.ptp(examples.times)) / 86_400
         return [self, *(self.model_copy(update={"half_life": days / times}) for times in _HALVED if days > 0)]
 
-    def fit(self, examples: Examples, *, seed: int, seconds: float, held: Held | None = None) -> Scorer:
-        del seed, seconds, held
+    def fit(
+        self, examples: Examples, *, seed: int, seconds: float, held: Held | None = None, folder: Path | None = None
+    ) -> Scorer:
+        del seed, seconds, held, folder
         histories, times = examples.histories, examples.times
         if self.half_life is None or times is None or not len(times):
             return Popularity(self, histories.counts())

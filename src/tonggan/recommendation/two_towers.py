@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -58,7 +59,9 @@ class TwoTowersConfig(ScorerConfig):
     """How it is trained."""
     words: ClassVar[Words] = Words("two towers", "双塔")
 
-    def fit(self, examples: Examples, *, seed: int, seconds: float, held: Held | None = None) -> Scorer:
+    def fit(
+        self, examples: Examples, *, seed: int, seconds: float, held: Held | None = None, folder: Path | None = None
+    ) -> Scorer:
         batches = HistoryBatches(examples.histories, self, seed=seed)
         if batches.num_rows < 2:
             raise CannotFitError(
@@ -68,7 +71,8 @@ class TwoTowersConfig(ScorerConfig):
                 remedy="Leave it out, or give more interactions",
             )
         valid = None if held is None or not len(held) else HeldBatches(held, self, seed=seed)
-        with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
+        place = tempfile.TemporaryDirectory() if folder is None else nullcontext(folder)
+        with torch.random.fork_rng(devices=[]), place as training_folder:
             torch.manual_seed(seed)
             towers = Towers(
                 self,
@@ -81,7 +85,7 @@ class TwoTowersConfig(ScorerConfig):
                 batches,
                 valid=valid,
                 config=self.training,
-                folder=Path(folder),
+                folder=Path(training_folder),
                 seed=seed,
                 budget=Budget(None if math.isinf(seconds) else seconds),
             )

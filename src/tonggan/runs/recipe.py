@@ -159,10 +159,6 @@ class Recipe(Config):
     seed: int = Field(default=0, ge=0)
     """Seed of every random choice: same seed, same numbers."""
 
-    def to_yaml(self) -> str:
-        """The recipe as YAML that reads back equal."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120)
-
 
 def load_recipe(name: str, *, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
     """The recipe in the YAML file ``name``, or the shipped one of that name, with ``key=value`` overrides applied.

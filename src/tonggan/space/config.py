@@ -97,10 +97,6 @@ class MatchRecipe(Config):
     seed: int = Field(default=0, ge=0)
     """Seed of every random choice."""
 
-    def to_yaml(self) -> str:
-        """The recipe as YAML that reads back equal."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120)
-
 
 def match_recipe_names() -> list[str]:
     """Names of the recipes of spaces that come with Tonggan."""
