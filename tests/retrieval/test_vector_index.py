@@ -24,12 +24,18 @@ def ids_of(count: int) -> np.ndarray:
     return np.arange(count, dtype=np.int64) * 3 + 5
 
 
+def built(ids: np.ndarray, vectors: np.ndarray) -> VectorIndex:
+    """From pieces of a thousand rows."""
+    starts = range(0, len(ids), 1_000)
+    return VectorIndex.build(lambda: ((ids[at : at + 1_000], vectors[at : at + 1_000]) for at in starts))
+
+
 def nearest(vectors: np.ndarray, query: np.ndarray, limit: int = 10) -> list[int]:
     return (np.argsort(-(vectors @ query), kind="stable")[:limit] * 3 + 5).tolist()
 
 
 def test_exact_search_is_that_of_numpy_in_half_precision(vectors):
-    index = VectorIndex.build(ids_of(3_000), vectors)
+    index = built(ids_of(3_000), vectors)
     for query in vectors[:50] + np.float32(0.05):
         ids, scores = index.search(query, limit=10)
         assert ids.tolist() == nearest(vectors, query)
@@ -38,7 +44,7 @@ def test_exact_search_is_that_of_numpy_in_half_precision(vectors):
 
 def test_many_vectors_are_found_with_high_recall(vectors, monkeypatch):
     monkeypatch.setattr(vector_index, "EXACT_ROWS", 1_000)
-    index = VectorIndex.build(ids_of(3_000), vectors)
+    index = built(ids_of(3_000), vectors)
     assert 1 <= index.probes < int(2 * 3_000**0.5)
     queries = vectors[::30] + 0.05 * np.random.default_rng(1).standard_normal((100, 32)).astype(np.float32)
     recall = [len(set(index.search(query, limit=10)[0].tolist()) & set(nearest(vectors, query))) for query in queries]
@@ -52,13 +58,13 @@ def test_many_vectors_are_found_with_high_recall(vectors, monkeypatch):
 def test_builds_are_the_same_each_time(vectors, monkeypatch, tmp_path):
     monkeypatch.setattr(vector_index, "EXACT_ROWS", 1_000)
     for name in ("first", "second"):
-        VectorIndex.build(ids_of(3_000), vectors).write(tmp_path / name)
+        built(ids_of(3_000), vectors).write(tmp_path / name)
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
 
 
 def test_a_mapped_index_finds_the_same_and_an_updated_one_what_it_holds(vectors, tmp_path):
     ids = ids_of(3_000)
-    index = VectorIndex.build(ids[:2_000], vectors[:2_000])
+    index = built(ids[:2_000], vectors[:2_000])
     index.write(tmp_path / "index")
     mapped = VectorIndex.read(tmp_path / "index", probes=index.probes)
     query = vectors[17]
@@ -66,17 +72,19 @@ def test_a_mapped_index_finds_the_same_and_an_updated_one_what_it_holds(vectors,
     assert mapped.search(query, limit=1, excluded=ids[17:18])[0].tolist() == nearest(vectors[:2_000], query, 2)[1:]
 
     updated = VectorIndex.read(tmp_path / "index", probes=index.probes, writable=True)
-    updated.update(removed=ids[17:18], ids=ids[2_000:], vectors=vectors[2_000:].astype(np.float16))
+    updated.remove(ids[17:18])
+    updated.add(ids[2_000:], vectors[2_000:].astype(np.float16))
     assert len(updated) == 2_999
     assert updated.search(query, limit=9)[0].tolist() == nearest(vectors, query)[1:]
-    updated.update(removed=ids[:0], ids=ids[:1], vectors=-vectors[:1])
+    updated.remove(ids[:1])
+    updated.add(ids[:1], -vectors[:1])
     assert len(updated) == 2_999
     assert updated.search(-vectors[0], limit=1)[0].tolist() == [5]
 
 
 @pytest.mark.parametrize("limit", [-1, 0, 2, 3, 99])
 def test_there_are_never_more_than_there_are(limit):
-    index = VectorIndex.build(np.array([4, 9, 1]), np.eye(3, dtype=np.float32))
+    index = built(np.array([4, 9, 1]), np.eye(3, dtype=np.float32))
     ids, scores = index.search(np.array([3.0, 2.0, 1.0], np.float32), limit=limit)
     assert ids.tolist() == [4, 9, 1][: max(limit, 0)]
     assert scores.tolist() == [3, 2, 1][: max(limit, 0)]

@@ -141,14 +141,12 @@ class ScorerConfig(Part):
     Attributes:
         cost: rough order of its time beside the others'; cheaper ones are tried first.
         is_personal: whether its scores depend on the user.
-        reads_content: whether it knows items by what they are, where there is a table of items.
-        needs_content: whether it can do nothing without one.
+        needs_content: whether it can do nothing without a table of items.
         words: what reports call it.
     """
 
     cost: ClassVar[int] = 1
     is_personal: ClassVar[bool] = True
-    reads_content: ClassVar[bool] = False
     needs_content: ClassVar[bool] = False
     words: ClassVar[Words]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,10 @@ from tonggan.recommendation.popularity import Popularity
 
 _AT_ONCE = 256  # users whose scores of all items are in memory
 _MOST_USERS = 1_000  # by whom weights are chosen
-_FEWEST_USERS = 50  # by whom weights among items with few likes can be chosen
 _ROUNDS = 15
+_RANDOM_USERS = 10.0  # whose likes at random weights among items with few likes are drawn to 0 by
+_MOST_OFFERED = 2_000  # items with few likes that compete with what was liked
+_LEAST_SHARE = 0.05  # of the weights among items with few likes, to be worth its time
 # What a member must add to the score, as a share of it, to be worth its time in every recommendation to come.
 _LEAST_GAIN = 0.01
 
@@ -208,7 +210,6 @@ def weigh(
     k: int,
     popularity: Floats,
     seed: int,
-    allowed: NDArray[np.bool_] | None = None,
 ) -> dict[str, float]:
     """Weights, which add up to 1, of the members whose blend has the best nDCG (greedily, Caruana et al. 2004).
 
@@ -220,22 +221,17 @@ def weigh(
         k: items of a list.
         popularity: ``[I]``, likes of each item.
         seed: of which users are taken, of very many.
-        allowed: ``[I]``, the items to order; all by default.
     """
     rows = np.arange(len(held))
     if len(rows) > _MOST_USERS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST_USERS, replace=False))
     some = Held(held.histories.take(rows), held.seen.take(rows), held.wanted.take(rows))
-    chosen = np.ones(len(popularity), dtype=bool) if allowed is None else allowed
-    scores = {}
-    for name, member in members.items():
-        scores[name] = np.zeros((len(some), len(popularity)), dtype=np.float32)
-        scores[name][:, chosen] = standardized(member.score(some.histories)[:, chosen])
+    scores = {name: standardized(member.score(some.histories)).astype(np.float32) for name, member in members.items()}
     names = list(scores)
 
     def score(counts: Floats) -> float:
         total = sum(count * scores[name] for name, count in zip(names, counts, strict=True) if count)
-        top = top_items(np.asarray(total, dtype=np.float64), some.seen, k=k, allowed=allowed)
+        top = top_items(np.asarray(total, dtype=np.float64), some.seen, k=k)
         return measure_top(top, some, popularity=popularity, num_items=len(popularity)).score()
 
     counts, best, most = np.zeros(len(names)), np.zeros(len(names)), -1.0
@@ -253,14 +249,50 @@ def weigh(
 
 
 def weigh_cold(
-    members: Mapping[str, Scorer], held: Held, *, k: int, popularity: Floats, seed: int, cold: int
+    members: Mapping[str, Scorer], held: Held, *, popularity: Floats, seed: int, cold: int
 ) -> dict[str, float]:
-    """The same for items with at most ``cold`` likes among themselves; of few users those that read content decide."""
+    """Weights, which add up to 1, under which what users liked next is likeliest among items with few likes.
+
+    A softmax over the weighted scores of these items (McFadden 1974), which learns from every like, also from one that
+    no list of ten would show: such likes are few. Weights are drawn to 0, as if some users had liked at random.
+
+    Args:
+        members: by name.
+        held: users to choose by.
+        popularity: ``[I]``, likes of each item.
+        seed: of which users and items are taken, of very many.
+        cold: items with at most so many likes have few.
+    """
     is_cold = popularity <= cold
-    some = of_items(held, is_cold)
-    reading = [name for name, member in members.items() if member.config.reads_content]
-    if not reading:
-        return dict.fromkeys(members, 0.0)
-    if len(some) < _FEWEST_USERS:
-        return {name: 1 / len(reading) if name in reading else 0.0 for name in members}
-    return weigh(members, some, k=k, popularity=popularity, seed=seed, allowed=is_cold)
+    some, random = of_items(held, is_cold), np.random.default_rng(seed)
+    rows = np.sort(random.permutation(len(some))[:_MOST_USERS])
+    some = Held(some.histories.take(rows), some.seen.take(rows), some.wanted.take(rows))
+    places = np.flatnonzero(is_cold)
+    offered = np.sort(random.permutation(places)[:_MOST_OFFERED])
+    scores = [standardized(each.score(some.histories)[:, places]) for each in members.values()]
+    choices = []
+    for row in range(len(some)):
+        wanted = some.wanted[row]
+        others = np.setdiff1d(offered, np.concatenate([wanted, some.seen[row]]))
+        shown = np.searchsorted(places, np.concatenate([wanted, others]))
+        choices.append((len(wanted), np.stack([each[row, shown] for each in scores], axis=1)))
+    weights = _likeliest(choices, len(members))
+    weights = np.where(weights >= _LEAST_SHARE * weights.sum(), weights, 0.0)
+    return dict(zip(members, (weights / (weights.sum() or 1.0)).tolist(), strict=True))
+
+
+def _likeliest(choices: Sequence[tuple[int, Floats]], num_members: int) -> Floats:
+    """``[M]``, none negative: of each user's scores ``[N, M]`` the first few rows are of what was liked."""
+    from scipy.optimize import minimize
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        total, slope = _RANDOM_USERS * weights @ weights / 2, _RANDOM_USERS * weights
+        for count, scores in choices:
+            summed = scores @ weights
+            likely = np.exp(summed - summed.max())
+            total += np.log(likely.sum()) + summed.max() - summed[:count].mean()
+            slope = slope + likely @ scores / likely.sum() - scores[:count].mean(axis=0)
+        return float(total), slope
+
+    found: Floats = minimize(loss, np.zeros(num_members), jac=True, bounds=[(0, None)] * num_members).x
+    return found

@@ -23,7 +23,6 @@ class ContentConfig(ScorerConfig):
     """EASE's weights between items, learned from the contents of both."""
 
     cost: ClassVar[int] = 4
-    reads_content: ClassVar[bool] = True
     needs_content: ClassVar[bool] = True
     kind: Literal["content"] = "content"
     size: int = Field(default=128, ge=1)

@@ -175,8 +175,8 @@ def _make(
             remedy="Give more interactions, or other members with --set members.popularity.kind=popularity",
         )
     popularity = examples.histories.counts()
-    settings: dict[str, Any] = {"k": config.k, "popularity": popularity, "seed": config.seed}
-    weights = weigh(members, held, **settings)
+    settings: dict[str, Any] = {"popularity": popularity, "seed": config.seed}
+    weights = weigh(members, held, k=config.k, **settings)
     cold_weights = {} if examples.content is None else weigh_cold(members, held, cold=config.cold, **settings)
     tried = [
         replace(each, weight=weights.get(each.name, 0.0), cold_weight=cold_weights.get(each.name, 0.0))

@@ -45,7 +45,6 @@ class TwoTowersConfig(ScorerConfig):
     """A network for histories and one for items, whose vectors' product is the score."""
 
     cost: ClassVar[int] = 5
-    reads_content: ClassVar[bool] = True
     kind: Literal["two_towers"] = "two_towers"
     dim: int = Field(default=64, ge=2)
     """Width of both vectors."""

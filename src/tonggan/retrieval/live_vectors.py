@@ -7,7 +7,7 @@ see the last commit, whatever state the file is in: without a file, all vectors 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from tonggan.retrieval.settings import StoreSettings
 from tonggan.retrieval.vector_index import EXACT_ROWS, Ids, VectorIndex, Vectors
 
 _FEW = 2_000  # rows that may wait in memory, and one more for each 50 rows in the index
+_MANY = 100_000  # that are folded while more are still to come
+_PIECE = 20_000  # vectors that are read at once
 
 
 class LiveVectors:
@@ -68,15 +70,11 @@ class LiveVectors:
             self._ids = np.concatenate([self._ids[kept], ids])
             self._vectors = np.concatenate([self._vectors[kept], vectors.astype(np.float32)])
 
-    def search(self, vector: Vectors, *, limit: int, allowed: Ids | None) -> tuple[Ids, Vectors]:
+    def search(self, vector: Vectors, *, limit: int, allowed: Ids | None, exact: bool) -> tuple[Ids, Vectors]:
         """The ids nearest to ``vector [D]`` and their inner products, best first; among ``allowed`` where given."""
         ids, scores = np.empty(0, np.int64), np.empty(0, np.float32)
         if self._index is not None:
-            if allowed is None:
-                ids, scores = self._index.search(vector, limit=limit, excluded=self._outdated)
-            else:
-                current = allowed[np.isin(allowed, self._outdated, invert=True)]
-                ids, scores = self._index.search(vector, limit=limit, allowed=current)
+            ids, scores = self._index.search(vector, limit=limit, allowed=allowed, excluded=self._outdated, exact=exact)
         if len(self._ids):
             chosen = slice(None) if allowed is None else np.isin(self._ids, allowed)
             ids = np.concatenate([ids, self._ids[chosen]])
@@ -94,10 +92,15 @@ def vectors_are_current(connection: sqlite3.Connection, settings: StoreSettings)
     return not _must_fold(state if _is_sound(state, connection, settings) else None, connection)
 
 
-def update_vectors(connection: sqlite3.Connection, settings: StoreSettings) -> None:
+def update_vectors(connection: sqlite3.Connection, settings: StoreSettings, *, more_to_come: bool = False) -> None:
     """Forget vectors of another version; fold those that wait into the index, or build it anew if it is unsound.
 
     The caller holds the writer's lock.
+
+    Args:
+        connection: to the store.
+        settings: of the store.
+        more_to_come: whether the writer goes on; then only very many are folded, so that no reader need hold them.
     """
     if read_meta(connection, "vectors_stamp") != settings.vectors_stamp:
         with transaction(connection):
@@ -106,7 +109,7 @@ def update_vectors(connection: sqlite3.Connection, settings: StoreSettings) -> N
             write_meta(connection, "vectors_stamp", settings.vectors_stamp)
     state = read_meta(connection, "vectors")
     state = state if _is_sound(state, connection, settings) else None
-    if not _must_fold(state, connection):
+    if not _must_fold(state, connection, more_to_come=more_to_come):
         return
     generation = read_meta(connection, "generation")
     (total,) = connection.execute("SELECT count(*) FROM vectors").fetchone()
@@ -122,14 +125,14 @@ def update_vectors(connection: sqlite3.Connection, settings: StoreSettings) -> N
             other.unlink(missing_ok=True)  # A reader may still have it mapped; what is mapped stays readable.
 
 
-def _must_fold(state: Mapping[str, Any] | None, connection: sqlite3.Connection) -> bool:
+def _must_fold(state: Mapping[str, Any] | None, connection: sqlite3.Connection, *, more_to_come: bool = False) -> bool:
     since = state["generation"] if state else 0
     (total,) = connection.execute("SELECT count(*) FROM vectors").fetchone()
     (waiting,) = connection.execute("SELECT count(*) FROM vectors WHERE generation > ?", (since,)).fetchone()
     if state:
         (deleted,) = connection.execute("SELECT count(*) FROM deleted WHERE generation > ?", (since,)).fetchone()
         waiting += deleted
-    return bool(waiting > _FEW + total // 50)
+    return bool(waiting > (max(_MANY, total // 4) if more_to_come else _FEW + total // 50))
 
 
 def _folded(
@@ -142,24 +145,38 @@ def _folded(
     index = _opened(state, connection, settings, writable=True) if state and fits else None
     if index is None:
         settings.progress.say(f"Building the index of {total:,} vectors")
-        return VectorIndex.build(*_read_vectors(connection, settings, since=0)), total
+        return VectorIndex.build(lambda: _pieces(connection, settings, since=0)), total
     since = state["generation"] if state else 0
-    ids, vectors = _read_vectors(connection, settings, since=since)
-    deleted = connection.execute("SELECT id FROM deleted WHERE generation > ?", (since,)).fetchall()
-    index.update(removed=np.array(deleted, np.int64).reshape(-1), ids=ids, vectors=vectors)
+    changed = connection.execute(
+        "SELECT id FROM deleted WHERE generation > ? UNION SELECT id FROM vectors WHERE generation > ?", (since, since)
+    )
+    index.remove(np.fromiter((row for (row,) in changed), np.int64))
+    for ids, vectors in _pieces(connection, settings, since=since):
+        index.add(ids, vectors)
     return index, learned_from
 
 
 def _read_vectors(
     connection: sqlite3.Connection, settings: StoreSettings, *, since: int
 ) -> tuple[Ids, NDArray[np.float16]]:
-    found = connection.execute("SELECT id, vector FROM vectors WHERE generation > ?", (since,)).fetchall()
-    with reading(settings.folder):
-        checked(found, int, bytes)
-        ids = np.array([row for row, _ in found], np.int64)
-        return ids, np.frombuffer(b"".join(vector for _, vector in found), np.float16).reshape(
-            len(ids), settings.dim or 0
-        )
+    pieces = list(_pieces(connection, settings, since=since))
+    nothing = (np.empty(0, np.int64), np.empty((0, settings.dim or 0), np.float16))
+    ids, vectors = zip(nothing, *pieces, strict=True)
+    return np.concatenate(ids), np.concatenate(vectors)
+
+
+def _pieces(
+    connection: sqlite3.Connection, settings: StoreSettings, *, since: int
+) -> Iterator[tuple[Ids, NDArray[np.float16]]]:
+    """The vectors of commits after ``since``, a bounded number at a time."""
+    # An index by generation would lead from row to row through all of the file.
+    after, parameters = ("WHERE generation > ?", (since,)) if since else ("", ())
+    found = connection.execute(f"SELECT id, vector FROM vectors {after}", parameters)  # noqa: S608
+    while piece := found.fetchmany(_PIECE):
+        with reading(settings.folder):
+            checked(piece, int, bytes)
+            vectors = np.frombuffer(b"".join(vector for _, vector in piece), np.float16)
+            yield np.array([row for row, _ in piece], np.int64), vectors.reshape(len(piece), settings.dim or 0)
 
 
 def _opened(

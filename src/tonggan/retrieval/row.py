@@ -108,8 +108,8 @@ def selection(columns: str, where: Where | None, *, since: int = 0) -> tuple[str
     A field is compared as ``json_extract`` reads it; a row without the field is not chosen.
     """
     # Statements are put together from constants only; what a caller gives is bound as parameters.
-    terms: list[str] = ["generation > ?"]
-    parameters: list[Value] = [since]
+    terms: list[str] = ["generation > ?"] if since else ["TRUE"]  # For all rows no index by generation is of use.
+    parameters: list[Value] = [since] if since else []
     for name, wanted in (where or {}).items():
         is_field = name not in ("key", "group")
         column = "json_extract(fields, ?)" if is_field else f'"{name}"'

@@ -155,6 +155,8 @@ class Writer:
                 self._connection.commit()
                 if self._settings.analyze is not None:
                     update_words(self._connection, self._settings)
+                if self._settings.dim is not None:
+                    update_vectors(self._connection, self._settings, more_to_come=True)
 
 
 def catch_up(connection: sqlite3.Connection, settings: StoreSettings) -> None:
