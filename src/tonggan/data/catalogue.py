@@ -173,6 +173,13 @@ CATALOGUE: Mapping[str, PublicSet] = {
             module="emoji_space",
         ),
         PublicSet(
+            "emoji_speech",
+            "the same with their names spoken in both languages, by another voice in the test (2,736 + 150 + 200)",
+            source="https://github.com/hfg-gmuend/openmoji",
+            license="CC BY-SA 4.0",
+            module="emoji_speech",
+        ),
+        PublicSet(
             "emoji_tags",
             "drawings of emojis with tags: groups, subgroups, words of their names (990 + 150 + 300)",
             source="https://github.com/hfg-gmuend/openmoji",
