@@ -1,12 +1,12 @@
-"""Search over 100,000 vectors and over the words of 50,000 functions: speed and recall, beside other indexes.
+"""Search by the words of 50,000 functions, beside other indexes, and a whole store of 100,000 rows: speed.
 
     OMP_NUM_THREADS=1 python benchmarks/retrieval.py
     python benchmarks/retrieval.py --rows 5000 --functions 2000     # a quick trial
 
-Prints one line for each way: median milliseconds for the top 10 of one query, and recall@10 against the exact search
-in single precision. Vectors are drawn around 1,000 centers with a seed, or read from ``--vectors FILE.npy`` [N, D];
-queries are rows with noise. Words are those of functions in the installed packages. sqlite-vec and bm25s are measured
-where they are installed. Then a whole store: filling, opening, adding one row, and searching while it is open.
+Prints one line for each way: median milliseconds for the top 10 of one query. Words are those of functions in the
+installed packages; bm25s is measured where it is installed. Then the store: filling, opening, adding one row, and
+searching while it is open. Its vectors are drawn around 1,000 centers with a seed, or read from ``--vectors FILE.npy``
+[N, D]; queries are rows with noise. ``benchmarks/vectors.py`` compares searches by vectors.
 """
 
 from __future__ import annotations
@@ -23,15 +23,12 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import faiss
 import numpy as np
 
 from tonggan.codelm.words import analyze
 from tonggan.retrieval.store import Row, Store
-from tonggan.retrieval.vector_index import VectorIndex
 from tonggan.retrieval.word_index import WordDocument, WordIndex
 
-Found = Sequence[int]
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 QUERIES = ("parse a date with timezone", "read csv file", "close", "matrix multiply of two arrays", "http get retry")
 
@@ -48,7 +45,6 @@ def main() -> None:
     rng = np.random.default_rng(1)
     queries = vectors[rng.integers(0, len(vectors), arguments.queries)]
     queries = normalized(queries + 0.02 * rng.standard_normal(queries.shape, dtype=np.float32))
-    compare_vectors(vectors, queries)
     functions = list(functions_of_packages(arguments.functions))
     compare_words(functions)
     measure_store(vectors, functions, queries)
@@ -95,58 +91,6 @@ def seconds(work: Callable[[], object]) -> tuple[object, float]:
     start = time.perf_counter()
     result = work()
     return result, time.perf_counter() - start
-
-
-def compare_vectors(vectors: np.ndarray, queries: np.ndarray) -> None:
-    print(f"\n{len(vectors):,} vectors of {vectors.shape[1]}, top 10")
-    ids = np.arange(len(vectors))
-    truth = [set(np.argsort(-(vectors @ query), kind="stable")[:10].tolist()) for query in queries]
-
-    def compare(name: str, search: Callable[[np.ndarray], Found], note: str = "") -> None:
-        ms = median_ms(search, list(queries))
-        recall = np.mean([len(true & set(search(query))) / 10 for true, query in zip(truth, queries, strict=True)])
-        line(name, ms, f"recall {recall:.4f}{note}")
-
-    index, took = seconds(lambda: VectorIndex.build(ids, vectors))
-    note = f", built in {took:.1f} s, {index.probes} probes"
-    compare("this library's index", lambda query: index.search(query, limit=10)[0].tolist(), note)
-    with tempfile.TemporaryDirectory() as folder:
-        index.write(Path(folder) / "index")
-        mapped = VectorIndex.read(Path(folder) / "index", probes=index.probes)
-        compare("this library's index, mapped from a file", lambda query: mapped.search(query, limit=10)[0].tolist())
-    compare("this library's index, exact", lambda query: index.search(query, limit=10, allowed=ids)[0].tolist())
-    third = ids[::3]
-    line(
-        "this library's index, a third allowed", median_ms(lambda q: index.search(q, limit=10, allowed=third), queries)
-    )
-    flat = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-    flat.train(vectors[:1])
-    flat.add(vectors)
-    compare("FAISS flat, half precision", lambda query: flat.search(query[None], 10)[1][0].tolist())
-    compare("numpy, single precision", lambda query: np.argpartition(-(vectors @ query), 10)[:10].tolist())
-    hnsw = faiss.IndexHNSWSQ(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, 16, faiss.METRIC_INNER_PRODUCT)
-    hnsw.train(vectors[:1])
-    _, took = seconds(lambda: hnsw.add(vectors))
-    hnsw.hnsw.efSearch = 48
-    compare("FAISS HNSW", lambda query: hnsw.search(query[None], 10)[1][0].tolist(), f", built in {took:.1f} s")
-    compare_sqlite_vec(vectors, compare)
-
-
-def compare_sqlite_vec(vectors: np.ndarray, compare: Callable[[str, Callable[[np.ndarray], Found]], None]) -> None:
-    database = sqlite3.connect(":memory:")
-    if not find_spec("sqlite_vec") or not hasattr(database, "enable_load_extension"):
-        print("sqlite-vec is not installed, or this Python's SQLite loads no extensions: skipped")
-        return
-    import sqlite_vec
-
-    database.enable_load_extension(True)
-    sqlite_vec.load(database)
-    database.execute(f"CREATE VIRTUAL TABLE v USING vec0(e float[{vectors.shape[1]}] distance_metric=cosine)")
-    database.executemany(
-        "INSERT INTO v(rowid, e) VALUES (?, ?)", ((row, vector.tobytes()) for row, vector in enumerate(vectors))
-    )
-    statement = "SELECT rowid FROM v WHERE e MATCH ? AND k = 10"
-    compare("sqlite-vec", lambda query: [row for (row,) in database.execute(statement, (query.tobytes(),))])
 
 
 def compare_words(functions: Sequence[str]) -> None:

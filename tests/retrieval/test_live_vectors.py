@@ -33,6 +33,19 @@ def test_many_rows_are_searched_alike_however_they_came(tmp_path, monkeypatch):
         assert store.search_vectors(vector_of(0)) == {}
 
 
+def test_very_many_are_folded_while_more_are_to_come(tmp_path, monkeypatch):
+    monkeypatch.setattr(live_vectors, "_FEW", 1_000)
+    monkeypatch.setattr(live_vectors, "_MANY", 50)
+    with open_store(tmp_path) as store, open_store(tmp_path) as reader, store.writing() as writer:
+        waiting = []
+        for first in range(0, 200, 40):
+            writer.put(make_row(number) for number in range(first, first + 40))
+            writer.commit()
+            assert next(iter(reader.search_vectors(vector_of(first + 39)))) == f"row{first + 39}"
+            waiting.append(len(reader._vectors._ids))
+        assert waiting == [40, 0, 40, 0, 40]
+
+
 def test_a_vector_can_be_set_and_replaced_later(tmp_path, monkeypatch):
     monkeypatch.setattr(live_vectors, "_FEW", 5)
     store = open_store(tmp_path)

@@ -55,6 +55,39 @@ def test_many_vectors_are_found_with_high_recall(vectors, monkeypatch):
         assert index.search(query, limit=10, allowed=third)[0].tolist() == wanted
 
 
+def test_questions_that_are_like_no_row_keep_the_recall(vectors, monkeypatch):
+    monkeypatch.setattr(vector_index, "EXACT_ROWS", 100)
+    index = built(ids_of(3_000), vectors)
+    rng = np.random.default_rng(3)
+    queries = vectors[rng.integers(0, 3_000, 100)] + vectors[rng.integers(0, 3_000, 100)]
+    found = [len(set(index.search(each, limit=10)[0].tolist()) & set(nearest(vectors, each))) for each in queries]
+    assert np.mean(found) / 10 >= 0.98
+    for query in queries[:10]:
+        assert index.search(query, limit=10, exact=True)[0].tolist() == nearest(vectors, query)
+
+
+def test_of_many_chosen_rows_cells_are_looked_into_where_these_lie(vectors, monkeypatch):
+    monkeypatch.setattr(vector_index, "EXACT_ROWS", 100)
+    index = built(ids_of(3_000), vectors)
+    looked_into = []
+    searched = index._search_cells
+    monkeypatch.setattr(index, "_search_cells", lambda *given: (looked_into.append(len(given[2])), searched(*given))[1])
+    half = np.sort(np.random.default_rng(0).choice(ids_of(3_000), 1_500, replace=False))
+    found = []
+    for query in vectors[::100]:
+        by_nearness = nearest(vectors, query, 3_000)
+        for allowed in (half, np.sort(by_nearness[1_500:])):  # also where no allowed row is in the cells beside it
+            wanted = [row for row in by_nearness if row in set(allowed.tolist())][:10]
+            found.append(len(set(index.search(query, limit=10, allowed=allowed)[0].tolist()) & set(wanted)))
+    assert np.mean(found) / 10 >= 0.98
+    assert sum(looked_into) < 0.8 * len(found) * index._index.nlist
+    query = vectors[0]
+    gone = index.search(query, limit=3, allowed=half)[0]
+    assert not set(index.search(query, limit=10, allowed=half, excluded=gone)[0].tolist()) & set(gone.tolist())
+    index.add(ids_of(3_001)[3_000:], 2 * query[None])
+    assert index.search(query, limit=1, allowed=np.append(half, 3_000 * 3 + 5))[0].tolist() == [3_000 * 3 + 5]
+
+
 def test_builds_are_the_same_each_time(vectors, monkeypatch, tmp_path):
     monkeypatch.setattr(vector_index, "EXACT_ROWS", 1_000)
     for name in ("first", "second"):

@@ -132,8 +132,8 @@ class VectorIndex:
         Args:
             vector: of length 1, where scores are to be cosines.
             limit: how many at most.
-            allowed: only rows of these ids. Of few, all are compared; else cells are looked into until as many rows
-                that are allowed have been compared as without this condition, wherever they lie.
+            allowed: only rows of these ids. Of few all are compared. Of more, cells are looked into until as many have
+                been compared as without this condition, wherever they lie, and twice as many change nothing.
             excluded: no rows of these ids.
             exact: whether all rows are compared.
         """
@@ -141,28 +141,56 @@ class VectorIndex:
         if wanted <= 0:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         query = np.ascontiguousarray(vector[None], np.float32)
-        selector, probes = None, self._index.nlist if exact else self.probes
-        if allowed is not None:
-            selection = self._selection(allowed)
-            selector, probes = selection.selector, probes if exact else self._probes_among(selection, query)
+        cells = int(self._index.nlist)
+        selection = None if allowed is None else self._selection(allowed)
+        selector = None if selection is None else selection.selector
         if excluded is not None and len(excluded):
             others = self._faiss.IDSelectorNot(self._selection(excluded).selector)
             selector = others if selector is None else self._faiss.IDSelectorAnd(selector, others)
-        parameters = self._faiss.SearchParametersIVF(nprobe=int(probes), sel=selector)
-        scores, ids = self._index.search(query, wanted, params=parameters)
-        found = ids[0] >= 0
-        return ids[0][found], scores[0][found]
+        if selection is not None and not exact and cells > 1 and len(selection.ids) > self._compared_at_least():
+            scores, ids = self._search_growing(query, wanted, selection, selector)
+        else:
+            probes = cells if exact or allowed is not None else self.probes
+            parameters = self._faiss.SearchParametersIVF(nprobe=probes, sel=selector)
+            scores, ids = (each[0] for each in self._index.search(query, wanted, params=parameters))
+        found = ids >= 0
+        return ids[found], scores[found]
 
-    def _probes_among(self, selection: _Selection, query: Vectors) -> int:
+    def _compared_at_least(self) -> int:
+        return max(EXACT_ROWS, self.probes * len(self) // int(self._index.nlist))
+
+    def _search_growing(self, query: Vectors, wanted: int, selection: _Selection, selector: Any) -> tuple[Vectors, Ids]:
+        """Look into twice as many cells until those that come last hold none of the nearest."""
         cells = int(self._index.nlist)
-        least = max(EXACT_ROWS, self.probes * len(self) // cells)
-        if cells == 1 or len(selection.ids) <= least:
-            return cells
         if selection.in_cells is None:
             selection.in_cells = np.bincount(self._cells_of(selection.ids), minlength=cells + 1)[:cells]
-        _, nearest = self._index.quantizer.search(query, cells)
-        compared = np.cumsum(selection.in_cells[nearest[0]])
-        return min(cells, int(np.searchsorted(compared, least)) + 1)
+        likeness, order = self._index.quantizer.search(query, cells)
+        compared = np.cumsum(selection.in_cells[order[0]])
+        scores, ids = np.empty(0, np.float32), np.empty(0, np.int64)
+        start, end = 0, int(np.searchsorted(compared, self._compared_at_least())) + 1
+        while start < cells:
+            end = min(end, cells)
+            piece = slice(start, end)
+            new_scores, new_ids = self._search_cells(query, wanted, order[0, piece], likeness[0, piece], selector)
+            scores, ids = np.concatenate([scores, new_scores]), np.concatenate([ids, new_ids])
+            best = np.argsort(-scores, kind="stable")[:wanted]
+            is_same = start > 0 and bool((best < wanted).all())
+            scores, ids = scores[best], ids[best]
+            if is_same:
+                break
+            start, end = end, 2 * end
+        return scores, ids
+
+    def _search_cells(
+        self, query: Vectors, wanted: int, cells: Ids, likeness: Vectors, selector: Any
+    ) -> tuple[Vectors, Ids]:
+        """The nearest ``[wanted]`` in these cells alone; an id is -1 where there are fewer."""
+        scores, ids = np.empty(wanted, np.float32), np.empty(wanted, np.int64)
+        cells, likeness = np.ascontiguousarray(cells), np.ascontiguousarray(likeness)
+        parameters = self._faiss.SearchParametersIVF(nprobe=len(cells), sel=selector)
+        given = [self._faiss.swig_ptr(each) for each in (query, cells, likeness, scores, ids)]
+        self._index.search_preassigned_c(1, given[0], wanted, *given[1:], False, parameters)
+        return scores, ids
 
     def _cells_of(self, ids: Ids) -> NDArray[np.uint32]:
         """The cell of each of ``ids``; the number of cells for one that is not there."""
