@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from tonggan.errors import ConfigError
 from tonggan.validation import place_of, wanted
-from tonggan.wording import shortened
+from tonggan.wording import Bilingual, Words, shortened, translated
 
 MAX_FILE = 256 << 20
 """Bytes of a file of settings, or of what was fitted: the longest lists of names have some megabytes."""
@@ -78,9 +78,15 @@ def explain_fields(error: ValidationError, data: Any) -> tuple[str, str]:
         unknown = item.get("ctx", {}).get("unknown")
         path, value = place_of((*item["loc"], unknown) if unknown else item["loc"], data)
         path = path or "(top)"
-        problems.append(f"no {path}" if item["type"] == "missing" else f"{path} = {_short(value)}")
-        expected.append(f"{path}: {wanted(item)}")
-    return "; ".join(problems), "; ".join(expected)
+        is_missing, want = item["type"] == "missing", wanted(item)
+        problem = f"{path} = {_short(value)}"
+        problems.append(Words(f"no {path}", f"没有 {path}") if is_missing else Words(problem, problem))
+        expected.append(Words(f"{path}: {want}", f"{path}：{translated(want)}"))
+    return _joined(problems), _joined(expected)
+
+
+def _joined(said: Sequence[Words]) -> str:
+    return Bilingual("; ".join(each.english for each in said), "；".join(each.chinese for each in said))
 
 
 def _short(value: object) -> str:
@@ -116,15 +122,22 @@ def _read(path: Path, parse: Callable[[str], Any], *, language: str, remedy: str
     except FileNotFoundError as error:
         raise ConfigError(who, got="no such file", expected=f"a {language} file", remedy="Check the path") from error
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        detail = (
-            "values that are nested too deep"
-            if isinstance(error, RecursionError)
-            else " ".join(str(error)[:400].split())
-        )
-        raise ConfigError(who, got=detail, expected=f"valid {language} in UTF-8", remedy=remedy) from error
+        raise ConfigError(who, got=_problem(error), expected=f"valid {language} in UTF-8", remedy=remedy) from error
     if not isinstance(data, dict):
         raise ConfigError(who, got=type(data).__name__, expected="a mapping", remedy=remedy)
     return data
+
+
+def _problem(error: Exception) -> str:
+    """What is wrong with a file, and where if its parser knows."""
+    if isinstance(error, RecursionError):
+        return "values that are nested too deep"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return " ".join(str(error)[:400].split())
 
 
 def _check_size(data: Any) -> None:

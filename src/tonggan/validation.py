@@ -8,12 +8,12 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 _WANTED = {
-    "enum": "{expected}",
+    "enum": "one of {expected}",
     "greater_than": "more than {gt}",
     "greater_than_equal": "at least {ge}",
     "less_than": "less than {lt}",
     "less_than_equal": "at most {le}",
-    "literal_error": "{expected}",
+    "literal_error": "one of {expected}",
     "string_pattern_mismatch": "a text with something in it",
     "string_too_long": "at most {max_length} characters",
     "string_too_short": "a text with something in it",
@@ -50,7 +50,8 @@ def wanted(error: ErrorDetails, *, group: str = "a group of fields") -> str:
     template = _WANTED.get(kind) or _WANTED_OF_KIND.get(kind.partition("_")[0])
     if template is not None:
         tag = context.get("discriminator", "").strip("'")
-        return template.format(**{**context, "group": group, "tag": tag})
+        listed = str(context.get("expected", "")).replace(" or ", ", ")
+        return template.format(**{**context, "group": group, "tag": tag, "expected": listed})
     message = error["msg"]
     for opening in ("Input should be ", "Input should have ", "String should have ", "Input should "):
         message = message.removeprefix(opening)

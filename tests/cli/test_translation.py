@@ -23,12 +23,13 @@ CHINESE = re.compile("[\u4e00-\u9fff]")
 
 # Which the code puts together of several texts, or which others say: the library that reads the line, the system.
 OF_TYPER = (
-    "Show this message and exit.", "Try ", "Missing ", "No such ", "Invalid value ", "Option '", "Got unexpected ",
-    "'{}' is not one of ", "it should be ",
+    "Show this message and exit.", "Try ", "Missing ", "No such ", "Invalid value", "Option '", "Got unexpected ",
+    "'{}' is not one of ", "it should be ", "Usage:",
 )  # fmt: skip
 OF_SYSTEM = (
     "Address already in use", "Permission denied", "Cannot assign requested address", "Not Found", "Method Not Allowed",
-    "',' expected after '\"'",
+    "',' expected after '\"'", "No such file or directory", "No space left on device", "Is a directory",
+    "Not a directory", "File name too long", "Read-only file system", "[Errno {}] {}: {}",
 )  # fmt: skip
 TIMES = ("dates", "times of day", "durations")
 OF_PARTS = (
@@ -236,6 +237,11 @@ def test_every_error_is_in_the_catalog(part):
     ("arguments", "said"),
     [
         (["nosuch"], "没有这个命令：“nosuch”"),
+        (["search"], "用法： tonggan search"),
+        (["search", "x"], "│ 请说明要查找什么"),
+        (["search", "x", "y", "-k", "0"], "选项“--limit”（-k）的值无效：应大于或等于 1"),
+        (["search", "x", "y", "--image", "no.png"], "得到：没有这个文件或文件夹"),
+        (["run", "no.csv", "--out", "o"], "应为：YAML 文件，或 assistant"),
         (["code", "search"], "缺少参数“QUERY”"),
         (["code", "corpus", "."], "缺少选项“--out”"),
         (["code", "search", "x", "--nope"], "没有这个选项：--nope"),

