@@ -106,7 +106,7 @@ PYDANTIC = re.compile(
         ({"messages": HELLO, "top_k": 10**300}, "expected at most 2147483647"),
         ({"messages": HELLO, "stream": "maybe"}, 'stream: got "maybe", expected true or false'),
         ({"messages": HELLO, "logit_bias": {"5": 1}}, "logit_bias: got an object of 1, expected none"),
-        ({"messages": HELLO, "response_format": {"type": "xml"}}, "expected one of 'text', 'json_object', 'json_schema'"),
+        ({"messages": HELLO, "response_format": {"type": "xml"}}, "one of 'text', 'json_object', 'json_schema'"),
         ({"messages": HELLO, "top_logprobs": 2}, "top_logprobs needs logprobs"),
         ({"messages": HELLO, "temperature": 3, "n": 0}, "(1 more of the body is wrong)"),
     ],
