@@ -7,6 +7,7 @@ and the file to write, FLAC of 16 kHz. The engine and its voices come with the p
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.util
 import io
 import json
@@ -73,8 +74,7 @@ class _Synthesizer:
     """eSpeak NG in this process."""
 
     def __init__(self) -> None:
-        import espeakng_loader
-
+        espeakng_loader: Any = importlib.import_module("espeakng_loader")
         self._library: Any = ctypes.CDLL(espeakng_loader.get_library_path())
         data = espeakng_loader.get_data_path().encode()
         self.sample_rate = int(self._library.espeak_Initialize(_SYNCHRONOUS, 0, data, _RETURN_ERRORS))
