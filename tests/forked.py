@@ -24,7 +24,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from types import SimpleNamespace
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    import pytest
 
 LIBRARIES = (
     "torch", "torch._dynamo", "torch.distributed", "torch.utils.tensorboard", "sklearn.metrics", "sklearn.ensemble",
@@ -37,7 +41,8 @@ class Process:
     """A program that runs, as ``subprocess.Popen`` has it.
 
     Args:
-        command: ``sys.executable`` with ``-c``, ``-m`` or a file, and arguments.
+        command: ``sys.executable`` with ``-c``, ``-m`` or a file, and arguments; with ``-I`` before them neither the
+            folder nor ``PYTHONPATH`` is on the path of modules.
         env: this process's by default.
         cwd: the folder of this process by default.
         stdout: a file for what it prints; by default the attribute of that name has it.
@@ -131,6 +136,12 @@ def run_together(command: Sequence[str], *, number: int) -> list[subprocess.Comp
         return list(pool.map(lambda env: run(command, env=env), ranks))
 
 
+def instead_of_subprocess(module: str, patch: pytest.MonkeyPatch) -> None:
+    """Programs that ``module`` starts are forked from now on."""
+    in_its_place = SimpleNamespace(Popen=Process, run=lambda command, **_: run(command))
+    patch.setattr(f"{module}.subprocess", in_its_place)
+
+
 @cache
 def start() -> socket.socket:
     """Start the process that is forked; processes that are forked from here share it."""
@@ -200,11 +211,12 @@ def _become(request: Mapping[str, Any], path: Sequence[str]) -> NoReturn:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    first, *arguments = request["command"]
+    is_isolated = request["command"][0] == "-I"
+    first, *arguments = request["command"][is_isolated:]
     added = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     start = {"-c": "", "-m": str(Path.cwd())}.get(first, str(Path(first).resolve().parent))
-    sys.path[:] = [start, *added, *path]
-    sys.argv[:] = ["-c", *arguments[1:]] if first == "-c" else arguments if first == "-m" else request["command"]
+    sys.path[:] = list(path) if is_isolated else [start, *added, *path]
+    sys.argv[:] = ["-c", *arguments[1:]] if first == "-c" else arguments if first == "-m" else [first, *arguments]
     if first == "-c":
         exec(compile(arguments[0], "<string>", "exec"), {"__name__": "__main__"})
     elif first == "-m":

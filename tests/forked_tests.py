@@ -11,14 +11,16 @@ import marshal
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
+from filelock import FileLock
 
 # Bytes of the place of a file among all.
 _PLACE = 4
@@ -36,10 +38,22 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     files: dict[Any, list[pytest.Item]] = {}
     for item in session.items:
         files.setdefault(item.path, []).append(item)
-    session.config._tmp_path_factory.getbasetemp()  # in which each process makes folders of its own
+    session.config._tmp_path_factory.getbasetemp()  # in which all processes make their folders
     with Workers(session, list(files.values()), number=min(option.processes, len(files))) as workers:
         workers.follow()
     return True
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that ``make`` fills for all processes, in the first of them that asks for it; not to be changed."""
+    folder = factory.getbasetemp() / "made_once" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    is_made = folder.with_suffix(".made")
+    with FileLock(folder.with_suffix(".lock")):
+        if not is_made.exists():
+            make(folder)
+            is_made.touch()
+    return folder
 
 
 class Workers:

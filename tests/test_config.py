@@ -45,6 +45,9 @@ def test_yaml_that_is_none(tmp_path):
     path.write_text("a: [1", encoding="utf-8")
     with pytest.raises(ConfigError, match="valid YAML"):
         read_yaml(path)
+    path.write_text("[" * 100_000 + "]" * 100_000, encoding="utf-8")
+    with pytest.raises(ConfigError, match="values more than 64 deep"):
+        read_yaml(path)
     path.write_text("- 1", encoding="utf-8")
     with pytest.raises(ConfigError, match="a mapping"):
         read_yaml(path)

@@ -18,10 +18,11 @@ sys.exit(3)
 """
 
 
-@pytest.mark.parametrize("how", ["-c", "-m", "file"])
+@pytest.mark.parametrize("how", ["-c", "-I", "-m", "file"])
 def test_it_starts_and_ends_as_python_starts_it(tmp_path, how):
     (tmp_path / "program.py").write_text(PROGRAM)
-    start = {"-c": ["-c", PROGRAM], "-m": ["-m", "program"], "file": [str(tmp_path / "program.py")]}[how]
+    starts = {"-c": ["-c", PROGRAM], "-I": ["-I", "-c", PROGRAM], "-m": ["-m", "program"]}
+    start = starts.get(how, [str(tmp_path / "program.py")])
     command, environment = [sys.executable, *start, "one", "two words"], {**os.environ, "COLOR": "red"}
     found = forked.run(command, env=environment, cwd=tmp_path)
     expected = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)

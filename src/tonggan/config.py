@@ -99,7 +99,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file is missing, is not YAML, is too large or deep, or holds no mapping.
     """
-    return _read(path, yaml.safe_load, language="YAML", remedy="Correct the file")
+    return _read(path, parse_yaml, language="YAML", remedy="Correct the file")
+
+
+def parse_yaml(text: str) -> Any:
+    """What ``text`` says in YAML, in plain values.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+        ValueError: it is nested too deep.
+    """
+    # Ten times faster where PyYAML was compiled with libyaml, which has no bound of its own on how deep it goes.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"values more than {MAX_DEPTH} deep")
+    return yaml.load(text, Loader=loader)  # noqa: S506 (either is safe)
 
 
 def read_json(path: Path) -> dict[str, Any]:

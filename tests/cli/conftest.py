@@ -1,9 +1,12 @@
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from command_line import ENSEMBLE, Outcome, make_rows, tonggan, write_csv
+from forked_tests import made_once
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +35,16 @@ def table(folder: Path, rows: list[dict[str, Any]]) -> Path:
 @pytest.fixture(scope="session")
 def fitted(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path, table: Path) -> tuple[Path, Outcome]:
     """The folder of an ensemble, which is not to be changed, and what ``fit --json`` said."""
-    run = tmp_path_factory.mktemp("runs") / "first"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TONGGAN_CACHE", str(shared_cache))
-        return run, tonggan("fit", table, "--target", "label", "--test", table, "--out", run, "--json", *ENSEMBLE)
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TONGGAN_CACHE", str(shared_cache))
+            files = (table, "--test", table, "--out", folder / "first")
+            said = tonggan("fit", *files, "--target", "label", "--json", *ENSEMBLE)
+        (folder / "said.json").write_text(json.dumps(asdict(said)))
+
+    folder = made_once(tmp_path_factory, "first", make)
+    return folder / "first", Outcome(**json.loads((folder / "said.json").read_text()))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tonggan.serving.services import RowService, Service
 
 def main(page: Path, tests: Path, shop: Path) -> None:
     """Run the tests of the page's parts, its commands, and the server on its run."""
-    code = pytest.main(["-q", "-p", "no:cacheprovider", str(tests)])
+    code = pytest.main(["-q", "--disable-plugin-autoload", "-p", "no:cacheprovider", str(tests)])
     assert code == 0, code
     with pytest.MonkeyPatch.context() as patch:
         enter(shop, patch, cache=shop.parent / "cache")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+import forked
 from doc_examples import Block, Command, blocks_of, commands_of, run_command, run_python, shows
 from ensemble_scene import QUICK_MEMBERS
 
@@ -70,6 +71,7 @@ def enter(folder: Path, patch: pytest.MonkeyPatch, *, cache: Path) -> None:
 
     patch.setattr(recipe, "apply_overrides", tiny)
     patch.setattr(config, "_VARIANTS", QUICK_MEMBERS)
+    forked.instead_of_subprocess("tonggan.runs.footprint", patch)
     patch.chdir(folder)
     patch.setenv("TONGGAN_CACHE", str(cache))
     patch.delenv("TONGGAN_MIRROR", raising=False)
@@ -201,6 +203,6 @@ def test_the_page_on_extending_works_as_it_stands(first_shop, tmp_path):
     paths = [project / "src", project / "tests", ROOT / "tests", ROOT / "tests" / "docs"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "TONGGAN_CACHE": str(tmp_path)}
     command = [sys.executable, "-m", "extending", str(page), str(project / "tests"), str(shop)]
-    result = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    result = forked.run(command, cwd=project, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "image_patches" in (shop / "runs" / "own" / "recipe.yaml").read_text(encoding="utf-8")

@@ -44,7 +44,7 @@ def test_seventy_thousand_columns() -> None:
     cells = generator.normal(size=(60, 70_000)).astype(np.float32)
     cells[:, 50_000] += 4 * truth
     examples = Examples({"table": Reading(np.ones(60, dtype=bool), cells=cells)}, truth, np.ones(60))
-    for config in (BoostedTreesConfig(), LinearConfig()):
+    for config in (BoostedTreesConfig(learning_rate=0.4), LinearConfig()):
         member = config.fit(examples, Goal("classes", 2), seed=0, seconds=30.0)
         assert (member.predict(examples.features).argmax(1) == truth).mean() > 0.9
 

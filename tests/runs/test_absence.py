@@ -6,6 +6,8 @@ import pytest
 pd = pytest.importorskip("pandas")
 
 import tonggan  # noqa: E402
+from ensemble_scene import QUICK_MEMBERS  # noqa: E402
+from tonggan.floor import config as floor_config  # noqa: E402
 
 pytestmark = pytest.mark.slow
 RANDOM = np.random.default_rng(0)
@@ -22,6 +24,11 @@ WAYS = {
 @pytest.fixture(params=list(WAYS))
 def settings(request):
     return WAYS[request.param]
+
+
+@pytest.fixture(autouse=True)
+def _quick_members(monkeypatch):
+    monkeypatch.setattr(floor_config, "_VARIANTS", QUICK_MEMBERS)
 
 
 def of_words(settings):

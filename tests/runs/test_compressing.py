@@ -6,6 +6,7 @@ import torch
 
 import command_line
 import ensemble_scene
+import forked
 import run_scene
 import tonggan
 from tonggan.errors import ConfigError, DataError, MissingExtraError, TrainingError
@@ -13,6 +14,12 @@ from tonggan.runs.bundle_folder import INDEX
 from tonggan.runs.recipe import student_recipe
 
 SETTINGS = ["training.epochs=1"]
+
+
+@pytest.fixture
+def _forked(monkeypatch):
+    """Memory is measured in a program that is forked; that of the pruned run is as users have it."""
+    forked.instead_of_subprocess("tonggan.runs.footprint", monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +95,7 @@ def test_without_a_note_it_answers_by_the_rest(pruned):
     assert pruned.predict_proba([row, {**row, "note": ""}])[0] == pytest.approx(pruned.predict_proba([row])[0])
 
 
+@pytest.mark.usefixtures("_forked")
 def test_a_student_learns_from_members(members, tmp_path):
     with pytest.raises(DataError, match="a table in memory"):
         tonggan.compress(members.folder, out=tmp_path / "run", distill="small")
@@ -98,6 +106,7 @@ def test_a_student_learns_from_members(members, tmp_path):
     assert made.bundle.recipe.floor is None
 
 
+@pytest.mark.usefixtures("_forked")
 def test_int8_is_kept_and_loaded(original, rows, tmp_path):
     pytest.importorskip("onnxruntime")
     made = tonggan.compress(original.folder, out=tmp_path / "run", quantize="int8", keep_within=0.2)

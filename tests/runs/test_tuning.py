@@ -130,7 +130,7 @@ def test_a_trial_whose_worker_was_killed_is_taken_up_again(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_two_workers_share_a_study_and_one_may_die(tmp_path: Path) -> None:
+def test_two_workers_share_a_study_and_one_may_die(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, out = write(tmp_path), tmp_path / "study"
     found = tune(data, out, trials=6, jobs=2)
     assert len(found["trials"]) == 6
@@ -138,6 +138,7 @@ def test_two_workers_share_a_study_and_one_may_die(tmp_path: Path) -> None:
     values = [json.dumps(trial["values"]) for trial in found["trials"]]
     assert len(set(values)) == 6, "they propose different settings"
     assert (out / "worker-1.log").read_text(encoding="utf-8") == ""
+    forked.instead_of_subprocess("tonggan.runs.tuning_worker", monkeypatch)
     with start(data, tmp_path / "second", stop_at=5) as process:
         assert process.stdout.readline().strip() == run_scene.HERE
         with pytest.raises(BundleError, match="another study at work"):

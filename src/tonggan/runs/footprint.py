@@ -38,7 +38,7 @@ from tonggan.wording import Words, part_zh
 BATCHES = (1, 32)
 """Rows of an answer whose time is told."""
 # How often each is timed, and for how long all together.
-_FEWEST, _MOST, _SECONDS = 5, 200, 2.0
+_FEWEST, _MOST, _SECONDS = 5, 50, 2.0
 _CLEAR_PEAK = "5"
 
 

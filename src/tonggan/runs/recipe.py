@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
-from tonggan.config import Config, apply_overrides, read_yaml
+from tonggan.config import Config, apply_overrides, parse_yaml, read_yaml
 from tonggan.encoders import EncoderConfig
 from tonggan.errors import ConfigError
 from tonggan.floor.config import FloorConfig, Preset
@@ -288,7 +288,7 @@ def _read_recipe(name: str) -> dict[str, Any]:
             remedy="Run 'tonggan recipes'",
         )
     text = (files("tonggan.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
-    data = yaml.safe_load(text)
+    data = parse_yaml(text)
     assert isinstance(data, dict)
     return data
 

@@ -14,7 +14,7 @@ from torch import nn
 from tonggan.alignment import AlignmentConfig
 from tonggan.alignment.contrastive import ContrastiveConfig
 from tonggan.alignment.token_sets import Matching
-from tonggan.config import Config, apply_overrides, read_yaml
+from tonggan.config import Config, apply_overrides, parse_yaml, read_yaml
 from tonggan.encoders import EncoderConfig
 from tonggan.modalities import ColumnConfig, Modality
 from tonggan.runs.recipe import DataConfig
@@ -119,7 +119,7 @@ def load_match_recipe(name: str, *, overrides: Sequence[str] | Mapping[str, Any]
         ConfigError: a field is not legal.
     """
     if not name.endswith((".yaml", ".yml")):
-        fields = yaml.safe_load((_SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"))
+        fields = parse_yaml((_SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"))
     else:
         fields = read_yaml(Path(name))
         for split in ("train", "valid", "test"):
