@@ -9,8 +9,9 @@ export PYTHONDONTWRITEBYTECODE :=
 # Four processes for two cores, since many tests wait for a server, a program or the disk; each has whole files of tests and one
 # thread for each program that a test starts.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --processes 4
+TYPES := $(BIN)/mypy --num-workers 2
 
-.PHONY: help demo demo-boxes demo-code test test-fast lint recipes clean
+.PHONY: help demo demo-boxes demo-code test test-fast lint style recipes clean
 
 help:
 	@echo "make demo     train, audit and report on the easy-VQA data set (about 3 minutes on 2 cores)"
@@ -54,13 +55,18 @@ demo-code: .venv/.code
 	@printf '            total[key] = total.get(' >> runs/rankings.py
 	$(BIN)/tonggan code complete runs/rankings.py:30:36
 
-lint: .venv/.developer
+lint: style
+	$(TYPES)
+
+style: .venv/.developer
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
-	$(BIN)/mypy --num-workers 2
 
-test: lint
-	$(PYTEST)
+# Types are checked while one process collects the tests; what is wrong with them is told at the end.
+test: style
+	@echo "$(TYPES) & $(PYTEST)"
+	@$(TYPES) > .venv/types.txt 2>&1 & types=$$!; $(PYTEST); tests=$$?; \
+		wait $$types || { cat .venv/types.txt; exit 1; }; exit $$tests
 
 test-fast: .venv/.developer
 	$(PYTEST) -m "not slow"
