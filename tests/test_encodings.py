@@ -11,7 +11,10 @@ from tonggan.encodings import guess_encoding, guess_utf_16, known_encoding
         ("cp950", "這是一個繁體中文的文件"),
         ("cp932", "これは日本語のテキストです"),
         ("cp932", "東京都,大阪府,田中太郎"),
+        ("gb18030", "苹果,香蕉,苹果"),
+        ("gb18030", "城市,北京,广州,大连,北京"),
         ("cp949", "안녕하세요 서울특별시"),
+        ("cp949", "사과,배,바나나"),
         ("cp1252", "Müller;Straße;12 €"),
         ("cp1252", "déjà vu à l’été, cœur"),
         ("utf-16-le", "a,b\n股市,中国\n"),
@@ -24,7 +27,8 @@ def test_characters_show_the_encoding(encoding, text):
 
 
 @pytest.mark.parametrize(
-    ("encoding", "text"), [("cp1251", "Привет мир"), ("koi8-r", "Привет мир"), ("cp1250", "Łódź,żółć")]
+    ("encoding", "text"),
+    [("cp1251", "Привет мир"), ("koi8-r", "Привет мир"), ("cp1250", "Łódź,żółć"), ("gb18030", "安徽,北京")],
 )
 def test_that_bytes_decode_is_no_evidence(encoding, text):
     guess = guess_encoding(text.encode(encoding))

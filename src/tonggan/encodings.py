@@ -29,6 +29,11 @@ _COMMON_SIMPLIFIED = frozenset(
 _COMMON_TRADITIONAL = frozenset(
     "的一是不了在人有我他這中大來上個國到說們為子和你地出也時年得就那要下以生會自著可她裡後多天日公市車"
 )
+# Of the syllables of Chinese texts that are read as Korean, hardly any is among these.
+_COMMON_KOREAN = frozenset(
+    "이다는에의가을를고하은지기사도로서아어리한대자시인정나스해그수니부구보전원상제주일성관방조있과들으장여게만경소것라면했적유위안"
+    "신생동국공선내무비우오모간연문화세마당거진미실계력건물발요회재중학개식용명행울군김박최남습까요와입"
+)
 _WESTERN_LETTERS = frozenset("àáâãäåæçèéêëìíîïñòóôõöøœßùúûüÿÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØŒÙÚÛÜ")
 _WESTERN_SIGNS = frozenset("‘’“”–—…•€£°§«»©®™²³½¡¿ªº·\u00a0")
 
@@ -139,7 +144,9 @@ def _japanese(character: str, around: str) -> float:
 
 def _korean(character: str, around: str) -> float:
     del around
-    return 2.0 if "가" <= character <= "힣" and len(character.encode("euc_kr", "ignore")) == 2 else 0.0
+    if character in _COMMON_KOREAN:
+        return 2.0
+    return float("가" <= character <= "힣" and len(character.encode("euc_kr", "ignore")) == 2)
 
 
 def _western(character: str, around: str) -> float:

@@ -51,6 +51,8 @@ def test_recommend_for_a_user_a_newcomer_and_an_item(made) -> None:
     assert {recommendation_scene.genre_of(each["item"]) for each in found} == {1}
     found = tonggan("recommend", run, "--similar", "2", "-k", "1", "--json").json["recommendations"]
     assert recommendation_scene.genre_of(found[0]["item"]) == 2
+    every = ",".join(map(str, range(recommendation_scene.NUM_ITEMS)))
+    assert "--include-seen" in tonggan("recommend", run, "--likes", every).out
     assert "与喜欢过的" in tonggan("recommend", run, "--user", "u4", "-k", "1", "--lang", "zh").out
 
 

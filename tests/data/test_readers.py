@@ -1,3 +1,5 @@
+import gzip
+import json
 import os
 import resource
 import signal
@@ -9,6 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import forked
@@ -137,3 +142,62 @@ def test_pipes_and_standard_input(tmp_path, monkeypatch):
         code += "print(open_table('-', cache=Path(sys.argv[1])).values('b'))"
         done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "c")], input=given, capture_output=True)
         assert done.stdout.decode().strip() == "['2', '4']", done.stderr.decode()
+
+
+ROWS = [{"a": "x", "b": "1"}, {"a": "ü", "b": "2"}]
+
+
+def written(path, kind):
+    """The rows as a file of one format, whatever it is called."""
+    table = pa.table({name: [row[name] for row in ROWS] for name in ("a", "b")})
+    if kind == "parquet":
+        pq.write_table(table, path)
+    elif kind == "workbook":
+        book = openpyxl.Workbook()
+        for row in (("a", "b"), *(tuple(row.values()) for row in ROWS)):
+            book.active.append(row)
+        with path.open("wb") as file:
+            book.save(file)
+    elif kind == "lines":
+        path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    elif kind == "list":
+        path.write_text(json.dumps(ROWS, indent=1, ensure_ascii=False))
+    else:
+        path.write_text("a,b\n" + "".join(f"{row['a']},{row['b']}\n" for row in ROWS))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("a.csv", "workbook", "a.csv holds an Excel workbook, and is read as such."),
+        ("a.csv", "parquet", "a.csv holds a Parquet file, and is read as such."),
+        ("a.txt", "lines", "a.txt holds JSON, and is read as such."),
+        ("a.csv", "list", "a.csv holds JSON, and is read as such."),
+        ("a.xlsx", "text", "a.xlsx holds text with separators, and is read as such."),
+        ("a.jsonl", "parquet", "a.jsonl holds a Parquet file, and is read as such."),
+        ("a.json", "list", ""),
+        ("a.jsonl", "list", ""),
+        ("a.ndjson", "lines", ""),
+        ("a.json", "lines", ""),
+    ],
+)
+def test_a_file_is_read_by_what_it_holds(tmp_path, name, kind, said):
+    table = open_table(written(tmp_path / name, kind), cache=tmp_path / "cache")
+    assert [dict(zip(("a", "b"), row, strict=True)) for row in zip(*map(table.values, "ab"), strict=True)] == ROWS
+    assert "".join(finding.message for finding in table.findings) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", gzip.compress(b"a,b\n1,2\n"), "packed by gzip.*Unpack it"),
+        ("a.csv", b"<!DOCTYPE html>\n<table><tr><td>1", "an HTML page"),
+        ("a.xlsx", b"<html><table><tr><td>1", "an HTML page"),
+        ("a.json", b'[{"a": 1}, {"a"', "JSON Lines"),
+    ],
+)
+def test_what_is_no_table_is_named(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"(?s){name}.*{said}"):
+        open_table(tmp_path / name, cache=tmp_path / "cache")

@@ -102,4 +102,5 @@ def test_a_few_users_make_a_whole_run_without_intervals(tmp_path) -> None:
     settings = ["members={popular: {kind: popularity}}"]
     run = tonggan.fit_recommender(likes, out=tmp_path / "run", settings=settings)
     assert run.results.test.warm.blend.intervals == {}
+    assert run.recommend(1) == []
     assert "nDCG@10" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")

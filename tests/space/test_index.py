@@ -16,6 +16,7 @@ from tonggan.data.catalogue import find_set
 from tonggan.errors import BundleError, ConfigError, DataError, UnreadableError
 from tonggan.progress import Progress
 from tonggan.retrieval.row import Compared
+from tonggan.space.conditions import conditions
 from tonggan.space.features import TokenSets
 from tonggan.space.index import SpaceIndex, row_key
 from tonggan.space.index_folder import words_of
@@ -107,6 +108,8 @@ def test_conditions_choose_rows_and_are_never_a_part_of_the_search(index):
     assert only.row["name"] == "deep green"
     assert not index.search("red", where={"name": "x' OR '1'='1"})
     assert not index.search("red", where={"name": Compared(">", 5)})  # a text is never compared with a number
+    with pytest.raises(ConfigError, match="the text '200 and blue < 9' for 'red', a column of numbers"):
+        index.search("red", where=conditions(["red > 200 and blue < 9"]))
     with pytest.raises(ConfigError, match="no column 'year'"):
         index.search("red", where={"year": 2020})
     with pytest.raises(ConfigError, match="no input 'sound'"):

@@ -71,6 +71,8 @@ def recommend(
 def _show(found: Sequence[Recommendation]) -> None:
     from tonggan.cli.console import print_line, visible
 
+    if not found:
+        print_line(shown("Nothing is left to recommend; --include-seen also names what the user has taken already"))
     for place, each in enumerate(found, start=1):
         name = str(each.item) + ("" if each.title is None else f"  {each.title}")
         print_line(visible(f"{place:3}. {name}"))

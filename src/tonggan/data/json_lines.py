@@ -1,6 +1,6 @@
-"""JSON Lines files: one object a line, its keys the columns.
+"""JSON Lines files: one object a line, its keys the columns; or one list of such objects.
 
-One JSON document that spans lines is not read: it would have to be held in memory whole.
+A list has to be held in memory whole, so that only files up to 64 MiB may be one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from tonggan.data.records import Record, from_records
 from tonggan.data.source import TableSource, reading
 from tonggan.data.text_file import TextFile, inspect_text
 from tonggan.errors import DataError
+
+_MAX_LIST = 64 << 20  # bytes
 
 
 def read_json_lines(path: Path, encoding: str | None = None) -> TableSource:
@@ -41,6 +43,17 @@ def read_json_lines(path: Path, encoding: str | None = None) -> TableSource:
 
 def _records(path: Path, text: TextFile) -> Iterator[Record]:
     with reading(path), path.open(encoding=text.encoding, errors=text.errors) as file:
+        if path.stat().st_size <= _MAX_LIST and file.read(1024).lstrip()[:1] == "[":
+            file.seek(0)
+            try:
+                rows = json.load(file, object_pairs_hook=_object)
+            except (ValueError, RecursionError):
+                rows = None  # one list in each line, or a damaged one
+            if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
+                size = path.stat().st_size // len(rows)
+                yield from (Record(row, place=f"object {number}", num_bytes=size) for number, row in enumerate(rows, 1))
+                return
+        file.seek(0)
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue

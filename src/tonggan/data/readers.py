@@ -9,9 +9,11 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -57,6 +59,23 @@ _ANNOTATED: Sequence[Callable[[Path, Progress], TableSource | None]] = (
     read_coco_folder,
     read_mask_folder,
 )
+_WORKBOOKS = (".xlsx", ".xlsm")
+_SAME = {".json": (".jsonl",), ".ndjson": (".jsonl",), ".xlsm": (".xlsx",)}
+_FORMATS = {
+    ".csv": ("text with separators", "带分隔符的文本"),
+    ".xlsx": ("an Excel workbook", "Excel 工作簿"),
+    ".parquet": ("a Parquet file", "Parquet 文件"),
+    ".tar": ("a tar archive", "tar 归档"),
+    ".jsonl": ("JSON", "JSON"),
+}
+_PACKED = {
+    b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstd", b"7z\xbc\xaf": "7-Zip",
+    b"Rar!": "RAR",
+}  # fmt: skip
+_ZIP = b"PK\x03\x04"
+_HEAD_BYTES = 1024
+_JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*\[?\s*\{\s*(?:"|\}\s*$)')
+_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html|head|body|table)\b", re.IGNORECASE)
 _SHARDS: dict[str, Callable[..., TableSource]] = {".parquet": read_parquet, ".tar": read_webdataset}
 
 
@@ -123,14 +142,18 @@ def _stream_of(source: Any) -> tuple[str, Callable[[], BinaryIO]] | None:
 def _suffix_of(path: Path) -> str:
     """The suffix of the format that a file without a name is in."""
     with path.open("rb") as file:
-        head = file.read(512)
-    if head.startswith(b"PK\x03\x04"):
+        return _suffix_of_content(file.read(_HEAD_BYTES)) or ".csv"
+
+
+def _suffix_of_content(head: bytes) -> str | None:
+    """The suffix of the format that a file which begins with ``head`` is surely in; None where that is not sure."""
+    if head.startswith(_ZIP):
         return ".xlsx"
     if head.startswith(b"PAR1"):
         return ".parquet"
     if head[257:262] == b"ustar":
         return ".tar"
-    return ".jsonl" if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else ".csv"
+    return ".jsonl" if _JSON.match(head) else None
 
 
 def _find(source: Any, progress: Progress) -> TableSource:
@@ -158,11 +181,56 @@ def _find_files(path: Path, progress: Progress) -> TableSource:
     if len(suffixes) == 1 and suffix in _SHARDS:
         return _SHARDS[suffix](files, name=str(path))
     if len(files) == 1 and suffix in _SINGLE_FILE:
-        return _SINGLE_FILE[suffix](files[0], part)
+        return _read_single(files[0], suffix, part)
     loose = read_loose_files(files, name=str(path))
     if loose is None:
         raise _refusal(path, files)
     return loose
+
+
+def _read_single(path: Path, suffix: str, part: str | None) -> TableSource:
+    """The table in a file, by its content where that is surely of another format than its name says."""
+    with reading(path), path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    packed = next((name for mark, name in _PACKED.items() if head.startswith(mark)), None)
+    if head.startswith(_ZIP) and b"xl/" not in head and not _is_workbook(path):
+        packed = "zip"
+    is_page = bool(_PAGE.match(head))
+    if packed or is_page:
+        raise DataError(
+            f"file {path}",
+            got="an HTML page" if is_page else f"a file packed by {packed}",
+            expected=f"what its suffix '{suffix}' promises",
+            remedy="Fetch the table itself, or open the page in a spreadsheet program and save it as .xlsx"
+            if is_page
+            else "Unpack it, and name the file inside",
+        )
+    held = _suffix_of_content(head)
+    if held is None and suffix in _WORKBOOKS and b"\0" not in head and head.strip():
+        held = ".csv"
+    if held is None or held in _SAME.get(suffix, (suffix,)):
+        return _SINGLE_FILE[suffix](path, part)
+    found = _SHARDS[held]([path], name=str(path)) if held in _SHARDS else _SINGLE_FILE[held](path, part)
+    kind, kind_zh = _FORMATS[held]
+    note = Finding(
+        "note",
+        None,
+        None,
+        0,
+        message=f"{path.name} holds {kind}, and is read as such.",
+        message_zh=f"{path.name} 的内容是{kind_zh}，按此读取。",
+        remedy=f"Give it the suffix {held}",
+        remedy_zh=f"请把后缀改为 {held}",
+    )
+    return replace(found, findings=lambda: [note, *found.findings()])
+
+
+def _is_workbook(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "[Content_Types].xml" in archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return True  # a damaged one
 
 
 def without_part(path: Path) -> tuple[Path, str | None]:

@@ -117,8 +117,8 @@ def _rows_of(path: Path, sheet: str | None) -> tuple[list[tuple[Any, ...]], list
         if head.read(4) == b"\xd0\xcf\x11\xe0":
             raise _damaged(path, "an encrypted workbook, or one of the format before 2007")
     try:
-        book = load_workbook(path, read_only=True, data_only=True)
-        with closing(book):
+        # A file that is not called .xlsx is read only where it is open.
+        with path.open("rb") as file, closing(load_workbook(file, read_only=True, data_only=True)) as book:
             visible = [each.title for each in book.worksheets if each.sheet_state == "visible"]
             if sheet is not None and sheet not in [each.title for each in book.worksheets]:
                 raise DataError(
@@ -151,14 +151,24 @@ def _rows_of(path: Path, sheet: str | None) -> tuple[list[tuple[Any, ...]], list
 
 
 def _filled_rows(sheet: Any) -> list[tuple[Any, ...]]:
-    return [row for row in sheet.iter_rows(values_only=True) if any(not _is_blank(value) for value in row)]
+    return [row for _, row in _numbered_rows(sheet)]
 
 
 def _header_row(sheet: Any) -> int:
     """The number of the first row that is not blank, from 1."""
-    return next(
-        (number for number, row in enumerate(sheet.iter_rows(values_only=True), 1) if not all(map(_is_blank, row))), 1
-    )
+    return next((number for number, _ in _numbered_rows(sheet)), 1)
+
+
+def _numbered_rows(sheet: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """The rows that are not blank. A stray cell may stand a million rows below, and those between are one object."""
+    blank: tuple[Any, ...] | None = None
+    for number, row in enumerate(sheet.iter_rows(values_only=True), 1):
+        if row is blank:
+            continue
+        if all(map(_is_blank, row)):
+            blank = row
+        else:
+            yield number, row
 
 
 def _is_blank(value: Any) -> bool:

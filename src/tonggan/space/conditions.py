@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tonggan.errors import ConfigError
 from tonggan.retrieval.row import Compared, Value, Where
+from tonggan.retrieval.store import Store
 
 _CONDITION = re.compile(r"\s*(.+?)\s*(<=|>=|!=|==|=|<|>)\s*(.*?)\s*")
 
@@ -51,3 +53,17 @@ def _value(text: str) -> Value:
         except ValueError:
             continue
     return text
+
+
+def check_wanted(store: Store, field: str, wanted: Value | Collection[Value] | Compared, *, column: str) -> None:
+    """Raise ConfigError where a ``column`` that holds numbers alone is compared with a text, which no row would fit."""
+    value = wanted.value if isinstance(wanted, Compared) else wanted
+    if not isinstance(value, str) or store.count({field: Compared(">=", "")}):
+        return
+    if store.count({field: Compared(">=", -math.inf)}):
+        raise ConfigError(
+            "--where",
+            got=f"the text '{value}' for '{column}', a column of numbers",
+            expected="a number",
+            remedy="Write it as --where 'year > 2020', and each further condition as a --where of its own",
+        )

@@ -23,6 +23,7 @@ from tonggan.progress import Progress
 from tonggan.retrieval.rankings import by_reciprocal_rank
 from tonggan.retrieval.row import Value, Where
 from tonggan.retrieval.store import Store
+from tonggan.space.conditions import check_wanted
 from tonggan.space.features import TokenSets
 from tonggan.space.index_folder import SPACE, IndexInfo, open_store, query_modalities, read_info
 from tonggan.space.matcher import Matcher, frozen_matcher, load_matcher
@@ -310,9 +311,10 @@ class SpaceIndex:
         return [row_key(key, name) for key in keys for name in ("", *self.info.inputs)]
 
     def _check(self, where: Where | None, inputs: Sequence[str] | None) -> None:
-        for name in where or {}:
+        for name, wanted in (where or {}).items():
             if name not in self.info.fields:
                 raise self._no_field(name)
+            check_wanted(self.store, field_of(name), wanted, column=name)
         for name in inputs or ():
             if name not in self.info.inputs:
                 raise ConfigError(
