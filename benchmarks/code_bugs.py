@@ -2,7 +2,7 @@
 
     python benchmarks/code_bugs.py injected PACKAGE… --detector FILE --suspected 0.05   # beside ruff's rules
     python benchmarks/code_bugs.py fixes PROJECT… --detector FILE      # each a folder with one folder a version
-    python benchmarks/code_bugs.py game --train PACKAGE… --test PACKAGE… --steps 600 --seeds 3
+    python benchmarks/code_bugs.py game --train PACKAGE… --test PACKAGE… --set max_functions=8000 --seeds 3
 
 Packages are folders of sources that the detector did not learn from. Injected are as many bugs of each kind, each into
 a function of its own; a linter counts as right where it says something new on the changed line. With ``--suspected``
@@ -20,6 +20,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -36,6 +37,7 @@ from tonggan.codelm.review.learned.rewrites import REWRITE_KINDS, Rewrite
 from tonggan.codelm.review.learned.training import DetectorTrainingConfig, train_detector
 from tonggan.codelm.review.measuring import Fix, fixes_between
 from tonggan.codelm.source_file import SourceFile, read_source
+from tonggan.config import apply_overrides
 
 MAX_TOKENS = 200
 FALSE_ALARMS = 0.05
@@ -51,7 +53,7 @@ def main() -> None:
     parser.add_argument("--test", nargs="+", type=Path, default=[])
     parser.add_argument("--each", type=int, default=100, help="bugs of each kind")
     parser.add_argument("--suspected", type=float, help="share of clean functions that may be suspected")
-    parser.add_argument("--steps", type=int, default=600, help="batches of one training of the game")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the trainings")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     if arguments.what == "injected":
@@ -90,7 +92,7 @@ def inject(functions: Iterable[Function], *, each: int) -> tuple[list[Bug], list
     bugs: list[Bug] = []
     clean: list[Example] = []
     for function in pool:
-        example = read_example(function.text, max_tokens=MAX_TOKENS)
+        example = read_example(function, max_tokens=MAX_TOKENS)
         if example is None:
             continue
         kinds = [kind for kind in {rewrite.kind for rewrite in example.rewrites} if counts[kind] < each]
@@ -155,7 +157,7 @@ def real(detector: BugDetector, projects: Sequence[Path]) -> None:
     threshold = float(np.quantile(scores[:half], 1 - FALSE_ALARMS))
     rows = []
     for fix in fixes:
-        example = Example.of(fix.before.text)
+        example = Example.of(fix.before.text, fix.before.around)
         guess, score = answer(detector, example)
         same = example.rewrites[guess].token == example.rewrites[fix.answer].token
         rows.append((same, guess == fix.answer, score > threshold))
@@ -192,7 +194,7 @@ def between_releases(project: Path) -> tuple[list[Fix], list[Example]]:
     random.Random(0).shuffle(steady)
     same: list[Example] = []
     for name in steady:
-        read = (read_example(function.text, max_tokens=512) for function in functions_in(versions[-1], name))
+        read = (read_example(function, max_tokens=512) for function in functions_in(versions[-1], name))
         same += [example for example in read if example is not None][:3]
         if len(same) > 3 * len(fixes):
             break
@@ -209,19 +211,42 @@ def number(version: str) -> tuple[int, ...]:
 
 
 def game(arguments: argparse.Namespace) -> None:
+    """Trainings of as many steps by random bugs and by chosen ones, judged where 5 % of clean functions are flagged."""
     training, test = read(arguments.train), read(arguments.test)
     bugs, clean = inject(test, each=arguments.each)
-    print("| bugs of training | seed | located | repaired | false alarms |\n| --- | --- | --- | --- | --- |")
+    print(f"{len(bugs)} bugs, {len(clean)} functions as they are, {len(training)} to learn from", flush=True)
+    print("| bugs of training | seed | first guess repaired | repaired | flagged | processor seconds |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    means: dict[bool, list[float]] = {False: [], True: []}
     for seed in range(arguments.seeds):
         for chosen in (False, True):
-            config = DetectorTrainingConfig(
-                game=chosen, seed=seed, epochs=1, time_limit=None, max_functions=arguments.steps * 12
-            )
+            config = DetectorTrainingConfig.parse(
+                apply_overrides(
+                    {"game": chosen, "seed": seed, "epochs": 1, "time_limit": None}, arguments.set
+                ),
+                who="settings of the training",
+            )  # fmt: skip
+            start = time.process_time()
             with tempfile.TemporaryDirectory() as folder:
                 detector = train_detector(training, folder=Path(folder) / "run", config=config).detector
-            found = judge(detector, bugs, clean)
-            shares = " | ".join(f"{found[name].mean():.1%}" for name in ("located", "repaired", "alarms"))
-            print(f"| {'the game' if chosen else 'random'} | {seed} | {shares} |", flush=True)
+            seconds = time.process_time() - start
+            first, repaired, flagged = at_few_alarms(detector, bugs, clean)
+            means[chosen].append(repaired)
+            name = "the game" if chosen else "random"
+            print(f"| {name} | {seed} | {first:.1%} | {repaired:.1%} | {flagged:.1%} | {seconds:.0f} |", flush=True)
+    random_mean, game_mean = (float(np.mean(means[chosen])) for chosen in (False, True))
+    print(f"mean repaired: random {random_mean:.1%}, the game {game_mean:.1%}, {game_mean / random_mean - 1:+.1%}")
+
+
+def at_few_alarms(detector: BugDetector, bugs: Sequence[Bug], clean: Sequence[Example]) -> tuple[float, float, float]:
+    """Shares of bugs that the first guess repairs, and that it repairs with a score above those of all but 5 % of one
+    half of the clean functions; and of the other half, how many are above it."""
+    answers = [answer(detector, example) for _, example, _, _ in bugs]
+    right = np.array([guess == repair for (guess, _), (*_, repair) in zip(answers, bugs, strict=True)])
+    scores = np.array([answer(detector, example)[1] for example in clean])
+    threshold = float(np.quantile(scores[::2], 1 - FALSE_ALARMS))
+    told = np.array([score for _, score in answers]) > threshold
+    return float(right.mean()), float((right & told).mean()), float((scores[1::2] > threshold).mean())
 
 
 if __name__ == "__main__":

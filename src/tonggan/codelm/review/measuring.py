@@ -252,7 +252,7 @@ def fixes_between(before: Iterable[Function], after: Iterable[Function], *, comm
         text = now.get((function.path, function.name))
         if text is None or text == function.text or abs(len(text) - len(function.text)) > _LARGEST_GAIN:
             continue
-        example = read_example(function.text, max_tokens=_MAX_TOKENS)
+        example = read_example(function, max_tokens=_MAX_TOKENS)
         for number, rewrite in enumerate(example.rewrites if example else ()):
             if rewrite.apply(function.text) == text:
                 yield Fix(function, text, number, rewrite.kind, commit)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from tonggan.codelm.review.learned.examples import Example, Vocabulary
+from tonggan.codelm.review.learned.functions import Function
 from tonggan.codelm.review.learned.game import FUNCTIONS, BugGame, BugMeasure, broken, by_kind, held_out_example
 from tonggan.codelm.review.learned.game import _denoising as denoising
 from tonggan.codelm.review.learned.game import _many as many
@@ -15,6 +16,7 @@ CLAMP = (
     "def clamp(value, low, high):\n    if value < low:\n        return low\n    if value > high:\n        return high\n"
     "    return value"
 )
+FUNCTION = Function(CLAMP, "clamp", "numbers.py", 1, "")
 SMALL = RewriteScorerConfig(dim=16, num_layers=2, num_heads=2)
 
 
@@ -83,7 +85,7 @@ def test_without_a_bug_drawn_nothing_is_learned_of_the_selector():
 def test_each_network_has_losses_and_optimizers_of_its_own(has_selector):
     vocabulary = Vocabulary([])
     torch.manual_seed(0)
-    game = BugGame([CLAMP], vocabulary, config=SMALL, has_selector=has_selector)
+    game = BugGame([FUNCTION], vocabulary, config=SMALL, has_selector=has_selector)
     batch = Batch(torch.tensor([0]), {FUNCTIONS: Arrays.whole(torch.tensor([0]))}, {})
     losses = game.losses(batch)
     names = ["detector", "selector"] if has_selector else ["detector"]
@@ -98,8 +100,8 @@ def test_each_network_has_losses_and_optimizers_of_its_own(has_selector):
 
 
 def test_held_out_bugs_are_the_same_each_time():
-    found = [held_out_example(CLAMP, seed=seed) for seed in range(40)]
-    again = [held_out_example(CLAMP, seed=seed) for seed in range(40)]
+    found = [held_out_example(FUNCTION, seed=seed) for seed in range(40)]
+    again = [held_out_example(FUNCTION, seed=seed) for seed in range(40)]
     texts = [[(example.graph.text, answer) for example, answer in each] for each in (found, again)]
     assert texts[0] == texts[1]
     clean = [example.graph.text == CLAMP for example, answer in found if not answer]

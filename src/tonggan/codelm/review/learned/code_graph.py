@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import ast
-import io
-import keyword
-import re
-import tokenize
 from bisect import bisect_left
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal, get_args
@@ -16,44 +11,11 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.codelm.review.learned.data_flow import DataFlow
+from tonggan.codelm.review.learned.data_flow import DataFlow, NameUse, Parameters, children_of
+from tonggan.codelm.review.learned.tokens import lex, lines_of
 
 EdgeKind = Literal["child", "next_sibling", "last_use", "last_write", "computed_from"]
 EDGE_KINDS: tuple[EdgeKind, ...] = get_args(EdgeKind)
-
-_SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
-_NAMED = {tokenize.NEWLINE: "<newline>", tokenize.INDENT: "<indent>", tokenize.DEDENT: "<dedent>"}
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+|[^\w\s]+")
-_MOST_WORDS = 5  # of one token that are read
-
-
-@dataclass(frozen=True)
-class Token:
-    """One token of a function.
-
-    Attributes:
-        text: as it is written; of line ends and indentation a name in angle brackets.
-        start: offset in the function's text.
-        end: offset behind it.
-    """
-
-    text: str
-    start: int
-    end: int
-
-    @property
-    def is_name(self) -> bool:
-        """Whether it names something."""
-        return self.text.isidentifier() and not keyword.iskeyword(self.text)
-
-    @cached_property
-    def words(self) -> tuple[str, ...]:
-        """What it is read as: the parts of a name, in lower case; anything else as it is, a text by its first words."""
-        if self.text[-1] in "'\"":
-            return ("<text>", *(word.lower() for word in _WORD.findall(self.text)[: _MOST_WORDS - 1]))
-        if not self.is_name:
-            return (self.text[:20],)
-        return tuple(word.lower() for word in _WORD.findall(self.text)[:_MOST_WORDS]) or (self.text[:20],)
 
 
 class CodeGraph:
@@ -64,9 +26,11 @@ class CodeGraph:
 
     Args:
         text: a function's source, from its decorators or ``def`` on, not indented.
+        parameters: of functions that it may call.
 
     Attributes:
         text: the source.
+        starts: offsets of the tokens.
         tree: of the function.
         nodes: of the tree, those inside of f-strings left out.
         flow: of its local names.
@@ -77,18 +41,23 @@ class CodeGraph:
         SyntaxError: the text is no function.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, parameters: Parameters | None = None) -> None:
         self.text = text
+        self._parameters = parameters or {}
         module = ast.parse(text)
         if len(module.body) != 1 or not isinstance(module.body[0], ast.FunctionDef | ast.AsyncFunctionDef):
             raise SyntaxError("one function is expected")
         self.tree = module.body[0]
         self._lines = _line_starts(text)
-        self.tokens = self._lex()
-        self._starts = [token.start for token in self.tokens]
+        self.tokens = lex(text)
+        self.starts = [token.start for token in self.tokens]
         self._anchors: dict[ast.AST, int] = {}
-        self.nodes = []
-        for node in ast.walk(self.tree):
+        self.nodes: list[ast.AST] = []
+        self._children: dict[ast.AST, list[ast.AST]] = {}
+        waiting: list[ast.AST] = [self.tree]
+        for node in waiting:
+            self._children[node] = children_of(node)
+            waiting += self._children[node]
             if node not in self._anchors:
                 self.nodes.append(node)
             if isinstance(node, ast.JoinedStr):  # Python 3.11 does not know where in it its expressions are
@@ -98,16 +67,10 @@ class CodeGraph:
         ordered = sorted(edge for edge in found if edge[0] != edge[1])
         self.edges: NDArray[np.int64] = np.array(ordered, np.int64).reshape(-1, 3)
 
-    def _lex(self) -> list[Token]:
-        tokens = []
-        try:
-            for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
-                if token.type not in _SKIPPED:
-                    start, end = (self._lines[row - 1][0] + column for row, column in (token.start, token.end))
-                    tokens.append(Token(_NAMED.get(token.type, token.string), start, end))
-        except tokenize.TokenError as error:
-            raise SyntaxError(str(error)) from error
-        return tokens
+    @cached_property
+    def use(self) -> NameUse:
+        """What counting tells of its names."""
+        return NameUse(self.nodes, self.flow, self._parameters)
 
     def span(self, node: ast.AST) -> tuple[int, int]:
         """Offsets of a node's first character and of what follows its last."""
@@ -122,7 +85,7 @@ class CodeGraph:
 
     def token_at(self, offset: int) -> int:
         """The position of the first token that begins at or after ``offset``."""
-        return min(bisect_left(self._starts, offset), len(self.tokens) - 1)
+        return min(bisect_left(self.starts, offset), len(self.tokens) - 1)
 
     def anchor(self, node: ast.AST) -> int:
         """The token that stands for a node: an operator for its expression, a bracket for its call, else its first."""
@@ -166,7 +129,7 @@ class CodeGraph:
     def _syntax(self) -> set[tuple[int, int, int]]:
         edges: set[tuple[int, int, int]] = set()
         for node in self.nodes:
-            children = [child for child in ast.iter_child_nodes(node) if hasattr(child, "lineno")]
+            children = [child for child in self._children[node] if hasattr(child, "lineno")]
             if hasattr(node, "lineno"):
                 edges.update((self.anchor(node), self.anchor(child), 0) for child in children)
             edges.update((self.anchor(one), self.anchor(other), 1) for one, other in pairwise(children))
@@ -194,7 +157,7 @@ class CodeGraph:
 
 def _line_starts(text: str) -> list[tuple[int, str]]:
     starts, offset = [], 0
-    for line in text.splitlines(keepends=True):
+    for line in lines_of(text):
         starts.append((offset, line))
         offset += len(line)
     return [*starts, (offset, "")]

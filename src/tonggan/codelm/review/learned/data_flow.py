@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ast
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+_PLACELESS = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop)
 _WRITTEN = ("alone", "shared", "unwritten")
 _READ = ("unread", "once", "often")
 _ASKED = ("", ", this asked", ", other asked")
@@ -17,6 +18,12 @@ NAME_LABELS = tuple(f"{here}, other {there}{asked}" for here in _WRITTEN for the
 """How a name is used, and how the one that may stand in its place is."""
 ATTRIBUTE_LABELS = tuple(f"attribute{asked}" for asked in _ASKED)
 """Whether the place asks for an attribute."""
+
+SWAP_LABELS = tuple(f"swapped{asked}" for asked in _ASKED)
+"""Whether the parameters of a call ask for its arguments as they are, or in the other order."""
+
+Parameters = Mapping[str, tuple[str, ...] | None]
+"""Of functions by their names, the names of positional parameters; None where two of one name differ."""
 
 Writes = dict[str, frozenset[ast.AST]]
 """The last writes of each name, by the node that writes."""
@@ -180,23 +187,25 @@ class DataFlow:
             case ast.NamedExpr():
                 self._bind([node.target], [node.value], writes)
             case _:
-                self._expressions(ast.iter_child_nodes(node), writes)
+                self._expressions(children_of(node), writes)
 
 
 class NameUse:
     """What speaks for another name at a place, as far as counting tells.
 
-    A place asks for a name where it is given to a keyword, an attribute or a key of that name, as in ``size=size``.
+    A place asks for a name where it is given to a keyword, a parameter, an attribute or a key of that name, as in
+    ``size=size``.
 
     Args:
-        function: the tree of a function.
+        nodes: of the tree of a function.
         flow: its data flow.
+        parameters: of functions that it may call.
     """
 
-    def __init__(self, function: ast.AST, flow: DataFlow) -> None:
+    def __init__(self, nodes: Sequence[ast.AST], flow: DataFlow, parameters: Parameters) -> None:
         self.reaching = flow.reaching
-        self.asked = dict(_asked(function))
-        updated = {id(node.target) for node in ast.walk(function) if isinstance(node, ast.AugAssign)}
+        self.asked = dict(_asked(nodes, parameters))
+        updated = {id(node.target) for node in nodes if isinstance(node, ast.AugAssign)}
         self.reads: Counter[ast.AST] = Counter()
         self.writes: dict[str, set[ast.AST]] = defaultdict(set)
         for node, writes in flow.reaching.items():
@@ -206,7 +215,7 @@ class NameUse:
                     self.writes[node.id] |= writes
                 else:
                     self.writes[node.id].add(node)
-        for node in ast.walk(function):
+        for node in nodes:
             if isinstance(node, ast.arg):
                 self.writes[node.arg].add(node)
 
@@ -222,24 +231,58 @@ class NameUse:
         """That of the attribute ``name`` in place of the one of ``read``: one of ``ATTRIBUTE_LABELS``."""
         return f"attribute{self._matched(read, read.attr, name)}"
 
+    def swap_label(self, one: ast.expr, other: ast.expr) -> str:
+        """That of two arguments in each other's place: one of ``SWAP_LABELS``."""
+        names, wanted = (_last_name(one), _last_name(other)), (self.asked.get(one), self.asked.get(other))
+        here, there = (
+            sum(name is not None and name == asked for name, asked in zip(names, order, strict=True))
+            for order in (wanted, wanted[::-1])
+        )
+        return f"swapped{_ASKED[0 if here == there else 1 if here > there else 2]}"
+
     def _matched(self, read: ast.AST, name: str, other: str) -> str:
         asked = self.asked.get(read)
-        return _ASKED[0 if asked is None else 1 if asked == name else 2 * (asked == other)]
+        if asked is None:
+            return ""
+        return _ASKED[1 if asked == name.strip("_") else 2 * (asked == other.strip("_"))]
 
 
-def _asked(function: ast.AST) -> Iterator[tuple[ast.AST, str]]:
-    for node in ast.walk(function):
+def _last_name(node: ast.expr) -> str | None:
+    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    return name.strip("_") or None
+
+
+def _asked(nodes: Iterable[ast.AST], parameters: Parameters) -> Iterator[tuple[ast.AST, str]]:
+    """The nodes whose place has a name, without underscores around it."""
+    for node in nodes:
         match node:
             case ast.keyword(arg=str() as name):
-                yield node.value, name
+                yield node.value, name.strip("_")
             case ast.Assign(targets=[ast.Attribute(attr=name)]):
                 yield node.value, name.strip("_")
             case ast.Assign(targets=[ast.Name(id=name)]):
-                yield node.value, name
+                yield node.value, name.strip("_")
             case ast.Dict():
                 for key, value in zip(node.keys, node.values, strict=True):
                     if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                        yield value, key.value
+                        yield value, key.value.strip("_")
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+                for argument, asked in zip(node.args, parameters.get(name) or (), strict=False):
+                    if isinstance(argument, ast.Starred):
+                        break
+                    yield argument, asked.strip("_")
+
+
+def children_of(node: ast.AST) -> list[ast.AST]:
+    """The nodes right below ``node``, without operators and contexts, which have no place in the text."""
+    found: list[ast.AST] = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            found += [each for each in value if isinstance(each, ast.AST) and not isinstance(each, ast.cmpop)]
+        elif isinstance(value, ast.AST) and not isinstance(value, _PLACELESS):
+            found.append(value)
+    return found
 
 
 def all_arguments(arguments: ast.arguments) -> list[ast.arg]:

@@ -19,7 +19,7 @@ from tonggan.codelm.review.learned.rewrites import Rewrite
 from tonggan.stored import named
 from tonggan.training.checkpoint import load_checkpoint, save_checkpoint
 
-_FORMAT = 2
+_FORMAT = 3
 _AT_ONCE = 16  # functions that are looked at together
 _MOST_TOKENS = 512  # of a function; longer ones are not looked at
 _BUGGY = 0.01  # share of functions that are taken to have a bug that was not found yet
@@ -72,7 +72,7 @@ class BugDetector:
 
     def suspicions(self, functions: Iterable[Function]) -> Iterator[Suspicion]:
         """What is suspected most in each function that has rewrites and is short enough, however little it be."""
-        read = ((function, read_example(function.text, max_tokens=_MOST_TOKENS)) for function in functions)
+        read = ((function, read_example(function, max_tokens=_MOST_TOKENS)) for function in functions)
         known = ((function, example) for function, example in read if example is not None)
         while chunk := list(islice(known, _AT_ONCE)):
             logits = self.logits([example for _, example in chunk])
@@ -94,17 +94,17 @@ class BugDetector:
             chances.append(_BUGGY * finds / (_BUGGY * finds + (1 - _BUGGY) * false_alarms))
         return max(chances)
 
-    def calibrate(self, texts: Sequence[str]) -> None:
+    def calibrate(self, functions: Sequence[Function]) -> None:
         """Keep how scores are spread over functions as they are, and over those whose bug is found and repaired.
 
         Args:
-            texts: of functions that the network did not learn from.
+            functions: that the network did not learn from.
         """
         clean: list[float] = []
         found: list[float] = []
-        for number, text in enumerate(texts):
-            original = read_example(text, max_tokens=_MOST_TOKENS)
-            changed, answer = held_out_example(text, seed=2 * number + 1)
+        for number, function in enumerate(functions):
+            original = read_example(function, max_tokens=_MOST_TOKENS)
+            changed, answer = held_out_example(function, seed=2 * number + 1)
             examples = [each for each in (original, changed if answer else None) if each is not None]
             for example in examples:
                 row = self.logits([example])[0]

@@ -1,4 +1,4 @@
-"""Functions with their rewrites as tensors: words of tokens, edges, and what each rewrite would put where."""
+"""Functions with their rewrites as tensors: words of tokens, edges, and what each rewrite would put where, and why."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tonggan.codelm.review.learned.code_graph import CodeGraph
+from tonggan.codelm.review.learned.evidence import evidence_of
+from tonggan.codelm.review.learned.functions import Function
 from tonggan.codelm.review.learned.rewrites import LABELS, REWRITE_KINDS, Rewrite, rewrites_of
+from tonggan.codelm.review.learned.surroundings import ALONE, Surroundings
+from tonggan.codelm.review.learned.tokens import words_of
 
 _SHARED = 256  # places in the vocabulary that all words share that are not in it
 _LONGEST_TOKEN = 20  # characters a token has at most, on average, where a function is worth parsing
+_MOST_KEPT = 200_000  # tokens whose numbers are not looked up again
 _LABELS = {label: number for number, label in enumerate(LABELS)}
 _KINDS = {kind: number for number, kind in enumerate(REWRITE_KINDS)}
 
@@ -29,9 +36,19 @@ class Vocabulary:
     def __init__(self, words: Sequence[str]) -> None:
         self.words = tuple(words)
         self._numbers = {word: _SHARED + number for number, word in enumerate(self.words)}
+        self._tokens: dict[str, tuple[int, ...]] = {}
 
     def __len__(self) -> int:
         return _SHARED + len(self.words)
+
+    def numbers(self, text: str) -> tuple[int, ...]:
+        """The places of the words of a token."""
+        found = self._tokens.get(text)
+        if found is None:
+            found = tuple(self.number(word) for word in words_of(text))
+            if len(self._tokens) < _MOST_KEPT:
+                self._tokens[text] = found
+        return found
 
     def number(self, word: str) -> int:
         """The place of ``word``."""
@@ -50,28 +67,33 @@ class Example(NamedTuple):
     Attributes:
         graph: of the function.
         rewrites: of it that are scored.
+        evidence: int64 ``[R, 4]``, what the rest of the file says of each rewrite, in ``NUM_EVIDENCES``.
+        around: the rest of the file.
     """
 
     graph: CodeGraph
     rewrites: list[Rewrite]
+    evidence: NDArray[np.int64]
+    around: Surroundings
 
     @classmethod
-    def of(cls, text: str) -> Example:
+    def of(cls, text: str, around: Surroundings = ALONE) -> Example:
         """That of a function's source.
 
         Raises:
             SyntaxError: it is no function.
         """
-        graph = CodeGraph(text)
-        return cls(graph, rewrites_of(graph))
+        graph = CodeGraph(text, around.parameters)
+        rewrites = rewrites_of(graph, around.attributes)
+        return cls(graph, rewrites, evidence_of(graph, rewrites, around), around)
 
 
-def read_example(text: str, *, max_tokens: int) -> Example | None:
-    """That of a function's source; None where it cannot be parsed, is longer, or nothing in it can be rewritten."""
-    if len(text) > _LONGEST_TOKEN * max_tokens:
+def read_example(function: Function, *, max_tokens: int) -> Example | None:
+    """That of a function; None where it cannot be parsed, is longer, or nothing in it can be rewritten."""
+    if len(function.text) > _LONGEST_TOKEN * max_tokens:
         return None
     try:
-        example = Example.of(text)
+        example = Example.of(function.text, function.around)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     return example if example.rewrites and len(example.graph.tokens) <= max_tokens else None
@@ -93,6 +115,9 @@ class ExampleBatch:
         kinds: int64 ``[N]``, in ``REWRITE_KINDS``.
         sources: int64 ``[N, 2]``, tokens that say what comes in its place.
         has_sources: bool ``[N]``, whether any do.
+        evidence: int64 ``[N, 4]``, in ``NUM_EVIDENCES``, of each of the four in numbers of its own.
+        new_words: int64 ``[M]``, the words of the names that come in the place of others.
+        new_starts: int64 ``[N]``, where among them those of each rewrite begin.
     """
 
     words: Tensor
@@ -106,6 +131,9 @@ class ExampleBatch:
     kinds: Tensor
     sources: Tensor
     has_sources: Tensor
+    evidence: Tensor
+    new_words: Tensor
+    new_starts: Tensor
 
 
 def collate(examples: Sequence[Example], vocabulary: Vocabulary) -> ExampleBatch:
@@ -113,11 +141,11 @@ def collate(examples: Sequence[Example], vocabulary: Vocabulary) -> ExampleBatch
     words: list[int] = []
     starts: list[int] = []
     edges = []
-    for row, (graph, _) in enumerate(examples):
-        for token in graph.tokens:
+    for row, example in enumerate(examples):
+        for token in example.graph.tokens:
             starts.append(len(words))
-            words.extend(vocabulary.number(word) for word in token.words)
-        own = torch.from_numpy(graph.edges)
+            words.extend(vocabulary.numbers(token.text))
+        own = torch.from_numpy(example.graph.edges)
         edges.append(torch.cat([torch.full((len(own), 1), row), own], dim=1))
     lengths = torch.tensor([len(example.graph.tokens) for example in examples])
     rewrites = [
@@ -127,6 +155,12 @@ def collate(examples: Sequence[Example], vocabulary: Vocabulary) -> ExampleBatch
         [row, column, each.token, _LABELS[each.label], _KINDS[each.kind], *_two(each.sources)]
         for row, column, each in rewrites
     ]
+    new_words: list[int] = []
+    new_starts: list[int] = []
+    for _, _, each in rewrites:
+        new_starts.append(len(new_words))
+        if each.kind in ("variable", "attribute"):
+            new_words.extend(vocabulary.numbers(each.edits[0][2]))
     table = torch.tensor(numbers, dtype=torch.int64).reshape(-1, 7)
     return ExampleBatch(
         words=torch.tensor(words),
@@ -140,6 +174,9 @@ def collate(examples: Sequence[Example], vocabulary: Vocabulary) -> ExampleBatch
         kinds=table[:, 4],
         sources=table[:, 5:],
         has_sources=torch.tensor([bool(each.sources) for *_, each in rewrites], dtype=torch.bool),
+        evidence=torch.from_numpy(np.concatenate([example.evidence for example in examples])),
+        new_words=torch.tensor(new_words, dtype=torch.int64),
+        new_starts=torch.tensor(new_starts, dtype=torch.int64),
     )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from tonggan.codelm.review.learned.examples import Example, Vocabulary, collate
+from tonggan.codelm.review.learned.functions import Function
 from tonggan.codelm.review.learned.network import RewriteScorer, RewriteScorerConfig
 from tonggan.codelm.review.learned.rewrites import Rewrite, apply_all
 from tonggan.layers.precision import in_float32
@@ -46,7 +47,7 @@ def broken(original: Example, rewrites: Sequence[Rewrite]) -> Broken | None:
     """``original`` after rewrites that do not touch one another; None where it cannot be read any more."""
     text, undone = apply_all(rewrites, original.graph.text)
     try:
-        example = Example.of(text)
+        example = Example.of(text, original.around)
     except (SyntaxError, RecursionError):
         return None
     numbers = {rewrite.edits: number for number, rewrite in enumerate(example.rewrites)}
@@ -68,7 +69,7 @@ class BugGame(MeasuredObjective):
     many bugs, of which each teaches: so a function says much more than by one bug alone (Clark et al., ELECTRA, 2020).
 
     Args:
-        pool: sources of functions that have rewrites.
+        pool: functions that have rewrites.
         vocabulary: of words.
         config: size of the detector; the selector has half its layers.
         has_selector: whether the bugs are chosen or random.
@@ -81,7 +82,7 @@ class BugGame(MeasuredObjective):
 
     def __init__(
         self,
-        pool: Sequence[str],
+        pool: Sequence[Function],
         vocabulary: Vocabulary,
         *,
         config: RewriteScorerConfig,
@@ -105,7 +106,8 @@ class BugGame(MeasuredObjective):
         ``detector/denoising``: that of all places of functions with many bugs, for each bug; ``selector``: less the
         detector's loss on the bugs that it prefers.
         """
-        originals = [Example.of(self.pool[number]) for number in batch.inputs[FUNCTIONS].values.tolist()]
+        pool = [self.pool[number] for number in batch.inputs[FUNCTIONS].values.tolist()]
+        originals = [Example.of(function.text, function.around) for function in pool]
         preferences = self._preferences(originals)
         rows: list[Example] = list(originals)
         answers = [0] * len(originals)
@@ -198,9 +200,9 @@ class BugMeasure(Measure):
         return differs
 
 
-def held_out_example(text: str, *, seed: int) -> tuple[Example, int]:
+def held_out_example(function: Function, *, seed: int) -> tuple[Example, int]:
     """A function as it is, in one of two cases, or with a random bug; the answer, 0 for none."""
-    original, drawn = Example.of(text), random.Random(seed)
+    original, drawn = Example.of(function.text, function.around), random.Random(seed)
     if drawn.random() < 0.5:
         kinds = sorted({rewrite.kind for rewrite in original.rewrites})
         for kind in drawn.sample(kinds, len(kinds)):

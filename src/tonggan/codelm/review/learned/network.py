@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tonggan.codelm.review.learned.code_graph import EDGE_KINDS
+from tonggan.codelm.review.learned.evidence import NUM_EVIDENCES
 from tonggan.codelm.review.learned.examples import ExampleBatch
 from tonggan.codelm.review.learned.rewrites import LABELS, REWRITE_KINDS
 from tonggan.layers.attention import Attention
@@ -64,7 +65,7 @@ class RewriteScorer(nn.Module):
         config: size.
     """
 
-    undecayed = ("words", "edges", "distances", "labels", "kinds")
+    undecayed = ("words", "edges", "distances", "labels", "kinds", "evidence")
 
     def __init__(self, vocabulary_size: int, *, config: RewriteScorerConfig) -> None:
         super().__init__()
@@ -82,9 +83,11 @@ class RewriteScorer(nn.Module):
         )
         self.norm = nn.LayerNorm(dim)
         self.labels, self.kinds = nn.Embedding(len(LABELS), dim), nn.Embedding(len(REWRITE_KINDS), dim)
+        self.evidence = nn.Embedding(NUM_EVIDENCES, dim)
+        self.new_name = nn.Linear(dim, dim, bias=False)
         self.score = nn.Sequential(nn.Linear(3 * dim, dim), nn.GELU(), nn.Linear(dim, 1))
         self.score_of_none = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, 1))
-        for table in (self.edges, self.distances):
+        for table in (self.edges, self.distances, self.evidence):
             nn.init.zeros_(table.weight)
 
     def forward(self, batch: ExampleBatch) -> Tensor:
@@ -92,7 +95,8 @@ class RewriteScorer(nn.Module):
         values = self.encode(batch)
         here = values[batch.rows, batch.tokens]
         sources = values[batch.rows[:, None], batch.sources].mean(dim=1)
-        there = self.labels(batch.labels) + self.kinds(batch.kinds)
+        there = self.labels(batch.labels) + self.kinds(batch.kinds) + self.evidence(batch.evidence).sum(dim=1)
+        there = there + self.new_words(batch)
         there = there + torch.where(batch.has_sources[:, None], sources, sources.new_zeros(()))
         scores = self.score(torch.cat([here, there, here * there], dim=-1)).squeeze(-1).float()
         weight = batch.mask.to(values.dtype).unsqueeze(-1)
@@ -100,6 +104,11 @@ class RewriteScorer(nn.Module):
         most = int(batch.columns.max()) + 1 if len(batch.columns) else 0
         logits = scores.new_full((len(batch.mask), most), -torch.inf)
         return torch.cat([none, logits.index_put((batch.rows, batch.columns), scores)], dim=1)
+
+    def new_words(self, batch: ExampleBatch) -> Tensor:
+        """What the names mean that come in the place of others, ``[N, dim]``; zero where none does."""
+        found: Tensor = self.new_name(self.words(batch.new_words, batch.new_starts))
+        return found
 
     def encode(self, batch: ExampleBatch) -> Tensor:
         """What each token means in its function, ``[B, L, dim]``."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from tonggan.codelm.review.learned.code_graph import CodeGraph
-from tonggan.codelm.review.learned.data_flow import ATTRIBUTE_LABELS, NAME_LABELS, NameUse, all_arguments
+from tonggan.codelm.review.learned.data_flow import ATTRIBUTE_LABELS, NAME_LABELS, SWAP_LABELS, all_arguments
 
 RewriteKind = Literal["variable", "attribute", "comparison", "operator", "constant", "arguments", "negation"]
 REWRITE_KINDS: tuple[RewriteKind, ...] = get_args(RewriteKind)
@@ -44,7 +44,7 @@ LABELS = tuple(
             *(each for _, others in _COMPARISONS.values() for each in others),
             *(each for others in _OPERATORS.values() for each in others),
             *(str(number) for number in range(_LARGEST_CONSTANT + 2)),
-            *("True", "False", "swapped", "not added", "not removed"),
+            *("True", "False", *SWAP_LABELS, "not added", "not removed"),
         ]
     )
 )
@@ -89,9 +89,14 @@ def apply_all(rewrites: Sequence[Rewrite], text: str) -> tuple[str, list[tuple[t
     return "".join([*parts, text[end:]]), [tuple(each) for each in undone]
 
 
-def rewrites_of(graph: CodeGraph) -> list[Rewrite]:
-    """Every change of ``graph`` that leaves a function that can be parsed, in the order of their places."""
-    found = [rewrite for find in (_names, _attributes, _symbols) for rewrite in find(graph)]
+def rewrites_of(graph: CodeGraph, attributes: Mapping[str, Sequence[str]] | None = None) -> list[Rewrite]:
+    """Every change of ``graph`` that leaves a function that can be parsed, in the order of their places.
+
+    Args:
+        graph: of the function.
+        attributes: that a name has elsewhere, and that may stand in place of those that it has in the function.
+    """
+    found = [*_names(graph), *_attributes(graph, attributes or {}), *_symbols(graph)]
     return sorted(found, key=lambda rewrite: (rewrite.token, rewrite.edits))
 
 
@@ -111,7 +116,6 @@ def _names(graph: CodeGraph) -> Iterator[Rewrite]:
     for read in reads:
         if read.id in places:
             places[read.id].append(graph.anchor(read))
-    use = NameUse(graph.tree, graph.flow)
     for read in reads:
         here = graph.anchor(read)
         before = {name: min(found) for name, found in places.items() if name != read.id and min(found) < here}
@@ -120,17 +124,16 @@ def _names(graph: CodeGraph) -> Iterator[Rewrite]:
             start, end = graph.span(read)
             for name in nearest[:_MOST_NAMES]:
                 sources = (before[name], min(places[name], key=lambda place: abs(place - here)))
-                yield Rewrite("variable", here, ((start, end, name),), use.label(read, name), sources)
+                yield Rewrite("variable", here, ((start, end, name),), graph.use.label(read, name), sources)
 
 
-def _attributes(graph: CodeGraph) -> Iterator[Rewrite]:
-    """Attributes that are read of a name, by others of the same name."""
+def _attributes(graph: CodeGraph, elsewhere: Mapping[str, Sequence[str]]) -> Iterator[Rewrite]:
+    """Attributes that are read of a name, by others of the same name, here or elsewhere."""
     places: dict[str, dict[str, list[ast.Attribute]]] = defaultdict(lambda: defaultdict(list))
     for node in graph.nodes:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             places[node.value.id][node.attr].append(node)
-    use = NameUse(graph.tree, graph.flow)
-    for attributes in places.values():
+    for owner, attributes in places.items():
         for name, nodes in attributes.items():
             for node in nodes:
                 if isinstance(node.ctx, ast.Load):
@@ -142,8 +145,12 @@ def _attributes(graph: CodeGraph) -> Iterator[Rewrite]:
                     }
                     nearest = sorted(near, key=lambda other: abs(near[other] - here))
                     for other in nearest[:_MOST_NAMES]:
-                        label = use.attribute_label(node, other)
+                        label = graph.use.attribute_label(node, other)
                         yield Rewrite("attribute", here, ((end - len(name), end, other),), label, (near[other],))
+                    for other in elsewhere.get(owner, ()):
+                        if other not in attributes:
+                            label = graph.use.attribute_label(node, other)
+                            yield Rewrite("attribute", here, ((end - len(name), end, other),), label)
 
 
 def _symbols(graph: CodeGraph) -> Iterator[Rewrite]:
@@ -205,7 +212,8 @@ def _arguments(graph: CodeGraph, node: ast.Call) -> Iterator[Rewrite]:
         simple = isinstance(one, _SIMPLE) and isinstance(other, _SIMPLE)
         if simple and first != second and isinstance(one, ast.Constant) + isinstance(other, ast.Constant) < 2:
             edits = ((start, middle, second), (after, end, first))
-            yield Rewrite("arguments", graph.anchor(one), edits, "swapped", (graph.anchor(other),))
+            label = graph.use.swap_label(one, other)
+            yield Rewrite("arguments", graph.anchor(one), edits, label, (graph.anchor(other),))
 
 
 def _negation(graph: CodeGraph, test: ast.expr) -> Iterator[Rewrite]:

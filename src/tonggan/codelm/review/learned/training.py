@@ -41,6 +41,8 @@ class DetectorTrainingConfig(Config):
     """Size of the detector."""
     game: bool = True
     """Whether a second network chooses the bugs; otherwise they are random."""
+    bugs_of_each: int = Field(default=2, ge=1)
+    """Copies with one bug that a function has in a step; the game chooses among them, so that it wants two."""
     vocabulary: int = Field(default=8000, ge=0)
     """Words, parts of names, that have a vector of their own."""
     max_functions: int = Field(default=60_000, ge=1)
@@ -103,10 +105,14 @@ def train_detector(
     budget = Budget(config.time_limit)
     pool = _pool(functions, config=config, progress=progress)
     torch.manual_seed(config.seed)
-    game = BugGame(pool.texts, pool.vocabulary, config=config.network, has_selector=config.game)
+    game = BugGame(pool.functions, pool.vocabulary, config=config.network, has_selector=config.game,
+        num_bugs=config.bugs_of_each,
+    )  # fmt: skip
     batches = FunctionBatches(pool.learned, pool.lengths, config=config, shuffle=True)
     valid = FunctionBatches(pool.held_out, pool.lengths, config=config, shuffle=False)
-    digest = hashlib.sha256("\0".join(pool.texts).encode("utf-8", "replace")).hexdigest()
+    digest = hashlib.sha256(
+        "\0".join(function.text for function in pool.functions).encode("utf-8", "replace")
+    ).hexdigest()
     interrupted = False
     try:
         train(
@@ -130,7 +136,7 @@ def train_detector(
         interrupted = True
     num_steps = _take_best(game, folder, interrupted=interrupted)
     detector = BugDetector(game.detector.eval().float(), pool.vocabulary, config=config.network)
-    detector.calibrate([pool.texts[row] for row in pool.held_out])
+    detector.calibrate([pool.functions[row] for row in pool.held_out])
     metrics = _metrics(game, valid)
     shutil.rmtree(folder)
     return TrainedDetector(detector, metrics, len(pool.learned), len(pool.held_out), num_steps)
@@ -157,7 +163,7 @@ def _take_best(game: BugGame, folder: Path, *, interrupted: bool) -> int:
 class _Pool(NamedTuple):
     """Functions that are short enough, which of them are learned from, which choose the weights, and their tokens."""
 
-    texts: list[str]
+    functions: list[Function]
     learned: NDArray[np.int64]
     held_out: NDArray[np.int64]
     lengths: NDArray[np.int64]
@@ -166,30 +172,30 @@ class _Pool(NamedTuple):
 
 def _pool(functions: Sequence[Function], *, config: DetectorTrainingConfig, progress: Progress) -> _Pool:
     drawn = np.random.default_rng(config.seed).permutation(len(functions))[: config.max_functions]
-    texts: list[str] = []
+    found: list[Function] = []
     lengths: list[int] = []
     is_held_out: list[bool] = []
     words: Counter[str] = Counter()
     for row in progress.track(sorted(drawn.tolist()), label="read functions"):
         function = functions[row]
-        example = read_example(function.text, max_tokens=config.max_tokens)
+        example = read_example(function, max_tokens=config.max_tokens)
         if example is not None:
-            texts.append(function.text)
+            found.append(function)
             lengths.append(len(example.graph.tokens))
             is_held_out.append(zlib.crc32(function.path.encode("utf-8", "replace")) % 20 == 0)
             if not is_held_out[-1]:
                 words.update(word for token in example.graph.tokens for word in token.words)
     held_out = np.flatnonzero(is_held_out)
-    if len(texts) < _MIN_FUNCTIONS or not len(held_out):
+    if len(found) < _MIN_FUNCTIONS or not len(held_out):
         raise DataError(
             "training of a bug detector",
-            got=f"{len(texts):,} functions that can be read, {len(held_out)} of them in files that are held out",
+            got=f"{len(found):,} functions that can be read, {len(held_out)} of them in files that are held out",
             expected=f"at least {_MIN_FUNCTIONS} in about twenty files or more",
             remedy="Name more code, e.g. the folder of the installed packages",
         )
     vocabulary = Vocabulary.of(words, size=config.vocabulary)
     learned = np.flatnonzero(np.logical_not(is_held_out))
-    return _Pool(texts, learned, held_out[:_MOST_HELD_OUT], np.array(lengths), vocabulary)
+    return _Pool(found, learned, held_out[:_MOST_HELD_OUT], np.array(lengths), vocabulary)
 
 
 def _metrics(game: BugGame, batches: FunctionBatches) -> dict[str, float]:
