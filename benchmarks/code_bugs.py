@@ -1,15 +1,16 @@
 """The bug detector of ``tonggan code review``: injected bugs, real fixes, and random bugs against a chosen one's game.
 
     python benchmarks/code_bugs.py injected PACKAGE… --detector FILE --suspected 0.05   # beside ruff's rules
-    python benchmarks/code_bugs.py fixes PROJECT… --detector FILE      # each a folder with one folder a version
+    python benchmarks/code_bugs.py fixes CLONE… --detector FILE --train CLONE… --functions PACKAGE…
     python benchmarks/code_bugs.py game --train PACKAGE… --test PACKAGE… --set max_functions=8000 --seeds 3
 
 Packages are folders of sources that the detector did not learn from. Injected are as many bugs of each kind, each into
 a function of its own; a linter counts as right where it says something new on the changed line. With ``--suspected``
 only what scores more than all but this share of the clean functions that the detector was calibrated on is told. Real
-fixes are changes
-between consecutive versions that one rewrite makes: the function before is the bug, the one after is clean. False
-alarms are told of as many functions that did not change, at the threshold that flags at most 5 % of half of them.
+fixes are commits that one rewrite makes and whose message speaks of a fix, in clones of projects with their histories:
+the function before is the bug, the one after is clean. With ``--train`` the detector first learns from the fixes of
+other projects. Alarms are told of functions that did not change for a third of the history, where 5 % of half of them
+are flagged.
 """
 
 from __future__ import annotations
@@ -23,20 +24,19 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from tonggan.cli.console import console_progress
+from tonggan.codelm.git import run_git
 from tonggan.codelm.review.learned.detector import BugDetector
 from tonggan.codelm.review.learned.examples import Example, read_example
-from tonggan.codelm.review.learned.functions import Function, functions_of, read_functions
+from tonggan.codelm.review.learned.fixes import SAYS_FIX, Fix, fixes_of, functions_in
+from tonggan.codelm.review.learned.functions import Function, read_functions
 from tonggan.codelm.review.learned.game import broken
 from tonggan.codelm.review.learned.rewrites import REWRITE_KINDS, Rewrite
 from tonggan.codelm.review.learned.training import DetectorTrainingConfig, train_detector
-from tonggan.codelm.review.measuring import Fix, fixes_between
-from tonggan.codelm.source_file import SourceFile, read_source
 from tonggan.config import apply_overrides
 
 MAX_TOKENS = 200
@@ -51,6 +51,9 @@ def main() -> None:
     parser.add_argument("--detector", type=Path)
     parser.add_argument("--train", nargs="+", type=Path, default=[])
     parser.add_argument("--test", nargs="+", type=Path, default=[])
+    parser.add_argument("--functions", nargs="+", type=Path, default=[], help="also learned while fixes are")
+    parser.add_argument("--commits", type=int, default=8000, help="that are looked at of each project")
+    parser.add_argument("--out", type=Path, help="where the tuned detector is kept")
     parser.add_argument("--each", type=int, default=100, help="bugs of each kind")
     parser.add_argument("--suspected", type=float, help="share of clean functions that may be suspected")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the trainings")
@@ -60,7 +63,7 @@ def main() -> None:
         detector = BugDetector.open(arguments.detector)
         injected(detector, arguments.folders, each=arguments.each, suspected=arguments.suspected)
     elif arguments.what == "fixes":
-        real(BugDetector.open(arguments.detector), arguments.folders)
+        real(arguments)
     else:
         game(arguments)
 
@@ -142,16 +145,33 @@ def lint(bugs: Sequence[Bug]) -> np.ndarray:
     return np.array(found)
 
 
-def real(detector: BugDetector, projects: Sequence[Path]) -> None:
-    fixes: list[Fix] = []
-    unchanged: list[Example] = []
-    for project in projects:
-        made, same = between_releases(project)
-        fixes += made
-        unchanged += same
-        print(f"{project.name}: {len(made)} fixes {dict(Counter(fix.kind for fix in made))}", flush=True)
+def real(arguments: argparse.Namespace) -> None:
+    """Fixes between releases; with projects to train on, the detector first learns from theirs (He et al. 2022)."""
+    detector = BugDetector.open(arguments.detector)
+    learned, _ = mined(arguments.train, commits=arguments.commits)
+    fixes, unchanged = mined(arguments.folders, commits=arguments.commits)
     random.Random(0).shuffle(unchanged)
-    unchanged = unchanged[: 2 * len(fixes)]
+    print(f"{len(learned)} fixes to learn from, {len(fixes)} to find, {len(unchanged)} unchanged functions", flush=True)
+    print("| detector | first guess located | repaired | flagged | located | repaired |\n" + "| --- " * 6 + "|")
+    print(f"| as it was | {of_fixes(detector, fixes, unchanged)} |", flush=True)
+    if learned:
+        config = DetectorTrainingConfig.parse(
+            apply_overrides({"game": False, "bugs_of_each": 1}, arguments.set), who="settings of the training"
+        )
+        right = [fix.before._replace(text=fix.after) for fix in learned]
+        functions = [*right, *sorted(read(arguments.functions), key=lambda each: (each.path, each.line))]
+        with tempfile.TemporaryDirectory() as folder, console_progress() as progress:
+            tuned = train_detector(
+                functions, folder=Path(folder) / "run", fixes=learned, start=detector, config=config, progress=progress
+            ).detector
+        if arguments.out:
+            tuned.save(arguments.out)
+        print(f"| tuned on fixes | {of_fixes(tuned, fixes, unchanged)} |", flush=True)
+
+
+def of_fixes(detector: BugDetector, fixes: Sequence[Fix], unchanged: Sequence[Example]) -> str:
+    """Shares of fixes that the first guess locates and repairs, and where at most 5 % of half of the unchanged
+    functions are flagged, with the share of the other half that is."""
     half = len(unchanged) // 2
     scores = np.array([answer(detector, example)[1] for example in unchanged])
     threshold = float(np.quantile(scores[:half], 1 - FALSE_ALARMS))
@@ -162,11 +182,46 @@ def real(detector: BugDetector, projects: Sequence[Path]) -> None:
         same = example.rewrites[guess].token == example.rewrites[fix.answer].token
         rows.append((same, guess == fix.answer, score > threshold))
     located, repaired, told = np.array(rows).T
-    print(f"{len(fixes)} fixes of {len(projects)} projects, {len(unchanged)} unchanged functions")
-    print(f"first guess: located {located.mean():.1%}, repaired {repaired.mean():.1%}")
     flagged = (scores[half:] > threshold).mean()
-    shares = f"located {(located & told).mean():.1%}, repaired {(repaired & told).mean():.1%}"
-    print(f"where {flagged:.1%} of unchanged functions are flagged: {shares}")
+    shares = (located.mean(), repaired.mean(), flagged, (located & told).mean(), (repaired & told).mean())
+    return " | ".join(f"{share:.1%}" for share in shares)
+
+
+def mined(projects: Sequence[Path], *, commits: int) -> tuple[list[Fix], list[Example]]:
+    """The fixes of all projects, each once, and functions of theirs that did not change for long."""
+    fixes: dict[str, Fix] = {}
+    unchanged: list[Example] = []
+    for project in projects:
+        made = [fix for fix in fixes_of(project.resolve(), limit=commits) if SAYS_FIX.search(fix.subject)]
+        fixes |= {fix.before.text: fix for fix in made}
+        unchanged += steady(project.resolve(), 2 * len(made))
+        print(f"{project.name}: {len(made)} fixes {dict(Counter(fix.kind for fix in made))}", flush=True)
+    return list(fixes.values()), unchanged
+
+
+def steady(project: Path, count: int) -> list[Example]:
+    """Functions that are as they were a third of the history ago."""
+    commits = (run_git(project, "log", "--format=%H", "HEAD", "--", "*.py") or b"").decode().split()
+    if not commits:
+        return []
+    then = commits[len(commits) // 3]
+    names = (run_git(project, "ls-tree", "-r", "--name-only", "HEAD") or b"").decode("utf-8", "replace").split("\n")
+    files = sorted(name for name in names if name.endswith(".py"))
+    random.Random(0).shuffle(files)
+    found: list[Example] = []
+    for name in files:
+        before, after = (
+            functions_in(
+                (run_git(project, "cat-file", "blob", f"{commit}:{name}") or b"").decode("utf-8", "replace"), name
+            )
+            for commit in (then, "HEAD")
+        )
+        same = {function.text for function in before}
+        read = (read_example(each, max_tokens=512) for each in after if each.text in same)
+        found += [example for example in read if example is not None][:3]
+        if len(found) >= count:
+            break
+    return found[:count]
 
 
 def answer(detector: BugDetector, example: Example) -> tuple[int, float]:
@@ -174,40 +229,6 @@ def answer(detector: BugDetector, example: Example) -> tuple[int, float]:
     row = detector.logits([example])[0]
     guess = int(row[1:].argmax())
     return guess, float(row[1 + guess] - row[0])
-
-
-def between_releases(project: Path) -> tuple[list[Fix], list[Example]]:
-    """Fixes between consecutive versions, each once, and functions of files of the last one that have not changed."""
-    versions = sorted((path for path in project.iterdir() if path.is_dir()), key=lambda path: number(path.name))
-    texts = [
-        {file.relative_to(version).as_posix(): file.read_bytes() for file in sorted(version.rglob("*.py"))}
-        for version in versions
-    ]
-    fixes: dict[str, Fix] = {}
-    for number_of, (before, after) in enumerate(pairwise(texts)):
-        for name in before.keys() & after.keys():
-            if before[name] != after[name]:
-                both = (functions_in(versions[number_of + step], name) for step in (0, 1))
-                for fix in fixes_between(*both):
-                    fixes.setdefault(fix.before.text, fix)
-    steady = [name for name in texts[-1] if all(version.get(name) == texts[-1][name] for version in texts)]
-    random.Random(0).shuffle(steady)
-    same: list[Example] = []
-    for name in steady:
-        read = (read_example(function, max_tokens=512) for function in functions_in(versions[-1], name))
-        same += [example for example in read if example is not None][:3]
-        if len(same) > 3 * len(fixes):
-            break
-    return list(fixes.values()), same
-
-
-def functions_in(version: Path, name: str) -> list[Function]:
-    source = read_source(version / name, root=version)
-    return functions_of(source) if isinstance(source, SourceFile) else []
-
-
-def number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def game(arguments: argparse.Namespace) -> None:

@@ -2,8 +2,9 @@
 
     python benchmarks/detector_sources.py PACKAGE… --manifest FILE > folders
 
-Prints a folder a line: the standard library's, and those of the packages whose license is permissive. The manifest holds
-name, version and license of each; a package under another license, or under none that is known, is named and left out.
+Prints a folder a line: the standard library's, and those of the packages whose license is permissive. The manifest
+holds name, version and license of each; a package under another license, or under none that is known, is named and
+left out.
 """
 
 from __future__ import annotations

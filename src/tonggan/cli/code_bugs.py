@@ -16,6 +16,8 @@ EXAMPLES = """
   tonggan code learn-bugs . .venv/lib/python3.11/site-packages --out detectors/mine.safetensors
   tonggan code review . --detector detectors/mine.safetensors
 
+  tonggan code learn-bugs src --detector detectors/mine.safetensors --fixes . --out detectors/ours.safetensors
+
   tonggan code learn-bugs ~/projects --time-limit 20m --set game=false --out detectors/random.safetensors --json
 """
 
@@ -29,6 +31,16 @@ def learn_bugs(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Repositories or folders of packages.")],
     *,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The detector.")],
+    detector: Annotated[
+        Path | None,
+        typer.Option("--detector", metavar="FILE", help="Go on from this detector instead of from nothing."),
+    ] = None,
+    fixes: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--fixes", metavar="REPO", help="Learn from the fixes in the git history of REPO as well; may be repeated."
+        ),
+    ] = None,
     time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="Such as 90s, 5m, 1h30m.")] = "1h",
     set_: Annotated[
         list[str] | None,
@@ -42,6 +54,8 @@ def learn_bugs(
     so far; killed, the same command goes on.
     """
     from tonggan.cli.console import console_progress, print_json, print_line
+    from tonggan.codelm.review.learned.detector import BugDetector
+    from tonggan.codelm.review.learned.fixes import fixes_of
     from tonggan.codelm.review.learned.functions import read_functions
     from tonggan.codelm.review.learned.training import DetectorTrainingConfig, train_detector
     from tonggan.config import apply_overrides
@@ -57,13 +71,18 @@ def learn_bugs(
         )
     settings = apply_overrides({"time_limit": parse_duration(time_limit)}, set_ or [])
     config = DetectorTrainingConfig.parse(settings, who="settings of the training")
+    start = BugDetector.open(detector) if detector else None
     with console_progress() as progress:
+        mined = [fix for root in fixes or () for fix in fixes_of(root.resolve())]
+        if fixes:
+            progress.say(f"Fixes that a detector can express: {len(mined):,}")
         functions = read_functions(paths, progress=progress)
         folder = out.with_name(f"{out.name}.training")
-        trained = train_detector(functions, folder=folder, config=config, progress=progress)
+        trained = train_detector(functions, folder=folder, fixes=mined, start=start, config=config, progress=progress)
         trained.detector.save(out)
     if json:
         counts = {"functions": trained.num_functions, "held_out": trained.num_held_out, "steps": trained.num_steps}
+        counts["fixes"] = len(mined)
         print_json({"out": str(out), "metrics": trained.metrics, **counts})
         return
     metrics = trained.metrics

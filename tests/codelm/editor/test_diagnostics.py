@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 pytest.importorskip("pygls")
@@ -5,6 +7,7 @@ pytest.importorskip("pygls")
 from lsprotocol import types
 
 from editor_scene import editing
+from review_scene import written
 
 NAME = "a 😀.py"
 TEXT = 'def f(a, b=3):\n    """F 😀.\n\n    Args:\n        a: one.\n        b: 😀 two. Default: {}.\n    """\n'
@@ -61,3 +64,31 @@ def test_rules_of_the_whole_repository_are_told_later_of_what_the_file_is_then(t
         editor.until(lambda: editor.diagnostics.get(uri))
         (told,) = editor.diagnostics[uri]
         assert (told.code, told.range.start.line) == ("habit-import", 2)
+
+
+def test_a_rule_that_raises_is_named_once(tmp_path, monkeypatch):
+    rules = """
+        from tonggan.codelm.review.registry import rule
+
+        @rule("never-ready")
+        def never(repository):
+            \"\"\"Nothing. Known false alarms: none.\"\"\"
+            yield from repository.no_such_attribute
+    """
+    points, information = "[tonggan.parts]\nnever = never_ready\n", "never_ready-1.0.dist-info"
+    package = {
+        f"{information}/METADATA": "Name: never-ready\nVersion: 1.0\n",
+        f"{information}/entry_points.txt": points,
+    }
+    paths = [str(written(tmp_path / "package", package | {"never_ready.py": rules})), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    root = written(tmp_path / "repository", {NAME: TEXT.format(3)})
+    with editing(root, "--no-index", "--history", str(tmp_path / "history.sqlite")) as editor:
+        uri = editor.uri(NAME)
+        editor.open(NAME, TEXT.format(4))
+        editor.until(lambda: editor.diagnostics.get(uri))
+        editor.edit(NAME, (5, 28), (5, 29), "3")
+        editor.until(lambda: editor.diagnostics[uri] == [])
+        said = [line for line in editor.log if "never-ready" in line]
+    (line,) = said
+    assert line.endswith("'Repository' object has no attribute 'no_such_attribute'")

@@ -17,6 +17,7 @@ from tonggan.codelm.review.registry import rules
 from tonggan.codelm.review.reviewing import ranked, read_repository, trees_kept
 from tonggan.codelm.workspace import Workspace
 from tonggan.errors import TongganError
+from tonggan.progress import Progress
 from tonggan.wording import translated
 
 if TYPE_CHECKING:
@@ -36,11 +37,14 @@ class Diagnostics:
     Args:
         server: which publishes them.
         workspace: the repository and its buffers.
+        progress: told of each rule that raises, once.
     """
 
-    def __init__(self, server: LanguageServer, workspace: Workspace) -> None:
+    def __init__(self, server: LanguageServer, workspace: Workspace, *, progress: Progress) -> None:
         self._server = server
         self._workspace = workspace
+        self._progress = progress
+        self._failed: set[str] = set()  # rules that were named
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tonggan-review")
         self._wide_pool = ThreadPoolExecutor(1, thread_name_prefix="tonggan-review-wide")
         self._latest: dict[str, Repository] = {}  # that a file was reviewed in, by its address
@@ -97,7 +101,7 @@ class Diagnostics:
         except TongganError:
             return  # the file is gone meanwhile
         self._repository = self._latest[uri] = repository
-        found = [each for name, rule in rules().items() if not rule.is_wide for each in apply(name, repository)[0]]
+        found = [each for name, rule in rules().items() if not rule.is_wide for each in self._apply(name, repository)]
         self._tell_soon(loop, uri, repository, found)
         with suppress(RuntimeError):  # closed meanwhile
             self._wide_pool.submit(self._review_widely, loop, uri, repository, found)
@@ -110,8 +114,17 @@ class Diagnostics:
             if self._latest.get(uri) is not repository:
                 return
             if rule.is_wide:
-                found = found + apply(name, repository)[0]
+                found = found + self._apply(name, repository)
         self._tell_soon(loop, uri, repository, found)
+
+    def _apply(self, name: str, repository: Repository) -> list[Finding]:
+        """What one rule finds; where it raises for the first time, that is said."""
+        found, failures = apply(name, repository)
+        if failures and name not in self._failed:
+            self._failed.add(name)
+            where = failures[0].path or "the files that were left"
+            self._progress.say(f"Not applied to {where}: {name}: {failures[0].error}")
+        return found
 
     def _tell_soon(
         self, loop: asyncio.AbstractEventLoop, uri: str, repository: Repository, found: Iterable[Finding]

@@ -197,7 +197,7 @@ class _Handlers:
         uri = folders[0].uri if folders else params.root_uri
         root = Path.cwd() if uri is None else path_of(uri) or Path.cwd()
         self._assistant = self._make_assistant(root)
-        self._diagnostics = Diagnostics(self._server, self._assistant.workspace)
+        self._diagnostics = Diagnostics(self._server, self._assistant.workspace, progress=self._progress)
         text_document = params.capabilities.text_document
         if text_document is None or text_document.inline_completion is None:
             # An editor that knows no inline completion gets the same suggestions among its ordinary ones.

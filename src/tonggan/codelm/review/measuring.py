@@ -6,8 +6,7 @@ line whose commit says so.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,12 +15,9 @@ from typing import NamedTuple
 from tonggan.codelm.git import run_git
 from tonggan.codelm.review.applying import apply
 from tonggan.codelm.review.finding import Finding
-from tonggan.codelm.review.learned.examples import read_example
-from tonggan.codelm.review.learned.functions import Function, functions_of
-from tonggan.codelm.review.learned.rewrites import RewriteKind
+from tonggan.codelm.review.learned.fixes import SAYS_FIX, Change, changes_of, fixes_between, functions_in
 from tonggan.codelm.review.repository import Repository
 from tonggan.codelm.review.reviewing import chosen_rules, read_repository, root_of, trees_kept, with_detector
-from tonggan.codelm.source_file import SourceFile
 from tonggan.errors import DataError
 from tonggan.progress import Progress
 
@@ -30,14 +26,6 @@ FEW = 30
 _COMMITS = 2000  # the newest, that are looked at
 _MOST_FIXES = 100
 _MOST_IN_A_FILE = 3  # one-line changes of a commit in a file; more are a renaming
-_SAYS_FIX = re.compile(
-    r"\b(?:fix\w*|bugs?|wrong\w*|mend\w*|correct\w*|repair\w*|broken|typos?|mistakes?|error)\b", re.I
-)
-_MAX_TOKENS = 512
-_LARGEST_GAIN = 60  # characters by which a rewrite, such as of a name, may lengthen a function
-_MAX_LOG = 400_000_000  # bytes of a history's changes
-_SECONDS = 300.0  # that git may take to print them
-_HUNK = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@", re.MULTILINE)
 
 
 class KnownBug(NamedTuple):
@@ -152,7 +140,7 @@ def known_bugs(root: Path) -> Iterator[KnownBug]:
             other = now.get(function.name)
             places = _changed(function.text, other.text) if other is not None else []
             is_fix = len(places) == 1 and other is not None and (
-                _SAYS_FIX.search(change.subject) is not None or any(fixes_between([function], [other]))
+                SAYS_FIX.search(change.subject) is not None or any(fixes_between([function], [other]))
             )  # fmt: skip
             if is_fix and other is not None:
                 found.append(KnownBug(change, function.line + places[0], other.line + places[0]))
@@ -225,116 +213,3 @@ def _measure(
         threshold,
         sum(confidence > threshold for confidence in best),
     )
-
-
-class Fix(NamedTuple):
-    """A function before and after a change that is one rewrite.
-
-    Attributes:
-        before: the function that was changed.
-        after: its text since.
-        answer: the number of the rewrite among those of ``before``.
-        kind: of the rewrite.
-        commit: that changed it; empty between two versions.
-    """
-
-    before: Function
-    after: str
-    answer: int
-    kind: RewriteKind
-    commit: str = ""
-
-
-def fixes_between(before: Iterable[Function], after: Iterable[Function], *, commit: str = "") -> Iterator[Fix]:
-    """The fixes among the functions that both versions have, by path and name, once each."""
-    now = {(function.path, function.name): function.text for function in after}
-    for function in before:
-        text = now.get((function.path, function.name))
-        if text is None or text == function.text or abs(len(text) - len(function.text)) > _LARGEST_GAIN:
-            continue
-        example = read_example(function, max_tokens=_MAX_TOKENS)
-        for number, rewrite in enumerate(example.rewrites if example else ()):
-            if rewrite.apply(function.text) == text:
-                yield Fix(function, text, number, rewrite.kind, commit)
-                break
-
-
-class Change(NamedTuple):
-    """One file that a commit has changed.
-
-    Attributes:
-        commit: its hash.
-        subject: the first line of its message.
-        path: of the file, before and after.
-        before: its text before.
-        after: since.
-    """
-
-    commit: str
-    subject: str
-    path: str
-    before: str
-    after: str
-
-
-def changes_of(root: Path, *, limit: int) -> Iterator[Change]:
-    """The changes of Python files by the newest commits of the git work tree at ``root`` that replace some line by one
-    other, the newest first; none where there is no git.
-
-    Args:
-        root: of the work tree.
-        limit: commits that are looked at, at most.
-
-    Raises:
-        DataError: git did not answer within bounds, or does not trust the repository.
-    """
-    log = run_git(
-        root, "log", f"--max-count={limit}", "--no-merges", "--format=%x00%H %s", "--patch", "--unified=0", "HEAD",
-        "--", "*.py", seconds=_SECONDS, max_bytes=_MAX_LOG,
-    )  # fmt: skip
-    for record in (log or b"").decode("utf-8", "replace").split("\0")[1:]:
-        first, _, patch = record.partition("\n")
-        commit, _, subject = first.partition(" ")
-        for part in patch.split("\ndiff --git ")[1:] if "\ndiff" in patch else [patch]:
-            path = _changed_path(part)
-            if path is not None and any(hunk[0] is None and hunk[1] is None for hunk in _sizes(part)):
-                yield Change(
-                    commit, subject, path, *(_text_at(root, f"{name}:{path}") for name in (f"{commit}^", commit))
-                )
-
-
-def fixes_of(root: Path, *, limit: int = 3000) -> Iterator[Fix]:
-    """The fixes in the newest commits of the git work tree at ``root``, the newest first; none where there is no git.
-
-    Args:
-        root: of the work tree.
-        limit: commits that are looked at, at most.
-
-    Raises:
-        DataError: git did not answer within bounds, or does not trust the repository.
-    """
-    for change in changes_of(root, limit=limit):
-        versions = [functions_in(text, change.path) for text in (change.before, change.after)]
-        yield from fixes_between(versions[0], versions[1], commit=change.commit)
-
-
-def functions_in(text: str, path: str) -> list[Function]:
-    """The functions of a text that stands at ``path``."""
-    return functions_of(SourceFile(Path(path), path, "python", text, "", "\n"))
-
-
-def _sizes(part: str) -> list[tuple[str | None, str | None]]:
-    """Of each hunk how many lines it takes and gives; None for one."""
-    return [(match[1], match[2]) for match in _HUNK.finditer(part)]
-
-
-def _changed_path(part: str) -> str | None:
-    """The path of a file that is there before and after under one name."""
-    names = [re.search(rf"^{mark} {side}/(.+)$", part, re.MULTILINE) for mark, side in (("---", "a"), (r"\+\+\+", "b"))]
-    before, after = (None if match is None else match[1].rstrip("\t") for match in names)
-    return before if before == after else None
-
-
-def _text_at(root: Path, revision: str) -> str:
-    content = run_git(root, "cat-file", "blob", revision)
-    return (content or b"").decode("utf-8", "replace").replace("\r\n", "\n")

@@ -68,3 +68,9 @@ def test_all_changes_can_be_parsed_and_point_at_a_token():
         assert rewrite.label in LABELS
         assert 0 <= rewrite.token < len(graph.tokens)
         assert bool(rewrite.label) or rewrite.sources
+
+
+def test_attributes_that_a_name_has_elsewhere_may_stand_in_place_of_one():
+    text = "def f(self, a):\n    return self.x + a.x"
+    found = rewrites_of(CodeGraph(text), {"self": ("y", "x"), "b": ("z",)})
+    assert {each.apply(text) for each in found if each.kind == "attribute"} == {text.replace("self.x", "self.y")}

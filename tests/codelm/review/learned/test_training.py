@@ -3,6 +3,7 @@ import torch
 
 from bugs_scene import SMALL, counting_functions, train_counting
 from tonggan.codelm.review.learned.detector import BugDetector
+from tonggan.codelm.review.learned.fixes import fixes_between
 from tonggan.codelm.review.learned.functions import Function
 from tonggan.codelm.review.learned.training import train_detector
 from tonggan.codelm.review.reviewing import review
@@ -86,3 +87,23 @@ def test_a_review_wants_a_detector_for_its_rule(tmp_path):
     (tmp_path / "a.py").write_text("def f(a):\n    return a\n")
     with pytest.raises(ConfigError, match="--detector FILE"):
         review([tmp_path], only=["learned-bug"])
+
+
+def test_fixes_are_learned_on_top_of_a_detector(trained, tmp_path):
+    before = "def close(door, key):\n    if key is None:\n        return door\n    return key\n"
+    after = before.replace("is None", "is not None")
+    some = [(before.replace("door", f"door_{number}"), after.replace("door", f"door_{number}")) for number in range(60)]
+    fixes = list(
+        fixes_between(*([Function(pair[side], "close", f"{number}.py", 1, "") for number, pair in enumerate(some)]
+                        for side in (0, 1)))
+    )  # fmt: skip
+    assert len(fixes) == 60
+    config = SMALL.model_copy(update={"epochs": 2})
+    tuned = train_detector(
+        counting_functions(200), folder=tmp_path / "run", config=config, fixes=fixes, start=trained.detector
+    )
+    assert tuned.detector.config == trained.detector.config
+    (suspicion,) = tuned.detector.suspicions([Function(before, "close", "a.py", 1, "")])
+    (calm,) = tuned.detector.suspicions([Function(after, "close", "a.py", 1, "")])
+    assert suspicion.rewrite.apply(before) == after
+    assert suspicion.score > max(0, calm.score)

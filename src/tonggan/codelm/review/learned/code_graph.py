@@ -72,6 +72,12 @@ class CodeGraph:
         """What counting tells of its names."""
         return NameUse(self.nodes, self.flow, self._parameters)
 
+    def without_tree(self) -> CodeGraph:
+        """The same with its text, tokens and edges alone, which take a tenth of the memory."""
+        kept = object.__new__(CodeGraph)
+        kept.text, kept.tokens, kept.starts, kept.edges = self.text, self.tokens, self.starts, self.edges
+        return kept
+
     def span(self, node: ast.AST) -> tuple[int, int]:
         """Offsets of a node's first character and of what follows its last."""
         place: tuple[int, int, int, int] = tuple(

@@ -57,13 +57,20 @@ def functions_of(source: SourceFile, parameters: Parameters | None = None) -> li
     if tree is None:
         return []
     if parameters is None:
-        parameters_of(tree, own := {})
+        own: dict[str, tuple[str, ...] | None] = {}
+        parameters_of(tree, own)
         parameters = own
-    classes = [
-        (node.lineno, node.end_lineno or node.lineno) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
-    ]
+    classes = list(_classes(tree.body))
     around = FileAround(source.text, classes, parameters)
     return list(_definitions(tree.body, lines_of(source.text), source.name, "", around))
+
+
+def _classes(body: Sequence[ast.stmt]) -> Iterator[tuple[int, int]]:
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield node.lineno, node.end_lineno or node.lineno
+        if isinstance(node, ast.ClassDef | ast.If | ast.Try | ast.With):
+            yield from _classes(node.body)
 
 
 def parsed(text: str) -> ast.Module | None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from tonggan.codelm.review.learned.examples import Example, Vocabulary, collate
+from tonggan.codelm.review.learned.fixes import Fix
 from tonggan.codelm.review.learned.functions import Function
 from tonggan.codelm.review.learned.network import RewriteScorer, RewriteScorerConfig
 from tonggan.codelm.review.learned.rewrites import Rewrite, apply_all
@@ -27,6 +28,7 @@ from tonggan.training.optimizer import build_optimizer
 FUNCTIONS = "functions"
 """The input of a batch: numbers of functions in the objective's ``pool``."""
 
+_MOST_KEPT = 20_000  # functions that are read once, in some 500 MB
 _NOISE = 1 / 8  # share of the places of a function with many bugs that are changed
 _EXPLORED = 0.25  # share of the selector's draws that are random, so that it goes on learning of all
 
@@ -74,6 +76,8 @@ class BugGame(MeasuredObjective):
         config: size of the detector; the selector has half its layers.
         has_selector: whether the bugs are chosen or random.
         num_bugs: copies of each function in a step.
+        fixes: real ones, numbered after the functions: each is learned as it was and as it is (He et al., On
+            Distribution Shift in Learning-based Bug Detectors, 2022).
     """
 
     score_name = "accuracy"
@@ -88,9 +92,11 @@ class BugGame(MeasuredObjective):
         config: RewriteScorerConfig,
         has_selector: bool = True,
         num_bugs: int = 2,
+        fixes: Sequence[Fix] = (),
     ) -> None:
         super().__init__()
-        self.pool, self.vocabulary, self.num_bugs = pool, vocabulary, num_bugs
+        self.pool, self.vocabulary, self.num_bugs, self.fixes = pool, vocabulary, num_bugs, fixes
+        self._originals: dict[int, Example] = {}
         self.detector = RewriteScorer(len(vocabulary), config=config)
         half = config.model_copy(update={"num_layers": max(1, config.num_layers // 2), "dropout": 0.0})
         self.selector = RewriteScorer(len(vocabulary), config=half) if has_selector else None
@@ -106,9 +112,11 @@ class BugGame(MeasuredObjective):
         ``detector/denoising``: that of all places of functions with many bugs, for each bug; ``selector``: less the
         detector's loss on the bugs that it prefers.
         """
-        pool = [self.pool[number] for number in batch.inputs[FUNCTIONS].values.tolist()]
-        originals = [Example.of(function.text, function.around) for function in pool]
-        preferences = self._preferences(originals)
+        numbers = batch.inputs[FUNCTIONS].values.tolist()
+        originals = [self._original(number) for number in numbers if number < len(self.pool)]
+        fixes = [self.fixes[number - len(self.pool)] for number in numbers if number >= len(self.pool)]
+        real = [fixed_example(fix, is_before=is_before) for fix in fixes for is_before in (True, False)]
+        preferences = self._preferences(originals or [example for example, _ in real])
         rows: list[Example] = list(originals)
         answers = [0] * len(originals)
         owners: list[tuple[int, int]] = []  # of each row with a bug: its function, and the rewrite that made it
@@ -119,17 +127,29 @@ class BugGame(MeasuredObjective):
                     rows.append(made.example)
                     answers.append(1 + made.repairs[0])
                     owners.append((row, number))
+        rows += [example for example, _ in real]
+        answers += [answer for _, answer in real]
         noisy = [made for original in originals if (made := broken(original, _many(original))) is not None]
         whole = collate([*rows, *(made.example for made in noisy)], self.vocabulary)
         logits = self.detector(whole)
         with in_float32(logits.device):
             losses = F.cross_entropy(logits[: len(rows)], torch.tensor(answers), reduction="none")
-            found = {
-                "detector/pointing": losses.mean(),
-                "detector/denoising": _denoising(logits[len(rows) :, 1:], noisy),
-            }
+            found = {"detector/pointing": losses.mean()}
+            if noisy:
+                found["detector/denoising"] = _denoising(logits[len(rows) :, 1:], noisy)
             if preferences is not None:
-                found["selector"] = _regret(preferences, owners, losses[len(originals) :].detach())
+                injected = losses[len(originals) : len(originals) + len(owners)]
+                found["selector"] = _regret(preferences, owners, injected.detach())
+        return found
+
+    def _original(self, number: int) -> Example:
+        """A function as it is; the first that are asked for are kept."""
+        found = self._originals.get(number)
+        if found is None:
+            found = Example.of(self.pool[number].text, self.pool[number].around)
+            found = found._replace(graph=found.graph.without_tree())
+            if len(self._originals) < _MOST_KEPT:
+                self._originals[number] = found
         return found
 
     def _preferences(self, originals: Sequence[Example]) -> Tensor | None:
@@ -150,7 +170,7 @@ class BugGame(MeasuredObjective):
 
     def predict(self, batch: Batch) -> Prediction:
         """Of functions with a bug that their number decides, or with none: what the detector says of them."""
-        made = [held_out_example(self.pool[number], seed=number) for number in batch.inputs[FUNCTIONS].values.tolist()]
+        made = [self._held_out(number) for number in batch.inputs[FUNCTIONS].values.tolist()]
         rows = [row for row, _ in made]
         logits = self.detector(collate(rows, self.vocabulary)).float()
         answers = torch.tensor([answer for _, answer in made])
@@ -167,6 +187,12 @@ class BugGame(MeasuredObjective):
                 "found": torch.tensor(places[0]) == torch.tensor(places[1]),
             }
         )
+
+    def _held_out(self, number: int) -> tuple[Example, int]:
+        if number < len(self.pool):
+            return held_out_example(self.pool[number], seed=number)
+        number -= len(self.pool)
+        return fixed_example(self.fixes[number], is_before=number % 2 == 0)
 
     def measure(self, prediction: Prediction, targets: Mapping[str, Arrays]) -> Measure:
         del targets
@@ -210,6 +236,12 @@ def held_out_example(function: Function, *, seed: int) -> tuple[Example, int]:
             if made is not None and made.repairs[0] is not None:
                 return made.example, 1 + made.repairs[0]
     return original, 0
+
+
+def fixed_example(fix: Fix, *, is_before: bool) -> tuple[Example, int]:
+    """The function of a fix before it, or after it; the answer, 0 for none."""
+    text, answer = (fix.before.text, 1 + fix.answer) if is_before else (fix.after, 0)
+    return Example.of(text, fix.before.around), answer
 
 
 def _many(original: Example) -> list[Rewrite]:

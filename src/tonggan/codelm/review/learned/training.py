@@ -18,6 +18,7 @@ from pydantic import Field
 
 from tonggan.codelm.review.learned.detector import BugDetector
 from tonggan.codelm.review.learned.examples import Vocabulary, read_example
+from tonggan.codelm.review.learned.fixes import Fix
 from tonggan.codelm.review.learned.functions import Function
 from tonggan.codelm.review.learned.game import FUNCTIONS, BugGame
 from tonggan.codelm.review.learned.network import RewriteScorerConfig
@@ -32,6 +33,7 @@ from tonggan.training.checkpoint import Checkpoints, load_checkpoint
 
 _MIN_FUNCTIONS = 200
 _MOST_HELD_OUT = 600  # functions that weights are chosen by
+_MOST_REPEATS = 20  # times that a real fix is seen in an epoch
 
 
 class DetectorTrainingConfig(Config):
@@ -84,6 +86,8 @@ def train_detector(
     functions: Sequence[Function],
     *,
     folder: Path,
+    fixes: Sequence[Fix] = (),
+    start: BugDetector | None = None,
     config: DetectorTrainingConfig | None = None,
     progress: Progress | None = None,
 ) -> TrainedDetector:
@@ -93,6 +97,8 @@ def train_detector(
 
     Args:
         functions: that it learns from; every twentieth file only chooses the weights.
+        fixes: real ones that it learns from as well; every tenth only helps to choose the weights.
+        start: whose weights, words and size it begins with, instead of random ones.
         folder: receives the checkpoint, from which a killed training goes on; it is removed at the end.
         config: how.
         progress: told of it.
@@ -103,11 +109,16 @@ def train_detector(
     """
     config, progress = config or DetectorTrainingConfig(), progress or Progress()
     budget = Budget(config.time_limit)
-    pool = _pool(functions, config=config, progress=progress)
+    if start is not None:
+        config = config.model_copy(update={"network": start.config})
+    pool = _pool(functions, config=config, words=start.vocabulary if start else None, progress=progress)
+    pool = pool.with_fixes(fixes, max_tokens=config.max_tokens)
     torch.manual_seed(config.seed)
     game = BugGame(pool.functions, pool.vocabulary, config=config.network, has_selector=config.game,
-        num_bugs=config.bugs_of_each,
+        num_bugs=config.bugs_of_each, fixes=pool.fixes,
     )  # fmt: skip
+    if start is not None:
+        game.detector.load_state_dict(start.scorer.state_dict())
     batches = FunctionBatches(pool.learned, pool.lengths, config=config, shuffle=True)
     valid = FunctionBatches(pool.held_out, pool.lengths, config=config, shuffle=False)
     digest = hashlib.sha256(
@@ -136,7 +147,7 @@ def train_detector(
         interrupted = True
     num_steps = _take_best(game, folder, interrupted=interrupted)
     detector = BugDetector(game.detector.eval().float(), pool.vocabulary, config=config.network)
-    detector.calibrate([pool.functions[row] for row in pool.held_out])
+    detector.calibrate([pool.functions[row] for row in pool.held_out if row < len(pool.functions)])
     metrics = _metrics(game, valid)
     shutil.rmtree(folder)
     return TrainedDetector(detector, metrics, len(pool.learned), len(pool.held_out), num_steps)
@@ -168,14 +179,44 @@ class _Pool(NamedTuple):
     held_out: NDArray[np.int64]
     lengths: NDArray[np.int64]
     vocabulary: Vocabulary
+    fixes: Sequence[Fix] = ()
+
+    def with_fixes(self, fixes: Sequence[Fix], *, max_tokens: int) -> _Pool:
+        """The pool with real fixes behind its functions, which are learned again until they are a quarter of all."""
+        read = [(fix, read_example(fix.before, max_tokens=max_tokens)) for fix in fixes]
+        known = [(fix, len(example.graph.tokens)) for fix, example in read if example is not None]
+        if not known:
+            return self
+        rows = len(self.functions) + np.arange(len(known))
+        is_held_out = np.array([zlib.crc32(fix.after.encode("utf-8", "replace")) % 10 == 0 for fix, _ in known])
+        learned = rows[~is_held_out]
+        repeats = min(_MOST_REPEATS, max(1, len(self.learned) // (3 * max(1, len(learned)))))
+        return self._replace(
+            learned=np.concatenate([self.learned, np.repeat(learned, repeats)]),
+            held_out=np.concatenate([self.held_out, rows[is_held_out]]),
+            lengths=np.concatenate([self.lengths, [length for _, length in known]]),
+            fixes=[fix for fix, _ in known],
+        )
 
 
-def _pool(functions: Sequence[Function], *, config: DetectorTrainingConfig, progress: Progress) -> _Pool:
+def _digest(pool: _Pool, start: BugDetector | None) -> str:
+    """What tells one training's data and beginning from another's."""
+    found = hashlib.sha256("\0".join(function.text for function in pool.functions).encode("utf-8", "replace"))
+    for fix in pool.fixes:
+        found.update(f"\0{fix.before.text}\0{fix.after}".encode("utf-8", "replace"))
+    for tensor in start.scorer.state_dict().values() if start else ():
+        found.update(tensor.numpy().tobytes())
+    return found.hexdigest()
+
+
+def _pool(
+    functions: Sequence[Function], *, config: DetectorTrainingConfig, words: Vocabulary | None, progress: Progress
+) -> _Pool:
     drawn = np.random.default_rng(config.seed).permutation(len(functions))[: config.max_functions]
     found: list[Function] = []
     lengths: list[int] = []
     is_held_out: list[bool] = []
-    words: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for row in progress.track(sorted(drawn.tolist()), label="read functions"):
         function = functions[row]
         example = read_example(function, max_tokens=config.max_tokens)
@@ -184,7 +225,7 @@ def _pool(functions: Sequence[Function], *, config: DetectorTrainingConfig, prog
             lengths.append(len(example.graph.tokens))
             is_held_out.append(zlib.crc32(function.path.encode("utf-8", "replace")) % 20 == 0)
             if not is_held_out[-1]:
-                words.update(word for token in example.graph.tokens for word in token.words)
+                counts.update(word for token in example.graph.tokens for word in token.words)
     held_out = np.flatnonzero(is_held_out)
     if len(found) < _MIN_FUNCTIONS or not len(held_out):
         raise DataError(
@@ -193,7 +234,7 @@ def _pool(functions: Sequence[Function], *, config: DetectorTrainingConfig, prog
             expected=f"at least {_MIN_FUNCTIONS} in about twenty files or more",
             remedy="Name more code, e.g. the folder of the installed packages",
         )
-    vocabulary = Vocabulary.of(words, size=config.vocabulary)
+    vocabulary = words or Vocabulary.of(counts, size=config.vocabulary)
     learned = np.flatnonzero(np.logical_not(is_held_out))
     return _Pool(found, learned, held_out[:_MOST_HELD_OUT], np.array(lengths), vocabulary)
 
