@@ -11,8 +11,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.codelm.review.learned.data_flow import DataFlow, NameUse, Parameters, children_of
+from tonggan.codelm.review.learned.data_flow import DataFlow, NameUse, Parameters
 from tonggan.codelm.review.learned.tokens import lex, lines_of
+from tonggan.codelm.review.module import children
 
 EdgeKind = Literal["child", "next_sibling", "last_use", "last_write", "computed_from"]
 EDGE_KINDS: tuple[EdgeKind, ...] = get_args(EdgeKind)
@@ -56,7 +57,7 @@ class CodeGraph:
         self._children: dict[ast.AST, list[ast.AST]] = {}
         waiting: list[ast.AST] = [self.tree]
         for node in waiting:
-            self._children[node] = children_of(node)
+            self._children[node] = children(node)
             waiting += self._children[node]
             if node not in self._anchors:
                 self.nodes.append(node)

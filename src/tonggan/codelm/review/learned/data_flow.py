@@ -9,7 +9,8 @@ import ast
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-_PLACELESS = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop)
+from tonggan.codelm.review.module import children
+
 _WRITTEN = ("alone", "shared", "unwritten")
 _READ = ("unread", "once", "often")
 _ASKED = ("", ", this asked", ", other asked")
@@ -187,7 +188,7 @@ class DataFlow:
             case ast.NamedExpr():
                 self._bind([node.target], [node.value], writes)
             case _:
-                self._expressions(children_of(node), writes)
+                self._expressions(children(node), writes)
 
 
 class NameUse:
@@ -271,18 +272,6 @@ def _asked(nodes: Iterable[ast.AST], parameters: Parameters) -> Iterator[tuple[a
                     if isinstance(argument, ast.Starred):
                         break
                     yield argument, asked.strip("_")
-
-
-def children_of(node: ast.AST) -> list[ast.AST]:
-    """The nodes right below ``node``, without operators and contexts, which have no place in the text."""
-    found: list[ast.AST] = []
-    for name in node._fields:
-        value = getattr(node, name, None)
-        if isinstance(value, list):
-            found += [each for each in value if isinstance(each, ast.AST) and not isinstance(each, ast.cmpop)]
-        elif isinstance(value, ast.AST) and not isinstance(value, _PLACELESS):
-            found.append(value)
-    return found
 
 
 def all_arguments(arguments: ast.arguments) -> list[ast.arg]:

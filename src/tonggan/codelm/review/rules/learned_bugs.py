@@ -27,19 +27,25 @@ _MESSAGES = {
 }
 
 
-@rule(LEARNED)
+@rule(LEARNED, is_wide=True)
 def learned_bugs(repository: Repository) -> Iterator[Finding]:
     """Something in a function is not what a network that has read other code would expect there.
 
-    Silent without a detector, and where a suspicion is more likely false than right. Each function is read alone, so
-    what only its callers know is not seen. Known false alarms: code that is unusual on purpose, as tests of edge cases.
+    Silent without a detector, and where a suspicion is more likely false than right. Each function is read with the
+    rest of its file and with what the functions of its package take; what only its callers know is not seen. Known
+    false alarms: code that is unusual on purpose, as tests of edge cases.
     """
     if repository.detector is None:
         return
     from tonggan.codelm.review.learned.functions import functions_of
+    from tonggan.codelm.review.learned.surroundings import parameters_of
 
+    packages: dict[str, dict[str, tuple[str, ...] | None]] = {}
+    for module in repository.modules():
+        parameters_of(module.tree, packages.setdefault(module.name.partition(".")[0], {}))
     for module in repository.reviewed_modules():
-        for suspicion in repository.detector.suspicions(functions_of(module.source)):
+        parameters = packages.get(module.name.partition(".")[0])
+        for suspicion in repository.detector.suspicions(functions_of(module.source, parameters)):
             if suspicion.confidence >= _TOLD:
                 yield _finding(suspicion)
 
