@@ -5,9 +5,9 @@ from textwrap import dedent
 import numpy as np
 import pytest
 
-from tonggan.codelm.review.learned.evidence import NUM_EVIDENCES
 from tonggan.codelm.review.learned.examples import Example
 from tonggan.codelm.review.learned.functions import functions_of
+from tonggan.codelm.review.learned.neighbors import NUM_EVIDENCES
 from tonggan.codelm.review.learned.surroundings import ALONE, joined, numbers_of, parameters_of, phrases_of
 from tonggan.codelm.source_file import SourceFile
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tonggan.codelm.review.learned.code_graph import CodeGraph
-from tonggan.codelm.review.learned.evidence import evidence_of
 from tonggan.codelm.review.learned.functions import Function
+from tonggan.codelm.review.learned.neighbors import evidence_of
 from tonggan.codelm.review.learned.rewrites import LABELS, REWRITE_KINDS, Rewrite, rewrites_of
 from tonggan.codelm.review.learned.surroundings import ALONE, Surroundings
 from tonggan.codelm.review.learned.tokens import words_of

@@ -7,8 +7,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tonggan.codelm.review.learned.code_graph import EDGE_KINDS
-from tonggan.codelm.review.learned.evidence import NUM_EVIDENCES
 from tonggan.codelm.review.learned.examples import ExampleBatch
+from tonggan.codelm.review.learned.neighbors import NUM_EVIDENCES
 from tonggan.codelm.review.learned.rewrites import LABELS, REWRITE_KINDS
 from tonggan.layers.attention import Attention
 from tonggan.layers.transformer import TransformerBlock, TransformerConfig
