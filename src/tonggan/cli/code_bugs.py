@@ -59,16 +59,9 @@ def learn_bugs(
     from tonggan.codelm.review.learned.functions import read_functions
     from tonggan.codelm.review.learned.training import DetectorTrainingConfig, train_detector
     from tonggan.config import apply_overrides
-    from tonggan.errors import ConfigError
     from tonggan.runs.duration import parse_duration
 
-    if out.exists():
-        raise ConfigError(
-            f"--out {out}",
-            got="something that is there already",
-            expected="a new file, so that nothing is replaced",
-            remedy="Choose another name",
-        )
+    _check_new(out)
     settings = apply_overrides({"time_limit": parse_duration(time_limit)}, set_ or [])
     config = DetectorTrainingConfig.parse(settings, who="settings of the training")
     start = BugDetector.open(detector) if detector else None
@@ -93,3 +86,15 @@ def learn_bugs(
             f"Review with it: tonggan code review PATH --detector {out}"
         )
     )
+
+
+def _check_new(out: Path) -> None:
+    from tonggan.errors import ConfigError
+
+    if out.exists():
+        raise ConfigError(
+            f"--out {out}",
+            got="something that is there already",
+            expected="a new file, so that nothing is replaced",
+            remedy="Choose another name",
+        )

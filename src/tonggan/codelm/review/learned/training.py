@@ -114,32 +114,19 @@ def train_detector(
     pool = _pool(functions, config=config, words=start.vocabulary if start else None, progress=progress)
     pool = pool.with_fixes(fixes, max_tokens=config.max_tokens)
     torch.manual_seed(config.seed)
-    game = BugGame(pool.functions, pool.vocabulary, config=config.network, has_selector=config.game,
-        num_bugs=config.bugs_of_each, fixes=pool.fixes,
-    )  # fmt: skip
-    if start is not None:
-        game.detector.load_state_dict(start.scorer.state_dict())
+    game = _game(pool, start, config)
     batches = FunctionBatches(pool.learned, pool.lengths, config=config, shuffle=True)
     valid = FunctionBatches(pool.held_out, pool.lengths, config=config, shuffle=False)
-    digest = hashlib.sha256(
-        "\0".join(function.text for function in pool.functions).encode("utf-8", "replace")
-    ).hexdigest()
     interrupted = False
     try:
         train(
             game,
             batches,
             valid=valid,
-            config=TrainingConfig(
-                optimizer="muon",
-                epochs=config.epochs,
-                learning_rate=config.learning_rate,
-                weight_decay=0.01,
-                evaluate_every=max(1, min(500, len(batches) * config.epochs // 8)),
-            ),
+            config=_loop_config(config, len(batches)),
             folder=folder,
             seed=config.seed,
-            identity={"functions": digest, "settings": config.to_dict()},
+            identity={"functions": _digest(pool, start), "settings": config.to_dict()},
             budget=budget,
             progress=progress,
         )
@@ -151,6 +138,30 @@ def train_detector(
     metrics = _metrics(game, valid)
     shutil.rmtree(folder)
     return TrainedDetector(detector, metrics, len(pool.learned), len(pool.held_out), num_steps)
+
+
+def _game(pool: _Pool, start: BugDetector | None, config: DetectorTrainingConfig) -> BugGame:
+    game = BugGame(
+        pool.functions,
+        pool.vocabulary,
+        config=config.network,
+        has_selector=config.game,
+        num_bugs=config.bugs_of_each,
+        fixes=pool.fixes,
+    )
+    if start is not None:
+        game.detector.load_state_dict(start.scorer.state_dict())
+    return game
+
+
+def _loop_config(config: DetectorTrainingConfig, num_batches: int) -> TrainingConfig:
+    return TrainingConfig(
+        optimizer="muon",
+        epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        weight_decay=0.01,
+        evaluate_every=max(1, min(500, num_batches * config.epochs // 8)),
+    )
 
 
 def _take_best(game: BugGame, folder: Path, *, interrupted: bool) -> int:
