@@ -26,6 +26,7 @@ def sets(*items: torch.Tensor, length: int = 0) -> Tokens:
 # ot.bregman.sinkhorn(a, b, 1 - COSINES, entropy, method="sinkhorn_log", stopThr=1e-13) of POT 0.9.7.
 POT = {
     0.1: [[3.33330423e-01, 2.89857741e-02, 1.37683803e-01], [2.91029577e-06, 3.04347559e-01, 1.95649530e-01]],
+    0.02: [[3.33333333e-01, 1.51298758e-05, 1.66651537e-01], [0, 3.33318203e-01, 1.66681797e-01]],
     0.5: [[0.28740701, 0.09188358, 0.1207094], [0.04592632, 0.24144975, 0.21262393]],
 }
 
@@ -34,8 +35,9 @@ POT = {
 def test_the_transport_plan_is_that_of_pot(entropy):
     plan = transport_plan(COSINES, *ALL, entropy=entropy, iterations=500)
     np.testing.assert_allclose(plan, POT[entropy], atol=1e-6)
-    few = transport_plan(COSINES, *ALL, entropy=entropy)
-    np.testing.assert_allclose(few, POT[entropy], atol=2e-3)  # the iterations that a space takes
+    if entropy >= 0.1:
+        few = transport_plan(COSINES, *ALL, entropy=entropy)
+        np.testing.assert_allclose(few, POT[entropy], atol=2e-3)  # the iterations that a space takes
 
 
 def test_late_interaction_worked_by_hand():

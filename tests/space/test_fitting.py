@@ -113,6 +113,12 @@ def test_too_few_inputs_or_pairs_are_named(tmp_path):
     few = {"name": names, "red": [color[0] for _, color in colors()]}
     with pytest.raises(DataError, match="at least 8"):
         tonggan.fit_space(few, out=tmp_path / "few", settings={"columns.name.kind": "text", "max_bad": 1})
+    with pytest.raises(ConfigError, match=r"space\.encoders: got 'image_cnn', which reads image, for inputs of kind"):
+        tonggan.fit_space(
+            {"name": one["name"], "red": few["red"]},
+            out=tmp_path / "encoder",
+            settings={"space.encoders.text.kind": "image_cnn"},
+        )
     with pytest.raises(ConfigError, match="--target COL"):
         tonggan.fit_space(
             {"name": one["name"], "red": few["red"]},

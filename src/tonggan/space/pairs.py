@@ -129,12 +129,13 @@ def _prepared(
     columns: Mapping[str, ColumnConfig], encoders: Mapping[str, EncoderConfig], *, target: Sequence[str]
 ) -> dict[str, ColumnConfig]:
     """The columns as encoders that learn want to read them."""
-    kinds = [config.kind for name, config in columns.items() if name not in target]
+    readable = {each.reads for each in EncoderConfig.family().values()}
+    kinds = [config.kind for name, config in columns.items() if name not in target and config.kind in readable]
     for kind, encoder in encoders.items():
         if kind not in kinds or encoder.reads != kind:
             raise ConfigError(
-                f"space.encoders.{kind}",
-                got=f"'{encoder.kind}', which reads {encoder.reads}",
+                "space.encoders",
+                got=f"'{encoder.kind}', which reads {encoder.reads}, for inputs of kind '{kind}'",
                 expected="an encoder of a kind of input among " + ", ".join(dict.fromkeys(kinds)),
                 remedy="Leave it out, or choose another with --set space.encoders.KIND.kind=",
             )
