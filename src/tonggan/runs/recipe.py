@@ -11,7 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
 from tonggan.config import Config, apply_overrides, parse_yaml, read_yaml
