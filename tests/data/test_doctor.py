@@ -394,6 +394,13 @@ def test_a_target_that_says_again_and_again_that_it_is_unknown(tmp_path, share):
     assert ("--set 'columns.price={kind: number, missing: [-999]}'" in diagnosis.findings[0].remedy) == (share > 1)
 
 
+def test_a_path_without_end_is_shown_in_part(tmp_path):
+    train = {"picture": ["x" * 5000 + ".png", "gone.png"], "label": ["a", "b"]}
+    diagnosis = diagnose(tmp_path, target=["label"], task="binary", train=train)
+    assert all(len(finding.message) < 400 for finding in diagnosis.findings)
+    assert "xxx…' in row 1" in "".join(finding.message for finding in diagnosis.findings)
+
+
 def check(tmp_path, content):
     (tmp_path / "a.csv").write_text(content)
     table = open_table(tmp_path / "a.csv", cache=tmp_path / "cache")

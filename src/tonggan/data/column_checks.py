@@ -22,6 +22,7 @@ from tonggan.wording import Words, catalog, part_zh, shortened
 _MAX_STRAY_SHARE = 0.01  # of a number column's cells that are not numbers
 _ROWS_PER_READ = 256  # the cells may hold whole files
 _NO_FILE = "no file at this path"
+_MAX_PATH = 120  # characters that are shown
 _TOTALS = frozenset({
     "total", "totals", "grand total", "sum", "subtotal", "合计", "总计", "小计", "總計", "合計", "gesamt", "summe",
     "итого",
@@ -218,8 +219,9 @@ def _bad_files(
     name: str, split: str, count: int, num_rows: int, example: Quarantined, *, status: MediaStatus, hopeless: bool
 ) -> Finding:
     severity: Severity = "error" if hopeless else "warning"
-    which = f"'{example.value}' in row {example.number}" if example.value else f"row {example.number}"
-    which_zh = f"第 {example.number} 行" + (f"的“{example.value}”" if example.value else "")
+    path = shortened(example.value or "", limit=_MAX_PATH)
+    which = f"'{path}' in row {example.number}" if path else f"row {example.number}"
+    which_zh = f"第 {example.number} 行" + (f"的“{path}”" if path else "")
     none, none_zh = (" No file can be used.", "没有任何可用的文件。") if hopeless else ("", "")
     if status == MediaStatus.MISSING:
         message = (
