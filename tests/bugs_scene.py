@@ -13,8 +13,8 @@ SMALL = DetectorTrainingConfig.model_validate(
         "network": {"dim": 32, "num_layers": 2, "num_heads": 2},
         "vocabulary": 200,
         "tokens_at_once": 600,
-        "epochs": 8,
-        "learning_rate": 4e-3,
+        "epochs": 5,
+        "learning_rate": 8e-3,
         "time_limit": None,
     }
 )

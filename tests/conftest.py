@@ -17,9 +17,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Processes that share the tests share the one as well from which programs are forked."""
+    """Processes that share the tests share libraries, and the process from which programs are forked."""
     if session.config.option.processes > 1:
         forked.start()
+        forked.import_libraries()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -159,9 +159,14 @@ def start() -> socket.socket:
     return ours
 
 
-def _serve(requests: socket.socket) -> None:
+def import_libraries() -> None:
+    """Import them here, for the processes that are forked from this one."""
     for name in LIBRARIES:
         importlib.import_module(name)
+
+
+def _serve(requests: socket.socket) -> None:
+    import_libraries()
     path = sys.path[1:]  # without the folder of this file
     while True:
         data, files, *_ = socket.recv_fds(requests, 1, 5)

@@ -22,12 +22,15 @@ _ANSWERS = {"correct": "right", "wrong": "wrong"}
 
 def prepare(files: Mapping[str, Path], folder: Path, progress: Progress) -> dict[str, Path]:  # noqa: ARG001
     """``train.csv``, ``valid.csv`` and ``test.csv`` with the columns code, exercise, answer."""
+    tables = {split: folder / f"{split}.csv" for split in FRACTIONS}
+    if all(path.exists() for path in tables.values()):
+        return tables
     with zipfile.ZipFile(files["refactory/data.zip"]) as archive:
         rows = read_rows({name: archive.read(name) for name in archive.namelist() if _NAME.fullmatch(name)})
     parts = stratified_parts([(row["exercise"], row["answer"]) for row in rows], fractions=FRACTIONS)
     columns = ("code", "exercise", "answer")
     return {
-        split: write_csv(folder / f"{split}.csv", (rows[row] for row in chosen), columns=columns)
+        split: write_csv(tables[split], (rows[row] for row in chosen), columns=columns)
         for split, chosen in parts.items()
     }
 
