@@ -72,6 +72,18 @@ def test_no_member_of_a_preset_is_named_as_the_network_of_the_run_is_called() ->
     assert members_of("best")["small_network"].kind == "network"
 
 
+def test_few_rows_of_numbers_have_members_of_their_own() -> None:
+    def tried(rows: int, *, has_numbers: bool, preset: str = "balanced") -> set[str]:
+        floor = FloorConfig.parse({"preset": preset}, who="floor")
+        found = floor.resolve(TABLE, latin=[], num_rows=rows, has_numbers=has_numbers)
+        return {"svm", "gaussian_process"} & set(found.members)
+
+    assert tried(300, has_numbers=True) == {"svm", "gaussian_process"}
+    assert tried(300, has_numbers=False) == tried(5_000, has_numbers=True) == set()
+    assert tried(300, has_numbers=True, preset="fast") == set()
+    assert tried(300, has_numbers=True, preset="best") == {"svm", "gaussian_process"}
+
+
 def test_what_is_set_stays() -> None:
     found = resolved(
         MIXED, 100, weights=NONE, folds=2, network=True, members={"mine": {"kind": "linear"}}, max_members=1

@@ -19,6 +19,9 @@ _FOLDED_ROWS = 5_000
 # With fewer rows a network that starts from random weights adds nothing to what frozen encoders say.
 _NETWORK_ROWS = 2_000
 _NETWORK_CLIPS = 200
+# Up to so many rows, these are among the best of all that is fitted to numbers, and take no long time.
+_FEW_ROWS = 1_500
+_OF_FEW_NUMBERS = ("svm", "gaussian_process")
 # Those not named after their kind: what differs most and so adds most, and what is not the run's own network.
 _VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "boosted_trees_random": {"kind": "boosted_trees", "random_thresholds": True},
@@ -50,9 +53,12 @@ _MEMBERS: Mapping[Preset, Sequence[str]] = {
 }
 
 
-def members_of(preset: Preset) -> dict[str, MemberConfig]:
-    """What a preset tries, by name."""
-    return {name: MemberConfig.model_validate(_VARIANTS.get(name, {"kind": name})) for name in _MEMBERS[preset]}
+def members_of(preset: Preset, *, few_numbers: bool = False) -> dict[str, MemberConfig]:
+    """What a preset tries, by name; more where numbers are predicted from few rows."""
+    names = [*_MEMBERS[preset]]
+    if few_numbers and preset != "fast":
+        names += [name for name in _OF_FEW_NUMBERS if name not in names]
+    return {name: MemberConfig.model_validate(_VARIANTS.get(name, {"kind": name})) for name in names}
 
 
 class FloorConfig(Config):
@@ -74,13 +80,16 @@ class FloorConfig(Config):
     max_members: int = Field(default=5, ge=1, le=50)
     """So many members are kept at the most."""
 
-    def resolve(self, inputs: Mapping[str, str], *, latin: Collection[str], num_rows: int) -> FloorConfig:
+    def resolve(
+        self, inputs: Mapping[str, str], *, latin: Collection[str], num_rows: int, has_numbers: bool = False
+    ) -> FloorConfig:
         """The same with every choice made.
 
         Args:
             inputs: the kind of modality of each input.
             latin: the inputs whose texts are written in Latin letters.
             num_rows: of the training part.
+            has_numbers: whether numbers are predicted.
 
         Raises:
             ConfigError: weights are named for an input that does not exist, or that has no use for them, or a member
@@ -106,15 +115,17 @@ class FloorConfig(Config):
         return self.model_copy(
             update={
                 "weights": weights,
-                "members": self._members(inputs, weights),
+                "members": self._members(inputs, weights, few_numbers=has_numbers and num_rows <= _FEW_ROWS),
                 "folds": self._folds(num_rows) if self.folds is None else self.folds,
                 "network": self._network(inputs, unread, num_rows) if self.network is None else self.network,
             }
         )
 
-    def _members(self, inputs: Mapping[str, str], weights: Mapping[str, str | None]) -> dict[str, MemberConfig]:
+    def _members(
+        self, inputs: Mapping[str, str], weights: Mapping[str, str | None], *, few_numbers: bool
+    ) -> dict[str, MemberConfig]:
         """Those that find something to read; one of a preset that does not is no member of this run."""
-        members = self.members or members_of(self.preset)
+        members = self.members or members_of(self.preset, few_numbers=few_numbers)
         parts = {_PARTS[kind] for kind in inputs.values() if kind in _PARTS}
         parts |= {"vectors"} if any(weights.values()) else set()
         reading = {name: member for name, member in members.items() if member.reads & parts}

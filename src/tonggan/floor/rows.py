@@ -22,14 +22,22 @@ _MOST = 20_000
 _NEVER_SEEN = 0.3  # of hidden categories, so many become a name that was never seen; the others are absent
 
 
-def with_hidden_copies(examples: Examples, *, seed: int, share: float = SHARE) -> tuple[Examples, NDArray[np.int64]]:
+def with_hidden_copies(
+    examples: Examples, *, seed: int, share: float = SHARE, least: int = _LEAST
+) -> tuple[Examples, NDArray[np.int64]]:
     """The rows, and behind them copies of random ones, each with a random share of its inputs and cells hidden.
+
+    Args:
+        examples: the rows.
+        seed: of what is drawn.
+        share: what all copies weigh together, of what the rows weigh.
+        least: so many copies there are at least.
 
     Returns:
         the examples, and of which row ``[M]`` each is.
     """
     generator = np.random.default_rng(seed)
-    count = int(min(max(share * len(examples), _LEAST), _MOST))
+    count = int(min(max(share * len(examples), least), _MOST))
     rows = generator.permutation(np.resize(generator.permutation(len(examples)), count))
     copies = hide(take_rows(examples.features, rows), generator)
     weights = examples.weights[rows]

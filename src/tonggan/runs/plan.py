@@ -142,7 +142,10 @@ def _resolve_floor(
         floor = floor.model_copy(update={"folds": 0})
     latin = [name for name, each in modalities.items() if each.kind == "text" and _is_latin(train, name)]
     return floor.resolve(
-        {name: modality.kind for name, modality in modalities.items()}, latin=latin, num_rows=len(train)
+        {name: modality.kind for name, modality in modalities.items()},
+        latin=latin,
+        num_rows=len(train),
+        has_numbers=task.form == "numbers",
     )
 
 
