@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -107,6 +108,46 @@ def test_the_same_seed_gives_the_same_members(members: tonggan.Predictor, tmp_pa
     )
     files = [(each.folder / "weights.safetensors").read_bytes() for each in (again, members)]
     assert files[0] == files[1]
+
+
+def test_a_disk_that_is_full_at_the_end_costs_no_member(
+    members: tonggan.Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fitted_again(*_: Any, **__: Any) -> None:
+        raise AssertionError("members are fitted a second time")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tonggan.runs.bundle.save", full)
+        with pytest.raises(BundleError, match="No space left on device"):
+            fit(tmp_path / "run")
+    monkeypatch.setattr("tonggan.runs.members.fit_members", fitted_again)
+    told = Said()
+    again = fit(tmp_path / "run", progress=told)
+    assert told.lines.count("Members that were fitted before the interruption are taken up.") == 4, (
+        "all, and each input"
+    )
+    assert without_times(json.loads(json.dumps(again.results))) == without_times(
+        json.loads(json.dumps(members.results))
+    )
+    files = [(each.folder / "weights.safetensors").read_bytes() for each in (again, members)]
+    assert files[0] == files[1]
+    assert sorted(path.name for path in again.folder.iterdir()) == sorted(
+        path.name for path in members.folder.iterdir()
+    )
+
+
+def test_without_room_for_them_members_are_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tonggan.training.checkpoint.save_file", full)
+    told = Said()
+    model = fit(tmp_path / "run", settings=["floor.members={linear: {kind: linear}}"], progress=told)
+    assert ensemble_of(model).bags.keys() == {"linear"}
+    assert [line for line in told.lines if line.startswith("The members are kept in memory alone: ")]
 
 
 def test_the_audit_is_of_what_is_served(either: tonggan.Predictor) -> None:

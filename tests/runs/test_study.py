@@ -68,6 +68,24 @@ def test_every_row_is_predicted_by_a_model_that_has_not_learned_from_it(folded: 
     assert " ± " in page
 
 
+@pytest.mark.slow
+def test_folds_in_two_processes_are_cut_as_those_of_one(
+    folded: tonggan.Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    program = f"import sys, run_scene; run_scene.fit(sys.argv[1], settings={CELLS!r}, folds=4)"
+    command = [sys.executable, "-c", program, str(tmp_path / "run")]
+    for done in forked.run_together(command, number=2):
+        assert done.returncode == 0, done.stderr
+    both = tonggan.load(tmp_path / "run")
+    found, alone = out_of_fold(both), out_of_fold(folded)
+    assert found["fold"] == alone["fold"]
+    likely, truth = np.array(found["p_yes"]), np.array(found["answer"])
+    losses = -np.log(np.where(truth == "yes", likely, 1 - likely))
+    assert losses.mean() == pytest.approx(both.results["metrics"]["valid"]["log_loss"], abs=1e-5)
+    assert len(both.bundle.networks) == len(both.results["study"]["trials"]) == 4
+
+
 def test_the_bundle_serves_the_mean_of_the_folds(folded: tonggan.Predictor, tmp_path: Path) -> None:
     rows = run_scene.table(30, seed=5)
     served = folded.predict_proba(rows)

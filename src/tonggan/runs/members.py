@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from tonggan.evaluation.predict import iterate_batches, predict_rows
 from tonggan.evaluation.report import MemberSummary
 from tonggan.floor.base import Floats, Goal
 from tonggan.floor.choice import network_weight
-from tonggan.floor.ensemble import Ensemble
+from tonggan.floor.ensemble import Ensemble, load_members, store_members
 from tonggan.floor.features import Reading
 from tonggan.floor.fitting import Fitted, fit_members, none_fits
 from tonggan.floor.reader import Reader
@@ -33,6 +34,7 @@ from tonggan.runs.trainings import with_inputs
 from tonggan.tasks import LabelTask, Regress, Task
 from tonggan.tokens import Arrays, Prediction
 from tonggan.training.budget import describe_seconds
+from tonggan.training.checkpoint import load_checkpoint, save_checkpoint
 
 # Of the floor's time, for frozen encoders; how long they take is tried on a few rows.
 _READING_SHARE, _PROBED_ROWS = 0.5, 64
@@ -246,6 +248,35 @@ def _told(
     ]
     ensemble = Ensemble(readers, goal=goal, bags=fitted.bags)
     return Floor(ensemble, members, score(fitted.predictions), len(fitted.rows), seconds)
+
+
+def keep_floor(path: Path, floor: Floor) -> None:
+    """Write the members to ``path``, so that an interruption, or a full disk at the end of a run, costs none of them.
+
+    Raises:
+        TrainingError: the file cannot be written.
+    """
+    plain, tensors = store_members(floor.ensemble)
+    readers = {name: reader.weights is not None for name, reader in floor.ensemble.readers.items()}
+    save_checkpoint(path, tensors=tensors, state={**floor.to_dict(), "ensemble": plain, "readers": readers})
+
+
+def kept_floor(path: Path, data: Data) -> Floor | None:
+    """What ``keep_floor`` wrote for the same run; None where there is no such file.
+
+    Raises:
+        TrainingError: the file is damaged.
+    """
+    if not path.exists():
+        return None
+    tensors, state = load_checkpoint(path)
+    readers = {
+        name: data.readers[name] if has_vectors else data.readers[name].without_vectors()
+        for name, has_vectors in state["readers"].items()
+    }
+    ensemble = load_members(state["ensemble"], tensors, readers, [])
+    members = [MemberSummary(**each) for each in state["members"]]
+    return Floor(ensemble, members, state["score"], state["rows"], state["seconds"])
 
 
 def join_network(floor: Floor, network: FusedModel, data: Data, *, seconds: float, progress: Progress) -> Floor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
@@ -183,6 +183,8 @@ def finish(out: Path) -> None:
         shutil.rmtree(out / name, ignore_errors=True)
     for leftover in (out / CHECKPOINTS).glob("*.safetensors*"):
         leftover.unlink()
+    with suppress(OSError):  # not empty
+        (out / CHECKPOINTS).rmdir()
     (out / IDENTITY).unlink(missing_ok=True)
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+from tonggan.errors import TrainingError
 from tonggan.floor import CannotFitError
 from tonggan.floor.ensemble import Ensemble
 from tonggan.floor.reader import Reader
@@ -19,7 +21,7 @@ from tonggan.runs.bundle import Bundle
 from tonggan.runs.bundle_folder import CHECKPOINTS, INDEX
 from tonggan.runs.closing import Closing
 from tonggan.runs.loading import Data
-from tonggan.runs.members import Floor, fit_floor, join_network
+from tonggan.runs.members import Floor, fit_floor, join_network, keep_floor, kept_floor
 from tonggan.runs.plan import Plan
 from tonggan.runs.run_folder import ALONE, TRIALS
 from tonggan.runs.saving import Made, save_trial
@@ -54,9 +56,9 @@ def make(
     Returns:
         What was made, and what measures it.
     """
-    floor = _floor(plan, data, budget=budget, progress=progress)
+    floor = _floor(plan, data, folder=work / CHECKPOINTS, budget=budget, progress=progress)
     processes.gather(floor is not None)
-    alone = _alone(plan, data, floor, budget, progress) if floor else {}
+    alone = _alone(plan, data, floor, work / CHECKPOINTS, budget, progress) if floor else {}
     if floor is not None and not plan.trains_network:
         closing = closing_of(floor.ensemble, plan, data, budget=budget, audits=audits)
         if budget.seconds is not None:
@@ -84,19 +86,44 @@ def make(
     return Made(floor.ensemble, training=trained.result, floor=floor, alone=alone), closing
 
 
-def _floor(plan: Plan, data: Data, *, budget: Budget, progress: Progress) -> Floor | None:
+def _floor(plan: Plan, data: Data, *, folder: Path, budget: Budget, progress: Progress) -> Floor | None:
     """The members, where there are some; what none can be fitted to, or in time, is left to a network."""
     if plan.recipe.floor is None:
         return None
     share = _FLOOR_SHARE if plan.trains_network else _FLOOR_SHARE_ALONE
+    seconds = share * (budget.end - budget.elapsed)
     try:
-        floor = fit_floor(plan, data, seconds=share * (budget.end - budget.elapsed), progress=progress)
+        floor = _kept(
+            folder / "floor.safetensors",
+            data,
+            progress,
+            partial(fit_floor, plan, data, seconds=seconds, progress=progress),
+        )
     except CannotFitError as error:
         if not plan.trains_network and budget.seconds is None:
             raise  # with a time limit there is a model all the same
         progress.say(f"No member can be fitted, so the network is trained alone: {error.got}")
         return None
     _tell_members(floor, data.task, progress)
+    return floor
+
+
+def _kept(path: Path, data: Data, progress: Progress, fit: Callable[[], Floor]) -> Floor:
+    """The members that an interrupted run has left in ``path``, else those of ``fit``, which are kept there.
+
+    Raises:
+        CannotFitError: as ``fit``.
+        TrainingError: the file is damaged.
+    """
+    found = kept_floor(path, data)
+    if found is not None:
+        progress.say("Members that were fitted before the interruption are taken up.")
+        return found
+    floor = fit()
+    try:
+        keep_floor(path, floor)
+    except TrainingError as error:  # by the end of the run there may be room
+        progress.say(f"The members are kept in memory alone: {error.got}")
     return floor
 
 
@@ -158,19 +185,20 @@ def readers_for(models: Sequence[Model], data: Data) -> dict[str, Reader]:
     }
 
 
-def _alone(plan: Plan, data: Data, floor: Floor, budget: Budget, progress: Progress) -> dict[str, Model]:
+def _alone(plan: Plan, data: Data, floor: Floor, folder: Path, budget: Budget, progress: Progress) -> dict[str, Model]:
     """By input, the members fitted to that input alone, as far as time allows it."""
     found: dict[str, Model] = {}
     names = inputs_alone(plan, data)
-    for name in names:
+    for place, name in enumerate(names):
         left = _ALONE_SHARE * (budget.end - budget.elapsed)
         if len(names) * floor.seconds < left:
             progress.say(f"For the audit: members fitted to '{name}' alone")
             try:
-                part = fit_floor(
-                    plan, data, seconds=left / len(names), progress=progress, only=name, members=floor.ensemble.bags
-                )
-                found[name] = part.ensemble
+                fit = partial(
+                    fit_floor, plan, data,
+                    seconds=left / len(names), progress=progress, only=name, members=floor.ensemble.bags,
+                )  # fmt: skip
+                found[name] = _kept(folder / f"floor-{place}.safetensors", data, progress, fit).ensemble
             except CannotFitError:
                 progress.say(f"No member can be fitted to '{name}' alone; the audit does without.")
         else:
