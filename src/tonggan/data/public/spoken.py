@@ -44,7 +44,7 @@ class Recording(NamedTuple):
 
 
 def speak(recordings: Iterable[Recording]) -> None:
-    """Write all ``recordings``; the same text by the same voice is the same file.
+    """Write all ``recordings``; the same ones in the same order are the same files.
 
     Raises:
         MissingExtraError: the synthesizer is not installed.
