@@ -44,7 +44,7 @@ class Recording(NamedTuple):
 
 
 def speak(recordings: Iterable[Recording]) -> None:
-    """Write all ``recordings``; the same ones in the same order are the same files.
+    """Write all ``recordings``. The same ones in the same order are the same files, but for voices with breath, which is noise.
 
     Raises:
         MissingExtraError: the synthesizer is not installed.
