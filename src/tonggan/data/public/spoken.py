@@ -44,7 +44,7 @@ class Recording(NamedTuple):
 
 
 def speak(recordings: Iterable[Recording]) -> None:
-    """Write all ``recordings``. The same ones in the same order are the same files, but for voices with breath, which is noise.
+    """Write all ``recordings``: the same files each time they come in this order, but for the noise of breath.
 
     Raises:
         MissingExtraError: the synthesizer is not installed.
