@@ -5,6 +5,7 @@ from torch import nn
 from small_networks import network
 from tonggan.compression.channels import ChannelGraph, channels_of
 from tonggan.layers.attention import Attention
+from tonggan.layers.transformer import TransformerBlock
 
 
 def graph_of(module, values, *, mask=None):
@@ -85,3 +86,20 @@ def test_rows_without_the_input_are_left_out(absent):
     mask = torch.arange(len(batch)) >= absent
     batch.inputs["x"].mask.copy_(mask)
     assert len(channels_of(model, batch).groups()) >= 3
+
+
+def test_padding_changes_no_groups():
+    class Framed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.start, self.block = nn.Linear(3, 12), TransformerBlock(12, num_heads=3, hidden=8)
+            self.end = nn.Linear(12, 2)
+
+        def forward(self, values, *, mask):
+            return self.end(self.block(self.start(values), mask))
+
+    whole = torch.ones(2, 5, dtype=torch.bool)
+    for mask in (whole, whole.tril()):  # of the second three of ten
+        graph = graph_of(Framed(), torch.randn(2, 5, 3), mask=mask)
+        assert {use.name for use in graph.uses} >= {"block.mlp.0.weight", "end.weight"}
+        assert sizes(graph) == [3, 8]

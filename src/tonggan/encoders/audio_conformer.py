@@ -15,6 +15,7 @@ from tonggan.layers.attention import Attention
 from tonggan.layers.batch_norm import BatchNorm
 from tonggan.layers.masked_convolution import MaskedConvolution
 from tonggan.layers.positions import sinusoidal_positions
+from tonggan.layers.real_tokens import add_to_real
 from tonggan.layers.transformer import TransformerConfig
 from tonggan.modalities.audio import Audio
 from tonggan.tokens import Arrays, Tokens
@@ -104,10 +105,10 @@ class ConformerBlock(nn.Module):
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
         """``values [B, L, dim]`` under ``mask [B, L]``, in the same shape."""
-        values = values + 0.5 * self.first(values)
+        values = add_to_real(values, lambda tokens: 0.5 * self.first(tokens), mask)
         values = values + self.dropout(self.attention(self.attention_norm(values), mask=mask))
         values = values + self.convolution(values, mask)
-        output: Tensor = self.norm(values + 0.5 * self.second(values))
+        output: Tensor = self.norm(add_to_real(values, lambda tokens: 0.5 * self.second(tokens), mask))
         return output
 
 

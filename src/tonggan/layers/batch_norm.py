@@ -27,7 +27,8 @@ class BatchNorm(nn.BatchNorm2d):
         return normalized if mask is None else normalized.masked_fill(~mask[:, None, :, None], 0)
 
     def _normalize_real(self, values: Tensor, mask: Tensor) -> Tensor:
-        real = mask[:, None, :, None].float()
+        # Laid out once as the places of a map are, it is multiplied several times as fast as broadcast along them.
+        real = mask[:, None, :, None].float().expand(-1, 1, -1, values.shape[3]).contiguous()
         found: Tensor
         found, mean, variance = _NormalizeReal.apply(  # type: ignore[no-untyped-call]
             values, real, self.weight, self.bias, self.eps
@@ -35,7 +36,7 @@ class BatchNorm(nn.BatchNorm2d):
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
-        count = mask.sum() * values.shape[3]
+        count = real.sum()
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
@@ -48,31 +49,45 @@ class BatchNorm(nn.BatchNorm2d):
 class _NormalizeReal(torch.autograd.Function):
     """Normalized values, zero where they are not real, with the mean and the variance of the real ones.
 
-    Written out, it takes half the time of picking the real ones from memory and putting them back.
+    One buffer is computed in place all the way: new memory costs more than any of the steps, and plain sums less than
+    the statistics of PyTorch's own batch norm.
     """
 
     @staticmethod
     def forward(
         context: Any, values: Tensor, real: Tensor, weight: Tensor, bias: Tensor, epsilon: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        count = real.sum() * values.shape[3]
-        normalized = values.float() * real
-        mean = normalized.sum(_AXES) / count
-        normalized.addcmul_(real, -mean[:, None, None])
-        variance = normalized.square().sum(_AXES) / count
-        scale = (variance + epsilon).rsqrt()
-        normalized.mul_(scale[:, None, None])
-        context.save_for_backward(normalized, real, weight, scale, count)
+        count = real.sum()
+        given, values = values.dtype, values.float()
+        buffer = values * real
+        mean = buffer.sum(_AXES) / count
+        variance = buffer.sub_(mean[:, None, None]).mul_(real).square_().sum(_AXES) / count
+        context.save_for_backward(values, real, weight, mean, variance, count)
+        context.epsilon = epsilon
         context.mark_non_differentiable(mean, variance)
-        output = (normalized * weight.float()[:, None, None]).addcmul_(real, bias.float()[:, None, None])
-        return output.to(values.dtype), mean, variance
+        scale = weight.float() * (variance + epsilon).rsqrt()
+        torch.mul(values, scale[:, None, None], out=buffer)
+        buffer.add_((bias.float() - mean * scale)[:, None, None]).mul_(real)
+        return buffer.to(given), mean, variance
 
     @staticmethod
     def backward(context: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, None, Tensor, Tensor, None]:
-        normalized, real, weight, scale, count = context.saved_tensors
-        inner = gradient.float() * real
-        to_bias, to_weight = inner.sum(_AXES), (inner * normalized).sum(_AXES)
-        inner.addcmul_(real, -(to_bias / count)[:, None, None])
-        inner.addcmul_(normalized, -(to_weight / count)[:, None, None])
-        inner.mul_((weight.float() * scale)[:, None, None])
+        values, real, weight, mean, variance, count = context.saved_tensors
+        inverse = (variance + context.epsilon).rsqrt()
+        # As if the statistics were given; what they depend on follows.
+        inner, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient.float() * real,
+            values,
+            weight.float(),
+            mean,
+            variance,
+            None,
+            None,
+            False,
+            context.epsilon,
+            [True] * 3,
+        )
+        scale = weight.float() * inverse / count
+        slope = scale * inverse * to_weight
+        inner.addcmul_(values, -slope[:, None, None]).add_((slope * mean - scale * to_bias)[:, None, None]).mul_(real)
         return inner.to(gradient.dtype), None, to_weight.to(weight.dtype), to_bias.to(weight.dtype), None

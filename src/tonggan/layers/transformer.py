@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from tonggan.config import Config
 from tonggan.layers.attention import Attention
 from tonggan.layers.mlp import MLP
+from tonggan.layers.real_tokens import add_to_real
 
 
 class TransformerConfig(Config):
@@ -55,8 +56,7 @@ class TransformerBlock(nn.Module):
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
         """``values [B, L, dim]`` under ``mask [B, L]``, in the same shape."""
         values = values + self.dropout(self.attention(self.attention_norm(values), mask=mask))
-        output: Tensor = values + self.dropout(self.mlp(self.mlp_norm(values)))
-        return output
+        return add_to_real(values, lambda tokens: self.dropout(self.mlp(self.mlp_norm(tokens))), mask)
 
 
 class Transformer(nn.Module):

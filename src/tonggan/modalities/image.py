@@ -39,6 +39,7 @@ _NEWER_FORMATS = ("AVIF",)
 # Pillow itself refuses pictures above twice its MAX_IMAGE_PIXELS.
 PILLOW_MAX_PIXELS = 178_956_970
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF
+_PNG_HEADER = struct.Struct(">8s4x4sIIBB")  # signature, and the first chunk to its kind of colors
 _HEAD_BYTES = 8 + len(HEIF_BRANDS[0])  # that tell HEIF
 # What Pillow's readers raise on damaged bytes, depending on format and place of the damage.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError, struct.error, zlib.error)
@@ -101,17 +102,17 @@ class Image(MediaModality[ImageConfig]):
 
     def _read(self, raw: bytes, *, reduce: bool) -> NDArray[np.uint8]:
         """``upright``, at a fraction of the size where that is enough and sooner done."""
+        picture: NDArray[np.uint8] | None = None
+        if _is_plain_png(raw, max_pixels=self.config.max_pixels):  # needs no header from Pillow
+            _check_png(raw)
+            picture = _decode_fast(raw, reduction=1)
+        if picture is not None:
+            return picture
         header = self._open(raw)
-        picture: NDArray[np.uint8] | None
         if header.format in ("JPEG", "MPO") and header.mode in ("L", "RGB") and _jpeg_is_whole(raw):
             picture = _decode_fast(raw, reduction=_jpeg_reduction(header.size, self.config) if reduce else 1)
         elif header.format == "PNG":
             _check_png(raw)
-            # OpenCV knows neither transparent colors nor the orientation in an eXIf chunk.
-            plain = header.mode in ("L", "RGB") and "transparency" not in header.info and b"eXIf" not in raw
-            picture = _decode_fast(raw, reduction=1) if plain and not is_deep(header, raw) else None
-        else:
-            picture = None
         if is_deep(header, raw):
             picture = _decode_deep(header, raw, white=self.config.white)
         elif picture is None:
@@ -270,6 +271,16 @@ def _jpeg_is_whole(raw: bytes) -> bool:
     OpenCV fills what is missing with grey without a word. False sends the file to Pillow, which is strict.
     """
     return raw.rfind(b"\xff\xd9") > raw.rfind(b"\xff\xda")
+
+
+def _is_plain_png(raw: bytes, *, max_pixels: int) -> bool:
+    """Whether a file says that it is a PNG of 8 bits, grey or RGB, with nothing that OpenCV would not respect."""
+    if len(raw) < _PNG_HEADER.size:
+        return False
+    start, kind, width, height, depth, color = _PNG_HEADER.unpack_from(raw)
+    is_plain = start == b"\x89PNG\r\n\x1a\n" and kind == b"IHDR" and depth == 8 and color in (0, 2)
+    # OpenCV knows neither transparent colors nor the orientation in an eXIf chunk.
+    return is_plain and 0 < width * height <= max_pixels and b"tRNS" not in raw and b"eXIf" not in raw
 
 
 def _check_png(raw: bytes) -> None:

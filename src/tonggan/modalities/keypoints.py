@@ -131,13 +131,16 @@ def found_keypoints(grey: NDArray[np.uint8], *, most: int, contrast: float) -> N
     if descriptors is None:
         return np.zeros((1, GEOMETRY + DESCRIPTOR), dtype=np.float16)
     longer = max(grey.shape)
-    angles = np.radians([each.angle for each in keypoints])
-    geometry = np.array([(*each.pt, each.size, each.response) for each in keypoints], dtype=np.float64)
-    order = np.lexsort((angles, geometry[:, 1], geometry[:, 0], -geometry[:, 3]))[:most]
-    columns = [geometry[:, :2] / longer, np.log2(geometry[:, 2:3] / longer)]
-    columns += [np.cos(angles)[:, None], np.sin(angles)[:, None], descriptors]
-    found = np.concatenate(columns, axis=1)[order]
-    return np.concatenate([np.zeros((1, found.shape[1])), found]).astype(np.float16)
+    # Plain sorting: each call into NumPy costs more here than a few keypoints do, for SIFT has filled the caches.
+    order = sorted((-each.response, *each.pt, each.angle, each.size, place) for place, each in enumerate(keypoints))
+    found = np.zeros((1 + min(most, len(order)), GEOMETRY + DESCRIPTOR), dtype=np.float16)
+    geometry = (
+        (x / longer, y / longer, math.log2(size / longer), math.cos(math.radians(angle)), math.sin(math.radians(angle)))
+        for _, x, y, angle, size, _ in order[:most]
+    )
+    found[1:, :GEOMETRY] = list(geometry)
+    found[1:, GEOMETRY:] = descriptors[[place for *_, place in order[:most]]]
+    return found
 
 
 def _drawn(item: NDArray[np.float16]) -> NDArray[np.uint8]:
