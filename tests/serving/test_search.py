@@ -47,9 +47,16 @@ def test_rows_are_found_by_words_pictures_cells_and_keys(server):
     assert "pink" in asked(server, row={"name": "pink"}, limit=1).json()["data"][0]["row"]["name"]
 
 
+def test_a_clip_finds_the_picture_that_it_shows(server, tmp_path):
+    pytest.importorskip("av")
+    clip = write_clip(tmp_path / "red.mp4", [plain((200, 20, 20), width=32, height=32)] * 3)
+    hits = asked(server, video=data_url(clip.read_bytes(), "video/mp4"), columns=["picture"], limit=5).json()["data"]
+    assert "red" in [hit["row"]["name"] for hit in hits]
+
+
 def test_what_is_wrong_is_named_and_no_path_is_opened(server):
     for body, wanted in (
-        ({}, "either key, or one or more of query, image, audio and row"),
+        ({}, "either key, or one or more of query, image, audio, video and row"),
         ({"query": "red", "where": ["year > 5"]}, "no column 'year'"),
         ({"query": "red", "where": ["red; DROP TABLE rows"]}, "year > 2020"),
         ({"query": "red", "columns": ["sound"]}, "no input 'sound'"),

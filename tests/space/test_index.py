@@ -19,7 +19,7 @@ from tonggan.retrieval.row import Compared
 from tonggan.space.conditions import conditions
 from tonggan.space.features import TokenSets
 from tonggan.space.index import SpaceIndex, row_key
-from tonggan.space.index_folder import words_of
+from tonggan.space.index_folder import query_modalities, words_of
 from tonggan.space.indexing import index_table
 from tonggan.space.matcher import load_matcher
 from tonggan.space.pages import write_hits
@@ -170,6 +170,40 @@ def test_pictures_of_a_folder_are_found_by_pictures_without_any_training(table, 
     with pytest.raises(ConfigError, match="tonggan fit TABLE --task match"):
         opened.search(audio=b"RIFF")
     opened.close()
+
+
+def test_clips_are_found_by_clips_and_pictures_and_pictures_by_clips(table, tmp_path):
+    pytest.importorskip("av")
+    from clips_scene import BLUE, GREEN, RED, plain, write_clip
+
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for name, color in (("red", RED), ("green", GREEN), ("blue", BLUE)):
+        write_clip(mixed / f"{name}.mp4", [plain(color)] * 3)
+        Image.fromarray(plain(color)).save(mixed / f"{name}.png")
+    done = index_table("efficientnet_lite0", mixed, out=tmp_path / "index")
+    assert (done.rows, dict(done.inputs)) == (6, {"image": "image", "video": "video"})
+    opened = SpaceIndex.open(tmp_path / "index")
+    asked = write_clip(tmp_path / "asked.mp4", [plain(GREEN)] * 5).read_bytes()
+    for given in ({"video": asked}, {"image": (mixed / "green.png").read_bytes()}):
+        hits = opened.search(limit=2, **given)
+        assert {Path(str(value)).name for hit in hits for value in hit.row.values()} == {"green.png", "green.mp4"}
+    write_hits(tmp_path / "found.html", hits, opened.info)
+    assert (tmp_path / "found.html").read_text(encoding="utf-8").count("data:image/png;base64,") == 2
+    with pytest.raises(UnreadableError):
+        opened.search(video=b"no clip")
+    opened.close()
+
+
+def test_a_space_without_clips_reads_one_as_the_mean_of_its_frames(run):
+    pytest.importorskip("av")
+    frames = np.stack([np.full((3, 224, 224), shade, dtype=np.uint8) for shade in (20, 20, 200, 200, 90, 90, 255, 0)])
+    modalities = query_modalities(run)
+    reader = run.reader(modalities)
+    clip = reader.read("video", [frames])
+    pictures = reader.read("image", [np.ascontiguousarray(frame) for frame in frames]).values
+    np.testing.assert_allclose(clip.values[0], pictures.mean(axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(run.embed("video", clip), run.embed("image", clip))
 
 
 def test_kinds_are_compared_with_their_own_alone_without_a_fitted_space(table, tmp_path):

@@ -73,6 +73,7 @@ class _Tools:
         text: str | None = None,
         image: str | None = None,
         audio: str | None = None,
+        video: str | None = None,
         row: dict[str, Any] | None = None,
         where: list[str] | None = None,
         columns: list[str] | None = None,
@@ -84,6 +85,7 @@ class _Tools:
             text: what is sought, in words.
             image: path of a picture on this machine, to find rows like it.
             audio: path of a recording on this machine, to find rows like it.
+            video: path of a clip on this machine, to find rows like it.
             row: cells by column, to find rows like them.
             where: conditions on columns, e.g. ["year > 2020"].
             columns: compare with these columns alone.
@@ -97,6 +99,7 @@ class _Tools:
                 text,
                 image=None if image is None else bytes_of(image, ""),
                 audio=None if audio is None else bytes_of(audio, ""),
+                video=None if video is None else bytes_of(video, ""),
                 row=row,
                 where=conditions(where or []),
                 inputs=columns,

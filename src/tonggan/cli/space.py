@@ -63,7 +63,7 @@ Inputs = Annotated[
 ]
 Html = Annotated[
     Path | None,
-    typer.Option("--html", metavar="FILE", help="Also write a page that shows pictures and plays sounds."),
+    typer.Option("--html", metavar="FILE", help="Also write a page that shows pictures and clips and plays sounds."),
 ]
 
 
@@ -84,7 +84,10 @@ def index(
         ),
     ],
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="Table, or folder of pictures or sounds, whose rows are to be found.")
+        str,
+        typer.Argument(
+            metavar="DATA", help="Table, or folder of pictures, sounds or clips, whose rows are to be found."
+        ),
     ],
     *,
     out: Annotated[Path, typer.Option("--out", metavar="INDEX", help="Folder of the index.")],
@@ -94,8 +97,8 @@ def index(
 ) -> None:
     """Make DATA searchable, or bring its index up to date: rows that have not changed are not read again.
 
-    With weights alone texts are found by texts, pictures by pictures and sounds by sounds; a space that was fitted
-    finds each by every other.
+    With weights alone texts are found by texts, pictures and clips by either and sounds by sounds; a space that was
+    fitted finds each by every other.
     """
     from tonggan import api
     from tonggan.cli.console import console_progress
@@ -124,6 +127,7 @@ def search(
     *,
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="A picture to look for.")] = None,
     audio: Annotated[Path | None, typer.Option(metavar="FILE", help="A recording to look for.")] = None,
+    video: Annotated[Path | None, typer.Option(metavar="FILE", help="A clip to look for.")] = None,
     row: Annotated[str | None, typer.Option(metavar="JSON", help="Cells by column to look for.")] = None,
     where: Conditions = None,
     inputs: Inputs = None,
@@ -136,10 +140,10 @@ def search(
     from tonggan.space.conditions import conditions
     from tonggan.space.index import SpaceIndex
 
-    if text is None and image is None and audio is None and row is None:
-        raise typer.BadParameter(shown("Say what to look for: words, --image, --audio or --row"))
+    if all(each is None for each in (text, image, audio, video, row)):
+        raise typer.BadParameter(shown("Say what to look for: words, --image, --audio, --video or --row"))
     cells = _cells(row)
-    asked = {"image": _content(image), "audio": _content(audio)}
+    asked = {"image": _content(image), "audio": _content(audio), "video": _content(video)}
     with console_progress() as progress:
         opened = SpaceIndex.open(folder, progress=progress)
         hits = opened.search(text, row=cells, where=conditions(where or []), inputs=inputs, limit=limit, **asked)

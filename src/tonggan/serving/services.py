@@ -333,14 +333,15 @@ class SearchService:
                     f"row.{name}",
                     got="a file by its path",
                     expected="cells of texts and numbers",
-                    remedy="Send a picture as image and a recording as audio; this server opens no path",
+                    remedy="Send a picture as image, a recording as audio and a clip as video; this server opens no "
+                    "path",
                     param="row",
                 )
         if asked.key is not None:
             hits = self._index.similar(asked.key, where=where, inputs=asked.columns, limit=limit)
         else:
             limits = MediaLimits(self._config)
-            media = {name: self._content(getattr(asked, name), name, limits) for name in ("image", "audio")}
+            media = {name: self._content(getattr(asked, name), name, limits) for name in ("image", "audio", "video")}
             hits = self._index.search(
                 asked.query, row=asked.row, where=where, inputs=asked.columns, limit=limit, **media
             )

@@ -6,7 +6,7 @@ A missing side is a row whose ``present`` is False: it teaches nothing of that s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,10 +25,11 @@ from tonggan.floor.features import Reading
 from tonggan.floor.frozen import FrozenEncoder, advised_weights, installed_weights, open_frozen, reads_vectors
 from tonggan.floor.reader import Reader
 from tonggan.modalities import Modality
+from tonggan.models.frame_mean_embedder import FrameMeanEmbedder
 from tonggan.progress import Progress
 from tonggan.tokens import Arrays, Tokens
 
-_ROWS_AT_ONCE = 512
+_ROWS_AT_ONCE, _CLIPS_AT_ONCE = 512, 64
 _ROWS_ENCODED_AT_ONCE = 64
 Encode: TypeAlias = Callable[[Arrays], Tokens]
 
@@ -139,6 +140,11 @@ def choose_weights(kinds: Sequence[str], declared: Mapping[str, str]) -> dict[st
     return found
 
 
+def read_as(kind: str, known: Container[str]) -> str:
+    """The kind that inputs of ``kind`` are to a space that knows some: clips are pictures where it knows no clips."""
+    return "image" if kind == "video" and kind not in known else kind
+
+
 class Encoders:
     """Frozen encoders, each opened once: those of a language model's size take seconds to read and check."""
 
@@ -147,9 +153,17 @@ class Encoders:
 
     def open(self, modality: Modality[Any], name: str) -> FrozenEncoder:
         """The encoder ``name`` for what ``modality`` reads; raises as ``open_frozen``."""
-        key = f"{name} {getattr(modality.config, 'sample_rate', '')}"
+        key = f"{modality.kind} {name} {getattr(modality.config, 'sample_rate', '')}"
         if key not in self._opened:
             self._opened[key] = open_frozen(modality, name)
+        return self._opened[key]
+
+    def open_frames(self, modality: Modality[Any], name: str) -> FrozenEncoder:
+        """The encoder of pictures ``name``, which reads clips frame by frame."""
+        del modality
+        key = f"frames {name}"
+        if key not in self._opened:
+            self._opened[key] = FrameMeanEmbedder.load(name)
         return self._opened[key]
 
 
@@ -177,10 +191,11 @@ class FeatureReader:
     ) -> None:
         self.modalities, self.encoders = modalities, encoders or Encoders()
         self.reads_sets, self.learned = reads_sets, learned or {}
-        self._readers = {
-            name: Reader(modality, weights=weights.get(modality.kind), cache=cache, opener=self.encoders.open)
-            for name, modality in modalities.items()
-        }
+        self._readers: dict[str, Reader] = {}
+        for name, modality in modalities.items():
+            kind = read_as(modality.kind, weights)
+            opener = self.encoders.open if kind == modality.kind else self.encoders.open_frames
+            self._readers[name] = Reader(modality, weights=weights.get(kind), cache=cache, opener=opener)
 
     @property
     def identities(self) -> dict[str, dict[str, str]]:
@@ -224,8 +239,9 @@ class FeatureReader:
         found = {}
         for name, modality in self.modalities.items():
             parts = [self.read(name, [])]
-            for first in range(0, len(rows), _ROWS_AT_ONCE):
-                chosen = rows[first : first + _ROWS_AT_ONCE]
+            at_once = _CLIPS_AT_ONCE if modality.kind == "video" else _ROWS_AT_ONCE
+            for first in range(0, len(rows), at_once):
+                chosen = rows[first : first + at_once]
                 if name in media:
                     items: Sequence[Any] = caches[name].read(media[name].slots[chosen])
                 else:

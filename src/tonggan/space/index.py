@@ -1,7 +1,7 @@
-"""Rows of a table that are found by words, pictures, sounds, or other rows.
+"""Rows of a table that are found by words, pictures, sounds, clips, or other rows.
 
-Each row of the table has a vector for each of its inputs. Pictures, sounds and texts are embedded once; a row that has
-not changed is not embedded again, and one that has gone is forgotten.
+Each row of the table has a vector for each of its inputs. A row that has not changed is not embedded again, and one
+that has gone is forgotten.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tonggan.retrieval.rankings import by_reciprocal_rank
 from tonggan.retrieval.row import Value, Where
 from tonggan.retrieval.store import Store
 from tonggan.space.conditions import check_wanted
-from tonggan.space.features import TokenSets
+from tonggan.space.features import TokenSets, read_as
 from tonggan.space.index_folder import SPACE, IndexInfo, open_store, query_modalities, read_info
 from tonggan.space.matcher import Matcher, frozen_matcher, load_matcher
 
@@ -132,6 +132,7 @@ class SpaceIndex:
         *,
         image: bytes | None = None,
         audio: bytes | None = None,
+        video: bytes | None = None,
         row: Mapping[str, Any] | None = None,
         where: Where | None = None,
         inputs: Sequence[str] | None = None,
@@ -143,6 +144,7 @@ class SpaceIndex:
             text: is compared with words, and with every input that the space relates to texts.
             image: an encoded picture.
             audio: an encoded recording.
+            video: an encoded clip.
             row: cells by column, of which each input is compared.
             where: only rows whose fields it chooses.
             inputs: compare with these alone; without it with all.
@@ -150,20 +152,19 @@ class SpaceIndex:
 
         Raises:
             ConfigError: a kind, a field or an input that the index lacks.
-            UnreadableError: the picture or recording cannot be decoded.
+            UnreadableError: the picture, recording or clip cannot be decoded.
         """
         self._check(where, inputs)
         if text is not None:
             self._check_text(text, inputs)
-        asked = self._asked(text=text, image=image, audio=audio, row=row)
         found: list[_Ranking] = []
         if text is not None and inputs is None:
             words = self.store.search_words(text, limit=self._candidates(limit), where=_of_columns(where))
             found.append(_Ranking(WORDS, self._of_rows(words)))
-        for kind, one in asked:
+        for kind, one in self._asked(text, {"image": image, "audio": audio, "video": video}, row=row):
             for name in self._comparable(kind, inputs):
                 ranking = self._by_vector(one, name, where=where, limit=limit)
-                found.append(_Ranking(name, ranking, 1.0 if self.info.inputs[name] == kind else _OF_OTHER_KIND))
+                found.append(_Ranking(name, ranking, 1.0 if self._are_alike(kind, name) else _OF_OTHER_KIND))
         return self._hits(found, limit=limit)
 
     def similar(
@@ -195,13 +196,13 @@ class SpaceIndex:
         return self._hits(rankings, limit=limit)
 
     def _asked(
-        self, *, text: str | None, image: bytes | None, audio: bytes | None, row: Mapping[str, Any] | None
+        self, text: str | None, files: Mapping[str, bytes | None], *, row: Mapping[str, Any] | None
     ) -> list[tuple[str, _Asked]]:
         """Each thing that is asked for, and its kind."""
         items: list[tuple[str, Any]] = []
         if text is not None and "text" in self.modalities:
             items.append(("text", text))
-        for kind, raw in (("image", image), ("audio", audio)):
+        for kind, raw in files.items():
             if raw is not None:
                 modality = self.modalities.get(kind)
                 if not isinstance(modality, MediaModality):
@@ -245,9 +246,13 @@ class SpaceIndex:
     def _comparable(self, kind: str, inputs: Sequence[str] | None) -> list[str]:
         return [
             name
-            for name, own in self.info.inputs.items()
-            if (inputs is None or name in inputs) and (self.matcher.is_one_space or own == kind)
+            for name in self.info.inputs
+            if (inputs is None or name in inputs) and (self.matcher.is_one_space or self._are_alike(kind, name))
         ]
+
+    def _are_alike(self, kind: str, name: str) -> bool:
+        """Whether a query of ``kind`` and the input ``name`` are read by the same encoder."""
+        return len({read_as(each, self.matcher.space.widths) for each in (kind, self.info.inputs[name])}) == 1
 
     def _by_vector(self, asked: _Asked, name: str, *, where: Where | None, limit: int) -> dict[str, float]:
         only = {} if len(self.info.inputs) == 1 else {INPUT: name}

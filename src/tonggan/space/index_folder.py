@@ -20,10 +20,10 @@ from pydantic import BaseModel, ValidationError
 from tonggan.config import read_json
 from tonggan.errors import BundleError, ConfigError
 from tonggan.files import whole_file
-from tonggan.modalities import Modality
+from tonggan.modalities import Modality, VideoConfig
 from tonggan.progress import Progress
 from tonggan.retrieval.store import Store
-from tonggan.space.matcher import Matcher
+from tonggan.space.matcher import PICTURE_SIZE, Matcher
 
 INDEX = "index.json"
 SPACE = "space"
@@ -95,22 +95,23 @@ def write_info(folder: Path, info: IndexInfo) -> None:
 
 
 def query_modalities(matcher: Matcher) -> dict[str, Modality[Any]]:
-    """By kind, what decodes and reads a query as the space reads its inputs."""
+    """By kind, what decodes and reads a query as the space reads its inputs; clips as it reads pictures, if it does."""
     found: dict[str, Modality[Any]] = {}
     for modality in matcher.modalities.values():
         found.setdefault(modality.kind, modality)
+    if "image" in found and matcher.frozen_pictures:
+        found.setdefault("video", VideoConfig(size=PICTURE_SIZE, draws=1).build())
     return found
 
 
 def open_store(folder: Path, matcher: Matcher, *, progress: Progress | None = None) -> Store:
     """The store of the index in ``folder``."""
-    reader = matcher.reader(query_modalities(matcher))
     return Store.open(
         folder / ROWS,
         analyze=words_of,
         dim=matcher.space.width,
         version=_WORDS_VERSION,
-        vector_version=matcher.identity(reader),
+        vector_version=matcher.identity(matcher.reader()),
         progress=progress,
     )
 

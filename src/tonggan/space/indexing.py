@@ -25,11 +25,12 @@ from tonggan.data.table import Table, spread
 from tonggan.errors import BundleError, ConfigError
 from tonggan.modalities import ColumnConfig, Modality, NumberConfig
 from tonggan.modalities.base import MediaConfig, MediaModality
+from tonggan.modalities.file_formats import can_read_tracks
 from tonggan.progress import Progress, chosen_progress
 from tonggan.retrieval.row import Row, Value
 from tonggan.runs.loading import scan_tables
 from tonggan.space.config import MatchRecipe
-from tonggan.space.features import Features
+from tonggan.space.features import Features, read_as
 from tonggan.space.index import INPUT, field_of, row_key
 from tonggan.space.index_folder import (
     FORMAT,
@@ -95,7 +96,7 @@ def index(
 
     Args:
         space: folder of a run of ``fit_space``, or names of weights joined by ``+``.
-        data: table, as for ``fit``, or a folder of pictures or sounds.
+        data: table, as for ``fit``, or a folder of pictures, sounds or clips.
         out: the index's folder.
         settings: kinds of columns, as ``{"columns.cover.kind": "image"}``.
         overwrite: replace an index of another table or space.
@@ -122,7 +123,7 @@ def index_table(
 
     Args:
         source: as for ``open_matcher``.
-        data: as for ``open_table``; a folder of pictures or sounds as well.
+        data: as for ``open_table``; a folder of pictures, sounds or clips as well.
         out: the index's folder.
         columns: what some columns are; the others are guessed.
         overwrite: whether ``out`` may hold an index of another table or space, which this one replaces.
@@ -182,14 +183,15 @@ def compared_inputs(
 
 
 def media_below(data: Any) -> Any:
-    """Pictures and sounds at any depth of a folder, a row for each; all else as it is, to be opened as a table."""
+    """A row for each picture, sound and, where PyAV is there, clip below a folder; all else as it is, for a table."""
     folder = Path(data) if isinstance(data, str | Path) else None
     if folder is None or not folder.is_dir() or any(folder.glob("*.parquet")) or any(folder.glob("*.tar")):
         return data
     files_of: dict[str, str] = {}
+    read = ("image", "audio", "video") if can_read_tracks() else ("image", "audio")
     for path in sorted(folder.rglob("*")):
         kind = kind_of_path(path.name)
-        if kind in ("image", "audio") and path.is_file() and not path.name.startswith("."):
+        if kind in read and path.is_file() and not path.name.startswith("."):
             files_of[os.path.relpath(path)] = kind
     kinds = sorted(set(files_of.values()))
     return {name: [path if kind == name else None for path, kind in files_of.items()] for name in kinds} or data
@@ -247,7 +249,7 @@ class _Indexing:
         self.unreadable = 0
 
     def adapted(self, matcher: Matcher, out: Path) -> Matcher:
-        """``matcher`` as it reads these pictures and sounds: the copy in ``out``, which is made where there is none.
+        """``matcher`` as it reads these files: the copy in ``out``, which is made where there is none.
 
         Raises:
             BundleError: ``out`` cannot be written.
@@ -260,8 +262,9 @@ class _Indexing:
         self.reader = matcher.reader(self.inputs)
         chosen = spread(len(self.table), _MOST_ADAPTED_TO)
         features = self._features(chosen)[0]
-        for kind in {each.kind for each in self.inputs.values() if isinstance(each, MediaModality)}:
-            own = [each for name, each in features.items() if self.inputs[name].kind == kind]
+        known = matcher.space.widths
+        for kind in {read_as(each.kind, known) for each in self.inputs.values() if isinstance(each, MediaModality)}:
+            own = [each for name, each in features.items() if read_as(self.inputs[name].kind, known) == kind]
             joined = Features.cat(own)
             if joined.present.sum() >= FEWEST_ADAPTED_TO:
                 matcher.space.adapt(kind, joined)

@@ -36,7 +36,7 @@ from tonggan.models.state import learned_state, load_learned_state
 from tonggan.runs.bundle_folder import SPACE as INDEX
 from tonggan.runs.loading import FEATURES
 from tonggan.space.config import MatchRecipe
-from tonggan.space.features import Encoders, FeatureReader, Features
+from tonggan.space.features import Encoders, FeatureReader, Features, read_as
 from tonggan.space.towers import Space
 from tonggan.weights import CATALOGUE
 
@@ -105,6 +105,11 @@ class Matcher:
         return str(self.results.get("sha256", ""))
 
     @property
+    def frozen_pictures(self) -> bool:
+        """Whether pictures are read by a frozen encoder and compared by one vector, as the frames of a clip can be."""
+        return "image" in self.weights and "image" not in self.space.encoders and self.space.matching == "pooled"
+
+    @property
     def is_one_space(self) -> bool:
         """Whether vectors of different kinds can be compared."""
         return self.folder is not None
@@ -138,6 +143,7 @@ class Matcher:
         Raises:
             ConfigError: the space has no such kind.
         """
+        kind = read_as(kind, self.space.widths)
         if kind not in self.space.widths:
             raise ConfigError(
                 "a vector",

@@ -13,9 +13,12 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from tonggan.data.dataset import Dataset
-from tonggan.errors import BundleError
+from tonggan.data.media_types import kind_of_path
+from tonggan.errors import BundleError, MissingExtraError, UnreadableError
 from tonggan.evaluation.report import page
 from tonggan.files import whole_file
+from tonggan.modalities import VideoConfig
+from tonggan.modalities.image import image_address
 from tonggan.retrieval.row import Value
 from tonggan.space.features import Features
 from tonggan.space.index import Hit
@@ -176,10 +179,11 @@ def _shown_hit(hit: Hit, info: IndexInfo) -> ShownHit:
 
 
 def _address(path: Path) -> str | None:
-    """A picture, made small, or a sound as a ``data:`` address; None of what is neither, or not there."""
+    """A picture or the middle frame of a clip, made small, or a sound, as a ``data:`` address; None of all else."""
     import cv2
-    import numpy as np
 
+    if kind_of_path(path.name) == "video":
+        return _middle_frame(path)
     try:
         if path.stat().st_size > _LARGEST:
             return None
@@ -196,3 +200,11 @@ def _address(path: Path) -> str | None:
     small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA) if scale < 1 else pixels
     done, encoded = cv2.imencode(".png", small)
     return f"data:image/png;base64,{base64.b64encode(encoded.tobytes()).decode()}" if done else None
+
+
+def _middle_frame(path: Path) -> str | None:
+    try:
+        frames = VideoConfig(size=_SIDE, resize="pad", frames=1, draws=1).build().decode(path)
+    except (UnreadableError, MissingExtraError, OSError):
+        return None
+    return image_address(frames[0])
