@@ -49,6 +49,8 @@ def test_rows_are_found_by_words_pictures_cells_and_keys(server):
 
 def test_a_clip_finds_the_picture_that_it_shows(server, tmp_path):
     pytest.importorskip("av")
+    from clips_scene import plain, write_clip
+
     clip = write_clip(tmp_path / "red.mp4", [plain((200, 20, 20), width=32, height=32)] * 3)
     hits = asked(server, video=data_url(clip.read_bytes(), "video/mp4"), columns=["picture"], limit=5).json()["data"]
     assert "red" in [hit["row"]["name"] for hit in hits]
