@@ -132,14 +132,16 @@ def found_keypoints(grey: NDArray[np.uint8], *, most: int, contrast: float) -> N
         return np.zeros((1, GEOMETRY + DESCRIPTOR), dtype=np.float16)
     longer = max(grey.shape)
     # Plain sorting: each call into NumPy costs more here than a few keypoints do, for SIFT has filled the caches.
-    order = sorted((-each.response, *each.pt, each.angle, each.size, place) for place, each in enumerate(keypoints))
+    order = sorted(
+        (-each.response, each.pt[0], each.pt[1], each.angle, each.size, place) for place, each in enumerate(keypoints)
+    )
     found = np.zeros((1 + min(most, len(order)), GEOMETRY + DESCRIPTOR), dtype=np.float16)
     geometry = (
         (x / longer, y / longer, math.log2(size / longer), math.cos(math.radians(angle)), math.sin(math.radians(angle)))
         for _, x, y, angle, size, _ in order[:most]
     )
     found[1:, :GEOMETRY] = list(geometry)
-    found[1:, GEOMETRY:] = descriptors[[place for *_, place in order[:most]]]
+    found[1:, GEOMETRY:] = descriptors[[each[-1] for each in order[:most]]]
     return found
 
 

@@ -191,7 +191,7 @@ def media_below(data: Any) -> Any:
     read = ("image", "audio", "video") if can_read_tracks() else ("image", "audio")
     for path in sorted(folder.rglob("*")):
         kind = kind_of_path(path.name)
-        if kind in read and path.is_file() and not path.name.startswith("."):
+        if kind is not None and kind in read and path.is_file() and not path.name.startswith("."):
             files_of[os.path.relpath(path)] = kind
     kinds = sorted(set(files_of.values()))
     return {name: [path if kind == name else None for path, kind in files_of.items()] for name in kinds} or data
