@@ -7,19 +7,23 @@ what is not known here keeps the units that reach it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from tonggan.compression.channel_rules import RULES, SILENT, Units, tensors_of
 from tonggan.evaluation.predict import evaluating
 from tonggan.models import FusedModel
 from tonggan.tokens import Batch, Prediction
+
+_Units = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Use:
 
     name: str
     axis: int
-    units: Units
+    units: _Units
     makes: bool = False
     is_norm: bool = False
 
@@ -47,7 +51,7 @@ class _Union:
     def __init__(self) -> None:
         self.parents: list[int] = []
 
-    def new(self, count: int) -> Units:
+    def new(self, count: int) -> _Units:
         first = len(self.parents)
         self.parents.extend(range(first, first + count))
         return np.arange(first, first + count)
@@ -77,7 +81,7 @@ class ChannelGraph(TorchFunctionMode):
         self.uses: list[Use] = []
         self._union = _Union()
         self._kept: set[int] = set()
-        self._axes: dict[int, dict[int, Units]] = {}
+        self._axes: dict[int, dict[int, _Units]] = {}
         self._held: list[Tensor] = []  # a tensor that is freed would hand its id on
 
     def groups(self) -> list[list[int]]:
@@ -104,11 +108,11 @@ class ChannelGraph(TorchFunctionMode):
 
     def keep(self, tensors: Iterable[Any]) -> None:
         """No unit of ``tensors`` is to be taken out."""
-        for tensor in tensors_of(tensors):
+        for tensor in _tensors(tensors):
             for units in self._axes.get(id(tensor), {}).values():
                 self.hold(units)
 
-    def hold(self, units: Units) -> None:
+    def hold(self, units: _Units) -> None:
         """None of ``units`` is to be taken out."""
         self._kept.update(units.tolist())
 
@@ -117,20 +121,18 @@ class ChannelGraph(TorchFunctionMode):
     ) -> Any:
         given = dict(kwargs or {})
         result = func(*args, **given)
-        rule = RULES.get(func)
+        rule = _RULES.get(func)
         if rule is None or not rule(self, result, args, given):
             name = getattr(func, "__name__", "")
-            if name not in SILENT:
+            if name not in _SILENT:
                 self.keep([*args, *given.values()])
         return result
 
-    # What the rules use.
-
-    def axes(self, tensor: Any) -> dict[int, Units]:
+    def axes(self, tensor: Any) -> dict[int, _Units]:
         """The units of each axis of ``tensor`` that has some."""
         return self._axes.get(id(tensor), {}) if isinstance(tensor, Tensor) else {}
 
-    def give(self, tensor: Tensor, axes: Mapping[int, Units]) -> bool:
+    def give(self, tensor: Tensor, axes: Mapping[int, _Units]) -> bool:
         """``tensor`` has these units; False where an axis has another length."""
         if any(tensor.shape[axis] != len(units) for axis, units in axes.items()):
             return False
@@ -138,7 +140,7 @@ class ChannelGraph(TorchFunctionMode):
         self._axes[id(tensor)] = dict(axes)
         return True
 
-    def read(self, parameter: Any, axis: int, units: Units, *, makes: bool = False, is_norm: bool = False) -> bool:
+    def read(self, parameter: Any, axis: int, units: _Units, *, makes: bool = False, is_norm: bool = False) -> bool:
         """``parameter`` has ``units`` along ``axis``; one that does not learn keeps them."""
         if parameter is None:
             return True
@@ -148,11 +150,11 @@ class ChannelGraph(TorchFunctionMode):
         self.uses.append(Use(self.names[id(parameter)], axis, units, makes, is_norm))
         return True
 
-    def new(self, count: int) -> Units:
+    def new(self, count: int) -> _Units:
         """So many new units."""
         return self._union.new(count)
 
-    def join(self, one: Units, other: Units) -> Units:
+    def join(self, one: _Units, other: _Units) -> _Units:
         """Units of two tensors that meet, place by place."""
         for first, second in zip(one.tolist(), other.tolist(), strict=True):
             self._union.join(first, second)
@@ -168,3 +170,229 @@ def channels_of(model: FusedModel, batch: Batch) -> ChannelGraph:
         prediction: Prediction = model(batch.take(rows).inputs)
     graph.keep(prediction.outputs.values())
     return graph
+
+
+def _tensors(values: Iterable[Any]) -> Iterable[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+
+
+_Rule = Callable[[ChannelGraph, Any, Sequence[Any], Mapping[str, Any]], bool]
+# Ask for something about a tensor, and compute nothing of its units.
+_SILENT = {"__get__", "size", "dim", "numel", "all", "any", "is_floating_point", "stride", "__len__", "masked_fill_"}
+
+_FLATTENED = ((1, "start_dim", 0), (2, "end_dim", -1))
+
+
+def _argument(args: Sequence[Any], given: Mapping[str, Any], place: int, name: str, default: Any = None) -> Any:
+    return args[place] if len(args) > place else given.get(name, default)
+
+
+def _convolution(graph: ChannelGraph, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    values, weight = args[0], args[1]
+    bias, groups = _argument(args, given, 2, "bias"), _argument(args, given, 6, "groups", 1)
+    units = graph.axes(values).get(1)
+    if id(weight) not in graph.names:
+        return False
+    if groups == 1:
+        if units is not None:
+            graph.read(weight, 1, units)
+        made = graph.new(weight.shape[0])
+        graph.read(weight, 0, made, makes=True)
+    elif groups == weight.shape[0] == values.shape[1] and units is not None:
+        made = units  # each channel by itself
+        graph.read(weight, 0, made)
+    else:
+        return False
+    graph.read(bias, 0, made)
+    return graph.give(result, {1: made})
+
+
+def _linear(graph: ChannelGraph, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    values, weight, bias = args[0], args[1], _argument(args, given, 2, "bias")
+    if id(weight) not in graph.names:
+        return False
+    units = graph.axes(values).get(values.dim() - 1)
+    if units is not None:
+        graph.read(weight, 1, units)
+    made = graph.new(weight.shape[0])
+    graph.read(weight, 0, made, makes=True)
+    graph.read(bias, 0, made)
+    return graph.give(result, {result.dim() - 1: made})
+
+
+def _batch_norm(graph: ChannelGraph, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    units = graph.axes(args[0]).get(1)
+    if units is None:
+        return True
+    for place, name in ((3, "weight"), (4, "bias")):
+        if not graph.read(_argument(args, given, place, name), 0, units, is_norm=True):
+            return False
+    return graph.give(result, {1: units})
+
+
+def _same(graph: ChannelGraph, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    """What is computed of each place by itself."""
+    del given
+    axes = graph.axes(args[0])
+    others = [other for other in _tensors(args[1:]) if graph.axes(other)]
+    if result.dim() != args[0].dim() or others:
+        return False
+    return graph.give(result, axes)
+
+
+def _both(graph: ChannelGraph, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    """Two tensors, or a tensor and a number, place by place."""
+    del given
+    axes: dict[int, _Units] = {}
+    sides = [side for side in args[:2] if isinstance(side, Tensor)]
+    for axis in range(result.dim()):
+        for side in sides:
+            own = axis - result.dim() + side.dim()
+            if own < 0 or side.shape[own] == 1 != result.shape[axis]:
+                continue
+            units = graph.axes(side).get(own)
+            if units is not None:
+                axes[axis] = graph.join(axes[axis], units) if axis in axes else units
+    for axis, units in axes.items():
+        place = axis - result.dim()
+        meets = [side for side in sides if side.dim() >= -place and side.shape[place] > 1]
+        if any(side.dim() + place not in graph.axes(side) for side in meets):
+            graph.hold(units)  # what meets them there has no units to go with them
+    return graph.give(result, axes)
+
+
+def _transpose(graph: ChannelGraph, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    values = args[0]
+    one, other = (_argument(args, given, place, name) % values.dim() for place, name in ((1, "dim0"), (2, "dim1")))
+    moved = {one: other, other: one}
+    return graph.give(result, {moved.get(axis, axis): units for axis, units in graph.axes(values).items()})
+
+
+def _flatten(graph: ChannelGraph, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    values = args[0]
+    start, end = (_argument(args, given, place, name, default) % values.dim() for place, name, default in _FLATTENED)
+    axes: dict[int, _Units] = {}
+    for axis, units in graph.axes(values).items():
+        if axis < start:
+            axes[axis] = units
+        elif axis > end:
+            axes[axis - end + start] = units
+        else:
+            shape = [len(units) if place == axis else 1 for place in range(start, end + 1)]
+            if start in axes:
+                return False
+            axes[start] = np.broadcast_to(units.reshape(shape), values.shape[start : end + 1]).reshape(-1).copy()
+    return graph.give(result, axes)
+
+
+def _unflatten(graph: ChannelGraph, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    """The units of each head are one."""
+    del given
+    values, axis = args[0], args[1] % args[0].dim()
+    more = result.dim() - values.dim()
+    axes = {other + more * (other > axis): units for other, units in graph.axes(values).items()}
+    if axis in axes:
+        parts = axes[axis].reshape(result.shape[axis], -1)
+        for column in range(1, parts.shape[1]):
+            graph.join(parts[:, 0], parts[:, column])
+        axes[axis] = parts[:, 0].copy()
+    return graph.give(result, axes)
+
+
+def _unsqueeze(graph: ChannelGraph, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    place = _argument(args, given, 1, "dim") % result.dim()
+    return graph.give(result, {axis + (axis >= place): units for axis, units in graph.axes(args[0]).items()})
+
+
+def _reduce(graph: ChannelGraph, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    values, reduced = args[0], _argument(args, given, 1, "dim")
+    if reduced is None:
+        return False
+    gone = {axis % values.dim() for axis in (reduced if isinstance(reduced, list | tuple) else [reduced])}
+    if gone & set(graph.axes(values)):
+        return False
+    if result.dim() == values.dim():
+        return graph.give(result, graph.axes(values))
+    return graph.give(
+        result, {axis - sum(each < axis for each in gone): units for axis, units in graph.axes(values).items()}
+    )
+
+
+def _index_add(graph: ChannelGraph, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    return args[1] not in graph.axes(args[0]) and _both(graph, result, (args[0], args[3]), given)
+
+
+def _chunk(graph: ChannelGraph, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    axis = _argument(args, given, 2, "dim", 0) % args[0].dim()
+    start = 0
+    for part in result:
+        axes = dict(graph.axes(args[0]))
+        if axis in axes:
+            axes[axis] = axes[axis][start : start + part.shape[axis]]
+        start += part.shape[axis]
+        if not graph.give(part, axes):
+            return False
+    return True
+
+
+def _cat(graph: ChannelGraph, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    parts, axis = args[0], _argument(args, given, 1, "dim", 0) % result.dim()
+    found = [graph.axes(part) for part in parts]
+    axes: dict[int, _Units] = {}
+    for place in {place for each in found for place in each}:
+        if any(place not in each for each in found):
+            return False
+        units = [each[place] for each in found]
+        axes[place] = np.concatenate(units) if place == axis else reduce(graph.join, units)
+    return graph.give(result, axes)
+
+
+def _slices(graph: ChannelGraph, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    """Slices that leave the number of axes as it is."""
+    del given
+    index = args[1] if isinstance(args[1], tuple) else (args[1],)
+    if not all(isinstance(each, slice) for each in index):
+        return False
+    wanted = dict(enumerate(index))
+    axes = {axis: units[wanted.get(axis, slice(None))] for axis, units in graph.axes(args[0]).items()}
+    return graph.give(result, axes)
+
+
+def _attention(graph: ChannelGraph, result: Any, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    """Heads of queries, keys and values ``[B, H, L, E]`` go together."""
+    del given
+    units = [graph.axes(part) for part in args[:3]]
+    if any(set(each) != {1} for each in units):
+        return False
+    return graph.give(result, {1: reduce(graph.join, [each[1] for each in units])})
+
+
+def _known(rule: _Rule, *functions: Any) -> dict[Any, _Rule]:
+    return dict.fromkeys(functions, rule)
+
+
+_RULES: dict[Any, _Rule] = {
+    **_known(_convolution, torch.conv1d, torch.conv2d, torch.conv3d, F.conv1d, F.conv2d, F.conv3d),
+    **_known(_linear, F.linear),
+    **_known(_batch_norm, F.batch_norm),
+    **_known(
+        _same, F.relu, F.gelu, F.silu, F.dropout, torch.relu, torch.sigmoid, torch.tanh, F.max_pool2d, F.avg_pool2d,
+        F.max_pool1d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d, Tensor.contiguous, Tensor.float, Tensor.to,
+        Tensor.type, Tensor.masked_fill, torch.max_pool2d, Tensor.relu, Tensor.sigmoid, Tensor.tanh, F.sigmoid, F.tanh,
+        Tensor.index_select,
+    ),
+    **_known(
+        _both, torch.add, torch.mul, torch.sub, Tensor.add, Tensor.mul, Tensor.sub, Tensor.__add__, Tensor.__mul__,
+        Tensor.__sub__, Tensor.__radd__, Tensor.__rmul__, Tensor.div, Tensor.__truediv__, torch.div,
+    ),
+    **_known(_transpose, torch.transpose, Tensor.transpose), **_known(_flatten, torch.flatten, Tensor.flatten),
+    **_known(_unflatten, torch.unflatten, Tensor.unflatten), **_known(_index_add, Tensor.index_add),
+    **_known(_unsqueeze, torch.unsqueeze, Tensor.unsqueeze),
+    **_known(_reduce, torch.mean, Tensor.mean, torch.sum, Tensor.sum, Tensor.amax, torch.amax),
+    **_known(_chunk, torch.chunk, Tensor.chunk), **_known(_cat, torch.cat), **_known(_slices, Tensor.__getitem__),
+    **_known(_attention, F.scaled_dot_product_attention),
+}  # fmt: skip
