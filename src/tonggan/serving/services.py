@@ -333,8 +333,7 @@ class SearchService:
                     f"row.{name}",
                     got="a file by its path",
                     expected="cells of texts and numbers",
-                    remedy="Send a picture as image, a recording as audio and a clip as video; this server opens no "
-                    "path",
+                    remedy="Send files as image, audio or video; this server opens no path",
                     param="row",
                 )
         if asked.key is not None:
