@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
+import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from tonggan.encoders.base import EncoderConfig
 from tonggan.encoders.image_cnn import ImageCNNConfig
 from tonggan.encoders.present import encode_present
-from tonggan.encoders.video_frames import FrameEncoder, seen_frames
+from tonggan.encoders.video_frames import FrameEncoder, SeenFrames
 from tonggan.modalities.base import InputConfig
 from tonggan.modalities.image import ImageConfig
 from tonggan.modalities.video import Video
@@ -68,6 +69,7 @@ class VideoCNNRNN(nn.Module):
 
     def __init__(self, config: VideoCNNRNNConfig, frame: nn.Module, *, dim: int) -> None:
         super().__init__()
+        self.front_end = SeenFrames()
         self.frame = FrameEncoder(frame, dim=dim)
         self.dropout = nn.Dropout(config.dropout)
         network = {"gru": nn.GRU, "lstm": nn.LSTM}[config.cell]
@@ -85,20 +87,19 @@ class VideoCNNRNN(nn.Module):
 
     def adapt(self, arrays: Arrays) -> None:
         """Have the frames' encoder compute what it needs of clips of the training part."""
-        frames, mask = seen_frames(arrays)
+        seen = self.front_end(arrays)
         adapt = self.frame.encoder.adapt
         assert callable(adapt), "an encoder that adapts can"
-        adapt(Arrays(frames.flatten(0, 1), mask.flatten()))
+        adapt(Arrays(seen.values.flatten(0, 1), seen.mask.flatten()))
 
     def forward(self, arrays: Arrays) -> Tokens:
         """Tokens of a batch; only clips that are there pass through the network."""
-        return encode_present(arrays, self._encode)
+        return encode_present(self.front_end(arrays), self._encode)
 
-    def _encode(self, clips: Arrays) -> Tokens:
-        frames, mask = seen_frames(clips)
-        vectors = self.dropout(self.frame(frames, mask))
-        values = self.projection(self.norm(self._over_time(vectors, mask)))
-        return Tokens(values, mask)
+    def _encode(self, frames: Arrays) -> Tokens:
+        vectors = self.dropout(self.frame(frames.values, frames.mask))
+        values = self.projection(self.norm(self._over_time(vectors, frames.mask)))
+        return Tokens(values, frames.mask)
 
     def _over_time(self, vectors: Tensor, mask: Tensor) -> Tensor:
         """``[B, N, width]``; frames that are no longer real are at the end and change nothing."""
@@ -106,6 +107,9 @@ class VideoCNNRNN(nn.Module):
             # Every weight takes part in every step, though a batch has no clip.
             weights = sum((weight.sum() for weight in self.network.parameters()), vectors.new_zeros(()))
             return vectors.new_zeros(0, mask.shape[1], self.norm.normalized_shape[0]) + 0 * weights
+        if torch.compiler.is_exporting():  # of whose clips all have as many frames
+            states: Tensor = self.network(vectors)[0]
+            return states
         packed = nn.utils.rnn.pack_padded_sequence(
             vectors, mask.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False
         )

@@ -8,12 +8,17 @@ from torch import Tensor, nn
 from tonggan.tokens import Arrays
 
 
-def seen_frames(clips: Arrays) -> tuple[Tensor, Tensor]:
-    """Frames uint8 ``[B, N, 3, S, S]`` that the mask of ``clips`` shows, in their order; which are real ``[B, N]``."""
-    count = max(1, int(clips.mask.sum(dim=1).max())) if len(clips) else 1
-    order = torch.argsort(~clips.mask, dim=1, stable=True)[:, :count]
-    rows = torch.arange(len(clips), device=order.device)[:, None]
-    return clips.values[rows, order], clips.mask[rows, order]
+class SeenFrames(nn.Module):
+    """Clips to the frames that are seen: a front end, which computes as it did where the rest is in 8-bit integers."""
+
+    def forward(self, clips: Arrays) -> Arrays:
+        """Frames uint8 ``[B, N, 3, S, S]`` that the mask of ``clips`` shows, in their order, under ``[B, N]``."""
+        if torch.compiler.is_exporting():  # a graph is given no others
+            return clips
+        count = max(1, int(clips.mask.sum(dim=1).max())) if len(clips) else 1
+        order = torch.argsort(~clips.mask, dim=1, stable=True)[:, :count]
+        rows = torch.arange(len(clips), device=order.device)[:, None]
+        return Arrays(clips.values[rows, order], clips.mask[rows, order])
 
 
 class FrameEncoder(nn.Module):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from tonggan.encoders.base import EncoderConfig
 from tonggan.encoders.image_grid import normalize_pixels
 from tonggan.encoders.present import encode_present
-from tonggan.encoders.video_frames import seen_frames
+from tonggan.encoders.video_frames import SeenFrames
 from tonggan.layers.convolution import build_convolution
 from tonggan.layers.transformer import Transformer, TransformerConfig
 from tonggan.modalities.video import Video
@@ -53,6 +53,7 @@ class VideoTubelets(nn.Module):
 
     def __init__(self, config: VideoTubeletsConfig, *, size: int, frames: int, dim: int) -> None:
         super().__init__()
+        self.front_end = SeenFrames()
         self.depth, self.side = config.depth, size // config.patch
         channels = (6 if config.stem else 3, *config.stem)
         self.stem = nn.Sequential(
@@ -70,17 +71,18 @@ class VideoTubelets(nn.Module):
 
     def forward(self, arrays: Arrays) -> Tokens:
         """Tokens of a batch; only clips that are there pass through the transformer."""
-        return encode_present(arrays, self._encode)
+        return encode_present(self.front_end(arrays), self._encode)
 
     def _encode(self, clips: Arrays) -> Tokens:
-        frames, mask = seen_frames(clips)
+        frames, mask = clips.values, clips.mask
         missing = -frames.shape[1] % self.depth
         if missing:
             frames = torch.cat([frames, frames[:, -1:].expand(-1, missing, -1, -1, -1)], dim=1)
-        # A tubelet that begins in a real frame and ends after the last one repeats that one.
-        last = (mask.sum(dim=1, keepdim=True) - 1).clamp(min=0)
-        places = torch.minimum(torch.arange(frames.shape[1], device=mask.device).expand(len(frames), -1), last)
-        frames = frames[torch.arange(len(frames), device=mask.device)[:, None], places]
+        if not torch.compiler.is_exporting():  # a graph is given clips of as many frames
+            # A tubelet that begins in a real frame and ends after the last one repeats that one.
+            last = (mask.sum(dim=1, keepdim=True) - 1).clamp(min=0)
+            places = torch.minimum(torch.arange(frames.shape[1], device=mask.device).expand(len(frames), -1), last)
+            frames = frames[torch.arange(len(frames), device=mask.device)[:, None], places]
         tubelets = self.projection(self._tubelets(self._maps(frames)))
         values = tubelets + self.places + self.times[: tubelets.shape[1], None]
         real = F.pad(mask, (0, missing))[:, :: self.depth]

@@ -50,13 +50,14 @@ class Recurrent(nn.Module):
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
         """What each token and its context say; what stands under a False mask is meaningless and finite."""
-        order = None
-        if (mask[:, 1:] & ~mask[:, :-1]).any():  # there are gaps, which are passed over
-            order = (~mask).byte().argsort(dim=1, stable=True)
+        order, is_graph = None, torch.compiler.is_exporting()  # which takes the same way whatever it reads
+        if is_graph or (mask[:, 1:] & ~mask[:, :-1]).any():  # there are gaps, which are passed over
+            places = torch.arange(mask.shape[1], device=mask.device)
+            order = torch.where(mask, places, places + mask.shape[1]).argsort(dim=1)
             values = _picked(values, order)
         lengths = mask.sum(dim=1, keepdim=True)
         with in_float32(values.device):
-            if len(values) < 2 * _GROUP:
+            if is_graph or len(values) < 2 * _GROUP:
                 values = self._read_rows(values, lengths)
             else:  # rows of like length together, so that little is computed of padding
                 rows = lengths.squeeze(1).argsort(descending=True)
@@ -66,7 +67,8 @@ class Recurrent(nn.Module):
 
     def _read_rows(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Rows whose ``lengths`` [B, 1] first tokens are real."""
-        longest, length = max(1, int(lengths.max())), values.shape[1]
+        length = values.shape[1]
+        longest = length if torch.compiler.is_exporting() else max(1, int(lengths.max()))
         positions = torch.arange(longest, device=values.device)
         inside = positions < lengths
         mirrored = torch.where(inside, lengths - 1 - positions, positions)

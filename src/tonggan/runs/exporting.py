@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tonggan.compression.int8 import Int8Encoder
 from tonggan.compression.onnx_graph import compute, graph_of, open_graph, with_notes
 from tonggan.decoders.base import Context
+from tonggan.encoders.video_frames import SeenFrames
 from tonggan.errors import BundleError, ConfigError, DataError
 from tonggan.evaluation.predict import evaluating
 from tonggan.files import whole_file
@@ -23,6 +24,7 @@ from tonggan.modalities.audio import Audio
 from tonggan.modalities.image import Image
 from tonggan.modalities.table import TableRow
 from tonggan.modalities.text import Text
+from tonggan.modalities.video import Video
 from tonggan.models import FusedModel
 from tonggan.progress import Progress, chosen_progress
 from tonggan.runs.bundle import Bundle
@@ -122,6 +124,10 @@ def _input_of(name: str, modality: Modality[Any], arrays: Arrays, items: Sequenc
         note = {"values": "uint8 [rows, height, width, 3] RGB, upright, of any one size", "resize": config.resize}
         pixels = arrays.values.permute(0, 2, 3, 1).contiguous()
         return _Input([name, f"{name}.present"], [pixels, arrays.present], {**note, "size": config.size})
+    if isinstance(modality, Video):
+        seen = SeenFrames()(arrays)
+        note = {"values": f"uint8 {['rows', *seen.values.shape[1:]]} RGB, upright: the middle frames of equal parts"}
+        return _Input([name, f"{name}.present"], [seen.values, seen.present], note)
     if isinstance(modality, TableRow):
         cells = torch.from_numpy(modality.unscaled(items))
         values = "float64 [rows, cells], NaN where absent"
@@ -178,6 +184,8 @@ def _arrays(modality: Modality[Any], given: Sequence[Tensor]) -> Arrays:
     values, second = given
     if isinstance(modality, Image):
         return Arrays(resized(values, size=modality.config.size, pads=modality.config.resize == "pad"), second)
+    if isinstance(modality, Video):
+        return Arrays(values, second.unsqueeze(1).expand(values.shape[:2]))
     if isinstance(modality, Audio | Text):
         return Arrays(values, torch.arange(values.shape[1]).unsqueeze(0) < second.unsqueeze(1))
     return Arrays(values, second)
