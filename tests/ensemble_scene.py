@@ -20,6 +20,7 @@ QUICK_MEMBERS = {  # of a preset, the same ones after fewer steps
     "boosted_trees": {"kind": "boosted_trees", "learning_rate": 0.3},
     "boosted_trees_random": {"kind": "boosted_trees", "random_thresholds": True, "learning_rate": 0.3},
     "small_network": {"kind": "network", "networks": 1, "epochs": 20},
+    "gaussian_process": {"kind": "gaussian_process", "steps": 3},
 }
 # Whatever weights are installed, no frozen encoder is read.
 SETTINGS = (
