@@ -41,6 +41,7 @@ from tonggan.config import apply_overrides
 
 MAX_TOKENS = 200
 FALSE_ALARMS = 0.05
+MOST_IN_A_COMMIT = 3
 Bug = tuple[Function, Example, Rewrite, int]  # the right function; the broken one; what broke it; its repair
 
 
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--train", nargs="+", type=Path, default=[])
     parser.add_argument("--test", nargs="+", type=Path, default=[])
     parser.add_argument("--functions", nargs="+", type=Path, default=[], help="also learned while fixes are")
+    parser.add_argument("--any", action="store_true", help="take fixes whatever the message of the commit says")
     parser.add_argument("--commits", type=int, default=8000, help="that are looked at of each project")
     parser.add_argument("--out", type=Path, help="where the tuned detector is kept")
     parser.add_argument("--each", type=int, default=100, help="bugs of each kind")
@@ -148,8 +150,8 @@ def lint(bugs: Sequence[Bug]) -> np.ndarray:
 def real(arguments: argparse.Namespace) -> None:
     """Fixes between releases; with projects to train on, the detector first learns from theirs (He et al. 2022)."""
     detector = BugDetector.open(arguments.detector)
-    learned, _ = mined(arguments.train, commits=arguments.commits)
-    fixes, unchanged = mined(arguments.folders, commits=arguments.commits)
+    learned, _ = mined(arguments.train, commits=arguments.commits, whatever_said=arguments.any)
+    fixes, unchanged = mined(arguments.folders, commits=arguments.commits, whatever_said=arguments.any)
     random.Random(0).shuffle(unchanged)
     print(f"{len(learned)} fixes to learn from, {len(fixes)} to find, {len(unchanged)} unchanged functions", flush=True)
     print("| detector | first guess located | repaired | flagged | located | repaired |\n" + "| --- " * 6 + "|")
@@ -187,12 +189,15 @@ def of_fixes(detector: BugDetector, fixes: Sequence[Fix], unchanged: Sequence[Ex
     return " | ".join(f"{share:.1%}" for share in shares)
 
 
-def mined(projects: Sequence[Path], *, commits: int) -> tuple[list[Fix], list[Example]]:
+def mined(projects: Sequence[Path], *, commits: int, whatever_said: bool) -> tuple[list[Fix], list[Example]]:
     """The fixes of all projects, each once, and functions of theirs that did not change for long."""
     fixes: dict[str, Fix] = {}
     unchanged: list[Example] = []
     for project in projects:
-        made = [fix for fix in fixes_of(project.resolve(), limit=commits) if SAYS_FIX.search(fix.subject)]
+        found = list(fixes_of(project.resolve(), limit=commits))
+        count = Counter(fix.commit for fix in found)  # more than a few are a renaming
+        few = [fix for fix in found if count[fix.commit] <= MOST_IN_A_COMMIT]
+        made = few if whatever_said else [fix for fix in few if SAYS_FIX.search(fix.subject)]
         fixes |= {fix.before.text: fix for fix in made}
         unchanged += steady(project.resolve(), 2 * len(made))
         print(f"{project.name}: {len(made)} fixes {dict(Counter(fix.kind for fix in made))}", flush=True)
