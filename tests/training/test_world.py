@@ -9,11 +9,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import forked
+import tonggan
 import training_scene
 from tonggan.errors import ConfigError
 from tonggan.training.stepper import Stepper
 from tonggan.training.supervised import Supervised
-from tonggan.training.world import World
+from tonggan.training.world import World, refuse_processes
 from training_scene import CONFIG, Deep, run_still, scene
 
 
@@ -35,6 +36,18 @@ def check_equal(one: dict[str, Tensor], two: dict[str, Tensor], *, atol: float =
         # Of a single token queries and keys decide nothing: their gradients are the rounding of others.
         if ".attention.in_projection." not in name:
             torch.testing.assert_close(tensor, two[name], rtol=1e-3, atol=atol, msg=name)
+
+
+def test_what_one_process_does_alone_refuses_several(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    refuse_processes("compress")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for work in (
+        lambda: tonggan.compress(tmp_path, out=tmp_path / "out", distill="small"),
+        lambda: tonggan.pretrain({"text": ["a"]}, out=tmp_path / "out"),
+    ):
+        with pytest.raises(ConfigError, match="2 processes that torchrun has started"):
+            work()
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ from tonggan.runs.splits import open_splits
 from tonggan.tasks.figures import Chart, Line
 from tonggan.tokens import Batch
 from tonggan.training import Budget, Following, TrainingResult, train
+from tonggan.training.world import refuse_processes
 from tonggan.wording import Words
 
 REPORT = "report.html"
@@ -168,8 +169,8 @@ def pretrain_encoder(
         BundleError: the folder is in use, holds something else, or cannot be written.
         TrainingError: the loss is not finite.
     """
-    progress = progress or Progress()
-    budget = Budget(time_limit, started=started)
+    refuse_processes("pretrain")
+    progress, budget = progress or Progress(), Budget(time_limit, started=started)
     with claimed(out, overwrite=overwrite, index=ENCODER):
         recipe, column = _read(recipe, sources or {}, out=out, progress=progress)
         remember(out, f"# data: {column.fingerprint}\n{recipe.to_yaml()}", overwrite=overwrite)

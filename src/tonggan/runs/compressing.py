@@ -46,6 +46,7 @@ from tonggan.runs.trial import closing_of
 from tonggan.tasks.measure import Measure
 from tonggan.training import Budget, TrainingResult
 from tonggan.training.supervised import Distillation, Supervised
+from tonggan.training.world import refuse_processes
 
 # Rows of the training part that show how large activations are, and batches that show which channels matter.
 _CALIBRATED_ROWS, _WEIGHED_BATCHES = 256, 8
@@ -156,6 +157,7 @@ def _compress(
     overwrite: bool,
     progress: Progress,
 ) -> Predictor:
+    refuse_processes("compress")
     original = Bundle.load(run)
     _check_way(original, way, settings)
     plan, data = with_data(original, run, source, progress=progress)

@@ -117,7 +117,7 @@ def comparison(found: Mapping[str, Any]) -> Section:
     return Section(
         Words("Beside the original", "与原模型对比"),
         Words(
-            f"{name.english} on {rows_told} {found['split']} rows: {gain.english}. Times are of one answer, from the "
+            f"On {rows_told} {found['split']} rows, {name.english}: {gain.english}. Times are of one answer, from the "
             "cells of a table, files decoded, on this machine's CPU.",
             f"{part_zh(found['split'])}的 {rows_told} 行上{name.chinese}：{gain.chinese}。时间为一次回答所需，"
             "从已解码的表格单元算起，在本机 CPU 上测得。",

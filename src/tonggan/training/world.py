@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from tonggan.errors import ConfigError
 from tonggan.layers.transformer import Transformer
 
 
@@ -85,6 +86,22 @@ class World:
 def is_main_process() -> bool:
     """Whether the environment names this process the first, or none."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def refuse_processes(who: str) -> None:
+    """For what one process does alone.
+
+    Raises:
+        ConfigError: ``torchrun`` has started several.
+    """
+    count = os.environ.get("WORLD_SIZE", "1")
+    if count != "1":
+        raise ConfigError(
+            who,
+            got=f"{count} processes that torchrun has started",
+            expected="one process",
+            remedy="Start it without torchrun; fit and run are what several processes share",
+        )
 
 
 @contextmanager
