@@ -27,3 +27,11 @@ def test_nothing_is_picked_where_little_is_padding_and_none_where_all_is():
     layer, values = nn.Linear(4, 4), torch.randn(3, 5, 4)
     torch.testing.assert_close(add_to_real(values, layer, MASK | True), values + layer(values), rtol=0, atol=0)
     torch.testing.assert_close(add_to_real(values, layer, MASK & False), values, rtol=0, atol=0)
+
+
+def test_mixed_precision_keeps_the_dtype_of_the_sum():
+    layer, values = nn.Linear(4, 4), torch.randn(3, 5, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        own, plain = add_to_real(values, layer, MASK), values + layer(values)
+    assert own.dtype == plain.dtype == torch.float32
+    torch.testing.assert_close(own[MASK], plain[MASK])

@@ -24,5 +24,5 @@ def add_to_real(values: Tensor, branch: Callable[[Tensor], Tensor], mask: Tensor
         return values + branch(values)
     rows = mask.flatten().nonzero().squeeze(1)
     tokens = values.flatten(0, 1)
-    found = branch(tokens.index_select(0, rows))
+    found = branch(tokens.index_select(0, rows)).to(tokens.dtype)  # mixed precision makes it narrower
     return torch.unflatten(tokens.index_add(0, rows, found), 0, mask.shape)
