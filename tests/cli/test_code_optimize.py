@@ -59,5 +59,9 @@ def test_what_is_missing_is_named(folder):
     wrong = (["--inputs", folder / f"{name}.txt"] for name in ("none", "empty", "wrong"))
     for arguments in (*wrong, [], ["--tests", "make"]):
         assert_named(tonggan("code", "optimize", folder / "slow.py", *arguments))
+    (folder / "calls.txt").write_text("uniqe([1, 1])\nother(1)\n")
+    passed_over = tonggan("code", "optimize", f"{folder / 'slow.py'}:other", "--inputs", folder / "calls.txt")
+    assert "line 1 of the inputs calls none of the functions that are looked at: uniqe" in passed_over.err
+    assert "line 2" not in passed_over.err
     missing = f"{folder / 'slow.py'}:none"
     assert_named(tonggan("code", "optimize", missing, "--inputs", folder / "calls.txt"))

@@ -7,7 +7,7 @@ import pytest
 from command_line import assert_named, tonggan
 
 COMMANDS = [
-    ["fit"], ["run"], ["evaluate"], ["predict"], ["doctor"], ["info"], ["recipes"],
+    ["fit"], ["run"], ["evaluate"], ["predict"], ["doctor"], ["info"], ["recipes"], ["tune"],
     ["data"], ["data", "list"], ["data", "get"], ["data", "check"],
 ]  # fmt: skip
 
@@ -17,6 +17,7 @@ def test_help_has_examples(command):
     outcome = tonggan(*command, "--help")
     assert outcome.code == 0
     assert "Examples" in outcome.out
+    assert "typing." not in outcome.out
     assert f"tonggan {' '.join(command)}" in outcome.out.split("Examples")[1]
 
 

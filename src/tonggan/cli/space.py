@@ -194,10 +194,11 @@ def _cells(row: str | None) -> dict[str, Any] | None:
         return None
     try:
         cells = json_package.loads(row)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--row") from error
+    except (ValueError, RecursionError):
+        cells = None
     if not isinstance(cells, dict):
-        raise typer.BadParameter(shown("it should be an object with a cell for each column"), param_hint="--row")
+        wanted = """it should be a JSON object with a cell for each column, such as '{"title": "red shoe"}'"""
+        raise typer.BadParameter(shown(wanted), param_hint="--row")
     return cells
 
 

@@ -40,7 +40,7 @@ def tune(
         str | None, typer.Option(metavar="TABLE", help="Table to choose on; otherwise a part of TABLE is cut off.")
     ] = None,
     test: Annotated[str | None, typer.Option(metavar="TABLE", help="Table for --fit alone; no trial sees it.")] = None,
-    preset: Annotated[Preset | None, typer.Option(help="As for 'tonggan fit'.")] = None,
+    preset: Preset = None,
     jobs: Annotated[int, typer.Option(metavar="K", min=1, max=64, help="How many processes make trials.")] = 1,
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="What starts further processes: this machine, or a cluster of Ray.")

@@ -52,7 +52,7 @@ def optimize(
     lines = _read_inputs(inputs)
     if tests is None and not lines:
         tests = _tests_of(found)
-    report = Report(found)
+    report = Report(found, problems=_calls_of_others(lines, found))
     with copied_tree(found.root) as (tree, left_out):
         report.problems += [f"{name} is not in the copy: {reason}" for name, reason in left_out.items()]
         sandbox = Sandbox(tree, tests, seconds=seconds)
@@ -114,6 +114,17 @@ def _read_inputs(path: Path | None) -> list[tuple[int, str]]:
     if not found:
         raise _wrong_inputs(path, "no call")
     return found
+
+
+def _calls_of_others(lines: Sequence[tuple[int, str]], target: Target) -> list[str]:
+    """What is said of inputs that are passed over, as nothing that they call is looked at."""
+    names = {each.name for each in target.functions}
+    called = [(number, line.partition("(")[0].strip()) for number, line in lines]
+    return [
+        f"line {number} of the inputs calls none of the functions that are looked at: {name[:80]}"
+        for number, name in called
+        if names.isdisjoint((name, name.rpartition(".")[2]))
+    ]
 
 
 def _wrong_inputs(path: Path, got: str) -> DataError:
