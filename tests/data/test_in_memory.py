@@ -119,6 +119,8 @@ def test_the_types_of_pandas(opened, values, found):
         (pa.array(["a", None]).cast(pa.string_view()), ["a", None]),
         (pa.array([b"a", None]).cast(pa.binary_view()), [b"a", None]),
         (pa.array(["a", "a"]).dictionary_encode(), ["a", "a"]),
+        (pa.DictionaryArray.from_arrays([1, None, 0], pa.array(["a", "b"], pa.string_view())), ["b", None, "a"]),
+        (pa.array([1500, None], pa.duration("ms")).dictionary_encode(), [1.5, None]),
         (pa.array([decimal.Decimal("1.50"), None]), [1.5, None]),
         (pa.array([1500, None], pa.duration("ms")), [1.5, None]),
         (pa.array([3_600_000_000, None], pa.time64("us")), ["01:00:00.000000", None]),

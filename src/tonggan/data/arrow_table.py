@@ -157,6 +157,9 @@ def _plain_column(column: pa.Array, wanted: pa.DataType) -> pa.Array:
         column = column.storage
     if pa.types.is_run_end_encoded(column.type):
         column = pa.compute.run_end_decode(column)
+    if pa.types.is_dictionary(column.type):  # Arrow decodes no dictionary of views, as polars' categories are
+        values = _plain_column(column.dictionary, wanted)
+        return pa.DictionaryArray.from_arrays(column.indices, values).dictionary_decode()
     if pa.types.is_timestamp(column.type):
         with suppress(pa.ArrowInvalid):  # keep fractions of a second where there are any
             column = column.cast(pa.timestamp("s", column.type.tz))
