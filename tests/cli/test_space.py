@@ -64,8 +64,8 @@ def test_a_space_is_measured_on_other_pairs(folder):
 def test_wrong_usage_is_named(folder):
     for arguments, wanted in (
         (["search", folder / "index"], "Say what to look for"),
-        (["search", folder / "index", "--row", "[1]"], "JSON object with a cell for each column"),
-        (["search", folder / "index", "--row", '{"name": "red"'], "JSON object with a cell for each column"),
+        (["search", folder / "index", "--row", "[1]"], "it should be a JSON object with"),
+        (["search", folder / "index", "--row", '{"name": "red"'], "it should be a JSON object with"),
         (["search", folder / "index", "--image", folder / "none.png"], "a file that can be read"),
         (["search", folder / "index", "red", "--where", "red"], "--where 'year > 2020'"),
         (["search", folder, "red"], "tonggan index RUN DATA"),
