@@ -156,7 +156,9 @@ class _Worker:
         try:
             config = self._session.config
             capture = config.pluginmanager.getplugin("capturemanager")
-            capture.stop_global_capturing()  # The file that it writes to belongs to all processes.
+            # The file that is captured to belongs to all processes. It stays open, as libraries have kept sys.stderr.
+            capture.suspend_global_capture(in_=True)
+            capture._global_capturing = None
             capture.start_global_capturing()
             capture.suspend_global_capture()
             config.pluginmanager.register(self)

@@ -83,7 +83,7 @@ def test_resnet_9_has_its_number_of_weights():
     [
         ({"channels": [8, 8]}, "one entry for each stage"),
         ({"downsample": "stride", "blocks": [1, 0, 1]}, "at least one block in each stage"),
-        ({"strides": [3, 2, 2]}, r"strides\[0\]: 1 or 2"),
+        ({"strides": [3, 2, 2]}, r"strides\[0\]: one of 1, 2"),
     ],
 )
 def test_config_errors(settings, message):

@@ -22,7 +22,7 @@ _OPACITY = 0.45
 _LEAST_TEXT = 11  # pixels
 _NOT_LATIN = "\u0250"
 # Fonts with Chinese in them, as systems call them; Pillow's own has Latin letters alone.
-_FONTS = ("NotoSansCJK-Regular.ttc", "wqy-zenhei.ttc", "wqy-microhei.ttc", "msyh.ttc", "PingFang.ttc", "simhei.ttf")
+FONTS = ("NotoSansCJK-Regular.ttc", "wqy-zenhei.ttc", "wqy-microhei.ttc", "msyh.ttc", "PingFang.ttc", "simhei.ttf")
 
 
 def draw_boxes(
@@ -79,7 +79,7 @@ def _font(*, is_latin: bool, size: int) -> ImageFont | FreeTypeFont:
     import PIL.ImageFont
 
     if not is_latin:
-        for name in _FONTS:
+        for name in FONTS:
             try:
                 return PIL.ImageFont.truetype(name, size)
             except OSError:
