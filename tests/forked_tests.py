@@ -156,10 +156,13 @@ class _Worker:
         try:
             config = self._session.config
             capture = config.pluginmanager.getplugin("capturemanager")
-            # The file that is captured to belongs to all processes. It stays open, as libraries have kept sys.stderr.
             capture.suspend_global_capture(in_=True)
-            capture._global_capturing = None
+            shared, capture._global_capturing = capture._global_capturing, None
             capture.start_global_capturing()
+            own = capture._global_capturing
+            for theirs, ours in ((shared.out, own.out), (shared.err, own.err)):
+                if theirs and ours:  # The files belong to all processes, and libraries have kept sys.stderr.
+                    os.dup2(ours.tmpfile.fileno(), theirs.tmpfile.fileno())
             capture.suspend_global_capture()
             config.pluginmanager.register(self)
             with suppress(KeyboardInterrupt):

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tonggan.codelm.git import run_git
@@ -41,6 +41,8 @@ def tree(tmp_path_factory):
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(lines=["a\\/**"])
+@example(lines=["**\\/a.py", "a*\\/.x", "\\/b", "ab\\/"])
 @given(
     lines=st.lists(
         st.lists(st.sampled_from([*PIECES.split(), " ", "\\ "]), min_size=1, max_size=6).map("".join).filter(_is_plain),

@@ -80,6 +80,9 @@ class IgnoreFile:
         return found
 
 
+# It separates names as any other slash, unless it begins or ends a pattern; behind ** there is a folder before it.
+_ESCAPED_SLASH = re.compile(r"(?<=[^\\/])\\/(?=.)")
+_AFTER_STARS = re.compile(r"(^|/)(\*\*+)\\/(?=.)")
 _Ignored = tuple[tuple[Path, IgnoreFile], ...]  # with the folders that they count from
 
 
@@ -96,6 +99,7 @@ def _translate(line: str) -> tuple[bool, str] | None:
     line = line if is_ignored else line[1:]
     if not line.strip("/"):
         return None
+    line = _ESCAPED_SLASH.sub("/", _AFTER_STARS.sub(r"\1\2/*/", line))
     end = "/" if line.endswith("/") else "/?"
     segments = line.removesuffix("/").split("/")
     if len(segments) == 1:
