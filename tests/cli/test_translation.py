@@ -245,6 +245,7 @@ def test_every_error_is_in_the_catalog(part):
         (["code", "search"], "缺少参数“QUERY”"),
         (["code", "corpus", "."], "缺少选项“--out”"),
         (["code", "search", "x", "--nope"], "没有这个选项：--nope"),
+        (["fit", "a.csv", "--target", "y", "--out", "o", "z"], "多余的参数：z"),
         (["code", "search", "x", "--limit", "many"], "选项“--limit”的值无效：不是整数"),
         (["code", "search", "x", "--limit", "0"], "选项“--limit”的值无效：应大于或等于 1"),
         (["serve", "smollm2", "--engine", "fast", "--port", "0"], "应为：auto, llamacpp, native, torch 之一"),
