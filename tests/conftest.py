@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import forked
-from forked_tests import pytest_addoption, pytest_runtestloop  # noqa: F401
+
+pytest_plugins = ["forked_tests", "cpu_times"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,3 +45,11 @@ def _one_thread():
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache folder for the tests that ask for it."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def cache_of_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache folder of all processes that share the tests, for public sets that are long in the making."""
+    folder = tmp_path_factory.getbasetemp() / "sets"
+    folder.mkdir(exist_ok=True)
+    return folder

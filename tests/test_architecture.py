@@ -7,6 +7,7 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -73,8 +74,19 @@ LAZY = {
 }  # fmt: skip
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trees_are_dropped() -> Iterator[None]:
+    yield
+    parsed.cache_clear()
+
+
 def top_level_imports(path: Path) -> Iterator[str]:
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in parsed(path).body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -82,7 +94,7 @@ def top_level_imports(path: Path) -> Iterator[str]:
 
 
 def all_imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -125,11 +137,46 @@ def test_imports_make_no_circle() -> None:
 def imported_files(path: Path) -> set[str]:
     """Modules that a file imports, by full name, and what it imports from packages, which may be modules."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
+    return found
+
+
+def test_what_scripts_and_tests_import_exists() -> None:
+    """A benchmark that runs for hours is not run by any test: what it needs must at least be there."""
+    modules = {".".join(("tonggan", *path.relative_to(SOURCE).with_suffix("").parts)): path for path in FILES}
+    modules |= {name.removesuffix(".__init__"): path for name, path in modules.items()}
+    known = {name: top_level_names(path) for name, path in modules.items()}
+    missing = []
+    for folder in ("benchmarks", "docs", "tests"):
+        for path in sorted((TESTS.parent / folder).rglob("*.py")):
+            for node in ast.walk(parsed(path)):
+                if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "tonggan":
+                    names = known.get(str(node.module), set())
+                    missing += [
+                        f"{path.relative_to(TESTS.parent)}: {node.module}.{alias.name}"
+                        for alias in node.names
+                        if alias.name not in names and f"{node.module}.{alias.name}" not in known
+                    ]
+    assert not missing, "\n".join(missing)
+
+
+def top_level_names(path: Path) -> set[str]:
+    """Names that a module defines or imports, on any branch of its top level."""
+    found, left = set(), list(parsed(path).body)
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            found |= {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+        else:
+            left += [each for each in ast.iter_child_nodes(node) if isinstance(each, ast.stmt)]
     return found
 
 
@@ -212,7 +259,7 @@ def test_every_shipped_recipe_runs_in_a_test() -> None:
 
 def test_every_file_opens_with_its_purpose() -> None:
     for path in FILES:
-        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path.relative_to(SOURCE)} opens mute"
+        assert ast.get_docstring(parsed(path)), f"{path.relative_to(SOURCE)} opens mute"
 
 
 def test_no_pickle_and_no_unsafe_load() -> None:
