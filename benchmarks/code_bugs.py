@@ -2,15 +2,19 @@
 
     python benchmarks/code_bugs.py injected PACKAGE… --detector FILE --suspected 0.05   # beside ruff's rules
     python benchmarks/code_bugs.py fixes CLONE… --detector FILE --train CLONE… --functions PACKAGE…
+    python benchmarks/code_bugs.py calibrate PACKAGE… --detector FILE --out FILE
     python benchmarks/code_bugs.py game --train PACKAGE… --test PACKAGE… --set max_functions=8000 --seeds 3
 
-Packages are folders of sources that the detector did not learn from. Injected are as many bugs of each kind, each into
+Packages are folders of sources that the detector did not learn from; how sure it may be in such is what ``calibrate``
+keeps, as files beside those that it learned from are too easy. Injected are as many bugs of each kind, each into
 a function of its own; a linter counts as right where it says something new on the changed line. With ``--suspected``
 only what scores more than all but this share of the clean functions that the detector was calibrated on is told. Real
 fixes are commits that one rewrite makes and whose message speaks of a fix, in clones of projects with their histories:
 the function before is the bug, the one after is clean. With ``--train`` the detector first learns from the fixes of
-other projects. Alarms are told of functions that did not change for a third of the history, where 5 % of half of them
-are flagged.
+other projects, and from functions of theirs that did not change; tests are left out, as a number there that is another
+now was no bug. Alarms are told of functions that did not change for a third of the history, where 5 % of half of them
+are flagged. As longer functions have more bugs, two more numbers are told: in how many fixes the version before scores
+more than the one after (a half says nothing), and what is located where the longest functions are flagged instead.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -37,17 +42,20 @@ from tonggan.codelm.review.learned.functions import Function, read_functions
 from tonggan.codelm.review.learned.game import broken
 from tonggan.codelm.review.learned.rewrites import REWRITE_KINDS, Rewrite
 from tonggan.codelm.review.learned.training import DetectorTrainingConfig, train_detector
+from tonggan.codelm.review.module import is_test
 from tonggan.config import apply_overrides
 
 MAX_TOKENS = 200
 FALSE_ALARMS = 0.05
 MOST_IN_A_COMMIT = 3
+MOST_CALIBRATED = 1500
+MOST_TOKENS = 512  # of a function with a fix
 Bug = tuple[Function, Example, Rewrite, int]  # the right function; the broken one; what broke it; its repair
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["injected", "fixes", "game"])
+    parser.add_argument("what", choices=["injected", "fixes", "calibrate", "game"])
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--detector", type=Path)
     parser.add_argument("--train", nargs="+", type=Path, default=[])
@@ -55,7 +63,7 @@ def main() -> None:
     parser.add_argument("--functions", nargs="+", type=Path, default=[], help="also learned while fixes are")
     parser.add_argument("--any", action="store_true", help="take fixes whatever the message of the commit says")
     parser.add_argument("--commits", type=int, default=8000, help="that are looked at of each project")
-    parser.add_argument("--out", type=Path, help="where the tuned detector is kept")
+    parser.add_argument("--out", type=Path, help="where the tuned or calibrated detector is kept")
     parser.add_argument("--each", type=int, default=100, help="bugs of each kind")
     parser.add_argument("--suspected", type=float, help="share of clean functions that may be suspected")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the trainings")
@@ -66,6 +74,8 @@ def main() -> None:
         injected(detector, arguments.folders, each=arguments.each, suspected=arguments.suspected)
     elif arguments.what == "fixes":
         real(arguments)
+    elif arguments.what == "calibrate":
+        calibrate(BugDetector.open(arguments.detector), arguments.folders, arguments.out)
     else:
         game(arguments)
 
@@ -128,6 +138,18 @@ def judge(
     return {"located": np.array(located), "repaired": np.array(repaired), "alarms": np.array(alarms)}
 
 
+def calibrate(detector: BugDetector, folders: Sequence[Path], out: Path) -> None:
+    """Keep the scores in ``MOST_CALIBRATED`` functions of packages that the detector did not learn from."""
+    pool = sorted(read(folders), key=lambda function: (function.path, function.line))
+    random.Random(0).shuffle(pool)
+    known = (each for each in pool if read_example(each, max_tokens=MOST_TOKENS) is not None)
+    kept = list(islice(known, MOST_CALIBRATED))
+    detector.calibrate(kept)
+    detector.save(out)
+    told = [level for level in detector.levels[0].tolist() if detector.confidence(level) >= 0.5]
+    print(f"{len(kept)} functions; {len(told) / detector.levels.shape[1]:.1%} of them are told of as they are")
+
+
 def lint(bugs: Sequence[Bug]) -> np.ndarray:
     """Whether ruff, with all its rules, says something of the changed line that it does not say of the right one."""
     with tempfile.TemporaryDirectory() as folder:
@@ -150,18 +172,21 @@ def lint(bugs: Sequence[Bug]) -> np.ndarray:
 def real(arguments: argparse.Namespace) -> None:
     """Fixes between releases; with projects to train on, the detector first learns from theirs (He et al. 2022)."""
     detector = BugDetector.open(arguments.detector)
-    learned, _ = mined(arguments.train, commits=arguments.commits, whatever_said=arguments.any)
+    learned, steady_ones = mined(arguments.train, commits=arguments.commits, whatever_said=arguments.any)
     fixes, unchanged = mined(arguments.folders, commits=arguments.commits, whatever_said=arguments.any)
     random.Random(0).shuffle(unchanged)
     print(f"{len(learned)} fixes to learn from, {len(fixes)} to find, {len(unchanged)} unchanged functions", flush=True)
-    print("| detector | first guess located | repaired | flagged | located | repaired |\n" + "| --- " * 6 + "|")
+    heads = ("detector", "first guess located", "repaired", "before above after", "flagged", "located", "repaired")
+    print(f"| {' | '.join(heads)} |\n" + "| --- " * len(heads) + "|")
     print(f"| as it was | {of_fixes(detector, fixes, unchanged)} |", flush=True)
     if learned:
         config = DetectorTrainingConfig.parse(
-            apply_overrides({"game": False, "bugs_of_each": 1}, arguments.set), who="settings of the training"
+            apply_overrides({"game": False, "bugs_of_each": 1, "max_tokens": MOST_TOKENS}, arguments.set),
+            who="settings of the training",
         )
+        others = [*read(arguments.functions), *steady_ones]
         right = [fix.before._replace(text=fix.after) for fix in learned]
-        functions = [*right, *sorted(read(arguments.functions), key=lambda each: (each.path, each.line))]
+        functions = [*right, *sorted(others, key=lambda each: (each.path, each.line))]
         with tempfile.TemporaryDirectory() as folder, console_progress() as progress:
             tuned = train_detector(
                 functions, folder=Path(folder) / "run", fixes=learned, start=detector, config=config, progress=progress
@@ -171,32 +196,38 @@ def real(arguments: argparse.Namespace) -> None:
         print(f"| tuned on fixes | {of_fixes(tuned, fixes, unchanged)} |", flush=True)
 
 
-def of_fixes(detector: BugDetector, fixes: Sequence[Fix], unchanged: Sequence[Example]) -> str:
-    """Shares of fixes that the first guess locates and repairs, and where at most 5 % of half of the unchanged
-    functions are flagged, with the share of the other half that is."""
-    half = len(unchanged) // 2
-    scores = np.array([answer(detector, example)[1] for example in unchanged])
-    threshold = float(np.quantile(scores[:half], 1 - FALSE_ALARMS))
+def of_fixes(detector: BugDetector, fixes: Sequence[Fix], unchanged: Sequence[Function]) -> str:
+    """Shares of fixes that the first guess locates and repairs, and in which the version before scores more; where at
+    most 5 % of half of the unchanged functions are flagged, the share of the other half that is, and of fixes that are
+    located and repaired then; and at last what is located where the longest are flagged instead."""
+    examples = [example for each in unchanged if (example := read_example(each, max_tokens=MOST_TOKENS)) is not None]
+    clean = np.array([(answer(detector, each)[1], len(each.graph.tokens)) for each in examples])
+    half = len(clean) // 2
+    score_above, tokens_above = np.quantile(clean[:half], 1 - FALSE_ALARMS, axis=0)
     rows = []
     for fix in fixes:
         example = Example.of(fix.before.text, fix.before.around)
+        since = read_example(fix.before._replace(text=fix.after), max_tokens=MOST_TOKENS)
         guess, score = answer(detector, example)
+        is_above = since is None or score > answer(detector, since)[1]
         same = example.rewrites[guess].token == example.rewrites[fix.answer].token
-        rows.append((same, guess == fix.answer, score > threshold))
-    located, repaired, told = np.array(rows).T
-    flagged = (scores[half:] > threshold).mean()
-    shares = (located.mean(), repaired.mean(), flagged, (located & told).mean(), (repaired & told).mean())
-    return " | ".join(f"{share:.1%}" for share in shares)
+        is_long = len(example.graph.tokens) > tokens_above
+        rows.append((same, guess == fix.answer, is_above, score > score_above, is_long))
+    located, repaired, above, told, is_long = np.array(rows).T
+    flagged = (clean[half:, 0] > score_above).mean()
+    shares = (located.mean(), repaired.mean(), above.mean(), flagged, (located & told).mean(), (repaired & told).mean())
+    longest = f"{(located & is_long).mean():.1%} located where the longest are flagged"
+    return " | ".join([*(f"{share:.1%}" for share in shares), longest])
 
 
-def mined(projects: Sequence[Path], *, commits: int, whatever_said: bool) -> tuple[list[Fix], list[Example]]:
-    """The fixes of all projects, each once, and functions of theirs that did not change for long."""
+def mined(projects: Sequence[Path], *, commits: int, whatever_said: bool) -> tuple[list[Fix], list[Function]]:
+    """The fixes of all projects, each once, and functions of theirs that did not change for long; no tests."""
     fixes: dict[str, Fix] = {}
-    unchanged: list[Example] = []
+    unchanged: list[Function] = []
     for project in projects:
         found = list(fixes_of(project.resolve(), limit=commits))
         count = Counter(fix.commit for fix in found)  # more than a few are a renaming
-        few = [fix for fix in found if count[fix.commit] <= MOST_IN_A_COMMIT]
+        few = [fix for fix in found if count[fix.commit] <= MOST_IN_A_COMMIT and not is_test(fix.before.path)]
         made = few if whatever_said else [fix for fix in few if SAYS_FIX.search(fix.subject)]
         fixes |= {fix.before.text: fix for fix in made}
         unchanged += steady(project.resolve(), 2 * len(made))
@@ -204,16 +235,16 @@ def mined(projects: Sequence[Path], *, commits: int, whatever_said: bool) -> tup
     return list(fixes.values()), unchanged
 
 
-def steady(project: Path, count: int) -> list[Example]:
+def steady(project: Path, count: int) -> list[Function]:
     """Functions that are as they were a third of the history ago."""
     commits = (run_git(project, "log", "--format=%H", "HEAD", "--", "*.py") or b"").decode().split()
     if not commits:
         return []
     then = commits[len(commits) // 3]
     names = (run_git(project, "ls-tree", "-r", "--name-only", "HEAD") or b"").decode("utf-8", "replace").split("\n")
-    files = sorted(name for name in names if name.endswith(".py"))
+    files = sorted(name for name in names if name.endswith(".py") and not is_test(name))
     random.Random(0).shuffle(files)
-    found: list[Example] = []
+    found: list[Function] = []
     for name in files:
         before, after = (
             functions_in(
@@ -222,8 +253,8 @@ def steady(project: Path, count: int) -> list[Example]:
             for commit in (then, "HEAD")
         )
         same = {function.text for function in before}
-        read = (read_example(each, max_tokens=512) for each in after if each.text in same)
-        found += [example for example in read if example is not None][:3]
+        kept = [each for each in after if each.text in same]
+        found += [each for each in kept if read_example(each, max_tokens=MOST_TOKENS) is not None][:3]
         if len(found) >= count:
             break
     return found[:count]

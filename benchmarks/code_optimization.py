@@ -52,7 +52,7 @@ def slow() -> None:
             program, inputs = Path(folder, "slow.py"), Path(folder, "calls.txt")
             program.write_text(f"{slow_functions.IMPORTS}\n\n{source}", encoding="utf-8")
             inputs.write_text("".join(f"slow_{name}({call})\n" for call in calls), encoding="utf-8")
-            report = optimization.optimize(f"{program}:slow_{name}", inputs=inputs, seconds=30.0)
+            report = optimization.optimize(f"{program}:slow_{name}", inputs=inputs, time_limit=150.0)
         known = f"{known_ratio(name, calls):.1f}x"
         if not report.proposals:
             print(f"{name:16} {'-':>22} {'':>9} {known:>11}  {next(iter(report.reasons.values()))[:150]}", flush=True)
@@ -198,7 +198,7 @@ def optimized(program: str, calls: list[str]) -> optimization.Report | None:
         file.write_text(program, encoding="utf-8")
         inputs.write_text("\n".join(calls), encoding="utf-8")
         try:
-            return optimization.optimize(str(file), inputs=inputs, seconds=20.0)
+            return optimization.optimize(str(file), inputs=inputs, time_limit=100.0)
         except TongganError as error:
             print(f"    {error}"[:200])
             return None

@@ -2,11 +2,12 @@
 
 import asyncio
 import json
-import subprocess
 import sys
 import time
 
 import pytest
+
+import forked
 
 for package in ("mcp", "tantivy", "tree_sitter_language_pack"):
     pytest.importorskip(package)
@@ -89,8 +90,7 @@ def test_a_client_that_is_gone_ends_the_server_while_it_works(tmp_path, monkeypa
     for number in range(1500):
         (root / f"f{number}.py").write_text(SOURCE.replace("date", f"date_{number}"))
     line = [sys.executable, "-m", "tonggan", "code", command, *(["--root", str(root)] if command == "mcp" else [])]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(line, cwd=root, stdin=pipe, stdout=pipe, stderr=pipe) as server:
+    with forked.Process(line, cwd=root, stdin=forked.PIPE, stderr=forked.PIPE) as server:
         client = {"protocolVersion": "2025-03-26", "clientInfo": {"name": "a", "version": "1"}}
         opening = {"processId": None, "rootUri": root.as_uri(), "capabilities": {}, **client}
         requests = [
@@ -107,12 +107,12 @@ def test_a_client_that_is_gone_ends_the_server_while_it_works(tmp_path, monkeypa
         for request in requests:
             body = json.dumps(request).encode()
             head = b"Content-Length: %d\r\n\r\n" % len(body) if command == "lsp" else b""
-            server.stdin.write(head + body + b"\n" * (command == "mcp"))
+            server.stdin.buffer.write(head + body + b"\n" * (command == "mcp"))
             server.stdin.flush()
             if request is requests[0]:
                 assert server.stdout.readline()
         time.sleep(seconds)
         server.stdin.close()
         said = server.stderr.read()
-        assert server.wait(60) == 0, said
-        assert said == b""
+        assert server.wait() == 0, said
+        assert said == ""

@@ -33,7 +33,7 @@ def learn_bugs(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The detector.")],
     detector: Annotated[
         Path | None,
-        typer.Option("--detector", metavar="FILE", help="Go on from this detector instead of from nothing."),
+        typer.Option("--detector", metavar="FILE", help="Go on from this detector, or from 'starter'."),
     ] = None,
     fixes: Annotated[
         list[Path] | None,

@@ -39,20 +39,25 @@ def optimize(
     inputs: Annotated[
         Path | None, typer.Option("--inputs", metavar="FILE", help="Calls to compare on, one in each line.")
     ] = None,
+    time_limit: Annotated[
+        str, typer.Option("--time-limit", metavar="TIME", help="For all of it, a fifth for one run of the tests.")
+    ] = "10m",
     apply: Annotated[bool, typer.Option("--apply", help="Write the proposals to the files.")] = False,
     json: Json = False,
 ) -> None:
     """Propose faster versions of functions that did the same in all that was run, in a sandbox; runs your tests."""
     from tonggan.cli.console import console_progress, print_json
     from tonggan.errors import MissingExtraError
+    from tonggan.runs.duration import parse_duration
 
+    seconds = parse_duration(time_limit)
     try:
         from tonggan.codelm import optimization
     except ImportError as error:
         raise MissingExtraError.of("libcst", extra="code", purpose="optimizing code") from error
 
     with console_progress() as progress:
-        report = optimization.optimize(target, tests=tests, inputs=inputs, progress=progress)
+        report = optimization.optimize(target, tests=tests, inputs=inputs, time_limit=seconds, progress=progress)
         written = optimization.apply(report) if apply else []
     if json:
         print_json({**report.to_dict(), "applied": [str(path) for path in written]})

@@ -25,6 +25,8 @@ REVIEW_EXAMPLES = """
 
   tonggan code review . --diff main --baseline review.json
 
+  tonggan code review src --detector starter
+
   tonggan code review . --run-examples
 
   tonggan code review . --measure --budget 5
@@ -62,7 +64,7 @@ def review(
         int | None, typer.Option(min=1, metavar="N", help="At most so many findings, those of the most evidence.")
     ] = None,
     detector: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Tell what this detector of 'learn-bugs' suspects as well.")
+        Path | None, typer.Option(metavar="FILE", help="Tell what this detector, or 'starter', suspects too.")
     ] = None,
     run_examples: Annotated[
         bool, typer.Option("--run-examples", help="Run the examples of docstrings and documents in the sandbox.")

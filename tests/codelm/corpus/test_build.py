@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import forked
 from pretrained_scene import pretrained_folder
 from tonggan.codelm.corpus import Corpus, build, build_corpus
 from tonggan.errors import ConfigError, DataError
@@ -207,7 +208,7 @@ def test_a_killed_build_ends_with_the_same_bytes(many, model, tmp_path):
         "build_corpus([sys.argv[1]], sys.argv[2], tokenizer_of=sys.argv[3])"
     )
     out = tmp_path / "killed"
-    process = subprocess.Popen([sys.executable, "-c", code, many, out, model])
+    process = forked.Process([sys.executable, "-c", code, str(many), str(out), str(model)])
     limit = time.monotonic() + 60
     while len(list(out.glob("work/*.npz"))) < 3 and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.005)

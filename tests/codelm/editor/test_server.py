@@ -1,4 +1,3 @@
-import subprocess
 import sys
 from contextlib import suppress
 
@@ -6,6 +5,7 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
+import forked
 from editor_scene import editing
 from generation_scene import needs_smollm2
 from tonggan.codelm.search.opening import open_index
@@ -185,11 +185,8 @@ def test_search_and_symbols_know_what_is_not_saved(repository, tmp_path, monkeyp
 
 
 def test_a_message_that_nobody_can_hold_is_named(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "tonggan", "code", "lsp"],
-        input="Content-Length: 1000000000000\r\n\r\n{}", capture_output=True, text=True, cwd=tmp_path, check=False,
-        timeout=120,
-    )  # fmt: skip
+    message = "Content-Length: 1000000000000\r\n\r\n{}"
+    done = forked.run([sys.executable, "-m", "tonggan", "code", "lsp"], cwd=tmp_path, lines=message)
     assert done.returncode == 1
     assert "got:      a message of 1,000,000,000,000 bytes" in done.stderr
     assert "batch_size" not in done.stderr

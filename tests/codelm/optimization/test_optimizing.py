@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from optimization_scene import UNIQUE
-from tonggan.codelm.optimization import optimize
+from tonggan.codelm.optimization import optimize, steps
 from tonggan.errors import DataError
 
 SLOW = (
@@ -104,6 +104,15 @@ def test_inputs_are_enough_without_tests(folder):
     report = optimize(f"{folder / 'slow.py'}:unique", inputs=inputs)
     assert [proposal.compared["recorded"] for proposal in report.proposals] == [2]
     assert report.proposals[0].num_tests == 0
+
+
+def test_functions_that_the_time_does_not_reach_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(steps, "_LEAST", 60.0)  # to say so
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "calls.txt").write_text("unique([1, 2, 1])\n")
+    report = optimize(f"{tmp_path / 'slow.py'}:unique", inputs=tmp_path / "calls.txt", time_limit=1e-6)
+    assert report.proposals == []
+    assert list(report.reasons.values()) == ["the time limit was reached before it was proven"]
 
 
 def test_what_is_unhashable_is_seen(tmp_path):

@@ -1,8 +1,8 @@
 import json
 import os
-import subprocess
 import sys
 
+import forked
 from review_scene import written
 from tonggan.cli.code_review import as_json
 from tonggan.codelm.review import review
@@ -36,7 +36,7 @@ def test_a_rule_of_another_package_that_raises_is_left_out_where_it_does(tmp_pat
     code = written(tmp_path / "code", FILES)
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "package")}
     command = [sys.executable, "-m", "tonggan", "code", "review", str(code), "--format", "sarif"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = forked.run(command, env=environment, is_fresh=True)
     assert done.returncode == 1, done.stderr
     run = json.loads(done.stdout)["runs"][0]
     places = [each["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for each in run["results"]]

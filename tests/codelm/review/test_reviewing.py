@@ -176,3 +176,10 @@ def test_lines_are_counted_as_an_editor_does(tmp_path):
     found = review([written(tmp_path, {"a.py": "def f(a):\n    return a\n"})])
     assert (found.num_files, found.num_lines) == (1, 2)
     assert gc.isenabled()
+
+
+def test_a_named_file_that_is_no_program_is_told(tmp_path):
+    written(tmp_path, {"a.py": DRIFT, "data.csv": "a,b\n"})
+    found = review([tmp_path / "data.csv"])
+    assert "not one of the files that are read" in found.problems[str(tmp_path / "data.csv")]
+    assert not review([tmp_path]).problems

@@ -120,5 +120,5 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
     path.write_text("VALUES = [\n    1,\n    2,\n]\n")
     with pytest.raises(ConfigError, match="inside of the statement that begins at line 1"):
         read_request("it", path, 3)
-    with pytest.raises(DataError, match="vanished"):
+    with pytest.raises(DataError, match="got no such file"):
         read_request("it", tmp_path / "none.py", 1)

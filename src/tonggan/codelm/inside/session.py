@@ -75,6 +75,7 @@ def profile(request: dict[str, Any], tree: str) -> dict[str, Any]:
 
 def prove(request: dict[str, Any], tree: str) -> dict[str, Any]:
     """Record the calls of the functions, then compare and time their candidates."""
+    end = time.monotonic() + request["begin_within"]
     functions = request["functions"]
     records = [Recorded((f"{tree}/{each['path']}", each["line"])) for each in functions]
     outcomes = {}
@@ -87,7 +88,10 @@ def prove(request: dict[str, Any], tree: str) -> dict[str, Any]:
     answers = []
     for function, recorded in zip(functions, records, strict=True):
         try:
-            answer = _prove_one(function, recorded, tree, request["seconds"] / len(functions))
+            if time.monotonic() < end:
+                answer = _prove_one(function, recorded, tree, request["seconds"] / len(functions))
+            else:
+                answer = {"reason": "the time limit was reached before it was proven"}
         except UnplacedError as error:
             answer = {"reason": str(error)}
         answers.append({

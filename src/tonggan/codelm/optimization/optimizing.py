@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ LEAST = 1.1
 _SLOWER = 0.95  # of the speed before: what recorded calls may lose where larger ones gain
 _MOST_FUNCTIONS = 12
 _ROUNDS = 3  # in which a test must change each time
+_RUNS = 5  # of the tests, for which there is time
 _MOST_INPUTS = 10_000_000  # bytes
 
 _Work = list[tuple[Function, list[Candidate]]]
@@ -32,7 +34,7 @@ def optimize(
     *,
     tests: str | None = None,
     inputs: Path | None = None,
-    seconds: float = 120.0,
+    time_limit: float = 600.0,
     progress: Progress | None = None,
 ) -> Report:
     """Look for faster versions of the functions of ``target``; nothing of the tree is changed.
@@ -41,12 +43,13 @@ def optimize(
         target: ``FILE``, ``FILE:FUNCTION`` or ``FOLDER``.
         tests: a command of Python; None for pytest where there are tests and no ``inputs``.
         inputs: a file with one call in each line, such as ``unique([1, 2, 1])``.
-        seconds: that one run of the tests may take; proving takes up to four times as long.
+        time_limit: seconds for all of it, a fifth for one run of the tests; functions that are not reached are named.
         progress: is told what is being done.
 
     Raises:
         DataError: the target cannot be read, or neither tests nor inputs run.
     """
+    end = time.monotonic() + time_limit
     progress = progress or Progress()
     found = find_target(target)
     lines = _read_inputs(inputs)
@@ -55,7 +58,7 @@ def optimize(
     report = Report(found, problems=_calls_of_others(lines, found))
     with copied_tree(found.root) as (tree, left_out):
         report.problems += [f"{name} is not in the copy: {reason}" for name, reason in left_out.items()]
-        sandbox = Sandbox(tree, tests, seconds=seconds)
+        sandbox = Sandbox(tree, tests, seconds=time_limit / _RUNS, end=end)
         outcomes: dict[str, str] = {}
         hot = found.functions
         if tests is not None:
@@ -156,11 +159,11 @@ def _hottest(
     seconds = {(path, line): time for path, line, _, time in profile}
     timed = [(seconds.get((each.module.name, each.line), 0.0), each) for each in target.functions]
     timed.sort(key=lambda pair: pair[0], reverse=True)
-    hot = [each for time, each in timed if time > 0]
-    for time, each in timed:
-        if time == 0 and not has_inputs:
+    hot = [each for spent, each in timed if spent > 0]
+    for spent, each in timed:
+        if spent == 0 and not has_inputs:
             report.reasons[each.place] = "no test calls it"
-    return hot + ([each for time, each in timed if time == 0] if has_inputs else [])
+    return hot + ([each for spent, each in timed if spent == 0] if has_inputs else [])
 
 
 def _candidates(functions: Sequence[Function], report: Report) -> _Work:
@@ -219,7 +222,8 @@ def _tested(
             if found is None:
                 kept += [replace(each, num_tests=len(outcomes) - len(report.flaky)) for each in some]
             elif len(some) == 1:
-                report.reasons[some[0].function.place] = f"a test changes with it: {found}"
+                late = "the time limit was reached before the tests had run with it"
+                report.reasons[some[0].function.place] = f"a test changes with it: {found}" if sandbox.left else late
         if kept or len(proposals) == 1:
             return kept
     return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,8 @@ from tonggan.codelm.sandbox import run_python
 from tonggan.errors import DataError
 
 _STARTING = 10.0  # seconds
+_PROVING = 4.0  # times as long as one run of the tests may be proven
+_LEAST = 1.0  # second, without which nothing answers
 
 _AnswerT = TypeVar("_AnswerT", bound="Answer")
 
@@ -85,14 +88,24 @@ class Sandbox:
         tree: the copy that each run copies again.
         tests: the command; None where there are only inputs.
         seconds: that one run of the tests may take, and that proving may take besides.
+        end: of ``time.monotonic()``, at which all must be done.
     """
 
-    def __init__(self, tree: Path, tests: str | None, *, seconds: float) -> None:
-        self._tree, self._tests, self._seconds = tree, tests, seconds
+    def __init__(self, tree: Path, tests: str | None, *, seconds: float, end: float) -> None:
+        self._tree, self._tests, self._seconds, self._end = tree, tests, seconds, end
+        self._reserve = 0.0  # seconds that the tests want once more when all is proven
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end."""
+        return max(0.0, self._end - time.monotonic())
 
     def profile(self) -> Profile:
         """Run the tests under the profiler."""
-        return self._ask(Profile, {"step": "profile"})
+        start = time.monotonic()
+        profile = self._ask(Profile, {"step": "profile"})
+        self._reserve = time.monotonic() - start
+        return profile
 
     def test(self) -> Answer:
         """Run the tests."""
@@ -111,21 +124,28 @@ class Sandbox:
             }
             for function, candidates in work
         ]  # fmt: skip
+        seconds = min(_STARTING + _PROVING * self._seconds, self.left - self._reserve)
         return self._ask(
-            Proofs, {"step": "prove", "functions": functions, "inputs": inputs, "seconds": self._seconds}, more=True
-        )
+            Proofs,
+            {
+                "step": "prove", "functions": functions, "inputs": inputs, "seconds": self._seconds,
+                "begin_within": seconds / 2,  # a function that has been begun is done to its end
+            },
+            seconds=seconds,
+        )  # fmt: skip
 
-    def _ask(self, kind: type[_AnswerT], request: dict[str, Any], *, more: bool = False) -> _AnswerT:
+    def _ask(self, kind: type[_AnswerT], request: dict[str, Any], *, seconds: float | None = None) -> _AnswerT:
+        seconds = _STARTING + self._seconds if seconds is None else seconds
         outcome = run_python(
             PROGRAM,
-            timeout=_STARTING + self._seconds * (4 if more else 1),
+            timeout=max(_LEAST, min(seconds, self.left)),
             max_memory=MEMORY,
             stdin=json.dumps({**request, "tests": self._tests}),
             tree=self._tree,
         )
         lines = outcome.output.strip().splitlines()
         if outcome.status == "timeout":
-            raise _failed(request, f"no end within {outcome.seconds:.0f} s", "Name fewer tests, or give more time")
+            raise _failed(request, f"no end within {outcome.seconds:.0f} s", "Name fewer tests, or raise --time-limit")
         if not lines:
             got = f"a process that ended with exit code {outcome.exit_code} before it answered: {outcome.errors[-300:]}"
             raise _failed(request, got, "Name tests that do not end the process")

@@ -94,7 +94,8 @@ def review(
         diff: a commit; only what has to do with lines that changed since is told.
         baseline: fingerprints of findings that are not told.
         budget: how many findings are told at most, those of the most evidence.
-        detector: a file of ``tonggan code learn-bugs``, whose suspicions are told as well.
+        detector: a file of ``tonggan code learn-bugs``, or ``starter`` for the one that comes along, whose suspicions
+            are told as well.
         with_examples: whether examples of docstrings and documents are run, in the sandbox on a copy of the tree.
         progress: told of each rule.
 
@@ -179,8 +180,8 @@ def chosen_rules(names: Sequence[str], *, has_detector: bool = False, with_examp
         raise ConfigError(
             "--rule",
             got=f"'{LEARNED}' without a detector",
-            expected="--detector FILE, a file of 'tonggan code learn-bugs'",
-            remedy="Train one on this code and the installed packages, or leave the rule out",
+            expected="--detector starter, or a file of 'tonggan code learn-bugs'",
+            remedy="Name one, or leave the rule out",
         )
     for name in {EXAMPLE_OUTPUT, EXAMPLE_RAISES}.intersection(() if with_examples else names):
         raise ConfigError(
@@ -224,6 +225,11 @@ def read_repository(
     every = dict.fromkeys([*wanted, *islice(context, _MOST_FILES)])
     files: list[SourceFile] = []
     problems = {str(path): reason for path, reason in left_out.items()}
+    problems |= {
+        str(each): f"not one of the files that are read: {', '.join(sorted(_READ))}"
+        for each in paths
+        if each.is_file() and each.suffix.lower() not in _READ
+    }
     for path in every:
         source = read_source(path, root=root)
         if isinstance(source, Skipped):

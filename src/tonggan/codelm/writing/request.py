@@ -141,7 +141,8 @@ def read_request(
     path = path.absolute()
     content = read_bytes(path, MAX_BYTES)
     if not isinstance(content, bytes):
-        raise _unreadable(path, " ".join(content).strip())
+        reason, detail = content
+        raise _unreadable(path, f"{'no such file' if reason == 'vanished' else reason} {detail}".strip())
     path = path.resolve()
     text, encoding, newline = _decoded(path, content)
     num_lines = text.count("\n") + 1

@@ -49,6 +49,7 @@ def test_functions_know_where_they_stand(source):
 def test_each_text_is_read_once(tmp_path):
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text("def f(a):\n    return a\n")
+    (tmp_path / "stub.pyi").write_text("def g(a): ...\n")
     (tmp_path / "old.py").write_text("print 'python 2'\n")
     (tmp_path / "deep.py").write_text("a = " + "(" * 3000 + ")" * 3000)
     assert [function.path for function in read_functions([tmp_path])] == [f"{tmp_path.name}/a.py"]

@@ -5,7 +5,8 @@ from bugs_scene import SMALL, counting_functions, train_counting
 from tonggan.codelm.review.learned.detector import BugDetector
 from tonggan.codelm.review.learned.fixes import fixes_between
 from tonggan.codelm.review.learned.functions import Function
-from tonggan.codelm.review.learned.training import train_detector
+from tonggan.codelm.review.learned.network import RewriteScorerConfig
+from tonggan.codelm.review.learned.training import held_out_folders, train_detector
 from tonggan.codelm.review.reviewing import review
 from tonggan.errors import ConfigError, DataError
 
@@ -55,6 +56,20 @@ def test_a_damaged_one_is_named(trained, tmp_path, damage):
         BugDetector.open(path)
 
 
+def test_whole_packages_are_held_out_where_there_are_enough():
+    paths = [f"package_{row % 40}/{row}.py" for row in range(400)] + [f"large/{row}.py" for row in range(600)]
+    held_out = held_out_folders(paths)
+    kept = [path for path in paths if path.startswith(held_out)]
+    assert all(folder.endswith("/") for folder in held_out)
+    assert 40 <= len(kept) <= 50
+    assert not any(path.startswith("large/") for path in kept)
+
+
+@pytest.mark.parametrize(("files", "expected"), [(60, 3), (20, 1), (3, 0)])
+def test_files_are_held_out_of_one_package(files, expected):
+    assert len(held_out_folders([f"package/{row % files}.py" for row in range(10 * files)])) == expected
+
+
 def test_too_few_functions_are_refused(tmp_path):
     with pytest.raises(DataError, match="10 functions that can be read"):
         train_detector(counting_functions(10), folder=tmp_path / "run", config=SMALL)
@@ -85,8 +100,14 @@ def test_a_review_tells_what_it_suspects(trained, tmp_path):
 
 def test_a_review_wants_a_detector_for_its_rule(tmp_path):
     (tmp_path / "a.py").write_text("def f(a):\n    return a\n")
-    with pytest.raises(ConfigError, match="--detector FILE"):
+    with pytest.raises(ConfigError, match="--detector starter"):
         review([tmp_path], only=["learned-bug"])
+
+
+def test_a_detector_keeps_its_size(trained, tmp_path):
+    config = SMALL.model_copy(update={"network": RewriteScorerConfig(dim=24)})
+    with pytest.raises(ConfigError, match=r"network\.dim=24.*as in the detector to go on from"):
+        train_detector(counting_functions(10), folder=tmp_path / "run", config=config, start=trained.detector)
 
 
 def test_fixes_are_learned_on_top_of_a_detector(trained, tmp_path):

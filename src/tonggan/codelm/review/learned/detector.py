@@ -16,9 +16,12 @@ from tonggan.codelm.review.learned.functions import Function
 from tonggan.codelm.review.learned.game import held_out_example
 from tonggan.codelm.review.learned.network import RewriteScorer, RewriteScorerConfig
 from tonggan.codelm.review.learned.rewrites import Rewrite
+from tonggan.errors import DataError
 from tonggan.stored import named
 from tonggan.training.checkpoint import load_checkpoint, save_checkpoint
 
+STARTER = Path("starter")
+"""Stands for the file of the detector that comes along; how it was made is in its folder."""
 _FORMAT = 3
 _AT_ONCE = 16  # functions that are looked at together
 _MOST_TOKENS = 512  # of a function; longer ones are not looked at
@@ -131,13 +134,18 @@ class BugDetector:
 
     @classmethod
     def open(cls, path: Path) -> BugDetector:
-        """The one that ``save`` wrote.
+        """The one that ``save`` wrote, or ``STARTER``.
 
         Raises:
             DataError: the file is missing, damaged or of another format.
         """
-        remedy = "Train it again with 'tonggan code learn-bugs'"
-        with named(f"bug detector {path}", expected="a file of 'tonggan code learn-bugs'", remedy=remedy, passing=()):
+        if path == STARTER:
+            path = Path(__file__).parent / "starter" / "detector.safetensors"
+        who, remedy = f"bug detector {path}", "Train it again with 'tonggan code learn-bugs'"
+        if not path.exists():
+            expected = "a file of 'tonggan code learn-bugs', or 'starter'"
+            raise DataError(who, got="no such file", expected=expected, remedy="Check the path")
+        with named(who, expected="a file of 'tonggan code learn-bugs'", remedy=remedy, passing=()):
             tensors, state = load_checkpoint(path)
             return cls._opened(tensors, state)
 

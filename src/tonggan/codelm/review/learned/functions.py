@@ -103,6 +103,8 @@ def _definitions(
 def read_functions(paths: Sequence[Path], *, progress: Progress | None = None) -> list[Function]:
     """The functions in all Python files of ``paths``, each text once; paths begin with the name of their folder.
 
+    Stubs (``.pyi``) are left out: nothing in them runs, and installed packages have as many of them as of functions.
+
     Raises:
         DataError: there is nothing at a path.
     """
@@ -112,7 +114,7 @@ def read_functions(paths: Sequence[Path], *, progress: Progress | None = None) -
     for root in paths:
         if not root.exists():
             raise DataError(f"path {root}", got="nothing there", expected="a folder or file", remedy="Check the path")
-        files = [path for path in walk(root) if language_of(path) == "python"]
+        files = [path for path in walk(root) if language_of(path) == "python" and path.suffix != ".pyi"]
         for path in progress.track(files, label=f"read {root.name}"):
             source = read_source(path, root=root)
             tree = parsed(source.text) if isinstance(source, SourceFile) else None

@@ -23,7 +23,7 @@ from tonggan.codelm.review.learned.functions import Function
 from tonggan.codelm.review.learned.game import FUNCTIONS, BugGame
 from tonggan.codelm.review.learned.network import RewriteScorerConfig
 from tonggan.config import Config
-from tonggan.errors import DataError, InterruptedRunError
+from tonggan.errors import ConfigError, DataError, InterruptedRunError
 from tonggan.models.state import load_learned_state
 from tonggan.progress import Progress
 from tonggan.tasks.measure import Measure
@@ -32,7 +32,9 @@ from tonggan.training import Budget, TrainingConfig, train
 from tonggan.training.checkpoint import Checkpoints, load_checkpoint
 
 _MIN_FUNCTIONS = 200
-_MOST_HELD_OUT = 600  # functions that weights are chosen by
+_HELD_OUT = 0.05  # of the functions
+_MOST_HELD_OUT = 1000  # functions that weights are chosen by
+_FEWEST_FOLDERS = 20  # among which some are held out
 _MOST_REPEATS = 20  # times that a real fix is seen in an epoch
 
 
@@ -96,7 +98,7 @@ def train_detector(
     Ctrl-C ends the training early: what was best until then is kept.
 
     Args:
-        functions: that it learns from; every twentieth file only chooses the weights.
+        functions: that it learns from; one in twenty, of folders of their own, only chooses the weights.
         fixes: real ones that it learns from as well; every tenth only helps to choose the weights.
         start: whose weights, words and size it begins with, instead of random ones.
         folder: receives the checkpoint, from which a killed training goes on; it is removed at the end.
@@ -104,13 +106,14 @@ def train_detector(
         progress: told of it.
 
     Raises:
+        ConfigError: the network is to have another size than that of ``start``.
         DataError: the functions are too few.
         TrainingError: ``folder`` holds another training, or cannot be written.
     """
     config, progress = config or DetectorTrainingConfig(), progress or Progress()
     budget = Budget(config.time_limit)
     if start is not None:
-        config = config.model_copy(update={"network": start.config})
+        config = config.model_copy(update={"network": _network_of(start, config.network)})
     pool = _pool(functions, config=config, words=start.vocabulary if start else None, progress=progress)
     pool = pool.with_fixes(fixes, max_tokens=config.max_tokens)
     torch.manual_seed(config.seed)
@@ -138,6 +141,23 @@ def train_detector(
     metrics = _metrics(game, valid)
     shutil.rmtree(folder)
     return TrainedDetector(detector, metrics, len(pool.learned), len(pool.held_out), num_steps)
+
+
+def _network_of(start: BugDetector, given: RewriteScorerConfig) -> RewriteScorerConfig:
+    """That of ``start``, of which only the dropout may be ``given``.
+
+    Raises:
+        ConfigError: another size is given.
+    """
+    for name in sorted(given.model_fields_set - {"dropout"}):
+        if getattr(given, name) != getattr(start.config, name):
+            raise ConfigError(
+                "training of a bug detector",
+                got=f"network.{name}={getattr(given, name)}",
+                expected=f"{getattr(start.config, name)}, as in the detector to go on from",
+                remedy="Leave the setting out, or begin anew without --detector",
+            )
+    return start.config.model_copy(update=given.model_dump(include={"dropout"} & given.model_fields_set))
 
 
 def _game(pool: _Pool, start: BugDetector | None, config: DetectorTrainingConfig) -> BugGame:
@@ -224,17 +244,18 @@ def _pool(
     functions: Sequence[Function], *, config: DetectorTrainingConfig, words: Vocabulary | None, progress: Progress
 ) -> _Pool:
     drawn = np.random.default_rng(config.seed).permutation(len(functions))[: config.max_functions]
+    known = held_out_folders([functions[row].path for row in drawn])
     found: list[Function] = []
     lengths: list[int] = []
     is_held_out: list[bool] = []
     counts: Counter[str] = Counter()
-    for row in progress.track(sorted(drawn.tolist()), label="read functions"):
+    for row in progress.track(drawn.tolist(), label="read functions"):
         function = functions[row]
         example = read_example(function, max_tokens=config.max_tokens)
         if example is not None:
             found.append(function)
             lengths.append(len(example.graph.tokens))
-            is_held_out.append(zlib.crc32(function.path.encode("utf-8", "replace")) % 20 == 0)
+            is_held_out.append(function.path.startswith(known))
             if not is_held_out[-1]:
                 counts.update(word for token in example.graph.tokens for word in token.words)
     held_out = np.flatnonzero(is_held_out)
@@ -242,12 +263,29 @@ def _pool(
         raise DataError(
             "training of a bug detector",
             got=f"{len(found):,} functions that can be read, {len(held_out)} of them in files that are held out",
-            expected=f"at least {_MIN_FUNCTIONS} in about twenty files or more",
+            expected=f"at least {_MIN_FUNCTIONS} in {_FEWEST_FOLDERS} files or more",
             remedy="Name more code, e.g. the folder of the installed packages",
         )
     vocabulary = words or Vocabulary.of(counts, size=config.vocabulary)
     learned = np.flatnonzero(np.logical_not(is_held_out))
     return _Pool(found, learned, held_out[:_MOST_HELD_OUT], np.array(lengths), vocabulary)
+
+
+def held_out_folders(paths: Sequence[str]) -> tuple[str, ...]:
+    """Beginnings of the paths that are held out: the widest folders of which there are enough, or files.
+
+    What a package repeats, in other files of it as well, says nothing of code that is not there yet.
+    """
+    parts = [path.split("/") for path in paths]
+    depth = 1
+    while len({tuple(each[:depth]) for each in parts}) < min(_FEWEST_FOLDERS, len(set(paths))):
+        depth += 1
+    sizes = Counter("/".join(each[:depth]) + "/" * (len(each) > depth) for each in parts)
+    held_out: list[str] = []
+    for folder in sorted(sizes, key=lambda name: zlib.crc32(name.encode("utf-8", "replace"))):
+        if sizes[folder] + sum(sizes[each] for each in held_out) <= max(1, _HELD_OUT * len(paths)):
+            held_out.append(folder)
+    return tuple(held_out)
 
 
 def _metrics(game: BugGame, batches: FunctionBatches) -> dict[str, float]:
