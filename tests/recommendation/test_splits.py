@@ -62,3 +62,12 @@ def test_an_empty_part_is_an_error(read) -> None:
     rows = [{"user": user, "item": item, "time": 10 * user + item} for user in range(4) for item in range(3)]
     with pytest.raises(DataError, match="none of which is a new like of a user with likes before"):
         split_interactions(read(rows), SplitConfig(), seed=0)
+
+
+def test_a_part_that_one_moment_leaves_empty_says_which(read) -> None:
+    rows = recommendation_scene.rows()
+    last = sorted(int(str(row["time"])) for row in rows)[-len(rows) // 4]
+    late = [{**row, "time": min(int(str(row["time"])), last)} for row in rows]
+    with pytest.raises(DataError, match="interactions all have the time") as error:
+        split_interactions(read(late), SplitConfig(), seed=0)
+    assert "leave wrong ones empty" in str(error.value)

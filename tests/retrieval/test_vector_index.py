@@ -68,6 +68,7 @@ def test_questions_that_are_like_no_row_keep_the_recall(vectors, monkeypatch):
 
 def test_of_many_chosen_rows_cells_are_looked_into_where_these_lie(vectors, monkeypatch):
     monkeypatch.setattr(vector_index, "EXACT_ROWS", 100)
+    monkeypatch.setattr(vector_index, "_ALL_OF", 100)
     index = built(ids_of(3_000), vectors)
     looked_into = []
     searched = index._search_cells

@@ -136,3 +136,11 @@ def test_key_files(tmp_path):
     with pytest.raises(ConfigError, match="No such file"):
         Keys.from_file(tmp_path / "none")
     assert Keys().allow(b"")
+
+
+def test_head_is_answered_as_get_without_the_body(server):
+    for path in ("/health", "/docs"):
+        asked, whole = (httpx.request(method, f"{server.url}{path}", timeout=60) for method in ("HEAD", "GET"))
+        assert (asked.status_code, asked.content) == (200, b"")
+        assert asked.headers["content-length"] == whole.headers["content-length"] == str(len(whole.content))
+    assert httpx.head(f"{server.url}/v1/models", timeout=60).status_code == 401

@@ -42,7 +42,7 @@ def test_rows_are_found_by_words_pictures_cells_and_keys(server):
     raw = (server[1] / "7.png").read_bytes()
     (own,) = asked(server, image=data_url(raw), columns=["picture"], limit=1).json()["data"]
     assert own["row"]["picture"] == "7.png"
-    near = asked(server, key=own["key"], where=["red > 100"], limit=3).json()["data"]
+    near = asked(server, key=own["key"], where=["red > 100"], limit=3, exact=True).json()["data"]
     assert all(hit["row"]["red"] > 100 for hit in near)
     assert "pink" in asked(server, row={"name": "pink"}, limit=1).json()["data"][0]["row"]["name"]
 

@@ -11,6 +11,7 @@ def test_conditions_are_read_as_they_are_written():
         "name": "red heart",
         "size": Compared("<=", "9"),
     }
-    for wrong in (["year"], ["red >"], ["> 5"], ["a=1", "a=2"]):
+    assert conditions(["year >= 1990", "year < 2000"]) == {"year": Compared("<", 2000, Compared(">=", 1990))}
+    for wrong in (["year"], ["red >"], ["> 5"], ["a=1", "a=2"], ["a > 1", "a = 2"], ["a = 2", "a > 1"]):
         with pytest.raises(ConfigError, match="--where"):
             conditions(wrong)

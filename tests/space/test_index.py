@@ -10,16 +10,17 @@ import torch
 from PIL import Image
 
 import tonggan
-from space_scene import SETTINGS, color_table, colors
+from space_scene import NEEDS_ENCODERS, SETTINGS, color_table, colors
 from tonggan.alignment.token_sets import pooled, set_scores
 from tonggan.data.catalogue import find_set
+from tonggan.data.public.spoken import Recording, speak
 from tonggan.errors import BundleError, ConfigError, DataError, UnreadableError
 from tonggan.progress import Progress
 from tonggan.retrieval.row import Compared
 from tonggan.space.conditions import conditions
 from tonggan.space.features import TokenSets
 from tonggan.space.index import SpaceIndex, row_key
-from tonggan.space.index_folder import query_modalities, words_of
+from tonggan.space.index_folder import query_modalities, read_info, words_of
 from tonggan.space.indexing import index_table
 from tonggan.space.matcher import load_matcher
 from tonggan.space.pages import write_hits
@@ -27,18 +28,8 @@ from tonggan.weights import CATALOGUE
 
 pytest.importorskip("faiss")
 pytest.importorskip("tantivy")
-pytestmark = pytest.mark.skipif(
-    not all(CATALOGUE[name].is_installed for name in ("minilm", "efficientnet_lite0")),
-    reason="the weights minilm and efficientnet_lite0 are not installed",
-)
+pytestmark = NEEDS_ENCODERS
 WEIGHTS = "minilm+efficientnet_lite0"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _cache(shared_cache):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TONGGAN_CACHE", str(shared_cache))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +79,8 @@ def test_a_row_of_which_nothing_can_be_read_is_refused(index):
     with pytest.raises(DataError, match=r"the row that is asked for: got green=abc, expected a cell that is read"):
         index.search(row={"green": "abc"})
     assert index.search(row={"green": "abc", "blue": 200}, limit=1)
+    with pytest.raises(ConfigError, match="cells of name alone, which are empty or not compared, expected a cell of"):
+        index.search(row={"name": ""})
 
 
 def test_similar_rows_leave_the_row_itself_out(index):
@@ -99,11 +92,24 @@ def test_similar_rows_leave_the_row_itself_out(index):
         index.similar("nothing")
 
 
+def test_an_exact_search_compares_with_every_vector(index, monkeypatch):
+    asked, searched = [], index.store.search_vectors
+    monkeypatch.setattr(index.store, "search_vectors", lambda *a, **b: (asked.append(b["exact"]), searched(*a, **b))[1])
+    found = index.search("dark red", limit=3, exact=True)
+    assert [hit.key for hit in index.search("dark red", limit=3)] == [hit.key for hit in found]
+    index.similar(found[0].key, inputs=["picture"], exact=True)
+    count = len(index.info.inputs)
+    assert asked == [True] * count + [False] * count + [True]
+
+
 def test_conditions_choose_rows_and_are_never_a_part_of_the_search(index):
     bright = {"red": Compared(">", 200)}
     for hits in (index.search("red", where=bright, limit=40), index.search("red", where=bright, inputs=["picture"])):
         assert hits
         assert all(hit.row["red"] > 200 for hit in hits)
+    some = index.search("red", where=conditions(["red > 100", "red < 200"]), limit=40)
+    assert some
+    assert all(100 < hit.row["red"] < 200 for hit in some)
     (only,) = index.search("red", where={"name": "deep green"}, limit=40)
     assert only.row["name"] == "deep green"
     assert not index.search("red", where={"name": "x' OR '1'='1"})
@@ -223,10 +229,54 @@ def test_the_space_that_comes_along_finds_pictures_by_words_of_both_languages(tm
         writer.writerows([["drawing"], *([row["drawing"]] for row in rows)])
     index_table("starter", table.parent / "some.csv", out=tmp_path / "index")
     opened = SpaceIndex.open(tmp_path / "index")
-    for language in ("english", "chinese"):
-        found = [[hit.row["drawing"] for hit in opened.search(row[language], limit=10)] for row in rows]
+    for language, phrase in (("english", "{}"), ("chinese", "{}"), ("english", "show me {}"), ("chinese", "给我看{}")):
+        asked = [phrase.format(row[language]) for row in rows]
+        found = [[hit.row["drawing"] for hit in opened.search(text, limit=10)] for text in asked]
         right = [row["drawing"] in names for row, names in zip(rows, found, strict=True)]
         assert np.mean(right) > 2.5 * 10 / 60
+    opened.close()
+
+
+def test_a_space_reads_what_encoders_are_installed_for(run, table, tmp_path, monkeypatch):
+    blind = load_matcher(run.folder, without=("image",))
+    assert set(blind.weights) == {"text"}
+    assert set(query_modalities(blind)) == {"text", "table"}
+    names = run.reader().read("name", ["dark red", "green"])
+    np.testing.assert_array_equal(blind.embed("text", names), run.embed("text", names))
+    assert blind.could_read("image") is None  # whose encoder is there
+    monkeypatch.setattr("tonggan.space.matcher.advised_weights", lambda _: "efficientnet_lite0")
+    assert blind.could_read("image") == "Install its encoder and index again: tonggan weights get efficientnet_lite0"
+    assert run.could_read("image") is None
+    assert blind.could_read("audio") is None
+    monkeypatch.setattr("tonggan.space.indexing.open_matcher", lambda _: blind)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    shutil.copy(table.parent / "1.png", pictures / "1.png")
+    with pytest.raises(ConfigError, match="tonggan weights get efficientnet_lite0"):
+        index_table("any", pictures, out=tmp_path / "index")
+    assert index_table("any", table, out=tmp_path / "index").inputs == {"name": "text", "table": "table"}
+    opened = SpaceIndex.open(tmp_path / "index")
+    with pytest.raises(ConfigError, match="tonggan weights get efficientnet_lite0"):
+        opened.search(image=b"any")
+    opened.close()
+    monkeypatch.setattr("tonggan.space.indexing.open_matcher", lambda _: run)  # once it is installed
+    done = index_table("any", table, out=tmp_path / "index")
+    assert (done.embedded, set(done.inputs)) == (40, {"name", "picture", "table"})
+
+
+@pytest.mark.skipif(
+    not all(CATALOGUE[name].is_installed for name in ("e5", "whisper_base")), reason="e5 or whisper_base is missing"
+)
+def test_the_space_that_comes_along_finds_spoken_words(tmp_path):
+    pytest.importorskip("espeakng_loader")
+    names = ["cat", "red heart", "airplane", "birthday cake", "guitar", "snowman", "umbrella", "bicycle"]
+    paths = [str(tmp_path / f"{name}.flac") for name in names]
+    speak(Recording("en-gb-scotland+f3", name, path) for name, path in zip(names, paths, strict=True))
+    done = tonggan.index("starter", {"sound": paths}, out=tmp_path / "index")
+    assert done.inputs == {"sound": "audio"}
+    opened = SpaceIndex.open(tmp_path / "index")
+    found = [opened.search(name, limit=2) for name in names]
+    assert sum(path in [hit.row["sound"] for hit in hits] for path, hits in zip(paths, found, strict=True)) >= 6
     opened.close()
 
 
@@ -292,8 +342,10 @@ def test_pictures_of_all_folders_are_found_and_thin_ones_shown(table, tmp_path, 
 def test_an_index_of_something_else_is_not_replaced_unasked(folder, run, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     other = {"name": ["a", "b", "c"]}
-    with pytest.raises(BundleError, match="--overwrite"):
+    with pytest.raises(BundleError, match=r"got that of .*csv, expected .*--overwrite"):
         index_table(str(run.folder), other, out=copy)
+    with pytest.raises(BundleError, match="got one by another space"):
+        index_table("minilm", read_info(copy).source, out=copy)
     assert index_table(str(run.folder), other, out=copy, overwrite=True).rows == 3
 
 

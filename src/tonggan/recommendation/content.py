@@ -143,10 +143,15 @@ def _id_column(table: Table, ids: Ids, *, role: Role, column: str) -> str:
     if shares[best] >= _LEAST_KNOWN:
         return best
     things, _ = _WORDS[role]
+    named = column if column in table.names else called_like(role, table.names)
+    got = f"the columns {', '.join(table.names[:20])}, none of which holds ids of {things}"
+    if named is not None:
+        held, _ = listed([text for cell in table.values(named) if (text := cell_text(cell)) is not None], limit=3)
+        got = f"{held or 'nothing'} in '{named}'"
     raise DataError(
         f"table {table.source}",
-        got=f"no column with the ids of {things} in '{column}', such as {ids.names[0]}",
-        expected=f"a row for each of the {things}, with its id",
+        got=got,
+        expected=f"the ids of {things} that '{column}' holds in the interactions, such as {ids.names[0]}",
         remedy=f"Check that the table is of the {things} of these interactions, and call its column of ids '{column}'",
     )
 

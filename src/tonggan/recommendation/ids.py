@@ -45,7 +45,9 @@ class Ids:
                 f"{what} {value!r}",
                 got="an id that the run does not know",
                 expected=f"one of its {len(self):,} ids, such as {shown}",
-                remedy="Check the id; a new user is described by --likes",
+                remedy="Check the id; a new user is described by --likes"
+                if what == "user"
+                else "Check the id; a new item is known once it is in the table of items and the run is made again",
             )
         return place
 

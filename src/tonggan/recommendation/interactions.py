@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from tonggan.cells import cell_number, cell_text
 from tonggan.data.findings import Finding, Quarantined
-from tonggan.data.kinds import guess_columns
 from tonggan.data.table import Table
 from tonggan.errors import DataError
 from tonggan.floor.base import Floats
-from tonggan.modalities import DateConfig, NumericConfig
 from tonggan.recommendation.base import Histories, Places
 from tonggan.recommendation.config import InteractionColumns
 from tonggan.recommendation.ids import Ids
+from tonggan.recommendation.times import read_numbers, read_times
 
 NONE = "none"
 _NAMES: Mapping[str, str] = {
@@ -31,7 +30,6 @@ _NAMES: Mapping[str, str] = {
 }
 # Ids before what is only called alike, such as movie_title.
 _ENDINGS = (r"[\W_]*(id|no|key|uuid|编号|号)(:\w+)?", r"s?(:\w+)?", r"[\W_].*")
-_LIKELY_TIMES = 0.95
 _MIDDLE = 0.5
 
 
@@ -117,7 +115,9 @@ def read_interactions(table: Table, columns: InteractionColumns, *, threshold: f
     kept = np.ones(len(table), dtype=bool)
     for role in ("user", "item"):
         kept &= _present(table, getattr(found, role), cells[role], quarantine)
-    times = None if found.time == NONE else _times(table, str(found.time), cells["time"], kept, findings, quarantine)
+    times = (
+        None if found.time == NONE else read_times(table, str(found.time), cells["time"], kept, findings, quarantine)
+    )
     ratings = None
     if found.rating != NONE:
         ratings = _ratings(table, str(found.rating), cells["rating"], quarantine)
@@ -194,14 +194,6 @@ def _present(table: Table, name: str, cells: Sequence[Any], quarantine: list[Qua
     return there
 
 
-def _numbers(table: Table, name: str, cells: Sequence[Any]) -> Floats:
-    """The column as the numbers, dates or durations that it seems to hold; NaN where a cell is none."""
-    config = guess_columns(table, target=(), declared={})[name].config
-    if not isinstance(config, NumericConfig):
-        return np.full(len(cells), np.nan)
-    return np.array([config.read(cell) for cell in cells], dtype=np.float64)
-
-
 def _ratings(table: Table, name: str, cells: Sequence[Any], quarantine: list[Quarantined]) -> Floats:
     """The ratings; NaN where a cell is empty or is no number.
 
@@ -210,7 +202,7 @@ def _ratings(table: Table, name: str, cells: Sequence[Any], quarantine: list[Qua
     """
     ratings = np.array([cell_number(cell) for cell in cells])
     if np.isnan(ratings).mean() > 1 - _MIDDLE:
-        ratings = _numbers(table, name, cells)
+        ratings = read_numbers(table, name, cells)
     said = [row for row in np.flatnonzero(np.isnan(ratings)).tolist() if cell_text(cells[row]) is not None]
     if len(said) > (1 - _MIDDLE) * len(cells):
         raise DataError(
@@ -225,60 +217,6 @@ def _ratings(table: Table, name: str, cells: Sequence[Any], quarantine: list[Qua
         for row in said
     ]
     return ratings
-
-
-def _times(
-    table: Table,
-    name: str,
-    cells: Sequence[Any],
-    kept: NDArray[np.bool_],
-    findings: list[Finding],
-    quarantine: list[Quarantined],
-) -> Floats | None:
-    """Seconds; rows without a time count as the oldest. None where the column holds no times at all."""
-    times = np.array([cell_number(cell) for cell in cells])
-    if np.isnan(times).mean() > 1 - _LIKELY_TIMES:
-        times = _numbers(table, name, cells)
-        if np.isnan(times).mean() > _MIDDLE:
-            times = np.array([DateConfig().read(cell) for cell in cells], dtype=np.float64)
-    missing = np.isnan(times)
-    if missing.all():
-        findings.append(
-            Finding(
-                "warning",
-                name,
-                "interactions",
-                int(missing.sum()),
-                message=f"Column '{name}' holds no times that can be read, e.g. {cells[0]!r}.",
-                message_zh=f"“{name}”列中没有可以读取的时间，例如 {cells[0]!r}。",
-                remedy="Write them as 2024-03-05 10:30 or as seconds since 1970, or name another column: "
-                "--set columns.time=COLUMN",
-                remedy_zh="请写成 2024-03-05 10:30 或自 1970 年起的秒数，或用 --set columns.time=COLUMN 指定另一列",
-            )
-        )
-        return None
-    if missing[kept].any():
-        rows = np.flatnonzero(missing & kept)
-        findings.append(
-            Finding(
-                "warning",
-                name,
-                "interactions",
-                len(rows),
-                message=f"{len(rows):,} interactions have no time that can be read; they count as the oldest and are "
-                "never asked for.",
-                message_zh=f"{len(rows):,} 条交互没有可读取的时间；按最早的处理，只用于学习，不用于评测。",
-                remedy=f"Fill '{name}' in",
-                remedy_zh=f"请补全“{name}”",
-            )
-        )
-        quarantine += [
-            Quarantined("interactions", int(row), int(table.row_numbers[row]), name, str(cells[row] or ""), "no time")
-            for row in rows.tolist()
-        ]
-        times[missing] = np.nanmin(times)
-    scale = 1e-3 if np.median(times) > 1e11 else 1.0  # milliseconds since 1970
-    return times * scale
 
 
 def _liked(ratings: Floats | None, rows: Places, threshold: float | None) -> tuple[NDArray[np.bool_], float | None]:

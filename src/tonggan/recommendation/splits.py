@@ -13,6 +13,7 @@ from tonggan.errors import DataError
 from tonggan.recommendation.base import Content, Examples, Held, Places
 from tonggan.recommendation.config import SplitConfig
 from tonggan.recommendation.interactions import Interactions
+from tonggan.recommendation.times import written_time
 
 TRAIN, VALID, TEST = 0, 1, 2
 _MOST_HELD = 20_000  # users by whom a recommender is measured
@@ -89,16 +90,25 @@ def split_interactions(
     split = Split(interactions, parts.astype(np.int64), kind, content, people)
     for part, name in ((VALID, "valid"), (TEST, "test")):
         if not len(split.held(part, seed=seed)):
-            field = f"split.{name}"  # as a whole, so that no language takes the name for a word
-            raise DataError(
-                f"part {name} of the interactions",
-                got=f"{split.num_rows(part):,} interactions, none of which is a new like of a user with likes before",
-                expected="at least one such user",
-                remedy=f"Raise {field}, e.g. --set {field}=0.2, or give more interactions"
-                if kind != "leave_last"
-                else "Give users with three likes or more",
-            )
+            raise _nobody_to_ask(split, part, name)
     return split, _flattering(kind, interactions)
+
+
+def _nobody_to_ask(split: Split, part: int, name: str) -> DataError:
+    """Why nothing can be measured on ``part``, which is called ``name``."""
+    who, expected = f"part {name} of the interactions", "at least one such user"
+    field = f"split.{name}"  # as a whole, so that no language takes the name for a word
+    got = f"{split.num_rows(part):,} interactions, none of which is a new like of a user with likes before"
+    remedy = f"Raise {field}, e.g. --set {field}=0.2, or give more interactions"
+    times = split.interactions.times
+    if split.kind == "leave_last":
+        remedy = "Give users with three likes or more"
+    elif split.kind == "time" and times is not None and not split.num_rows(part):
+        last = times[split.parts <= part].max()
+        got = f"nothing, as {int((times == last).sum()):,} interactions all have the time {written_time(last)}"
+        expected = "times that a part of the table can be cut off by"
+        remedy = "Correct the times, leave wrong ones empty, or choose another split: --set split.kind=leave_last"
+    return DataError(who, got=got, expected=expected, remedy=remedy)
 
 
 def _by_time(interactions: Interactions, config: SplitConfig) -> Places:

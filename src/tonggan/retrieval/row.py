@@ -6,7 +6,7 @@ It neither stores nor searches; it says what a row is and how a condition reads 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -20,10 +20,22 @@ Value = str | int | float
 
 @dataclass(frozen=True)
 class Compared:
-    """A condition on a field other than equality: numbers are compared with numbers alone, texts with texts."""
+    """A condition on a field other than equality: numbers are compared with numbers alone, texts with texts.
+
+    Attributes:
+        operator: how the field compares with ``value``.
+        also: what the same field must hold as well, as for a range.
+    """
 
     operator: Literal["<", "<=", ">", ">=", "!="]
     value: Value
+    also: Compared | None = None
+
+    def each(self) -> Iterator[Compared]:
+        """Itself, and those that must hold as well."""
+        yield self
+        if self.also is not None:
+            yield from self.also.each()
 
 
 Where = Mapping[str, Value | Collection[Value] | Compared]
@@ -116,9 +128,10 @@ def selection(columns: str, where: Where | None, *, since: int = 0) -> tuple[str
         path = ["$." + json.dumps(name, ensure_ascii=False)] if is_field else []
         if isinstance(wanted, Compared):
             kind = "json_type(fields, ?)" if is_field else "'text'"
-            types = "('text')" if isinstance(wanted.value, str) else "('integer', 'real')"
-            terms.append(f"{kind} IN {types} AND {column} {wanted.operator} ?")
-            parameters += [*path, *path, wanted.value]
+            for one in wanted.each():
+                types = "('text')" if isinstance(one.value, str) else "('integer', 'real')"
+                terms.append(f"{kind} IN {types} AND {column} {one.operator} ?")
+                parameters += [*path, *path, one.value]
         elif isinstance(wanted, str | int | float):
             terms.append(f"{column} = ?")
             parameters += [*path, wanted]

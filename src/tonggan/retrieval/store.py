@@ -251,7 +251,7 @@ class Store:
     ) -> dict[str, float]:
         """Keys and inner products of the rows nearest to ``vector [D]``, best first.
 
-        Of 20,000 rows or fewer, or of which ``where`` chooses so few, all are compared. Of more, those that are likely
+        Of 20,000 rows or fewer, and of 2,000 that ``where`` chooses, all are compared. Of more, those that are likely
         to be near: of the ten nearest 99 % are found, unless ``exact`` compares all.
 
         Raises:
@@ -312,7 +312,7 @@ class Store:
 
 def _plain(wanted: Any) -> Any:
     if isinstance(wanted, Compared):
-        return {wanted.operator: wanted.value}
+        return {"compared": [[each.operator, each.value] for each in wanted.each()]}
     return wanted if isinstance(wanted, str | int | float) else list(wanted)
 
 

@@ -19,6 +19,10 @@ EXACT_ROWS = 20_000  # up to here one cell holds all, and every search compares 
 _RECALL = 0.995  # share of the true ten nearest that searches find on average
 _PROBE_QUERIES = 200
 _SELECTIONS_KEPT = 8
+_ALL_OF = 2_000  # chosen rows that are compared at least, and so many for each that is wanted
+_COMPARED_OF_EACH = 20
+_MORE_CELLS = 0.25  # cells grow with this power of how many rows there are for each that is chosen
+_DENSE = 0.2  # share of chosen rows in cells from which on all rows in them are compared
 _POINTS_PER_CELL = 40  # that k-means learns from
 _CHUNK = 50_000  # rows that are brought to full precision at once
 
@@ -41,6 +45,7 @@ class VectorIndex:
         self.probes = probes
         self._selections: dict[int, _Selection] = {}
         self._cells: NDArray[np.uint32] | None = None
+        self._sizes: NDArray[np.int64] = np.empty(0, np.int64)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -132,8 +137,8 @@ class VectorIndex:
         Args:
             vector: of length 1, where scores are to be cosines.
             limit: how many at most.
-            allowed: only rows of these ids. Of few all are compared. Of more, cells are looked into until as many have
-                been compared as without this condition, wherever they lie, and twice as many change nothing.
+            allowed: only rows of these ids. Of 2,000 or fewer all are compared. Of more, cells that hold any are
+                looked into, the nearest first, until a third more change nothing.
             excluded: no rows of these ids.
             exact: whether all rows are compared.
         """
@@ -142,49 +147,68 @@ class VectorIndex:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         query = np.ascontiguousarray(vector[None], np.float32)
         cells = int(self._index.nlist)
-        selection = None if allowed is None else self._selection(allowed)
-        selector = None if selection is None else selection.selector
+        others = None
         if excluded is not None and len(excluded):
             others = self._faiss.IDSelectorNot(self._selection(excluded).selector)
-            selector = others if selector is None else self._faiss.IDSelectorAnd(selector, others)
-        if selection is not None and not exact and cells > 1 and len(selection.ids) > self._compared_at_least():
-            scores, ids = self._search_growing(query, wanted, selection, selector)
+        if allowed is not None and cells > 1:
+            scores, ids = self._search_selected(query, wanted, self._selection(allowed), others, exact=exact)
         else:
-            probes = cells if exact or allowed is not None else self.probes
+            selector = others if allowed is None else self._both(self._selection(allowed).selector, others)
+            probes = cells if exact else self.probes
             parameters = self._faiss.SearchParametersIVF(nprobe=probes, sel=selector)
             scores, ids = (each[0] for each in self._index.search(query, wanted, params=parameters))
         found = ids >= 0
         return ids[found], scores[found]
 
-    def _compared_at_least(self) -> int:
-        return max(EXACT_ROWS, self.probes * len(self) // int(self._index.nlist))
+    def _both(self, selector: Any, others: Any) -> Any:
+        return selector if others is None else self._faiss.IDSelectorAnd(selector, others)
 
-    def _search_growing(self, query: Vectors, wanted: int, selection: _Selection, selector: Any) -> tuple[Vectors, Ids]:
-        """Look into twice as many cells until those that come last hold none of the nearest."""
+    def _search_selected(
+        self, query: Vectors, wanted: int, selection: _Selection, others: Any, *, exact: bool
+    ) -> tuple[Vectors, Ids]:
+        """Look into the nearest cells that hold chosen rows, and into a third more until these change nothing."""
         cells = int(self._index.nlist)
         if selection.in_cells is None:
             selection.in_cells = np.bincount(self._cells_of(selection.ids), minlength=cells + 1)[:cells]
         likeness, order = self._index.quantizer.search(query, cells)
-        compared = np.cumsum(selection.in_cells[order[0]])
+        holding = selection.in_cells[order[0]] > 0
+        likeness, order = likeness[0, holding], order[0, holding]
+        compared = np.cumsum(selection.in_cells[order])
         scores, ids = np.empty(0, np.float32), np.empty(0, np.int64)
-        start, end = 0, int(np.searchsorted(compared, self._compared_at_least())) + 1
-        while start < cells:
-            end = min(end, cells)
-            piece = slice(start, end)
-            new_scores, new_ids = self._search_cells(query, wanted, order[0, piece], likeness[0, piece], selector)
-            scores, ids = np.concatenate([scores, new_scores]), np.concatenate([ids, new_ids])
+        # The fewer rows are chosen, the farther away are the nearest of them.
+        first = self.probes * (len(self) / max(1, len(selection.ids))) ** _MORE_CELLS
+        end = max(int(first), int(np.searchsorted(compared, max(_ALL_OF, _COMPARED_OF_EACH * wanted))) + 1)
+        start, end = 0, len(order) if exact else end
+        while start < len(order):
+            end = min(end, len(order))
+            new = self._search_cells(query, wanted, order[start:end], likeness[start:end], selection, others)
+            scores, ids = np.concatenate([scores, new[0]]), np.concatenate([ids, new[1]])
             best = np.argsort(-scores, kind="stable")[:wanted]
             is_same = start > 0 and bool((best < wanted).all())
             scores, ids = scores[best], ids[best]
             if is_same:
                 break
-            start, end = end, 2 * end
+            start, end = end, end + max(1, end // 3)
         return scores, ids
 
     def _search_cells(
+        self, query: Vectors, wanted: int, cells: Ids, likeness: Vectors, selection: _Selection, others: Any
+    ) -> tuple[Vectors, Ids]:
+        """The nearest ``[wanted]`` chosen rows in these cells alone; an id is -1 where there are fewer."""
+        assert selection.in_cells is not None, "cells are counted before they are searched"
+        share = selection.in_cells[cells].sum() / max(1, self._sizes[cells].sum())
+        if share >= _DENSE:
+            # To ask of each row whether it is chosen takes longer than to compare it.
+            most = int(wanted / share * 1.3) + 16
+            scores, ids = self._compared(query, most, cells, likeness, others)
+            is_chosen = selection.holds(ids)
+            if is_chosen.sum() >= wanted or ids[-1] < 0:
+                return _filled(scores[is_chosen], ids[is_chosen], wanted)
+        return self._compared(query, wanted, cells, likeness, self._both(selection.selector, others))
+
+    def _compared(
         self, query: Vectors, wanted: int, cells: Ids, likeness: Vectors, selector: Any
     ) -> tuple[Vectors, Ids]:
-        """The nearest ``[wanted]`` in these cells alone; an id is -1 where there are fewer."""
         scores, ids = np.empty(wanted, np.float32), np.empty(wanted, np.int64)
         cells, likeness = np.ascontiguousarray(cells), np.ascontiguousarray(likeness)
         parameters = self._faiss.SearchParametersIVF(nprobe=len(cells), sel=selector)
@@ -197,6 +221,7 @@ class VectorIndex:
         if self._cells is None:
             lists, cells = self._index.invlists, int(self._index.nlist)
             sizes = [lists.list_size(cell) for cell in range(cells)]
+            self._sizes = np.array(sizes, np.int64)
             held = [
                 self._faiss.rev_swig_ptr(lists.get_ids(cell), size).copy() for cell, size in enumerate(sizes) if size
             ]
@@ -224,8 +249,22 @@ class _Selection:
         chosen = np.zeros(int(ids.max(initial=-1)) + 1, np.bool_)
         chosen[ids] = True
         self.ids = ids  # held, so that no other array is at its address
+        self._chosen = chosen
         self.selector = faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
         self.in_cells: NDArray[np.int64] | None = None
+
+    def holds(self, ids: Ids) -> NDArray[np.bool_]:
+        """Whether each of ``ids`` is chosen; -1 is not."""
+        known = (ids >= 0) & (ids < len(self._chosen))
+        known[known] = self._chosen[ids[known]]
+        return known
+
+
+def _filled(scores: Vectors, ids: Ids, wanted: int) -> tuple[Vectors, Ids]:
+    """The first ``wanted``, and ids of -1 where there are fewer."""
+    missing = max(0, wanted - len(ids))
+    worst = np.full(missing, -np.inf, np.float32)
+    return np.concatenate([scores[:wanted], worst]), np.concatenate([ids[:wanted], np.full(missing, -1)])
 
 
 def _rows_at(pieces: Iterable[Piece], places: Ids) -> Vectors:

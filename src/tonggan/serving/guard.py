@@ -103,6 +103,8 @@ class Guard:
             return
         if body is None:
             return
+        if scope["method"] == "HEAD":  # is answered as GET, without the body
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
         size = len(body)
         self._working += 1
         try:
@@ -203,6 +205,15 @@ class Guard:
 
 class _LeftError(Exception):
     """Ends the reading of a body."""
+
+
+def _without_body(send: Send) -> Send:
+    """``send`` for the head of an answer alone."""
+
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head
 
 
 def _replay(body: list[bytes], receive: Receive) -> Receive:

@@ -11,7 +11,8 @@ from tonggan.serving.body import Body, Whole
 
 class SearchRequest(Body):
     """``POST /v1/search``: what to look for in words, as a picture, a recording, a clip or cells, or ``key`` of a
-    row found before; files are data URLs. ``where`` has conditions such as ``year > 2020``.
+    row found before; files are data URLs. ``where`` has conditions such as ``year > 2020``;
+    ``exact`` compares with every row, of however many.
     """
 
     query: str | None = None
@@ -23,6 +24,7 @@ class SearchRequest(Body):
     where: list[str] = Field(default=[], max_length=32)
     columns: Annotated[list[str], Field(min_length=1, max_length=256)] | None = None
     limit: Whole = Field(default=10, ge=1, le=100)
+    exact: bool = False
 
     media = frozenset({"image", "audio", "video"})
 

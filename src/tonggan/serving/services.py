@@ -326,7 +326,8 @@ class SearchService:
         self._index.close()
 
     def _search(self, asked: SearchRequest) -> list[dict[str, Any]]:
-        where, limit = conditions(asked.where), asked.limit
+        where = conditions(asked.where)
+        how: dict[str, Any] = {"inputs": asked.columns, "limit": asked.limit, "exact": asked.exact}
         for name in asked.row or {}:
             if self._index.info.fields.get(name) == "file":
                 raise RefusedError(
@@ -337,13 +338,12 @@ class SearchService:
                     param="row",
                 )
         if asked.key is not None:
-            hits = self._index.similar(asked.key, where=where, inputs=asked.columns, limit=limit)
+            hits = self._index.similar(asked.key, where=where, **how)
         else:
             limits = MediaLimits(self._config)
-            media = {name: self._content(getattr(asked, name), name, limits) for name in ("image", "audio", "video")}
-            hits = self._index.search(
-                asked.query, row=asked.row, where=where, inputs=asked.columns, limit=limit, **media
-            )
+            files = ("image", "audio", "video")
+            media: dict[str, Any] = {name: self._content(getattr(asked, name), name, limits) for name in files}
+            hits = self._index.search(asked.query, row=asked.row, where=where, **how, **media)
         return [hit.to_dict() for hit in hits]
 
     @staticmethod

@@ -19,7 +19,7 @@ def conditions(written: Sequence[str]) -> Where:
     A value is bound to the search and never becomes a part of it, whatever it holds.
 
     Raises:
-        ConfigError: one is not written like that, or a column has two.
+        ConfigError: one is not written like that, or a column that is to equal something has another one.
     """
     found: dict[str, Value | Compared] = {}
     for text in written:
@@ -32,14 +32,15 @@ def conditions(written: Sequence[str]) -> Where:
                 remedy="Write it as --where 'year > 2020'",
             )
         name, operator, value = match[1], match[2], _value(match[3])
-        if name in found:
+        before, equals = found.get(name), operator in ("=", "==")
+        if before is not None and (equals or isinstance(before, str | int | float)):
             raise ConfigError(
                 "--where",
-                got=f"two conditions on '{name}'",
-                expected="one for each column",
+                got=f"'{name}' equal to a value, and a further condition on it",
+                expected="one = for a column, or comparisons by < <= > >= !=",
                 remedy="Leave one out",
             )
-        found[name] = value if operator in ("=", "==") else Compared(operator, value)  # type: ignore[arg-type]
+        found[name] = value if equals else Compared(operator, value, before)  # type: ignore[arg-type]
     return found
 
 
@@ -57,13 +58,14 @@ def _value(text: str) -> Value:
 
 def check_wanted(store: Store, field: str, wanted: Value | Collection[Value] | Compared, *, column: str) -> None:
     """Raise ConfigError where a ``column`` that holds numbers alone is compared with a text, which no row would fit."""
-    value = wanted.value if isinstance(wanted, Compared) else wanted
-    if not isinstance(value, str) or store.count({field: Compared(">=", "")}):
+    values = [each.value for each in wanted.each()] if isinstance(wanted, Compared) else [wanted]
+    texts = [value for value in values if isinstance(value, str)]
+    if not texts or store.count({field: Compared(">=", "")}):
         return
     if store.count({field: Compared(">=", -math.inf)}):
         raise ConfigError(
             "--where",
-            got=f"the text '{value}' for '{column}', a column of numbers",
+            got=f"the text '{texts[0]}' for '{column}', a column of numbers",
             expected="a number",
             remedy="Write it as --where 'year > 2020', and each further condition as a --where of its own",
         )

@@ -28,6 +28,9 @@ class SpaceConfig(Config):
     parts: Literal["linear", "towers", "both"] = "both"
     """'linear' is a ridge regression onto one modality's features, which takes seconds; 'towers' are small networks
     trained by the alignment; of 'both' each counts as much as the validation part says."""
+    start: str | None = "starter"
+    """Space whose linear maps are gone on from where its frozen encoders are the same, unless the validation part says
+    that to begin anew is better: 'starter', which comes along, or the folder of a run; null begins anew."""
     dim: int = Field(default=256, ge=8)
     """Width of what a tower gives."""
     hidden: int = Field(default=512, ge=8)
@@ -92,7 +95,8 @@ class MatchRecipe(Config):
     training: MatchTraining = MatchTraining()
     """Of the towers."""
     max_bad: float = Field(default=0.05, ge=0, le=1)
-    """Stop before training when more than this share of rows has an unreadable or missing file."""
+    """Stop before training when more than this share of rows, and more than one, has an unreadable or missing file; 0
+    stops at one."""
     seed: int = Field(default=0, ge=0)
     """Seed of every random choice."""
 

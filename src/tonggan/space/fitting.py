@@ -22,21 +22,20 @@ from tonggan.runs.bundle_folder import CHECKPOINTS, SPACE
 from tonggan.runs.run_folder import claimed, finish, remember
 from tonggan.space.config import MatchRecipe
 from tonggan.space.features import Features, TokenSets, encoded
+from tonggan.space.linear_maps import Fitted, fit_linear, lead_of, surely_better
 from tonggan.space.matcher import Matcher, chance, load_matcher
 from tonggan.space.matches import MatchMeasure
 from tonggan.space.objective import FeatureBatches, Matching
 from tonggan.space.pages import write_space_report
 from tonggan.space.pairs import Pairs, read_pairs, read_rows
-from tonggan.space.towers import LinearMap, Space, fitted_ridge
+from tonggan.space.towers import Space
 from tonggan.training import Budget, train
 from tonggan.training.world import World, world
 
 _ROWS_AT_ONCE = 512
 _MOST_SETS = 500  # rows that are chosen on where sets are compared
-_PENALTIES = (30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0)
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _MOST_CHOSEN_ON = 2_000
-_LEADS = ("text", "image", "audio")  # the kind that linear maps lead to, the first that there is
 
 
 def fit_space(
@@ -105,14 +104,16 @@ def _fit(
     processes.wait()
     space = _new_space(recipe, pairs)
     valid = _held_out(pairs, space)
+    fitted = None
     if space.maps:
-        _fit_linear(space, pairs, valid, progress=progress)
+        fitted = _fit_linear(space, recipe, pairs, valid, progress=progress)
     if space.has_networks:
         _train_towers(space, recipe, pairs, valid, out=out, budget=budget, progress=progress)
         pairs = _encoded(pairs, space)
         valid = _held_out(pairs, space)
     if space.maps and space.has_networks:
-        _choose_share(space, pairs.kinds, valid, progress=progress)
+        went_on = fitted is not None and fitted.start is not None
+        _choose_share(space, pairs.kinds, valid, went_on=went_on, progress=progress)
     results = _assess(space, recipe, pairs, progress=progress) | {"seconds": time.monotonic() - began}
     made = Matcher(recipe, pairs.modalities, _weights_of(pairs), space.eval(), results, out, pairs.reader.encoders)
     write_space_report(out / "report.html", made, pairs.features[pairs.final], pairs.datasets[pairs.final])
@@ -126,7 +127,7 @@ def _follow(recipe: MatchRecipe, sources: Mapping[str, Any], *, out: Path, budge
     space = _new_space(recipe, pairs)
     if space.has_networks:
         if space.maps:  # The processes share their buffers, so all must have the same.
-            _fit_linear(space, pairs, _held_out(pairs, space), progress=Progress())
+            _fit_linear(space, recipe, pairs, _held_out(pairs, space), progress=Progress())
         _train_towers(space, recipe, pairs, _held_out(pairs, space), out=out, budget=budget, progress=Progress())
     processes.wait()
     return load_matcher(out)
@@ -166,7 +167,7 @@ def _new_space(recipe: MatchRecipe, pairs: Pairs) -> Space:
         dim=config.dim if config.parts != "linear" else 0,
         hidden=config.hidden,
         dropout=config.dropout,
-        linear_dim=widths[_lead(kinds)] if has_linear else 0,
+        linear_dim=widths[lead_of(kinds)] if has_linear else 0,
         distance=distance,
         matching=config.matching if config.parts != "linear" else "pooled",
         token_widths=sets,
@@ -177,51 +178,26 @@ def _new_space(recipe: MatchRecipe, pairs: Pairs) -> Space:
     return space
 
 
-def _lead(kinds: Mapping[str, str]) -> str:
-    own = list(kinds.values())
-    return next((kind for kind in _LEADS if kind in own), own[0])
-
-
 def _weights_of(pairs: Pairs) -> dict[str, str]:
     return {kind: each["name"] for kind, each in pairs.reader.identities.items()}
 
 
-@torch.no_grad()
-def _fit_linear(space: Space, pairs: Pairs, valid: Mapping[str, Features], *, progress: Progress) -> None:
-    """Lead every kind to one by ridge regression; the penalty is the one that serves the validation part best."""
-    kinds, train = pairs.kinds, pairs.features["train"]
-    lead = _lead(kinds)
-    ridges = {}
-    for kind in set(kinds.values()) - {lead}:
-        sides = []
-        for name in (name for name, own in kinds.items() if own == kind):
-            for other in (other for other, own in kinds.items() if own == lead):
-                both = train[name].present & train[other].present
-                sides.append(
-                    tuple(
-                        space.standardized(own, torch.from_numpy(train[each].values[both])).numpy()
-                        for each, own in ((name, kind), (other, lead))
-                    )
-                )
-        ridges[kind] = fitted_ridge(sides)  # type: ignore[arg-type]
-    if not ridges:
-        return
-    former, space.share = space.share, 1.0
-    scores = {}
-    for penalty in _PENALTIES:
-        _set_maps(space, ridges, penalty)
-        scores[penalty] = measure_space(space, kinds, valid).score()
-    best = max(scores, key=lambda penalty: scores[penalty])
-    _set_maps(space, ridges, best)
-    space.share = former
-    progress.say(f"Linear maps: mrr {scores[best]:.3f} on the validation part, penalty {best:g}")
-
-
-def _set_maps(space: Space, ridges: Mapping[str, Any], penalty: float) -> None:
-    for kind, ridge in ridges.items():
-        part = space.maps[kind]
-        assert isinstance(part, LinearMap)
-        part.weight.copy_(torch.from_numpy(ridge.weight(penalty)))
+def _fit_linear(
+    space: Space, recipe: MatchRecipe, pairs: Pairs, valid: Mapping[str, Features], *, progress: Progress
+) -> Fitted | None:
+    """Fit the linear maps, and tell of them."""
+    num_rows = len(next(iter(valid.values())))
+    fitted = fit_linear(
+        space,
+        pairs,
+        start=recipe.space.start,
+        score=lambda: measure_space(space, pairs.kinds, valid).score(),
+        num_rows=num_rows,
+    )
+    if fitted is not None:
+        told = f"Linear maps: mrr {fitted.score:.3f} on the validation part, penalty {fitted.penalty:g}"
+        progress.say(f"{told}, on from '{fitted.start}'" if fitted.start else told)
+    return fitted
 
 
 def _train_towers(
@@ -272,13 +248,20 @@ def _train_towers(
     objective.cpu().eval()
 
 
-def _choose_share(space: Space, kinds: Mapping[str, str], valid: Mapping[str, Features], *, progress: Progress) -> None:
-    """How much the linear maps count, by the validation part; of equal scores both alike."""
+def _choose_share(
+    space: Space, kinds: Mapping[str, str], valid: Mapping[str, Features], *, went_on: bool, progress: Progress
+) -> None:
+    """How much the linear maps count, by the validation part; of equal scores both alike.
+
+    Maps that know more than these pairs, as they ``went_on`` from others, count alone unless towers surely add to them.
+    """
     scores = {}
     for share in _SHARES:
         space.share = share
         scores[share] = measure_space(space, kinds, valid).score()
     space.share = max(scores, key=lambda share: (scores[share], -abs(share - 0.5)))
+    if went_on and scores[space.share] < scores[1.0] + surely_better(len(next(iter(valid.values())))):
+        space.share = 1.0
     shown = ", ".join(f"{share:g}: {score:.3f}" for share, score in scores.items())
     progress.say(f"Share of the linear maps, mrr on the validation part: {shown}; {space.share:g} is kept")
 

@@ -137,6 +137,7 @@ class SpaceIndex:
         where: Where | None = None,
         inputs: Sequence[str] | None = None,
         limit: int = 10,
+        exact: bool = False,
     ) -> list[Hit]:
         """The rows that are most like what is asked for, best first.
 
@@ -149,6 +150,7 @@ class SpaceIndex:
             where: only rows whose fields it chooses.
             inputs: compare with these alone; without it with all.
             limit: how many rows at most.
+            exact: compare with every vector, of however many.
 
         Raises:
             ConfigError: a kind, a field or an input that the index lacks.
@@ -163,12 +165,18 @@ class SpaceIndex:
             found.append(_Ranking(WORDS, self._of_rows(words)))
         for kind, one in self._asked(text, {"image": image, "audio": audio, "video": video}, row=row):
             for name in self._comparable(kind, inputs):
-                ranking = self._by_vector(one, name, where=where, limit=limit)
+                ranking = self._by_vector(one, name, where=where, limit=limit, exact=exact)
                 found.append(_Ranking(name, ranking, 1.0 if self._are_alike(kind, name) else _OF_OTHER_KIND))
         return self._hits(found, limit=limit)
 
     def similar(
-        self, key: str, *, where: Where | None = None, inputs: Sequence[str] | None = None, limit: int = 10
+        self,
+        key: str,
+        *,
+        where: Where | None = None,
+        inputs: Sequence[str] | None = None,
+        limit: int = 10,
+        exact: bool = False,
     ) -> list[Hit]:
         """The rows most like the row ``key``, each input compared with the same input; the row itself is left out.
 
@@ -190,7 +198,8 @@ class SpaceIndex:
         for row in rows:
             name = str(row.fields[INPUT])
             assert row.vector is not None
-            found = self._by_vector(_Asked(row.vector, sets.get(row.key)), name, where=where, limit=limit + 1)
+            asked = _Asked(row.vector, sets.get(row.key))
+            found = self._by_vector(asked, name, where=where, limit=limit + 1, exact=exact)
             found.pop(key, None)
             rankings.append(_Ranking(name, found))
         return self._hits(rankings, limit=limit)
@@ -241,6 +250,11 @@ class SpaceIndex:
         table = self.modalities.get("table")
         if table is not None and set(table.cells) & set(row):
             items.append(("table", {column: row.get(column) for column in table.cells}))
+        if row and not items:
+            got = f"cells of {', '.join(row)} alone, which are empty or not compared"
+            expected = f"a cell of {', '.join([*self.info.inputs, *(table.cells if table else ())])}"
+            remedy = "Ask for one of these; --where keeps rows by the others"
+            raise ConfigError(f"index {self.folder}", got=got, expected=expected, remedy=remedy)
         return items
 
     def _comparable(self, kind: str, inputs: Sequence[str] | None) -> list[str]:
@@ -254,10 +268,10 @@ class SpaceIndex:
         """Whether a query of ``kind`` and the input ``name`` are read by the same encoder."""
         return len({read_as(each, self.matcher.space.widths) for each in (kind, self.info.inputs[name])}) == 1
 
-    def _by_vector(self, asked: _Asked, name: str, *, where: Where | None, limit: int) -> dict[str, float]:
+    def _by_vector(self, asked: _Asked, name: str, *, where: Where | None, limit: int, exact: bool) -> dict[str, float]:
         only = {} if len(self.info.inputs) == 1 else {INPUT: name}
         found = self.store.search_vectors(
-            asked.vector, limit=self._candidates(limit), where={**_of_columns(where), **only} or None
+            asked.vector, limit=self._candidates(limit), where={**_of_columns(where), **only} or None, exact=exact
         )
         return self._of_rows(found if asked.tokens is None else self._ranked_again(found, asked.tokens))
 
@@ -347,11 +361,10 @@ class SpaceIndex:
         )
 
     def _lacks(self, kind: str) -> ConfigError:
+        got, known = f"a query of kind '{kind}'", ", ".join(self.modalities)
+        remedy = self.matcher.could_read(kind) or "Index with a space that reads it, of tonggan fit TABLE --task match"
         return ConfigError(
-            f"index {self.folder}",
-            got=f"a query of kind '{kind}'",
-            expected=f"one of {', '.join(self.modalities)}, which its space reads",
-            remedy="Index with a space that reads it: tonggan fit TABLE --task match, then tonggan index",
+            f"index {self.folder}", got=got, expected=f"one of {known}, which its space reads", remedy=remedy
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,6 @@ import numpy as np
 from tonggan.cells import cell_text, is_missing
 from tonggan.config import apply_overrides
 from tonggan.data.cache import content_hash
-from tonggan.data.media_types import kind_of_path
 from tonggan.data.places import cache_folder
 from tonggan.data.readers import open_table
 from tonggan.data.scan import MediaColumn
@@ -25,7 +23,6 @@ from tonggan.data.table import Table, spread
 from tonggan.errors import BundleError, ConfigError
 from tonggan.modalities import ColumnConfig, Modality, NumberConfig
 from tonggan.modalities.base import MediaConfig, MediaModality
-from tonggan.modalities.file_formats import can_read_tracks
 from tonggan.progress import Progress, chosen_progress
 from tonggan.retrieval.row import Row, Value
 from tonggan.runs.loading import scan_tables
@@ -43,7 +40,8 @@ from tonggan.space.index_folder import (
     read_info,
     write_info,
 )
-from tonggan.space.matcher import Matcher, is_space, load_matcher, open_matcher
+from tonggan.space.matcher import STARTER, Matcher, is_space, load_matcher, open_matcher
+from tonggan.space.media_folder import media_below
 from tonggan.space.pairs import columns_to_match
 
 _ROWS_AT_ONCE = 512
@@ -144,7 +142,7 @@ def index_table(
     inputs = compared_inputs(table, kinds, reasons, matcher)
     named = str(Path(data).expanduser().absolute()) if isinstance(data, str | Path) else table.source
     _check_folder(out, named, matcher, overwrite=overwrite)
-    _tell(inputs, kinds, matcher, progress)
+    _tell(inputs, kinds, matcher, progress, is_starter=source == STARTER)
     work = _Indexing(table, kinds, inputs, cache=cache, progress=progress)
     original = matcher.sha256
     matcher = work.adapted(matcher, out)
@@ -177,28 +175,19 @@ def compared_inputs(
             f"table {table.source}",
             got="; ".join(f"{name}: {kinds[name].kind} ({reason})" for name, reason in reasons.items()),
             expected=f"a column of a kind that the space reads: {', '.join(by_kind)}",
-            remedy="Declare a kind, e.g. --set columns.NAME.kind=text, or use another space",
+            remedy=next((told for each in kinds.values() if (told := matcher.could_read(each.kind))), None)
+            or "Declare a kind, e.g. --set columns.NAME.kind=text, or use another space",
         )
     return found
 
 
-def media_below(data: Any) -> Any:
-    """A row for each picture, sound and, where PyAV is there, clip below a folder; all else as it is, for a table."""
-    folder = Path(data) if isinstance(data, str | Path) else None
-    if folder is None or not folder.is_dir() or any(folder.glob("*.parquet")) or any(folder.glob("*.tar")):
-        return data
-    files_of: dict[str, str] = {}
-    read = ("image", "audio", "video") if can_read_tracks() else ("image", "audio")
-    for path in sorted(folder.rglob("*")):
-        kind = kind_of_path(path.name)
-        if kind is not None and kind in read and path.is_file() and not path.name.startswith("."):
-            files_of[os.path.relpath(path)] = kind
-    kinds = sorted(set(files_of.values()))
-    return {name: [path if kind == name else None for path, kind in files_of.items()] for name in kinds} or data
-
-
 def _tell(
-    inputs: Mapping[str, Modality[Any]], kinds: Mapping[str, ColumnConfig], matcher: Matcher, progress: Progress
+    inputs: Mapping[str, Modality[Any]],
+    kinds: Mapping[str, ColumnConfig],
+    matcher: Matcher,
+    progress: Progress,
+    *,
+    is_starter: bool,
 ) -> None:
     """What is compared, what is only shown, and what the space reads but the table lacks."""
     compared = {column for name, each in inputs.items() for column in (each.cells or [name])}
@@ -206,6 +195,11 @@ def _tell(
     progress.say(f"Compared by: {', '.join(sorted(compared))}")
     if shown:
         progress.say(f"Kept to be shown and to filter by, not compared: {', '.join(shown)}")
+    for name in shown:
+        if remedy := matcher.could_read(kinds[name].kind):
+            progress.say(f"Warning: the space could compare '{name}', too. {remedy}")
+    if is_starter and any(each.kind == "audio" for each in inputs.values()):
+        progress.say("Recordings are compared by the words that are spoken in them")
     table_input = query_modalities(matcher).get("table")
     if table_input is not None and "table" not in inputs:
         lacking = [name for name in table_input.cells if name not in kinds]
@@ -220,7 +214,7 @@ def _check_folder(out: Path, source: str, matcher: Matcher, *, overwrite: bool) 
         if (info.source, info.space, info.weights) != (source, matcher.sha256, weights) and not overwrite:
             raise BundleError(
                 f"index {out}",
-                got=f"an index of {info.source}, or by another space",
+                got="one by another space" if info.source == source else f"that of {info.source}",
                 expected="one of the same table by the same space, to bring up to date",
                 remedy="Choose another folder with --out, or replace it with --overwrite",
             )
@@ -258,7 +252,9 @@ class _Indexing:
             shutil.rmtree(out / SPACE, ignore_errors=True)
             return matcher
         if (out / INDEX).exists() and read_info(out).space == matcher.sha256 and is_space(out / SPACE):
-            return load_matcher(out / SPACE, encoders=matcher.encoders)
+            copy = load_matcher(out / SPACE, encoders=matcher.encoders)
+            if copy.weights == matcher.weights:  # and none was installed meanwhile
+                return copy
         self.reader = matcher.reader(self.inputs)
         chosen = spread(len(self.table), _MOST_ADAPTED_TO)
         features = self._features(chosen)[0]

@@ -10,7 +10,7 @@ space.json              format, recipe, inputs, frozen encoders, results, SHA-25
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
@@ -29,7 +29,7 @@ from tonggan.data.fetch import sha256_of
 from tonggan.data.places import cache_folder
 from tonggan.errors import BundleError, ConfigError, TongganError
 from tonggan.files import whole_file
-from tonggan.floor.frozen import FrozenEncoder
+from tonggan.floor.frozen import FrozenEncoder, advised_weights
 from tonggan.modalities import Modality, load_modality
 from tonggan.modalities.base import InputConfig
 from tonggan.models.state import learned_state, load_learned_state
@@ -43,7 +43,7 @@ from tonggan.weights import CATALOGUE
 WEIGHTS = "weights.safetensors"
 FORMAT = 2
 STARTER = "starter"
-"""The space that comes with Tonggan: pictures and texts."""
+"""The space that comes with Tonggan: pictures, texts, and where their frozen encoder is installed spoken words."""
 PICTURE_SIZE = 224
 """Pixels a side of pictures for frozen encoders."""
 _DAMAGED = "The folder is damaged: copy it again from where it was made, or fit again"
@@ -113,6 +113,11 @@ class Matcher:
     def is_one_space(self) -> bool:
         """Whether vectors of different kinds can be compared."""
         return self.folder is not None
+
+    def could_read(self, kind: str) -> str | None:
+        """What to do so that it reads a ``kind`` of inputs that it has learned from and cannot read here; else None."""
+        name = advised_weights(kind) if kind in self.space.widths and kind not in self.weights else None
+        return None if name is None else f"Install its encoder and index again: tonggan weights get {name}"
 
     def reader(self, modalities: Mapping[str, Modality[Any]] | None = None) -> FeatureReader:
         """What reads features of ``modalities``, or of the inputs that were learned from."""
@@ -213,12 +218,48 @@ def is_space(folder: Path) -> bool:
     return (folder / INDEX).is_file()
 
 
-def load_matcher(folder: Path, *, encoders: Encoders | None = None) -> Matcher:
-    """The space in ``folder``, with ``encoders`` that are open already.
+def load_matcher(folder: Path, *, encoders: Encoders | None = None, without: Container[str] = ()) -> Matcher:
+    """The space in ``folder``.
+
+    Args:
+        folder: of a run.
+        encoders: that are open already.
+        without: kinds of inputs that it is not to read.
 
     Raises:
         BundleError: there is none, or it is damaged, of a newer format, or made with other frozen encoders.
     """
+    index, recipe, modalities, space = _read_space(folder)
+    matcher = Matcher(
+        recipe,
+        {name: each for name, each in modalities.items() if each.kind not in without},
+        {kind: name for kind, name in index.weights.items() if kind not in without},
+        space,
+        {**index.results, "sha256": index.sha256},
+        folder,
+        encoders or Encoders(),
+    )
+    who = f"space {folder}"
+    _check_frozen(matcher, index.frozen, who=who)
+    for kind, base in matcher._bases().items():
+        if index.bases.get(kind) != base["sha256"]:
+            raise _other_weights(who, base["name"], expected=f"SHA-256 {index.bases.get(kind)}")
+    return matcher
+
+
+def open_space(source: str) -> tuple[Space, dict[str, str]]:
+    """The space in a run's folder, or the one that comes along, and the identity of its frozen encoders by kind.
+
+    No frozen encoder need be installed.
+
+    Raises:
+        BundleError: it cannot be read.
+    """
+    index, _, _, space = _read_space(_folder_of(source))
+    return space, {kind: each["identity"] for kind, each in index.frozen.items()}
+
+
+def _read_space(folder: Path) -> tuple[_Index, MatchRecipe, dict[str, Modality[Any]], Space]:
     who = f"space {folder}"
     if not is_space(folder):
         raise BundleError(
@@ -258,20 +299,7 @@ def load_matcher(folder: Path, *, encoders: Encoders | None = None) -> Matcher:
         got = error.got if isinstance(error, TongganError) else str(error).splitlines()[0]
         raise BundleError(who, got=got, expected=f"a whole {INDEX} and {WEIGHTS}", remedy=_DAMAGED) from error
     space.share = index.share
-    matcher = Matcher(
-        recipe,
-        modalities,
-        index.weights,
-        space.eval(),
-        {**index.results, "sha256": index.sha256},
-        folder,
-        encoders or Encoders(),
-    )
-    _check_frozen(matcher, index.frozen, who=who)
-    for kind, base in matcher._bases().items():
-        if index.bases.get(kind) != base["sha256"]:
-            raise _other_weights(who, base["name"], expected=f"SHA-256 {index.bases.get(kind)}")
-    return matcher
+    return index, recipe, modalities, space.eval()
 
 
 def _opened(config: InputConfig, state: Mapping[str, Any] | None) -> Modality[Any]:
@@ -295,6 +323,10 @@ def _other_weights(who: str, name: str, *, expected: str) -> BundleError:
     )
 
 
+def _folder_of(source: str) -> Path:
+    return Path(str(files("tonggan.space") / STARTER)) if source == STARTER else Path(source)
+
+
 def open_matcher(source: str) -> Matcher:
     """The space in a run's folder, the one that comes with Tonggan, or that of frozen encoders joined by ``+``.
 
@@ -303,9 +335,10 @@ def open_matcher(source: str) -> Matcher:
         BundleError: the run cannot be read.
         MissingExtraError: an encoder is not installed.
     """
-    folder = Path(str(files("tonggan.space") / STARTER)) if source == STARTER else Path(source)
+    folder = _folder_of(source)
     if is_space(folder) or folder.is_dir():
-        return load_matcher(folder)
+        is_deaf = source == STARTER and advised_weights("audio") is not None
+        return load_matcher(folder, without=("audio",) if is_deaf else ())
     names = source.split("+")
     if all(name in CATALOGUE and CATALOGUE[name].reads in ("text", "image", "audio") for name in names):
         return frozen_matcher({CATALOGUE[name].reads: name for name in names})

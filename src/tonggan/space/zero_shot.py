@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,9 +18,17 @@ from tonggan.modalities.base import MediaModality
 from tonggan.progress import Progress, chosen_progress
 from tonggan.runs.loading import scan_tables
 from tonggan.space.index_folder import query_modalities
-from tonggan.space.indexing import FEWEST_ADAPTED_TO, compared_inputs, media_below
+from tonggan.space.indexing import FEWEST_ADAPTED_TO, compared_inputs
 from tonggan.space.matcher import Matcher, open_matcher
+from tonggan.space.media_folder import media_below
 from tonggan.space.pairs import columns_to_match
+
+_CHINESE = re.compile(r"[\u3400-\u9fff]")
+PHRASES = {
+    "en": ("{}", "a photo of a {}", "a blurry photo of a {}", "a picture of the {}", "a drawing of a {}"),
+    "zh": ("{}", "一张{}的照片", "一张模糊的{}照片", "{}的图片", "一幅{}的图画"),
+}
+"""What the name of a class stands in where pictures are told, by the language of the name."""
 
 
 def classify(
@@ -33,7 +42,8 @@ def classify(
 ) -> pa.Table:
     """The nearest of ``classes`` for each row of ``data``, whose pictures, sounds or cells are read, else its texts.
 
-    A collection of thirty or more is read by its own means and deviations, as an index reads it.
+    A collection of thirty or more is read by its own means and deviations, as an index reads it. Pictures are compared
+    with the mean of phrases that hold a name, such as 'a photo of a cat' (after CLIP), all else with the name.
 
     Args:
         source: a space that reads texts, as for ``open_matcher``.
@@ -53,7 +63,6 @@ def classify(
     """
     progress, cache, matcher = chosen_progress(progress), cache_folder(), open_matcher(source)
     named = list(dict.fromkeys(name.strip() for name in classes if name.strip()))
-    by_kind = query_modalities(matcher)
     _check(source, matcher, named)
     files = media_below(data)
     table, keep = open_table(files, cache=cache, progress=progress), [*(() if files is data else files), *keep]
@@ -72,16 +81,26 @@ def classify(
     features = matcher.reader(inputs).read_table(
         table, media=media["rows"], caches=caches, rows=np.arange(len(table)), progress=progress
     )
-    names = matcher.embed("text", matcher.reader(by_kind).read("text", named), as_query=True)
     total, count = np.zeros((len(table), len(named)), dtype=np.float64), np.zeros((len(table), 1))
     for name, found in features.items():
         kind = inputs[name].kind
         if isinstance(inputs[name], MediaModality) and found.present.sum() >= FEWEST_ADAPTED_TO:
             matcher.space.adapt(kind, found)
+        names = _embedded(matcher, named, in_phrases=kind in ("image", "video"))
         similar = matcher.embed(kind, found) @ names.T
         total += np.where(found.present[:, None], similar, 0)
         count += found.present[:, None]
     return _told(total / np.maximum(count, 1), count[:, 0] > 0, named, {name: table.values(name) for name in keep})
+
+
+def _embedded(matcher: Matcher, names: Sequence[str], *, in_phrases: bool) -> NDArray[np.float32]:
+    """``[N, D]`` of names as they are, or the mean of what phrases with them give, in the language that they are in."""
+    phrases = [PHRASES["zh" if _CHINESE.search(name) else "en"] if in_phrases else ("{}",) for name in names]
+    texts = [phrase.replace("{}", name) for name, each in zip(names, phrases, strict=True) for phrase in each]
+    features = matcher.reader(query_modalities(matcher)).read("text", texts)
+    vectors = matcher.embed("text", features, as_query=True)
+    means: NDArray[np.float32] = vectors.reshape(len(names), -1, vectors.shape[1]).mean(axis=1)
+    return means
 
 
 def _check(source: str, matcher: Matcher, classes: Sequence[str]) -> None:
