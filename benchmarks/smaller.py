@@ -21,9 +21,9 @@ from tonggan.files import whole_file
 from tonggan.progress import Progress, chosen_progress
 from tonggan.runs.bundle import Bundle
 from tonggan.runs.bundle_folder import INDEX
-from tonggan.runs.compressing import reopened
 from tonggan.runs.plan import resolve
 from tonggan.runs.recipe import student_recipe
+from tonggan.runs.reopening import with_data
 from tonggan.runs.start import Start
 from tonggan.runs.trainings import new_model, train_one
 from tonggan.training import Budget
@@ -45,7 +45,7 @@ def alone(original: Path, out: Path, student: str, settings: list[str], progress
     told = out / "score.json"
     if not told.exists():
         bundle = Bundle.load(original)
-        _, data = reopened(bundle, bundle.recipe, {}, progress=progress)
+        _, data = with_data(bundle, original, None, progress=progress)
         plan = resolve(student_recipe(bundle.recipe, student, settings), data.tables)
         model = new_model(plan, data, Start({}, {}))
         train_one(model, plan, data, folder=out, budget=Budget(), progress=progress)

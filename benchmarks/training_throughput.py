@@ -191,8 +191,15 @@ def run_trainer(epochs: int, threads: int) -> dict[str, Any]:
     return clock.result(loss=float(losses[-1]))
 
 
-def run_tonggan(epochs: int, threads: int, *, precision: Literal["auto", "fp32"] = "fp32") -> dict[str, Any]:
-    """Tonggan's train, with its loader, its validation and its checkpoints."""
+def run_tonggan(
+    epochs: int,
+    threads: int,
+    *,
+    precision: Literal["auto", "fp32"] = "fp32",
+    batch_size: int = BATCH_SIZE,
+    folder: Path | None = None,
+) -> dict[str, Any]:
+    """Tonggan's train, with its loader, its validation and its checkpoints, which several processes share."""
     from tonggan.config import Config
     from tonggan.data.dataset import Dataset, Source
     from tonggan.decoders import TARGET
@@ -253,15 +260,15 @@ def run_tonggan(epochs: int, threads: int, *, precision: Literal["auto", "fp32"]
     rows = Dataset(inputs, np.arange(ROWS), {TARGET: Memory(classes, task.target)})
     config = TrainingConfig(
         epochs=epochs,
-        batch_size=BATCH_SIZE,
+        batch_size=batch_size,
         learning_rate=LEARNING_RATE,
         weight_decay=WEIGHT_DECAY,
         clip_norm=None,
         precision=precision,
     )
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as own:
         learned, valid = loaders(rows, rows.take(np.arange(32)), config=config, seed=0)
-        result = train(Classes(), learned, valid=valid, config=config, folder=Path(folder), seed=0)
+        result = train(Classes(), learned, valid=valid, config=config, folder=folder or Path(own), seed=0)
     seconds = result.history[-1]["seconds"] - result.history[0]["seconds"]
     return {"seconds": seconds, "loss": result.history[-1]["train_loss"], "variant": result.precision}
 

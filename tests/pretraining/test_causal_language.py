@@ -3,10 +3,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from contracts import check_pretraining
+from contracts import check_pretraining, draw
 from tonggan.encoders import TextTransformerConfig
+from tonggan.encoders.code_transformer import CodeTransformerConfig
 from tonggan.errors import ConfigError
-from tonggan.modalities import TextConfig
+from tonggan.modalities import CodeConfig, TextConfig
 from tonggan.pretraining.causal_language import CausalLanguageConfig
 from tonggan.tokens import Tokens
 
@@ -51,7 +52,7 @@ def test_loss_is_that_of_the_next_token(text):
     torch.manual_seed(0)
     objective = build(CausalLanguageConfig(), text).eval()
     arrays = text.collate(["a dog"])
-    guessed = objective.guess(arrays, None)
+    guessed = objective.guess(arrays, draw(len(arrays)))
     hidden = objective.vocabulary.layers(objective.encoder(arrays).values)[0, :-1]
     logits = hidden @ objective.encoder.embedding.weight.T
     expected = F.cross_entropy(logits, arrays.values[0, 1:], reduction="sum")
@@ -63,3 +64,19 @@ def test_an_encoder_that_sees_both_ways_is_refused(text):
     encoder = TextTransformerConfig(num_layers=1, num_heads=2).build(text, dim=16)
     with pytest.raises(ConfigError, match=r"sees the tokens it is to guess.*masked_language"):
         CausalLanguageConfig().build(encoder, text, dim=16)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_of_code(causal):
+    pytest.importorskip("tree_sitter")
+    code = CodeConfig(vocab_size=300).build()
+    programs = ["def add(first, second):\n    return first + second\n", "x = 1\n", "y = x\n", None]
+    code.fit(programs)
+    encoder = CodeTransformerConfig(num_layers=1, num_heads=2, dropout=0.0, causal=causal).build(code, dim=16)
+    if causal:
+        check_pretraining(
+            CausalLanguageConfig(), lambda config: config.build(encoder, code, dim=16), code.collate(programs)
+        )
+    else:
+        with pytest.raises(ConfigError, match="sees the tokens it is to guess"):
+            CausalLanguageConfig().build(encoder, code, dim=16)

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from contracts import check_pretraining
-from tonggan.encoders import AudioTransformerConfig, ImageResNetConfig, TextTransformerConfig
-from tonggan.modalities import AudioConfig, ImageConfig, TextConfig
+from contracts import check_pretraining, draw
+from tonggan.encoders import AudioTransformerConfig, ImageResNetConfig, TextTransformerConfig, VideoTubeletsConfig
+from tonggan.modalities import AudioConfig, ImageConfig, TextConfig, VideoConfig
 from tonggan.pretraining.contrastive import ContrastiveConfig, make_view, nt_xent
 from tonggan.tokens import Arrays
 
@@ -44,6 +44,36 @@ def test_contract_of_recordings():
     )
 
 
+def test_contract_of_clips():
+    video = VideoConfig(size=16, frames=3, draws=2).build()
+    encoder = VideoTubeletsConfig(num_layers=1, num_heads=2, patch=8, stem=(4,))
+    clips = torch.randint(0, 256, (4, 6, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    seen = PRESENT[:, None] & torch.tensor([False, True] * 3)
+    check_pretraining(
+        ContrastiveConfig(),
+        lambda config: config.build(encoder.build(video, dim=16), video, dim=16),
+        Arrays(clips, seen),
+    )
+
+
+def test_a_view_of_a_clip_has_the_frames_that_are_seen_all_cropped_and_recolored_alike():
+    clips = PICTURES[:3, None].repeat(1, 6, 1, 1, 1)
+    clips[:, ::2] = 0  # frames that are not seen
+    seen = torch.tensor([False, True] * 3).repeat(3, 1)
+    seen[1, 5] = False
+    column = VideoConfig(size=16, frames=3, draws=2)
+    view = make_view(Arrays(clips, seen), column, ContrastiveConfig(color=1), draw(3))
+    assert view.mask.tolist() == [[True] * 3, [True, True, False], [True] * 3]
+    assert not torch.equal(view.values[0, 0], PICTURES[0])
+    assert torch.equal(view.values[0, 0], view.values[0, 2])
+    assert torch.equal(view.values[1, 0], view.values[1, 1])
+    still = make_view(
+        Arrays.whole(PICTURES[:3]), ImageConfig(size=16, augment=None), ContrastiveConfig(color=0), draw(3)
+    )
+    moving = make_view(Arrays(clips, seen), column, ContrastiveConfig(color=0), draw(3))
+    assert torch.equal(moving.values[:, 0], still.values)
+
+
 def test_loss_by_hand():
     vectors = F.normalize(torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), dim=1)
     guessed = nt_xent(vectors, torch.tensor([True, True, False] * 2), temperature=0.5)
@@ -59,7 +89,7 @@ def test_a_view_is_mirrored_only_where_the_column_says_so():
     config = ContrastiveConfig(color=0)
     for flip in (False, True):
         column = ImageConfig(size=16, augment={"flip": flip})
-        view = make_view(Arrays.whole(ramp), column, config, torch.Generator().manual_seed(0)).values.float()
+        view = make_view(Arrays.whole(ramp), column, config, draw(64)).values.float()
         mirrored = view[..., -1].mean(dim=(1, 2)) < view[..., 0].mean(dim=(1, 2))
         assert bool(mirrored.any()) is flip
         assert not bool(mirrored.all())
@@ -67,7 +97,7 @@ def test_a_view_is_mirrored_only_where_the_column_says_so():
 
 def test_without_crop_and_color_a_view_is_the_picture():
     config = ContrastiveConfig(color=0, least_crop=1.0)
-    view = make_view(Arrays.whole(PICTURES), ImageConfig(size=16), config, torch.Generator().manual_seed(0))
+    view = make_view(Arrays.whole(PICTURES), ImageConfig(size=16), config, draw(4))
     # Sides of another ratio cannot lie in the picture, so that only squares are whole.
     assert view.values.shape == PICTURES.shape
     assert view.values.dtype == torch.uint8
@@ -88,7 +118,7 @@ def test_a_crop_of_a_recording_is_a_part_of_it(least):
     lengths = torch.tensor([40, 25, 0])
     samples = torch.arange(1.0, 41).repeat(3, 1)
     arrays = Arrays(samples, torch.arange(40) < lengths.unsqueeze(1))
-    view = make_view(arrays, AudioConfig(), ContrastiveConfig(least_crop=least), torch.Generator().manual_seed(0))
+    view = make_view(arrays, AudioConfig(), ContrastiveConfig(least_crop=least), draw(3))
     for row in range(2):
         own = view.values[row][view.mask[row]]
         assert len(own) >= least * int(lengths[row])
@@ -100,7 +130,7 @@ def test_a_crop_of_a_recording_is_a_part_of_it(least):
 def test_a_view_of_a_text_lacks_tokens_and_keeps_their_order():
     ids = torch.arange(1, 31).repeat(50, 1)
     arrays = Arrays(ids, torch.ones_like(ids, dtype=torch.bool))
-    view = make_view(arrays, TextConfig(), ContrastiveConfig(left_out=0.5), torch.Generator().manual_seed(0))
+    view = make_view(arrays, TextConfig(), ContrastiveConfig(left_out=0.5), draw(50))
     assert 0.4 < float(view.mask.float().mean()) < 0.6
     for row in range(50):
         assert view.values[row][view.mask[row]].diff().gt(0).all()

@@ -6,15 +6,17 @@ import sys
 import time
 
 import pyarrow as pa
+import pyarrow.csv
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import tonggan
 from command_line import tonggan as command
-from forked import Process
+from forked import Process, run_together
 from small_data import png
 from tonggan.errors import BundleError, ConfigError, DataError
+from tonggan.pretraining.base import PretrainRecipe
 from tonggan.progress import Progress
 from tonggan.runs.pretrained import read_manifest, read_pretrained
 
@@ -85,6 +87,42 @@ def test_a_wider_model_projects(made, tmp_path):
     settings = {"start.note": str(made.folder), "model.dim": 24, "training.epochs": 1, "floor": None}
     run = tonggan.fit(table, target="fruit", out=tmp_path / "run", settings=settings)
     assert run.bundle.recipe.model.encoders["note"].width == 16
+
+
+@pytest.mark.parametrize("objective", ["masked_language", "contrastive"])
+def test_two_processes_learn_what_one_does(tmp_path, objective):
+    """Without dropout, which each draws for itself: what is hidden of a row is the same wherever the row is."""
+    path = tmp_path / "notes.csv"
+    pyarrow.csv.write_csv(pa.table({"note": notes(100)}), path)
+    settings = {**TEXT, "encoder": {**TEXT["encoder"], "dropout": 0}}
+    # Adam makes steps of rounding where none is due.
+    settings |= {"training.epochs": 2, "training.learning_rate": 1e-4, "training.precision": "fp32"}
+    words = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
+    out = tmp_path / "shared"
+    line = [
+        sys.executable,
+        "-m",
+        "tonggan",
+        "pretrain",
+        str(path),
+        "--objective",
+        objective,
+        "--out",
+        str(out),
+        "--json",
+    ]
+    done = run_together([*line, *(each for word in words for each in ("--set", word))], number=2)
+    assert [each.returncode for each in done] == [0, 0], done[0].stderr
+    assert json.loads(done[0].stdout)["rows"] == {"train": 90, "valid": 10}
+    assert done[1].stdout == ""
+    shared = read_manifest(out)
+    alone = tonggan.pretrain(path, objective=objective, out=tmp_path / "alone", settings=settings)
+    for moment in ("before", "after"):
+        assert shared.results[moment] == pytest.approx(alone.results[moment], rel=1e-5)
+    ours, whole = (load_file(folder / "weights.safetensors") for folder in (out, alone.folder))
+    assert shared.results["after"]["loss"] < shared.results["before"]["loss"]
+    for name, tensor in whole.items():
+        assert float((ours[name] - tensor).norm()) <= 1e-3 * float(tensor.norm()), name
 
 
 class Stops(Progress):
@@ -225,3 +263,12 @@ def test_own_weights_are_listed_verified_and_started_from_by_name(made, tmp_path
     (tmp_path / "weights" / "my_notes" / "encoder.json").write_text("{")
     assert command("weights", "check", "--json").json["my_notes"] == {"weights.safetensors": "damaged"}
     assert command("weights", "add", made.folder, "--name", "my_notes", "--overwrite").code == 0
+
+
+@pytest.mark.parametrize(("license", "is_known"), [("mit", True), ("LicenseRef-Ours", True), ("nope", False)])
+def test_a_license_is_one_of_spdx_or_of_ones_own(license, is_known):  # noqa: A002
+    if is_known:
+        assert PretrainRecipe.parse({"license": license}, who="settings").license in ("MIT", "LicenseRef-Ours")
+    else:
+        with pytest.raises(ConfigError, match="an SPDX license"):
+            PretrainRecipe.parse({"license": license}, who="settings")

@@ -1,10 +1,12 @@
 import pytest
 import torch
 
-from contracts import check_pretraining
+from contracts import check_pretraining, draw
 from tonggan.encoders import TextTransformerConfig
+from tonggan.encoders.code_graph import CodeGraphConfig
+from tonggan.encoders.code_transformer import CodeTransformerConfig
 from tonggan.errors import ConfigError
-from tonggan.modalities import TextConfig
+from tonggan.modalities import CodeConfig, TextConfig
 from tonggan.pretraining.masked_language import MaskedLanguageConfig
 from tonggan.tokens import Arrays, Tokens
 
@@ -32,7 +34,7 @@ def test_contract(text, width):
 def test_words_are_hidden_whole_and_about_as_often_as_asked(text):
     objective = build(MaskedLanguageConfig(hidden=0.3), text)
     arrays = text.collate(["elephants remember waterfalls"] * 4_000)
-    chosen = objective.choose(arrays, torch.Generator().manual_seed(0))
+    chosen = objective.choose(arrays, draw(4_000))
     starts = objective.starts_word[arrays.values[0]]
     starts[0] = True
     word = starts.long().cumsum(dim=0) - 1
@@ -50,7 +52,7 @@ def test_chinese_is_hidden_in_runs(text):
     starts[0] = True
     first = starts.nonzero()[:, 0]
     assert len(first) > 8
-    whole = objective.choose(arrays, torch.Generator().manual_seed(0))
+    whole = objective.choose(arrays, draw(4_000))
     letter = starts.long().cumsum(dim=0) - 1
     assert torch.equal(whole, whole[:, first][:, letter]), "no letter is hidden in part"
     chosen = whole[:, first]
@@ -80,4 +82,49 @@ def test_an_encoder_that_joins_tokens_is_refused(text):
 
     objective = MaskedLanguageConfig().build(Joined(), text, dim=16)
     with pytest.raises(ConfigError, match="an encoder that makes 1 tokens of"):
-        objective.guess(Arrays(*(lambda each: (each.values, each.mask))(text.collate(TEXTS))), None)
+        objective.guess(Arrays(*(lambda each: (each.values, each.mask))(text.collate(TEXTS))), draw(len(TEXTS)))
+
+
+PROGRAMS = [
+    "def add_numbers(one, two):\n    return one + two\n",
+    "def is_even(one):\n    return one % 2 == 0\n",
+]
+
+
+@pytest.fixture(scope="module")
+def code():
+    pytest.importorskip("tree_sitter")
+    code = CodeConfig(vocab_size=300).build()
+    code.fit(PROGRAMS)
+    return code
+
+
+@pytest.mark.parametrize("config", [CodeTransformerConfig, CodeGraphConfig])
+def test_contract_of_code(code, config):
+    encoder = config(num_layers=1, num_heads=2, dropout=0)
+    check_pretraining(
+        MaskedLanguageConfig(hidden=0.5),
+        lambda each: each.build(encoder.build(code, dim=16), code, dim=16),
+        code.collate([*PROGRAMS, "x = 1\ny = x + 2\n", None]),
+    )
+
+
+def test_of_code_names_are_hidden_whole_and_structure_stays(code):
+    seen = []
+
+    class Sees(torch.nn.Module):
+        def forward(self, arrays):
+            seen.append(arrays.values)
+            return Tokens(torch.zeros(*arrays.mask.shape, 16), arrays.mask)
+
+    objective = MaskedLanguageConfig(hidden=0.5).build(Sees(), code, dim=16)
+    arrays = code.collate(PROGRAMS[:1] * 400)
+    keyword, pieces, *_ = torch.unique_consecutive(arrays.values[0, :, 1], return_counts=True)[1].tolist()
+    assert pieces > 2, "the name has several pieces"
+    name = slice(keyword, keyword + pieces)
+    chosen = objective.choose(arrays, draw(400))[:, name]
+    assert torch.equal(chosen.all(dim=1), chosen.any(dim=1))
+    assert 0.4 < float(chosen[:, 0].float().mean()) < 0.6
+    objective.guess(arrays, draw(400))
+    assert torch.equal(seen[0][..., 1:], arrays.values[..., 1:])
+    assert not torch.equal(seen[0][..., 0], arrays.values[..., 0])

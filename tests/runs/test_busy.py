@@ -19,7 +19,7 @@ other = subprocess.Popen([sys.executable, "-c", busy])
 try:
     model = tonggan.api.fit(
         sys.argv[1], target="answer", out=sys.argv[2], time_limit="5m",
-        settings=["floor=null", "training.epochs=8", "audit_alone=false"],
+        settings=["floor=null", "training.epochs=12", "audit_alone=false"],
     )
 finally:
     other.kill()
@@ -31,7 +31,7 @@ print(model.results["metrics"]["valid"]["r2"])
 @pytest.mark.slow
 def test_a_run_beside_a_busy_process_is_still_good(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
-    left, right = generator.normal(size=(2, 1500))
+    left, right = generator.normal(size=(2, 600))
     table = pa.table({"left": left, "right": right, "answer": 3 * left - 2 * right + left * right})
     pyarrow.csv.write_csv(table, tmp_path / "train.csv")
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}

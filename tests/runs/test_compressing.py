@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -104,6 +105,23 @@ def test_a_student_learns_from_members(members, tmp_path):
     )
     assert made.bundle.network is not None
     assert made.bundle.recipe.floor is None
+
+
+@pytest.mark.usefixtures("_forked")
+def test_two_processes_teach_what_one_does(original, tmp_path):
+    """Without dropout, which each draws for itself."""
+    fields = ("encoders.note.dropout", "encoders.table.dropout", "modality_dropout")
+    still = [*SETTINGS, "training.precision=fp32", "training.learning_rate=1e-4"]
+    still += [f"model.{field}=0" for field in fields]
+    words = ["compress", str(original.folder), "--distill", "small", "--out", str(tmp_path / "shared")]
+    line = [sys.executable, "-m", "tonggan", *words, *(each for field in still for each in ("--set", field))]
+    done = forked.run_together(line, number=2)
+    assert [each.returncode for each in done] == [0, 0], done[0].stderr
+    assert done[1].stdout == ""
+    shared = tonggan.load(tmp_path / "shared").results
+    alone = tonggan.compress(original.folder, out=tmp_path / "alone", distill="small", settings=still).results
+    (ours,), (whole,) = ([each.valid_loss for each in results.training.history] for results in (shared, alone))
+    assert ours == pytest.approx(whole, rel=1e-5)
 
 
 @pytest.mark.usefixtures("_forked")

@@ -268,9 +268,9 @@ def test_a_task_that_no_member_can_do_is_a_networks(tmp_path: Path) -> None:
 # Of all kinds that a table of numbers and names gets by default, each after few steps.
 QUICK_MEMBERS = {
     "linear": {"kind": "linear"},
-    "boosted_trees": {"kind": "boosted_trees", "learning_rate": 0.3},
-    "extra_trees": {"kind": "extra_trees"},
-    "small_network": {"kind": "network", "epochs": 20},
+    "boosted_trees": {"kind": "boosted_trees", "learning_rate": 0.5, "leaves": 4},
+    "extra_trees": {"kind": "extra_trees", "trees": 20},
+    "small_network": {"kind": "network", "networks": 2, "epochs": 10},
     "neighbors": {"kind": "neighbors"},
 }
 

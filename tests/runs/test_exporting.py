@@ -8,8 +8,6 @@ import tonggan
 from command_line import make_rows, write_csv
 from tonggan.compression.onnx_graph import compute, open_graph
 from tonggan.errors import BundleError, ConfigError
-from tonggan.modalities.image import ImageConfig, _fit
-from tonggan.runs.exporting import resized
 from tonggan.runs.one_file import unpacked
 
 SETTINGS = ["floor=null", "training.epochs=1", "model.dim=16", "audit_alone=false", "columns.text.kind=text"]
@@ -69,6 +67,16 @@ def test_a_graph_reads_pixels_samples_ids_and_cells(scene):
     check_answers(scene, rows[7:8], tensors(run, rows[7:8], folder))
 
 
+def test_a_picture_of_another_shape_is_fitted_in_the_graph(scene, tmp_path):
+    from PIL import Image
+
+    _, _, _, rows, folder = scene
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 47, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    given = tensors(scene[0], rows[:1], folder) | {"image": torch.from_numpy(pixels)[None]}
+    check_answers(scene, [rows[0] | {"image": str(tmp_path / "wide.png")}], given)
+
+
 def test_what_is_absent_is_absent_in_the_graph(scene):
     run, _, _, rows, folder = scene
     lacking = [{**row, "image": None, "text": None, "age": None} for row in rows[:3]]
@@ -87,16 +95,6 @@ def test_the_graph_says_what_it_reads(scene):
     assert notes["labels"] == ["cat", "dog"]
     assert notes["inputs"]["image"]["size"] == 24
     assert notes["inputs"]["table"]["cells"] == [{"column": "age"}]
-
-
-@pytest.mark.parametrize("resize", ["pad", "crop"])
-@pytest.mark.parametrize("shape", [(40, 40), (50, 33), (37, 90), (24, 24), (10, 17)])
-def test_pictures_of_any_size_are_resized_as_the_run_does(resize, shape):
-    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
-    expected = _fit(pixels, ImageConfig(size=24, resize=resize)).transpose(2, 0, 1)
-    found = resized(torch.from_numpy(pixels)[None], size=24, pads=resize == "pad")[0].numpy()
-    assert np.abs(found.astype(int) - expected).max() <= 1  # of 255: OpenCV rounds weights to 11 bits
-    assert (found == expected).mean() > 0.85
 
 
 def test_members_are_refused_for_a_graph_and_packed_as_a_file(members, tmp_path):

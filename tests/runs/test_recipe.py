@@ -79,3 +79,9 @@ def test_a_base_recipe_lends_its_settings_but_not_its_tables() -> None:
     assert recipe.columns == base.columns
     assert (recipe.training.epochs, recipe.training.batch_size) == (2, base.training.batch_size)
     assert recipe.seed == 7
+
+
+def test_a_table_in_the_place_of_a_recipe_is_asked_for_its_target(tmp_path: Path) -> None:
+    table = write(tmp_path / "num.csv", "a,y\n1,2\n")
+    with pytest.raises(ConfigError, match=r"no recipe.*tonggan tune .*num\.csv --target COL"):
+        load_recipe(table)

@@ -14,6 +14,7 @@ import run_scene
 import tonggan
 from tonggan.errors import ConfigError, DataError
 from tonggan.progress import Progress
+from tonggan.training import Budget
 
 CELLS = ("columns.note.kind=ignore", "model.encoders={table: {kind: table}}", "training.epochs=2")
 
@@ -232,9 +233,18 @@ def test_seeds_tell_how_far_the_numbers_move(tmp_path: Path) -> None:
     assert not (tmp_path / "run/out_of_fold.csv").exists()
 
 
-def test_a_time_limit_is_shared_by_the_folds(tmp_path: Path) -> None:
+def test_a_time_limit_is_shared_by_the_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[float] = []
+
+    def budget(seconds: float) -> Budget:
+        shares.append(seconds)
+        return Budget(seconds)
+
+    monkeypatch.setattr("tonggan.runs.study.Budget", budget)
     endless = ["training.epochs=100000"]
-    model = quick(tmp_path / "run", data=run_scene.table(2_000), folds=3, settings=endless, time_limit=8.0)
+    model = quick(tmp_path / "run", data=run_scene.table(2_000), folds=3, settings=endless, time_limit=6.0)
     assert len(model.results["study"]["trials"]) == 3
-    assert all(trial["seconds"] < 5 for trial in model.results["study"]["trials"])
+    assert all(0 <= share <= 6.0 / (3 - place) for place, share in enumerate(shares))
+    assert shares[0] > 0
+    assert len(shares) == 3
     assert len(tonggan.load(tmp_path / "run").predict(run_scene.table(8))) == 8

@@ -1,7 +1,6 @@
 """Several processes train one run together."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pyarrow.csv
 import pytest
 
 import command_line
+import forked
 import tonggan
 from small_data import png
 from tonggan.models import FusedModel
@@ -35,9 +35,7 @@ def test_two_processes_fit_what_one_does(tmp_path: Path) -> None:
     alone = command_line.tonggan(*fit, "--out", tmp_path / "one")
     assert alone.code == 0, alone.err
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tonggan"]
-    done = subprocess.run(
-        [*launcher, *fit, "--out", str(tmp_path / "two")], capture_output=True, text=True, check=False
-    )
+    done = forked.run([*launcher, *fit, "--out", str(tmp_path / "two")])
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "one/report.html").exists()
     assert (tmp_path / "two/report.html").exists()

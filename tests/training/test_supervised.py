@@ -138,4 +138,4 @@ def test_what_is_dropped_for_the_student_is_hidden_from_its_teacher(scene):
         torch.manual_seed(1)
         found = objective.losses(batch)["teacher/outputs"]
         said = model.head(Context(model.fuse(dropped), dropped, batch.inputs))["outputs"]
-        torch.testing.assert_close(found, 0.7 * objective._distance(said, taught))
+        torch.testing.assert_close(found, objective.share * objective._distance(said, taught))

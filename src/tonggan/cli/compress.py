@@ -91,6 +91,7 @@ def compress(
     from tonggan import api
     from tonggan.cli.console import console_progress, print_json
     from tonggan.cli.show import show_compression
+    from tonggan.training.world import is_main_process
 
     shares = [None if each is None else _read_share(each) for each in (prune, keep_within)]
     with console_progress() as progress:
@@ -107,6 +108,8 @@ def compress(
             overwrite=overwrite,
             progress=progress,
         )
+    if not is_main_process():
+        return
     if json:
         print_json(made.results)
     else:

@@ -28,8 +28,8 @@ EXAMPLES = """
 Objective = Annotated[
     Literal["masked_language", "causal_language", "masked_image", "masked_audio", "contrastive"] | None,
     typer.Option(
-        help="What is learned; by default masked_language from texts, contrastive from pictures, masked_audio from "
-        "recordings."
+        help="What is learned; by default masked_language from texts and code, contrastive from pictures and clips, "
+        "masked_audio from recordings."
     ),
 ]
 
@@ -71,6 +71,7 @@ def pretrain(
     started = typed_at()
     from tonggan import api
     from tonggan.cli.console import console_progress, print_json
+    from tonggan.training.world import is_main_process
 
     named = {"max_bad": max_bad, "license": license_}
     settings = [*(set_ or []), *(f"{name}={value}" for name, value in named.items() if value is not None)]
@@ -87,6 +88,8 @@ def pretrain(
             started=started,
             progress=progress,
         )
+    if not is_main_process():
+        return
     if json:
         print_json(made.manifest.results)
     else:

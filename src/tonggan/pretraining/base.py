@@ -8,27 +8,34 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from tonggan.config import Config
 from tonggan.data.loader import Batches
 from tonggan.encoders import EncoderConfig
 from tonggan.errors import ConfigError
+from tonggan.evaluation.charts import draw
+from tonggan.evaluation.report import page
+from tonggan.files import whole_file
 from tonggan.modalities import ColumnConfig, Modality
-from tonggan.models.base import device_of
 from tonggan.parts import Part
 from tonggan.runs.recipe import DataConfig
+from tonggan.tasks.figures import Chart, Line
 from tonggan.tasks.measure import Floats, Measure, Reducer
 from tonggan.tokens import Arrays, Batch, Prediction, Tokens
 from tonggan.training import TrainingConfig
 from tonggan.training.objective import MeasuredObjective
+from tonggan.training.world import World, gathered
 from tonggan.wording import Words
+
+_SEEDS = 2**53
 
 
 class PretrainingConfig(Part):
@@ -55,6 +62,25 @@ class PretrainingConfig(Part):
         """
 
 
+class Draw:
+    """Random numbers of the rows of a batch: each row has its own, whatever process and device computes it.
+
+    Args:
+        rows: numbers of the rows ``[B]``.
+        seed: of the batch.
+    """
+
+    def __init__(self, rows: Tensor, *, seed: int) -> None:
+        self._generators = [torch.Generator().manual_seed(seed + row) for row in rows.tolist()]
+
+    def __call__(self, *shape: int, like: Tensor) -> Tensor:
+        """``[B, *shape]`` from 0 to 1 where ``like`` is, others at each call."""
+        values = torch.empty(len(self._generators), *shape)
+        for row, generator in zip(values, self._generators, strict=True):
+            row.uniform_(generator=generator)
+        return values.to(like.device)
+
+
 @dataclass(frozen=True)
 class Guessed:
     """How well each row of a batch was guessed.
@@ -68,6 +94,11 @@ class Guessed:
     loss: Tensor
     count: Tensor
     right: Tensor | None = None
+
+    def take(self, rows: Tensor) -> Guessed:
+        """The rows at the positions ``rows`` [N] int64."""
+        right = None if self.right is None else self.right[rows]
+        return Guessed(self.loss[rows], self.count[rows], right)
 
 
 class Pretraining(MeasuredObjective):
@@ -86,21 +117,27 @@ class Pretraining(MeasuredObjective):
         self.kind = kind
 
     @abstractmethod
-    def guess(self, arrays: Arrays, generator: torch.Generator | None) -> Guessed:
-        """How well ``arrays`` were guessed; what is hidden of them is drawn from ``generator``, on the CPU."""
+    def guess(self, arrays: Arrays, draw: Draw) -> Guessed:
+        """How well ``arrays`` were guessed; what is hidden of them comes from ``draw``."""
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The mean over all that was guessed."""
-        guessed = self.guess(only_input(batch), None)
-        return {self.kind: guessed.loss.sum() / guessed.count.sum().clamp(min=1)}
+        """The mean over all that was guessed: of several processes, each one's part of it."""
+        arrays = only_input(batch)
+        device = arrays.mask.device
+        seed = gathered(torch.randint(_SEEDS, (1,)).to(device))[0]  # the main process's
+        guessed = self.guess(arrays, Draw(batch.rows, seed=int(seed)))
+        weight = self.weight(batch)
+        sums = torch.stack([guessed.count.sum().float(), torch.tensor(weight, device=device)])
+        count, whole = gathered(sums.unsqueeze(0)).sum(dim=0)
+        share = weight / whole if weight else 1.0
+        return {self.kind: guessed.loss.sum() / (count.clamp(min=1) * share)}
 
     def weight(self, batch: Batch) -> float:
         return float(only_input(batch).mask.sum())
 
     def predict(self, batch: Batch) -> Prediction:
         """The mean ``loss`` of each row, how many things were guessed, and how many right; the same at every call."""
-        generator = torch.Generator().manual_seed(int(batch.rows[0]) if len(batch) else 0)
-        guessed = self.guess(only_input(batch), generator)
+        guessed = self.guess(only_input(batch), Draw(batch.rows, seed=0))
         outputs = {"loss": guessed.loss / guessed.count.clamp(min=1), "count": guessed.count}
         return Prediction(outputs if guessed.right is None else {**outputs, "right": guessed.right})
 
@@ -137,11 +174,6 @@ def only_input(batch: Batch) -> Arrays:
     """Of the one input that is pretrained on, one item for each row."""
     (arrays,) = batch.inputs.values()
     return arrays.expand()
-
-
-def drawn(shape: Sequence[int], like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Random numbers from 0 to 1 where ``like`` is; drawn on the CPU, so that they are the same on every device."""
-    return torch.rand(tuple(shape), generator=generator).to(like.device)
 
 
 def refuse(*, objective: str, got: str, expected: str, remedy: str) -> ConfigError:
@@ -186,20 +218,21 @@ def encoder_of(config: EncoderConfig, modality: Modality[Any], *, dim: int, seed
 
 
 @torch.no_grad()
-def measured(objective: Pretraining, batches: Batches) -> Measure:
-    """What the weights are worth on the rows of ``batches``."""
-    objective.eval()
-    device = device_of(objective)
-    parts = [objective.measure(objective.predict(batch.to(device)).cpu(), {}) for batch in batches.epoch(0)]
+def measured(objective: Pretraining, batches: Batches, *, processes: World) -> Measure:
+    """What the weights are worth on the rows of ``batches``, which the processes share."""
+    objective.to(processes.device).eval()
+    own = (processes.share(batch).to(processes.device) for batch in batches.epoch(0))
+    parts = [objective.measure(objective.predict(batch).cpu(), {}) for batch in own]
     objective.train()
-    return Measure.cat(parts)
+    whole: Measure = Measure.cat([part for others in processes.gather(parts) for part in others])
+    return whole
 
 
 class PretrainTraining(TrainingConfig):
     """How an encoder is pretrained: as any training, with larger batches."""
 
     batch_size: int = Field(default=256, ge=1)
-    """Rows that go through the encoder at once, in each process; contrastive learning wants many."""
+    """Rows that go through the encoder at once, or that several processes share; contrastive learning wants many."""
 
 
 class PretrainRecipe(Config):
@@ -214,7 +247,8 @@ class PretrainRecipe(Config):
     columns: dict[str, ColumnConfig] = Field(default_factory=dict)
     """Kind and settings of that column; guessed where they are not named."""
     objective: PretrainingConfig | None = None
-    """What is learned; null is masked_language for texts, contrastive for pictures, masked_audio for recordings."""
+    """What is learned; null is masked_language for texts and code, contrastive for pictures and clips, masked_audio for
+    recordings."""
     encoder: EncoderConfig | None = None
     """What learns; null is the default encoder of the column's kind."""
     dim: int = Field(default=128, ge=8, multiple_of=8)
@@ -222,8 +256,50 @@ class PretrainRecipe(Config):
     training: PretrainTraining = PretrainTraining()
     """Epochs, batch size, learning rate, and the like."""
     license: str | None = None
-    """Under which the weights may be used, as SPDX writes it; it stands in the manifest."""
+    """Under which the weights may be used, as SPDX writes it; it stands in the manifest. One of your own begins with
+    LicenseRef-."""
     max_bad: float = Field(default=0.05, ge=0, le=1)
-    """Stop before training when more than this share of rows has an unreadable or missing file."""
+    """Stop before training when more than this share of rows, and more than one, has an unreadable or missing file; 0
+    stops at one."""
     seed: int = Field(default=0, ge=0)
     """Seed of every random choice."""
+
+    @field_validator("license")
+    @classmethod
+    def _is_known_to_spdx(cls, name: str | None) -> str | None:
+        if name is None:
+            return None
+        from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+        try:
+            return canonicalize_license_expression(name)
+        except InvalidLicenseExpression as error:
+            raise ValueError(
+                "it must be an SPDX license, such as CC0-1.0 or MIT, or one of your own that begins with LicenseRef-"
+            ) from error
+
+
+def write_page(path: Path, results: Mapping[str, Any], recipe: PretrainRecipe, *, trained_on: str) -> None:
+    """Write the page of a pretraining that came to ``results``."""
+    curves = {
+        key: [(float(entry["step"]), float(entry[key])) for entry in results["history"] if entry.get(key) is not None]
+        for key in ("train_loss", "valid_score")
+    }
+    lines = [
+        Line(Words("training", "训练"), curves["train_loss"]),
+        Line(Words("held out", "留出部分"), curves["valid_score"]),
+    ]
+    is_curve = len(results["history"]) > 1
+    text = page(
+        "pretraining.html",
+        content={"title": results["column"]},
+        results=results,
+        goal=cast("PretrainingConfig", recipe.objective).words.capitalized(),
+        metrics={"loss": Words("Loss", "损失"), "accuracy": Words("Guessed right", "猜对的比例")},
+        curve=draw(Chart(Words("Step", "步数"), Words("Loss", "损失"), lines)) if is_curve else "",
+        trained_on=trained_on,
+        license=recipe.license,
+        recipe=recipe.to_yaml(),
+    )
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

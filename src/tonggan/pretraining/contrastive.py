@@ -15,10 +15,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tonggan.encoders.video_frames import SeenFrames
 from tonggan.layers.precision import in_float32
 from tonggan.modalities import Modality
-from tonggan.pretraining.base import Guessed, Pretraining, PretrainingConfig, drawn
+from tonggan.pretraining.base import Draw, Guessed, Pretraining, PretrainingConfig
 from tonggan.tokens import Arrays, Tokens
+from tonggan.training.world import gathered, places_of_own
 from tonggan.wording import Words
 
 _RATIO = 4 / 3  # of the sides of a crop, at most
@@ -30,12 +32,12 @@ _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.
 
 class ContrastiveConfig(PretrainingConfig):
     """Find the other view of each item among all of the batch: SimCLR (Chen et al. 2020) for pictures, which are
-    cropped and recolored; SimCSE (Gao et al. 2021) for texts, of which a part is left out, under dropout; of sounds two
-    crops (COLA, Saeed et al. 2021).
+    cropped and recolored; clips likewise, all frames alike (CVRL, Qian et al. 2021); SimCSE (Gao et al. 2021) for
+    texts, of which a part is left out, under dropout; of sounds two crops (COLA, Saeed et al. 2021).
     """
 
-    reads: ClassVar[tuple[str, ...]] = ("image", "text", "audio")
-    default_of: ClassVar[tuple[str, ...]] = ("image",)
+    reads: ClassVar[tuple[str, ...]] = ("image", "video", "text", "audio")
+    default_of: ClassVar[tuple[str, ...]] = ("image", "video")
     words: ClassVar[Words] = Words(
         "tell two views of one item from those of others", "分辨同一内容的两个视图与其他内容"
     )
@@ -60,6 +62,7 @@ class Contrasted(Pretraining):
     """Items of a batch to the normalized, temperature-scaled cross-entropy (NT-Xent) of their two views."""
 
     splits_batches = False
+    gathers = True
 
     def __init__(self, config: ContrastiveConfig, encoder: nn.Module, modality: Modality[Any], *, dim: int) -> None:
         super().__init__(encoder, config.kind)
@@ -70,18 +73,22 @@ class Contrasted(Pretraining):
     def weight(self, batch: Any) -> float:
         return float(len(batch))
 
-    def guess(self, arrays: Arrays, generator: torch.Generator | None) -> Guessed:
-        views = [make_view(arrays, self.modality.config, self.config, generator) for _ in range(2)]
+    def guess(self, arrays: Arrays, draw: Draw) -> Guessed:
+        views = [make_view(arrays, self.modality.config, self.config, draw) for _ in range(2)]
         both = _joined(views)
         tokens: Tokens = self.encoder(both)
         vectors = F.normalize(self.projector(self.norm(tokens.mean())).float(), dim=1)
         with in_float32(vectors.device):
-            return nt_xent(vectors, tokens.present, temperature=self.config.temperature)
+            every, present = (
+                torch.cat([gathered(view) for view in each.chunk(2)]) for each in (vectors, tokens.present)
+            )
+            guessed = nt_xent(every, present, temperature=self.config.temperature)
+            return guessed.take(places_of_own(arrays.mask))
 
 
 def _joined(views: Sequence[Arrays]) -> Arrays:
     """One batch of several, padded to the longest row."""
-    if views[0].mask.dim() == 1:  # pictures, which are all of one size
+    if len({each.values.shape for each in views}) == 1:
         return Arrays(torch.cat([each.values for each in views]), torch.cat([each.mask for each in views]))
     most = max(each.values.shape[1] for each in views)
     pads = [(0, most - each.values.shape[1]) for each in views]
@@ -107,30 +114,43 @@ def nt_xent(vectors: Tensor, present: Tensor, *, temperature: float) -> Guessed:
     return Guessed(*(each.view(2, count).sum(dim=0) for each in (losses, counted, right)))
 
 
-def make_view(arrays: Arrays, column: Any, config: ContrastiveConfig, generator: torch.Generator | None) -> Arrays:
+def make_view(arrays: Arrays, column: Any, config: ContrastiveConfig, draw: Draw) -> Arrays:
     """A random view of each item; one that is absent stays so.
 
     Args:
-        arrays: pictures uint8 ``[B, 3, S, S]``, samples float ``[B, T]`` or ids int64 ``[B, L]``.
+        arrays: pictures uint8 ``[B, 3, S, S]``, clips ``[B, K, 3, S, S]``, samples float ``[B, T]`` or ids int64
+            ``[B, L]``.
         column: the config of the column.
         config: how far a view may be from the item.
-        generator: of all randomness, on the CPU.
+        draw: of all randomness.
     """
-    view: Arrays = _VIEWS[column.kind](arrays, column, config, generator)
+    view: Arrays = _VIEWS[column.kind](arrays, column, config, draw)
     return view
 
 
-def _picture(arrays: Arrays, column: Any, config: ContrastiveConfig, generator: torch.Generator | None) -> Arrays:
+def _picture(arrays: Arrays, column: Any, config: ContrastiveConfig, draw: Draw) -> Arrays:
     flips = column.augment is not None and column.augment.flip
-    values = _crop(arrays.values, least=config.least_crop, flips=flips, generator=generator)
+    values = _crop(arrays.values, least=config.least_crop, flips=flips, draw=draw)
     if config.color:
-        values = _recolor(values, config.color, generator)
+        values = _recolor(values, config.color, draw)
     return replace(arrays, values=(values * 255).round().clamp(0, 255).to(torch.uint8))
 
 
-def _crop(pictures: Tensor, *, least: float, flips: bool, generator: torch.Generator | None) -> Tensor:
-    """Float ``[B, 3, S, S]`` from 0 to 1: a random part of each, scaled to the whole (Szegedy et al. 2015)."""
-    area, ratio, left, top, mirror = drawn((5, len(pictures)), pictures, generator)
+def _clip(arrays: Arrays, column: Any, config: ContrastiveConfig, draw: Draw) -> Arrays:
+    """The frames that are seen, cropped alike, and recolored as one tall picture of them all."""
+    seen = SeenFrames()(arrays)
+    frames = seen.values
+    flips = column.augment is not None and column.augment.flip
+    values = _crop(frames.flatten(1, 2), least=config.least_crop, flips=flips, draw=draw).view(frames.shape)
+    if config.color:
+        tall = _recolor(values.transpose(1, 2).flatten(2, 3), config.color, draw)
+        values = tall.reshape(len(tall), 3, *frames.shape[1::2], -1).transpose(1, 2)
+    return Arrays((values * 255).round().clamp(0, 255).to(torch.uint8), seen.mask)
+
+
+def _crop(pictures: Tensor, *, least: float, flips: bool, draw: Draw) -> Tensor:
+    """Float ``[B, C, S, S]`` from 0 to 1: a random part of each, scaled to the whole (Szegedy et al. 2015)."""
+    area, ratio, left, top, mirror = draw(5, like=pictures).unbind(dim=1)
     side = (least + (1 - least) * area).sqrt()
     stretch = ((2 * ratio - 1) * math.log(_RATIO) / 2).exp()
     width, height = (side * stretch).clamp(max=1), (side / stretch).clamp(max=1)
@@ -143,10 +163,9 @@ def _crop(pictures: Tensor, *, least: float, flips: bool, generator: torch.Gener
     return F.grid_sample(values, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def _recolor(pictures: Tensor, strength: float, generator: torch.Generator | None) -> Tensor:
+def _recolor(pictures: Tensor, strength: float, draw: Draw) -> Tensor:
     """Brightness, contrast, saturation and hue changed in four of five pictures, and one of five grey."""
-    shape = (8, len(pictures), 1, 1, 1)
-    light, contrast, saturation, hue, changed, grey, *_ = drawn(shape, pictures, generator)
+    light, contrast, saturation, hue, changed, grey = draw(6, 1, 1, 1, like=pictures).unbind(dim=1)
     factor = 1 + strength * 0.8 * (2 * light - 1)
     spread = 1 + strength * 0.8 * (2 * contrast - 1)
     values = pictures * factor
@@ -172,9 +191,9 @@ def _color_maps(length: Tensor, angle: Tensor) -> Tensor:
     return maps
 
 
-def _recording(arrays: Arrays, column: Any, config: ContrastiveConfig, generator: torch.Generator | None) -> Arrays:
+def _recording(arrays: Arrays, column: Any, config: ContrastiveConfig, draw: Draw) -> Arrays:
     del column
-    share, start = drawn((2, len(arrays)), arrays.values, generator)
+    share, start = draw(2, like=arrays.values).unbind(dim=1)
     whole = arrays.mask.sum(dim=1)
     length = ((config.least_crop + (1 - config.least_crop) * share) * whole).ceil().long()
     first = (start * (whole - length + 1)).long().clamp(min=0)
@@ -184,9 +203,9 @@ def _recording(arrays: Arrays, column: Any, config: ContrastiveConfig, generator
     return replace(arrays, values=arrays.values.gather(1, index).masked_fill(~mask, 0), mask=mask)
 
 
-def _text(arrays: Arrays, column: Any, config: ContrastiveConfig, generator: torch.Generator | None) -> Arrays:
+def _text(arrays: Arrays, column: Any, config: ContrastiveConfig, draw: Draw) -> Arrays:
     del column
-    chance = drawn(arrays.mask.shape, arrays.values, generator)
+    chance = draw(arrays.mask.shape[1], like=arrays.values)
     kept = arrays.mask & (chance >= config.left_out)
     kept = torch.where(kept.any(dim=1, keepdim=True), kept, arrays.mask)
     # Real tokens stand first, in their order.
@@ -194,4 +213,4 @@ def _text(arrays: Arrays, column: Any, config: ContrastiveConfig, generator: tor
     return replace(arrays, values=arrays.values.gather(1, order), mask=kept.gather(1, order))
 
 
-_VIEWS: Mapping[str, Any] = {"image": _picture, "audio": _recording, "text": _text}
+_VIEWS: Mapping[str, Any] = {"image": _picture, "video": _clip, "audio": _recording, "text": _text}

@@ -25,8 +25,6 @@ from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table
 from tonggan.encoders import EncoderConfig, default_encoder
 from tonggan.errors import ConfigError, DataError
-from tonggan.evaluation.charts import draw
-from tonggan.evaluation.report import page
 from tonggan.files import whole_file
 from tonggan.modalities import CategoryConfig, ColumnConfig, ImageConfig, Modality, TextConfig
 from tonggan.modalities.base import InputConfig
@@ -38,6 +36,7 @@ from tonggan.pretraining.base import (
     default_objective,
     encoder_of,
     measured,
+    write_page,
 )
 from tonggan.progress import Progress, chosen_progress
 from tonggan.runs.arguments import chosen_folder, split_sources, with_given
@@ -45,14 +44,12 @@ from tonggan.runs.bundle import InputEntry, versions
 from tonggan.runs.bundle_folder import CHECKPOINTS, ENCODER, RECIPE
 from tonggan.runs.duration import parse_duration
 from tonggan.runs.loading import build_dataset, fingerprint_of, fit_modalities, scan_tables
-from tonggan.runs.pretrained import Manifest, write_pretrained
+from tonggan.runs.pretrained import Manifest, read_manifest, write_pretrained
 from tonggan.runs.run_folder import claimed, finish, remember
 from tonggan.runs.splits import open_splits
-from tonggan.tasks.figures import Chart, Line
 from tonggan.tokens import Batch
 from tonggan.training import Budget, Following, TrainingResult, train
-from tonggan.training.world import refuse_processes
-from tonggan.wording import Words
+from tonggan.training.world import World, world
 
 REPORT = "report.html"
 _MOST_VALIDATED = 5_000
@@ -154,6 +151,8 @@ def pretrain_encoder(
 ) -> Pretrained:
     """Pretrain the encoder that ``recipe`` names, and leave it in ``out``; an interrupted training goes on.
 
+    Started by ``torchrun``, the processes share each batch; what comes before and after, the main one does.
+
     Args:
         recipe: what to learn from, and how.
         out: the run's folder.
@@ -169,38 +168,64 @@ def pretrain_encoder(
         BundleError: the folder is in use, holds something else, or cannot be written.
         TrainingError: the loss is not finite.
     """
-    refuse_processes("pretrain")
     progress, budget = progress or Progress(), Budget(time_limit, started=started)
-    with claimed(out, overwrite=overwrite, index=ENCODER):
-        recipe, column = _read(recipe, sources or {}, out=out, progress=progress)
-        remember(out, f"# data: {column.fingerprint}\n{recipe.to_yaml()}", overwrite=overwrite)
-        objective = _objective(recipe, column)
-        told = ", ".join(f"{len(part):,} {split}" for split, part in column.datasets.items())
-        progress.say(f"'{column.name}' is a column of kind {column.modality.kind}; items: {told}")
-        progress.say(f"Objective: {objective.kind}; encoder: {cast('Any', recipe.encoder).kind}")
-        loaders = {split: _loader(recipe, part, split=split) for split, part in column.datasets.items()}
-        began = budget.elapsed
-        before = measured(objective, loaders["valid"]).metrics()
-        closing = budget.elapsed - began  # what is measured once more at the end takes as long
-        result = train(
-            objective,
-            loaders["train"],
-            valid=loaders["valid"],
-            config=recipe.training,
-            folder=out / CHECKPOINTS,
-            seed=recipe.seed,
-            budget=budget,
-            following=Following(lambda: closing),
-            progress=progress,
-        )
-        after = measured(objective, loaders["valid"]).metrics()
-        made = _save(out, recipe, column, objective, result, before, after, seconds=budget.elapsed)
-        finish(out)
+    with world() as processes:
+        if not processes.is_main:
+            processes.wait()  # By then what is decoded is in the cache.
+            full, column = _read(recipe, sources or {}, progress=Progress())
+            _learn(full, column, out=out, budget=budget, processes=processes, progress=Progress())
+            processes.wait()
+            return Pretrained(out, read_manifest(out))
+        with claimed(out, overwrite=overwrite, index=ENCODER):
+            full, column = _read(recipe, sources or {}, progress=progress, quarantine=out / "quarantine.csv")
+            remember(out, f"# data: {column.fingerprint}\n{full.to_yaml()}", overwrite=overwrite)
+            processes.wait()
+            learned = _learn(full, column, out=out, budget=budget, processes=processes, progress=progress)
+            made = _save(out, full, column, learned, seconds=budget.elapsed)
+            finish(out)
+        processes.wait()
     return made
 
 
+@dataclass(frozen=True)
+class _Learned:
+    """An objective with its encoder, how its training went, and the metrics of the held-out rows before and after."""
+
+    objective: Pretraining
+    result: TrainingResult
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+
+
+def _learn(
+    recipe: PretrainRecipe, column: _Column, *, out: Path, budget: Budget, processes: World, progress: Progress
+) -> _Learned:
+    """The training, of which each process does its part."""
+    objective = _objective(recipe, column)
+    told = ", ".join(f"{len(part):,} {split}" for split, part in column.datasets.items())
+    progress.say(f"'{column.name}' is a column of kind {column.modality.kind}; items: {told}")
+    progress.say(f"Objective: {objective.kind}; encoder: {cast('Any', recipe.encoder).kind}")
+    loaders = {split: _loader(recipe, part, split=split) for split, part in column.datasets.items()}
+    began = budget.elapsed
+    before = measured(objective, loaders["valid"], processes=processes).metrics()
+    closing = budget.elapsed - began  # what is measured once more at the end takes as long
+    result = train(
+        objective,
+        loaders["train"],
+        valid=loaders["valid"],
+        config=recipe.training,
+        folder=out / CHECKPOINTS,
+        seed=recipe.seed,
+        budget=budget,
+        following=Following(lambda: closing),
+        progress=progress,
+    )
+    after = measured(objective, loaders["valid"], processes=processes).metrics()
+    return _Learned(objective, result, before, after)
+
+
 def _read(
-    recipe: PretrainRecipe, sources: Mapping[str, Any], *, out: Path, progress: Progress
+    recipe: PretrainRecipe, sources: Mapping[str, Any], *, progress: Progress, quarantine: Path | None = None
 ) -> tuple[PretrainRecipe, _Column]:
     """The recipe with every choice made, and its column."""
     cache = cache_folder()
@@ -219,7 +244,8 @@ def _read(
     modalities = {name: cast("InputConfig", config).build()}
     media, caches = scan_tables(tables, modalities, task=None, target=[], cache=cache, progress=progress)
     diagnosis = examine(tables, columns={name: config}, media=media)
-    diagnosis.write_quarantine(out / "quarantine.csv")
+    if quarantine is not None:
+        diagnosis.write_quarantine(quarantine)
     diagnosis.check(max_bad=recipe.max_bad)
     for line in diagnosis.told():
         progress.warn_of_data(line)
@@ -323,25 +349,16 @@ def _objective(recipe: PretrainRecipe, column: _Column) -> Pretraining:
         return config.build(encoder, column.modality, dim=recipe.dim)
 
 
-def _save(
-    out: Path,
-    recipe: PretrainRecipe,
-    column: _Column,
-    objective: Pretraining,
-    result: TrainingResult,
-    before: Mapping[str, float],
-    after: Mapping[str, float],
-    *,
-    seconds: float,
-) -> Pretrained:
+def _save(out: Path, recipe: PretrainRecipe, column: _Column, learned: _Learned, *, seconds: float) -> Pretrained:
+    objective, result = learned.objective, learned.result
     encoder: nn.Module = objective.encoder.cpu().eval()
     results = {
         "task": "pretrain",
         "objective": objective.kind,
         "column": column.name,
         "rows": {split: len(part) for split, part in column.datasets.items()},
-        "before": dict(before),
-        "after": dict(after),
+        "before": dict(learned.before),
+        "after": dict(learned.after),
         "steps": result.steps,
         "best_step": result.best_step,
         "stopped_by": result.stopped_by,
@@ -352,7 +369,7 @@ def _save(
     with whole_file(out / RECIPE) as partial:
         partial.write_text(recipe.to_yaml(), encoding="utf-8")
     trained_on = f"{len(column.datasets['train']):,} items of '{column.name}' in {column.tables['train'].source}"
-    _write_page(out / REPORT, results, recipe, trained_on=trained_on)
+    write_page(out / REPORT, results, recipe, trained_on=trained_on)
     manifest = write_pretrained(
         out,
         learned_state(encoder),
@@ -371,29 +388,3 @@ def _save(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return Pretrained(out, manifest)
-
-
-def _write_page(path: Path, results: Mapping[str, Any], recipe: PretrainRecipe, *, trained_on: str) -> None:
-    """What a person reads of a pretraining."""
-    curves = {
-        key: [(float(entry["step"]), float(entry[key])) for entry in results["history"] if entry.get(key) is not None]
-        for key in ("train_loss", "valid_score")
-    }
-    lines = [
-        Line(Words("training", "训练"), curves["train_loss"]),
-        Line(Words("held out", "留出部分"), curves["valid_score"]),
-    ]
-    is_curve = len(results["history"]) > 1
-    text = page(
-        "pretraining.html",
-        content={"title": results["column"]},
-        results=results,
-        goal=cast("PretrainingConfig", recipe.objective).words.capitalized(),
-        metrics={"loss": Words("Loss", "损失"), "accuracy": Words("Guessed right", "猜对的比例")},
-        curve=draw(Chart(Words("Step", "步数"), Words("Loss", "损失"), lines)) if is_curve else "",
-        trained_on=trained_on,
-        license=recipe.license,
-        recipe=recipe.to_yaml(),
-    )
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")

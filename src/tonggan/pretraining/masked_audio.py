@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from tonggan.encoders.audio_front_end import AudioFrontEnd
 from tonggan.layers.precision import in_float32
 from tonggan.modalities.audio import Audio
-from tonggan.pretraining.base import Guessed, Pretraining, PretrainingConfig, drawn, refuse
+from tonggan.pretraining.base import Draw, Guessed, Pretraining, PretrainingConfig, refuse
 from tonggan.tokens import Arrays, Tokens
 from tonggan.wording import Words
 
@@ -60,9 +60,9 @@ class MaskedAudio(Pretraining):
         self.frames_per_token = _frames_per_token(encoder, front_end)
         self.decoder = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, self.frames_per_token * self.num_bands))
 
-    def guess(self, arrays: Arrays, generator: torch.Generator | None) -> Guessed:
+    def guess(self, arrays: Arrays, draw: Draw) -> Guessed:
         frames = self.front_end.config.frames(arrays, sample_rate=self.front_end.sample_rate)
-        hidden = self._choose(frames, generator)
+        hidden = self._choose(frames, draw)
         tokens = _encoded(self.encoder, Tokens(frames.values.masked_fill(hidden, 0), frames.mask), arrays)
         length = frames.values.shape[1]
         made = self.decoder(tokens.values).unflatten(2, (self.frames_per_token, self.num_bands)).flatten(1, 2)
@@ -71,12 +71,11 @@ class MaskedAudio(Pretraining):
             errors = (made.float() - frames.values).square() * hidden
             return Guessed(errors.flatten(1).sum(dim=1), hidden.flatten(1).sum(dim=1).to(errors.dtype))
 
-    def _choose(self, frames: Tokens, generator: torch.Generator | None) -> Tensor:
+    def _choose(self, frames: Tokens, draw: Draw) -> Tensor:
         """[B, F, bands] bool: what is to be guessed."""
         count, bands = self.config.frames, self.config.bands
         length, width = frames.values.shape[1:]
-        shape = (len(frames), math.ceil(length / count), math.ceil(width / bands))
-        grid = drawn(shape, frames.values, generator) < self.config.hidden
+        grid = draw(math.ceil(length / count), math.ceil(width / bands), like=frames.values) < self.config.hidden
         hidden = grid.repeat_interleave(count, 1).repeat_interleave(bands, 2)[:, :length, :width]
         return hidden & frames.mask.unsqueeze(-1)
 

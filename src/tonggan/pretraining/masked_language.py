@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tonggan.layers.precision import in_float32
-from tonggan.modalities import Text
+from tonggan.modalities import Text, TextConfig
+from tonggan.modalities.code import Code
 from tonggan.modalities.text import MASK_ID, SPECIAL_TOKENS
-from tonggan.pretraining.base import Guessed, Pretraining, PretrainingConfig, check_for_each, drawn, refuse
+from tonggan.pretraining.base import Draw, Guessed, Pretraining, PretrainingConfig, check_for_each, refuse
 from tonggan.tokens import Arrays
 from tonggan.wording import Words
 
@@ -31,21 +32,21 @@ _SPACE, _WIDE, _INNER = 0x20, range(0xE3, 0xF0), range(0x80, 0xC0)
 class MaskedLanguageConfig(PretrainingConfig):
     """Guess hidden words from those around them (BERT, Devlin et al. 2019)."""
 
-    reads: ClassVar[tuple[str, ...]] = ("text",)
-    default_of: ClassVar[tuple[str, ...]] = ("text",)
+    reads: ClassVar[tuple[str, ...]] = ("text", "code")
+    default_of: ClassVar[tuple[str, ...]] = ("text", "code")
     words: ClassVar[Words] = Words("guess hidden words from those around them", "由上下文猜出被遮住的词")
     kind: Literal["masked_language"] = "masked_language"
     hidden: float = Field(default=0.2, gt=0, lt=1)
     """Share of the tokens to guess: of these 80 % become <mask>, 10 % another token, 10 % stay."""
 
-    def build(self, encoder: nn.Module, modality: Text, *, dim: int) -> MaskedLanguage:
+    def build(self, encoder: nn.Module, modality: Text | Code, *, dim: int) -> MaskedLanguage:
         return MaskedLanguage(self, encoder, modality, dim=dim)
 
 
 class MaskedLanguage(Pretraining):
-    """Ids ``[B, L]``, some of them hidden, to the cross-entropy of those."""
+    """Ids ``[B, L]``, or those of code ``[B, L, 7]``, some of them hidden, to the cross-entropy of those."""
 
-    def __init__(self, config: MaskedLanguageConfig, encoder: nn.Module, modality: Text, *, dim: int) -> None:
+    def __init__(self, config: MaskedLanguageConfig, encoder: nn.Module, modality: Text | Code, *, dim: int) -> None:
         super().__init__(encoder, config.kind)
         self.hidden = config.hidden
         self.vocabulary = Vocabulary(encoder, modality, objective=config.kind, dim=dim)
@@ -57,27 +58,34 @@ class MaskedLanguage(Pretraining):
         self.is_wide: Tensor
         self.is_inner: Tensor
 
-    def guess(self, arrays: Arrays, generator: torch.Generator | None) -> Guessed:
-        ids, hidden = arrays.values, self.choose(arrays, generator)
-        kind, other = drawn((2, *ids.shape), ids, generator)
+    def guess(self, arrays: Arrays, draw: Draw) -> Guessed:
+        ids, hidden = ids_of(arrays.values), self.choose(arrays, draw)
+        kind, other = draw(2, ids.shape[1], like=ids).unbind(dim=1)
         special = len(SPECIAL_TOKENS)
         others = special + (other * (self.vocabulary.size - special)).long()
         seen = torch.where(kind < _MASKED, torch.full_like(ids, MASK_ID), torch.where(kind < _RANDOM, others, ids))
-        tokens = self.encoder(Arrays(torch.where(hidden, seen, ids), arrays.mask))
+        shown = arrays.values.clone()
+        ids_of(shown).copy_(torch.where(hidden, seen, ids))
+        tokens = self.encoder(Arrays(shown, arrays.mask))
         check_for_each(self.kind, tokens, arrays)
         return self.vocabulary.guessed(tokens.values, ids, hidden)
 
-    def choose(self, arrays: Arrays, generator: torch.Generator | None) -> Tensor:
-        """[B, L] bool: the tokens to guess, whole words and runs of Chinese pieces, about a ``hidden`` share of all."""
-        ids, mask = arrays.values, arrays.mask
+    def choose(self, arrays: Arrays, draw: Draw) -> Tensor:
+        """[B, L] bool: the tokens to guess, whole words and runs of Chinese pieces, about a ``hidden`` share of all; of
+        code the neighbors of one kind, which are the pieces of a name.
+        """
+        ids, mask = ids_of(arrays.values), arrays.mask
         wide, inner = self.is_wide[ids], self.is_inner[ids]
         starts = self.starts_word[ids] | wide
         starts[:, 1:] |= (wide | inner)[:, :-1] & ~inner[:, 1:]  # letters and digits after Chinese
+        if arrays.values.dim() == 3:
+            kinds = arrays.values[..., 1]
+            starts[:, 1:] |= kinds[:, 1:] != kinds[:, :-1]
         starts[:, 0] = True
         unit = starts.long().cumsum(dim=1) - 1  # of each token
-        chance, length = drawn((2, *ids.shape), ids, generator)  # of each unit
+        chance, length = draw(2, ids.shape[1], like=ids).unbind(dim=1)  # of each unit
         bounds = torch.tensor(_RUNS, device=ids.device)
-        run = torch.searchsorted(bounds, length) + 1
+        run = torch.searchsorted(bounds, length.contiguous()) + 1
         is_wide = torch.zeros_like(mask).scatter_reduce(1, unit, wide, "amax")
         begins = chance < torch.where(is_wide, self.hidden / _MEAN_RUN, self.hidden)
         chosen = begins.clone()
@@ -94,9 +102,10 @@ class Vocabulary(nn.Module):
         ConfigError: the text is read in the tokens of pretrained weights.
     """
 
-    def __init__(self, encoder: nn.Module, modality: Text, *, objective: str, dim: int) -> None:
+    def __init__(self, encoder: nn.Module, modality: Text | Code, *, objective: str, dim: int) -> None:
         super().__init__()
-        if modality.config.language is not None or modality.config.weights is not None:
+        column = modality.config
+        if isinstance(column, TextConfig) and (column.language is not None or column.weights is not None):
             raise refuse(
                 objective=objective,
                 got="a text in the tokens of pretrained weights",
@@ -126,7 +135,12 @@ class Vocabulary(nn.Module):
             )
 
 
-def first_bytes(modality: Text) -> tuple[Tensor, Tensor, Tensor]:
+def ids_of(values: Tensor) -> Tensor:
+    """The ids ``[B, L]`` of a text, or of code ``[B, L, 7]``, whose place they have."""
+    return values if values.dim() == 2 else values[..., 0]
+
+
+def first_bytes(modality: Text | Code) -> tuple[Tensor, Tensor, Tensor]:
     """[V] bool each: of a byte-level vocabulary the tokens that begin a word, those of wide letters, and those that
     begin within a letter.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,6 +85,7 @@ def assess(
     draws: int = REPEATS,
     alone: Mapping[str, Measure] | None = None,
     progress: Progress | None = None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Assessment:
     """What ``model`` is worth.
 
@@ -97,9 +98,10 @@ def assess(
         draws: of the bootstrap.
         alone: by input, what a model that was trained on it alone is worth on the audited rows.
         progress: told of every step.
+        enough: asked whether the audit is to leave it at the columns so far.
     """
     bounds = {split: intervals(part.measure, seed=seed, repeats=draws) for split, part in measured.items()}
-    subsets, found = audit(model, task, audited, seed=seed, alone_trained=alone, progress=progress)
+    subsets, found = audit(model, task, audited, seed=seed, alone_trained=alone, progress=progress, enough=enough)
     final = list(measured.values())[-1]
     return Assessment(
         measured=measured,

@@ -130,13 +130,19 @@ class Closing:
             rows = max(_FEWEST_AUDITED_ROWS, int(0.9 * rows))
         return final.sample(rows, seed=self.seed)
 
+    def is_late(self) -> bool:
+        """Whether there is time for nothing but writing."""
+        return self._seconds_left <= 0
+
     def _measure(
         self, part: Dataset, *, progress: Progress | None = None, enough: Callable[[], bool] = lambda: False
     ) -> Measured:
         return measure_rows(self.model, self.task, part, progress=progress, enough=enough)
 
     def _audit(self, part: Dataset) -> object:
-        return audit(self.model, self.task, part, seed=self.seed)
+        # Of the columns as many as there is time for are looked at, however many that are.
+        enough = partial(_is_past, self.budget, self.budget.elapsed + _TRIED_SECONDS)
+        return audit(self.model, self.task, part, seed=self.seed, enough=enough)
 
     def _rehearse(self) -> _Rehearsal:
         final = list(self.parts.values())[-1]

@@ -18,8 +18,7 @@ from tonggan.compression.int8 import quantize
 from tonggan.compression.pruning import prune
 from tonggan.config import apply_overrides
 from tonggan.data.loader import Loader
-from tonggan.data.places import cache_folder
-from tonggan.errors import ConfigError, DataError, TrainingError
+from tonggan.errors import ConfigError, TrainingError
 from tonggan.evaluation.bootstrap import Comparison, compare, intervals
 from tonggan.evaluation.predict import Measured, iterate_batches, measure_rows
 from tonggan.evaluation.wording import format_gain, format_score, is_share, metric_words
@@ -32,21 +31,20 @@ from tonggan.runs.bundle_folder import CHECKPOINTS, INDEX, read_index
 from tonggan.runs.duration import parse_duration
 from tonggan.runs.fitting import assess_made, identity_of
 from tonggan.runs.footprint import Footprint, footprints
-from tonggan.runs.loading import Data, load
+from tonggan.runs.loading import Data
 from tonggan.runs.plan import Plan, resolve
 from tonggan.runs.predictor import Predictor
 from tonggan.runs.recipe import Recipe, student_recipe
+from tonggan.runs.reopening import with_data
 from tonggan.runs.run_folder import claimed, finish, remember
 from tonggan.runs.saving import Made, info_of, save
-from tonggan.runs.splits import open_splits
 from tonggan.runs.start import Start
-from tonggan.runs.study import with_folds
 from tonggan.runs.trainings import new_model, train_objective
 from tonggan.runs.trial import closing_of
 from tonggan.tasks.measure import Measure
 from tonggan.training import Budget, TrainingResult
 from tonggan.training.supervised import Distillation, Supervised
-from tonggan.training.world import refuse_processes
+from tonggan.training.world import World, refuse_processes, world
 
 # Rows of the training part that show how large activations are, and batches that show which channels matter.
 _CALIBRATED_ROWS, _WEIGHED_BATCHES = 256, 8
@@ -101,6 +99,8 @@ def compress(
     progress: Progress | bool | None = None,
 ) -> Predictor:
     """Make a finished run smaller and faster; ``results.compression`` tells what it lost beside the original.
+
+    Started by ``torchrun``, the processes train together; all else the main one does.
 
     Args:
         run: its folder.
@@ -157,49 +157,52 @@ def _compress(
     overwrite: bool,
     progress: Progress,
 ) -> Predictor:
-    refuse_processes("compress")
+    if way.kind == "int8":
+        refuse_processes("compress --quantize")
     original = Bundle.load(run)
     _check_way(original, way, settings)
-    plan, data = with_data(original, run, source, progress=progress)
-    plan = _plan_of(plan, data, way, settings)
-    with claimed(out, overwrite=overwrite):
-        text = f"# compress {way}: {read_index(run)['files']}\n{identity_of(plan, data, _NOTHING)}"
-        folder = remember(out, text, overwrite=overwrite)
-        if (folder / INDEX).exists():
+    with world() as processes:
+        if not processes.is_main:
+            return _follow(original, run, way, out, source, settings, budget, processes)
+        plan, data = with_data(original, run, source, progress=progress)
+        plan = _plan_of(plan, data, way, settings)
+        with claimed(out, overwrite=overwrite):
+            text = f"# compress {way}: {read_index(run)['files']}\n{identity_of(plan, data, _NOTHING)}"
+            folder = remember(out, text, overwrite=overwrite)
+            is_finished = (folder / INDEX).exists()
+            processes.gather(None if is_finished else folder)
+            if not is_finished:
+                if budget.seconds is not None:
+                    budget.reserve(0.25 * budget.left)
+                work = _Work(original, plan, data, budget, folder, progress)
+                model, training = _WAYS[way.kind](work, way)
+                original.model.cpu()
+                _check_loss(work, model, keep_within, is_trained=training is not None, out=out)
+                _finish(work, way, run, model, training)
             finish(out)
-            return Predictor.load(out)
-        if budget.seconds is not None:
-            budget.reserve(0.25 * budget.left)
-        work = _Work(original, plan, data, budget, folder, progress)
-        model, training = _WAYS[way.kind](work, way)
-        _check_loss(work, model, keep_within, is_trained=training is not None, out=out)
-        bundle = _finish(work, way, run, model, training)
-        finish(out)
-    return Predictor(bundle, folder=out)
+        processes.wait()
+    return Predictor.load(out)
 
 
-def with_data(original: Bundle, run: Path, source: Any, *, progress: Progress) -> tuple[Plan, Data]:
-    """The rows that the run has learned from: others would be no lesson, and no fair measure."""
-    recipe, sources = original.recipe, {}
-    if source is not None:
-        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"set": None, "train": None})})
-        sources = {"train": source}
-    elif recipe.data.set is None and recipe.data.train is None:
-        raise DataError(
-            f"data of {run}",
-            got="a run that has learned from a table in memory",
-            expected="that table",
-            remedy="Name it with --data (in Python data=…)",
-        )
-    plan, data = reopened(original, recipe, sources, progress=progress)
-    if data.fingerprint != original.info["fingerprint"] and not original.recipe.study.folds:
-        raise DataError(
-            f"data of {run}",
-            got="other rows than the run has learned from",
-            expected=f"the same table, fingerprint {original.info['fingerprint'][:16]}",
-            remedy="Name the table that it was fitted to with --data",
-        )
-    return plan, data
+def _follow(
+    original: Bundle,
+    run: Path,
+    way: Way,
+    out: Path,
+    source: Any,
+    settings: Sequence[str] | Mapping[str, Any],
+    budget: Budget,
+    processes: World,
+) -> Predictor:
+    """The training, beside the main process, whose run is waited for."""
+    folder = processes.gather(None)[0]  # By then what is decoded is in the cache.
+    if folder is not None:
+        silent = Progress()
+        plan, data = with_data(original, run, source, progress=silent)
+        work = _Work(original, _plan_of(plan, data, way, settings), data, budget, folder, silent)
+        _WAYS[way.kind](work, way)
+    processes.wait()
+    return Predictor.load(out)
 
 
 def _check_way(original: Bundle, way: Way, settings: Sequence[str] | Mapping[str, Any]) -> None:
@@ -223,24 +226,6 @@ def _check_way(original: Bundle, way: Way, settings: Sequence[str] | Mapping[str
         raise ConfigError(
             "compress --quantize", got="settings", expected="none, as nothing is trained", remedy="Leave them out"
         )
-
-
-def reopened(original: Bundle, recipe: Recipe, sources: Mapping[str, Any], *, progress: Progress) -> tuple[Plan, Data]:
-    """The tables of ``recipe``, of which ``sources`` take the place, read as ``original`` reads them."""
-    cache, folds = cache_folder(), recipe.study.folds is not None
-    tables = open_splits(
-        recipe.data,
-        target=recipe.target,
-        sources=sources,
-        seed=recipe.seed,
-        cache=cache,
-        progress=progress,
-        folds=folds,
-    )
-    plan = resolve(recipe, tables)
-    fitted = {name: modality.state() for name, modality in original.modalities.items()}
-    data = load(plan, tables, cache=cache, progress=progress, fitted=fitted)
-    return plan, with_folds(plan, data)
 
 
 def _plan_of(plan: Plan, data: Data, way: Way, settings: Sequence[str] | Mapping[str, Any]) -> Plan:
@@ -268,7 +253,7 @@ def _distill(work: _Work, way: Way) -> tuple[Model, TrainingResult | None]:
     rows = len(work.data.datasets["train"])
     work.progress.say(f"A student '{way.student}' learns from {rows:,} rows and from the original.")
     student = new_model(work.plan, work.data, _NOTHING, progress=work.progress)
-    return student, _taught(work, student)
+    return student, _taught(work, student, by_vector=False)
 
 
 def _prune(work: _Work, way: Way) -> tuple[Model, TrainingResult | None]:
@@ -283,17 +268,20 @@ def _prune(work: _Work, way: Way) -> tuple[Model, TrainingResult | None]:
     work.progress.say(
         f"{count:,} channels, units and heads are taken out: {before:,} parameters become {network.num_parameters:,}."
     )
-    return network, _taught(work, network)
+    return network, _taught(work, network, by_vector=True)
 
 
-def _taught(work: _Work, network: FusedModel) -> TrainingResult:
-    """Train ``network`` by the original, where its task has a vector to compare."""
+def _taught(work: _Work, network: FusedModel, *, by_vector: bool) -> TrainingResult:
+    """Train ``network`` by the original, where its task has logits to compare; ``by_vector`` of each row as well.
+
+    Half of a network gains by finding its own vectors again, a student by the logits alone: docs/compression.md.
+    """
     original, task, form = work.original, work.data.task, work.plan.task.form
     make: Any = Supervised
     if form is not None:
-        widths = (work.plan.recipe.model.dim, original.recipe.model.dim)
-        is_network = isinstance(original.model, FusedModel)
-        make = partial(Distillation, teacher=original.model, form=form, widths=widths if is_network else None)
+        dim = original.recipe.model.dim
+        widths = (dim, dim) if by_vector else None
+        make = partial(Distillation, teacher=original.model, form=form, widths=widths)
     return train_objective(
         partial(make, network, task),
         work.plan,

@@ -154,11 +154,18 @@ def _follow(
 
 
 def plan_and_data(
-    recipe: Recipe, sources: Mapping[str, Any], start: Start, *, progress: Progress, quarantine: Path | None = None
+    recipe: Recipe,
+    sources: Mapping[str, Any],
+    start: Start,
+    *,
+    progress: Progress,
+    quarantine: Path | None = None,
+    fitted: Mapping[str, Any] | None = None,
 ) -> tuple[Plan, Data]:
     """The plan of ``recipe`` for its tables, of which ``sources`` take the place, and what it makes of them.
 
-    What an encoder starts from also says what it reads, and how, where the recipe does not.
+    What an encoder starts from also says what it reads, and how, where the recipe does not; or all inputs are as they
+    were ``fitted`` once.
 
     Raises:
         ConfigError, DataError: as ``resolve`` and ``load``.
@@ -174,7 +181,8 @@ def plan_and_data(
         folds=recipe.study.folds is not None,
     )
     plan = resolve(start.complete(recipe, tables["train"].names), tables)
-    data = load(plan, tables, cache=cache, progress=progress, quarantine=quarantine, fitted=start.fitted)
+    fitted = start.fitted if fitted is None else fitted
+    data = load(plan, tables, cache=cache, progress=progress, quarantine=quarantine, fitted=fitted)
     return plan, with_folds(plan, data)
 
 
@@ -253,6 +261,7 @@ def assess_made(plan: Plan, data: Data, made: Made, closing: Closing, *, progres
             for name, model in made.alone.items()
         },
         progress=progress,
+        enough=closing.is_late,
     )
     if column is None:
         return found

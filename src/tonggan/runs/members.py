@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ from tonggan.tokens import Arrays, Prediction
 from tonggan.training.budget import describe_seconds
 from tonggan.training.checkpoint import load_checkpoint, save_checkpoint
 
-# Of the floor's time, for frozen encoders; how long they take is tried on a few rows.
-_READING_SHARE, _PROBED_ROWS = 0.5, 64
+# Of the floor's time, for frozen encoders; how long they take is tried on a few rows. They may take longer after all.
+_READING_SHARE, _LONGEST_READING_SHARE, _PROBED_ROWS = 0.5, 0.7, 64
 # Of each part; more would take hours and gigabytes for vectors, and add little to members that are this simple.
 _MOST_READ_ROWS = 50_000
 
@@ -51,12 +52,6 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.targets)
-
-    @staticmethod
-    def cat(parts: Sequence[Rows]) -> Rows:
-        """The rows of all ``parts``."""
-        features = {name: Reading.cat([part.features[name] for part in parts]) for name in parts[0].features}
-        return Rows(features, Arrays.whole(torch.cat([part.targets.values for part in parts])))
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +117,10 @@ def fit_floor(
     if any(reader.weights is not None for reader in readers.values()):
         datasets = [_sampled(dataset, plan, progress) for dataset in datasets]
     _leave_out_slow(readers, datasets[0], seconds=_READING_SHARE * seconds, progress=progress)
-    parts = [_read(readers, with_inputs(dataset, only), progress=progress) for dataset in datasets]
+    late = started + _LONGEST_READING_SHARE * seconds
+    rows = _read(readers, [with_inputs(dataset, only) for dataset in datasets], late=late, progress=progress)
     assert plan.task.form is not None, "a task with a floor predicts classes, labels or numbers"
-    rows, goal = Rows.cat(parts), Goal(plan.task.form, len(task.labels))
+    goal = Goal(plan.task.form, len(task.labels))
     fitted = fit_members(
         tried,
         rows.features,
@@ -170,10 +166,13 @@ def _leave_out_slow(readers: dict[str, Reader], dataset: Dataset, *, seconds: fl
         readers[slowest] = readers[slowest].without_vectors()
 
 
-def _read(readers: Mapping[str, Reader], dataset: Dataset, *, progress: Progress) -> Rows:
+def _read(readers: dict[str, Reader], datasets: Sequence[Dataset], *, late: float, progress: Progress) -> Rows:
+    """The rows of all ``datasets``; without the vectors that are not read by ``late`` of ``time.monotonic``."""
     found: dict[str, list[Reading]] = {name: [] for name in readers}
     targets = []
-    for batch in iterate_batches(dataset, progress=progress, label=FEATURES):
+    for batch in chain(*(iterate_batches(dataset, progress=progress, label=FEATURES) for dataset in datasets)):
+        if time.monotonic() > late:
+            _leave_out_vectors(readers, found, progress)
         for name, reader in readers.items():
             arrays = batch.inputs[name]
             reading = reader.read(arrays)
@@ -181,6 +180,18 @@ def _read(readers: Mapping[str, Reader], dataset: Dataset, *, progress: Progress
         targets.append(batch.targets[TARGET].values)
     features = {name: Reading.cat(parts) for name, parts in found.items()}
     return Rows(features, Arrays.whole(torch.cat(targets)))
+
+
+def _leave_out_vectors(readers: dict[str, Reader], found: dict[str, list[Reading]], progress: Progress) -> None:
+    """Let all inputs do without vectors, in what is read already, too."""
+    for name, reader in readers.items():
+        if reader.weights is not None:
+            progress.say(
+                f"'{reader.weights}' takes longer to read '{name}' than the time limit allows; "
+                "members do without its vectors."
+            )
+            readers[name] = reader.without_vectors()
+            found[name] = [replace(reading, vectors=None) for reading in found[name]]
 
 
 def _folds(

@@ -154,7 +154,8 @@ class Recipe(Config):
     audit_alone: bool = True
     """After training, also train a model on each input alone, if the time limit leaves room for it."""
     max_bad: float = Field(default=0.05, ge=0.0, le=1.0)
-    """Stop before training when more than this share of rows has an unreadable or missing file."""
+    """Stop before training when more than this share of rows, and more than one, has an unreadable or missing file; 0
+    stops at one."""
     seed: int = Field(default=0, ge=0)
     """Seed of every random choice: same seed, same numbers."""
 
@@ -279,6 +280,14 @@ def _read_recipe(name: str) -> dict[str, Any]:
             data["start"] = {key: str(Path(name).parent / str(run)) for key, run in data["start"].items()}
         return data
     names = recipe_names()
+    if name not in names and Path(name).exists():
+        raise ConfigError(
+            f"recipe '{name}'",
+            got="a file or folder that is no recipe",
+            expected="a YAML file, or the name of a shipped recipe",
+            remedy=f"For a table name the column to predict: tonggan fit {name} --target COL, or tonggan tune {name} "
+            "--target COL",
+        )
     if name not in names:
         raise ConfigError(
             f"recipe '{name}'",

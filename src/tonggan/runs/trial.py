@@ -189,9 +189,10 @@ def _alone(plan: Plan, data: Data, floor: Floor, folder: Path, budget: Budget, p
     """By input, the members fitted to that input alone, as far as time allows it."""
     found: dict[str, Model] = {}
     names = inputs_alone(plan, data)
+    needed = sum(each.seconds for each in floor.members if each.weight)  # Others are not fitted again.
     for place, name in enumerate(names):
         left = _ALONE_SHARE * (budget.end - budget.elapsed)
-        if len(names) * floor.seconds < left:
+        if len(names) * needed < left:
             progress.say(f"For the audit: members fitted to '{name}' alone")
             try:
                 fit = partial(

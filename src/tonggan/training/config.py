@@ -17,7 +17,7 @@ class TrainingConfig(Config):
     epochs: int = Field(default=20, ge=1)
     """Passes over the training part; with a time limit, the most that are made."""
     batch_size: int = Field(default=64, ge=1)
-    """Rows that go through the model at once, in each process."""
+    """Rows that go through the model at once; several processes share them."""
     hidden_cells: float = Field(default=0.5, ge=0, le=1)
     """Share of the rows with number or category columns that come a second time in each epoch, then with some of these
     cells, and of the words of their texts, hidden, so that a row with missing or never-seen cells is answered by what

@@ -297,7 +297,7 @@ class _Run:
         def enough() -> bool:
             if self.world.size == 1:  # Others would wait for this one.
                 self._check_stop()
-            return self.budget.elapsed > limit
+            return self.world.agreed(self.budget.elapsed > limit) > 0
 
         return validator.look(num_batches, enough=enough)
 
@@ -310,7 +310,8 @@ class _Run:
             self.tuner.took(seconds)
         ended = self.state.step % self.evaluate_every == 0 or self.state.step == self.total_steps
         settled = self.tuner is None or self.tuner.is_settled
-        if not self.is_told and self.pace.is_known(soon=ended) and (settled or ended):
+        # They look at the validation part together, so that one of them decides when.
+        if not self.is_told and self.world.agreed(self.pace.is_known(soon=ended)) and (settled or ended):
             self.is_told = True
             self._say_plan()
 

@@ -25,8 +25,8 @@ class Objective(nn.Module, ABC):
     Attributes:
         splits_batches: whether a batch may be cut into parts of which each gives its part of the gradient. False where
             rows are compared with the others of their batch, as contrastive ones are.
-        gathers: whether ``losses`` are means over the rows of all processes, whose vectors it gathers
-            (``world.gathered``), so that several may share a batch that may not be cut.
+        gathers: whether rows are compared with those of all processes, whose vectors it gathers (``world.gathered``),
+            so that several may share a batch that may not be cut.
     """
 
     splits_batches: bool = True

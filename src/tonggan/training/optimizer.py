@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from tonggan.training.config import TrainingConfig
+from tonggan.training.world import shared_as, whole
 
 _MOMENTUM = 0.95
 _ITERATIONS = 5
@@ -108,10 +109,12 @@ class Muon(AdamW):
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
         momentum = state["momentum"].lerp(gradient, 1 - _MOMENTUM)
-        step = orthogonalize(gradient.lerp(momentum, _MOMENTUM).flatten(1))  # Nesterov's look ahead
-        length = _LENGTH * math.sqrt(max(step.shape))
+        ahead = whole({"step": gradient.lerp(momentum, _MOMENTUM)})["step"].flatten(1)  # as Nesterov looks ahead
+        # Put together once: products of shares would be exchanged at each of them.
+        step = shared_as(orthogonalize(ahead).view(parameter.shape), parameter)
+        length = _LENGTH * math.sqrt(max(ahead.shape))
         kept = parameter * (1 - group["lr"] * group["weight_decay"])
-        changed = kept.sub_(step.view(parameter.shape).to(parameter.dtype), alpha=group["lr"] * length)
+        changed = kept.sub_(step.to(parameter.dtype), alpha=group["lr"] * length)
         # Chosen on the device, without waiting for what it has found.
         is_whole = getattr(self, "found_inf", torch.zeros((), device=parameter.device)) == 0
         state["momentum"].copy_(torch.where(is_whole, momentum, state["momentum"]))

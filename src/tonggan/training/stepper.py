@@ -177,15 +177,9 @@ class Stepper:
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
-    def share(self, batch: Batch) -> Batch:
-        """The rows of ``batch`` that fall to this process."""
-        if self.world.size == 1:
-            return batch
-        return batch.take(torch.arange(self.world.rank, len(batch), self.world.size))
-
     def place(self, batch: Batch) -> Batch:
         """The share of ``batch`` that falls to this process, on the device."""
-        own = self.share(batch)
+        own = self.world.share(batch)
         return own if self.device.type == "cpu" else own.to(self.device)
 
     def keep_buffers(self) -> None:

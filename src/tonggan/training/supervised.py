@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -106,7 +106,9 @@ class Distillation(Supervised):
         widths: of the student's and of its teacher's fused tokens, where the teacher is a network whose vector of a
             row is learned as well.
         share: of the loss, for what the teacher says; the rest is the task's own.
-        temperature: by which logits of classes and labels are divided before they are compared.
+        temperature: by which logits of classes and labels are divided before they are compared. A high one lets a
+            student hear which wrong answers are nearly right.
+        features: how much the vector of a row counts beside all that.
         auxiliaries: as for ``Supervised``.
         heads: as for ``Supervised``.
     """
@@ -119,16 +121,22 @@ class Distillation(Supervised):
         teacher: Model,
         form: Literal["classes", "labels", "numbers"],
         widths: tuple[int, int] | None = None,
-        share: float = 0.7,
-        temperature: float = 2.0,
+        share: float = 0.9,
+        temperature: float = 4.0,
+        features: float = 0.1,
         auxiliaries: Mapping[str, Auxiliary] | None = None,
         heads: Mapping[str, LinearHead] | None = None,
     ) -> None:
         super().__init__(model, task, auxiliaries=auxiliaries, heads=heads)
         self._teacher = (teacher.eval(),)  # no part of what is trained
-        self.form, self.share, self.temperature = form, share, temperature
+        self.form, self.share, self.temperature, self.features = form, share, temperature, features
         # Brings the student's vector of a row to the width of its teacher's.
         self.projection = None if widths is None else nn.Linear(*widths, bias=False)
+
+    def to(self, *args: Any, **options: Any) -> Self:
+        """Where the student goes, and into which layout, its teacher goes as well."""
+        self._teacher[0].to(*args, **options)
+        return super().to(*args, **options)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``loss`` of the task, ``teacher/outputs``, ``teacher/features`` of a network, and the auxiliaries' own."""
@@ -145,7 +153,7 @@ class Distillation(Supervised):
             with torch.no_grad():
                 goal = teacher.fuse(encoded).mean()
             near = F.cosine_similarity(self.projection(context.tokens.mean()).float(), goal.float(), dim=1)
-            losses["teacher/features"] = self.share * (1 - near).mean()
+            losses["teacher/features"] = self.features * (1 - near).mean()
         return losses | self.auxiliary_losses(whole, batch)
 
     def _distance(self, outputs: Tensor, taught: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class Validator:
         stepper, objective = self.stepper, self.objective
         objective.eval()
         for batch in islice(self.batches.epoch(0), num_batches):
-            own = stepper.share(batch)
+            own = stepper.world.share(batch)
             with stepper.arithmetic():
                 prediction = objective.predict(own.to(stepper.device)).cpu()
             losses = prediction["loss"] if "loss" in prediction else torch.empty(0)

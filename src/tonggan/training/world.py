@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from tonggan.errors import ConfigError
 from tonggan.layers.transformer import Transformer
+from tonggan.tokens import Batch
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,10 @@ class World:
         for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
+    def share(self, batch: Batch) -> Batch:
+        """The rows of ``batch`` that fall to this process."""
+        return batch if self.size == 1 else batch.take(torch.arange(self.rank, len(batch), self.size))
+
     def gather(self, value: Any) -> list[Any]:
         """Each one's ``value``, by rank."""
         if self.size == 1:
@@ -100,7 +105,7 @@ def refuse_processes(who: str) -> None:
             who,
             got=f"{count} processes that torchrun has started",
             expected="one process",
-            remedy="Start it without torchrun; fit and run are what several processes share",
+            remedy="Start it without torchrun, which is for what trains",
         )
 
 
@@ -134,6 +139,12 @@ def gathered(values: Tensor) -> Tensor:
         return gathered(values.byte()).bool()
     made: Tensor = _Gathered.apply(values)  # type: ignore[no-untyped-call]
     return made
+
+
+def places_of_own(values: Tensor) -> Tensor:
+    """Where in ``gathered(values)`` the rows of this process stand; every process must ask."""
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    return (gathered(torch.full((len(values),), rank, device=values.device)) == rank).nonzero().squeeze(1)
 
 
 class _Gathered(torch.autograd.Function):
