@@ -34,7 +34,7 @@ _LONGEST = 40  # longer texts are neither numbers nor dates
 _FLOAT32_DIGITS, _FLOAT32_LIMIT = 12, 1e38
 _ONE_AND_ZERO = {"True": "1", "False": "0"}
 # Squares of larger numbers, and so deviations and errors, are not finite.
-_LARGEST = 1e150
+LARGEST = 1e150
 
 
 def cell_text(value: Any) -> str | None:
@@ -76,7 +76,7 @@ def cell_number(value: Any) -> float:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
-    return number if abs(number) <= _LARGEST else math.nan
+    return number if abs(number) <= LARGEST else math.nan
 
 
 def is_missing(value: Any) -> bool:
@@ -134,7 +134,10 @@ def _decimal(text: str) -> str | None:
         if repr(number) == text and abs(number) < _FLOAT32_LIMIT and float(np.float32(number)) == number:
             text = str(np.float32(number))
     if "e" in text.lower():
-        text = format(Decimal(text), "f")
+        exact = Decimal(text)
+        if abs(exact.adjusted()) > _LONGEST:  # nobody reads hundreds of zeros
+            return str(exact.normalize()).replace("E", "e")
+        text = format(exact, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text

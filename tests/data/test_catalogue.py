@@ -74,8 +74,8 @@ def test_cosqa_queries_point_at_functions(tmp_path: Path) -> None:
 
 
 @needs_mirror
-def test_pairs_are_balanced_and_share_nothing_between_parts(tmp_path: Path) -> None:
-    parts = parts_of("cifar10_spoken_digits", tmp_path)
+def test_pairs_are_balanced_and_share_nothing_between_parts(cache_of_sets: Path) -> None:
+    parts = parts_of("cifar10_spoken_digits", cache_of_sets)
     assert {split: len(rows) for split, rows in parts.items()} == {"train": 90_000, "valid": 10_000, "test": 20_000}
     for rows in parts.values():
         assert Counter(row["match"] for row in rows) == {"yes": len(rows) // 2, "no": len(rows) // 2}

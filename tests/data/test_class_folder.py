@@ -74,7 +74,7 @@ def test_folders_that_are_none_of_this(tmp_path):
     for names in ((), ("1.xyz",), ("1.jpg", "1.wav"), ("a/1.xyz",)):
         folder = fill(tmp_path / f"none{len(names)}{''.join(names)[:1]}", *names)
         folder.mkdir(exist_ok=True)
-        with pytest.raises(DataError, match="expected one folder for each class"):
+        with pytest.raises(DataError, match="expected pictures, sounds or clips, of one of these kinds alone"):
             open_table(folder, cache=tmp_path / "cache")
 
 
@@ -91,3 +91,13 @@ def test_pictures_alone_are_rows_of_which_nothing_is_told(tmp_path):
     assert (sounds.names, sounds.values("audio")) == (["audio"], ["1.wav"])
     deep = fill(tmp_path / "deep", "x/1.jpg", "y/2.jpg")
     assert open_table(f"{deep}/*/*.jpg", cache=tmp_path / "cache").values("image") == ["x/1.jpg", "y/2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "got"),
+    [((), "got no files"), (("a.jpg", "b.wav", "c.jpg", "README"), r"mixed kinds: 2 \.jpg, 1 no ending, 1 \.wav")],
+)
+def test_a_folder_of_nothing_or_of_mixed_files_says_what_lies_there(tmp_path, names, got):
+    (tmp_path / "files").mkdir()
+    with pytest.raises(DataError, match=got):
+        open_table(fill(tmp_path / "files", *names), cache=tmp_path / "cache")

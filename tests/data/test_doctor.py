@@ -97,6 +97,15 @@ def test_good_data_has_no_findings(tmp_path):
     diagnosis.check(max_bad=0)
 
 
+def test_one_row_of_a_small_part_stops_nothing(tmp_path):
+    cells = {"picture": [png(row, 0, 0) for row in range(20)], "label": labels(20)}
+    few = {"picture": ["gone.png", png(1, 1, 1), png(2, 1, 1)], "label": labels(3)}
+    diagnosis = diagnose(tmp_path, target=["label"], task="binary", train=cells, test=few)
+    diagnosis.check(max_bad=0.05)
+    with pytest.raises(DataError, match=r"part test: got 1 of 3 rows \(33.3%\)"):
+        diagnosis.check(max_bad=0)
+
+
 def test_absent_missing_and_unreadable_files_apart(tmp_path):
     (tmp_path / "good.png").write_bytes(png(1, 1, 1))
     (tmp_path / "fine.png").write_bytes(png(2, 1, 1))
@@ -322,6 +331,12 @@ def test_targets_without_a_usable_value(tmp_path):
     assert diagnosis.rows("train", columns=["price"]).tolist() == [1, 2, 3]
     with pytest.raises(DataError, match=r"3 of 40 rows \(7.5%\)"):
         diagnosis.check(max_bad=0.05)
+
+
+def test_a_target_too_large_is_said_to_be_so(tmp_path):
+    cells = {"number": [float(row) for row in range(50)], "price": [*map(float, range(48)), 1e308, -1e200]}
+    (said, *_) = messages(diagnose(tmp_path, target=["price"], task="regression", train=cells))
+    assert "2 of 50 rows of train have a number beyond 1e+150 in the target 'price', e.g. '1e+308' in row 49" in said
 
 
 def test_no_target_at_all(tmp_path):

@@ -41,6 +41,13 @@ def test_mixed_types_are_refused(tmp_path, first):
         opened(tmp_path, ['{"a": 1}'] * first + ['{"a": "x"}'] + ['{"a": 1}'] * 3)
 
 
+def test_mixed_types_are_named_as_people_call_them(tmp_path):
+    with pytest.raises(
+        DataError, match=r"column 'a': got values of several types: whole numbers, texts, lists, objects"
+    ):
+        opened(tmp_path, ['{"a": 1}', '{"a": "x"}', '{"a": [1]}', '{"a": {"b": 1}}', '{"a": null}'])
+
+
 @pytest.mark.parametrize(
     ("line", "got"), [("{'a': 1}", "property name"), ("[1, 2]", "a list"), ('{"a": 1', "Expecting"), ("[" * 99999, "")]
 )

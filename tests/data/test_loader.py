@@ -1,6 +1,8 @@
 """Loaders: order and variation repeat from any batch on, and no thread outlives its epoch."""
 
 import gc
+import io
+import tarfile
 import threading
 from dataclasses import replace
 
@@ -12,10 +14,12 @@ from small_data import make_table, number_target, png
 from tonggan.data.cache import DecodeCache
 from tonggan.data.dataset import ColumnSource, Dataset, MediaSource
 from tonggan.data.loader import Loader
+from tonggan.data.readers import open_table
 from tonggan.data.scan import scan_media
 from tonggan.modalities.image import ImageAugment, ImageConfig
 from tonggan.modalities.table import NumberConfig, TableConfig
 from tonggan.progress import Progress
+from tonggan.training.world import World
 
 NUM_ROWS = 23
 
@@ -185,3 +189,31 @@ def test_of_many_rows_a_smaller_share_comes_again(tmp_path, num_rows, again):
     cells = TableConfig(columns={"age": NumberConfig()}).build()
     dataset = Dataset({"table": ColumnSource(cells, table, "table")}, np.zeros(num_rows, dtype=np.int64))
     assert Loader(dataset, batch_size=1, shuffle=True, hidden_cells=0.25).num_again == again
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_each_row_of_many_shards_comes_once_however_many_read(tmp_path, size):
+    """Shards of unequal length, files of equal content among them, read by more threads than there are shards."""
+    lengths = [5, 1, 9, 3, 5]
+    for shard, length in enumerate(lengths):
+        files = [(f"{shard}-{row}.png", png(10 * row, 40 * shard, 0)) for row in range(length)]
+        with tarfile.open(tmp_path / f"part-{shard}.tar", "w") as archive:
+            for name, content in [*files, (f"{shard}-same.png", png(1, 2, 3))]:
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    table = open_table(tmp_path, cache=tmp_path / "cache")
+    image = ImageConfig(size=8).build()
+    cache = DecodeCache(tmp_path / "cache", image)
+    column = scan_media(table, "png", image, cache, progress=Progress(), workers=8)
+    whole = Dataset({"picture": MediaSource(image, column, cache)}, np.arange(len(table)))
+    processes = [World(rank, size, torch.device("cpu")) for rank in range(size)]
+    seen: list[tuple[int, int, int]] = []
+    for world in processes:  # each reads all batches, as it would under torchrun
+        loader = Loader(whole, batch_size=4, seed=1, shuffle=True)
+        for batch in map(world.share, loader.epoch(0)):
+            colors = whole.batch(batch.rows.numpy()).inputs["picture"].expand().values[:, :, 0, 0]
+            seen += [(row, *color[:2]) for row, color in zip(batch.rows.tolist(), colors.tolist(), strict=True)]
+    rows = [(shard, row) for shard, length in enumerate(lengths) for row in range(length + 1)]
+    expected = [(1, 2) if row == lengths[shard] else (10 * row, 40 * shard) for shard, row in rows]
+    assert sorted(seen) == [(number, *color) for number, color in enumerate(expected)]

@@ -3,7 +3,6 @@ import json
 import os
 import resource
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -137,11 +136,11 @@ def test_pipes_and_standard_input(tmp_path, monkeypatch):
     assert table.values("b") == ["2", "4"]
     assert table.base == Path.cwd()
     assert table.source == str(fifo)
-    for given in (content, b'{"a": "1", "b": "2"}\n{"a": "3", "b": "4"}\n'):
+    for given in (content.decode(), '{"a": "1", "b": "2"}\n{"a": "3", "b": "4"}\n'):
         code = "import sys; from tonggan.data.readers import open_table; from pathlib import Path;"
         code += "print(open_table('-', cache=Path(sys.argv[1])).values('b'))"
-        done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "c")], input=given, capture_output=True)
-        assert done.stdout.decode().strip() == "['2', '4']", done.stderr.decode()
+        done = forked.run([sys.executable, "-c", code, str(tmp_path / "c")], lines=given)
+        assert done.stdout.strip() == "['2', '4']", done.stderr
 
 
 ROWS = [{"a": "x", "b": "1"}, {"a": "ü", "b": "2"}]

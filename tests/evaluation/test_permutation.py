@@ -10,7 +10,7 @@ from tonggan.data.dataset import ColumnSource, Dataset, TargetSource
 from tonggan.data.readers import open_table
 from tonggan.decoders import TARGET
 from tonggan.decoders.base import Context
-from tonggan.evaluation.permutation import column_importance
+from tonggan.evaluation.permutation import _shares_told, column_importance
 from tonggan.modalities.table import CategoryConfig, NumberConfig, TableConfig
 from tonggan.models.fused import FusedModel
 from tonggan.tasks import Binary, BinaryConfig
@@ -83,3 +83,29 @@ def test_a_model_without_a_table_has_no_columns(make_mixed):
     mixed = make_mixed()
     model = FusedModel({}, fusion=Only(), head=Sum())
     assert column_importance(model, mixed.task, mixed.dataset, seed=0, batch_size=8, progress=None) == {}
+
+
+def test_of_more_columns_than_there_can_be_passes_those_that_the_model_goes_by_are_tried(case, monkeypatch):
+    monkeypatch.setattr(Binary, "max_audited_passes", 200)  # two columns of a hundred rows
+    assert {column.column for column in importance(case)["table"]} == {"main", "minor"}
+
+
+def test_a_category_is_one_of_them_by_its_names():
+    generator = np.random.default_rng(0)
+    outputs = generator.normal(size=(300, 1))
+    names = np.digitize(outputs[:, 0], [-1, 0, 1])  # of which 1 and 3 go up, 0 and 2 go down
+    cells = np.stack([(names * 7) % 4, generator.integers(0, 200, 300), generator.normal(size=300)], axis=1)
+    told = _shares_told(cells.astype(float), np.array([5, 201, 0]), outputs)
+    assert told[0] > 0.7
+    assert told[1:].max() < 0.15
+
+
+def test_when_it_is_enough_the_columns_so_far_are_told(case):
+    asked = iter(range(100))
+    found = importance(case, batch_size=500, enough=lambda: next(asked) >= 1)["table"]
+    assert {column.column for column in found} == {"minor", "main"}
+    assert all(column.interval is None for column in found)
+    asked = iter(range(100))
+    most = importance(case, batch_size=500, enough=lambda: next(asked) >= 4)["table"]
+    assert len(most) == 3
+    assert {column.importance for column in most} != {column.importance for column in importance(case)["table"]}

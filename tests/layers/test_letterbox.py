@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from tonggan.layers.letterbox import Letterbox
+from tonggan.layers.letterbox import Letterbox, to_square
 from tonggan.modalities.image import ImageConfig, _fit
 
 EXTENTS = [(480, 640), (333, 500), (500, 333), (64, 64), (7, 1000), (1, 1), (1000, 1), (95, 37), (2049, 1023)]
@@ -59,3 +59,13 @@ def test_a_mask_lies_where_a_box_around_it_lies():
     rows, columns = torch.nonzero(letterbox.mask_to_square(mask, outside=0), as_tuple=True)
     found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     assert found == letterbox.to_square(torch.tensor([[[10.0, 20.0, 40.0, 70.0]]]))[0, 0].tolist()
+
+
+@pytest.mark.parametrize("resize", ["squash", "pad", "crop"])
+@pytest.mark.parametrize("shape", [(40, 40), (50, 33), (37, 90), (24, 24), (10, 17), (10, 90), (60, 20), (1, 1)])
+def test_pictures_of_any_shape_become_what_their_modality_makes_of_them(resize, shape):
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    expected = _fit(pixels, ImageConfig(size=24, resize=resize)).transpose(2, 0, 1)
+    found = to_square(torch.from_numpy(pixels)[None], size=24, resize=resize)[0].numpy()
+    assert np.abs(found.astype(int) - expected).max() <= 1  # of 255: OpenCV rounds weights to 11 bits
+    assert (found == expected).mean() > 0.85

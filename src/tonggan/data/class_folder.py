@@ -107,10 +107,18 @@ def _check(folder: Path, labels: set[str], *, has_media: bool) -> None:
     if not has_media:
         raise DataError(
             f"folder {folder}",
-            got="folders without pictures, sounds, clips or texts" if labels else "no folders with files in them",
-            expected="one folder for each class, e.g. cat/1.jpg and dog/2.jpg, or shards named *.tar or *.parquet",
-            remedy="Pass a table file, or sort the files into class folders",
+            got="folders without pictures, sounds, clips or texts" if labels else _what_lies_in(folder),
+            expected="pictures, sounds or clips, of one of these kinds alone or with a folder for each class, e.g. "
+            "cat/1.jpg and dog/2.jpg; or shards named *.tar or *.parquet",
+            remedy="Pass a table file, or sort the files into folders",
         )
+
+
+def _what_lies_in(folder: Path) -> str:
+    """The files in a folder without folders, by their endings."""
+    endings = Counter(path.suffix.lower() or "no ending" for path in loose_files(folder))
+    shown = ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(5))
+    return f"files of other or of mixed kinds: {shown}" if shown else "no files"
 
 
 def _files(folder: Path, progress: Progress) -> Iterator[tuple[str, str]]:

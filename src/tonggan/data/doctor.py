@@ -88,6 +88,8 @@ class Diagnosis:
     def check(self, *, max_bad: float, remedy: str = _CORRECT) -> None:
         """Stop where nothing can be learned or measured, or more than the share ``max_bad`` of a part's rows is bad.
 
+        One row of a part, however few rows that has, only counts where ``max_bad`` is 0.
+
         Raises:
             DataError: with the first error found, or the share and an example.
         """
@@ -101,7 +103,7 @@ class Diagnosis:
                 )
         for split, num_rows in self.num_rows.items():
             num_bad = len(self.rows(split))
-            if num_bad > max_bad * num_rows:
+            if num_bad > max(max_bad * num_rows, max_bad > 0):
                 example = next(entry for entry in self.quarantine if entry.split == split)
                 raise DataError(
                     "data" if split == NEW_ROWS else f"data, part {split}",

@@ -141,16 +141,20 @@ def fit_numbers(values: Sequence[str]) -> NumberFormat | None:
 
 
 def _marks(cells: Sequence[Cell]) -> tuple[DecimalMark, ThousandsMark]:
+    """The first of ``MARKS`` that read the most cells."""
     digits = Counter(cell._replace(sign=1, unit="") for cell in cells)
-
-    def num_read(marks: tuple[DecimalMark, ThousandsMark]) -> int:
-        return sum(
+    best, most = MARKS[0], -1
+    for decimal, thousands in MARKS:
+        num_read = sum(
             count
             for cell, count in digits.items()
-            if not math.isnan(value_of(cell, decimal=marks[0], thousands=marks[1]))
+            if not math.isnan(value_of(cell, decimal=decimal, thousands=thousands))
         )
-
-    return max(MARKS, key=num_read)
+        if num_read > most:
+            best, most = (decimal, thousands), num_read
+        if most == len(cells):
+            break
+    return best
 
 
 def are_long_codes(values: Sequence[str]) -> bool:

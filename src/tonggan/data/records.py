@@ -14,6 +14,15 @@ import pyarrow as pa
 from tonggan.data.source import BATCH_BYTES, BATCH_ROWS
 from tonggan.errors import DataError
 
+_TYPES = {
+    str: "texts",
+    int: "whole numbers",
+    float: "fractions",
+    bool: "true and false",
+    list: "lists",
+    dict: "objects",
+}
+
 
 @dataclass(frozen=True)
 class Record:
@@ -69,9 +78,9 @@ def _array(group: list[Record], name: str, wanted: pa.DataType | None, *, who: s
     try:
         return pa.array(values, wanted)
     except (ValueError, TypeError, OverflowError) as error:  # Arrow's own errors are subclasses of the first two
-        types = sorted({type(value).__name__ for value in values if value is not None})
-        got = f"{error}; types there: {', '.join(types)}"
-        raise _mixed(f"{who}, {_range(group)}, column '{name}'", got=" ".join(got.split())) from error
+        types = dict.fromkeys(_TYPES.get(type(value), type(value).__name__) for value in values if value is not None)
+        got = " ".join(str(error).split()) if len(types) == 1 else f"values of several types: {', '.join(types)}"
+        raise _mixed(f"{who}, {_range(group)}, column '{name}'", got=got) from error
 
 
 def _range(group: list[Record]) -> str:
@@ -79,7 +88,12 @@ def _range(group: list[Record]) -> str:
 
 
 def _mixed(who: str, *, got: str) -> DataError:
-    return DataError(who, got=got, expected="values of one type in a column", remedy="Write all values the same way")
+    return DataError(
+        who,
+        got=got,
+        expected="values of one type in a column",
+        remedy="Write all values the same way, e.g. all as texts",
+    )
 
 
 def from_records(

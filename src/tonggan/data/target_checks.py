@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tonggan.cells import cell_text, places_of
+from tonggan.cells import LARGEST, cell_text, places_of
 from tonggan.data.cell_findings import why_unreadable
 from tonggan.data.findings import Finding, Quarantined
 from tonggan.data.region_scan import RegionColumn
@@ -26,11 +26,17 @@ _NUM_SHOWN = 5
 NO_VALUE = "no value"
 """Why a cell without anything cannot be used."""
 _NO_NUMBER = "no finite number"
+_TOO_LARGE = f"a number beyond {LARGEST:g}"
 _NEW_LABEL = "a label that the training part does not have"
+_MORE_OF_THEM = Words(
+    "Correct these labels, or add rows of them, so that every part has some",
+    "请更正这些标签，或为其增加行，使各部分都有",
+)
 # By reason: what such rows have, in both languages.
 _REASONS = {
     NO_VALUE: (NO_VALUE, "没有值"),
     _NO_NUMBER: (_NO_NUMBER, "不是有限的数"),
+    _TOO_LARGE: (_TOO_LARGE, f"是大于 {LARGEST:g} 的数"),
     _NEW_LABEL: (_NEW_LABEL, "含有训练部分中没有的标签"),
 }
 
@@ -104,7 +110,7 @@ def check_numbers(column: TargetColumn) -> Checked:
     for row, value in column.cells():
         number = written.read(value)
         if math.isnan(number):
-            bad.append(column.bad(row, value, _NO_NUMBER if written.is_unreadable(value) else NO_VALUE))
+            bad.append(column.bad(row, value, _why_no_number(value) if written.is_unreadable(value) else NO_VALUE))
         else:
             low, high = min(low, number), max(high, number)
     findings = _unusable(column, bad)
@@ -112,6 +118,13 @@ def check_numbers(column: TargetColumn) -> Checked:
         findings += _one_value(column, [f"{low:g}"])
     wild = find_wild_cells(column.table, column.name, config=written, split=column.split, is_target=True)
     return Counter(), findings + wild, bad
+
+
+def _why_no_number(value: object) -> str:
+    try:
+        return _TOO_LARGE if math.isfinite(float(str(value))) else _NO_NUMBER
+    except ValueError:
+        return _NO_NUMBER
 
 
 def check_labels(column: TargetColumn) -> Checked:
@@ -157,8 +170,8 @@ def _unusable(column: TargetColumn, bad: list[Quarantined]) -> list[Finding]:
                 count=count,
                 message=f"{count:,} of {num_rows:,} rows of {split} have {has} in the target '{name}'{shown}.",
                 message_zh=f"{part_zh(split)}的 {num_rows:,} 行中有 {count:,} 行的目标“{name}”{has_zh}{shown_zh}。",
-                remedy="Correct these cells, or remove the rows",
-                remedy_zh="请更正这些单元格，或删除这些行",
+                remedy=_MORE_OF_THEM.english if reason == _NEW_LABEL else "Correct these cells, or remove the rows",
+                remedy_zh=_MORE_OF_THEM.chinese if reason == _NEW_LABEL else "请更正这些单元格，或删除这些行",
             )
         )
     return findings

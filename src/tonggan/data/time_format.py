@@ -31,6 +31,7 @@ _LENGTH_NAME = re.compile(
     r"(?i:.*(duration|elapsed|runtime|run_time|playtime|length|laptime|lap_time|time_taken|_took|dauer|laufzeit).*)"
     r"|.*(时长|時長|用时|用時|耗时|耗時|历时|时间长度).*"
 )
+_NUMBER = re.compile(r"-?(?!\d{8}$)\d+(?:\.\d+)?", re.ASCII)  # no time of its own: 20240305 is one
 _EPOCHS: tuple[tuple[float, Epoch, str], ...] = (
     (1e11, "s", "seconds"),
     (1e14, "ms", "milliseconds"),
@@ -73,6 +74,8 @@ def fit_times(values: Sequence[str], name: str) -> TimeFormat | None:
     told = [value for value in values if not is_missing_marker(value)]
     likely = [value for value in told if len(value) <= _LONGEST and any(map(str.isdigit, value))]
     if len(likely) < _LIKELY * len(told) or not told:
+        return None
+    if sum(map(bool, map(_NUMBER.fullmatch, told))) > (1 - _LIKELY) * len(told):
         return None
     formats = [_fit_dates(told), _fit_clock(told, name)]
     best = max(formats, key=lambda each: each.share)

@@ -26,7 +26,7 @@ def open_auto_model(folder: WeightsFolder) -> nn.Module:
         purpose = f"weights of model_type {folder.config.get('model_type')!r}"
         raise MissingExtraError.of("transformers", extra="pretrained", purpose=purpose) from error
     folder.tensors()  # refuses what must not be unpickled
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     settings: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, "output_loading_info": True}
     # The weights are there already: it reads none where only shapes are wanted.
     with (

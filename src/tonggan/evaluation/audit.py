@@ -7,7 +7,7 @@ trained on one input alone is handed in by whoever trained them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -75,6 +75,7 @@ def audit(
     alone_trained: Mapping[str, Measure] | None = None,
     batch_size: int = 256,
     progress: Progress | None = None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> tuple[list[SubsetRow], Audit]:
     """The subsets table and the audit of ``model`` on the rows of ``dataset``.
 
@@ -86,12 +87,15 @@ def audit(
         alone_trained: by input (or group), what a model trained on that input alone is worth on these rows.
         batch_size: rows at a time.
         progress: told of every batch.
+        enough: asked after each column of a table whether to leave it at those so far.
     """
     kinds = input_kinds(dataset)
     groups = group_inputs(kinds)
     subsets = evaluate_subsets(model, task, dataset, kinds=kinds, batch_size=batch_size, progress=progress)
     shuffled = shuffle_inputs(model, task, dataset, groups=groups, seed=seed, batch_size=batch_size, progress=progress)
-    columns = column_importance(model, task, dataset, seed=seed, batch_size=batch_size, progress=progress)
+    columns = column_importance(
+        model, task, dataset, seed=seed, batch_size=batch_size, progress=progress, enough=enough
+    )
     alone = {row.present[0]: row.measure for row in subsets if len(row.present) == 1}
     trained = dict(alone_trained or {})
     full = subsets[-1]

@@ -20,6 +20,7 @@ from tonggan.tasks.measure import Floats, Measure, Reducer
 REPEATS = 1000
 _FEWEST_REPEATS = 100
 _TIMED_DRAWS = 10
+_AT_ONCE = 50_000  # rows of draws that are made together
 _WORK = 300_000_000  # numbers to sort through, a few seconds
 # On fewer rows no score says much: at 30, an accuracy's interval is still some 35 points wide.
 MIN_ROWS = 30
@@ -139,6 +140,8 @@ def _repeats(reducer: Reducer, repeats: int) -> int:
 def _draws(num_rows: int, *, seed: int, repeats: int) -> Iterator[Floats]:
     """How often each row is drawn, ``[num_rows]``, in as many draws with replacement; again and again."""
     generator = np.random.default_rng(seed)
-    for _ in range(repeats):
-        drawn = generator.integers(num_rows, size=num_rows)
-        yield np.bincount(drawn, minlength=num_rows).astype(np.float64)
+    most = max(1, _AT_ONCE // max(num_rows, 1))
+    for start in range(0, repeats, most):
+        number = min(most, repeats - start)  # of few rows, a draw by itself would take longer than its metrics
+        drawn = generator.integers(num_rows, size=(number, num_rows)) + num_rows * np.arange(number)[:, None]
+        yield from np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)

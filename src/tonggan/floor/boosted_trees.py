@@ -211,10 +211,11 @@ class _Grower:
         if deadline == np.inf:
             return self._settings, folds
         data.construct()  # which takes its time once
-        ends: list[float] = []
-        lightgbm.train(self._settings, data, _TIMED_ROUNDS, callbacks=[lambda _: ends.append(time.monotonic())])
+        ends = [time.monotonic()]
+        told = [lambda _: ends.append(time.monotonic()), _until(deadline)]
+        lightgbm.train(self._settings, data, _TIMED_ROUNDS, callbacks=told)
         # The quickest round: beside a busy program a single one may wait for long.
-        quickest = float(np.diff(ends).min()) if len(ends) > 1 else 0.0
+        quickest = float(np.diff(ends).min())
         rounds = (deadline - time.monotonic()) / max(quickest, 1e-6)
         if rounds < _USUAL_ROUNDS * (len(folds) + 1):
             folds = folds[:1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from tonggan.floor.base import Floats, Goal, Member, MemberConfig, Stored
 from tonggan.floor.features import Features, Reading
 from tonggan.floor.reader import Reader
+from tonggan.layers.cores import map_on_cores
 from tonggan.models import FusedModel, Model
 from tonggan.models.base import device_of
 from tonggan.tokens import Arrays, Prediction, Tokens
@@ -31,11 +33,6 @@ class Bag:
     config: MemberConfig
     members: Sequence[Member]
     weight: float
-
-    def predict(self, features: Features) -> Floats:
-        """``[N, size]``."""
-        mean: Floats = np.mean([member.predict(features) for member in self.members], axis=0)
-        return mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +132,7 @@ class Ensemble(Model):
     def answer(self, encoded: Mapping[str, Views], inputs: Mapping[str, Arrays]) -> Prediction:
         """The weighted mean of what all predict, as outputs of a head."""
         features = {name: views.reading for name, views in encoded.items()}
-        parts = [bag.weight * bag.predict(features) for bag in self.bags.values()]
+        parts = _weighted(list(self.bags.values()), features)
         for place, (network, weight) in enumerate(self.networks):
             tokens = {name: views.tokens[place] for name, views in encoded.items()}
             parts.append(weight * self.goal.predictions(network.answer(tokens, inputs)["outputs"]))
@@ -161,6 +158,16 @@ class Ensemble(Model):
         """The same with ``network``, and less of all others."""
         bags = {name: replace(bag, weight=(1 - weight) * bag.weight) for name, bag in self.bags.items()}
         return Ensemble(self.readers, goal=self.goal, bags=bags, networks=[(network, weight)])
+
+
+def _weighted(bags: Sequence[Bag], features: Features) -> list[Floats]:
+    """What each of ``bags`` predicts, ``[N, size]``, times its weight.
+
+    Members take turns at the cores: each asks for many small steps, in which threads would wait for one another.
+    """
+    members = [member for bag in bags for member in bag.members]
+    predicted = map_on_cores(lambda member: member.predict(features), members)
+    return [bag.weight * np.mean(list(islice(predicted, len(bag.members))), axis=0) for bag in bags]
 
 
 def store_members(ensemble: Ensemble) -> tuple[dict[str, Any], dict[str, Tensor]]:

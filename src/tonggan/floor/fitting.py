@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -94,29 +96,28 @@ def fit_members(
         CannotFitError: not one of the members suits these rows.
     """
     assert num_rows(features) == len(targets) == len(weights), "features, targets and weights are of the same rows"
-    # Before their threads are limited, for libraries that are loaded later have as many as they like.
-    import scipy.optimize  # noqa: F401
-    from threadpoolctl import threadpool_limits
-
     names = sorted(members, key=lambda name: members[name].cost)
     tasks = [(name, fold) for name in names for fold in folds]
     clock = _Clock(seconds, parts=len(tasks))
+    problems: dict[str, str] = {}
 
     def fit(task: tuple[str, tuple[Rows, Rows]]) -> _Part:
         name, (learned, held) = task
-        started = time.monotonic()
+        started, share = time.monotonic(), clock.share()
+        if name in problems:  # without one fold there is no use for the others
+            return _Part(name, None, None, 0.0, problems[name])
+        examples = Examples(take_rows(features, learned), targets[learned], weights[learned])
+        fit_one = partial(members[name].fit, examples, goal, seed=seed, seconds=share)
         try:
-            examples = Examples(take_rows(features, learned), targets[learned], weights[learned])
-            member = members[name].fit(examples, goal, seed=seed, seconds=clock.share())
-            if name != names[0]:  # one answers whatever it takes
-                _check_speed(member, take_rows(features, held[:_PROBED_ROWS]), len(held), clock)
+            # One is fitted and answers whatever it takes.
+            member = fit_one() if name == names[0] else _fit_in_time(fit_one, features, held, clock)
         except CannotFitError as error:
-            return _Part(name, None, None, time.monotonic() - started, str(error))
+            problems[name] = str(error)
+            return _Part(name, None, None, time.monotonic() - started, problems[name])
         return _Part(name, member, member.predict(take_rows(features, held)), time.monotonic() - started, None)
 
     parts: list[_Part] = []
-    # Products of such sizes take many times as long on threads that wait for one another.
-    with threadpool_limits(1, user_api="blas"):
+    with _one_thread_each():
         for part in map_on_cores(fit, tasks):
             parts.append(part)
             progress.update("floor", done=len(parts), total=len(tasks), note=part.name)
@@ -134,6 +135,30 @@ class _Part:
     predictions: Floats | None
     seconds: float
     problem: str | None
+
+
+def _one_thread_each() -> AbstractContextManager[Any]:
+    """Products of such sizes take many times as long on threads that wait for one another."""
+    # Before the threads are limited, for libraries that are loaded later have as many as they like.
+    import scipy.optimize  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
+    return limits
+
+
+def _fit_in_time(fit: Callable[[], Member], features: Features, held: Rows, clock: _Clock) -> Member:
+    """What ``fit`` gives, where members before have left time for it and it can predict the rows ``held`` in time."""
+    if clock.left <= 0:
+        raise CannotFitError(
+            "floor",
+            got="no time, which members before have used up",
+            expected="time to fit this one",
+            remedy="Raise the time limit",
+        )
+    member = fit()
+    _check_speed(member, take_rows(features, held[:_PROBED_ROWS]), len(held), clock)
+    return member
 
 
 def _check_speed(member: Member, probed: Features, rows: int, clock: _Clock) -> None:

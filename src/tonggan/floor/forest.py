@@ -18,7 +18,7 @@ from tonggan.wording import Words
 
 _MOST_ROWS = 20_000
 _MOST_COLUMNS = 600
-_AT_ONCE = 10  # trees between two looks at the clock
+_AT_ONCE = 10  # trees between two looks at the clock, the first of which comes after one
 _LEAST_SECONDS = 0.2
 
 
@@ -52,11 +52,14 @@ class _ForestConfig(MemberConfig):
         grower = self._grower(goal, count, seed)
         aims = wanted(examples.targets, goal)
         rows = design.matrix(examples.features).astype(np.float32)
-        for trees in range(min(_AT_ONCE, self.trees), self.trees + 1, _AT_ONCE):
-            grower.n_estimators = trees
+        grower.n_estimators = 0
+        while grower.n_estimators < self.trees:
+            began, before = time.monotonic(), grower.n_estimators
+            grower.n_estimators = min(before + _AT_ONCE, self.trees) if before else 1
             # One column as a vector, of which scikit-learn does not warn.
             grower.fit(rows, aims[:, 0] if aims.shape[1] == 1 else aims, sample_weight=examples.weights)
-            if time.monotonic() > deadline:
+            each = (time.monotonic() - began) / (grower.n_estimators - before)
+            if time.monotonic() + _AT_ONCE * each > deadline:
                 break
         return ForestMember(design, join([of_scikit_learn(tree.tree_) for tree in grower.estimators_]), goal)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -43,7 +44,15 @@ def loss(predictions: Floats, aims: Floats, weights: Floats, goal: Goal) -> floa
 
 
 def descend(
-    rows: Any, aims: Floats, weights: Floats, goal: Goal, *, penalty: float, start: Floats, tolerance: float
+    rows: Any,
+    aims: Floats,
+    weights: Floats,
+    goal: Goal,
+    *,
+    penalty: float,
+    start: Floats,
+    tolerance: float,
+    deadline: float = math.inf,
 ) -> Floats:
     """The weights ``[F + 1, size]`` of least penalized loss; the last row is the intercept, which is not penalized.
 
@@ -55,8 +64,13 @@ def descend(
         penalty: half of it times the squared weights is added to the sum of the rows' losses.
         start: where the descent begins.
         tolerance: it ends where a step gains no larger share of the loss.
+        deadline: of ``time.monotonic``, after which no more than the first step is made.
     """
     from scipy.optimize import minimize
+
+    def check(_: Floats) -> None:
+        if time.monotonic() > deadline:
+            raise StopIteration
 
     total = weights.sum()
     transposed = rows.T
@@ -71,7 +85,7 @@ def descend(
         return float(value), slope.ravel()
 
     found = minimize(
-        objective, start.ravel(), jac=True, method="L-BFGS-B",
+        objective, start.ravel(), jac=True, method="L-BFGS-B", callback=check,
         options={"maxiter": _ITERATIONS, "gtol": 0.01 * tolerance, "ftol": tolerance},
     )  # fmt: skip
     return np.asarray(found.x.reshape(start.shape))
@@ -130,26 +144,26 @@ def fit_penalized(
     start = np.zeros((rows.shape[1] + 1, goal.size))
     best, least = penalties[0], np.inf
     began = time.monotonic()
+    half = began + 0.5 * (deadline - began)  # the last fit, to all rows, takes about as long as all before
     chosen = start
     if len(penalties) > 1 and apart.any() and learned.any():
         held, shown = rows[learned], rows[apart]
-        equations = Equations(held, aims[learned], weights[learned]) if solvable else None
+        known = held, aims[learned], weights[learned]
+        equations = Equations(*known) if solvable else None
         for penalty in penalties:
-            weight = weights[learned]
             if equations is not None:
                 start = equations.solve(penalty)
             else:
-                start = descend(held, aims[learned], weight, goal, penalty=penalty, start=start, tolerance=1e-4)
+                start = descend(*known, goal, penalty=penalty, start=start, tolerance=1e-4, deadline=half)
             reached = loss(link(shown @ start[:-1] + start[-1], goal), aims[apart], weights[apart], goal)
             if reached < least:
                 best, least, chosen = penalty, reached, start
             elif reached > least * 1.005:
                 break
-            # The last fit, to all rows, takes about as long as all before.
-            if time.monotonic() + (time.monotonic() - began) > deadline:
+            if time.monotonic() > half:
                 break
     if solvable:
         return Equations(rows, aims, weights).solve(best), best
-    if time.monotonic() > deadline and chosen.any():
-        return chosen, best
-    return descend(rows, aims, weights, goal, penalty=best, start=chosen, tolerance=1e-6), best
+    if time.monotonic() <= deadline or not chosen.any():
+        chosen = descend(rows, aims, weights, goal, penalty=best, start=chosen, tolerance=1e-6, deadline=deadline)
+    return chosen, best

@@ -121,6 +121,8 @@ def _train(
     best, least, since = layers, np.inf, 0
     for _ in range(config.epochs):
         for batch in torch.tensor_split(torch.randperm(len(rows), generator=generator), -(-len(rows) // size)):
+            if time.monotonic() > deadline:
+                break
             optimizer.zero_grad()
             scores = _scores(layers, rows[batch], dropout=config.dropout, generator=generator)
             loss = (_losses(scores, aims[batch], goal) * weights[batch]).mean(1).sum()

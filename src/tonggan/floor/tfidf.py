@@ -5,6 +5,7 @@ Their counts are weighted as scikit-learn does it (TF-IDF), in our own arrays.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections import Counter
@@ -47,7 +48,7 @@ class TfidfConfig(MemberConfig):
     def fit(self, examples: Examples, goal: Goal, *, seed: int, seconds: float) -> Member:
         deadline = time.monotonic() + 0.8 * seconds
         examples = sample(examples, _MOST_ROWS, seed=seed)
-        counters = _counters(examples.features)
+        counters = _counters(examples.features, deadline)
         if not counters:
             raise CannotFitError(
                 "word and character counts",
@@ -57,13 +58,6 @@ class TfidfConfig(MemberConfig):
             )
         apart = deal(examples.targets, 5, seed=seed) == 0
         examples, origins = with_hidden_copies(examples, seed=seed)
-        if time.monotonic() > deadline:
-            raise CannotFitError(
-                "word and character counts",
-                got=f"{seconds:.2g} s",
-                expected="more time for these texts",
-                remedy="Raise the time limit",
-            )
         held, _ = fit_penalized(
             _matrix(counters, examples.features).scipy(),
             wanted(examples.targets, goal),
@@ -118,7 +112,7 @@ def _texts(reading: Reading) -> list[str]:
     return [str(text) if there else "" for text, there in zip(reading.texts, reading.present, strict=True)]
 
 
-def _counters(features: Features) -> list[tuple[str, Terms]]:
+def _counters(features: Features, deadline: float) -> list[tuple[str, Terms]]:
     counters = []
     for name, reading in features.items():
         if reading.texts is None or not reading.present.any():
@@ -131,7 +125,15 @@ def _counters(features: Features) -> list[tuple[str, Terms]]:
         if ideographs > 0.3:
             ways = [("characters", (1, 3))]
         for analyzer, lengths in ways:
-            found = Terms.fit(texts, analyzer, lengths, least_texts=least, most_terms=_MOST_TERMS, most_characters=most)
+            found = Terms.fit(
+                texts,
+                analyzer,
+                lengths,
+                least_texts=least,
+                most_terms=_MOST_TERMS,
+                most_characters=most,
+                deadline=deadline,
+            )
             if found.vocabulary:
                 counters.append((name, found))
     return counters
@@ -239,11 +241,23 @@ class Terms:
         least_texts: int,
         most_terms: int,
         most_characters: int,
+        deadline: float = math.inf,
     ) -> Terms:
-        """The runs that enough of ``texts`` have, of too many those of most texts."""
+        """The runs that enough of ``texts`` have, of too many those of most texts.
+
+        Raises:
+            CannotFitError: they are not counted by the ``deadline`` of ``time.monotonic``.
+        """
         counts: Counter[str] = Counter()
         read = _ANALYZERS[analyzer]
-        for text in texts:
+        for number, text in enumerate(texts):
+            if time.monotonic() > deadline:
+                raise CannotFitError(
+                    "word and character counts",
+                    got=f"{number} of {len(texts)} texts counted when the time was over",
+                    expected="time for all of them",
+                    remedy="Raise the time limit",
+                )
             counts.update(set(read(text[:most_characters], *lengths)))
         kept = [(count, term) for term, count in counts.items() if count >= least_texts]
         kept = sorted(kept, key=lambda item: (-item[0], item[1]))[:most_terms]

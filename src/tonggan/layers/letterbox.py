@@ -1,4 +1,4 @@
-"""Where a point of a picture lies in the square that a model sees, and back, for boxes and for masks.
+"""Pictures of any shape in the square that a model sees: where a point lies, and back, and the pixels in tensor code.
 
 A picture of any height and width becomes a square of ``size`` pixels as in ``modalities.image``: ``squash`` stretches
 it, ``pad`` keeps its shape and adds borders, half of them left and above. Its sides are rounded to whole pixels, so the
@@ -82,6 +82,55 @@ class Letterbox:
             rows, columns = (_nearest(*pair) for pair in zip(extent, inner, strict=True))
             found.append(mask[corner[0] + rows[:, None], corner[1] + columns[None, :]])
         return found
+
+
+def to_square(pixels: Tensor, *, size: int, resize: Literal["squash", "crop", "pad"]) -> Tensor:
+    """uint8 ``[B, H, W, 3]`` to ``[B, 3, size, size]`` as ``modalities.image`` does by OpenCV, to one level of 255.
+
+    Averaged over areas where pictures shrink, interpolated where they grow: both are products with matrices that depend
+    on H and W alone, so that an exported graph takes pictures of any shape.
+    """
+    values = pixels.permute(0, 3, 1, 2).float()
+    height, width = torch.ones_like(values[0, 0, :, 0]).sum(), torch.ones_like(values[0, 0, 0]).sum()
+    longer, shorter = torch.maximum(height, width), torch.minimum(height, width)
+    shrinks = (shorter if resize == "crop" else longer) > size
+    grows_too = (shorter < size) if resize == "squash" else torch.zeros_like(shrinks)
+    maps = []
+    for axis, length in ((2, height), (3, width)):
+        places = torch.arange(values.shape[axis]).float()
+        target, used = torch.full_like(length, size), length
+        if resize == "pad":
+            target = (length * size / longer).round().clamp(min=1)
+        elif resize == "crop":
+            used = shorter
+        places = places - ((length - used) / 2).floor()
+        maps.append(_weights(places, used, target, size=size, shrinks=shrinks, grows_too=grows_too))
+    return torch.matmul(torch.matmul(maps[0], values), maps[1].transpose(0, 1)).round().clamp(0, 255).to(torch.uint8)
+
+
+def _weights(places: Tensor, used: Tensor, target: Tensor, *, size: int, shrinks: Tensor, grows_too: Tensor) -> Tensor:
+    """``[size, L]``: how much each of the L ``places`` of an axis counts for each of ``size``.
+
+    Args:
+        places: where pixels lie among those that are ``used``.
+        used: how many are.
+        target: how many pixels they become, in the middle of ``size``.
+        size: of the square.
+        shrinks: whether the picture does, along its longer axis.
+        grows_too: whether it also grows along the other, for which OpenCV has weights of its own.
+    """
+    step = used / target
+    out = (torch.arange(size).float() - ((size - target) / 2).floor()).unsqueeze(1)
+    own = places.unsqueeze(0)
+    area = (torch.minimum((out + 1) * step, own + 1) - torch.maximum(out * step, own)).clamp(min=0) / step
+    middle = torch.minimum(((out + 0.5) * step - 0.5).clamp(min=0), used - 1)
+    linear = (1 - (middle - own).abs()).clamp(min=0)
+    first = torch.minimum((out * step).floor(), used - 1)
+    share = (out + 1 - (first + 1) / step).clamp(min=0)
+    share = torch.where(first < used - 1, share - share.floor(), 0.0)
+    mixed = (own == first) * (1 - share) + (own == first + 1) * share
+    inside = (out >= 0) & (out < target) & (own >= 0) & (own < used)
+    return torch.where(grows_too & shrinks, mixed, torch.where(shrinks, area, linear)) * inside
 
 
 def _nearest(count: int, source: int) -> Tensor:

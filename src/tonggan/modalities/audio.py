@@ -20,7 +20,20 @@ from pydantic import Field
 from torch import Tensor
 
 from tonggan.config import Config
-from tonggan.modalities.base import Cell, Decoded, Encoded, Limit, MediaConfig, MediaModality, Range, bytes_of, head_of
+from tonggan.modalities.base import (
+    Cell,
+    Decoded,
+    Encoded,
+    GraphInput,
+    Limit,
+    MediaConfig,
+    MediaModality,
+    Range,
+    bytes_of,
+    head_of,
+    up_to,
+    with_lengths,
+)
 from tonggan.modalities.containers import NO_TRACK
 from tonggan.modalities.file_formats import can_read_tracks
 from tonggan.modalities.movement import Movement
@@ -226,6 +239,17 @@ class Audio(MediaModality[AudioConfig]):
             decibels = settings.gain * _uniform(len(values), generator)
             values = values * 10 ** (decibels / 20)
         return replace(arrays, values=values.clamp(-1, 1))
+
+    def to_graph(self, arrays: Arrays, items: Sequence[Any]) -> GraphInput:
+        """Samples at the rate that the column is read with."""
+        del items
+        rate, seconds = self.config.sample_rate, self.config.max_seconds
+        return with_lengths(
+            arrays, values="float32 [rows, samples] from -1 to 1", sample_rate=rate, max_seconds=seconds
+        )
+
+    def from_graph(self, values: Tensor, *others: Tensor) -> Arrays:
+        return up_to(values, *others)
 
     def show(self, name: str, item: NDArray[np.int16] | None) -> list[Cell]:
         """The recording as the model gets it."""

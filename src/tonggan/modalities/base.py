@@ -118,6 +118,19 @@ class InputConfig(Part):
         """The modality, to be fitted."""
 
 
+@dataclass(frozen=True)
+class GraphInput:
+    """What an exported graph reads of one input in the place of Arrays: as little as other programs need to know.
+
+    Attributes:
+        tensors: by what follows the name of the input in theirs.
+        note: what they hold, for people and programs.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    note: Mapping[str, Any]
+
+
 class Modality(ABC, Generic[ConfigT]):
     """One input of a model, or one target: how its values become Arrays.
 
@@ -143,6 +156,11 @@ class Modality(ABC, Generic[ConfigT]):
     def positions(self) -> Sequence[Sequence[int]]:
         """For each of the ``cells`` the positions in Arrays ``[B, C]`` that are absent without it, its own first."""
         return [[place] for place in range(len(self.cells))]
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """For each position in such Arrays how many indices its category has; 0 for a number."""
+        return [0] * len(self.cells)
 
     def columns(self, name: str) -> Mapping[str, Any]:
         """The columns of a table that the input ``name`` reads, and what each is."""
@@ -195,6 +213,20 @@ class Modality(ABC, Generic[ConfigT]):
     def show(self, name: str, item: Any) -> list[Cell]:
         """How an item of ``gather``, decoded where it is a file, reads for a person."""
         return [Cell(name, "text", shortened(item))]
+
+    def to_graph(self, arrays: Arrays, items: Sequence[Any]) -> GraphInput:  # noqa: ARG002
+        """What an exported graph reads of ``items`` of ``gather``, decoded if they are files, and of their Arrays."""
+        note = {"values": f"{arrays.values.dtype} {list(arrays.values.shape)}", "mask": "bool, True where real"}
+        return GraphInput({"": arrays.values, ".mask": arrays.mask}, note)
+
+    def from_graph(self, values: torch.Tensor, *others: torch.Tensor) -> Arrays:
+        """Arrays of the tensors of ``to_graph``, in operations that a graph can hold."""
+        (mask,) = others
+        return Arrays(values, mask)
+
+    def vocabulary_file(self) -> str | None:
+        """What turns texts into the token ids of ``to_graph``, in the format of ``tokenizers``; None without any."""
+        return None
 
     def state(self) -> dict[str, Any]:
         """What was fitted, as JSON."""
@@ -327,6 +359,17 @@ class MediaModality(Modality[ConfigT]):
     @abstractmethod
     def cache_key(self) -> str:
         """The settings that change what ``decode`` returns, as a short file-name-safe string."""
+
+
+def with_lengths(arrays: Arrays, *, values: str, **note: Any) -> GraphInput:
+    """``to_graph`` of sequences ``[B, L]``, where lengths stand for the mask."""
+    note = {"values": values, "length": "int64 [rows], 0 where absent", **note}
+    return GraphInput({"": arrays.values, ".length": arrays.mask.sum(dim=1)}, note)
+
+
+def up_to(values: torch.Tensor, lengths: torch.Tensor) -> Arrays:
+    """``from_graph`` of sequences ``[B, L]`` and their lengths."""
+    return Arrays(values, torch.arange(values.shape[1]).unsqueeze(0) < lengths.unsqueeze(1))
 
 
 def mask_of(items: Sequence[Any]) -> torch.Tensor:

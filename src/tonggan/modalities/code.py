@@ -34,7 +34,7 @@ RELATIONS = ("last_use", "last_write", "computes", "stands_in")
 written with it, and the first token of what it stands in."""
 NUM_LAYOUTS = 32
 """Depths of blocks up to 15, and whether a token begins a line."""
-_COLUMNS = 3 + len(RELATIONS)
+COLUMNS = 3 + len(RELATIONS)
 _CHARACTERS_PER_TOKEN = 16
 _FIT_TEXTS = 20_000
 _MOST_KINDS = 1_000
@@ -169,7 +169,7 @@ class Code(Modality[CodeConfig]):
         texts = [_program(item) for item in items]
         rows = [None if text is None else self._encoded(text) for text in texts]
         lengths = np.array([0 if row is None else len(row) for row in rows])
-        values = np.full((len(rows), max(1, lengths.max()), _COLUMNS), PAD_ID, dtype=np.int64)
+        values = np.full((len(rows), max(1, lengths.max()), COLUMNS), PAD_ID, dtype=np.int64)
         for place, row in enumerate(rows):
             if row is not None:
                 values[place, : len(row)] = row
@@ -202,7 +202,7 @@ class Code(Modality[CodeConfig]):
         owners = np.array(encoding.word_ids[:most], dtype=np.int64)
         firsts = np.full(len(leaves) + 1, -1)  # the last one stands for no leaf
         firsts[owners[::-1]] = np.arange(len(owners))[::-1]
-        row = np.empty((len(owners), _COLUMNS), dtype=np.int32)
+        row = np.empty((len(owners), COLUMNS), dtype=np.int32)
         row[:, 0] = encoding.ids[:most]
         row[:, 1] = [self._kinds.get(leaves[owner].kind, MASK_ID) for owner in owners]
         row[:, 2] = [leaves[owner].layout for owner in owners]

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
-from tonggan.cells import cell_number, cell_text
+from tonggan.cells import LARGEST, cell_number, cell_text
 from tonggan.modalities.numeric import NumericConfig, is_one_of
 from tonggan.wording import Words
 
@@ -44,7 +44,7 @@ _FLAT = str.maketrans(
         "）": ")",
         "￥": "¥",
     }
-    | {"’": "'", "＇": "'", "＄": "$"}
+    | {"’": "'", "＇": "'", "＄": "$", "٫": ".", "٬": ","}
 )
 _CURRENCIES = frozenset(
     {
@@ -89,8 +89,9 @@ class NumberConfig(NumericConfig):
         if is_one_of(cell, self.missing):
             return math.nan
         if isinstance(cell, str):
-            if self.decimal == "point" and not self.units and _PLAIN.fullmatch(cell):
-                return cell_number(cell)
+            if self.decimal == "point" and not self.units and _PLAIN.fullmatch(cell):  # almost all there are
+                number = float(cell)
+                return number if abs(number) <= LARGEST else math.nan
             parts = parse_cell(cell)
             if parts is None:
                 return cell_number(cell) if cell_text(cell) in ("True", "False") else math.nan
@@ -123,6 +124,8 @@ def parse_cell(text: str) -> Cell | None:
     """
     if len(text) > _LONGEST:
         return None
+    if _PLAIN.fullmatch(text):
+        return Cell(-1 if text[0] == "-" else 1, text.removeprefix("-"), "")
     found = _CELL.fullmatch(plain_text(text))
     if found is None or bool(found["open"]) != bool(found["close"]):
         return None

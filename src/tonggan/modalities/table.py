@@ -17,7 +17,7 @@ import torch
 from pydantic import Field, FiniteFloat, PositiveFloat, TypeAdapter
 
 from tonggan.cells import cell_text, places_of
-from tonggan.modalities.base import Cell, ColumnConfig, Form, InputConfig, Modality, shortened
+from tonggan.modalities.base import Cell, ColumnConfig, Form, GraphInput, InputConfig, Modality, shortened
 from tonggan.modalities.date import DateConfig
 from tonggan.modalities.duration import DurationConfig
 from tonggan.modalities.number import NumberConfig
@@ -105,11 +105,15 @@ class TableRow(Modality[TableConfig]):
     @property
     def positions(self) -> list[list[int]]:
         token_of = self.token_of
-        own = [[place for place, token in enumerate(token_of) if token == column] for column in range(len(self.cells))]
-        for place, pair in enumerate(self._intervals, len(token_of) - len(self._intervals)):
+        first = len(token_of) - len(self._intervals)
+        own: dict[str, list[int]] = {name: [] for name in self.cells}
+        names = list(own)
+        for place, token in enumerate(token_of[:first]):
+            own[names[token]].append(place)
+        for place, pair in enumerate(self._intervals, first):
             for name in pair:
-                own[self.cells.index(name)].append(place)
-        return own
+                own[name].append(place)
+        return list(own.values())
 
     @property
     def sizes(self) -> list[int]:
@@ -236,7 +240,21 @@ class TableRow(Modality[TableConfig]):
         clipped = np.clip(numbers, -_MAX_DEVIATIONS, _MAX_DEVIATIONS)
         return clipped if self._clips else clipped + _logarithm(numbers - clipped)
 
-    def squashed(self, numbers: torch.Tensor) -> torch.Tensor:
+    def to_graph(self, arrays: Arrays, items: Sequence[Mapping[str, Any] | None]) -> GraphInput:
+        """Cells in their own units."""
+        del arrays
+        note = {"values": "float64 [rows, cells], NaN where absent", "cells": self.described}
+        return GraphInput({"": torch.from_numpy(self.unscaled(items))}, note)
+
+    def from_graph(self, values: torch.Tensor, *others: torch.Tensor) -> Arrays:
+        assert not others, "cells are one tensor"
+        mask = ~values.isnan()
+        scales = torch.tensor([scale or (0.0, 1.0) for scale in self.scales], dtype=torch.float64)
+        is_number = torch.tensor([scale is not None for scale in self.scales])
+        standardized = self._squashed((values.masked_fill(~mask, 0) - scales[:, 0]) / scales[:, 1])
+        return Arrays(torch.where(is_number, standardized, values).masked_fill(~mask, 0).float(), mask)
+
+    def _squashed(self, numbers: torch.Tensor) -> torch.Tensor:
         """Standardized ``numbers`` float64 as the cells have them: what is far out grows as its logarithm."""
         near = numbers.clamp(-_MAX_DEVIATIONS, _MAX_DEVIATIONS)
         far = numbers - near

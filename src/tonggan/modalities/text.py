@@ -6,6 +6,7 @@ words are wanted instead, the most frequent ones of the training part are the vo
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter
@@ -20,7 +21,7 @@ from pydantic import Field, NonNegativeInt, TypeAdapter, model_validator
 
 from tonggan.cells import cell_text
 from tonggan.errors import MissingExtraError
-from tonggan.modalities.base import ColumnConfig, Form, InputConfig, Limit, Modality
+from tonggan.modalities.base import ColumnConfig, Form, GraphInput, InputConfig, Limit, Modality, up_to, with_lengths
 from tonggan.modalities.movement import Movement
 from tonggan.tokens import Arrays
 from tonggan.weights.text import open_text_weights
@@ -245,6 +246,19 @@ class Text(Modality[TextConfig]):
         share = torch.rand(len(arrays), 1, generator=generator)
         left_out = rows.unsqueeze(1) & (torch.rand(arrays.mask.shape, generator=generator) < share)
         return replace(arrays, mask=arrays.mask & ~left_out)
+
+    def to_graph(self, arrays: Arrays, items: Sequence[Any]) -> GraphInput:
+        """Ids of tokens."""
+        del items
+        return with_lengths(arrays, values="int64 [rows, tokens]")
+
+    def from_graph(self, values: torch.Tensor, *others: torch.Tensor) -> Arrays:
+        return up_to(values, *others)
+
+    def vocabulary_file(self) -> str | None:
+        if self._given is not None:
+            return None
+        return json.dumps(self.state(), ensure_ascii=False) if self._words is not None else self.tokenizer.to_str()
 
     def state(self) -> dict[str, Any]:
         """The tokenizer in its own JSON, and the tokens that training never had; a pretrained model's is not copied."""

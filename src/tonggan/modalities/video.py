@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from torch import Tensor
 
 from tonggan.config import Config
 from tonggan.errors import UnreadableError
-from tonggan.modalities.base import Cell, Decoded, Encoded, MediaConfig, MediaModality, mask_of
+from tonggan.modalities.base import Cell, Decoded, Encoded, GraphInput, MediaConfig, MediaModality, mask_of
 from tonggan.modalities.clip_frames import MAX_PIXELS, centers, read_frames, read_header
 from tonggan.modalities.image import Image, ImageConfig, image_address
 from tonggan.modalities.image_augment import ImageAugment, vary_pictures
@@ -156,6 +157,17 @@ class Video(MediaModality[VideoConfig]):
         frames = arrays.values[torch.arange(batch)[:, None], chosen]
         varied = vary_pictures(frames.flatten(1, 2), ImageAugment(**settings.model_dump()), generator)
         return replace(arrays, values=varied.view_as(frames), mask=arrays.present[:, None].expand(batch, parts).clone())
+
+    def to_graph(self, arrays: Arrays, items: Sequence[Any]) -> GraphInput:
+        """The frames that are seen, and which clips are there."""
+        del items
+        frames = arrays.values[:, list(centers(self.config.frames, self.config.draws))]
+        values = f"uint8 {['rows', *frames.shape[1:]]} RGB, upright: the middle frames of equal parts"
+        return GraphInput({"": frames, ".present": arrays.present}, {"values": values})
+
+    def from_graph(self, values: Tensor, *others: Tensor) -> Arrays:
+        (present,) = others
+        return Arrays(values, present.unsqueeze(1).expand(values.shape[:2]))
 
     def show(self, name: str, item: NDArray[np.uint8] | None) -> list[Cell]:
         """The frames as the model gets them, side by side."""

@@ -151,6 +151,11 @@ class Task(ABC):
         del prediction
         return None
 
+    def graph_output(self, prediction: Prediction) -> tuple[str, Tensor] | None:
+        """What an exported graph says beside the outputs, and its name; None where only the task can tell."""
+        probabilities = self.probabilities(prediction)
+        return None if probabilities is None else ("probabilities", probabilities)
+
     def answers(self, prediction: Prediction) -> list[dict[str, Any]]:
         """What is told of each row: its ``prediction`` and, where there are some, ``probabilities`` by label."""
         answers: list[dict[str, Any]] = [{"prediction": answer} for answer in self.decode(prediction)]

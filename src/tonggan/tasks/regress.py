@@ -140,6 +140,11 @@ class Regress(Task):
         """[B, T]: standardized outputs or targets in the units of the data."""
         return outputs.double().numpy() * self.deviation + self.mean
 
+    def graph_output(self, prediction: Prediction) -> tuple[str, Tensor]:
+        """The numbers in their units."""
+        numbers = prediction["outputs"].double() * torch.from_numpy(self.deviation) + torch.from_numpy(self.mean)
+        return "values", numbers
+
     def row_losses(self, outputs: Tensor, target: Tensor) -> Tensor:
         """[B]: the mean over the targets; a wild one counts as one at the limit, and the less the farther out it is."""
         loss = F.mse_loss if self.config.loss == "mse" else F.huber_loss

@@ -1,8 +1,9 @@
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from public_sets import needs_mirror, parts_of, shared_cache_of_sets
+from public_sets import needs_mirror, parts_of
 from tonggan.data.public.code_defects import read_rows
 
 
@@ -26,8 +27,8 @@ def test_programs_that_differ_in_names_alone_are_one_row():
 
 @needs_mirror
 @pytest.mark.slow
-def test_parts(tmp_path_factory: pytest.TempPathFactory) -> None:
-    parts = parts_of("code_defects", shared_cache_of_sets(tmp_path_factory))
+def test_parts(cache_of_sets: Path) -> None:
+    parts = parts_of("code_defects", cache_of_sets)
     assert {split: len(rows) for split, rows in parts.items()} == {"train": 1_606, "valid": 230, "test": 459}
     answers = Counter(row["answer"] for rows in parts.values() for row in rows)
     assert answers == {"wrong": 1_405, "right": 890}

