@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from vector_indexes import CONTENDERS, DIM, SHARES, Contender, K, made, sentences, shares_of
+from vector_indexes import CONTENDERS, DIM, QUERIES, SHARES, Contender, K, made, sentences, shares_of
 
 RECALL = 0.99
 
@@ -73,17 +73,17 @@ def build(contender: Contender) -> dict[str, Any]:
     return {"build": time.process_time() - started, "most": memory()["most"] - before}
 
 
-def search(contender: Contender) -> dict[str, Any]:
+def search(contender: Contender, count: int) -> dict[str, Any]:
     before = memory()
     contender.open()
     truth = truth_of(contender.folder, contender.rows)
-    _, queries = sentences(contender.folder)
+    queries = sentences(contender.folder)[1][:count]
 
     def asked(kept: int) -> dict[str, float]:
         true = truth["all" if kept == 100 else f"{kept} %"]
         times, hits = [], 0.0
         contender.search(queries[0], kept)
-        for query, right in zip(queries, true, strict=True):
+        for query, right in zip(queries, true[:count], strict=True):
             start = time.process_time()
             found = contender.search(query, kept)
             times.append(time.process_time() - start)
@@ -117,12 +117,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--only", default=",".join(CONTENDERS))
+    parser.add_argument("--queries", type=int, default=QUERIES, help="ask for so many of the sentences")
     parser.add_argument("--step", choices=("build", "search"), help="one step of one contender, as JSON")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.step:
         contender = CONTENDERS[given.only][0](given.folder, given.rows)
-        done = build(contender) if given.step == "build" else search(contender)
+        done = build(contender) if given.step == "build" else search(contender, given.queries)
         print(json.dumps(done))
         return
     truth_of(given.folder, given.rows)
@@ -158,7 +159,8 @@ def row_of(name: str, known: dict[str, Any]) -> str:
 
 
 def stepped(given: argparse.Namespace, name: str, step: str) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--folder", given.folder, "--rows", given.rows, "--only", name, "--step", step]
+    command = [sys.executable, __file__, "--folder", given.folder, "--rows", given.rows, "--only", name]
+    command += ["--queries", given.queries, "--step", step]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run([str(part) for part in command], env=environment, check=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout.splitlines()[-1])

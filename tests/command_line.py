@@ -6,7 +6,6 @@ import contextlib
 import csv
 import io
 import json
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+import forked
 from tonggan.cli.app import main
 
 SMALL = (
@@ -62,10 +62,9 @@ def tonggan(*arguments: str | Path) -> Outcome:
     return Outcome(int(code or 0), out.getvalue(), err.getvalue())
 
 
-def started(*arguments: str | Path) -> subprocess.Popen[str]:
+def started(*arguments: str | Path) -> forked.Process:
     """``tonggan`` with ``arguments`` in a process of its own."""
-    command = [sys.executable, "-m", "tonggan", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return forked.Process([sys.executable, "-m", "tonggan", *map(str, arguments)], stderr=forked.PIPE)
 
 
 def assert_named(outcome: Outcome, *texts: str, code: int = 1) -> None:

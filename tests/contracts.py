@@ -42,6 +42,7 @@ from tonggan.language.text_model import Capability, TextModel
 from tonggan.modalities import Modality, load_modality
 from tonggan.models import FusedModel
 from tonggan.pretraining import Pretraining, PretrainingConfig
+from tonggan.pretraining.base import Draw
 from tonggan.recommendation import Histories, ScorerConfig
 from tonggan.recommendation.blend import measured
 from tonggan.tasks import Task, load_task
@@ -879,6 +880,11 @@ def check_scorer(config: ScorerConfig) -> None:
         Stored(plain, {name: array.copy() for name, array in stored.arrays.items()})
     )
     np.testing.assert_allclose(loaded.score(examples.histories), scores, rtol=1e-6, atol=1e-9)
+
+
+def draw(count: int, *, seed: int = 0) -> Draw:
+    """Random numbers of so many rows."""
+    return Draw(torch.arange(count), seed=seed)
 
 
 def check_pretraining(

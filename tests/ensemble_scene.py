@@ -17,9 +17,11 @@ import tonggan
 from run_scene import StopAt
 
 QUICK_MEMBERS = {  # of a preset, the same ones after fewer steps
-    "boosted_trees": {"kind": "boosted_trees", "learning_rate": 0.3},
-    "boosted_trees_random": {"kind": "boosted_trees", "random_thresholds": True, "learning_rate": 0.3},
-    "small_network": {"kind": "network", "networks": 1, "epochs": 20},
+    "boosted_trees": {"kind": "boosted_trees", "learning_rate": 0.3, "leaves": 8},
+    "boosted_trees_random": {"kind": "boosted_trees", "random_thresholds": True, "learning_rate": 0.3, "leaves": 8},
+    "extra_trees": {"kind": "extra_trees", "trees": 20},
+    "random_forest": {"kind": "random_forest", "trees": 20},
+    "small_network": {"kind": "network", "networks": 1, "epochs": 10},
     "gaussian_process": {"kind": "gaussian_process", "steps": 3},
 }
 # Whatever weights are installed, no frozen encoder is read.
@@ -39,6 +41,7 @@ NETWORK = (
     "model.encoders.noise={kind: text_transformer, num_layers: 0}",
     "training={epochs: 12, batch_size: 16, learning_rate: 0.02, precision: fp32}",
 )
+PATIENCE = 10  # rounds of boosted trees without a lower loss
 WORDS = np.array(["red", "green", "blue", "small", "large", "round", "old", "new"])
 
 

@@ -19,13 +19,6 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def shared_cache_of_sets(factory: pytest.TempPathFactory) -> Path:
-    """A cache folder of all processes that share the tests, for sets that are long in the making."""
-    folder = factory.getbasetemp() / "sets"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
 def get(name: str, cache: Path) -> dict[str, Path]:
     return find_set(name).get(cache=cache, progress=Progress())
 

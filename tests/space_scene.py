@@ -6,9 +6,16 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from tonggan.weights import CATALOGUE
+
 SETTINGS = {"training.epochs": 12, "space.dim": 32, "space.hidden": 64, "training.batch_size": 64}
+NEEDS_ENCODERS = pytest.mark.skipif(
+    not all(CATALOGUE[name].is_installed for name in ("minilm", "efficientnet_lite0")),
+    reason="the weights minilm and efficientnet_lite0 are not installed",
+)
 _HUES = {
     "red": (200, 20, 20), "green": (20, 160, 40), "blue": (30, 40, 210), "yellow": (230, 220, 40),
     "orange": (240, 140, 20), "purple": (130, 30, 150), "pink": (250, 150, 190), "brown": (120, 70, 30),

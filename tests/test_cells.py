@@ -118,3 +118,9 @@ def test_a_column_of_true_and_false_is_found_as_ones_and_zeros_and_the_other_way
     assert places_of(["1", "2"]) == {"1": 0, "2": 1}
     assert places_of(["True", "1"]) == {"True": 0, "1": 1}
     assert places_of(["b", "b ", "a"]) == {"b": 0, "a": 2}
+
+
+def test_a_number_of_hundreds_of_zeros_keeps_its_exponent() -> None:
+    assert cell_text("1.50E+300") == cell_text(1.5e300) == "1.5e+300"
+    assert cell_text(cell_text(2e-300)) == "2e-300"
+    assert cell_text("1e+20") == "1" + 20 * "0"

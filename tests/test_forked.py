@@ -24,7 +24,7 @@ def test_it_starts_and_ends_as_python_starts_it(tmp_path, how):
     starts = {"-c": ["-c", PROGRAM], "-I": ["-I", "-c", PROGRAM], "-m": ["-m", "program"]}
     start = starts.get(how, [str(tmp_path / "program.py")])
     command, environment = [sys.executable, *start, "one", "two words"], {**os.environ, "COLOR": "red"}
-    found = forked.run(command, env=environment, cwd=tmp_path)
+    found = forked.run(command, env=environment, cwd=tmp_path, is_fresh=True)
     expected = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout, found.stderr) == (3, expected.stdout, expected.stderr)
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pytest
 
+import forked
 from pretrained_scene import pretrained_folder
 from tonggan.fusion import FusionConfig
 
@@ -137,10 +138,10 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def tonggan(environment: dict[str, str], *arguments: str, lines: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tonggan", *arguments]
-    return subprocess.run(command, env=environment, input=lines, capture_output=True, text=True, check=False)
+    return forked.run([sys.executable, "-m", "tonggan", *arguments], env=environment, lines=lines, is_fresh=True)
 
 
+@pytest.mark.slow
 def test_a_run_uses_the_parts_of_an_installed_package(environment: dict[str, str], tmp_path: Path) -> None:
     lines = [f"{number},{number % 7},{'high' if number > 29 else 'low'}" for number in range(60)]
     (tmp_path / "train.csv").write_text("\n".join(["x,y,label", *lines]))
@@ -166,6 +167,7 @@ def test_a_run_uses_the_parts_of_an_installed_package(environment: dict[str, str
     assert "'audio_cnn'" in without.stderr, "the kinds that there are"
 
 
+@pytest.mark.slow
 def test_a_chat_uses_the_engine_of_an_installed_package(environment: dict[str, str], tmp_path: Path) -> None:
     folder = pretrained_folder(tmp_path / "model")
     chat = ("chat", str(folder), "--json")

@@ -1,11 +1,11 @@
 import json
 import signal
-import subprocess
 import time
 
 import pytest
 from filelock import FileLock
 
+import forked
 from command_line import SMALL, Outcome, assert_named, started, tonggan, write_csv
 
 
@@ -14,13 +14,13 @@ def source(folder, rows):
     return write_csv(folder / "numbers.csv", rows, "age", "label")
 
 
-def interrupted(process: subprocess.Popen[str], ready) -> Outcome:
+def interrupted(process: forked.Process, ready) -> Outcome:
     """What a command said that got Ctrl-C once ``ready()``."""
     end = time.monotonic() + 60
     while not ready() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     return Outcome(process.returncode, out, err)
 
 

@@ -13,3 +13,8 @@ def test_what_is_read_is_not_written_over(tmp_path):
     for source in (path, tmp_path / "link.csv", str(tmp_path / "t*.csv")):
         with pytest.raises(ConfigError, match=r"--out .*table\.csv: got a file that is read here"):
             check_no_input(path, [source], option="--out")
+
+
+def test_a_folder_is_no_file_to_write(tmp_path):
+    with pytest.raises(ConfigError, match=r"--out .*: got a folder, expected a file to write"):
+        check_no_input(tmp_path, [], option="--out")

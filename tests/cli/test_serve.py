@@ -26,7 +26,7 @@ def test_serve_until_interrupted(model, run):
         assert answer.json()["predictions"][0]["prediction"]
     finally:
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate()
     assert (process.returncode, out, err) == (0, "", "")
 
 

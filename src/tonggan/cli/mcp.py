@@ -78,6 +78,7 @@ class _Tools:
         where: list[str] | None = None,
         columns: list[str] | None = None,
         limit: int = 10,
+        exact: bool = False,
     ) -> dict[str, Any]:
         """Find the rows that are most like what is asked for, best first.
 
@@ -90,6 +91,7 @@ class _Tools:
             where: conditions on columns, e.g. ["year > 2020"].
             columns: compare with these columns alone.
             limit: how many rows at most.
+            exact: compare with every row, which takes longer where there are over 20,000.
         """
         from tonggan.space.conditions import conditions
         from tonggan.space.index import bytes_of
@@ -104,6 +106,7 @@ class _Tools:
                 where=conditions(where or []),
                 inputs=columns,
                 limit=limit,
+                exact=exact,
             )
         )
 

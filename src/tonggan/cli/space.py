@@ -61,6 +61,12 @@ Inputs = Annotated[
     list[str] | None,
     typer.Option("--in", metavar="COL", help="Compare with this column alone; may be repeated."),
 ]
+Exact = Annotated[
+    bool,
+    typer.Option(
+        "--exact", help="Compare with every row; otherwise 1 in 100 of the nearest may be missed among over 20,000."
+    ),
+]
 Html = Annotated[
     Path | None,
     typer.Option("--html", metavar="FILE", help="Also write a page that shows pictures and clips and plays sounds."),
@@ -132,6 +138,7 @@ def search(
     where: Conditions = None,
     inputs: Inputs = None,
     limit: Limit = 10,
+    exact: Exact = False,
     html: Html = None,
     json: Json = False,
 ) -> None:
@@ -146,7 +153,8 @@ def search(
     asked = {"image": _content(image), "audio": _content(audio), "video": _content(video)}
     with console_progress() as progress:
         opened = SpaceIndex.open(folder, progress=progress)
-        hits = opened.search(text, row=cells, where=conditions(where or []), inputs=inputs, limit=limit, **asked)
+        only = conditions(where or [])
+        hits = opened.search(text, row=cells, where=only, inputs=inputs, limit=limit, exact=exact, **asked)
     _show(hits, opened, html, json)
 
 
@@ -157,6 +165,7 @@ def similar(
     where: Conditions = None,
     inputs: Inputs = None,
     limit: Limit = 10,
+    exact: Exact = False,
     html: Html = None,
     json: Json = False,
 ) -> None:
@@ -167,7 +176,7 @@ def similar(
 
     with console_progress() as progress:
         opened = SpaceIndex.open(folder, progress=progress)
-        hits = opened.similar(key, where=conditions(where or []), inputs=inputs, limit=limit)
+        hits = opened.similar(key, where=conditions(where or []), inputs=inputs, limit=limit, exact=exact)
     _show(hits, opened, html, json)
 
 
