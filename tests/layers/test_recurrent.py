@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -31,8 +33,9 @@ def test_equals_packed_sequences_of_torch(cell, reference):
     assert torch.isfinite(found).all()
 
 
-def test_many_rows_equal_single_ones():
-    own = build(num_layers=2)
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_many_rows_equal_single_ones(cell):
+    own = build(cell=cell, num_layers=2)
     values = torch.randn(70, 9, 5, generator=torch.Generator().manual_seed(0))
     mask = torch.arange(9) < torch.arange(70)[:, None] % 10
     found = own(values, mask)
@@ -47,8 +50,8 @@ def test_causal_knows_nothing_of_what_comes():
     later = VALUES.clone()
     later[:, 3:] += 1
     mask = torch.ones(4, 6, dtype=torch.bool)
-    for causal in (True, False):
-        own = build(causal=causal)
+    for cell, causal in itertools.product(("gru", "lstm"), (True, False)):
+        own = build(cell=cell, causal=causal)
         same = torch.equal(own(VALUES, mask)[:, :3], own(later, mask)[:, :3])
         assert same == causal
 

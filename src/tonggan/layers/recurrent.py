@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from tonggan.config import Config
 from tonggan.layers.precision import in_float32
@@ -33,13 +34,14 @@ class RecurrentConfig(Config):
 class Recurrent(nn.Module):
     """``values [B, L, before]`` under ``mask [B, L]`` to ``[B, L, width]``, twice as wide where both ways are read.
 
-    Each direction is a network of its own, and the second one reads every row reversed within its length: that equals
-    packed sequences, and takes PyTorch's fast path for one direction without padding of its own kind.
+    Each direction is a network of its own. Of an LSTM the second one reads every row reversed within its length, which
+    equals packed sequences and takes oneDNN's fast path for one direction; a GRU has none, and reads packed sequences.
     """
 
     def __init__(self, before: int, *, width: int, config: RecurrentConfig) -> None:
         super().__init__()
-        cell = nn.GRU if config.cell == "gru" else nn.LSTM
+        self.is_gru = config.cell == "gru"
+        cell = nn.GRU if self.is_gru else nn.LSTM
         directions = 1 if config.causal else 2
         self.width = directions * width
         self.layers = nn.ModuleList(
@@ -57,13 +59,27 @@ class Recurrent(nn.Module):
             values = _picked(values, order)
         lengths = mask.sum(dim=1, keepdim=True)
         with in_float32(values.device):
-            if is_graph or len(values) < 2 * _GROUP:
+            if self.is_gru and not is_graph:
+                values = self._read_packed(values, lengths.squeeze(1))
+            elif is_graph or len(values) < 2 * _GROUP:
                 values = self._read_rows(values, lengths)
             else:  # rows of like length together, so that little is computed of padding
                 rows = lengths.squeeze(1).argsort(descending=True)
                 parts = [self._read_rows(values[some], lengths[some]) for some in torch.split(rows, _GROUP)]
                 values = torch.cat(parts)[rows.argsort()]
         return values if order is None else _picked(values, order.argsort(dim=1))
+
+    def _read_packed(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """Both ways of a GRU at once, of rows whose ``lengths`` [B] first tokens are real."""
+        packed = pack_padded_sequence(values, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+        data = packed.data
+        for layer in self.layers:
+            assert isinstance(layer, nn.ModuleList)
+            weights: list[Tensor] = list(layer.parameters())
+            data = self.dropout(data).to(weights[0].dtype)
+            first = data.new_zeros(len(layer), len(values), self.width // len(layer))
+            data, _ = torch.gru(data, packed.batch_sizes, first, weights, True, 1, 0.0, self.training, len(layer) == 2)
+        return pad_packed_sequence(PackedSequence(data, *packed[1:]), batch_first=True, total_length=values.shape[1])[0]
 
     def _read_rows(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Rows whose ``lengths`` [B, 1] first tokens are real."""
