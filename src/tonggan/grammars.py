@@ -170,7 +170,7 @@ def nodes_of(tree: tree_sitter.Tree) -> Iterator[tuple[tree_sitter.Node, tree_si
 
 def _unparsed(language: str, got: str) -> DataError:
     return DataError(
-        f"parsing {language}", got=got, expected="code that somebody wrote", remedy="Leave the file out by .gitignore"
+        f"parsing {language}", got=got, expected="code written by hand", remedy="Leave the file out by .gitignore"
     )
 
 

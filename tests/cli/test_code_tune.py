@@ -51,7 +51,7 @@ def test_tuned_and_written_where_it_is_better(project, embedder, tmp_path):
 def test_what_is_there_is_not_replaced(project, embedder):
     before = (embedder / "config.json").read_bytes()
     done = tonggan("code", "tune", project, "--out", embedder, "--embedder", embedder, "--time-limit", "1s")
-    assert_named(done, "something that is there already", code=2)
+    assert_named(done, "an existing file or folder", code=2)
     assert (embedder / "config.json").read_bytes() == before
 
 

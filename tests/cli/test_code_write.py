@@ -29,7 +29,7 @@ def test_a_patch_with_its_evidence_is_shown_and_applied(run):
     assert done.code == 0, done.err
     assert "+    return max(n for n in numbers if n % 2 == 0)\n" in done.out
     assert "passed 2 of 2 examples and tests\n" in done.out
-    assert "Tried: 2 drawn by recital, " in done.out
+    assert "Tried: 2 sampled by recital, " in done.out
     assert done.out.endswith(f"Written: {file}\n")
     assert "return max" in file.read_text()
 

@@ -217,7 +217,7 @@ def test_quarantine_names_the_rows_of_the_users_file(folder, rows, tmp_path):
     assert cells == {
         "4": ("nosuch.png", "no file at this path"),
         "8": ("zero.png", "a file of 0 bytes"),
-        "21": ("bomb.png", "a picture of gigantic size"),
+        "21": ("bomb.png", "a picture that is far too large"),
         "42": ("nosuch.png", "no file at this path"),
     }
     outcome = refused(source, out, "--max-bad", "0.5", "--set", "data.max_rows=48", "--json")

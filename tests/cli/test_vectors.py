@@ -28,7 +28,7 @@ def test_vectors_of_a_run(run, tmp_path):
     assert len(found) == done.json["words"]
     assert {"cat", "dog", "the"} <= set(found)
     told = tonggan("vectors", run, "--input", "note", "--out", tmp_path / "vectors.txt")
-    assert "words of 'note', 12 numbers each" in told.out
+    assert "words of 'note', 12 dimensions each" in told.out
 
 
 def test_an_input_without_vectors(run, tmp_path):

@@ -75,7 +75,7 @@ def test_no_member_begins_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch)
         folds=[(rows[:50], rows[50:]), (rows[50:], rows[:50])], most=5, seed=0, seconds=9.0, progress=Progress(),
     )  # fmt: skip
     assert fitted.tried[0].problem is None
-    assert "members before have used up" in str(fitted.tried[1].problem)
+    assert "no time left after the members before" in str(fitted.tried[1].problem)
 
 
 def test_a_member_that_fails_on_one_fold_is_not_fitted_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,7 +151,7 @@ def test_what_is_no_clip(tmp_path: Path) -> None:
     for suffix in (".mkv", ".mp4", ".avi"):
         error = error_of(write_clip(tmp_path / f"none{suffix}", [], codec="mpeg4"))
         assert error.got in (
-            "a file that ends before anything is in it",
+            "a file that ends before any content",
             "a track of pictures without a frame",
             "a file without a track of pictures",
         )

@@ -62,7 +62,7 @@ def test_loss_is_that_of_the_next_token(text):
 
 def test_an_encoder_that_sees_both_ways_is_refused(text):
     encoder = TextTransformerConfig(num_layers=1, num_heads=2).build(text, dim=16)
-    with pytest.raises(ConfigError, match=r"sees the tokens it is to guess.*masked_language"):
+    with pytest.raises(ConfigError, match=r"sees the tokens it should predict.*masked_language"):
         CausalLanguageConfig().build(encoder, text, dim=16)
 
 
@@ -78,5 +78,5 @@ def test_of_code(causal):
             CausalLanguageConfig(), lambda config: config.build(encoder, code, dim=16), code.collate(programs)
         )
     else:
-        with pytest.raises(ConfigError, match="sees the tokens it is to guess"):
+        with pytest.raises(ConfigError, match="sees the tokens it should predict"):
             CausalLanguageConfig().build(encoder, code, dim=16)

@@ -171,7 +171,7 @@ def test_pictures_alone_are_found_and_learned_from(tmp_path):
         ({"note": list(range(40))}, {"column": None, "columns": {}}, ConfigError, r"got note: number"),
         ({"note": ["a", None, ""] * 3}, {}, DataError, r"got \d items to learn from"),
         ({"note": notes()}, {"encoder": {"kind": "image_resnet"}}, ConfigError, r"reads image, for the column 'note'"),
-        ({"note": notes()}, {"objective.kind": "causal_language"}, ConfigError, r"sees the tokens it is to guess"),
+        ({"note": notes()}, {"objective.kind": "causal_language"}, ConfigError, r"sees the tokens it should predict"),
         ({"note": notes()}, {"objective": {"kind": "masked_language", "hidden": 2}}, ConfigError, r"objective\.hidden"),
     ],
 )

@@ -41,7 +41,7 @@ def original(tmp_path_factory, shared_cache, rows):
 
 
 def check_run(made, original, rows):
-    """It is a run as any other, and says what it is beside the original."""
+    """It is a run like any other, and says what it is beside the original."""
     again = tonggan.load(made.folder)
     assert again.predict(rows) == made.predict(rows)
     np.testing.assert_allclose(again.predict_proba(rows), made.predict_proba(rows), atol=1e-5)
@@ -80,7 +80,7 @@ def test_the_command_tells_what_it_costs(outcome):
     assert said.code == 0, said.err
     for text in ("original", "pruned", "ms, 32 rows", f"Report: {out}", "tonggan predict"):
         assert text in said.out
-    assert "channels, units and heads are taken out" in said.err
+    assert "channels, units and heads are pruned" in said.err
     assert command_line.tonggan("info", out, "--json").json["compression"]["kind"] == "prune"
 
 
@@ -143,7 +143,7 @@ def test_a_loss_beyond_the_limit_is_refused_and_nothing_can_be_served(original, 
 
 
 def test_other_rows_are_refused(original, tmp_path):
-    with pytest.raises(DataError, match="other rows than the run has learned from"):
+    with pytest.raises(DataError, match="other rows than the run was trained on"):
         tonggan.compress(original.folder, out=tmp_path / "run", prune=0.5, data=run_scene.table(seed=1))
 
 
@@ -153,7 +153,7 @@ def test_other_rows_are_refused(original, tmp_path):
         ({}, "got no way"),
         ({"prune": 0.5, "quantize": "int8"}, "got prune, quantize"),
         ({"prune": 1.0}, "a share between 0 and 1"),
-        ({"prune": 0.5, "settings": ["model.dim=8"]}, "another model is trained than the pruned one"),
+        ({"prune": 0.5, "settings": ["model.dim=8"]}, "train a model other than the pruned one"),
         ({"distill": "smaller"}, "no such student for the inputs note, table"),
         ({"distill": "small", "settings": ["columns.note.kind=ignore"]}, "got columns"),
         ({"quantize": "int8", "settings": SETTINGS}, "as nothing is trained"),

@@ -126,9 +126,7 @@ def test_a_disk_that_is_full_at_the_end_costs_no_member(
     monkeypatch.setattr("tonggan.runs.members.fit_members", fitted_again)
     told = Said()
     again = fit(tmp_path / "run", progress=told)
-    assert told.lines.count("Members that were fitted before the interruption are taken up.") == 4, (
-        "all, and each input"
-    )
+    assert told.lines.count("Members that were fitted before the interruption are reused.") == 4, "all, and each input"
     assert without_times(json.loads(json.dumps(again.results))) == without_times(
         json.loads(json.dumps(members.results))
     )

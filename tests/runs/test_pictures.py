@@ -156,7 +156,7 @@ def test_nothing_that_is_there_is_written_over(boxes_run, tmp_path):
         boxes_run.draw({"photo": [str(folder / "000001.png")]}, folder)
     (tmp_path / "new.csv").write_text("photo\nphotos/000001.png\n")
     refused = tonggan("predict", boxes_run.folder, tmp_path / "new.csv", "--out", tmp_path / "a.csv", "--draw", folder)
-    assert_named(refused, "folder", "something that is already there", "Choose another name")
+    assert_named(refused, "folder", "an existing file or folder", "Choose another name")
     assert (folder / "000001.png").read_bytes() == before
     assert not (tmp_path / "a.csv").exists()
     (tmp_path / "empty").mkdir()

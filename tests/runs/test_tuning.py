@@ -199,7 +199,7 @@ def test_folds_are_the_score_of_a_trial_and_losing_trials_are_given_up(tmp_path:
     lost = [trial for trial in given["trials"] if trial["state"] == "given up"]
     assert 1e-9 in {trial["values"]["training.learning_rate"] for trial in lost}
     assert given["best"]["values"]["training.learning_rate"] != 1e-9
-    assert any("given up: others were better at this point" in line for line in said.lines)
+    assert any("stopped early: others were better at this point" in line for line in said.lines)
 
 
 def test_a_time_limit_ends_a_study(tmp_path: Path) -> None:

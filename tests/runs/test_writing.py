@@ -104,7 +104,7 @@ def test_predicted_masks_are_those_of_the_api(masks_run, tmp_path):
     for row, mask in zip(rows_of(tmp_path / "found.csv"), masks_run.predict(source), strict=True):
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / row["prediction"])), mask)
     again = tonggan("predict", masks_run.folder, source, "--out", tmp_path / "found.csv")
-    assert_named(again, "folder", "something that is already there", "remove it")
+    assert_named(again, "folder", "an existing file or folder", "remove it")
 
 
 def test_predicted_boxes_are_json(boxes_run, tmp_path):

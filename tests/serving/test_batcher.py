@@ -79,7 +79,7 @@ def test_the_queue_is_bounded_and_a_cancelled_request_makes_room(make, squares):
     first = batcher.submit([1])
     until(lambda: squares.calls)
     second = batcher.submit([2, 3])
-    with pytest.raises(QueueFullError, match="got 3 rows in work or waiting"):
+    with pytest.raises(QueueFullError, match="got 3 rows in progress or waiting"):
         batcher.submit([4])
     with pytest.raises(DataError, match="at most 3, a batch and the queue"):
         batcher.submit([4] * 4)

@@ -66,9 +66,9 @@ def test_what_is_too_much_is_refused_before_any_work(name):
     [
         (b"", "got no JSON"),
         (b"{bad", "got no JSON: Expecting property name"),
-        (b'{"messages": [' + b"[" * 100_000, "deep inside of each other"),
-        (b'{"a":' * 500 + b"1" + b"}" * 500, "deep inside of each other"),
-        (b'{"messages": ' + b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1) + b"}", "deep inside of each other"),
+        (b'{"messages": [' + b"[" * 100_000, "deeply nested lists"),
+        (b'{"a":' * 500 + b"1" + b"}" * 500, "deeply nested lists"),
+        (b'{"messages": ' + b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1) + b"}", "deeply nested lists"),
         (b'{"seed": ' + b"1" * 5000 + b"}", "got no JSON: Exceeds the limit"),
         (b'{"temperature": NaN}', "got NaN, expected finite numbers"),
         (b'{"temperature": 1e999}', "expected finite numbers"),

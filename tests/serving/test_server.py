@@ -137,7 +137,7 @@ def test_an_open_door_is_told(monkeypatch, host, keys, is_warned):
     progress = Lines()
     with bind(host, 0) as listening:
         serve([], listening=listening, config=ServerConfig(), keys=Keys(keys), progress=progress)
-    assert any("everyone who reaches this machine" in line for line in progress.lines) == is_warned
+    assert any("anyone who can reach this machine" in line for line in progress.lines) == is_warned
     assert "http://0.0.0.0:" in progress.lines[0]
 
 

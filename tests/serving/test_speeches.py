@@ -81,5 +81,5 @@ def test_work_that_nobody_waits_for_ends_before_the_next_sentence():
     work = Utterance(SpeechRequest(input="Hello."))
     work.update("speak", done=0, total=2)
     work.cancel()
-    with pytest.raises(RefusedError, match="a client that left"):
+    with pytest.raises(RefusedError, match="a client that disconnected"):
         work.update("speak", done=1, total=2)

@@ -104,7 +104,7 @@ def test_work_that_nobody_waits_for_ends_after_a_window():
     with pytest.raises(RefusedError, match="at most 20 s"):
         work.update("transcribe", done=51, total=60)
     work.cancel()
-    with pytest.raises(RefusedError, match="a client that left"):
+    with pytest.raises(RefusedError, match="a client that disconnected"):
         work.update("transcribe", done=1, total=60)
 
 

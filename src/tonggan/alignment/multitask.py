@@ -27,7 +27,7 @@ class MultitaskConfig(TemperatureConfig):
             raise ConfigError(
                 "alignment 'multitask'",
                 got="no column of classes",
-                expected="one that the vectors are to tell as well",
+                expected="one that the vectors should predict as well",
                 remedy="Name it with --target COL, or choose another alignment",
             )
         return Multitask(self, shape)

@@ -156,7 +156,7 @@ def _explain(error: Exception) -> NoReturn:
         lines = [str(error.filename or "A file"), f"  got:      {error.strerror}"]
         lines.append("  expected: space on the disk, and the right to read and write there")
         _fail("\n".join([*lines, "  remedy:   Make room or check the rights, then repeat the command"]))
-    remedy = "Repeat the command with --debug to see where; if it is a fault of Tonggan, please report it"
+    remedy = "Repeat the command with --debug to see where; if it is a bug in Tonggan, please report it"
     _fail(f"{type(error).__name__}: {error}\n  remedy:   {remedy}")
 
 

@@ -61,12 +61,16 @@ def chat(
     *,
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="Picture that the first message shows.")] = None,
     audio: Annotated[Path | None, typer.Option(metavar="FILE", help="Recording that the first message plays.")] = None,
-    system: Annotated[str | None, typer.Option(metavar="TEXT", help="What the model is told at the start.")] = None,
+    system: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="System prompt that the model is given at the start.")
+    ] = None,
     engine: Annotated[str, typer.Option(metavar="ENGINE", help=ENGINE_HELP)] = "auto",
     bits: Annotated[BitsChoice | None, typer.Option(help="Bits of each weight of the native engine.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0, the default, always takes the likeliest token.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the draws: the same seed writes the same text.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Tokens of an answer at most (256).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampling: the same seed writes the same text.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(metavar="N", help="Maximum number of tokens in an answer (256).")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Another setting of generation, e.g. top_p=0.9."),
@@ -75,7 +79,8 @@ def chat(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Take the turns from a file, print the transcript: lines of text, or .jsonl of text, image, audio.",
+            help="Read the turns from a file and print the transcript: lines of text, or .jsonl with text, image, "
+            "audio.",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each turn on stdout.")] = False,

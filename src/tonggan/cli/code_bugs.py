@@ -33,7 +33,7 @@ def learn_bugs(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The detector.")],
     detector: Annotated[
         Path | None,
-        typer.Option("--detector", metavar="FILE", help="Go on from this detector, or from 'starter'."),
+        typer.Option("--detector", metavar="FILE", help="Continue from this detector, or from 'starter'."),
     ] = None,
     fixes: Annotated[
         list[Path] | None,
@@ -48,10 +48,10 @@ def learn_bugs(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Train a detector of bugs for 'tonggan code review' on code that is taken to be right.
+    """Train a bug detector for 'tonggan code review' on code that is assumed to be correct.
 
-    It learns from bugs that a second network puts where they are hard to find. Ctrl-C ends it early and keeps the best
-    so far; killed, the same command goes on.
+    It learns from bugs that a second network plants where they are hard to find. Ctrl-C ends it early and keeps the
+    best so far; killed, the same command goes on.
     """
     from tonggan.cli.console import console_progress, print_json, print_line
     from tonggan.codelm.review.learned.detector import BugDetector
@@ -94,7 +94,7 @@ def _check_new(out: Path) -> None:
     if out.exists():
         raise ConfigError(
             f"--out {out}",
-            got="something that is there already",
+            got="an existing file or folder",
             expected="a new file, so that nothing is replaced",
             remedy="Choose another name",
         )

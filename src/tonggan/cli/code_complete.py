@@ -67,7 +67,7 @@ def complete(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Suggest what comes at a place of a file, and show which snippets the model read, and why."""
+    """Suggest what comes next at a place in a file, and show which snippets the model read, and why."""
     from tonggan.cli.console import console_progress, print_json, print_line
     from tonggan.codelm.completion.config import CompletionConfig
     from tonggan.codelm.completion.open import open_completer, repository_of
@@ -179,7 +179,7 @@ def _show(found: list[Suggestion], document: Document, offset: int, workspace: W
     for suggestion in found:
         print_line(f"{before}{suggestion.text}")
         print_line("  " + " · ".join([shown(f"confidence {suggestion.confidence:.2f}"), *suggestion.notes]))
-    print_line(shown("Why:" if found[0].sources else "Why: this file only, what stands before the cursor."))
+    print_line(shown("Why:" if found[0].sources else "Why: this file only, the text before the cursor."))
     for snippet in found[0].sources:
         name = workspace.name_of(snippet.path)
         print_line(f"  {name}:{snippet.start_line}-{snippet.end_line}  {snippet.reason}")

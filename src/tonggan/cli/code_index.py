@@ -21,7 +21,7 @@ Root = Annotated[
 IndexFolder = Annotated[
     Path | None, typer.Option("--index", metavar="FOLDER", help="Where the index is kept, if not in the cache.")
 ]
-Limit = Annotated[int, typer.Option("--limit", min=1, help="How many results at most.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="Maximum number of results.")]
 Fresh = Annotated[bool, typer.Option("--refresh/--no-refresh", help="Read what changed before the search.")]
 
 _HEADINGS: dict[str, Role] = {"Code": "code", "Documents": "docs", "Tests": "tests", "History": "history"}
@@ -76,7 +76,7 @@ def index(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Read a repository so that it can be searched; later only what changed."""
+    """Index a repository for search; later runs read only what changed."""
     from tonggan.cli.console import console_progress, print_json, print_line, visible
     from tonggan.codelm.search.opening import open_index
 
@@ -94,7 +94,7 @@ def index(
 
 
 def search(
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="What is sought, in plain words or by name.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to find, in plain words or by name.")],
     *,
     root: Root = Path(),
     lang: Annotated[str | None, typer.Option(metavar="LANGUAGE", help="Only this language, e.g. python.")] = None,
@@ -134,7 +134,7 @@ def similar(
     refresh: Fresh = True,
     json: Json = False,
 ) -> None:
-    """Find code like that around a line."""
+    """Find code similar to that around a line."""
     from tonggan.errors import ConfigError
 
     name, _, line = place.rpartition(":")

@@ -31,17 +31,15 @@ def lsp(
     index: Annotated[bool, typer.Option("--index/--no-index", help="Keep an index of the repository.")] = True,
     embedder: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME|FOLDER", help="What makes the index's vectors, or 'none'; by default what did so last."
-        ),
+        typer.Option(metavar="NAME|FOLDER", help="Embedder of the index, or 'none'; by default the one used last."),
     ] = None,
     history: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where it is kept what became of suggestions.")
+        Path | None, typer.Option(metavar="FILE", help="File that records which suggestions were accepted.")
     ] = None,
 ) -> None:
     """Complete and search in an editor: a language server on standard input and output.
 
-    Model and index load in the background. What becomes of suggestions is kept on this machine only.
+    Model and index load in the background. Which suggestions are accepted is recorded on this machine only.
     """
     from tonggan.codelm.editor.launch import open_server
     from tonggan.codelm.editor.server import serve

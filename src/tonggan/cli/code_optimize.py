@@ -45,7 +45,7 @@ def optimize(
     apply: Annotated[bool, typer.Option("--apply", help="Write the proposals to the files.")] = False,
     json: Json = False,
 ) -> None:
-    """Propose faster versions of functions that did the same in all that was run, in a sandbox; runs your tests."""
+    """Propose faster versions of functions that behave the same in all that was run; runs your tests, in a sandbox."""
     from tonggan.cli.console import console_progress, print_json
     from tonggan.errors import MissingExtraError
     from tonggan.runs.duration import parse_duration

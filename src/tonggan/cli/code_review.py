@@ -52,25 +52,26 @@ def review(
         list[str] | None, typer.Option(metavar="NAME", help="Apply only this rule. May be repeated.")
     ] = None,
     diff: Annotated[
-        str | None, typer.Option(metavar="BASE", help="Only what has to do with lines that changed since this commit.")
+        str | None, typer.Option(metavar="BASE", help="Only findings about lines that changed since this commit.")
     ] = None,
     baseline: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Leave out what this file of --write-baseline holds.")
+        Path | None, typer.Option(metavar="FILE", help="Leave out the findings in this file, made by --write-baseline.")
     ] = None,
     write_baseline: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep what is found in this file, and end with exit code 0.")
+        Path | None, typer.Option(metavar="FILE", help="Write the findings to this file, and end with exit code 0.")
     ] = None,
     budget: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="At most so many findings, those of the most evidence.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Maximum number of findings; those with the most evidence are shown."),
     ] = None,
     detector: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Tell what this detector, or 'starter', suspects too.")
+        Path | None, typer.Option(metavar="FILE", help="Also report what this detector, or 'starter', suspects.")
     ] = None,
     run_examples: Annotated[
         bool, typer.Option("--run-examples", help="Run the examples of docstrings and documents in the sandbox.")
     ] = False,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Tell what each rule is worth on the history of the repository.")
+        bool, typer.Option("--measure", help="Measure each rule on the history of the repository.")
     ] = False,
     format_: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="How to print: text, json, sarif or html.")
@@ -79,7 +80,7 @@ def review(
 ) -> None:
     """Find what linters cannot in Python: code, documents and habits of a repository that disagree.
 
-    Nothing of the repository is imported or run, but for --run-examples, on a copy of the tree.
+    Nothing of the repository is imported or run, except by --run-examples, in a copy of the tree.
     """
     from tonggan.cli.console import console_progress
     from tonggan.codelm.review import review as find
@@ -122,7 +123,7 @@ def _measure(paths: list[Path], rules: Sequence[str], budget: int | None, detect
         )
     )
     if found.num_fixes < FEW:
-        print_line(shown("These are too few fixes to tell much of what is found."))
+        print_line(shown("These are too few fixes to say much about what is found."))
     heads = ("rule", "found", "alarms", "in 1,000 lines", f"confidence for {found.budget:,} alarms", "then found")
     rows = [[shown(head) for head in heads]]
     for each in found.rules:

@@ -48,17 +48,17 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    corpus: Annotated[Path, typer.Argument(metavar="CORPUS", help="Folder that 'tonggan code corpus' has made.")],
+    corpus: Annotated[Path, typer.Argument(metavar="CORPUS", help="Folder made by 'tonggan code corpus'.")],
     *,
     base: Annotated[
         str,
         typer.Option(metavar="MODEL", help="'smollm2', a model folder, a .gguf file, or 'scratch'."),
     ] = "smollm2",
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Folder of the run; it may hold adapters already.")],
-    name: Annotated[str, typer.Option(metavar="NAME", help="What to call the adapter.")] = "first",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the adapter.")] = "first",
     time_limit: TimeLimit = None,
     max_memory: Annotated[
-        float | None, typer.Option("--max-memory", metavar="GB", min=0.1, help="Most memory that training may take.")
+        float | None, typer.Option("--max-memory", metavar="GB", min=0.1, help="Maximum memory that training may use.")
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -137,7 +137,7 @@ def _registry(run: Path) -> AdapterRegistry:
         raise ConfigError(
             f"run {run}",
             got="no adapters there" if run.is_dir() else "no such folder",
-            expected="a folder that 'tonggan code train' has made",
+            expected="a folder made by 'tonggan code train'",
             remedy="Check the path",
         )
     return registry

@@ -35,7 +35,7 @@ def tune(
     time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="Such as 90s, 5m, 1h30m.")] = "10m",
     json: Json = False,
 ) -> None:
-    """Tune the search on functions and what is said of them, and keep it only if it finds unseen code better.
+    """Tune the search on functions and their docstrings, and keep the result only if it finds unseen code better.
 
     Ctrl-C ends it early and keeps the best so far; killed, the same command goes on.
     """
@@ -50,7 +50,7 @@ def tune(
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ConfigError(
             f"--out {out}",
-            got="something that is there already",
+            got="an existing file or folder",
             expected="a new or empty folder, so that nothing is replaced",
             remedy="Choose another name",
         )

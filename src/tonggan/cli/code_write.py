@@ -32,11 +32,14 @@ def register(app: typer.Typer) -> None:
 
 
 def write(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="What the function does, in words.")],
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="What the function should do, in words.")],
     *,
-    file: Annotated[Path, typer.Option("--file", metavar="FILE", help="File of Python that it is written into.")],
+    file: Annotated[Path, typer.Option("--file", metavar="FILE", help="Python file to write it into.")],
     at: Annotated[
-        int, typer.Option("--at", metavar="LINE", help="Line of the function to fill, or that a new one stands before.")
+        int,
+        typer.Option(
+            "--at", metavar="LINE", help="Line of the function to fill in, or before which a new one is inserted."
+        ),
     ],
     tests: Annotated[
         str | None, typer.Option("--tests", metavar="FILE", help="Tests that it has to pass: a file, or a command.")
@@ -46,13 +49,17 @@ def write(
         typer.Option("--examples", metavar="EXPR", help="Expression that must be true; may be repeated."),
     ] = None,
     model: CodeModel = None,
-    candidates: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="Candidates to draw at most.")] = 20,
+    candidates: Annotated[
+        int, typer.Option(min=1, max=1000, metavar="N", help="Maximum number of candidates to sample.")
+    ] = 20,
     time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="Such as 90s, 5m, 1h30m.")] = "2m",
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws: the same seed gives the same candidates.")] = 0,
-    apply: Annotated[bool, typer.Option("--apply", help="Write what is proposed to the file.")] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the sampling: the same seed gives the same candidates.")
+    ] = 0,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the proposal to the file.")] = False,
     json: Json = False,
 ) -> None:
-    """Write a function: candidates of the local model, checked by syntax, scope, examples and tests in a sandbox."""
+    """Write a function: candidates from the local model, checked by syntax, scope, examples and tests in a sandbox."""
     from tonggan.cli.console import console_progress, print_json
     from tonggan.codelm import writing
     from tonggan.codelm.completion.open import open_writer
@@ -85,7 +92,7 @@ def _show(report: Report, written: list[Path]) -> None:
         stderr.print(visible(shown(note)), style="yellow", soft_wrap=True, markup=False)
     shown_one = best or (report.tried[0] if report.tried else None)
     if best is None:
-        print_line(shown("Nothing passed. The nearest candidate:") if shown_one else shown("Nothing was written."))
+        print_line(shown("Nothing passed. The closest candidate:") if shown_one else shown("Nothing was written."))
     if shown_one is not None:
         for line in report.patch(shown_one).splitlines():
             print_line(visible(line))
@@ -94,8 +101,8 @@ def _show(report: Report, written: list[Path]) -> None:
     drawn, different, parsed, in_scope, passed = counts.values()
     print_line(
         shown(
-            f"Tried: {drawn} drawn by {report.model}, {different} different, {parsed} parse, "
-            f"{in_scope} name only what is there, {passed} passed ({report.seconds:.0f} s)"
+            f"Tried: {drawn} sampled by {report.model}, {different} distinct, {parsed} parse, {in_scope} use only "
+            f"names that exist, {passed} passed ({report.seconds:.0f} s)"
         )
     )
     for reason, count in report.reasons.items():
@@ -112,7 +119,7 @@ def _evidence(tried: Tried, report: Report) -> list[str]:
     if not report.request.has_checks:
         return [
             *said,
-            shown("No examples and no tests were given: it parses and names only what is there. It was not run."),
+            shown("No examples and no tests were given: it parses and uses only names that exist. It was not run."),
         ]
     outcome = tried.outcome
     if outcome is None:

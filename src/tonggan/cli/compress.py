@@ -13,31 +13,31 @@ Distill = Annotated[
     str | None,
     typer.Option(
         metavar="STUDENT",
-        help="Train a student by the run: small or tiny (half or a quarter of the widths), the kind of an encoder, "
-        "or a YAML file with fields of model and training.",
+        help="Distill the run into a student: small or tiny (half or a quarter of the widths), the kind of an "
+        "encoder, or a YAML file with fields of model and training.",
     ),
 ]
 Prune = Annotated[
     str | None,
     typer.Option(
-        metavar="SHARE", help="Take this share of the channels, units and heads out (0.5), and train the rest on."
+        metavar="SHARE", help="Prune this share of the channels, units and heads (0.5), and fine-tune the rest."
     ),
 ]
 Quantize = Annotated[
-    Literal["int8"] | None, typer.Option(help="Compute in 8-bit integers, by scales that training rows show.")
+    Literal["int8"] | None, typer.Option(help="Compute in 8-bit integers, calibrated on training rows.")
 ]
 KeepWithin = Annotated[
     str | None,
     typer.Option(
         "--keep-within",
         metavar="SHARE",
-        help="Refuse where the validation part loses more: 1% is a point of accuracy and of other shares, and "
-        "a hundredth of any other score.",
+        help="Refuse if the validation part loses more: 1% is a point of accuracy and of other shares, and a "
+        "hundredth of any other score.",
     ),
 ]
 Data = Annotated[
     str | None,
-    typer.Option(metavar="TABLE", help="The table that RUN has learned from, where it is no longer where it was."),
+    typer.Option(metavar="TABLE", help="The table that RUN was trained on, if it has moved."),
 ]
 
 EXAMPLES = """
@@ -84,9 +84,9 @@ def compress(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Make a run smaller and faster, and tell what that costs: score, size, time and memory beside the original.
+    """Make a run smaller and faster, and report what that costs: score, size, time and memory beside the original.
 
-    What comes of it is a run as any other. Run the same command again to resume an interrupted one.
+    The result is a run like any other. Run the same command again to resume an interrupted one.
     """
     from tonggan import api
     from tonggan.cli.console import console_progress, print_json

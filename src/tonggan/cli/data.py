@@ -78,7 +78,7 @@ def get(name: Name, *, json: Json = False) -> None:
 
 
 def check(name: Name, *, json: Json = False) -> None:
-    """Verify that the files of a set are there and are the published ones; fetch nothing."""
+    """Verify that the files of a set are there and match the published ones; fetch nothing."""
     from tonggan.cli.console import print_json, print_line, stderr
     from tonggan.data.catalogue import find_set
     from tonggan.data.places import cache_folder

@@ -54,11 +54,11 @@ def export(
         typer.Option("--format", help="A run as an ONNX graph, or as one file that all commands open."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With --format, where to write; an existing file is replaced.")
+        Path | None, typer.Option(metavar="FILE", help="With --format, the output file; an existing one is replaced.")
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(metavar="TABLE", help="The table that RUN has learned from, where it is no longer where it was."),
+        typer.Option(metavar="TABLE", help="The table that RUN was trained on, if it has moved."),
     ] = None,
     gguf: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a language model here; an existing file is replaced.")
@@ -68,8 +68,8 @@ def export(
 ) -> None:
     """Write a run as one file, or a language model as GGUF for llama.cpp and what builds on it.
 
-    An ONNX graph reads pixels, samples, token ids and cells, and is kept only where it answers training rows as the run
-    does. Of a run GGUF holds the decoder, with its adapters merged: encoders have no place in such a file.
+    An ONNX graph reads pixels, samples, token ids and cells, and is kept only if it answers training rows as the run
+    does. Of a run, GGUF holds only the decoder with its adapters merged: the format has no place for encoders.
     """
     from tonggan.cli.output_path import check_no_input
 
@@ -110,7 +110,9 @@ def _export_run(run: str, out: Path, to: Literal["onnx", "bundle"], data: str | 
         return
     print_line(f"{out}: {found['bytes'] / 1e6:,.1f} MB")
     if to == "onnx":
-        print_line(shown(f"Answers {found['rows']} training rows as the run does, to {found['difference']:.1g}"))
+        print_line(
+            shown(f"Answers on {found['rows']} training rows equal those of the run to {found['difference']:.1g}")
+        )
         for file in found["tokenizers"]:
             print_line(shown(f"Token ids of texts are made by {file}"))
 

@@ -28,14 +28,14 @@ EXAMPLES = """
 Objective = Annotated[
     Literal["masked_language", "causal_language", "masked_image", "masked_audio", "contrastive"] | None,
     typer.Option(
-        help="What is learned; by default masked_language from texts and code, contrastive from pictures and clips, "
-        "masked_audio from recordings."
+        help="What to learn by; the default is masked_language for texts and code, contrastive for pictures and "
+        "clips, masked_audio for recordings."
     ),
 ]
 
-Column = Annotated[str | None, typer.Option(metavar="COL", help="Column to learn from, where several could be.")]
+Column = Annotated[str | None, typer.Option(metavar="COL", help="Column to learn from, if several qualify.")]
 License = Annotated[
-    str | None, typer.Option("--license", metavar="SPDX", help="License of the weights, which their manifest names.")
+    str | None, typer.Option("--license", metavar="SPDX", help="License of the weights, recorded in their manifest.")
 ]
 
 
@@ -64,7 +64,7 @@ def pretrain(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Let an encoder learn from a column of DATA without labels, for fits that start from it.
+    """Pretrain an encoder on a column of DATA without labels; fits can then start from it.
 
     Run the same command again to resume an interrupted run.
     """
@@ -103,6 +103,6 @@ def _tell(made: Pretrained) -> None:
     rows = made.results["rows"]["valid"]
     print_line(shown(f"Held-out loss {after['loss']:.4f}, {before['loss']:.4f} before training, on {rows:,} rows"))
     if "accuracy" in after:
-        print_line(shown(f"Guessed right: {after['accuracy']:.1%}, {before['accuracy']:.1%} before training"))
+        print_line(shown(f"Predicted correctly: {after['accuracy']:.1%}, {before['accuracy']:.1%} before training"))
     column, folder = made.manifest.column, shlex.quote(str(made.folder))
     print_line(shown(f"Next: tonggan fit TABLE --target COL --set start.{column}={folder} --out RUN"))

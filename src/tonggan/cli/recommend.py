@@ -60,7 +60,7 @@ def recommend(
     else:
         liked = None if likes is None else [each.strip() for each in likes.split(",") if each.strip()]
         if liked == []:
-            raise typer.BadParameter("name one id or more", param_hint="'--likes'")
+            raise typer.BadParameter("name at least one id", param_hint="'--likes'")
         found = recommender.recommend(user, likes=liked, k=k, include_seen=include_seen, few_likes=few_likes)
     if json:
         print_json({"run": str(run), "recommendations": [each.to_dict() for each in found]})
@@ -90,7 +90,7 @@ def _reason(each: Recommendation) -> str:
     return "; ".join(parts) or shown(f"liked by {each.likes:,} users")
 
 
-def refuse(given: Mapping[str, Any], *, problem: str = "does not go with --task recommend") -> None:
+def refuse(given: Mapping[str, Any], *, problem: str = "cannot be combined with --task recommend") -> None:
     """Nothing, where none of the options is given.
 
     Raises:

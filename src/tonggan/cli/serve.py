@@ -23,7 +23,7 @@ SERVE_EXAMPLES = """
 """
 
 
-ENGINE_HELP = "What decodes texts: auto, torch, native, llamacpp, or an engine of another package."
+ENGINE_HELP = "Engine that decodes texts: auto, torch, native, llamacpp, or one from another package."
 
 
 class BitsChoice(StrEnum):
@@ -50,10 +50,10 @@ def serve(
         ),
     ] = None,
     *,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines come.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines connect.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
     api_key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File of keys, one a line; clients must show one of them.")
+        Path | None, typer.Option(metavar="FILE", help="File of API keys, one per line; clients must send one of them.")
     ] = None,
     code: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Repository to search at /v1/code/search.")
@@ -61,14 +61,16 @@ def serve(
     search: Annotated[Path | None, typer.Option(metavar="INDEX", help="Index of rows to search at /v1/search.")] = None,
     engine: Annotated[str, typer.Option(metavar="ENGINE", help=ENGINE_HELP)] = "auto",
     bits: Annotated[BitsChoice | None, typer.Option(help="Bits of each weight of the native engine.")] = None,
-    slots: Annotated[int | None, typer.Option(help="Texts written at the same time, for each model.")] = None,
-    queue: Annotated[int | None, typer.Option(help="Texts or rows that may wait; more are answered with 429.")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Tokens that a text may take, its prompt included.")] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds that a request may take.")] = None,
-    max_bytes: Annotated[int | None, typer.Option(help="Bytes of a request.")] = None,
-    max_characters: Annotated[int | None, typer.Option(help="Characters of all texts of a request.")] = None,
-    max_pixels: Annotated[int | None, typer.Option(help="Pixels of an uploaded picture.")] = None,
-    max_seconds: Annotated[float | None, typer.Option(help="Seconds of an uploaded recording.")] = None,
+    slots: Annotated[int | None, typer.Option(help="Texts generated at the same time, per model.")] = None,
+    queue: Annotated[
+        int | None, typer.Option(help="Texts or rows that may wait; further ones are refused with status 429.")
+    ] = None,
+    max_length: Annotated[int | None, typer.Option(help="Maximum tokens per text, prompt included.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Maximum seconds per request.")] = None,
+    max_bytes: Annotated[int | None, typer.Option(help="Maximum bytes per request.")] = None,
+    max_characters: Annotated[int | None, typer.Option(help="Maximum characters of all texts in a request.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="Maximum pixels of an uploaded picture.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Maximum seconds of an uploaded recording.")] = None,
 ) -> None:
     """Serve finished runs and language models over HTTP, in the shapes of OpenAI's API.
 

@@ -47,14 +47,14 @@ SIMILAR_EXAMPLES = """
   tonggan similar indexes/emojis 9af7aaf8d941 --in drawing --json
 """
 
-Index = Annotated[Path, typer.Argument(metavar="INDEX", help="Folder that 'tonggan index' has made.")]
+Index = Annotated[Path, typer.Argument(metavar="INDEX", help="Folder made by 'tonggan index'.")]
 Limit = Annotated[int, typer.Option("--limit", "-k", metavar="N", min=1, max=1000, help="How many rows to show.")]
 Conditions = Annotated[
     list[str] | None,
     typer.Option(
         "--where",
         metavar="CONDITION",
-        help="Only rows whose column compares so, e.g. 'year > 2020'; may be repeated.",
+        help="Only rows that meet this condition, e.g. 'year > 2020'; may be repeated.",
     ),
 ]
 Inputs = Annotated[
@@ -85,8 +85,8 @@ def index(
         str,
         typer.Argument(
             metavar="RUN|WEIGHTS",
-            help="Folder of a space ('tonggan fit TABLE --task match'), 'starter' for the one that comes along, or "
-            "names of weights joined by +.",
+            help="Folder of a space ('tonggan fit TABLE --task match'), 'starter' for the bundled one, or names of "
+            "weights joined by +.",
         ),
     ],
     data: Annotated[
@@ -142,7 +142,7 @@ def search(
     html: Html = None,
     json: Json = False,
 ) -> None:
-    """Find the rows that are most like what is asked for: by words and by meaning, across modalities."""
+    """Find the rows most similar to a query, by words and by meaning, across modalities."""
     from tonggan.cli.console import console_progress
     from tonggan.space.conditions import conditions
     from tonggan.space.index import SpaceIndex
@@ -160,7 +160,7 @@ def search(
 
 def similar(
     folder: Index,
-    key: Annotated[str, typer.Argument(metavar="KEY", help="Key of a row, as a search shows it.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Key of a row, as shown by a search.")],
     *,
     where: Conditions = None,
     inputs: Inputs = None,
@@ -169,7 +169,7 @@ def similar(
     html: Html = None,
     json: Json = False,
 ) -> None:
-    """Find the rows that are most like another row of the index."""
+    """Find the rows most similar to another row of the index."""
     from tonggan.cli.console import console_progress
     from tonggan.space.conditions import conditions
     from tonggan.space.index import SpaceIndex

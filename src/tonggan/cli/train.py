@@ -243,7 +243,7 @@ def _fit_space(
 
     for option, value in unused.items():
         if value is not None:
-            raise typer.BadParameter(shown("does not go with --task match"), param_hint=option)
+            raise typer.BadParameter(shown("cannot be combined with --task match"), param_hint=option)
     if target and len(target) > 1:
         raise typer.BadParameter(shown("one column of classes at most, with --task match"), param_hint="--target")
     with console_progress() as progress:

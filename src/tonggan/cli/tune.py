@@ -31,7 +31,7 @@ def tune(
         str, typer.Argument(metavar="RECIPE|TABLE", help="YAML file or shipped recipe; with --target a table.")
     ],
     *,
-    trials: Annotated[int, typer.Option(metavar="N", min=1, help="How many trials, those made before included.")],
+    trials: Annotated[int, typer.Option(metavar="N", min=1, help="Number of trials, including those made before.")],
     out: Out,
     target: Annotated[
         list[str] | None, typer.Option("--target", metavar="COL", help="Column of TABLE to predict.")
@@ -41,9 +41,9 @@ def tune(
     ] = None,
     test: Annotated[str | None, typer.Option(metavar="TABLE", help="Table for --fit alone; no trial sees it.")] = None,
     preset: Preset = None,
-    jobs: Annotated[int, typer.Option(metavar="K", min=1, max=64, help="How many processes make trials.")] = 1,
+    jobs: Annotated[int, typer.Option(metavar="K", min=1, max=64, help="Number of processes that run trials.")] = 1,
     engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="What starts further processes: this machine, or a cluster of Ray.")
+        Literal["local", "ray"], typer.Option(help="Where further processes run: this machine, or a Ray cluster.")
     ] = "local",
     time_limit: Annotated[
         str | None, typer.Option("--time-limit", metavar="TIME", help="Time for all trials: 90s, 5m, 1h30m.")
@@ -55,9 +55,9 @@ def tune(
     max_bad: MaxBad = None,
     json: Json = False,
 ) -> None:
-    """Search the settings that serve the validation part best, by trials that learn from one another.
+    """Search for the settings that do best on the validation part, by trials that learn from one another.
 
-    Run the same command again to go on with an interrupted study. The test part is not opened.
+    Run the same command again to continue an interrupted study. The test part is not opened.
     """
     from tonggan import api
     from tonggan.cli.console import console_progress, print_json

@@ -80,7 +80,7 @@ def predict(
     *,
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="FILE", help="Where to write: .csv, .xlsx, .jsonl, .parquet; boxes also .json."),
+        typer.Option("--out", metavar="FILE", help="Output file: .csv, .xlsx, .jsonl, .parquet; boxes also .json."),
     ],
     draw: Annotated[
         Path | None,
@@ -140,7 +140,7 @@ def _classify(run: Path, data: str, classes: str | None, *, out: Path, keep: lis
     from tonggan.space.zero_shot import classify
 
     if classes is None:
-        raise typer.BadParameter(shown("name the classes, for a space knows none"), param_hint="'--classes'")
+        raise typer.BadParameter(shown("name the classes, since a space knows none"), param_hint="'--classes'")
     with console_progress() as progress:
         found = classify(str(run), data, classes=classes.replace("，", ",").split(","), keep=keep, progress=progress)
         write_predictions(out, found)

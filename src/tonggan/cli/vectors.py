@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 def vectors(
     run: RunFolder,
     *,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write; an existing file is replaced.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Output file; an existing one is replaced.")],
     input_name: Annotated[
         str | None, typer.Option("--input", metavar="NAME", help="The column of texts, where several have vectors.")
     ] = None,
@@ -51,7 +51,7 @@ def vectors(
     if json:
         print_json({"out": str(out), "input": name, "words": len(found), "width": encoder.embedding.embedding_dim})
     else:
-        print_line(f"{out}: {len(found):,} words of '{name}', {encoder.embedding.embedding_dim} numbers each")
+        print_line(f"{out}: {len(found):,} words of '{name}', {encoder.embedding.embedding_dim} dimensions each")
 
 
 def _encoder(run: Path, input_name: str | None) -> tuple[str, TextWord2Vec]:

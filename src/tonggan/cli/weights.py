@@ -151,7 +151,7 @@ def get(names: Names, *, wheels: Wheels = None, json: Json = False) -> None:
 
 
 def check(names: SomeNames = None, *, json: Json = False) -> None:
-    """Verify that the files of weights are there and are what the catalogue names; install nothing."""
+    """Verify that the files of weights are there and match the catalog; install nothing."""
     from tonggan.cli.console import print_json, print_line, stderr
     from tonggan.runs.pretrained import own_weights, weights_state
     from tonggan.weights import CATALOGUE, find_weights
@@ -179,13 +179,15 @@ def check(names: SomeNames = None, *, json: Json = False) -> None:
 
 
 def add(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that 'tonggan pretrain' has made.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder made by 'tonggan pretrain'.")],
     *,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="What to call it; by default as its folder.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the weights; by default that of the folder.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace your own weights of that name.")] = False,
     json: Json = False,
 ) -> None:
-    """Add a pretrained encoder of your own, which fits then start from by its name."""
+    """Add a pretrained encoder of your own; fits can then start from it by name."""
     from tonggan.cli.console import print_json, print_line
     from tonggan.runs.pretrained import add_weights, read_manifest
 

@@ -287,7 +287,7 @@ class DecodeCache:
             raise CacheError(
                 f"cache {self.folder}",
                 got=str(error),
-                expected="room on the disk" if full else "a folder that can be read and written",
+                expected="free space on the disk" if full else "a folder that can be read and written",
                 remedy="Free some space, or set TONGGAN_CACHE to another folder"
                 if full
                 else "Set TONGGAN_CACHE to another folder",

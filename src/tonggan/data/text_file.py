@@ -85,7 +85,7 @@ def _declared(path: Path, declared: str, *, kind: str) -> TextFile:
             f"file {path}",
             got=f"the encoding '{declared}'",
             expected="one that Python knows, such as utf-8, gb18030, big5, shift_jis or windows-1252",
-            remedy="Correct what stands behind '#'",
+            remedy="Correct what follows '#'",
         )
     if (line := _first_error(path, encoding)) is not None:
         raise _refusal(path, got=f"bytes in line {line} that are not {declared}")
@@ -140,7 +140,7 @@ def _refusal(path: Path, *, got: str) -> DataError:
     return DataError(
         f"file {path}",
         got=got,
-        expected="text whose encoding is sure",
+        expected="text whose encoding is certain",
         remedy=f"Save the file as UTF-8, or name its encoding behind '#', e.g. {path.name}#windows-1252",
     )
 

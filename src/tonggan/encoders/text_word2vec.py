@@ -107,8 +107,8 @@ class TextWord2Vec(nn.Module):
         if width != self.config.vector_size:
             raise DataError(
                 f"word vectors {path}",
-                got=f"{width} numbers for each word" if vectors else "none of the column's words",
-                expected=f"{self.config.vector_size} numbers for words of the column",
+                got=f"{width} dimensions per word" if vectors else "none of the column's words",
+                expected=f"{self.config.vector_size} dimensions for words of the column",
                 remedy=f"Set vector_size to {width}"
                 if vectors
                 else "Use vectors of the texts' language, in lower case",

@@ -1,4 +1,4 @@
-"""The floor: members that are no networks, fitted in seconds to what frozen encoders, texts and cells say."""
+"""The floor: members that are not networks, fitted in seconds to what frozen encoders, texts and cells say."""
 
 from tonggan.floor.base import CannotFitError, Examples, Goal, Member, MemberConfig, Stored
 from tonggan.floor.features import Features, Reading

@@ -252,7 +252,7 @@ def _telling(matrix: Floats, examples: Examples, goal: Goal, most: int) -> NDArr
     if not len(columns):
         raise CannotFitError(
             "member that reads vectors and cells",
-            got=f"{len(matrix)} rows that are all alike",
+            got=f"{len(matrix)} identical rows",
             expected="columns that differ between the rows",
             remedy="Leave it out, or give it another column",
         )

@@ -1,4 +1,4 @@
-"""What members that are no networks read of some rows: vectors of frozen encoders, texts and cells, by input.
+"""What members that are not networks read of some rows: vectors of frozen encoders, texts and cells, by input.
 
 Absence is told, never filled in: each member says what it makes of a row, or of a cell, that is not there.
 """

@@ -152,7 +152,7 @@ def _fit_in_time(fit: Callable[[], Member], features: Features, held: Rows, cloc
     if clock.left <= 0:
         raise CannotFitError(
             "floor",
-            got="no time, which members before have used up",
+            got="no time left after the members before",
             expected="time to fit this one",
             remedy="Raise the time limit",
         )

@@ -254,7 +254,7 @@ class Terms:
             if time.monotonic() > deadline:
                 raise CannotFitError(
                     "word and character counts",
-                    got=f"{number} of {len(texts)} texts counted when the time was over",
+                    got=f"{number} of {len(texts)} texts counted when time ran out",
                     expected="time for all of them",
                     remedy="Raise the time limit",
                 )

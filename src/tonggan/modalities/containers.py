@@ -69,7 +69,7 @@ def opened(source: Encoded, *, thing: str) -> Iterator[Any]:
         with av.open(place, container_options=options, metadata_errors="replace") as container:
             yield container
     except av.EOFError as error:
-        got, remedy = "a file that ends before anything is in it", "Record it again, or leave the cell empty"
+        got, remedy = "a file that ends before any content", "Record it again, or leave the cell empty"
         raise unreadable(thing, got, expected=f"a complete {thing}", remedy=remedy) from error
     except (av.FFmpegError, MemoryError, OverflowError) as error:
         got = f"damaged bytes, or a format that is not read ({getattr(error, 'strerror', None) or error})"

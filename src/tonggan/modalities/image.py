@@ -144,7 +144,7 @@ class Image(MediaModality[ImageConfig]):
         try:
             header = open_heif(raw) if is_heif(raw) else PIL.Image.open(io.BytesIO(raw), formats=_formats())
         except PIL.Image.DecompressionBombError as error:
-            raise _unreadable("a picture of gigantic size", expected=too_large, remedy=smaller) from error
+            raise _unreadable("a picture that is far too large", expected=too_large, remedy=smaller) from error
         except PIL.UnidentifiedImageError as error:
             remedy = "Convert it to PNG or JPEG, or declare the column as another kind"
             raise _unreadable(f"no known format (it starts with {raw[:8]!r})", remedy=remedy) from error

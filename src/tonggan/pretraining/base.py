@@ -187,7 +187,7 @@ def check_for_each(objective: str, tokens: Tokens, arrays: Arrays) -> None:
         raise refuse(
             objective=objective,
             got=f"an encoder that makes {tokens.mask.shape[1]} tokens of {arrays.mask.shape[1]}",
-            expected="one for each token of the text, to guess it by",
+            expected="one per token of the text, to predict it from",
             remedy="Use the encoder text_transformer, or the objective contrastive",
         )
 

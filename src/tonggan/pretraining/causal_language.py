@@ -60,7 +60,7 @@ def _check_causal(encoder: nn.Module, modality: Text | Code) -> None:
     if made[0].shape[1] == _TRIED and not torch.allclose(made[0][:, :-1], made[1][:, :-1], atol=1e-6):
         raise refuse(
             objective="causal_language",
-            got="an encoder that sees the tokens it is to guess",
-            expected="one that sees at each token only those before it",
+            got="an encoder that sees the tokens it should predict",
+            expected="one that sees only the tokens before each token",
             remedy="Set encoder.causal=true, or use the objective masked_language",
         )

@@ -119,7 +119,7 @@ def _frames_per_token(encoder: nn.Module, front_end: AudioFrontEnd) -> int:
         raise refuse(
             objective="masked_audio",
             got="an encoder that makes one token of a recording",
-            expected="several, to guess each part of the spectrum by",
+            expected="several, to predict each part of the spectrum from",
             remedy="Set encoder.pool=frames, or use the objective contrastive",
         )
     return math.ceil((1 + front_end.sample_rate // front_end.config.hop) / count)

@@ -100,7 +100,7 @@ def _cells_of(encoder: nn.Module, size: int, *, frames: int | None) -> tuple[int
         raise refuse(
             objective="masked_image",
             got=f"an encoder that makes {count} tokens of a picture",
-            expected="a square grid of them, to guess each part of the picture by",
+            expected="a square grid of them, to predict each part of the picture from",
             remedy="Set encoder.pool=grid, choose another encoder, or the objective contrastive",
         )
     return cells, math.ceil((frames or 1) / (whole // count))

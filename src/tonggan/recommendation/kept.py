@@ -24,7 +24,7 @@ from tonggan.floor.base import Stored
 from tonggan.recommendation.base import Scorer, ScorerConfig
 from tonggan.stored import Record, named, read_record
 
-_DAMAGED = "Start the run anew: repeat its command with --overwrite"
+_DAMAGED = "Start the run from scratch: repeat its command with --overwrite"
 
 
 class _Tried(Record):

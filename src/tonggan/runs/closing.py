@@ -272,7 +272,7 @@ class Deadline(Progress):
             assert self.budget.seconds is not None
             raise ConfigError(
                 f"time limit of {describe_seconds(self.budget.seconds)}",
-                got=f"{label}: {done:,.0f} of {total:,.0f} rows when it was over",
+                got=f"{label}: {done:,.0f} of {total:,.0f} rows when time ran out",
                 expected="time to read every file once, and to train",
                 remedy="Allow more time, or repeat the command, which does not read again what has been read",
             )

@@ -218,7 +218,7 @@ def _check_way(original: Bundle, way: Way, settings: Sequence[str] | Mapping[str
     if (way.kind == "prune" and not is_single) or (not original.networks and way.kind == "int8"):
         raise ConfigError(
             f"compress --{'prune' if way.kind == 'prune' else 'quantize'}",
-            got="members that are no networks" if not original.networks else "members of an ensemble",
+            got="members that are not networks" if not original.networks else "members of an ensemble",
             expected="a single network" if way.kind == "prune" else "a network",
             remedy="Use --distill small, which trains one network to say what all of them say",
         )
@@ -242,7 +242,7 @@ def _plan_of(plan: Plan, data: Data, way: Way, settings: Sequence[str] | Mapping
     if made.recipe.columns != plan.recipe.columns or (way.kind == "prune" and made.recipe.model != plan.recipe.model):
         raise ConfigError(
             "compress",
-            got="settings by which inputs are read otherwise, or another model is trained than the pruned one",
+            got="settings that change how inputs are read, or that train a model other than the pruned one",
             expected="of --distill fields of model and training, of --prune fields of training",
             remedy="Leave them out, or choose another student",
         )
@@ -266,7 +266,7 @@ def _prune(work: _Work, way: Way) -> tuple[Model, TrainingResult | None]:
     objective = Supervised(network, work.data.task)
     count = prune(network, channels_of(network, batches[0]), batches, share=way.share, losses=objective.losses)
     work.progress.say(
-        f"{count:,} channels, units and heads are taken out: {before:,} parameters become {network.num_parameters:,}."
+        f"{count:,} channels, units and heads are pruned: {before:,} parameters become {network.num_parameters:,}."
     )
     return network, _taught(work, network, by_vector=True)
 
@@ -325,8 +325,8 @@ def _check_loss(work: _Work, model: Model, keep_within: float | None, *, is_trai
     raise TrainingError(
         "compress --keep-within",
         got=f"{name} {score} on {found.num_rows:,} validation rows, {less} worse than {other} of the original",
-        expected=f"at most {100 * keep_within:g} % lost; nothing was written that could be served",
-        remedy="Take out less, train longer with --set training.epochs=…, or allow more with --keep-within, which goes "
+        expected=f"at most {100 * keep_within:g} % lost; no run was written",
+        remedy="Prune less, train longer with --set training.epochs=…, or allow more with --keep-within, which goes "
         "on from what was trained",
     )
 

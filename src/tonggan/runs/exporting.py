@@ -84,7 +84,7 @@ def _check(bundle: Bundle, run: Path) -> None:
     if not isinstance(model, FusedModel):
         raise ConfigError(
             who,
-            got="members of a floor, which are no network",
+            got="members of the floor, which are not networks",
             expected="a single network",
             remedy=f"Make one of them with 'tonggan compress {run} --distill small --out RUN', or use --format bundle",
         )
@@ -140,7 +140,7 @@ def _write_graph(bundle: Bundle, inputs: Mapping[str, Arrays], items: Mapping[st
             f"ONNX graph of {bundle.recipe.target[0]}",
             got=f"answers that differ by up to {difference:.2g} from those of the run",
             expected=f"at most {_TOLERANCE:g} on {len(expected):,} training rows; the file was not kept",
-            remedy="Report it with the recipe, and use --format bundle until it is mended",
+            remedy="Report it with the recipe, and use --format bundle until it is fixed",
         )
     notes = {
         "inputs": {name: dict(part.note) for name, part in parts.items()},

@@ -213,7 +213,7 @@ def _tell(plan: Plan, data: Data, progress: Progress) -> None:
     if plan.recipe.data.batch_by is None:
         for name, times in _repeated_files(data.datasets["train"]).items():
             progress.say(
-                f"Each file in '{name}' stands in {times:.1f} rows on average: --set data.batch_by={name} encodes it "
+                f"Each file in '{name}' appears in {times:.1f} rows on average: --set data.batch_by={name} encodes it "
                 f"once for all of them, --set data.group={name} keeps it from being in train and valid at once."
             )
 

@@ -82,13 +82,13 @@ def _check(archive: zipfile.ZipFile, run: Path) -> None:
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
         raise _no_bundle(run, "compressed files in it")
     if sum(entry.file_size for entry in archive.infolist()) > run.stat().st_size:
-        raise _no_bundle(run, "an archive that says it holds more than it does")
+        raise _no_bundle(run, "an archive that claims to hold more than it does")
 
 
 def _no_bundle(run: Path, got: str) -> BundleError:
     return BundleError(
         f"bundle {run}",
         got=got,
-        expected="the folder of a finished run, or a file that 'tonggan export RUN --format bundle' has written",
+        expected="the folder of a finished run, or a file written by 'tonggan export RUN --format bundle'",
         remedy="Check the path, or export it again",
     )

@@ -23,7 +23,7 @@ def with_data(original: Bundle, run: Path, source: Any, *, progress: Progress) -
     elif recipe.data.set is None and recipe.data.train is None:
         raise DataError(
             f"data of {run}",
-            got="a run that has learned from a table in memory",
+            got="a run trained on a table in memory",
             expected="that table",
             remedy="Name it with --data (in Python data=…)",
         )
@@ -32,7 +32,7 @@ def with_data(original: Bundle, run: Path, source: Any, *, progress: Progress) -
     if data.fingerprint != original.info["fingerprint"] and not original.recipe.study.folds:
         raise DataError(
             f"data of {run}",
-            got="other rows than the run has learned from",
+            got="other rows than the run was trained on",
             expected=f"the same table, fingerprint {original.info['fingerprint'][:16]}",
             remedy="Name the table that it was fitted to with --data",
         )

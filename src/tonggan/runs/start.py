@@ -150,7 +150,9 @@ class Start:
                 load_learned_state(encoder, {**state, **taken})
                 if progress is not None:
                     count, total = (sum(tensor.numel() for tensor in part.values()) for part in (taken, state))
-                    progress.say(f"start.{name}: {count:,} of the encoder's {total:,} numbers are from {origin.source}")
+                    progress.say(
+                        f"start.{name}: {count:,} of the encoder's {total:,} parameters are from {origin.source}"
+                    )
 
 
 def open_start(sources: Mapping[str, str], *, kept: Path | None) -> Start:

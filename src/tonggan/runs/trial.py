@@ -117,7 +117,7 @@ def _kept(path: Path, data: Data, progress: Progress, fit: Callable[[], Floor]) 
     """
     found = kept_floor(path, data)
     if found is not None:
-        progress.say("Members that were fitted before the interruption are taken up.")
+        progress.say("Members that were fitted before the interruption are reused.")
         return found
     floor = fit()
     try:
@@ -208,7 +208,7 @@ def _alone(plan: Plan, data: Data, floor: Floor, folder: Path, budget: Budget, p
 
 
 def _tell_members(floor: Floor, task: Task, progress: Progress) -> None:
-    progress.say("Members, scored on rows that they have not learned from; those that lower the loss are kept:")
+    progress.say("Members, scored on rows they were not trained on; those that lower the loss are kept:")
     for each in floor.members:
         if each.score is None:
             progress.say(f"  {each.name}: left out ({each.problem})")

@@ -279,7 +279,7 @@ def results_of(tuning: Tuning) -> TuningResults:
             f"study {tuning.folder}",
             got=next((each.problem for each in trials if each.problem), "no finished trial"),
             expected="at least one trial that is finished",
-            remedy="Correct what the trial says, or allow more time",
+            remedy="Correct what the trial reports, or allow more time",
         )
     sign = -1 if tuning.greater_is_better else 1
     best = min(finished, key=lambda each: sign * (each.score or 0.0))

@@ -171,7 +171,7 @@ def _make(tuning: Tuning, trial: Trial, sources: Mapping[str, Any], *, until: fl
         progress.say(f"  {tuning.score_name} {score:.4f}")
     except _Given:
         state = TrialState.PRUNED
-        progress.say("  given up: others were better at this point")
+        progress.say("  stopped early: others were better at this point")
     except InterruptedRunError:
         raise  # It goes on when the study does.
     except TongganError as error:

@@ -76,7 +76,7 @@ def check_new_folder(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(
             f"folder {folder}",
-            got="something that is already there",
+            got="an existing file or folder",
             expected="a new or an empty folder",
             remedy="Choose another name, or remove it",
         )

@@ -63,7 +63,7 @@ class Batcher(Generic[_ItemT, _ResultT]):
         if self._held + count > self._capacity:
             raise QueueFullError(
                 "request",
-                got=f"{self._held} rows in work or waiting",
+                got=f"{self._held} rows in progress or waiting",
                 expected=f"room for {count} more, within {self._capacity}",
                 remedy="Try again in a moment, or start the server with a longer --queue",
             )

@@ -60,7 +60,7 @@ def parse_body(raw: bytes, kind: type[_BodyT], config: ServerConfig) -> _BodyT:
             "body",
             got=f"no JSON: {str(error)[:200]}",
             expected="a JSON object in UTF-8",
-            remedy="Let a JSON library write it, and compare it with /openapi.json",
+            remedy="Write it with a JSON library, and compare it with /openapi.json",
         ) from error
     if not isinstance(data, dict):
         raise RefusedError("body", got=_short(data), expected="a JSON object", remedy="See /openapi.json")
@@ -135,7 +135,7 @@ def _too_many(got: str) -> RefusedError:
 
 def _too_deep() -> RefusedError:
     return RefusedError(
-        "body", got="lists and objects deep inside of each other", expected=f"at most {MAX_DEPTH} levels",
+        "body", got="deeply nested lists and objects", expected=f"at most {MAX_DEPTH} levels",
         remedy="Send flatter JSON",
     )  # fmt: skip
 

@@ -73,9 +73,9 @@ class ServerConfig(Config):
     max_characters: int = Field(default=500_000, ge=1_024)
     """Characters of all texts of a request, pictures and recordings aside."""
     max_pixels: int = Field(default=40_000_000, ge=1)
-    """Pixels of an uploaded picture."""
+    """Maximum pixels of an uploaded picture."""
     max_seconds: float = Field(default=300.0, gt=0)
-    """Seconds of an uploaded recording."""
+    """Maximum seconds of an uploaded recording."""
     batch_rows: int = Field(default=64, ge=1)
     """Rows that go through a model together in predictions and embeddings."""
     batch_wait: float = Field(default=0.004, ge=0, le=1)

@@ -204,7 +204,13 @@ async def unless_left(request: Any, work: Awaitable[_ResultT]) -> _ResultT:
     finally:
         task.cancel()
         left.cancel()
-    raise RefusedError("request", got="a client that left", expected="one that waits", remedy="Ask again", status=499)
+    raise RefusedError(
+        "request",
+        got="a client that disconnected",
+        expected="one that waits for the answer",
+        remedy="Ask again",
+        status=499,
+    )
 
 
 async def _leaving(request: Any) -> None:

@@ -35,7 +35,7 @@ async def _parse(headers: Any, body: bytes) -> dict[str, str | bytes]:
     except (MultiPartException, KeyError) as error:
         raise RefusedError(
             "form", got=str(getattr(error, "message", error)), expected="multipart/form-data with a boundary",
-            remedy="Let an HTTP library write it",
+            remedy="Write it with an HTTP library",
         ) from error  # fmt: skip
     for name, value in form.multi_items():
         if name in fields:

@@ -229,7 +229,7 @@ def _replay(body: list[bytes], receive: Receive) -> Receive:
 
 def _stops() -> RefusedError:
     return RefusedError(
-        "server", got="a request while it stops", expected="one before", remedy="Ask again when it has started anew",
+        "server", got="a request while it stops", expected="one before", remedy="Ask again once it has restarted",
         status=503,
     )  # fmt: skip
 

@@ -333,6 +333,6 @@ def serve(
     names = [service.name for service in services] + ([rows.name] if rows else [])
     progress.say(f"Serving {', '.join(names)} at http://{shown}:{port}/v1")
     if host not in LOOPBACK and not keys:
-        progress.say("Warning: everyone who reaches this machine may use the server; --api-key-file asks for a key.")
+        progress.say("Warning: anyone who can reach this machine can use the server; --api-key-file requires a key.")
     with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again once all is finished
         make_server(services, host=host, config=config, keys=keys, code=code, rows=rows).run(sockets=[listening])

@@ -28,7 +28,11 @@ class Revocable(Progress):
         """Raise RefusedError where nobody waits."""
         if self._is_cancelled:
             raise RefusedError(
-                "request", got="a client that left", expected="one that waits", remedy="Ask again", status=499
+                "request",
+                got="a client that disconnected",
+                expected="one that waits for the answer",
+                remedy="Ask again",
+                status=499,
             )
 
 

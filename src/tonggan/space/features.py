@@ -132,7 +132,7 @@ def choose_weights(kinds: Sequence[str], declared: Mapping[str, str]) -> dict[st
             advised = advised_weights(kind)
             raise MissingExtraError(
                 f"inputs of kind '{kind}'",
-                got="no frozen encoder that is installed",
+                got="no installed frozen encoder",
                 expected=f"one, such as '{advised}'",
                 remedy=f"tonggan weights get {advised}",
             )

@@ -196,7 +196,7 @@ def _fit_linear(
     )
     if fitted is not None:
         told = f"Linear maps: mrr {fitted.score:.3f} on the validation part, penalty {fitted.penalty:g}"
-        progress.say(f"{told}, on from '{fitted.start}'" if fitted.start else told)
+        progress.say(f"{told}, continued from '{fitted.start}'" if fitted.start else told)
     return fitted
 
 

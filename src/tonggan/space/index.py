@@ -191,7 +191,7 @@ class SpaceIndex:
             raise DataError(
                 f"index {self.folder}",
                 got=f"no row '{key}'",
-                expected="a key that a search has shown",
+                expected="a key shown by a search",
                 remedy="Search first; each row is shown with its key",
             )
         rankings, sets = [], self._token_sets(keys)

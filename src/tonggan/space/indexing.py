@@ -194,7 +194,7 @@ def _tell(
     shown = [name for name in kinds if name not in compared]
     progress.say(f"Compared by: {', '.join(sorted(compared))}")
     if shown:
-        progress.say(f"Kept to be shown and to filter by, not compared: {', '.join(shown)}")
+        progress.say(f"Kept for display and filters, not compared: {', '.join(shown)}")
     for name in shown:
         if remedy := matcher.could_read(kinds[name].kind):
             progress.say(f"Warning: the space could compare '{name}', too. {remedy}")
@@ -203,7 +203,7 @@ def _tell(
     table_input = query_modalities(matcher).get("table")
     if table_input is not None and "table" not in inputs:
         lacking = [name for name in table_input.cells if name not in kinds]
-        progress.say(f"Warning: numbers and categories are not compared, for the table lacks {', '.join(lacking)}")
+        progress.say(f"Warning: numbers and categories are not compared, since the table lacks {', '.join(lacking)}")
 
 
 def _check_folder(out: Path, source: str, matcher: Matcher, *, overwrite: bool) -> None:
@@ -221,7 +221,7 @@ def _check_folder(out: Path, source: str, matcher: Matcher, *, overwrite: bool) 
     elif out.exists() and not (out.is_dir() and {each.name for each in out.iterdir()} <= {SPACE, ROWS}):
         raise BundleError(
             f"index {out}",
-            got="something else there",
+            got="something else",
             expected="a new folder, or that of an index to bring up to date",
             remedy="Choose another folder with --out",
         )

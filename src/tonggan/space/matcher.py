@@ -345,7 +345,7 @@ def open_matcher(source: str) -> Matcher:
     raise ConfigError(
         f"space '{source}'",
         got="neither the folder of a run nor names of weights",
-        expected="a folder that 'tonggan fit TABLE --task match' has made, 'starter', or weights joined by +, e.g. "
+        expected="a folder made by 'tonggan fit TABLE --task match', 'starter', or weights joined by +, e.g. "
         "e5+efficientnet_lite0",
         remedy="See tonggan weights list",
     )

@@ -93,7 +93,7 @@ def read_pairs(
         raise ConfigError(
             f"table {tables['train'].source}",
             got="fewer than two inputs: " + "; ".join(f"{name}: {reason}" for name, reason in reasons.items()),
-            expected="two or more columns, what stands in one row belonging together",
+            expected="two or more columns whose cells in one row belong together",
             remedy="Declare a kind, e.g. --set columns.NAME.kind=text",
         )
     weights = choose_weights([each.kind for each in modalities.values()], recipe.space.weights)

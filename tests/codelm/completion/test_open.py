@@ -94,4 +94,4 @@ def test_a_setting_that_cannot_be_used_is_named(cache, tmp_path):
     shutil.rmtree(folder)
     (tmp_path / "a.py").write_text("total = 1\n")
     for command in (["complete", f"{tmp_path / 'a.py'}:1:9"], ["use"]):
-        assert_named(tonggan("code", *command), "which 'tonggan code use' named and which is gone", code=2)
+        assert_named(tonggan("code", *command), "which was chosen with 'tonggan code use' and is gone", code=2)

@@ -187,7 +187,7 @@ def test_an_interrupted_build_ends_with_the_same_bytes(many, model, tmp_path):
             break
         except KeyboardInterrupt:
             num_stops += 1
-            with pytest.raises(DataError, match="one that is not finished"):
+            with pytest.raises(DataError, match="an unfinished one"):
                 Corpus.open(tmp_path / "parts")
     assert num_stops >= 4
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")

@@ -80,7 +80,7 @@ def test_a_flipped_byte_of_tokens_or_texts_is_named(copied):
     for path in (*copied.glob("*/*.tokens"), *copied.glob("*/*.texts")):
         content = path.read_bytes()
         path.write_bytes(content[:5] + bytes([content[5] ^ 1]) + content[6:])
-        with pytest.raises(DataError, match=rf"{re.escape(str(path))}: got SHA-256 .*Delete the corpus and make it"):
+        with pytest.raises(DataError, match=rf"{re.escape(str(path))}: got SHA-256 .*Delete the corpus and build it"):
             content_of(copied)
         path.write_bytes(content)
 

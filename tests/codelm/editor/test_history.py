@@ -99,7 +99,7 @@ def test_a_full_disk_costs_the_history_and_no_suggestion(tmp_path):
     desk.history.accept(number, path=PATH, text="x")
     assert desk.history.outcomes()[0] == Outcome(0.9, True, {})
     (line,) = said
-    assert "no longer kept in" in line
+    assert "no longer recorded in" in line
     assert "full" in line
     desk.history.close()
     assert History(tmp_path / "history.sqlite", text_of={}.get).outcomes()[-1].confidence == 0.4

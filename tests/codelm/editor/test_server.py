@@ -165,7 +165,7 @@ def test_search_and_symbols_know_what_is_not_saved(repository, tmp_path, monkeyp
     server = ["--model", "no such model", "--embedder", "none", "--history", str(tmp_path / "h.sqlite")]
     with editing(repository, *server) as editor:
         editor.until_said("No completion: ")
-        editor.until_said("The index of last time is ready.")
+        editor.until_said("The previous index is ready.")
         hit = editor.request("tonggan/search", {"query": "parse a date"})[0]
         assert (hit["path"], hit["name"], hit["start_line"]) == ("dates.py", "parse_date", 1)
         editor.until_said("The index is up to date.")

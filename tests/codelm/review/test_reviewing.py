@@ -130,7 +130,7 @@ def test_what_ruff_says_is_not_said_again(tmp_path):
     only = ["docstring-missing-parameter"]
     assert len(review([written(tmp_path, {"a.py": text})], only=only).findings) == 1
     found = review([written(tmp_path, {"ruff.toml": config})], only=only)
-    assert (found.findings, found.hidden) == ((), {"that ruff says": 1})
+    assert (found.findings, found.hidden) == ((), {"that ruff already reports": 1})
 
 
 def test_a_budget_keeps_the_most_certain(tmp_path):

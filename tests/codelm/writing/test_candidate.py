@@ -75,7 +75,7 @@ def test_modules_of_the_standard_library_are_imported_where_they_are_named(judge
 
 
 def test_what_has_no_end_or_another_name_is_refused(judged):
-    assert judged("\n    return 1", is_whole=False).refused == "it came to no end"
+    assert judged("\n    return 1", is_whole=False).refused == "it did not finish"
     wrong = judged("def other(x):\n    return x", line=7, examples=["cube(2) == 8"])
     assert wrong.refused == "it is called other"
 

@@ -118,7 +118,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
         with pytest.raises(DataError, match=message):
             read_request("it", path, 1)
     path.write_text("VALUES = [\n    1,\n    2,\n]\n")
-    with pytest.raises(ConfigError, match="inside of the statement that begins at line 1"):
+    with pytest.raises(ConfigError, match="inside the statement that begins at line 1"):
         read_request("it", path, 3)
     with pytest.raises(DataError, match="got no such file"):
         read_request("it", tmp_path / "none.py", 1)

@@ -63,7 +63,7 @@ def test_tests_that_say_nothing_are_noted(model, tmp_path):
     file = tmp_path / "evens.py"
     file.write_text(SOURCE.replace("    >>> largest_even([1, 4, 2])\n    4\n", ""))
     report = write(read_request(WHAT, file, 1, examples=["1 == 1"]), writer, candidates=1)
-    assert report.notes == ["all examples and tests pass as the file is: they do not tell what is to be written"]
+    assert report.notes == ["all examples and tests already pass: they do not say what to write"]
 
 
 def test_the_same_seed_draws_the_same(model):

@@ -78,7 +78,7 @@ def model_in_use() -> str:
     if name != SMOLLM2 and not Path(name).exists():
         raise ConfigError(
             "code model",
-            got=f"{name!r}, which 'tonggan code use' named and which is gone",
+            got=f"{name!r}, which was chosen with 'tonggan code use' and is gone",
             expected="a model folder, a .gguf file, or a run of 'code train'",
             remedy="Put it back, or choose another: tonggan code use MODEL",
         )

@@ -214,7 +214,7 @@ def load(path: Path) -> tuple[list[Cleaned], float]:
         DataError: the file is damaged.
     """
     remedy = "Delete it and run the same command again"
-    with named(f"file {path}", expected="what a build that was stopped has left", remedy=remedy):
+    with named(f"file {path}", expected="what an interrupted build left behind", remedy=remedy):
         with np.load(path, allow_pickle=False) as arrays:
             records = json.loads(zlib.decompress(arrays["records"].tobytes()))
             signatures = np.split(arrays["signatures"], np.cumsum(arrays["lengths"])[:-1])

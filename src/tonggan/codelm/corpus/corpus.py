@@ -124,8 +124,8 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], _Manifest]:
         unfinished = (folder / "work").is_dir()
         raise DataError(
             f"corpus {folder}",
-            got="one that is not finished" if unfinished else f"no file {MANIFEST}",
-            expected="a folder that 'tonggan code corpus' has made",
+            got="an unfinished one" if unfinished else f"no file {MANIFEST}",
+            expected="a folder made by 'tonggan code corpus'",
             remedy="Run the same command again: it goes on where it stopped" if unfinished else "Check the path",
         )
     content = read_object(path, remedy=_CHOOSE)
@@ -133,7 +133,7 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], _Manifest]:
         raise DataError(
             f"file {path}",
             got="no manifest of a corpus",
-            expected="one that 'tonggan code corpus' has written",
+            expected="one written by 'tonggan code corpus'",
             remedy=_CHOOSE,
         )
     written = content["format"]
@@ -142,6 +142,6 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], _Manifest]:
             f"corpus {folder}",
             got=f"format {written}",
             expected=f"at most {FORMAT}",
-            remedy="Update Tonggan, or make the corpus anew",
+            remedy="Update Tonggan, or build the corpus again",
         )
     return content, parse_record(_Manifest, content, who=f"file {path}", remedy=REMAKE)

@@ -24,7 +24,7 @@ from tonggan.errors import DataError
 from tonggan.files import whole_file
 from tonggan.stored import Record, named, parse_record
 
-REMAKE = "Delete the corpus and make it anew"
+REMAKE = "Delete the corpus and build it again"
 SHARD_TOKENS = 1 << 26
 """Tokens of a shard, at most by the last document in it."""
 _MOST_OF_TEXT = 16 * MAX_BYTES  # what replaces secrets may be longer than they were
@@ -123,7 +123,7 @@ class ShardFiles:
         end = int(self._ends[index])
         compressed = self._texts[end - self.lines[index].text_length : end].tobytes()
         path = self._place.with_suffix(".texts")
-        with named(f"file {path}", expected="texts that zlib has compressed", remedy=REMAKE):
+        with named(f"file {path}", expected="texts compressed with zlib", remedy=REMAKE):
             reader = zlib.decompressobj()
             text = reader.decompress(compressed, _MOST_OF_TEXT).decode("utf-8")
             if not reader.eof:

@@ -241,7 +241,7 @@ class History:
         except sqlite3.ProgrammingError:  # closed
             raise
         except sqlite3.DatabaseError as error:
-            self._progress.say(f"What becomes of suggestions is no longer kept in {self._file}: {error}")
+            self._progress.say(f"Which suggestions were accepted is no longer recorded in {self._file}: {error}")
             self._connection.close()
             self._connection = _connected(":memory:")
             return self._connection.execute(statement, parameters)

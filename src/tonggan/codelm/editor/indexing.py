@@ -100,7 +100,7 @@ class Indexing:
             if any(index.count().values()):
                 self._index = index
                 opened(index)
-                self._progress.say("The index of last time is ready.")
+                self._progress.say("The previous index is ready.")
             while self._wanted.wait() and not self._closing.is_set():
                 self._wanted.clear()
                 is_done = self._refresh()

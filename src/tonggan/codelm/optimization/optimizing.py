@@ -69,7 +69,7 @@ def optimize(
             if not any(outcome == "passed" for outcome in outcomes.values()):
                 raise DataError(
                     f"tests {tests}", got=f"no test that passes: {profile.said[-600:].strip()}",
-                    expected="tests that pass as the code is", remedy="Mend them first",
+                    expected="tests that pass as the code is", remedy="Fix them first",
                 )  # fmt: skip
         work = _candidates(hot, report)
         if not work:
@@ -202,7 +202,7 @@ def _judge(work: tuple[Function, list[Candidate]], proof: Proof, report: Report)
         told = ", ".join(f"{each.ratio:.2f} ({each.low:.2f} to {each.high:.2f}) on {name} calls"
                          for name, each in speedups.items())  # fmt: skip
         others = f"; others were not equal: {differences}" if differences else ""
-        report.reasons[function.place] = f"not surely {LEAST} times as fast: {told}{others}"
+        report.reasons[function.place] = f"not certainly {LEAST} times as fast: {told}{others}"
         return None
     return Proposal(function, candidates[proof.chosen], proof, speedups, on)
 

@@ -139,12 +139,12 @@ def read_baseline(path: Path) -> set[str]:
     except OSError as error:
         got = error.strerror or str(error)
     except (ValueError, TypeError, KeyError, RecursionError):
-        got = "a file that is none"
+        got = "a file that is not a baseline"
     raise DataError(
         f"baseline {path}",
         got=got,
         expected="a file of --write-baseline",
-        remedy="Write it anew with --write-baseline",
+        remedy="Write it again with --write-baseline",
     )
 
 

@@ -157,7 +157,7 @@ def _wanted(
             each for each in left if changed is None or is_changed(each, changed, repository)
         ],
         "ignored by a comment": lambda left: [each for each in left if not is_ignored(each, repository)],
-        "that ruff says": lambda left: without_linted(left, repository),
+        "that ruff already reports": lambda left: without_linted(left, repository),
         "in the baseline": lambda left: [each for each in left if each.fingerprint not in baseline],
         "beyond the budget": lambda left: left[:budget],
     }

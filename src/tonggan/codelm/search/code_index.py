@@ -172,7 +172,7 @@ class CodeIndex:
         """
         query = query[:_LONGEST_QUERY]
         if not query.strip():
-            raise DataError("a search", got="an empty query", expected="words", remedy="Say what is sought")
+            raise DataError("a search", got="an empty query", expected="words", remedy="Say what to find")
         scores = self._scores(query, where=where or {}, ranking=ranking, candidates=candidates)
         spoken = self._spoken(query)
         if ranking == "reranked" and self._embedder is not None and spoken and scores:

@@ -165,7 +165,7 @@ class AdapterRegistry:
                 f"run {self.run}",
                 got="no promoted adapter",
                 expected="one to roll back from",
-                remedy="Nothing is to be done: the base is in use",
+                remedy="Nothing to do: the base is in use",
             )
         _write_json(self.folder / _PROMOTED, history[:-1])
         return self.promoted
@@ -280,7 +280,7 @@ def open_code_model(
     if not isinstance(model, LanguageModel):
         raise ConfigError(
             f"code model '{run_or_name}'",
-            got="a model whose engine gives whole texts only",
+            got="a model whose engine returns only whole texts",
             expected="one that an engine computes token by token",
             remedy="Serve it with 'tonggan serve' and use an editor's plugin for HTTP",
         )

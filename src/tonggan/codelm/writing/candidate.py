@@ -66,7 +66,7 @@ class Judge:
             return Candidate(text, source, logprob, key, stage, refused)
 
         if not is_whole:
-            return made("parse", "it came to no end")
+            return made("parse", "it did not finish")
         try:
             rest, node = _without(ast.parse(text), self._request.line)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

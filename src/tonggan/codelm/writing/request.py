@@ -150,7 +150,7 @@ def read_request(
         raise ConfigError(
             f"line {line} of {path.name}", got=f"a file of {num_lines} lines",
             expected=f"a line from 1 to {num_lines + 1}",
-            remedy="Name the line of a function, or that which a new one is to stand before",
+            remedy="Name the line of a function, or the line before which a new one is inserted",
         )  # fmt: skip
     text, tree = _parsed(path, text, line)
     root = root_of(path)
@@ -180,7 +180,7 @@ def _decoded(path: Path, content: bytes) -> tuple[str, str, str]:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
         text = content.decode(encoding)
     except (SyntaxError, UnicodeError) as error:
-        raise _unreadable(path, f"bytes that are no text: {error}") from error
+        raise _unreadable(path, f"bytes that are not text: {error}") from error
     newline = "\r\n" if "\r\n" in text else "\n"
     text = text.replace("\r\n", "\n")
     if "\r" in text or "\0" in text or text.replace("\n", newline).encode(encoding) != content:
@@ -234,7 +234,7 @@ class _Place:
         if crossed is not None or (owner is not None and line <= owner.body[0].lineno - 1):
             start = crossed.lineno if crossed is not None else owner.lineno if owner is not None else line
             raise ConfigError(
-                f"line {line} of {path.name}", got=f"a line inside of the statement that begins at line {start}",
+                f"line {line} of {path.name}", got=f"a line inside the statement that begins at line {start}",
                 expected="a line of a function, or one between statements", remedy="Choose another line",
             )  # fmt: skip
         indent = " " * body[0].col_offset if owner is not None else ""
@@ -299,7 +299,7 @@ def _examples(text: str) -> Iterator[Example]:
     if not statements or not plain:
         raise ConfigError(
             "example", got=f"'{text[:80]}'", expected="expressions that must be true, such as f(2) == 4",
-            remedy="Write one expression in each --examples",
+            remedy="Write one expression per --examples",
         )  # fmt: skip
     for value in values:
         assert isinstance(value, ast.expr)

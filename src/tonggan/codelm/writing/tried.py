@@ -123,8 +123,8 @@ class Report:
                           and each.outputs[place].digest != output.digest), None)  # fmt: skip
             if other is not None:
                 self.notes.append(
-                    f"others that passed differ: {output.call} is {output.got} here and {other.got} there; "
-                    f"an example of it would tell which is right"
+                    f"others that passed differ: {output.call} is {output.got} here and {other.got} there; an example "
+                    "of it would decide which is right"
                 )
                 return
 

@@ -98,7 +98,7 @@ def _note_before(report: Report) -> None:
     if before is None:
         return
     if before.passed:
-        report.notes.append("all examples and tests pass as the file is: they do not tell what is to be written")
+        report.notes.append("all examples and tests already pass: they do not say what to write")
     elif before.problem is not None:
         report.notes.append(f"the examples and tests as the file is: {before.problem}")
 

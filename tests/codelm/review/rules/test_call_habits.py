@@ -28,7 +28,7 @@ CHECKED = "def f{n}():\n    found = find('{n}')\n    if found is None:\n        
 def test_a_result_that_may_be_none_is_used_at_once(tmp_path):
     text = FIND + calls(CHECKED, 9)
     (found,) = findings_in(tmp_path, text + "print(find('z').x)\n", RESULT)
-    assert found.message == "find may return None, which 9 other calls look for and this one does not"
+    assert found.message == "find may return None, which 9 other calls check for and this one does not"
     assert messages(tmp_path, text + "print(find('z').x)\nprint(find('y').x)\n", RESULT) == []
     sure = text.replace("return None", "return 3")
     assert messages(tmp_path, sure + "print(find('z').x)\n", RESULT) == []

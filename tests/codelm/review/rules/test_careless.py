@@ -42,7 +42,7 @@ COPIES = (
 
 def test_a_copy_in_which_one_name_was_left(tmp_path):
     (found,) = findings_in(tmp_path, COPIES.format(a="left", b="left"), COPY)
-    assert found.message == "'left' may be left from the statement before: it is 'right' in 6 other places"
+    assert found.message == "'left' may be left over from the statement before: it is 'right' in 6 other places"
     assert found.start_line == 5
     assert messages(tmp_path, COPIES.format(a="left", b="right"), COPY) == []
     assert messages(tmp_path, COPIES.format(a="right", b="left"), COPY) == []

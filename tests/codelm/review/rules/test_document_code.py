@@ -36,13 +36,13 @@ def fenced(code):
         ("from shop import Basket", "the example uses 'Basket' of shop, which has no such name"),
         ("from shop.cart import totals", "the example uses 'totals' of shop.cart, which has 'total'"),
         ("import shop\nshop.total([1])\nshop.sum([1])", "the example uses 'sum' of shop, which has no such name"),
-        ("import shop\nshop.total([1], money='x')", "the example gives shop.total 'money', which it does not take"),
-        ("from shop import Cart\nCart('me', limits=3)", "the example gives Cart 'limits', which calls it 'limit'"),
+        ("import shop\nshop.total([1], money='x')", "the example passes shop.total 'money', which it does not accept"),
+        ("from shop import Cart\nCart('me', limits=3)", "the example passes Cart 'limits', which calls it 'limit'"),
         (
             "from shop import Cart\ncart = Cart('me')\ncart.add('a', number=2)",
-            "the example gives cart.add 'number', which it does not take",
+            "the example passes cart.add 'number', which it does not accept",
         ),
-        (">>> from shop import total\n>>> total([1], corency='x')\n1", "the example gives total 'corency', which"),
+        (">>> from shop import total\n>>> total([1], corency='x')\n1", "the example passes total 'corency', which"),
     ],
 )
 def test_what_the_repository_lacks_is_told(code, message, tmp_path):
@@ -68,7 +68,7 @@ def test_what_is_not_sure_is_silent(code, tmp_path):
 def test_restructured_text_and_earlier_blocks_count(tmp_path):
     block = ".. code-block:: python\n\n   "
     page = f"Page\n====\n\n{block}from shop import total\n\nThen:\n\n{block}total(a=1)\n"
-    assert told(tmp_path, page, "docs/page.rst") == ["the example gives total 'a', which it does not take"]
+    assert told(tmp_path, page, "docs/page.rst") == ["the example passes total 'a', which it does not accept"]
     assert told(tmp_path, "", "docs/page.rst") == []
     assert told(tmp_path, fenced("from shop import Basket"), "CHANGELOG.md") == []
 

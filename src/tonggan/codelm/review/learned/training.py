@@ -155,7 +155,7 @@ def _network_of(start: BugDetector, given: RewriteScorerConfig) -> RewriteScorer
                 "training of a bug detector",
                 got=f"network.{name}={getattr(given, name)}",
                 expected=f"{getattr(start.config, name)}, as in the detector to go on from",
-                remedy="Leave the setting out, or begin anew without --detector",
+                remedy="Leave the setting out, or start from scratch without --detector",
             )
     return start.config.model_copy(update=given.model_dump(include={"dropout"} & given.model_fields_set))
 

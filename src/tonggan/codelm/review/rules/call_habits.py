@@ -36,9 +36,7 @@ def arguments_left_out(repository: Repository) -> Iterator[Finding]:
             position = place if parameter.kind == "positional" else len(parameters or ()) + 99
             without = [call for call in plain if not _gives(call.node, position, parameter.name)]
             if len(without) == 1 and len(plain) > _MANY and not _is_in_test(without[0]):
-                message = (
-                    f"this call of {called.name} leaves out '{parameter.name}', which all {len(plain) - 1} others give"
-                )
+                message = f"this call of {called.name} omits '{parameter.name}', which all {len(plain) - 1} others pass"
                 shown = [call for call in plain if call not in without][:_SHOWN]
                 confidence = 0.5
                 yield _finding(ARGUMENT, without[0], message, shown, confidence)
@@ -73,7 +71,7 @@ def results_unchecked(repository: Repository) -> Iterator[Finding]:
         if direct and len(checked) >= _SOME and len(checked) >= _SHARE * (len(checked) + len(direct)):
             for call in direct:
                 message = (
-                    f"{called.name} may return None, which {len(checked)} other calls look for and this one does not"
+                    f"{called.name} may return None, which {len(checked)} other calls check for and this one does not"
                 )
                 yield _finding(RESULT, call, message, checked[:_SHOWN], 0.8)
 

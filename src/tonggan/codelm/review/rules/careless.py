@@ -216,7 +216,8 @@ def _not_renamed(module: Module, first: ast.stmt, second: ast.stmt) -> Iterator[
             assert isinstance(node, ast.Name)
             column = module.column(node.lineno, node.col_offset)
             message = (
-                f"'{name}' may be left from the statement before: it is '{changed[0]}' in {len(changed)} other places"
+                f"'{name}' may be left over from the statement before: it is '{changed[0]}' in {len(changed)} other "
+                "places"
             )
             shown = tuple(
                 Evidence(module.lines[line - 1].strip(), module.path, line) for line in (node.lineno, first.lineno)

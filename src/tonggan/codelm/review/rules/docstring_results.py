@@ -68,7 +68,7 @@ def _told_findings(each: Documented, untold: dict[str, ast.Raise], idle: list[En
         entry = idle[0] if swapped else each.docstring.told("raises")[-1]
         message = f"{each.name} raises {name}, which its docstring leaves out"
         if swapped:
-            message = f"{each.name} raises {name}, which its docstring leaves out, and not {entry.name}, which it tells"
+            message = f"{each.name} raises {name}, which its docstring leaves out, and not {entry.name}, which it names"
         yield each.finding(
             RAISES,
             message,

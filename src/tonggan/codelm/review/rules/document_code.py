@@ -154,9 +154,9 @@ def _wrong_arguments(page: _Page, block: Block, call: ast.Call) -> Iterator[Find
         if keyword.arg is None or keyword.arg in names:
             continue
         near = difflib.get_close_matches(keyword.arg, names, 1, _NEAR)
-        message = f"the example gives {dotted(call.func)} '{keyword.arg}', which it does not take"
+        message = f"the example passes {dotted(call.func)} '{keyword.arg}', which it does not accept"
         if near:
-            message = f"the example gives {dotted(call.func)} '{keyword.arg}', which calls it '{near[0]}'"
+            message = f"the example passes {dotted(call.func)} '{keyword.arg}', which calls it '{near[0]}'"
         module, line = called.module, called.node.lineno
         shown = Evidence(module.lines[line - 1].strip(), module.path, line)
         place = (keyword.lineno, keyword.col_offset)
