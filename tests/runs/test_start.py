@@ -97,7 +97,7 @@ def test_an_encoder_starts_with_the_weights_of_the_other_run(origin, tmp_path):
         torch.testing.assert_close(ours[name], tensor)
     assert not torch.equal(weights_of(run.folder, 1)["embedding.weight"], weights_of(origin, 1)["embedding.weight"])
     total = sum(tensor.numel() for tensor in learned_state(run.bundle.model.encoders[0]).values())
-    assert f"start.photo: {total:,} of the encoder's {total:,} numbers are from {origin}" in said.lines
+    assert f"start.photo: {total:,} of the encoder's {total:,} parameters are from {origin}" in said.lines
 
 
 def test_a_last_projection_to_another_width_stays_new(origin, tmp_path):

@@ -110,7 +110,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
     path = tmp_path / "a.py"
     for content, message in (
         (b"def f(:\n    pass\n", "does not parse: .*line 1"),
-        (b"x = '\xff'\n", "no text"),
+        (b"x = '\xff'\n", "not text"),
         (b"a = 1\r\nb = 2\n", "several kinds"),
         (b"print 'old'\n", "does not parse"),
     ):

@@ -10,7 +10,7 @@ def calls(template, count):
 def test_the_one_call_that_leaves_an_argument_out(tmp_path):
     text = "def save(path, mode=1):\n    return path\n\n" + calls("save('{n}', mode=2)", 21) + "save('x')\n"
     (found,) = findings_in(tmp_path, text, ARGUMENT)
-    assert found.message == "this call of save leaves out 'mode', which all 21 others give"
+    assert found.message == "this call of save omits 'mode', which all 21 others pass"
     assert found.start_line == 25
     assert found.evidence[1].text == "save('0', mode=2)"
     few = text.replace("save('1', mode=2)\n", "").replace("save('2', mode=2)\n", "")

@@ -11,7 +11,7 @@ def raising(body, told="ValueError: x is negative."):
 
 def test_another_exception_than_the_told_one(tmp_path):
     assert messages(tmp_path, raising("if x < 0:\n        raise TypeError(x)"), RAISES) == [
-        "f raises TypeError, which its docstring leaves out, and not ValueError, which it tells"
+        "f raises TypeError, which its docstring leaves out, and not ValueError, which it names"
     ]
     both = "if x < 0:\n        raise ValueError(x)\n    raise TypeError(x)"
     assert messages(tmp_path, raising(both), RAISES) == ["f raises TypeError, which its docstring leaves out"]
