@@ -75,7 +75,10 @@ def test_other_commands_name_the_right_one(made, tmp_path) -> None:
         (("recommend", "run"), "name exactly one of"),
         (("recommend", "run", "--user", "1", "--likes", "2"), "name exactly one of"),
         (("fit", "a.csv", "--out", "run"), "name the column to predict"),
-        (("fit", "a.csv", "--task", "recommend", "--target", "x", "--out", "run"), "cannot be combined with --task recommend"),
+        (
+            ("fit", "a.csv", "--task", "recommend", "--target", "x", "--out", "run"),
+            "cannot be combined with --task recommend",
+        ),
     ],
 )
 def test_wrong_usage(arguments, said) -> None:
