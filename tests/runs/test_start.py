@@ -108,7 +108,7 @@ def test_a_last_projection_to_another_width_stays_new(origin, tmp_path):
     assert ours["projection.weight"].shape == (24, 8)
     new = 24 * 8 + 24
     total = sum(tensor.numel() for tensor in learned_state(run.bundle.model.encoders[0]).values())
-    assert any(f"{total - new:,} of the encoder's {total:,} numbers" in line for line in said.lines)
+    assert any(f"{total - new:,} of the encoder's {total:,} parameters" in line for line in said.lines)
 
 
 def test_a_text_and_a_row_of_cells_start_where_they_are_fitted_alike(origin, tmp_path):

@@ -61,8 +61,7 @@ def review(
         Path | None, typer.Option(metavar="FILE", help="Write the findings to this file, and end with exit code 0.")
     ] = None,
     budget: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Maximum number of findings; those with the most evidence are shown."),
+        int | None, typer.Option(min=1, metavar="N", help="Show at most N findings, those with the most evidence.")
     ] = None,
     detector: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also report what this detector, or 'starter', suspects.")
