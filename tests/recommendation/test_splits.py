@@ -41,14 +41,14 @@ def test_a_cut_in_time_is_the_same_for_all(read) -> None:
 def test_leave_last_asks_for_the_last_like_and_warns(read) -> None:
     interactions = read(recommendation_scene.rows())
     split, (warning,) = split_interactions(interactions, SplitConfig(kind="leave_last"), seed=0)
-    assert "flatters" in warning.message
+    assert "optimistic" in warning.message
     rows = np.flatnonzero((interactions.user == 0) & interactions.is_liked)
     assert split.parts[rows].tolist() == [TRAIN] * (len(rows) - 2) + [VALID, TEST]
 
 
 def test_random_parts_warn(read) -> None:
     split, (warning,) = split_interactions(read(recommendation_scene.rows()), SplitConfig(kind="random"), seed=0)
-    assert "flatters" in warning.message
+    assert "optimistic" in warning.message
     assert (np.bincount(split.parts) > 20).all()
 
 

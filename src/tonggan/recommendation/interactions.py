@@ -281,8 +281,8 @@ def _without_times(columns: InteractionColumns, table: Table) -> Finding:
         None,
         "interactions",
         0,
-        message=f"{table.source} has no times: the parts are drawn at random, and what is measured flatters, as it "
-        "learns from what came later.",
+        message=f"{table.source} has no times: the parts are drawn at random, so that the members also learn from "
+        "later interactions and the scores are optimistic.",
         message_zh=f"{table.source} 没有时间：只能随机划分，成绩会偏高，因为学到了之后才发生的事。",
         remedy="Add a column of times, or name it: --set columns.time=COLUMN",
         remedy_zh="请加入时间列，或用 --set columns.time=COLUMN 指定",

@@ -149,10 +149,10 @@ def _flattering(kind: str, interactions: Interactions) -> list[Finding]:
             None,
             None,
             0,
-            message=f"What is asked for is {english}: the members learn from what came later elsewhere, and what is "
-            "measured flatters.",
+            message=f"The interactions to predict are {english}: the members also learn from later ones of other "
+            "users, so that the scores are optimistic.",
             message_zh=f"评测部分为{chinese}：成员会学到其他用户之后发生的事，成绩会偏高。",
-            remedy="Cut in time, as in use: --set split.kind=time",
+            remedy="Split by time, as in use: --set split.kind=time",
             remedy_zh="请按时间划分，与实际使用一致：--set split.kind=time",
         )
     ]

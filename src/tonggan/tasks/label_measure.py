@@ -151,7 +151,7 @@ class ClassMeasure(LabelMeasure):
         if self.rare is None:
             return []
         name = self.labels[self.rare]
-        english = f"The rare class is '{name}'. Accuracy flatters here: the constant answer has a high one too."
+        english = f"The rare class is '{name}'. Accuracy is misleading here: the constant answer scores high as well."
         return [Words(english, f"少数类为“{name}”。此处准确率会显得过高：固定答案的准确率同样很高。")]
 
     def choices(self, probabilities: Floats) -> Floats:
