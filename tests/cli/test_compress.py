@@ -27,4 +27,4 @@ def test_what_is_wrong_is_named(network, run, tmp_path):
     assert_named(tonggan("compress", run, "--prune", "0.5", "--out", out), "--distill small", code=2)
     assert tonggan("export", network, "--out", out).code == 2
     assert tonggan("export", network, "--format", "onnx").code == 2
-    assert_named(tonggan("export", run, "--format", "onnx", "--out", out), "no network", code=2)
+    assert_named(tonggan("export", run, "--format", "onnx", "--out", out), "not networks", code=2)

@@ -34,7 +34,7 @@ MODULE = '''
     def chance():
         """
         >>> chance() + 1
-        1.5
+        0.5
         """
         return random.random()
 
