@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.adamw import adamw
 
 from tonggan.floor.base import CannotFitError, Examples, Floats, Goal, Member, MemberConfig, Stored
 from tonggan.floor.design import Design
@@ -114,20 +115,16 @@ def _train(
     rows, aims, weights = (part[~apart] for part in data)
     shown = tuple(part[apart] for part in data)
     layers = _initial(config, rows.shape[1], aims, goal, generator)
-    optimizer = torch.optim.AdamW(
-        layers.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
+    step = _descent(config, list(layers.values()))
     size = min(max(len(rows) // 10, 32), 512)
     best, least, since = layers, np.inf, 0
     for _ in range(config.epochs):
         for batch in torch.tensor_split(torch.randperm(len(rows), generator=generator), -(-len(rows) // size)):
             if time.monotonic() > deadline:
                 break
-            optimizer.zero_grad()
             scores = _scores(layers, rows[batch], dropout=config.dropout, generator=generator)
             loss = (_losses(scores, aims[batch], goal) * weights[batch]).mean(1).sum()
-            torch.autograd.backward(loss)
-            optimizer.step()
+            step(torch.autograd.grad(loss, list(layers.values())))
         if len(shown[0]):
             with torch.no_grad():
                 reached = float((_mean_loss(_scores(layers, shown[0]), shown[1], goal) * shown[2]).mean())
@@ -138,6 +135,21 @@ def _train(
         if since >= _PATIENCE or time.monotonic() > deadline:
             break
     return {name: layer.detach() for name, layer in best.items()}
+
+
+def _descent(config: NetworkConfig, layers: list[Tensor]) -> Callable[[Sequence[Tensor]], None]:
+    """AdamW's steps by gradients of ``layers``; ``torch.optim.AdamW`` would first load PyTorch's compiler."""
+    means, squares = ([torch.zeros_like(layer) for layer in layers] for _ in range(2))
+    counts = [torch.zeros(()) for _ in layers]
+
+    @torch.no_grad()
+    def step(gradients: Sequence[Tensor]) -> None:
+        adamw(
+            layers, list(gradients), means, squares, [], counts, fused=True, amsgrad=False, beta1=0.9, beta2=0.999,
+            lr=config.learning_rate, weight_decay=config.weight_decay, eps=1e-8, maximize=False,
+        )  # fmt: skip
+
+    return step
 
 
 def _initial(
