@@ -19,7 +19,7 @@ class AdversarialConfig(TemperatureConfig):
     kind: Literal["adversarial"] = "adversarial"
     compares_sets = True
     weight: float = Field(default=0.1, gt=0)
-    """Of the reversed gradient."""
+    """Weight of the reversed gradient."""
     hidden: int = Field(default=64, ge=1)
     """Width of the discriminator."""
 

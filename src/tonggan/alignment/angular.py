@@ -18,7 +18,7 @@ class AngularConfig(AlignmentConfig):
 
     kind: Literal["angular"] = "angular"
     degrees: float = Field(default=40.0, gt=0, lt=90)
-    """The greatest angle at a negative, in degrees, under which a pair may be seen from it."""
+    """Largest angle, in degrees, at which a negative may see the two sides of a pair."""
 
     def build(self, shape: PairShape) -> Alignment:  # noqa: ARG002
         return Angular(self)

@@ -23,9 +23,9 @@ class TemperatureConfig(AlignmentConfig):
     """How sharply matching pairs are separated from others."""
 
     temperature: float = Field(default=0.05, ge=0.01)
-    """Similarities are divided by it; where it is learned, the value to start from."""
+    """Similarities are divided by it; if it is learned, its initial value."""
     learn_temperature: bool = False
-    """Whether it is a parameter, as in CLIP."""
+    """Whether the temperature is learned, as in CLIP."""
     distance: Distance = "cosine"
     """How vectors are compared."""
 

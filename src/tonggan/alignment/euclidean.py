@@ -17,10 +17,10 @@ class EuclideanConfig(AlignmentConfig):
     kind: Literal["euclidean"] = "euclidean"
     compares_sets = True
     margin: float = Field(default=0.2, gt=0)
-    """By which a pair's Euclidean distance must be smaller, between vectors of length 1."""
+    """How much closer than a negative a pair must be: Euclidean distance between unit vectors."""
     negatives: Literal["hardest", "semi_hard"] = "semi_hard"
-    """Compared with the nearest other row of the batch, or the nearest that is farther than the pair itself; early in a
-    training the first may draw all vectors to one point."""
+    """Which negative counts: 'hardest' is the nearest other row of the batch, 'semi_hard' the nearest that is farther
+    away than the pair itself. Early in training, the hardest may collapse all vectors to one point."""
 
     def build(self, shape: PairShape) -> Alignment:  # noqa: ARG002
         return Euclidean(self)

@@ -18,9 +18,9 @@ class GraphConfig(TemperatureConfig):
 
     kind: Literal["graph"] = "graph"
     neighbors: int = Field(default=5, ge=1)
-    """Of each row, by the cosine of its vector, within the batch."""
+    """Number of neighbors of each row in the batch, by cosine similarity."""
     share: float = Field(default=0.3, gt=0, lt=1)
-    """How much of a vector comes from them."""
+    """Share of a vector that comes from its neighbors."""
 
     def build(self, shape: PairShape) -> Alignment:  # noqa: ARG002
         return Graph(self)

@@ -20,7 +20,7 @@ class MultitaskConfig(TemperatureConfig):
     compares_sets = True
     reads_labels = True
     label_weight: float = Field(default=0.5, gt=0)
-    """Of the cross-entropy of the classes."""
+    """Weight of the classification loss (cross-entropy)."""
 
     def build(self, shape: PairShape) -> Alignment:
         if not shape.num_labels:

@@ -20,7 +20,7 @@ class SigmoidConfig(AlignmentConfig):
     scale: float = 10.0
     """Cosines are multiplied by it."""
     bias: float = -10.0
-    """Added after it; it balances the many pairs that do not belong together."""
+    """Added to the scaled cosine; it offsets the many pairs that do not match."""
 
     def build(self, shape: PairShape) -> Alignment:  # noqa: ARG002
         return Sigmoid(self)

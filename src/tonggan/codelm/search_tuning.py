@@ -51,29 +51,30 @@ class SearchTuningConfig(Config):
     """How an embedder is tuned; the defaults fit 10 minutes on 2 cores."""
 
     time_limit: float | None = Field(default=600.0, gt=0)
-    """Seconds for everything but reading the pairs; null for as many as the epochs take."""
+    """Seconds for everything but reading the pairs; null for no limit."""
     epochs: int = Field(default=3, ge=1)
-    """Times that every pair is seen, at most."""
+    """Maximum number of epochs."""
     batch_size: int = Field(default=64, ge=2)
-    """Pairs of a step; each has the others' codes as wrong answers."""
+    """Pairs in a step; the code of every other pair is a negative."""
     at_once: int = Field(default=64, ge=1)
-    """Pairs that go through the encoder together; of a larger batch all are compared, and gradients are cached, so that
-    memory stays that of so many."""
+    """Pairs that go through the encoder at once. In a larger batch all pairs are still compared: gradient caching keeps
+    the memory to that of this many."""
     max_tokens: int = Field(default=128, ge=8)
-    """Tokens of a code that are read in training; beyond, only its time grows."""
+    """Tokens of a piece of code that are read in training; the rest is cut off."""
     learning_rate: float = Field(default=5e-5, gt=0)
-    """The highest; it rises during the first tenth and falls to zero."""
+    """Peak learning rate, after a warmup over the first tenth; it then decays to zero."""
     blend: float = Field(default=0.5, gt=0, le=1)
-    """The share of what was learned; the rest are the given weights. Half of it keeps most of what docstrings gain and
-    loses nothing on questions of another kind (Wortsman et al. 2022)."""
+    """Share of the tuned weights when they are averaged with the original ones (Wortsman et al. 2022). One half keeps
+    most of the gain on docstrings and loses nothing on other kinds of questions."""
     contrastive: AlignmentConfig = ContrastiveConfig()
     """The objective."""
     held_out: float = Field(default=0.05, gt=0, lt=0.4)
-    """Share of the pairs that weights are chosen by, and again as many that give the verdict; of files of their own."""
+    """Share of the pairs for choosing the weights, and the same share again for the verdict; each from files of its
+    own."""
     num_validations: int = Field(default=6, ge=1)
-    """How often weights are looked at on the way."""
+    """How often the weights are validated during training."""
     seed: int = Field(default=0, ge=0)
-    """Of the split and the order of pairs."""
+    """Seed of the split and of the order of the pairs."""
 
     def loop(self, *, num_batches: int) -> TrainingConfig:
         """What the training loop reads, where an epoch has ``num_batches``."""

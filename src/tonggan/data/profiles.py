@@ -41,16 +41,16 @@ Counts = Annotated[dict[Name, NonNegativeInt], Field(max_length=64)]
 
 class _Profile(Config):
     rows: NonNegativeInt
-    """How many rows of the training part were looked at, spread over it."""
+    """Number of rows of the training part that were examined, spread over it."""
     missing: NonNegativeInt
-    """In how many of them the cell says nothing."""
+    """How many of them have an empty cell."""
 
 
 class _ReadProfile(_Profile):
     unreadable: NonNegativeInt
-    """Cells that are not written as those of the column's kind are."""
+    """Cells that do not parse as the column's kind."""
     example: Name
-    """A cell as it is written."""
+    """A cell, as written."""
 
 
 class CellProfile(_ReadProfile):
@@ -64,13 +64,13 @@ class NumberProfile(_ReadProfile):
 
     kind: Literal["number"] = "number"
     low: FiniteFloat
-    """The smallest number, without what is surely mistyped."""
+    """Smallest number, without obvious typos."""
     high: FiniteFloat
-    """The largest one, likewise."""
+    """Largest number, without obvious typos."""
     usual_low: FiniteFloat
-    """Above which 99 % of the numbers are."""
+    """99 % of the numbers lie above it."""
     usual_high: FiniteFloat
-    """Below which 99 % of them are."""
+    """99 % of the numbers lie below it."""
 
 
 class CategoryProfile(_Profile):
@@ -78,9 +78,10 @@ class CategoryProfile(_Profile):
 
     kind: Literal["category"] = "category"
     names: Annotated[list[Name], Field(max_length=MAX_NAMES)]
-    """The most frequent ones, in the form of ``cell_text``, cut to 100 characters."""
+    """The most frequent names, in the form of ``cell_text``, cut to 100 characters."""
     rare: NonNegativeInt
-    """Rows whose name stands in no other row, or is not among ``names``: that many new names are to be expected."""
+    """Rows whose name occurs in no other row, or is not among ``names``: an estimate of how many new names to expect.
+    """
 
 
 class TextProfile(_Profile):
@@ -88,13 +89,13 @@ class TextProfile(_Profile):
 
     kind: Literal["text"] = "text"
     languages: Counts
-    """Languages and scripts of a sample of texts, with how many are written in each."""
+    """Languages and scripts of a sample of texts, with the number of texts in each."""
     forms: Counts
-    """How dates and codes are written, by ``form_of``, with how many of the sample are so; none of prose."""
+    """Formats of dates and codes in the sample, by ``form_of``, with their counts; none for prose."""
     sampled: NonNegativeInt
-    """The size of that sample."""
+    """Size of the sample."""
     example: Name
-    """A date or a code as it is written; empty for prose."""
+    """A date or a code, as written; empty for prose."""
 
 
 class MediaProfile(_Profile):
@@ -102,11 +103,11 @@ class MediaProfile(_Profile):
 
     kind: Literal["media"] = "media"
     facts: Annotated[dict[Name, Counts], Field(max_length=8)]
-    """What the headers of a sample of files say, such as sample rates, with how many files say each."""
+    """What the headers of a sample of files say, such as sample rates, with the number of files for each."""
     ranges: Annotated[dict[Name, tuple[FiniteFloat, FiniteFloat]], Field(max_length=8)]
-    """The smallest and largest of what they say in numbers, such as the size."""
+    """Minimum and maximum of what they say in numbers, such as the size."""
     sampled: NonNegativeInt
-    """The size of that sample."""
+    """Size of the sample."""
 
 
 ColumnProfile = Annotated[

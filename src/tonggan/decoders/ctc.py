@@ -27,9 +27,9 @@ class CTCHeadConfig(HeadConfig):
     gives: ClassVar[type[Answer]] = Writing
     kind: Literal["ctc"] = "ctc"
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Chance that a number of a token is dropped in training."""
+    """Dropout probability of a token's elements in training."""
     beam: int = Field(default=1, ge=1)
-    """Prefixes that decoding keeps; 1 takes the best id of each token, which is fastest and mostly as good."""
+    """Width of beam search over prefixes; 1 takes the best id of each token, which is fastest and mostly as good."""
 
     def build(self, dim: int, *, answer: Writing, encoders: Mapping[str, nn.Module] | None = None) -> CTCHead:
         del encoders

@@ -41,7 +41,7 @@ class DenseHeadConfig(HeadConfig):
     is_default: ClassVar[bool] = True
     kind: Literal["dense"] = "dense"
     levels: int = Field(default=3, ge=1)
-    """How many of the encoder's coarsest feature maps are read; a fine one finds small objects."""
+    """How many of the encoder's feature maps are read, from the coarsest on; fine maps find small objects."""
     width: int = Field(default=64, ge=1)
     """Channels of the maps."""
     depth: int = Field(default=2, ge=0)
@@ -49,15 +49,15 @@ class DenseHeadConfig(HeadConfig):
     activation: Activation = "relu"
     """After each convolution."""
     bins: int = Field(default=16, ge=2)
-    """Distances of an edge that are told apart, in cells; no edge is farther than one less."""
+    """Number of distances, in cells, that an edge is classified into; no edge is farther away than one less."""
     candidates: int = Field(default=10, ge=1)
-    """Cells that learn a box at most."""
+    """Maximum number of cells that are assigned to one box in training."""
     min_score: float = Field(default=0.01, ge=0, lt=1)
-    """A box that scores less is no answer; a low value costs time and no precision, as boxes are ranked."""
+    """Boxes with a lower score are discarded; a low value costs time but no precision, since boxes are ranked."""
     max_iou: float = Field(default=0.6, gt=0, le=1)
-    """By how much two boxes of one class may overlap."""
+    """IoU above which the weaker of two boxes of one class is suppressed."""
     limit: int = Field(default=300, ge=1)
-    """The most boxes of a picture."""
+    """Maximum number of boxes in a picture."""
 
     def build(self, dim: int, *, answer: Boxes, encoders: Mapping[str, nn.Module]) -> DenseHead:
         return DenseHead(self, dim, answer=answer, encoders=encoders)

@@ -43,29 +43,29 @@ class LanguageHeadConfig(HeadConfig):
     base: str | None = None
     """Pretrained model: 'smollm2', a folder in Hugging Face's layout or a GGUF file; null trains one from scratch."""
     train: Literal["frozen", "lora", "full"] = "lora"
-    """What of the base learns: nothing (only what leads to it), low-rank adapters, or everything."""
+    """What of the base model is trained: nothing (only what feeds it), low-rank adapters, or everything."""
     lora_rank: int = Field(default=16, ge=1)
-    """Rank of the adapters of every linear map (LoRA, Hu et al. 2021), which count by twice their rank."""
+    """Rank of the adapters of every linear map (LoRA, Hu et al. 2021); alpha is twice the rank."""
     template: Literal["chat", "none"] = "chat"
-    """What stands around the prefix of a pretrained model: its chat template, or nothing but a line break after it,
-    which is less to compute where no conversation is wanted."""
+    """What surrounds the prefix of a pretrained model: its chat template, or only a line break after it, which costs
+    less when no conversation is needed."""
     num_layers: int = Field(default=4, ge=1)
-    """Blocks of a decoder from scratch."""
+    """Blocks of a decoder trained from scratch."""
     num_heads: int = Field(default=4, ge=1)
-    """Attention heads of a decoder from scratch; they must divide the width."""
+    """Attention heads of a decoder trained from scratch; the width must be a multiple of them."""
     mlp_ratio: float = Field(default=3.0, gt=0)
     """Hidden width of a block's gated perceptron from scratch, as a multiple of the width."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Chance that a number is dropped in training: of a block's output from scratch, of an adapter's input."""
+    """Dropout probability in training: of a block's output from scratch, of an adapter's input otherwise."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Probability that training gives to all tokens alike (Szegedy et al. 2016)."""
+    """Share of the target spread evenly over all tokens (Szegedy et al. 2016)."""
     ctc_weight: float = Field(default=0.0, ge=0)
-    """How much the loss of a CTC head on the prefix counts in training, which teaches speech its order (Watanabe et al.
-    2017); 0 is none."""
+    """Weight of the loss of a CTC head on the prefix, which teaches the order of speech (Watanabe et al. 2017); 0 for
+    none."""
     num_beams: int = Field(default=1, ge=1)
-    """Continuations that are followed side by side when it writes; 1 always takes the likeliest token."""
+    """Width of beam search when it writes; 1 always takes the most likely token."""
     length_penalty: float = 1.0
-    """Beams are compared by their log-probability over their length to this power."""
+    """Beams are compared by their log-probability divided by their length to this power."""
 
     def build(self, dim: int, *, answer: Writing, encoders: Mapping[str, nn.Module] | None = None) -> LanguageHead:
         """The head with new random weights where it has no base.

@@ -24,7 +24,7 @@ class LinearHeadConfig(HeadConfig):
     is_default: ClassVar[bool] = True
     kind: Literal["linear"] = "linear"
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Chance that a pooled number is dropped in training."""
+    """Dropout probability of the pooled vector in training."""
     hidden: int | None = Field(default=None, ge=1)
     """Width of a hidden layer; null for none."""
 

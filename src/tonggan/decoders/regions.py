@@ -30,7 +30,7 @@ class RegionsHeadConfig(HeadConfig):
     is_default: ClassVar[bool] = True
     kind: Literal["regions"] = "regions"
     finest: Literal[1, 2, 4, 8] = 2
-    """The finest feature map that is read has at least so many of the picture's pixels a cell and side."""
+    """Stride of the finest feature map that is read, in pixels of the picture, at least."""
     width: int = Field(default=32, ge=1)
     """Channels of the maps."""
     depth: int = Field(default=1, ge=0)
@@ -38,7 +38,7 @@ class RegionsHeadConfig(HeadConfig):
     activation: Activation = "relu"
     """After each convolution."""
     dice: float = Field(default=1.0, ge=0)
-    """How much the Dice loss counts beside the cross entropy; it minds small regions as much as large ones."""
+    """Weight of the Dice loss beside the cross-entropy; it counts small regions as much as large ones."""
 
     def build(self, dim: int, *, answer: Regions, encoders: Mapping[str, nn.Module]) -> RegionsHead:
         return RegionsHead(self, dim, answer=answer, encoders=encoders)

@@ -35,15 +35,15 @@ class AudioCNNConfig(EncoderConfig):
     activation: Activation = "relu"
     """Activation after each convolution."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Chance that a feature is dropped before the projection, in training."""
+    """Dropout probability before the projection, in training."""
     pool: Literal["frames", "mean"] = "frames"
-    """Tokens of a recording: one for each frame that is left, or their mean alone."""
+    """Tokens of a recording: one for each remaining frame, or only their mean."""
     blocks: int = Field(default=0, ge=0)
-    """Transformer blocks in which the frames that are left see one another (after Conformer, Gulati et al. 2020)."""
+    """Transformer blocks over the remaining frames (after Conformer, Gulati et al. 2020)."""
     num_heads: int = Field(default=4, ge=1)
-    """Attention heads of each block; they must divide the width."""
+    """Attention heads of each block; the width must be a multiple of them."""
     width: int | None = Field(default=None, ge=2)
-    """Width of the blocks; null takes the model's own, anything else is projected to it."""
+    """Width of the blocks; null takes the model's own, any other is projected to it."""
 
     def build(self, modality: Audio, *, dim: int) -> nn.Module:
         """An encoder of that modality's recordings."""

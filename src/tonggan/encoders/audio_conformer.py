@@ -30,13 +30,13 @@ class AudioConformerConfig(TransformerConfig, EncoderConfig):
     front_end: AudioFrontEndConfig = LogMelConfig()
     """What the convolutions see, with SpecAugment in training."""
     channels: tuple[PositiveInt, ...] = (32, 32)
-    """Channels of the convolutions before the blocks, each of which halves frames and bands."""
+    """Channels of the convolutions before the blocks; each halves frames and bands."""
     kernel_size: int = Field(default=15, ge=1)
-    """Neighboring tokens, an odd number, that the convolution of a block sees."""
+    """Kernel size of a block's convolution, in tokens; odd."""
     positions: Literal["rotary", "sinusoidal"] = "rotary"
-    """How attention knows places; rotary ones stand for the relative ones of the paper."""
+    """How attention knows positions; rotary ones replace the relative ones of the paper."""
     width: int | None = Field(default=None, ge=2)
-    """Width of the blocks; null takes the model's own, anything else is projected to it."""
+    """Width of the blocks; null takes the model's own, any other is projected to it."""
 
     @field_validator("kernel_size")
     @classmethod

@@ -37,9 +37,10 @@ class AudioPretrainedConfig(PretrainedConfig):
     free: ClassVar[tuple[str, ...]] = ("pool",)
     kind: Literal["audio_pretrained"] = "audio_pretrained"
     depth: int | None = Field(default=None, ge=1)
-    """Blocks that are computed; null is all. Those in the middle know most of the voice, the last ones of the words."""
+    """Number of blocks to compute; null for all. Middle blocks know most about the voice, the last ones about the
+    words."""
     pool: int = Field(default=4, ge=1)
-    """Neighboring frames, 20 ms each, whose mean is a token."""
+    """Neighboring frames, 20 ms each, that are averaged into one token."""
 
     def prepare(self, modality: InputConfig) -> InputConfig:
         """The recordings at the rate of the weights, unless the column names one."""

@@ -26,7 +26,7 @@ class AudioTransformerConfig(TransformerConfig, EncoderConfig):
     frames_per_token: int = Field(default=4, ge=1)
     """Neighboring frames that become one token."""
     positions: Literal["sinusoidal", "rotary"] = "sinusoidal"
-    """How places are known."""
+    """How positions are encoded."""
 
     def build(self, modality: Audio, *, dim: int) -> nn.Module:
         """An encoder of that modality's recordings."""

@@ -26,15 +26,15 @@ class AudioWaveformConfig(TransformerConfig, EncoderConfig):
     channels: tuple[PositiveInt, ...] = Field(default=(64, 64, 128, 128, 128), min_length=1)
     """Channels of each convolution."""
     kernels: tuple[PositiveInt, ...] = (41, 9, 5, 5, 5)
-    """Samples, or steps of the convolution before, that each one sees: odd numbers."""
+    """Kernel size of each convolution, in samples or in steps of the one before; odd."""
     strides: tuple[PositiveInt, ...] = (5, 4, 2, 2, 2)
-    """By how much each shortens a recording; together 160 samples become a token."""
+    """Stride of each convolution; with the defaults, 160 samples become a token."""
     augment: SpecAugmentConfig | None = SpecAugmentConfig()
     """Random blanks in training, in time and in channels after the convolutions; null for none."""
     num_layers: int = Field(default=1, ge=0)
     """Number of transformer blocks."""
     width: int | None = Field(default=None, ge=2)
-    """Width of the blocks; null takes the model's own, anything else is projected to it."""
+    """Width of the blocks; null takes the model's own, any other is projected to it."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -43,15 +43,15 @@ class BertConfig(Config):
     num_attention_heads: int = Field(default=12, ge=1)
     """Heads of attention."""
     max_position_embeddings: int = Field(default=512, ge=1)
-    """Rows of the table of positions."""
+    """Size of the table of position embeddings."""
     type_vocab_size: int = Field(default=2, ge=1)
-    """Rows of the table of segments; all tokens are of the first."""
+    """Size of the table of segment embeddings; all tokens are in the first segment."""
     layer_norm_eps: float = Field(default=1e-12, gt=0)
     """Added to the variance before its root."""
     hidden_act: Literal["gelu"] = "gelu"
     """Activation of the feed-forward part."""
     first_position: int = Field(default=0, ge=0)
-    """Row of the table of positions that the first token has: RoBERTa's begin behind its padding's."""
+    """Position of the first token in the table: RoBERTa's positions begin after its padding's."""
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:

@@ -25,7 +25,7 @@ class CodeGraphConfig(TransformerConfig, EncoderConfig):
     free: ClassVar[tuple[str, ...]] = ("dropout", "width")
     kind: Literal["code_graph"] = "code_graph"
     width: int | None = Field(default=None, ge=4)
-    """Width of the blocks; null takes the model's own, anything else is projected to it."""
+    """Width of the blocks; null takes the model's own, any other is projected to it."""
 
     def build(self, modality: Code, *, dim: int) -> nn.Module:
         """An encoder of that modality's tokens; the modality must be fitted."""

@@ -22,9 +22,9 @@ class CodeTransformerConfig(TransformerConfig, EncoderConfig):
     free: ClassVar[tuple[str, ...]] = ("dropout", "width")
     kind: Literal["code_transformer"] = "code_transformer"
     width: int | None = Field(default=None, ge=2)
-    """Width of the blocks; null takes the model's own, anything else is projected to it."""
+    """Width of the blocks; null takes the model's own, any other is projected to it."""
     causal: bool = False
-    """Whether a token sees only those before it, as in a language model."""
+    """Whether a token attends only to those before it, as in a language model."""
 
     def build(self, modality: Code, *, dim: int) -> nn.Module:
         """An encoder of that modality's tokens; the modality must be fitted."""

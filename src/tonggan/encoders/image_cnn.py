@@ -32,10 +32,11 @@ class ImageCNNConfig(ImageGridConfig, EncoderConfig):
     norm: Norm = "batch"
     """Normalization after each convolution."""
     whiten: bool = False
-    """Begin with a convolution that is computed from the training part instead of learned: patches of 2x2 pixels in the
-    directions in which they vary."""
+    """Start with a convolution that is computed from the training part instead of learned: the principal directions of
+    2x2 patches."""
     pool_first: bool = False
-    """Pool after the first convolution of a stage instead of the last: some accuracy for a third of the time."""
+    """Pool after the first convolution of a stage instead of the last, which saves a third of the time and costs some
+    accuracy."""
 
     def build(self, modality: Image, *, dim: int) -> nn.Module:
         """An encoder of that modality's pictures."""

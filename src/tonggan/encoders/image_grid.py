@@ -26,9 +26,10 @@ class ImageGridConfig(Config):
     activation: Activation = "relu"
     """Activation after each convolution."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Chance that a feature is dropped before the projection, in training."""
+    """Dropout probability before the projection, in training."""
     pool: Literal["grid", "mean", "max"] = "grid"
-    """Tokens of a picture: one for each cell of the last feature map, or one of each channel's mean or maximum."""
+    """Tokens of a picture: one for each cell of the last feature map, or one with the mean or maximum of each channel.
+    """
 
 
 class FeatureMap(NamedTuple):

@@ -32,13 +32,13 @@ class ImageInceptionConfig(ImageGridConfig, EncoderConfig):
     stem_channels: int = Field(default=32, ge=1)
     """Channels after the stem."""
     stem_stride: Literal[1, 2, 4, 8] | None = None
-    """How far the stem shrinks the picture; null chooses 1 up to 48 pixels, 2 up to 96, 4 up to 192, 8 above."""
+    """Stride of the stem; null chooses 1 up to 48 pixels, 2 up to 96, 4 up to 192, 8 above."""
     channels: tuple[PositiveInt, ...] = Field(default=(96, 192, 320), min_length=1)
-    """Channels of each stage; each is a multiple of 4, of which every branch gives its share."""
+    """Channels of each stage, shared by its branches; each a multiple of 4."""
     blocks: tuple[NonNegativeInt, ...] = (1, 1, 1)
-    """Mixed blocks of each stage, beside the one that opens it."""
+    """Inception blocks of each stage, besides the one that opens it."""
     reaches: tuple[Literal[3, 5, 7, 9], ...] = (3, 5, 3)
-    """Of each stage, how far its longest branch sees: 1 x n and n x 1 instead of n x n."""
+    """Kernel size n of the longest branch of each stage, factorized into 1 x n and n x 1."""
 
     @model_validator(mode="after")
     def _has_whole_branches(self) -> Self:

@@ -27,7 +27,8 @@ class ImagePretrainedConfig(PretrainedConfig):
     free: ClassVar[tuple[str, ...]] = ("pool",)
     kind: Literal["image_pretrained"] = "image_pretrained"
     pool: Literal["vector", "grid"] = "vector"
-    """Tokens of a picture: the vector that the network would classify by, or one for each cell of its last map."""
+    """Tokens of a picture: the pooled vector that the network classifies by, or one for each cell of its last feature
+    map."""
 
     def prepare(self, modality: InputConfig) -> InputConfig:
         """The pictures at the size that the weights were trained on, unless the column names one."""

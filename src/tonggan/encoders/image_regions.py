@@ -45,11 +45,11 @@ class ImageRegionsConfig(EncoderConfig):
     run: str
     """Folder of a finished run of the task detect."""
     limit: int = Field(default=16, ge=0)
-    """The most proposals of a picture; the whole picture is one region more."""
+    """Maximum number of proposals; the whole picture is one more region."""
     min_score: float = Field(default=0.05, ge=0, lt=1)
-    """A proposal that scores less is none."""
+    """Proposals with a lower score are discarded."""
     side: int = Field(default=2, ge=1, le=14)
-    """Cells of a region, in each direction."""
+    """Cells of a region along each side."""
 
     @cached_property
     def _detector(self) -> _Run:

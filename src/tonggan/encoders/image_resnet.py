@@ -30,13 +30,13 @@ class ImageResNetConfig(ImageGridConfig, EncoderConfig):
     stem_channels: int = Field(default=32, ge=1)
     """Channels after the stem."""
     stem_stride: Literal[1, 2, 4] | None = None
-    """How far the stem shrinks the picture; null chooses 1 up to 48 pixels, 2 up to 128, 4 above."""
+    """Stride of the stem; null chooses 1 up to 48 pixels, 2 up to 128, 4 above."""
     channels: tuple[PositiveInt, ...] = Field(default=(64, 128, 256), min_length=1)
     """Channels of each stage."""
     blocks: tuple[NonNegativeInt, ...] = (1, 1, 1)
     """Residual blocks of each stage."""
     strides: tuple[Literal[1, 2], ...] = (2, 2, 2)
-    """2 where a stage halves the feature map, 1 where it keeps it."""
+    """Stride of each stage: 2 halves the feature map, 1 keeps its size."""
     downsample: Literal["stride", "max_pool"] = "max_pool"
     """How a stage opens."""
     norm: ResidualNorm = "batch"

@@ -33,9 +33,9 @@ class ImageSIFTConfig(TransformerConfig, EncoderConfig):
     free: ClassVar[tuple[str, ...]] = ("dropout", "hidden")
     kind: Literal["image_sift"] = "image_sift"
     width: int | None = Field(default=None, ge=2)
-    """Width of the blocks; null takes the model's own, anything else is projected to it."""
+    """Width of the blocks; null takes the model's own, any other is projected to it."""
     hidden: float = Field(default=0.1, ge=0, lt=1)
-    """Probability that a keypoint is left out, in training."""
+    """Probability that a keypoint is dropped in training."""
 
     def prepare(self, modality: InputConfig) -> InputConfig:
         """The keypoints of a column of pictures."""

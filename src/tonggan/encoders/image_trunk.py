@@ -40,7 +40,7 @@ class ImageFeatures(NamedTuple):
     """What a network makes of pictures."""
 
     vector: Tensor
-    """``[N, dim]``: what the network would classify by."""
+    """``[N, dim]``: the pooled vector that the network classifies by."""
     cells: Tensor
     """``[N, L, dim]``, in reading order."""
     maps: list[Tensor]

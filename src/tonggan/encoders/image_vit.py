@@ -31,14 +31,14 @@ class ImageViTConfig(TransformerConfig, EncoderConfig):
     mlp_ratio: float = Field(default=2.0, gt=0)
     """Hidden width of each block's perceptron, as a multiple of the width."""
     width: int | None = Field(default=None, ge=2)
-    """Width of the blocks; null takes the model's own, anything else is projected to it."""
+    """Width of the blocks; null takes the model's own, any other is projected to it."""
     convolutions: int | None = Field(default=None, ge=1, le=6)
-    """3x3 convolutions before the transformer, each of which halves the picture; null chooses 2 up to 48 pixels, 3 up
-    to 96, 4 above."""
+    """3x3 convolutions before the transformer; each halves the picture. Null chooses 2 up to 48 pixels, 3 up to 96, 4
+    above."""
     stem_channels: int = Field(default=64, ge=1)
     """Channels after each convolution but the last."""
     pool: Literal["grid", "mean", "attention"] = "grid"
-    """Tokens of a picture: one for each cell, or one of all, weighted alike or by what each says of itself."""
+    """Tokens of a picture: one for each cell, or one for all, with equal or learned weights."""
 
     def build(self, modality: Image, *, dim: int) -> nn.Module:
         """An encoder of that modality's pictures.

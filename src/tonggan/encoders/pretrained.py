@@ -16,17 +16,18 @@ class PretrainedConfig(EncoderConfig):
     """An encoder that begins with weights of the catalogue or of a local folder; nothing is downloaded."""
 
     weights: str
-    """A name of the catalogue (tonggan weights list), or a folder in Hugging Face's layout."""
+    """A name from the catalogue (tonggan weights list), or a folder in Hugging Face's layout."""
     tune: Literal["frozen", "last", "low_rank", "full"] = "frozen"
-    """What of the weights learns: nothing, the last blocks, low-rank adapters beside them, or everything."""
+    """What is fine-tuned: nothing, the last blocks, low-rank adapters, or everything."""
     layers: int = Field(default=2, ge=1)
-    """With 'last', how many blocks learn."""
+    """With 'last', the number of blocks to fine-tune."""
     rank: int = Field(default=8, ge=1)
     """With 'low_rank', the rank of the adapters of every linear map (LoRA, Hu et al. 2021)."""
     trunk_rate: float = Field(default=0.05, gt=0, le=1)
-    """Learning rate of pretrained weights, as a factor of the others'."""
+    """Learning rate of the pretrained weights, as a fraction of the other parameters'."""
     layer_decay: float = Field(default=1.0, gt=0, le=1)
-    """Each block learns slower than the one above it by this factor (ELECTRA, Clark et al. 2020); 1 is none."""
+    """Layer-wise learning rate decay: each block's rate is that of the block above times this (ELECTRA, Clark et al.
+    2020); 1 for none."""
 
 
 class PretrainedEncoder(nn.Module):

@@ -21,7 +21,7 @@ class TableEncoderConfig(TransformerConfig, EncoderConfig):
     is_default: ClassVar[bool] = True
     kind: Literal["table"] = "table"
     num_layers: int = Field(default=2, ge=0)
-    """Blocks in which the cells of a row see each other; 0 leaves each cell alone."""
+    """Transformer blocks over the cells of a row; 0 for none."""
 
     def build(self, modality: TableRow, *, dim: int) -> nn.Module:
         """An encoder of that modality's columns; the modality must be fitted."""

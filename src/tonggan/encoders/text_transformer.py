@@ -22,11 +22,11 @@ class TextTransformerConfig(TransformerConfig, EncoderConfig):
     free: ClassVar[tuple[str, ...]] = ("dropout", "width")
     kind: Literal["text_transformer"] = "text_transformer"
     width: int | None = Field(default=None, ge=2)
-    """Width of the blocks; null takes the model's own, anything else is projected to it."""
+    """Width of the blocks; null takes the model's own, any other is projected to it."""
     positions: Literal["learned", "rotary"] = "learned"
-    """How places are known. A bag of embeddings (num_layers 0) knows none."""
+    """How positions are encoded. A bag of embeddings (num_layers 0) has none."""
     causal: bool = False
-    """Whether a token sees only those before it, as in a language model (GPT, Radford et al. 2018)."""
+    """Whether a token attends only to those before it, as in a language model (GPT, Radford et al. 2018)."""
 
     def build(self, modality: Text, *, dim: int) -> nn.Module:
         """An encoder of that modality's token ids; the modality must be fitted."""

@@ -30,11 +30,11 @@ class TextWord2VecConfig(SkipGramConfig, EncoderConfig):
     )  # fmt: skip
     kind: Literal["text_word2vec"] = "text_word2vec"
     vectors: str | None = None
-    """A file of vectors in word2vec's text format to start from; null learns them from the training part."""
+    """File of initial vectors in word2vec's text format; null learns them from the training part."""
     tune: Literal["frozen", "all"] = "all"
-    """Whether the vectors learn on with the task."""
+    """Whether the vectors are fine-tuned on the task."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Probability that an element of a vector is dropped in training."""
+    """Dropout probability of a vector's elements in training."""
 
     def prepare(self, modality: InputConfig) -> InputConfig:
         """A column that is read word by word."""

@@ -30,13 +30,13 @@ class VideoCNNRNNConfig(EncoderConfig):
     frame: EncoderConfig = ImageCNNConfig(channels=(16, 32, 64, 128), pool_first=True)
     """The encoder of a single frame: any that reads pictures."""
     cell: Literal["gru", "lstm"] = "gru"
-    """What goes over time."""
+    """The recurrent cell that reads the frames in order."""
     num_layers: int = Field(default=1, ge=1)
     """Recurrent layers."""
     bidirectional: bool = True
-    """Whether time is read backwards as well, with half of the width each way."""
+    """Whether frames are read in both directions, with half of the width each."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Probability that a feature of a frame is dropped in training."""
+    """Dropout probability of a frame's features in training."""
 
     @field_validator("frame")
     @classmethod

@@ -28,12 +28,12 @@ class VideoTubeletsConfig(TransformerConfig, EncoderConfig):
     reads: ClassVar[str] = "video"
     kind: Literal["video_tubelets"] = "video_tubelets"
     patch: int = Field(default=16, ge=2)
-    """Side of a tubelet in pixels; what is left over at the border is cut off."""
+    """Side of a tubelet in pixels; the remainder at the border is cut off."""
     depth: int = Field(default=2, ge=1)
-    """Frames of a tubelet, one after the other; a last one that lacks some repeats its last frame."""
+    """Consecutive frames of a tubelet; an incomplete last one repeats its last frame."""
     stem: tuple[PositiveInt, ...] = (16, 32)
-    """Channels of 3x3 convolutions over a frame and its change, each of which halves it; none (``[]``) cut tubelets
-    from the pixels themselves, of which few clips teach nothing of what moves."""
+    """Channels of 3x3 convolutions over a frame and its difference from the previous one; each halves it. Without any
+    (``[]``) tubelets are cut from raw pixels, from which few clips are not enough to learn motion."""
 
     @model_validator(mode="after")
     def _whole_cells(self) -> Self:

@@ -47,7 +47,7 @@ class WhisperConfig(Config):
     encoder_ffn_dim: int = Field(default=2048, ge=1)
     """Width inside the feed-forward part."""
     max_source_positions: int = Field(default=1500, ge=1)
-    """Tokens a recording can hold, each of 20 ms."""
+    """Maximum number of tokens of a recording, 20 ms each."""
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:

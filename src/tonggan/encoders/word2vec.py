@@ -34,15 +34,15 @@ class SkipGramConfig(Config):
     vector_size: int = Field(default=100, ge=2)
     """Width of the vectors."""
     window: int = Field(default=5, ge=1)
-    """Words on each side that a word may predict; for each word it is drawn from 1 to this."""
+    """Maximum context size on each side; the actual size is drawn from 1 to this for each word."""
     negatives: int = Field(default=5, ge=1)
-    """Words drawn at random for each true pair, in proportion to their frequency to the power of 0.75."""
+    """Negative samples for each true pair, drawn in proportion to their frequency to the power of 0.75."""
     subsample: float = Field(default=1e-3, ge=0)
-    """Words of a greater share of the corpus are left out at random; 0 keeps all."""
+    """Words more frequent than this share of the corpus are dropped at random; 0 keeps all."""
     skip_gram_epochs: int = Field(default=10, ge=1)
     """Passes over the texts."""
     skip_gram_rate: float = Field(default=0.025, gt=0)
-    """The first learning rate, which falls linearly."""
+    """Initial learning rate; it decays linearly."""
 
 
 class _Job(Structure):

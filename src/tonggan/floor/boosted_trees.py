@@ -42,21 +42,21 @@ class BoostedTreesConfig(MemberConfig):
     cost: ClassVar[int] = 3
     kind: Literal["boosted_trees"] = "boosted_trees"
     learning_rate: float = Field(default=0.05, gt=0, le=1)
-    """How much of what is left to explain each tree takes."""
+    """Shrinkage of each tree's contribution."""
     leaves: int = Field(default=31, ge=2, le=1024)
-    """Of a tree, at most."""
+    """Maximum number of leaves of a tree."""
     min_rows: int = Field(default=5, ge=1)
-    """In a leaf, at least."""
+    """Minimum number of rows in a leaf."""
     penalty: float = Field(default=1.0, ge=0)
-    """Of a leaf's squared value. Without one, trees find reasons in the few rows where a deciding cell is absent."""
+    """L2 penalty on leaf values. Without it, trees overfit the few rows where a decisive cell is absent."""
     column_share: float = Field(default=0.7, gt=0, le=1)
-    """Of the columns, drawn for each tree."""
+    """Share of the columns that is sampled for each tree."""
     row_share: float = Field(default=0.8, gt=0, le=1)
-    """Of the rows, drawn for each tree."""
+    """Share of the rows that is sampled for each tree."""
     random_thresholds: bool = False
-    """Split each column at a random place: less exact trees that differ more."""
+    """Draw split thresholds at random: less exact but more diverse trees."""
     axes: int = Field(default=24, ge=1)
-    """How many principal components of each input's vectors are read."""
+    """Number of principal components of each input's embeddings to read."""
     words: ClassVar[Words] = Words("boosted trees", "提升树")
 
     def fit(self, examples: Examples, goal: Goal, *, seed: int, seconds: float) -> Member:

@@ -65,20 +65,20 @@ class FloorConfig(Config):
     """Members that are no networks, of which those that pay are kept."""
 
     preset: Preset = "balanced"
-    """'fast' fits a few members in seconds, 'balanced' more of them, and a network where it may add something, 'best'
-    all of them on more folds of the rows."""
+    """'fast' fits a few members in seconds; 'balanced' fits more, and a network if it may help; 'best' fits all of
+    them, on more folds."""
     weights: dict[str, str | None] = Field(default_factory=dict)
-    """By input, the frozen encoder whose vectors are read (see 'tonggan weights list'); null reads none. Inputs that
-    are not named get what is installed."""
+    """By input, the frozen encoder whose embeddings are read (see 'tonggan weights list'); null for none. Inputs that
+    are not named use what is installed."""
     members: dict[str, MemberConfig] = Field(default_factory=dict)
-    """By a name of your own; those of the preset where none is named."""
+    """Members by a name of your choice; without any, those of the preset."""
     folds: int | None = Field(default=None, ge=0, le=20)
-    """The members are fitted so often, each time without one part of the rows, by which they are then chosen; 0 chooses
-    by the validation part. By default as many as the number of rows allows."""
+    """Number of folds: members are chosen by their out-of-fold predictions; 0 chooses by the validation part. The
+    default depends on the number of rows."""
     network: bool | None = None
-    """Whether a network is trained too; by default the preset and the number of rows decide."""
+    """Whether to train a network too; by default, the preset and the number of rows decide."""
     max_members: int = Field(default=5, ge=1, le=50)
-    """So many members are kept at the most."""
+    """Maximum number of members to keep."""
 
     def resolve(
         self, inputs: Mapping[str, str], *, latin: Collection[str], num_rows: int, has_numbers: bool = False

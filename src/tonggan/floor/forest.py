@@ -28,13 +28,15 @@ class _ForestConfig(MemberConfig):
     cost: ClassVar[int] = 4
     random_thresholds: ClassVar[bool]
     trees: int = Field(default=150, ge=1)
-    """So many are averaged."""
+    """Number of models to average."""
     min_rows: int | None = Field(default=None, ge=1)
-    """In a leaf, at least; by default 2 for classes and labels, 1 for few rows of numbers, more for many rows."""
+    """Minimum number of rows in a leaf; by default 2 for classes and labels, and for numbers 1 with few rows and more
+    with many."""
     column_share: float | None = Field(default=None, gt=0, le=1)
-    """Of the columns, drawn for each split; by default their square root for classes, half of them for numbers."""
+    """Share of the columns that is sampled for each split; by default their square root for classes, half of them for
+    numbers."""
     axes: int = Field(default=24, ge=1)
-    """How many principal components of each input's vectors are read."""
+    """Number of principal components of each input's embeddings to read."""
 
     def fit(self, examples: Examples, goal: Goal, *, seed: int, seconds: float) -> Member:
         deadline = time.monotonic() + 0.7 * seconds

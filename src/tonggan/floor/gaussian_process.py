@@ -42,7 +42,7 @@ class GaussianProcessConfig(MemberConfig):
     cost: ClassVar[int] = 5
     kind: Literal["gaussian_process"] = "gaussian_process"
     steps: int = Field(default=40, ge=1)
-    """So many at the most are taken to find how far each column reaches."""
+    """Maximum number of optimizer steps for the length scales of the columns."""
     words: ClassVar[Words] = Words("Gaussian process", "高斯过程")
 
     def fit(self, examples: Examples, goal: Goal, *, seed: int, seconds: float) -> Member:

@@ -24,7 +24,7 @@ class LinearConfig(MemberConfig):
 
     kind: Literal["linear"] = "linear"
     penalty: float | None = None
-    """Of the squared weights; by default the one of a grid that serves rows set apart best."""
+    """L2 penalty on the weights; by default, the best of a grid on held-out rows."""
     words: ClassVar[Words] = Words("linear model", "线性模型")
 
     def fit(self, examples: Examples, goal: Goal, *, seed: int, seconds: float) -> Member:

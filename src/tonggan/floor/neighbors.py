@@ -100,7 +100,7 @@ class NeighborsConfig(MemberConfig):
     cost: ClassVar[int] = 4
     kind: Literal["neighbors"] = "neighbors"
     count: int | None = Field(default=None, ge=1)
-    """How many neighbors are asked; by default the number of a few that serves the rows themselves best."""
+    """Number of neighbors; by default, the best of a few by leave-one-out."""
     words: ClassVar[Words] = Words("nearest neighbors", "最近邻")
 
     def fit(self, examples: Examples, goal: Goal, *, seed: int, seconds: float) -> Member:

@@ -37,17 +37,17 @@ class NetworkConfig(MemberConfig):
     cost: ClassVar[int] = 5
     kind: Literal["network"] = "network"
     networks: int = Field(default=4, ge=1, le=64)
-    """So many are averaged."""
+    """Number of models to average."""
     width: int = Field(default=96, ge=1, le=4096)
-    """Of each hidden layer."""
+    """Width of each hidden layer."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the hidden values that each step of training leaves out."""
+    """Dropout probability of hidden activations in training."""
     learning_rate: float = Field(default=1.5e-3, gt=0)
-    """Of AdamW."""
+    """Of the AdamW optimizer."""
     weight_decay: float = Field(default=0.03, ge=0)
-    """Of AdamW."""
+    """Of the AdamW optimizer."""
     epochs: int = Field(default=150, ge=1)
-    """At the most; rows set apart say when to stop."""
+    """Maximum number of epochs; held-out rows decide when to stop."""
     words: ClassVar[Words] = Words("small network", "小型神经网络")
 
     def fit(self, examples: Examples, goal: Goal, *, seed: int, seconds: float) -> Member:

@@ -32,7 +32,7 @@ class SvmConfig(MemberConfig):
     cost: ClassVar[int] = 6
     kind: Literal["svm"] = "svm"
     penalty: float | None = Field(default=None, gt=0)
-    """Of rows on the wrong side; by default the one of a few that serves rows set apart best."""
+    """Penalty C of rows on the wrong side of the margin; by default, the best of a few on held-out rows."""
     words: ClassVar[Words] = Words("support vector machine", "支持向量机")
 
     def fit(self, examples: Examples, goal: Goal, *, seed: int, seconds: float) -> Member:

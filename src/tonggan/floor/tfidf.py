@@ -42,7 +42,7 @@ class TfidfConfig(MemberConfig):
     reads: ClassVar[frozenset[str]] = frozenset({"texts"})
     kind: Literal["tfidf"] = "tfidf"
     penalty: float | None = None
-    """Of the squared weights; by default the one of a grid that serves rows set apart best."""
+    """L2 penalty on the weights; by default, the best of a grid on held-out rows."""
     words: ClassVar[Words] = Words("word and character counts", "词与字符统计")
 
     def fit(self, examples: Examples, goal: Goal, *, seed: int, seconds: float) -> Member:

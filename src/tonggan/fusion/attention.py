@@ -27,11 +27,11 @@ class AttentionConfig(FusionConfig):
     num_layers: int = Field(default=2, ge=1)
     """Rounds of cross-attention followed by self-attention."""
     num_heads: int = Field(default=4, ge=1)
-    """Attention heads; they must divide the width."""
+    """Attention heads; the width must be a multiple of them."""
     mlp_ratio: float = Field(default=2.0, gt=0)
     """Hidden width of each block's perceptron, as a multiple of the width."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Chance that an activation is dropped in training."""
+    """Dropout probability of activations in training."""
 
     def build(self, names: Sequence[str], *, dim: int) -> AttentionFusion:
         return AttentionFusion(self, names, dim=dim)

@@ -25,7 +25,7 @@ class GatedConfig(FusionConfig):
     hidden_ratio: float = Field(default=2.0, gt=0)
     """Hidden width of the meta-network, as a multiple of the width."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Chance that a hidden activation of the meta-network is dropped in training."""
+    """Dropout probability of the meta-network's hidden activations in training."""
 
     def build(self, names: Sequence[str], *, dim: int) -> Gated:
         return Gated(self, names, dim=dim)

@@ -23,7 +23,7 @@ class MLPConfig(FusionConfig):
     hidden_ratio: float = Field(default=4.0, gt=0)
     """Hidden width of a block, as a multiple of the width."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Chance that a hidden activation is dropped in training."""
+    """Dropout probability of hidden activations in training."""
 
     def build(self, names: Sequence[str], *, dim: int) -> DeepFusion:
         return DeepFusion(self, names, dim=dim)

@@ -39,19 +39,19 @@ class PerceiverConfig(FusionConfig):
 
     kind: Literal["perceiver"] = "perceiver"
     num_latents: int = Field(default=32, ge=1)
-    """Latents, which all inputs share."""
+    """Number of latents, which all inputs share."""
     num_rounds: int = Field(default=2, ge=1)
     """How often the latents read the inputs."""
     num_layers: int = Field(default=2, ge=1)
     """Blocks of self-attention after each reading."""
     num_queries: int = Field(default=8, ge=1)
-    """Queries that decode the latents; each becomes one fused token."""
+    """Number of queries that decode the latents; each becomes one fused token."""
     num_heads: int = Field(default=4, ge=1)
-    """Attention heads; they must divide the width."""
+    """Attention heads; the width must be a multiple of them."""
     mlp_ratio: float = Field(default=2.0, gt=0)
     """Hidden width of each block's perceptron, as a multiple of the width."""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Chance that an activation is dropped in training."""
+    """Dropout probability of activations in training."""
 
     def encoder_for(self, kind: str) -> EncoderConfig | None:
         return _LIGHT.get(kind)

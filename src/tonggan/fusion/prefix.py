@@ -24,15 +24,16 @@ class PrefixConfig(FusionConfig):
 
     kind: Literal["prefix"] = "prefix"
     projector: Literal["linear", "mlp", "queries"] = "linear"
-    """What takes tokens into the decoder's space: a linear map, a perceptron, or learned queries that look at them."""
+    """What projects tokens into the decoder's space: a linear map, a perceptron, or learned queries that attend to
+    them."""
     num_queries: int = Field(default=16, ge=1)
-    """Tokens that the queries make of each input, however long it is; for 'queries' only."""
+    """Number of queries, and so of tokens of each input, however long it is; for 'queries' only."""
     num_heads: int = Field(default=4, ge=1)
     """Attention heads of the queries; for 'queries' only."""
     scale: float = Field(default=1.0, gt=0)
-    """Standard deviation of projected tokens at the start; that of the decoder's own embeddings serves it best."""
+    """Initial standard deviation of projected tokens; best set to that of the decoder's own embeddings."""
     verbatim: list[str] = Field(default_factory=list)
-    """Inputs that are in the decoder's space already, such as texts in its own tokens."""
+    """Inputs that are already in the decoder's space, such as texts in its own tokens."""
 
     def build(self, names: Sequence[str], *, dim: int) -> Prefix:
         return Prefix(self, names, dim=dim)

@@ -41,11 +41,11 @@ class CausalTransformerConfig(Config):
     num_attention_heads: int = Field(default=9, ge=1)
     """Query heads."""
     num_key_value_heads: int = Field(default=3, ge=1)
-    """Key-value heads; each serves as many query heads."""
+    """Key-value heads; each is shared by the same number of query heads."""
     head_dim: int | None = Field(default=None, ge=2)
     """Width of a head; null for hidden_size / num_attention_heads."""
     max_position_embeddings: int = Field(default=2048, ge=1, le=1 << 24)
-    """Tokens a sequence can hold."""
+    """Maximum length of a sequence, in tokens."""
     rope_theta: float = Field(default=10_000.0, gt=0)
     """Base of the rotary angles."""
     rms_norm_eps: float = Field(default=1e-5, gt=0)
@@ -55,9 +55,10 @@ class CausalTransformerConfig(Config):
     attention_bias: bool = False
     """Whether queries, keys and values have biases, as in Qwen2."""
     sliding_window: int | None = Field(default=None, ge=1)
-    """Tokens that a token sees in every layer, itself included, as in Mistral; null for all before it."""
+    """Number of tokens that a token attends to in every layer, itself included, as in Mistral; null for all before it.
+    """
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Probability that an element of a residual branch is dropped in training."""
+    """Dropout probability of residual branches in training."""
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:

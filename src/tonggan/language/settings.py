@@ -13,37 +13,38 @@ class GenerationConfig(Config):
     """Settings of one generation; the defaults are greedy."""
 
     max_tokens: int = Field(default=256, ge=1)
-    """Tokens to generate at most; the context may leave fewer."""
+    """Maximum number of tokens to generate; the context may leave fewer."""
     temperature: float = Field(default=0.0, ge=0)
     """Logits are divided by it before a token is drawn; 0 is greedy."""
     top_k: int = Field(default=0, ge=0)
-    """Draw among the so many most probable tokens; 0 is all."""
+    """Sample from this many most probable tokens; 0 for all."""
     top_p: float = Field(default=1.0, ge=0, le=1)
-    """Draw among the fewest tokens that together hold this probability (Holtzman et al. 2020)."""
+    """Sample from the fewest tokens whose probabilities add up to this (Holtzman et al. 2020)."""
     min_p: float = Field(default=0.0, ge=0, le=1)
-    """Draw no token whose probability is below this fraction of the greatest (Nguyen et al. 2024)."""
+    """Never sample a token whose probability is below this fraction of the highest (Nguyen et al. 2024)."""
     repetition_penalty: float = Field(default=1.0, gt=0)
-    """Above 1, tokens of the prompt and of the text so far get less probable (Keskar et al. 2019)."""
+    """Above 1, tokens of the prompt and of the text so far become less probable (Keskar et al. 2019)."""
     seed: int = Field(default=0, ge=0, lt=2**63)
-    """Of the draws. Every text has a generator of its own, so it does not matter what is generated beside it."""
+    """Seed of sampling. Every text has its own generator, so what else is generated in the batch does not matter."""
     stop: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
-    """Strings that end the text and are no part of it."""
+    """Strings that end the text; they are not part of it."""
     num_beams: int = Field(default=1, ge=1, le=64)
     """Width of beam search; 1 is none."""
     length_penalty: float = 1.0
     """Scores of beams are divided by their length to this power: above 0 favors long texts, below 0 short ones."""
     logprobs: int | None = Field(default=None, ge=0, le=20)
-    """Report log-probabilities of the tokens, and of so many most probable ones at each place."""
+    """Report log-probabilities of the tokens, and of this many most probable ones at each position."""
     regex: str | None = None
-    """A regular expression that the whole text must match; look-around and back-references are not known."""
+    """A regular expression that the whole text must match; look-around and back-references are not supported."""
     json_schema: dict[str, Any] | None = None
-    """A JSON schema that the text must obey."""
+    """A JSON schema that the text must satisfy."""
     grammar: str | None = None
-    """A grammar, as llguidance writes Lark, that the text must match; near ``max_tokens`` it is led to its end."""
+    """A grammar, in llguidance's dialect of Lark, that the text must match; near ``max_tokens`` the text is steered to
+    an end."""
     trigger: str | None = Field(default=None, min_length=1)
-    """The grammar begins after this text; before it, all may be written."""
+    """The grammar applies after this text; before it, generation is free."""
     lookup: int = Field(default=0, ge=0, le=15)
-    """Up to so many tokens are guessed from the context and checked in one step: the same text, sooner."""
+    """Maximum number of tokens guessed from the context and verified in one step: the same text, sooner."""
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:

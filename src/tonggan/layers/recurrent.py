@@ -19,16 +19,15 @@ class RecurrentConfig(Config):
     """Size of a stack of recurrent layers; encoders that hold one inherit these fields."""
 
     cell: Literal["lstm", "gru"] = "lstm"
-    """Long short-term memory (Hochreiter and Schmidhuber 1997), on a CPU twice as fast in training, or gated recurrent
-    units (Cho et al. 2014)."""
+    """'lstm' (Hochreiter and Schmidhuber 1997), which trains twice as fast on a CPU, or 'gru' (Cho et al. 2014)."""
     causal: bool = False
-    """Whether a token knows only those before it; otherwise a second network reads from the end."""
+    """Whether a token knows only those before it; otherwise a second network reads backward."""
     num_layers: int = Field(default=1, ge=1)
-    """Layers, each of which reads what the one before it found."""
+    """Number of stacked layers."""
     width: int | None = Field(default=None, ge=2)
     """Width of each direction; null takes the model's own."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Probability that an activation is dropped before each layer, in training."""
+    """Dropout probability before each layer, in training."""
 
 
 class Recurrent(nn.Module):

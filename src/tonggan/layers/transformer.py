@@ -15,13 +15,13 @@ class TransformerConfig(Config):
     """Size of a transformer; encoders that hold one inherit these fields."""
 
     num_layers: int = Field(default=2, ge=0)
-    """Number of blocks; 0 leaves the tokens as they are embedded."""
+    """Number of blocks; 0 leaves only the embedded tokens."""
     num_heads: int = Field(default=4, ge=1)
-    """Attention heads of each block; they must divide the width."""
+    """Attention heads of each block; the width must be a multiple of them."""
     mlp_ratio: float = Field(default=4.0, gt=0)
     """Hidden width of each block's perceptron, as a multiple of the width."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Chance that an activation is dropped in training."""
+    """Dropout probability of activations in training."""
 
 
 class TransformerBlock(nn.Module):

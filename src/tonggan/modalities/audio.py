@@ -61,7 +61,7 @@ class AudioAugment(Config):
     gain: float = Field(default=6.0, ge=0, le=60)
     """Louder or softer by up to this many decibels."""
     shift: float = Field(default=0.05, ge=0)
-    """Cut up to this many seconds from the start, or put as much silence before it."""
+    """Cut up to this many seconds from the start, or prepend up to as much silence."""
     speed: float = Field(default=0.0, ge=0, le=0.5)
     """Play faster or slower by up to this fraction, which changes pitch too."""
     noise: float = Field(default=0.0, ge=0, le=1)
@@ -82,13 +82,13 @@ class AudioConfig(MediaConfig):
     )
     kind: Literal["audio"] = "audio"
     sample_rate: int = Field(default=16_000, ge=1_000, le=192_000)
-    """Samples a second that every recording is brought to."""
+    """Samples per second; every recording is resampled to it."""
     max_seconds: float = Field(default=10.0, gt=0, le=3_600)
-    """What lies beyond is not read; the doctor says how many recordings are longer."""
+    """Longer recordings are cut off here; the doctor reports how many are."""
     full_scale: float | None = Field(default=None, gt=0)
-    """The loudest sample of files of floating point numbers, such as 32768 where they hold those of 16-bit integers.
-    Null is chosen from what recordings of the training part hold; one alone has the least of 1, 2^15, 2^23 and 2^31
-    that holds all of it."""
+    """Full scale of floating-point files, such as 32768 if they contain the values of 16-bit integers. Null chooses it
+    from the recordings of the training part; for a single recording, the smallest of 1, 2^15, 2^23 and 2^31 that covers
+    it."""
     augment: AudioAugment | None = AudioAugment()
     """Random variation in training; null for none."""
 

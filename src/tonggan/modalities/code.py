@@ -52,16 +52,16 @@ class CodeConfig(ColumnConfig, InputConfig):
     is_rare: ClassVar[bool] = True
     kind: Literal["code"] = "code"
     language: str = "python"
-    """What it is written in, as tree-sitter names it."""
+    """Programming language, as tree-sitter names it."""
     vocab_size: int = Field(default=8_000, ge=300)
-    """The most tokens that the vocabulary may have; a small training part yields fewer."""
+    """Maximum size of the vocabulary, in tokens; a small training part yields fewer."""
     max_tokens: int = Field(default=256, ge=1, le=4_096)
-    """What lies beyond is cut off."""
+    """Longer texts are cut off here."""
     min_frequency: int = Field(default=2, ge=1)
     """How often a pair of tokens must occur to become a token of its own."""
     hidden_words: float = Field(default=0.1, ge=0, lt=1)
-    """In training, the probability that a program loses some or all of its words to <mask>, which also stands for
-    tokens that training never has. 0 for neither."""
+    """In training, the probability that some or all words of a program are replaced by <mask>, which also replaces
+    tokens unseen in training. 0 for neither."""
 
     @field_validator("language")
     @classmethod

@@ -63,13 +63,13 @@ class DateConfig(NumericConfig):
     things: ClassVar[Words] = Words("dates", "日期")
     kind: Literal["date"] = "date"
     order: Order | None = None
-    """What stands first in 3/5/2024, the day or the month. Without it only what can mean one day is read, such as
+    """What comes first in 3/5/2024, the day or the month. Without it, only unambiguous dates are read, such as
     25/12/2024, and 5.3.2024 with the day first."""
     timezone: str = "UTC"
-    """Where cells name an offset from UTC: the zone of the clock that days and hours are read from, such as
-    Asia/Shanghai. Cells without an offset are taken as they are."""
+    """For cells with an offset from UTC: the time zone in which days and hours are read, such as Asia/Shanghai. Cells
+    without an offset are taken as they are."""
     epoch: Epoch | None = None
-    """What numbers count since 1970-01-01 UTC. Without it a number is no date."""
+    """Unit of numbers that count from 1970-01-01 UTC. Without it, a number is not a date."""
 
     @field_validator("timezone")
     @classmethod

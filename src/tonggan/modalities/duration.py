@@ -57,7 +57,7 @@ class DurationConfig(NumericConfig):
     things: ClassVar[Words] = Words("durations", "时长")
     kind: Literal["duration"] = "duration"
     begins: Literal["hours", "minutes"] = "minutes"
-    """What stands first in 01:30."""
+    """What comes first in 01:30."""
 
     def read(self, cell: Any) -> float:
         """Seconds; NaN where the cell is no length of time. A number is seconds."""

@@ -66,15 +66,15 @@ class ImageConfig(MediaConfig):
     )
     kind: Literal["image"] = "image"
     size: int = Field(default=64, ge=8, le=2048)
-    """Height and width in pixels that every picture is brought to."""
+    """Height and width, in pixels, to which every picture is resized."""
     resize: Literal["squash", "crop", "pad"] = "squash"
-    """How a picture that is not square becomes square: stretch it, keep its middle, or add black borders."""
+    """How a picture becomes square: stretch it, crop its center, or pad it with black."""
     max_pixels: int = Field(default=100_000_000, ge=1, le=PILLOW_MAX_PIXELS)
-    """A picture whose header names more pixels is refused before it is decoded."""
+    """A picture whose header gives more pixels is refused before decoding."""
     white: float | None = Field(default=None, gt=0)
-    """The value that is white in pictures of more than 8 bits, such as 4095 from a sensor of 12 bits. Null is chosen
-    from what pictures of the training part hold; one alone has 65535 in 16 bits, and in 32-bit integers and floats the
-    least of 1, 255, 65535, 2^24 - 1 and 2^31 - 1 that holds all of it."""
+    """The value of white in pictures of more than 8 bits, such as 4095 for a 12-bit sensor. Null chooses it from the
+    pictures of the training part; for a single picture, 65535 in 16 bits, and in 32-bit integers and floats the
+    smallest of 1, 255, 65535, 2^24 - 1 and 2^31 - 1 that covers it."""
     augment: ImageAugment | None = ImageAugment()
     """Random variation in training; null for none."""
 

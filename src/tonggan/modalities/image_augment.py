@@ -36,29 +36,29 @@ class ImageAugment(Config):
     """Random variation of pictures in training; each is drawn anew for every row. Zero turns one off."""
 
     flip: bool | None = None
-    """Mirror left and right with chance one half. Null is decided by the training part: not where an answer is a number
-    or a text, where names of classes or columns are digits, letters or written things, where a text tells of sides, or
-    where pictures have a side themselves, as digits do. The saved recipe says which."""
+    """Flip horizontally with probability one half. Null decides by the training part: no flips if the answer is a
+    number or a text, if names of classes or columns mean digits, letters or writing, if a text mentions left or right,
+    or if the pictures themselves have an orientation, as digits do. The saved recipe records the decision."""
     flip_vertical: bool = False
-    """Mirror top and bottom with chance one half, where a picture has no way up."""
+    """Flip vertically with probability one half, for pictures without a natural top."""
     turn: bool = False
-    """Turn by a random number of quarter turns, likewise."""
+    """Rotate by a random multiple of 90 degrees, for pictures without a natural top."""
     shift: float = Field(default=0.0625, ge=0, lt=1)
-    """Move by up to this fraction of the size in each direction; the border is filled by reflection, or with black
-    where boxes or masks follow."""
+    """Shift by up to this fraction of the size in each direction; the border is filled by reflection, or with black if
+    there are boxes or masks."""
     scale: float = Field(default=0.0, ge=0, le=4)
     """Enlarge or shrink by a factor between 1 / (1 + scale) and 1 + scale."""
     mosaic: float = Field(default=0.0, ge=0, le=1)
-    """Chance of four pictures around a random place instead of one (Bochkovskiy et al. 2020). It is for boxes and
-    masks, and nothing happens without them: whatever else is told of a picture is not true of the other three."""
+    """Probability of combining four pictures around a random point into one (Bochkovskiy et al. 2020). Only for boxes
+    and masks; it has no effect without them, since any other label of a picture is not true of the other three."""
     cutout: float = Field(default=0.0, ge=0, le=1)
-    """Grey out a square of this fraction of the size at a random place (DeVries and Taylor 2017)."""
+    """Gray out a square of this fraction of the size at a random position (DeVries and Taylor 2017)."""
     brightness: float = Field(default=0.0, ge=0, le=1)
     """Multiply by a factor between 1 - brightness and 1 + brightness."""
     contrast: float = Field(default=0.0, ge=0, le=1)
-    """Spread around the picture's mean by a factor between 1 - contrast and 1 + contrast."""
+    """Scale differences from the picture's mean by a factor between 1 - contrast and 1 + contrast."""
     saturation: float = Field(default=0.0, ge=0, le=1)
-    """Spread around each pixel's grey by a factor between 1 - saturation and 1 + saturation."""
+    """Scale differences from each pixel's gray value by a factor between 1 - saturation and 1 + saturation."""
 
     @property
     def moves(self) -> bool:

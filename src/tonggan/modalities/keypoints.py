@@ -37,15 +37,15 @@ class KeypointsConfig(MediaConfig):
     range: ClassVar[Range] = ImageConfig.range
     kind: Literal["keypoints"] = "keypoints"
     size: int = Field(default=256, ge=8, le=2048)
-    """A picture whose longer side has more pixels is shrunk to it; its shape stays."""
+    """Pictures whose longer side has more pixels are scaled down to it, keeping their aspect ratio."""
     max_keypoints: int = Field(default=128, ge=1, le=4096)
-    """Of a picture with more, those of the strongest contrast are kept."""
+    """Maximum number of keypoints; those of the strongest contrast are kept."""
     contrast: float = Field(default=0.02, ge=0, le=1)
-    """What stands out less is no keypoint."""
+    """Contrast below which a point is not a keypoint."""
     max_pixels: int = Field(default=100_000_000, ge=1, le=PILLOW_MAX_PIXELS)
-    """A picture whose header names more pixels is refused before it is decoded."""
+    """A picture whose header gives more pixels is refused before decoding."""
     white: float | None = Field(default=None, gt=0)
-    """As of pictures: the value that is white in those of more than 8 bits."""
+    """As for pictures: the value of white in those of more than 8 bits."""
 
     @classmethod
     def of(cls, picture: ImageConfig) -> KeypointsConfig:

@@ -28,9 +28,9 @@ class MultilabelConfig(ColumnConfig):
     form: ClassVar[Form] = "names"
     kind: Literal["multilabel"] = "multilabel"
     separator: str = Field(default="|", min_length=1)
-    """What stands between two labels of a text value."""
+    """Separator between the labels of a text."""
     missing: Markers = Field(default_factory=list)
-    """Texts that say that the labels are not known; those such as NA are found where none are declared."""
+    """Texts that mean the labels are not known; without any, usual ones such as NA are recognized."""
 
     def read(self, cell: Any) -> Any:
         """The cell; None where it is one of ``missing``."""

@@ -70,11 +70,11 @@ class NumberConfig(NumericConfig):
     words: ClassVar[Words] = Words("number", "数值")
     kind: Literal["number"] = "number"
     decimal: DecimalMark = "point"
-    """What stands before the fraction: 1.5 or 1,5."""
+    """Decimal separator: 1.5 or 1,5."""
     thousands: ThousandsMark = "none"
-    """What stands between thousands: 1,234 or 1.234 or 1 234 or 1'234; Indian groups such as 1,23,456 are read too."""
+    """Thousands separator: 1,234 or 1.234 or 1 234 or 1'234; Indian groups such as 1,23,456 are read too."""
     units: dict[str, float] = Field(default_factory=dict)
-    """What may stand before or behind a number, and what the number is then multiplied by, e.g. {kg: 1, g: 0.001}."""
+    """Units before or after a number, each with the factor to multiply the number by, e.g. {kg: 1, g: 0.001}."""
 
     @field_validator("units")
     @classmethod

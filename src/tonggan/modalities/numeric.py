@@ -53,7 +53,7 @@ class NumericConfig(ColumnConfig):
     joins: ClassVar[str] = "table"
     things: ClassVar[Words] = Words("numbers", "数")
     missing: Markers = Field(default_factory=list)
-    """Texts or numbers that say that a value is not known, besides the usual ones such as - and n/a."""
+    """Texts or numbers that mean a missing value, besides the usual ones such as - and n/a."""
 
     @abstractmethod
     def read(self, cell: Any) -> float:

@@ -49,8 +49,8 @@ class RegionsConfig(ColumnConfig):
     words: ClassVar[Words] = Words("masks", "掩码")
     kind: Literal["regions"] = "regions"
     classes: dict[str, str | None] | None = None
-    """The name of the class of each value, a number or a color such as '#ff0000', the first one being class 0; null is
-    a value of which nothing is known. By default all values of the training part are classes, called by themselves."""
+    """Class name of each mask value, a number or a color such as '#ff0000', starting with class 0; null marks pixels
+    whose class is not known. By default, every value of the training part is a class named after it."""
 
     def task(self) -> Mapping[str, Any]:
         return {"kind": "segment"}

@@ -45,11 +45,12 @@ class CategoryConfig(ColumnConfig):
     joins: ClassVar[str] = "table"
     kind: Literal["category"] = "category"
     max_categories: int = Field(default=1_000, ge=1)
-    """Names rarer than this many others are taken together with those never seen in training."""
+    """Maximum number of names; rarer ones are treated like names never seen in training."""
     min_rows: int = Field(default=2, ge=1)
-    """So are names in fewer rows of the training part: what is learned from them holds for names never seen, too."""
+    """Names in fewer rows of the training part are treated the same way, which also teaches the model how to answer for
+    unseen names."""
     missing: Markers = Field(default_factory=list)
-    """Texts that say that a value is not known. Of a target those such as NA are found where none are declared."""
+    """Texts that mean a missing value. For a target, without any, usual ones such as NA are recognized."""
 
     def read(self, cell: Any) -> Any:
         """The cell; None where it is one of ``missing``."""

@@ -53,27 +53,26 @@ class TextConfig(ColumnConfig, InputConfig):
     form: ClassVar[Form] = "text"
     kind: Literal["text"] = "text"
     vocab_size: int = Field(default=8_000, ge=300)
-    """The most tokens that the vocabulary may have; a small training part yields fewer."""
+    """Maximum size of the vocabulary, in tokens; a small training part yields fewer."""
     units: Literal["pieces", "words"] = "pieces"
-    """What a token is: a word or a piece of one (byte pairs), or always a word; Chinese ones are as jieba cuts them
-    where it is installed, else single characters. Words that training does not have are <mask>."""
+    """What a token is: a word or a piece of one (byte-pair encoding), or always a word. Chinese is segmented by jieba
+    if it is installed, otherwise into single characters. Words unseen in training become <mask>."""
     max_tokens: int = Field(default=128, ge=1, le=8_192)
-    """What lies beyond is cut off."""
+    """Longer texts are cut off here."""
     lowercase: bool = True
-    """Whether capital and small letters are the same."""
+    """Whether to convert texts to lower case."""
     min_frequency: int = Field(default=2, ge=1)
     """How often a pair of tokens, or a word, must occur to become a token of its own."""
     word_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """In training, the chance that a token is replaced by <mask>."""
+    """In training, the probability that a token is replaced by <mask>."""
     hidden_words: float = Field(default=0.1, ge=0, lt=1)
-    """In training, the chance that a text loses some or all of its tokens to <mask>, which also stands for tokens that
-    training never has: a text of unknown words alone is then answered with doubt. 0 for neither."""
+    """In training, the probability that some or all tokens of a text are replaced by <mask>, which also replaces tokens
+    unseen in training: the model then has low confidence in a text of unknown words. 0 for neither."""
     language: str | None = None
-    """Use the tokens of this pretrained language model, which will read the text, instead of a vocabulary fitted to the
-    training part; the settings of the vocabulary then do not count."""
+    """Use the tokenizer of this pretrained language model, which will read the text, instead of a vocabulary fitted to
+    the training part; the settings of the vocabulary then have no effect."""
     weights: str | None = None
-    """Use the tokens of these pretrained weights of a text encoder in the same way; the encoder text_pretrained sets
-    it."""
+    """Likewise use the tokenizer of these pretrained weights of a text encoder; the encoder text_pretrained sets it."""
 
     @model_validator(mode="after")
     def _one_vocabulary(self) -> TextConfig:

@@ -33,15 +33,16 @@ class VideoAugment(Config):
     """Random variation of clips in training, all frames of a clip alike; zero turns one off."""
 
     flip: bool = False
-    """Mirror left and right with chance one half. Off by default: it turns a movement to the left into the other."""
+    """Flip horizontally with probability one half. Off by default, since it turns a movement to the left into one to
+    the right."""
     shift: float = Field(default=0.0625, ge=0, lt=1)
-    """Move by up to this fraction of the size in each direction; the border is filled by reflection."""
+    """Shift by up to this fraction of the size in each direction; the border is filled by reflection."""
     cutout: float = Field(default=0.0, ge=0, le=1)
-    """Grey out a square of this fraction of the size at a random place."""
+    """Gray out a square of this fraction of the size at a random position."""
     brightness: float = Field(default=0.0, ge=0, le=1)
     """Multiply by a factor between 1 - brightness and 1 + brightness."""
     contrast: float = Field(default=0.0, ge=0, le=1)
-    """Spread around the clip's mean by a factor between 1 - contrast and 1 + contrast."""
+    """Scale differences from the clip's mean by a factor between 1 - contrast and 1 + contrast."""
 
 
 class VideoConfig(MediaConfig):
@@ -52,17 +53,17 @@ class VideoConfig(MediaConfig):
     things: ClassVar[Words] = Words("clips", "段视频")
     kind: Literal["video"] = "video"
     size: int = Field(default=64, ge=8, le=1024)
-    """Height and width in pixels that every frame is brought to."""
+    """Height and width, in pixels, to which every frame is resized."""
     resize: Literal["squash", "crop", "pad"] = "squash"
-    """How a frame that is not square becomes square: stretch it, keep its middle, or add black borders."""
+    """How a frame becomes square: stretch it, crop its center, or pad it with black."""
     frames: int = Field(default=8, ge=1, le=256)
-    """Frames that a model sees, each from a part of the clip; the parts are of equal length."""
+    """Number of frames that a model sees, one from each of as many equal segments of the clip."""
     draws: int = Field(default=3, ge=1, le=16)
-    """Moments of each part that are kept: one at random is seen in training, the middle one elsewhere."""
+    """Frames kept of each segment: training uses a random one, everything else the middle one."""
     max_pixels: int = Field(default=40_000_000, ge=1, le=MAX_PIXELS)
-    """A clip whose frames have more pixels is refused before one is decoded."""
+    """A clip whose frames have more pixels is refused before decoding."""
     augment: VideoAugment | None = VideoAugment()
-    """Random variation in training; null for none, frames other than the middle ones included."""
+    """Random variation in training; null for none, and then only middle frames are used."""
 
     def build(self) -> Video:
         """The modality."""

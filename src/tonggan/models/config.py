@@ -29,13 +29,13 @@ class ModelConfig(Config):
     dim: int = Field(default=128, ge=8, multiple_of=8)
     """Width of the Tokens that encoders hand to the fusion."""
     encoders: dict[str, EncoderConfig] = Field(default_factory=dict)
-    """Encoder of each input by its name; 'table' reads all number and category columns."""
+    """Encoder of each input, by the input's name; 'table' reads all number and category columns."""
     fusion: FusionConfig = Field(default_factory=default_fusion)
     """How the inputs' Tokens become one."""
     head: HeadConfig = LinearHeadConfig()
-    """How the fused Tokens become a prediction; a task whose answer is no vector has another one by default."""
+    """How the fused Tokens become a prediction; tasks whose answer is not a vector have another default."""
     modality_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Chance that a present input of a training row is hidden, so that the model works without it."""
+    """Probability that a present input of a training row is hidden, so that the model learns to do without it."""
 
     @model_validator(mode="after")
     def _can_be_built(self) -> ModelConfig:

@@ -86,13 +86,14 @@ class TranscriptionConfig(Config):
     """How a recording is written down."""
 
     language: str | None = None
-    """Code of the language that is spoken, such as zh; null finds it out."""
+    """Code of the spoken language, such as zh; null detects it."""
     prompt: str | None = Field(default=None, max_length=10_000)
-    """Text as it might stand before, whose spelling, names and punctuation are taken up; its end counts."""
+    """Text that might precede the recording; its spelling, names and punctuation are imitated. Only its end is used if
+    it is long."""
     temperature: float = Field(default=0.0, ge=0, le=1)
-    """0 searches for the likeliest text, and draws only where that fails; above it texts are drawn."""
+    """0 searches for the most likely text and samples only if that fails; above 0, texts are sampled."""
     beams: int = Field(default=5, ge=1, le=16)
-    """Texts that the search keeps in view."""
+    """Width of beam search."""
 
 
 class Transcriber(Protocol):

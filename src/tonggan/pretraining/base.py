@@ -232,7 +232,7 @@ class PretrainTraining(TrainingConfig):
     """How an encoder is pretrained: as any training, with larger batches."""
 
     batch_size: int = Field(default=256, ge=1)
-    """Rows that go through the encoder at once, or that several processes share; contrastive learning wants many."""
+    """Rows in a batch, over all processes; contrastive learning benefits from many."""
 
 
 class PretrainRecipe(Config):
@@ -241,23 +241,22 @@ class PretrainRecipe(Config):
     """
 
     data: DataConfig = DataConfig()
-    """Where the rows come from; a part of them is held out to choose the weights by."""
+    """Where the rows come from; a part of them is held out for choosing the weights."""
     column: str | None = None
-    """The column to learn from; null where only one can be meant."""
+    """The column to learn from; null if there is only one candidate."""
     columns: dict[str, ColumnConfig] = Field(default_factory=dict)
-    """Kind and settings of that column; guessed where they are not named."""
+    """Kind and settings of that column; guessed if not given."""
     objective: PretrainingConfig | None = None
     """What is learned; null is masked_language for texts and code, contrastive for pictures and clips, masked_audio for
     recordings."""
     encoder: EncoderConfig | None = None
-    """What learns; null is the default encoder of the column's kind."""
+    """The encoder to pretrain; null is the default one for the column's kind."""
     dim: int = Field(default=128, ge=8, multiple_of=8)
-    """Width of the Tokens that it gives."""
+    """Width of its Tokens."""
     training: PretrainTraining = PretrainTraining()
     """Epochs, batch size, learning rate, and the like."""
     license: str | None = None
-    """Under which the weights may be used, as SPDX writes it; it stands in the manifest. One of your own begins with
-    LicenseRef-."""
+    """License of the weights, as an SPDX identifier, for the manifest. One of your own begins with LicenseRef-."""
     max_bad: float = Field(default=0.05, ge=0, le=1)
     """Stop before training when more than this share of rows, and more than one, has an unreadable or missing file; 0
     stops at one."""

@@ -45,14 +45,14 @@ class ContrastiveConfig(PretrainingConfig):
     temperature: float = Field(default=0.2, ge=0.01)
     """Similarities are divided by it."""
     least_crop: float = Field(default=0.2, gt=0, le=1)
-    """The smallest part of a picture's area, or of a recording's length, that a view shows."""
+    """Minimum share of a picture's area, or of a recording's length, that a view shows."""
     color: float = Field(default=0.5, ge=0, le=1)
-    """How far brightness, contrast, saturation and hue of a view may be changed; 0 leaves the colors as they are. A
-    view is mirrored where the augmentation of the column flips."""
+    """Strength of random changes of brightness, contrast, saturation and hue of a view; 0 for none. Views are flipped
+    if the column's augmentation flips."""
     left_out: float = Field(default=0.15, ge=0, lt=1)
-    """Share of the tokens that a view of a text lacks."""
+    """Share of the tokens that is left out of a view of a text."""
     projection: int = Field(default=128, ge=8)
-    """Width in which views are compared."""
+    """Width of the vectors by which views are compared."""
 
     def build(self, encoder: nn.Module, modality: Modality[Any], *, dim: int) -> Contrasted:
         return Contrasted(self, encoder, modality, dim=dim)

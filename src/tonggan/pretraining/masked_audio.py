@@ -27,7 +27,7 @@ class MaskedAudioConfig(PretrainingConfig):
     varies: ClassVar[bool] = True
     kind: Literal["masked_audio"] = "masked_audio"
     hidden: float = Field(default=0.5, gt=0, lt=1)
-    """Share of the patches to guess."""
+    """Share of the patches that is masked."""
     frames: int = Field(default=8, ge=1)
     """Frames of a patch."""
     bands: int = Field(default=16, ge=1)

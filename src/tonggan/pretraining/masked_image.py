@@ -31,7 +31,7 @@ class MaskedImageConfig(PretrainingConfig):
     varies: ClassVar[bool] = True
     kind: Literal["masked_image"] = "masked_image"
     hidden: float = Field(default=0.6, gt=0, lt=1)
-    """Share of the patches to guess."""
+    """Share of the patches that is masked."""
     patch: int | None = Field(default=None, ge=1)
     """Side of a patch in pixels; null is an eighth of the picture."""
 

@@ -37,7 +37,7 @@ class MaskedLanguageConfig(PretrainingConfig):
     words: ClassVar[Words] = Words("guess hidden words from those around them", "由上下文猜出被遮住的词")
     kind: Literal["masked_language"] = "masked_language"
     hidden: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the tokens to guess: of these 80 % become <mask>, 10 % another token, 10 % stay."""
+    """Share of the tokens to predict: of these, 80 % become <mask>, 10 % a random token, 10 % stay."""
 
     def build(self, encoder: nn.Module, modality: Text | Code, *, dim: int) -> MaskedLanguage:
         return MaskedLanguage(self, encoder, modality, dim=dim)

@@ -15,26 +15,26 @@ class InteractionColumns(Config):
     """Which columns of the table of interactions say who took what, how it was liked, and when."""
 
     user: str | None = None
-    """Ids of users; found by its name otherwise."""
+    """Column of user ids; by default found by its name."""
     item: str | None = None
-    """Ids of items; found by its name otherwise."""
+    """Column of item ids; by default found by its name."""
     rating: str | None = None
-    """How an item was liked, as a number; found by its name otherwise, 'none' for none."""
+    """Column of ratings; by default found by its name, 'none' for none."""
     time: str | None = None
-    """When it was; found by its name otherwise, 'none' for none."""
+    """Column of times; by default found by its name, 'none' for none."""
 
 
 class SplitConfig(Config):
     """Which interactions are for what."""
 
     kind: Literal["time", "leave_last", "random"] = "time"
-    """'time' cuts at two moments, the same for all: what is learned from lies before what is asked for, as in use.
-    'leave_last' asks for the last like of each user, 'random' for any: both learn from what came later elsewhere,
-    and flatter."""
+    """'time' cuts at two moments, the same for all users: the model learns from the past and is tested on the future,
+    as in use. 'leave_last' tests on the last like of each user, 'random' on any: both let the model learn from other
+    users' future, and so look better than they are."""
     valid: float = Field(default=0.1, gt=0, lt=0.5)
-    """Share of the interactions to choose by; of 'leave_last' it is one of each user."""
+    """Share of the interactions for validation; with 'leave_last' it is one per user."""
     test: float = Field(default=0.1, gt=0, lt=0.5)
-    """Share of the interactions for the final number; of 'leave_last' it is one of each user."""
+    """Share of the interactions for the final test; with 'leave_last' it is one per user."""
 
 
 def default_members() -> dict[str, dict[str, str]]:
@@ -50,20 +50,20 @@ class RecommendationConfig(Config):
     """A recommender."""
 
     columns: InteractionColumns = InteractionColumns()
-    """Of the table of interactions."""
+    """Columns of the table of interactions."""
     items: dict[str, ColumnConfig] = Field(default_factory=dict)
-    """Kinds of columns of the table of items that are not to be guessed."""
+    """Kinds of columns of the table of items, instead of guessing them."""
     users: dict[str, ColumnConfig] = Field(default_factory=dict)
-    """Kinds of columns of the table of users that are not to be guessed."""
+    """Kinds of columns of the table of users, instead of guessing them."""
     threshold: float | None = None
-    """Ratings from here on are likes; by default from the median on. 0 takes every interaction for a like."""
+    """Ratings from here up are likes; the default is the median. 0 counts every interaction as a like."""
     split: SplitConfig = SplitConfig()
     """Which interactions are for what."""
     k: int = Field(default=10, ge=1)
-    """Items that are recommended at once where quality is measured."""
+    """Number of recommended items at which quality is measured."""
     cold: int = Field(default=5, ge=0)
-    """Items with at most so many likes to learn from are measured by themselves."""
+    """Items with at most this many likes in training are also measured separately."""
     members: dict[str, ScorerConfig | None] = Field(default_factory=_members)
-    """What is tried, by name; null leaves one out. Those that raise the score on the validation part are kept."""
+    """Members to try, by name; null leaves one out. Those that raise the score on the validation part are kept."""
     seed: int = 0
     """Same seed, same numbers."""

@@ -26,13 +26,13 @@ class ContentConfig(ScorerConfig):
     needs_content: ClassVar[bool] = True
     kind: Literal["content"] = "content"
     size: int = Field(default=128, ge=1)
-    """Numbers that the contents of an item become, by a singular value decomposition."""
+    """Dimension to which the contents of an item are reduced by a singular value decomposition."""
     penalty: float = Field(default=200.0, gt=0)
-    """Of the squared weights between items that are learned from, as EASE has it."""
+    """L2 penalty on the weights between items, as in EASE."""
     content_penalty: float = Field(default=300.0, gt=0)
-    """Of the squared weights between contents."""
+    """L2 penalty on the weights between contents."""
     most_items: int = Field(default=8_000, ge=2)
-    """Of more items the most liked ones are learned from."""
+    """Maximum number of items to learn from: the most liked ones."""
     words: ClassVar[Words] = Words("content", "内容")
 
     def fit(

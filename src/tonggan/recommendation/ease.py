@@ -24,10 +24,10 @@ class EaseConfig(ScorerConfig):
     cost: ClassVar[int] = 3
     kind: Literal["ease"] = "ease"
     penalty: float | None = Field(default=None, gt=0)
-    """Of the squared weights; chosen on the validation part by default."""
+    """L2 penalty on the weights; by default chosen on the validation part."""
     most_items: int = Field(default=8_000, ge=2)
-    """Of more items the most liked ones are weighed: time grows with the cube of their number, memory with the square
-    (8,000 take half a gigabyte while they are weighed)."""
+    """Maximum number of items: the most liked ones. Time grows with the cube of their number, memory with the square
+    (8,000 items take half a gigabyte while fitting)."""
     words: ClassVar[Words] = Words("EASE", "EASE")
 
     def variants(self, examples: Examples) -> Sequence[EaseConfig]:

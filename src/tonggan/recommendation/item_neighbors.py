@@ -23,9 +23,10 @@ class ItemNeighborsConfig(ScorerConfig):
     cost: ClassVar[int] = 2
     kind: Literal["item_neighbors"] = "item_neighbors"
     count: int | None = Field(default=None, ge=1)
-    """Neighbors of an item that are kept; chosen on the validation part by default."""
+    """Number of neighbors to keep of each item; by default chosen on the validation part."""
     shrinkage: float | None = Field(default=None, ge=0)
-    """Added to the denominator, so that few common users are not taken for much; chosen by default."""
+    """Added to the denominator, so that similarities from few common users count less; by default chosen on the
+    validation part."""
     words: ClassVar[Words] = Words("item neighbors", "物品近邻")
 
     def variants(self, examples: Examples) -> Sequence[ItemNeighborsConfig]:

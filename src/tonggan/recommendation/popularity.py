@@ -22,7 +22,8 @@ class PopularityConfig(ScorerConfig):
     is_personal: ClassVar[bool] = False
     kind: Literal["popularity"] = "popularity"
     half_life: float | None = Field(default=None, gt=0)
-    """Days after which a like counts half as much; by default all count alike, or what the validation part prefers."""
+    """Days after which a like counts half as much; by default, the validation part decides whether age counts at all.
+    """
     words: ClassVar[Words] = Words("popularity", "热门程度")
 
     def variants(self, examples: Examples) -> Sequence[PopularityConfig]:

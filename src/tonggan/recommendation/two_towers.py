@@ -49,11 +49,11 @@ class TwoTowersConfig(ScorerConfig):
     dim: int = Field(default=64, ge=2)
     """Width of both vectors."""
     length: int = Field(default=50, ge=1)
-    """Of a history the latest so many items are read."""
+    """Number of latest items of a history to read."""
     hidden_ids: float = Field(default=0.3, ge=0, lt=1)
-    """In training, the chance that an item's id is hidden and its content must do."""
+    """In training, the probability that an item's id is hidden, so that its content must suffice."""
     temperature: float = Field(default=0.1, gt=0)
-    """What products of unit vectors are divided by."""
+    """Dot products of unit vectors are divided by it."""
     training: TrainingConfig = TrainingConfig(epochs=20, batch_size=512, learning_rate=3e-3, patience=3, warmup=0.02)
     """How it is trained."""
     words: ClassVar[Words] = Words("two towers", "双塔")

@@ -71,9 +71,9 @@ class InputEntry(Config):
     config: InputConfig
     """Its modality's config."""
     state: dict[str, Any]
-    """What the modality was fitted to."""
+    """The fitted state of the modality."""
     profiles: dict[str, ColumnProfile] = Field(default_factory=dict)
-    """What its columns were like in the training part, by column; bundles of older versions have none."""
+    """Profiles of its columns in the training part, by column; bundles of older versions have none."""
 
 
 class InputsFile(Config):

@@ -44,11 +44,11 @@ class Plan(Config):
     """A recipe with every choice filled in."""
 
     recipe: Recipe
-    """What is run, and what a bundle keeps."""
+    """The recipe to run, which the bundle keeps."""
     reasons: dict[str, str]
-    """Why each column is of its kind."""
+    """Why each column has its kind."""
     remarks: list[Finding] = Field(default_factory=list)
-    """What speaks for another kind of a column."""
+    """What suggests another kind for a column."""
 
     @property
     def task(self) -> TaskConfig:

@@ -39,37 +39,37 @@ class Manifest(Config):
     """The content of ``encoder.json``."""
 
     format: PositiveInt = FORMAT
-    """Of the folder."""
+    """Version of the folder's format."""
     objective: str
     """Kind of the objective."""
     column: str
-    """The column that it was trained on."""
+    """The column it was trained on."""
     dim: int = Field(ge=1)
     """Width of its Tokens."""
     encoder: EncoderConfig
     """The encoder's config."""
     input: InputEntry
-    """What it reads, as it was fitted."""
+    """The input it reads, as fitted."""
     trained_on: str
     """The data, as the user named them, and how many rows."""
     rows: int = Field(ge=0)
-    """How many items it has learned from."""
+    """Number of items it was trained on."""
     fingerprint: str
-    """Of the data."""
+    """Fingerprint of the data."""
     license: str | None = None
-    """Of the weights, as the user has stated it."""
+    """License of the weights, as stated by the user."""
     parameters: int = Field(ge=0)
-    """How many numbers have learned."""
+    """Number of trained parameters."""
     sha256: str
-    """Of the weights."""
+    """SHA-256 of the weights."""
     size: int = Field(ge=0)
     """Bytes of the weights."""
     results: dict[str, Any]
     """Held-out loss and the like."""
     versions: dict[str, str]
-    """What it was made with."""
+    """Versions of the libraries it was made with."""
     created: str
-    """When."""
+    """Time of creation."""
 
 
 def is_pretrained(folder: Path) -> bool:

@@ -31,21 +31,21 @@ class DataConfig(Config):
     train: str | None = None
     """Table to learn from: CSV, TSV, JSONL, Parquet, Excel, a folder of class folders, or tar shards."""
     valid: str | None = None
-    """Table to choose on; without it a part of 'train' is cut off."""
+    """Table for validation; without it, a part of 'train' is held out."""
     test: str | None = None
-    """Table for the final number alone."""
+    """Table for the final test only."""
     where: dict[str, list[str | int | float | bool]] = Field(default_factory=dict)
     """Keep only the rows whose column has one of these values."""
     group: str | None = None
-    """Column whose equal values never fall on both sides of the cut between train and valid, e.g. a patient."""
+    """Rows with equal values in this column, e.g. a patient, never go to both train and valid."""
     time: str | None = None
-    """Column of dates, times or numbers: what is cut off for validation is later than all that is learned from. With
-    'group', rows to learn from whose group is also in the validation part are left out."""
+    """Column of dates, times or numbers: the validation part is later than everything the model learns from. With
+    'group', training rows whose group is also in the validation part are left out."""
     batch_by: str | None = None
-    """Column whose equal values go into the same batch in training, e.g. the picture that many questions are about:
-    what rows share is encoded once."""
+    """Rows with equal values in this column, e.g. the picture that many questions are about, go into the same batch in
+    training, so that what they share is encoded once."""
     valid_fraction: float = Field(default=0.1, gt=0.0, lt=0.9)
-    """Share of 'train' that is cut off for validation when there is no table for it."""
+    """Share of 'train' to hold out for validation if there is no table for it."""
     max_rows: int | None = Field(default=None, ge=8)
     """Use at most this many rows of each table, drawn with the recipe's seed."""
 
@@ -68,20 +68,20 @@ class AuxiliaryConfig(Config):
     """A column that is also predicted in training, so that an encoder learns what the target alone hardly tells it."""
 
     input: str
-    """The input that shows it, by name."""
+    """Name of the input from which it is predicted."""
     weight: float = Field(default=0.5, gt=0)
-    """How much its loss counts beside the target's."""
+    """Weight of its loss beside the target's."""
 
 
 class RangeConfig(Config):
     """What a number may be in a tuning."""
 
     low: int | float
-    """The least."""
+    """Minimum."""
     high: int | float
-    """The most."""
+    """Maximum."""
     log: bool = False
-    """Draw from the logarithms, so that 0.001 to 0.01 comes as often as 0.01 to 0.1."""
+    """Sample on a logarithmic scale, so that 0.001 to 0.01 is as likely as 0.01 to 0.1."""
 
     @model_validator(mode="after")
     def _is_a_range(self) -> RangeConfig:
@@ -96,20 +96,20 @@ class StudyConfig(Config):
     """Several trials of one recipe instead of a single one."""
 
     folds: int | None = Field(default=None, ge=2, le=50)
-    """Cut 'train' into so many parts and train without each of them: every row is predicted by a model that has not
-    learned from it, and what is served is the mean of all. With 'data.time' each part is predicted by what came before
-    it, and the last model is served."""
+    """Number of folds for cross-validation: every row of 'train' is predicted by a model that was not trained on it,
+    and the mean of all models is served. With 'data.time', each fold is predicted by a model of what came before it,
+    and the last model is served."""
     seeds: int | None = Field(default=None, ge=2, le=50)
-    """Train so often on the same rows, each time from another seed; what is served is the mean of all."""
+    """Number of trainings on the same rows, each with another seed; the mean of all models is served."""
 
     ranges: dict[str, Annotated[list[str | int | float | bool | None], Field(min_length=1)] | RangeConfig] = Field(
         default_factory=dict
     )
-    """By the path of a field, e.g. training.learning_rate, what 'tonggan tune' may set it to: a list of values, or the
-    range of a number. Without any, those that suit the model."""
+    """By the path of a field, e.g. training.learning_rate, the values that 'tonggan tune' may try: a list, or a range.
+    Without any, defaults that suit the model."""
     pruner: Literal["median", "hyperband", "none"] = "median"
-    """Which trials of a tuning are given up early: those worse than the median of the others at the same point, those
-    that lose in Hyperband's brackets, or none."""
+    """Which trials are stopped early: those worse than the median of the others at the same step, those that lose in
+    Hyperband's brackets, or none."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> StudyConfig:
@@ -141,18 +141,18 @@ class Recipe(Config):
     model: ModelConfig = ModelConfig()
     """Encoders, fusion, head."""
     floor: FloorConfig | None = None
-    """Members that are no networks, fitted to what frozen encoders, texts and cells say, of which those that pay are
-    kept; null trains the network alone. 'tonggan fit' has them unless it is told otherwise."""
+    """Members that are not networks, fitted to embeddings of frozen encoders, texts and cells; those that help are
+    kept. Null trains only the network. 'tonggan fit' uses them by default."""
     start: dict[str, str] = Field(default_factory=dict)
-    """By input, the finished run, as RUN or RUN:INPUT, whose encoder of that input its own takes the weights of."""
+    """By input, a finished run (RUN or RUN:INPUT) from whose encoder the weights are initialized."""
     training: TrainingConfig = TrainingConfig()
     """Epochs, batch size, learning rate, and the like."""
     study: StudyConfig = StudyConfig()
-    """Folds or seeds; a single training without them."""
+    """Folds or seeds; without them, a single training."""
     report_by: str | None = None
-    """Column of the final table by whose values the metrics are also broken down, e.g. a speaker or a language."""
+    """Column of the test table by whose values the metrics are also broken down, e.g. a speaker or a language."""
     audit_alone: bool = True
-    """After training, also train a model on each input alone, if the time limit leaves room for it."""
+    """After training, also train a model on each single input, if the time limit allows it."""
     max_bad: float = Field(default=0.05, ge=0.0, le=1.0)
     """Stop before training when more than this share of rows, and more than one, has an unreadable or missing file; 0
     stops at one."""

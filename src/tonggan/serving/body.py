@@ -39,10 +39,10 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, json_schema_extra=_nullable)
 
     neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
-    """Parameters that are not supported, with the values of each that ask for nothing."""
+    """Parameters that are not supported, with the values of each that have no effect."""
 
     media: ClassVar[frozenset[str] | None] = frozenset()
-    """Names of the texts that are pictures or recordings, with limits of their own; None: all that are data URLs."""
+    """Names of the texts that are pictures or recordings, which have their own limits; None: all data URLs."""
 
     @model_validator(mode="before")
     @classmethod

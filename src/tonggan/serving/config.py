@@ -57,26 +57,26 @@ class ServerConfig(Config):
     """Limits of a server. A request beyond one is refused with an error that names the limit."""
 
     slots: int = Field(default=8, ge=1, le=256)
-    """Texts of one model that are written at the same time."""
+    """Number of texts that one model generates at the same time."""
     max_length: int = Field(default=4096, ge=2)
-    """Tokens that a text may take, its prompt included; the model's own context may be shorter."""
+    """Maximum number of tokens of a text, prompt included; the model's own context may be shorter."""
     queue: int = Field(default=64, ge=0)
-    """Texts of one model, or rows to predict, that may wait; what comes beyond is answered with status 429."""
+    """Maximum number of waiting texts of one model, or waiting rows; any more are answered with status 429."""
     timeout: float = Field(default=300.0, gt=0)
-    """Seconds that a request may take, its arrival and its waiting included."""
+    """Seconds that a request may take, including its arrival and its time in the queue."""
     read_timeout: float = Field(default=30.0, gt=0)
-    """Seconds that a client may take for its headers, between two parts of a body, and to accept what is sent to it."""
+    """Seconds that a client may take to send its headers, to send the next part of a body, and to accept an answer."""
     stop_timeout: float = Field(default=30.0, gt=0)
-    """Seconds that a stop waits for what was begun."""
+    """Seconds that a shutdown waits for requests in progress."""
     max_bytes: int = Field(default=32 * 2**20, ge=1_024)
-    """Bytes of a request's body."""
+    """Maximum size of a request's body, in bytes."""
     max_characters: int = Field(default=500_000, ge=1_024)
-    """Characters of all texts of a request, pictures and recordings aside."""
+    """Maximum number of characters of all texts of a request, not counting pictures and recordings."""
     max_pixels: int = Field(default=40_000_000, ge=1)
-    """Maximum pixels of an uploaded picture."""
+    """Maximum number of pixels of an uploaded picture."""
     max_seconds: float = Field(default=300.0, gt=0)
-    """Maximum seconds of an uploaded recording."""
+    """Maximum length of an uploaded recording, in seconds."""
     batch_rows: int = Field(default=64, ge=1)
-    """Rows that go through a model together in predictions and embeddings."""
+    """Rows that go through a model together, for predictions and embeddings."""
     batch_wait: float = Field(default=0.004, ge=0, le=1)
-    """Seconds that a row waits for others to go with."""
+    """Seconds that a row waits for others to form a batch."""

@@ -209,9 +209,9 @@ class ChatMessage(Body):
 
     role: str
     content: str | Annotated[list[Content], Field(max_length=MAX_PARTS)] = ""
-    """Where it is null, as beside tool calls, the turn is empty."""
+    """Null, as beside tool calls, is an empty turn."""
     name: str | None = None
-    """Of whoever speaks, which chat templates do not write."""
+    """Name of the participant; chat templates do not write it."""
     tool_calls: Annotated[list[CallBody], Field(max_length=MAX_TOOLS)] = Field(default_factory=list)
     tool_call_id: str | None = Field(default=None, pattern=CALL_ID)
 

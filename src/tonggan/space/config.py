@@ -27,29 +27,29 @@ class SpaceConfig(Config):
 
     parts: Literal["linear", "towers", "both"] = "both"
     """'linear' is a ridge regression onto one modality's features, which takes seconds; 'towers' are small networks
-    trained by the alignment; of 'both' each counts as much as the validation part says."""
+    trained with the alignment; 'both' weights the two by the validation part."""
     start: str | None = "starter"
-    """Space whose linear maps are gone on from where its frozen encoders are the same, unless the validation part says
-    that to begin anew is better: 'starter', which comes along, or the folder of a run; null begins anew."""
+    """Space whose linear maps to start from, if its frozen encoders are the same and the validation part agrees:
+    'starter', which is included, or the folder of a run; null starts from scratch."""
     dim: int = Field(default=256, ge=8)
-    """Width of what a tower gives."""
+    """Width of a tower's output."""
     hidden: int = Field(default=512, ge=8)
     """Width of a tower's one hidden layer."""
     dropout: float = Field(default=0.4, ge=0, lt=1)
-    """Of features and of the hidden layer, in training."""
+    """Dropout probability of features and of the hidden layer, in training."""
     alignment: AlignmentConfig = ContrastiveConfig(temperature=0.07, learn_temperature=True)
-    """The loss that draws together what belongs together."""
+    """The loss that pulls matching items together."""
     matching: Matching = "pooled"
-    """How two items are compared by what towers make of them: 'pooled' by one vector each; as sets of tokens (regions,
-    words, stretches of time) by 'late_interaction', each token of the query beside the one that is most like it, or by
-    'transport', the best plan that lays all of one beside all of the other."""
+    """How the towers' outputs of two items are compared: 'pooled' compares one vector each; the others compare sets of
+    tokens (regions, words, stretches of time): 'late_interaction' matches each token of the query to the most similar
+    one, 'transport' finds the best plan that matches all tokens of one with all of the other."""
     weights: dict[str, str] = Field(default_factory=dict)
-    """By kind of input, the frozen encoder; those not named get the first that is installed."""
+    """By kind of input, the frozen encoder; kinds that are not named use the first one that is installed."""
     encoders: dict[str, EncoderConfig] = Field(default_factory=dict)
-    """By kind of input, an encoder that learns with the space in place of a tower: pretrained ('tune' says how much of
-    it learns), or from random weights."""
+    """By kind of input, an encoder that is trained with the space in place of a tower: pretrained ('tune' says how much
+    of it is trained), or from random weights."""
     at_once: int = Field(default=64, ge=1)
-    """Rows that go through such an encoder at a time; a larger batch is compared as a whole all the same."""
+    """Rows that go through such an encoder at a time; a larger batch is still compared as a whole."""
 
     def build_encoders(self, modalities: Mapping[str, Modality[Any]]) -> dict[str, nn.Module]:
         """The encoders that learn, by kind, with random weights where they have no others.
@@ -68,11 +68,11 @@ class MatchTraining(TrainingConfig):
     """How towers are trained: as any training, with larger batches, in which each row is every other's wrong answer."""
 
     epochs: int = Field(default=40, ge=1)
-    """Passes over the training part; with a time limit, the most that are made."""
+    """Passes over the training part; with a time limit, their maximum."""
     batch_size: int = Field(default=512, ge=1)
     """Rows that are compared with each other."""
     hidden_cells: float = Field(default=0.0, ge=0, le=1)
-    """Share of the rows that come a second time with cells hidden."""
+    """Share of the rows that are repeated with cells hidden."""
     weight_decay: float = Field(default=0.1, ge=0)
     """Decoupled weight decay of matrices."""
 
@@ -81,7 +81,7 @@ class MatchRecipe(Config):
     """A run that learns a space, as data. ``tonggan fit TABLE --task match`` makes one from its arguments."""
 
     task: Literal["match"] = "match"
-    """What tells such a recipe from others."""
+    """What distinguishes such a recipe from others."""
     description: str = ""
     """What the run is for, in a sentence."""
     data: DataConfig = DataConfig()
@@ -89,11 +89,11 @@ class MatchRecipe(Config):
     columns: dict[str, ColumnConfig] = Field(default_factory=dict)
     """Kind and settings of columns; those not named are guessed. 'ignore' leaves one out."""
     labels: str | None = None
-    """Column of classes, for an alignment that also learns to tell them."""
+    """Column of classes, for an alignment that also learns to classify."""
     space: SpaceConfig = SpaceConfig()
-    """How features become vectors."""
+    """How features are mapped into the space."""
     training: MatchTraining = MatchTraining()
-    """Of the towers."""
+    """Training of the towers."""
     max_bad: float = Field(default=0.05, ge=0, le=1)
     """Stop before training when more than this share of rows, and more than one, has an unreadable or missing file; 0
     stops at one."""

@@ -41,17 +41,17 @@ class IndexInfo(BaseModel, extra="forbid"):
     source: str
     """The table's path, or what it was called."""
     base: str
-    """The folder that relative paths in it start at."""
+    """The folder that its relative paths refer to."""
     space: str
-    """What the space's copy was made of, before it was adapted to the rows."""
+    """The space before it was adapted to the rows."""
     weights: dict[str, str]
     """By kind, the frozen encoder, where no space was fitted."""
     inputs: dict[str, str]
     """The kind of each input that has vectors."""
     rows: int | None = None
-    """How many there are; None until a first pass has come to its end."""
+    """Number of rows; None until a first pass is complete."""
     fields: dict[str, str]
-    """The columns that are kept and shown: ``file``, ``text``, or ``number`` of all that may be written as one."""
+    """The columns that are stored and shown: ``file``, ``text``, or ``number`` if all values are numbers."""
 
 
 def read_info(folder: Path) -> IndexInfo:

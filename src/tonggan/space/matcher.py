@@ -65,7 +65,7 @@ class _Index(BaseModel, extra="forbid"):
     distance: Distance
     token_widths: dict[str, int] = {}
     bases: dict[str, str] = {}
-    """By kind, SHA-256 of the pretrained weights that an encoder which learned builds on."""
+    """By kind, SHA-256 of the pretrained weights of an encoder that was trained."""
     weights: dict[str, str]
     frozen: dict[str, dict[str, str]]
     sha256: str

@@ -41,7 +41,7 @@ class DetectConfig(PicturedConfig):
     default_size: ClassVar[int] = 320
     kind: Literal["detect"] = "detect"
     confidence: float | None = Field(default=None, ge=0, le=1)
-    """From which score on a box is an answer; null takes the one of the best F1 on the validation part."""
+    """Minimum score of a box in the answer; null takes the one with the best F1 on the validation part."""
 
     def complete(
         self, model: ModelConfig, columns: Mapping[str, ColumnConfig], *, target: Sequence[str]

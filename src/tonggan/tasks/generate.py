@@ -44,13 +44,14 @@ class TextTaskConfig(TaskConfig):
 
     kind: str
     vocab_size: int = Field(default=8_000, ge=300)
-    """The most tokens of the vocabulary that is trained on the texts; few texts yield fewer."""
+    """Maximum size of the vocabulary, in tokens; few texts yield fewer."""
     max_tokens: int | None = Field(default=None, ge=2)
-    """The most tokens of a text; longer ones are cut in training. Null takes the longest of the training part."""
+    """Maximum number of tokens of a text; longer ones are cut in training. Null takes the longest of the training part.
+    """
     language: str | None = None
     """Pretrained language model whose tokens are used; follows the head's 'base'."""
     score: TextMetricName
-    """The metric that chooses the weights and that the audit compares."""
+    """The metric for choosing the weights and for the audit."""
 
     def complete(
         self, model: ModelConfig, columns: Mapping[str, ColumnConfig], *, target: Sequence[str]

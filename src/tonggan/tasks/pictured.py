@@ -24,15 +24,15 @@ class PicturedConfig(TaskConfig):
     """What is to be found in a picture."""
 
     default_size: ClassVar[int]
-    """Height and width that pictures are brought to where a recipe does not say."""
+    """Height and width to which pictures are resized if a recipe does not say."""
 
     kind: str
     picture: str | None = None
-    """The input that is looked at; it may be left out where there is one column of pictures."""
+    """The input to look at; may be omitted if there is one column of pictures."""
     size: int | None = Field(default=None, ge=8)
-    """Height and width of the pictures as the model sees them; follows the column."""
+    """Height and width of the pictures as the model sees them; by default the column's."""
     resize: Resize | None = None
-    """How they become square; follows the column, which keeps their shape by default."""
+    """How they become square; by default as the column says, which keeps their aspect ratio unless set otherwise."""
 
     def complete(
         self, model: ModelConfig, columns: Mapping[str, ColumnConfig], *, target: Sequence[str]

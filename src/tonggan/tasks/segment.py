@@ -50,7 +50,7 @@ class SegmentConfig(PicturedConfig):
     default_size: ClassVar[int] = 256
     kind: Literal["segment"] = "segment"
     classes: dict[str, str | None] | None = None
-    """As of a column of masks, where they come first."""
+    """As in the column of masks, which takes precedence."""
 
     def complete(
         self, model: ModelConfig, columns: Mapping[str, ColumnConfig], *, target: Sequence[str]

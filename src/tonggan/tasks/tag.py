@@ -44,7 +44,7 @@ class TagConfig(LabelTaskConfig):
     form: ClassVar[Literal["labels"]] = "labels"
     kind: Literal["multilabel"] = "multilabel"
     separator: str = Field(default="|", min_length=1)
-    """What stands between the labels of a text."""
+    """Separator between the labels of a text."""
 
     def build(self) -> Tag:
         return Tag(self)

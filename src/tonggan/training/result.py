@@ -52,9 +52,9 @@ class RunState:
     place: tuple[int, int] = (0, 0)
     """The next step: its epoch, and its number in it."""
     learned: float = 0.0
-    """The objective's weight of all batches so far."""
+    """The objective's total weight of all batches so far."""
     loss: float | None = None
-    """Of late."""
+    """Recent loss."""
     history: list[dict[str, Any]] = field(default_factory=list)
     best_step: int = 0
     best_score: float | None = None
@@ -63,10 +63,10 @@ class RunState:
     """Evaluations since the best one."""
     loss_sum: float = 0.0
     loss_steps: int = 0
-    """Of the steps since the last evaluation."""
+    """Losses of the steps since the last evaluation."""
     training_started: float = 0.0
     elapsed: float = 0.0
-    """Seconds of the budget: at the first step, and when this was saved."""
+    """Seconds of the budget used: at the first step, and at this checkpoint."""
     stopped_by: StoppedBy | None = None
     peak_memory: int = 0
     scaler: dict[str, Any] | None = None

@@ -45,25 +45,25 @@ class AdapterManifest(Config):
     name: str
     """The folder's name."""
     method: Literal["lora", "full"]
-    """What has learned: low-rank adapters, or all weights."""
+    """What was trained: low-rank adapters, or all weights."""
     base: str | None
-    """Model that it stands on, as ``load_pretrained`` takes it; null for one from scratch."""
+    """Base model, as ``load_pretrained`` takes it; null for a model trained from scratch."""
     base_sha256: str | None
-    """Of the base's weights."""
+    """SHA-256 of the base model's weights."""
     shape: dict[str, Any] | None = None
-    """Of a model from scratch."""
+    """Shape of a model trained from scratch."""
     rank: int = Field(ge=1)
-    """Of low-rank adapters."""
+    """Rank of the low-rank adapters."""
     sentinels: tuple[str, str, str] | None
-    """Control tokens for prefix, suffix and middle; null where it was not trained to fill in."""
+    """Control tokens for prefix, suffix and middle; null if it was not trained for fill-in-the-middle."""
     sentinel_ids: tuple[int, int, int] | None
-    """Their ids."""
+    """Ids of the control tokens."""
     corpus_sha256: str
-    """Of the manifest of the corpus it has learned from."""
+    """SHA-256 of the manifest of the training corpus."""
     training: dict[str, Any] = Field(default_factory=dict)
     """Settings, steps, tokens and seconds of the training."""
     verdict: dict[str, Any] | None = None
-    """How it did on the holdout beside what was in use; null where it was not measured."""
+    """How it compares with the previous model on the holdout; null if that was not measured."""
 
 
 class AdapterRegistry:

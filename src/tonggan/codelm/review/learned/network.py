@@ -27,7 +27,8 @@ class RewriteScorerConfig(TransformerConfig):
     num_heads: int = Field(default=4, ge=1)
     """Attention heads of each block."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Chance that an activation is dropped in training; there are more bugs to draw than a training sees."""
+    """Dropout probability of activations in training; the default is 0, since a training never sees all the bugs that
+    could be drawn."""
 
 
 class RelationalAttention(Attention):

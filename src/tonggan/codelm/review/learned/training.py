@@ -46,23 +46,23 @@ class DetectorTrainingConfig(Config):
     game: bool = True
     """Whether a second network chooses the bugs; otherwise they are random."""
     bugs_of_each: int = Field(default=2, ge=1)
-    """Copies with one bug that a function has in a step; the game chooses among them, so that it wants two."""
+    """Buggy copies of each function in a step; the game needs at least two to choose from."""
     vocabulary: int = Field(default=8000, ge=0)
-    """Words, parts of names, that have a vector of their own."""
+    """Size of the vocabulary of words, which are parts of names."""
     max_functions: int = Field(default=60_000, ge=1)
-    """Functions that are learned from, drawn at random where there are more; reading more would take time."""
+    """Maximum number of functions to learn from; of more, a random sample is used."""
     max_tokens: int = Field(default=200, ge=16)
-    """Functions of more tokens are not learned from."""
+    """Longer functions are not used for training."""
     tokens_at_once: int = Field(default=1500, ge=64)
-    """Tokens of the functions of one step, before their copies with bugs."""
+    """Tokens of the functions of one step, not counting their buggy copies."""
     epochs: int = Field(default=10, ge=1)
-    """Times that every function is seen, at most."""
+    """Maximum number of epochs."""
     learning_rate: float = Field(default=1.5e-3, gt=0)
-    """The highest; it rises during the first twentieth and falls to zero."""
+    """Peak learning rate, after a warmup over the first twentieth; it then decays to zero."""
     time_limit: float | None = Field(default=3600.0, gt=0)
-    """Seconds of the training; null for as many as the epochs take."""
+    """Seconds for the training; null for no limit."""
     seed: int = Field(default=0, ge=0)
-    """Of weights, order and bugs."""
+    """Seed of the weights, the order and the bugs."""
 
 
 @dataclass(frozen=True)
