@@ -39,7 +39,7 @@ OF_PARTS = (
     *(f"{unit} since 1970" for unit in ("seconds", "milliseconds", "microseconds", "nanoseconds")),
     *(f"with the {part} first" for part in ("day", "month")),
     *(f"{things} in {{}} of the cells and other texts in the rest, e.g. {{}}" for things in TIMES),
-    "a column of dates", "a column of times of day", "predicted in seconds",
+    "a column of dates", "a column of times of day", "predicted in seconds", "{} train, {} valid, {} test",
 )  # fmt: skip
 
 

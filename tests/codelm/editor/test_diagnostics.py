@@ -61,9 +61,10 @@ def test_rules_of_the_whole_repository_are_told_later_of_what_the_file_is_then(t
         (root / "b.py").write_text("")
         editor.open("b.py", "import numpy as nu\nprint(nu)\n")
         editor.edit("b.py", (0, 0), (0, 0), "\n\n")
-        editor.until(lambda: editor.diagnostics.get(uri))
+        # Beside a busy program the text may be reviewed as it was opened, before the edit is there.
+        editor.until(lambda: [each.range.start.line for each in editor.diagnostics.get(uri, ())] == [2])
         (told,) = editor.diagnostics[uri]
-        assert (told.code, told.range.start.line) == ("habit-import", 2)
+        assert told.code == "habit-import"
 
 
 def test_a_rule_that_raises_is_named_once(tmp_path, monkeypatch):

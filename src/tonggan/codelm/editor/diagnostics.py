@@ -47,7 +47,7 @@ class Diagnostics:
         self._failed: set[str] = set()  # rules that were named
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tonggan-review")
         self._wide_pool = ThreadPoolExecutor(1, thread_name_prefix="tonggan-review-wide")
-        self._latest: dict[str, Repository] = {}  # that a file was reviewed in, by its address
+        self._latest: dict[str, object] = {}  # by address, what marks the review of the text as it is now
         self._waiting: dict[Path, asyncio.TimerHandle] = {}
         self._repository: Repository | None = None
         self._told: dict[str, list[tuple[types.Diagnostic, types.TextEdit | None]]] = {}
@@ -58,6 +58,7 @@ class Diagnostics:
             return
         if (waiting := self._waiting.pop(path, None)) is not None:
             waiting.cancel()
+        self._latest.pop(uri, None)  # a review of the text before would point at other lines
         loop = asyncio.get_running_loop()
         self._waiting[path] = loop.call_later(_PAUSE, self._begin, loop, path, uri)
 
@@ -91,31 +92,32 @@ class Diagnostics:
 
     def _begin(self, loop: asyncio.AbstractEventLoop, path: Path, uri: str) -> None:
         self._waiting.pop(path, None)
-        self._pool.submit(self._review, loop, path, uri)
+        self._latest[uri] = mark = object()
+        self._pool.submit(self._review, loop, path, uri, mark)
 
     @trees_kept()
-    def _review(self, loop: asyncio.AbstractEventLoop, path: Path, uri: str) -> None:
+    def _review(self, loop: asyncio.AbstractEventLoop, path: Path, uri: str, mark: object) -> None:
         try:
             overlays = self._workspace.overlays()
             repository = read_repository([path], former=self._repository, overlays=overlays)
         except TongganError:
             return  # the file is gone meanwhile
-        self._repository = self._latest[uri] = repository
+        self._repository = repository
         found = [each for name, rule in rules().items() if not rule.is_wide for each in self._apply(name, repository)]
-        self._tell_soon(loop, uri, repository, found)
+        self._tell_soon(loop, uri, mark, repository, found)
         with suppress(RuntimeError):  # closed meanwhile
-            self._wide_pool.submit(self._review_widely, loop, uri, repository, found)
+            self._wide_pool.submit(self._review_widely, loop, uri, mark, repository, found)
 
     @trees_kept()
     def _review_widely(
-        self, loop: asyncio.AbstractEventLoop, uri: str, repository: Repository, found: list[Finding]
+        self, loop: asyncio.AbstractEventLoop, uri: str, mark: object, repository: Repository, found: list[Finding]
     ) -> None:
         for name, rule in rules().items():
-            if self._latest.get(uri) is not repository:
+            if self._latest.get(uri) is not mark:
                 return
             if rule.is_wide:
                 found = found + self._apply(name, repository)
-        self._tell_soon(loop, uri, repository, found)
+        self._tell_soon(loop, uri, mark, repository, found)
 
     def _apply(self, name: str, repository: Repository) -> list[Finding]:
         """What one rule finds; where it raises for the first time, that is said."""
@@ -127,14 +129,19 @@ class Diagnostics:
         return found
 
     def _tell_soon(
-        self, loop: asyncio.AbstractEventLoop, uri: str, repository: Repository, found: Iterable[Finding]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        uri: str,
+        mark: object,
+        repository: Repository,
+        found: Iterable[Finding],
     ) -> None:
         kept = ranked(finding for finding in found if not is_ignored(finding, repository))
         if not loop.is_closed():
-            loop.call_soon_threadsafe(self._tell, uri, repository, kept)
+            loop.call_soon_threadsafe(self._tell, uri, mark, repository, kept)
 
-    def _tell(self, uri: str, repository: Repository, findings: Iterable[Finding]) -> None:
-        if self._latest.get(uri) is repository:
+    def _tell(self, uri: str, mark: object, repository: Repository, findings: Iterable[Finding]) -> None:
+        if self._latest.get(uri) is mark:
             self._told[uri] = [(_diagnostic(each, repository), _edit(each, repository)) for each in findings]
             self._publish(uri, [diagnostic for diagnostic, _ in self._told[uri]])
 
