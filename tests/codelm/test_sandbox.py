@@ -85,6 +85,10 @@ def test_only_the_temporary_folder_is_written_to(tmp_path):
 def test_neither_signals_nor_higher_limits_are_allowed():
     assert "PermissionError" in run_python("import os\nos.kill(os.getppid(), 9)").errors
     assert "ValueError" in run_python("import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))").errors
+    lower = run_python("import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (9, 9))")
+    assert "ValueError" in lower.errors  # of another process, the call would be the same
+    looked = run_python("import resource\nprint(resource.getrlimit(resource.RLIMIT_NOFILE)[0])")
+    assert looked.output == "256\n"
 
 
 @guarded

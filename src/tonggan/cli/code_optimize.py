@@ -97,6 +97,8 @@ def _evidence(proposal: Proposal) -> list[str]:
     for name, each in proposal.speedups.items():
         what = shown("as recorded") if name == "recorded" else shown("on a larger one")
         said.append(f"{each.ratio:.2f} times as fast (95 %: {each.low:.2f} to {each.high:.2f}), {what}")
+    if proposal.instructions is not None:
+        said.append(f"{proposal.instructions:.2f} times fewer instructions, counted as times are too noisy to tell")
     recorded, derived, grown = compared["recorded"], compared["derived"], compared["grown"]
     said.append(
         f"equal in {recorded} recorded, {derived} derived and {grown} larger calls, and in {proposal.num_tests} tests"

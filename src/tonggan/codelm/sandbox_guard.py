@@ -34,25 +34,25 @@ _READABLE = (
 _SIGNAL_WITH_PARENT, _NO_NEW_PRIVILEGES, _SET_SECCOMP, _FILTER_MODE, _DROP_BOUND = 1, 38, 22, 2, 24
 _CAPABILITIES_VERSION = 0x20080522
 _LOAD, _EQUAL, _LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # places of what a filter sees
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _NEW_LIMIT = 0, 4, 16, (32, 36)  # places of what a filter sees
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000
 _EPERM, _ENOSYS, _THREAD = 1, 38, 0x10000
-# Of each processor: its number, clone, clone3, prctl, tgkill, and the calls that are refused: those that start
-# processes and sessions, open sockets, send signals, change owners, permissions, times and attributes, raise limits,
-# set priorities, look into other processes, make devices, name the host, mount, load into the kernel, and io_uring,
-# which would do all of it unseen. Those after them keep memory outside of the address space that is limited: files in
+# Of each processor: its number, clone, clone3, prctl, prlimit64, tgkill, and the calls that are refused: those that
+# start processes and sessions, open sockets, send signals, change owners, permissions, times and attributes, set
+# priorities, look into other processes, make devices, name the host, mount, load into the kernel, and io_uring, which
+# would do all of it unseen. Those after them keep memory outside of the address space that is limited: files in
 # memory, what System V and POSIX share between processes, and keys.
 _CALLS = {
     "x86_64": (
-        0xC000003E, 56, 435, 157, 234,
-        (57, 58, 109, 112, 41, 62, 129, 200, 297, 424, 434, 438, 90, 91, 92, 93, 94, 260, 268, 452, 160, 302, 141, 142,
+        0xC000003E, 56, 435, 157, 302, 234,
+        (57, 58, 109, 112, 41, 62, 129, 200, 297, 424, 434, 438, 90, 91, 92, 93, 94, 260, 268, 452, 160, 141, 142,
          144, 203, 251, 314, 101, 310, 311, 312, 440, 448, 133, 259, 170, 171, 103, 161, 165, 166, 169, 175, 272, 298,
          308, 313, 321, 323, 428, 429, 430, 425, 132, 235, 261, 280, 188, 189, 190, 197, 198, 199, 463, 466,
          319, 447, 29, 64, 68, 240, 248, 249, 250),
     ),
     "aarch64": (
-        0xC00000B7, 220, 435, 167, 131,
-        (154, 157, 198, 129, 130, 138, 240, 424, 434, 438, 52, 53, 54, 55, 452, 164, 261, 140, 118, 119, 122, 30, 274,
+        0xC00000B7, 220, 435, 167, 261, 131,
+        (154, 157, 198, 129, 130, 138, 240, 424, 434, 438, 52, 53, 54, 55, 452, 164, 140, 118, 119, 122, 30, 274,
          117, 270, 271, 272, 440, 448, 33, 161, 162, 116, 51, 40, 39, 142, 105, 97, 241, 268, 273, 280, 282,
          428, 429, 430, 425, 88, 5, 6, 7, 14, 15, 16, 463, 466, 279, 447, 194, 190, 186, 180, 217, 218, 219),
     ),
@@ -181,7 +181,7 @@ def _restrict_calls(library: ctypes.CDLL) -> bool:
     """A seccomp filter: no new processes, though threads; no sockets but pairs of them; signals to itself alone."""
     if platform.machine() not in _CALLS:
         return False
-    architecture, clone, clone3, prctl, tgkill, refused = _CALLS[platform.machine()]
+    architecture, clone, clone3, prctl, prlimit64, tgkill, refused = _CALLS[platform.machine()]
     refuse, allow = (_RETURN, 0, 0, _REFUSE | _EPERM), (_RETURN, 0, 0, _ALLOW)
     first = (_LOAD, 0, 0, _FIRST_ARGUMENT)
     program = [(_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, architecture), refuse, (_LOAD, 0, 0, _NUMBER)]
@@ -192,6 +192,8 @@ def _restrict_calls(library: ctypes.CDLL) -> bool:
     # The C library falls back to clone, whose flags can be seen.
     program += [(_EQUAL, 0, 1, clone3), (_RETURN, 0, 0, _REFUSE | _ENOSYS)]
     program += [(_EQUAL, 0, 4, prctl), first, (_EQUAL, 0, 1, _SIGNAL_WITH_PARENT), refuse, allow]
+    for half in _NEW_LIMIT:  # Limits may be looked at.
+        program += [(_EQUAL, 0, 4, prlimit64), (_LOAD, 0, 0, half), (_EQUAL, 1, 0, 0), refuse, (_LOAD, 0, 0, _NUMBER)]
     program += [(_EQUAL, 0, 4, tgkill), first, (_EQUAL, 1, 0, os.getpid()), refuse, allow]
     program += [(_EQUAL, 0, 3, clone), first, (_ANY_BIT, 1, 0, _THREAD), refuse]
     return filter_calls(library, [*program, allow])

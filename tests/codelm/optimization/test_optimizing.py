@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+from dataclasses import replace
 
 import pytest
 
 from optimization_scene import UNIQUE
-from tonggan.codelm.optimization import optimize, steps
+from tonggan.codelm.optimization import optimize, optimizing, steps
+from tonggan.codelm.optimization.evidence import speedup
 from tonggan.errors import DataError
 
 SLOW = (
@@ -104,6 +108,25 @@ def test_inputs_are_enough_without_tests(folder):
     report = optimize(f"{folder / 'slow.py'}:unique", inputs=inputs)
     assert [proposal.compared["recorded"] for proposal in report.proposals] == [2]
     assert report.proposals[0].num_tests == 0
+
+
+@pytest.mark.skipif(shutil.which("valgrind", path=os.defpath) is None, reason="counts by valgrind")
+def test_instructions_tell_where_times_do_not(folder, monkeypatch):
+    def noisy(pairs):
+        found = speedup(pairs)
+        return replace(found, low=0.9)
+
+    monkeypatch.setattr(optimizing, "speedup", noisy)
+    inputs = folder.parent / "some_calls.txt"
+    inputs.write_text("unique([1, 2, 1])\nunique(list(range(50)))\n")
+    report = optimize(f"{folder / 'slow.py'}:unique", inputs=inputs)
+    (proposal,) = report.proposals
+    assert 3 < proposal.instructions < 30
+    # Values that another process cannot make again are not counted.
+    inputs.write_text("unique([__import__('fractions').Fraction(n) for n in range(50)])\n")
+    report = optimize(f"{folder / 'slow.py'}:unique", inputs=inputs)
+    assert report.proposals == []
+    assert "(0.90 to" in next(iter(report.reasons.values()))
 
 
 def test_functions_that_the_time_does_not_reach_are_named(tmp_path, monkeypatch):

@@ -19,5 +19,13 @@ session.main()
 """
 """For ``run_python``: it reads a request as JSON, and writes the answer as its last line."""
 
+COUNTED_PROGRAM = f"""
+import os, sys
+program = sys.executable, "-P", "-s", "-B", "-c", {PROGRAM!r}
+valgrind = "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "--log-fd=1", "--vgdb=no"
+os.execvpe("valgrind", [*valgrind, *program], {{**os.environ, "PYTHONHASHSEED": "0"}})
+"""
+"""The same in valgrind, which ends with the number of instructions; the kernel's limits hold for it, too."""
+
 MEMORY = 8 << 30
 """Bytes of address space for it, of which libraries reserve far more than they use."""

@@ -34,7 +34,7 @@ class Call:
     keywords: dict[str, Any]
 
     @cached_property
-    def _packed(self) -> bytes | None:
+    def packed(self) -> bytes | None:
         """Plain values as bytes, which are unpacked many times as fast as they are copied; None for others."""
         both = self.arguments, self.keywords
         try:
@@ -45,7 +45,7 @@ class Call:
     def copied(self) -> Call:
         """A deep copy in which what is shared stays shared."""
         both = self.arguments, self.keywords
-        arguments, keywords = copy.deepcopy(both) if self._packed is None else marshal.loads(self._packed)  # noqa: S302
+        arguments, keywords = copy.deepcopy(both) if self.packed is None else marshal.loads(self.packed)  # noqa: S302
         return Call(arguments, keywords)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import cProfile
 import gc
 import json
+import marshal
 import os
 import sys
 import time
@@ -20,13 +22,14 @@ from .placing import Place, UnplacedError, module_of, plain
 from .proving import Compared, Subject
 from .recording import MOST_CALLS, Recorded, Recorder
 from .running import NoCommandError, Said, prepare_path, run_command
-from .timing import pairs, peak_memory
+from .timing import pairs, peak_memory, sample
 from .trying import attempt
 
 _SAID = "tonggan-said.txt"
 _GAIN = 1.02  # that a further rewrite must add
 _KEPT = 3  # candidates of each size that are extended
 _NUM_QUICK, _NUM_PAIRS = 7, 31
+_MOST_PACKED = 1 << 20  # bytes of calls that are sent along to be made again
 
 
 def main() -> None:
@@ -38,8 +41,7 @@ def main() -> None:
     answer: dict[str, Any] = {}
     with Said(_SAID) as said:
         try:
-            step = {"profile": profile, "test": test, "prove": prove, "try": attempt, "examples": run_examples}
-            answer = step[request["step"]](request, tree)
+            answer = _STEPS[request["step"]](request, tree)
         except NoCommandError:
             answer = {"problem": "command"}
         except (Exception, SystemExit) as error:  # noqa: BLE001 - what the user's code leaves behind
@@ -99,6 +101,20 @@ def prove(request: dict[str, Any], tree: str) -> dict[str, Any]:
             "num_seen": recorded.num_seen, "left_out": recorded.left_out,
         })  # fmt: skip
     return {"outcomes": outcomes, "functions": answers, "problems": problems}
+
+
+def count(request: dict[str, Any], tree: str) -> dict[str, Any]:
+    """Make calls again, for valgrind to count instructions; without a call, what is counted is all around them."""
+    place = Place(module_of(f"{tree}/{request['path']}", tree), request["name"])
+    function = place.put(place.build(request["source"], request["imports"]))
+    calls = [Call(*each) for each in marshal.loads(base64.b64decode(request["calls"]))]  # noqa: S302
+    sample(function if request["is_called"] else (lambda *_, **__: None), calls, request["repeats"])
+    return {}
+
+
+_STEPS = {
+    "profile": profile, "test": test, "prove": prove, "count": count, "try": attempt, "examples": run_examples,
+}  # fmt: skip
 
 
 def _record_inputs(
@@ -204,4 +220,13 @@ class _Search:
         last = (subject.large or subject.calls)[-1]
         memory = [peak_memory(plain(each), last, seconds=10.0) for each in (subject.original, self._built[best])]
         measured = {name: self._pairs(best, calls, _NUM_PAIRS, 4.0) for name, calls in self._workloads().items()}
-        return {"growth": growth, "memory": memory, "pairs": measured}
+        packed = {name: found for name, calls in self._workloads().items() if (found := _packed(calls)) is not None}
+        return {"growth": growth, "memory": memory, "pairs": measured, "packed": packed}
+
+
+def _packed(calls: list[Call]) -> str | None:
+    """Calls of plain values as text, from which another process makes them again; None for others."""
+    parts = [each.packed for each in calls]
+    if any(part is None for part in parts) or sum(len(part or b"") for part in parts) > _MOST_PACKED:
+        return None
+    return base64.b64encode(marshal.dumps([(each.arguments, each.keywords) for each in calls])).decode()

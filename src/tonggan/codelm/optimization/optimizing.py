@@ -19,7 +19,7 @@ from tonggan.errors import DataError
 from tonggan.progress import Progress
 
 LEAST = 1.1
-"""What the lower end of the interval must exceed."""
+"""What the lower end of the interval must exceed, or else the ratio of instructions."""
 _SLOWER = 0.95  # of the speed before: what recorded calls may lose where larger ones gain
 _MOST_FUNCTIONS = 12
 _ROUNDS = 3  # in which a test must change each time
@@ -79,7 +79,8 @@ def optimize(
         report.protection = proofs.protection
         report.problems += proofs.problems
         _judge_tests(report, outcomes, proofs.outcomes)
-        proposals = [each for pair in zip(work, proofs.functions, strict=True) if (each := _judge(*pair, report))]
+        judged = [_judge(*pair, report, sandbox) for pair in zip(work, proofs.functions, strict=True)]
+        proposals = [each for each in judged if each is not None]
         report.proposals = _tested(proposals, tree, sandbox, report, outcomes, progress) if tests else proposals
     report.proposals.sort(key=lambda each: each.speedups[each.on].low, reverse=True)
     return report
@@ -186,7 +187,7 @@ def _judge_tests(report: Report, first: Mapping[str, str], second: Mapping[str, 
     )
 
 
-def _judge(work: tuple[Function, list[Candidate]], proof: Proof, report: Report) -> Proposal | None:
+def _judge(work: tuple[Function, list[Candidate]], proof: Proof, report: Report, sandbox: Sandbox) -> Proposal | None:
     """The proposal for a function, where the evidence is enough; else the reason is noted."""
     function, candidates = work
     reason = proof.reason
@@ -198,13 +199,19 @@ def _judge(work: tuple[Function, list[Candidate]], proof: Proof, report: Report)
         return None
     speedups = {name: speedup(pairs) for name, pairs in proof.pairs.items()}
     on = next((name for name, each in speedups.items() if each.low > LEAST), None)
+    noisy = next((name for name, each in speedups.items() if each.ratio > 1 and each.high > LEAST), None)
+    fewer = None
+    if on is None and noisy is not None:  # Times do not tell: how many instructions it takes is the same each time.
+        fewer = sandbox.instructions(function, candidates[proof.chosen], proof, noisy)
+        on = noisy if fewer is not None and fewer > LEAST else None
     if on is None or speedups["recorded"].ratio < _SLOWER:
         told = ", ".join(f"{each.ratio:.2f} ({each.low:.2f} to {each.high:.2f}) on {name} calls"
                          for name, each in speedups.items())  # fmt: skip
+        told += "" if fewer is None else f", {fewer:.2f} times fewer instructions"
         others = f"; others were not equal: {differences}" if differences else ""
         report.reasons[function.place] = f"not certainly {LEAST} times as fast: {told}{others}"
         return None
-    return Proposal(function, candidates[proof.chosen], proof, speedups, on)
+    return Proposal(function, candidates[proof.chosen], proof, speedups, on, fewer)
 
 
 def _tested(

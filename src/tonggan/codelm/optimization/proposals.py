@@ -23,7 +23,8 @@ class Proposal:
         candidate: what takes its place.
         proof: what was compared and measured.
         speedups: by workload: calls as recorded, and larger ones.
-        on: the workload whose lower end exceeds ``LEAST``.
+        on: the workload on which it is more than ``LEAST`` times as fast.
+        instructions: how many times fewer it takes on that workload, where no interval of times exceeds ``LEAST``.
         num_tests: of the user's, whose outcomes are the same with it.
     """
 
@@ -32,6 +33,7 @@ class Proposal:
     proof: Proof
     speedups: dict[str, Speedup]
     on: str
+    instructions: float | None = None
     num_tests: int = 0
 
     @property
@@ -49,6 +51,7 @@ class Proposal:
             "rewrites": list(self.candidate.parts),
             "speedups": {name: asdict(each) for name, each in self.speedups.items()},
             "on": self.on,
+            "instructions": self.instructions,
             "compared": {**self.compared, "tests": self.num_tests},
             "growth": [{"size": size, "before": before, "after": after} for size, before, after in self.proof.growth],
             "peak_memory": self.proof.memory,

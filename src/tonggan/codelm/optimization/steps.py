@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tonggan.codelm.inside import MEMORY, PROGRAM
+from tonggan.codelm.inside import COUNTED_PROGRAM, MEMORY, PROGRAM
 from tonggan.codelm.optimization.targets import Function
 from tonggan.codelm.optimization.versions import Candidate
 from tonggan.codelm.sandbox import run_python
@@ -19,6 +22,8 @@ from tonggan.errors import DataError
 _STARTING = 10.0  # seconds
 _PROVING = 4.0  # times as long as one run of the tests may be proven
 _LEAST = 1.0  # second, without which nothing answers
+_COUNTED, _COUNTING = 0.02, 30.0  # seconds that counted calls take by themselves, and that valgrind may take for them
+_MOST_REPEATS = 2000
 
 _AnswerT = TypeVar("_AnswerT", bound="Answer")
 
@@ -72,6 +77,7 @@ class Proof(BaseModel):
     growth: list[tuple[int, float, float]] = []
     memory: list[int] = []
     pairs: dict[str, list[tuple[float, float]]] = Field(default_factory=dict)
+    packed: dict[str, str] = {}
 
 
 class Proofs(Answer):
@@ -133,6 +139,45 @@ class Sandbox:
             },
             seconds=seconds,
         )  # fmt: skip
+
+    def instructions(self, function: Function, candidate: Candidate, proof: Proof, workload: str) -> float | None:
+        """How many times fewer instructions ``candidate`` takes for the calls of ``workload``: the least of two counts.
+
+        None where valgrind is not installed, takes too long, or the calls hold other values than plain ones.
+        """
+        if workload not in proof.packed or shutil.which("valgrind", path=os.defpath) is None:
+            return None
+        seconds = sorted(before for before, _ in proof.pairs[workload])[len(proof.pairs[workload]) // 2]
+        request = {
+            "path": function.module.name, "name": function.name, "calls": proof.packed[workload],
+            "repeats": max(1, min(_MOST_REPEATS, int(_COUNTED / max(seconds, 1e-9)))),
+        }  # fmt: skip
+        original = Candidate((), function.node, ())
+        found = []
+        for _ in range(2):
+            counts = []
+            for each, is_called in ((original, False), (original, True), (candidate, True)):
+                asked = {**request, "source": each.source, "imports": each.imports, "is_called": is_called}
+                if (counted := self._count(asked)) is None:
+                    return None
+                counts.append(counted)
+            around, before, after = counts
+            found.append((before - around) / max(after - around, 1))
+        return min(found)
+
+    def _count(self, request: dict[str, Any]) -> int | None:
+        """Instructions of one process that makes the calls of ``request``; None where it fails."""
+        outcome = run_python(
+            COUNTED_PROGRAM,
+            timeout=max(_LEAST, min(_COUNTING, self.left - self._reserve)),
+            max_memory=2 * MEMORY,
+            stdin=json.dumps({**request, "step": "count", "tests": self._tests}),
+            tree=self._tree,
+        )
+        counted = re.findall(r"^==\d+== Collected : (\d+)$", outcome.output, re.MULTILINE)
+        answers = [line for line in outcome.output.splitlines() if line.startswith("{")]
+        is_done = outcome.status == "passed" and counted and answers and '"problem"' not in answers[-1]
+        return int(counted[-1]) if is_done else None
 
     def _ask(self, kind: type[_AnswerT], request: dict[str, Any], *, seconds: float | None = None) -> _AnswerT:
         seconds = _STARTING + self._seconds if seconds is None else seconds
