@@ -193,6 +193,7 @@ def test_blank_lines(tmp_path):
         ('"x","y"\n"1",5,6\n"2",7,8\n', {"column_1": ["1", "2"], "x": ["5", "7"], "y": ["6", "8"]}),
         ("a,b\r1,2\r3,4\r", {"a": ["1", "3"], "b": ["2", "4"]}),
         ("a,b\n1,x\0y\n", {"a": ["1"], "b": ["xy"]}),
+        ('"the ""size""\nin m",b\n1,x\n', {'the "size"\nin m': ["1"], "b": ["x"]}),
     ],
 )
 def test_layouts_that_programs_write(tmp_path, content, expected):

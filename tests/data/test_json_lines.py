@@ -1,5 +1,6 @@
 import json
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -26,6 +27,18 @@ def test_types_are_kept_and_keys_may_lack(tmp_path):
     assert table.values("tags") == [["a", "b"], [], None]
     assert table.values("box") == [{"x": 1, "y": None}, None, {"x": 3, "y": 0.5}]
     assert table.values("late") == [None, True, None]
+
+
+@pytest.mark.parametrize("orient", ["records", "columns", "index"])
+def test_what_pandas_writes(tmp_path, orient):
+    frame = pd.DataFrame({"n": [1, 2, 3], "text": ["a", None, "c"]}, index=[4, 2, 7])
+    frame.to_json(tmp_path / "a.json", orient=orient)
+    table = open_table(tmp_path / "a.json", cache=tmp_path / "cache")
+    assert {name: table.values(name) for name in table.names} == {"n": [1, 2, 3], "text": ["a", None, "c"]}
+
+
+def test_one_object_is_one_row(tmp_path):
+    assert opened(tmp_path, ['{"a": {"x": 1}, "b": {"x": 2}}']).values("b") == [{"x": 2}]
 
 
 def test_a_type_that_widens_far_down(tmp_path):

@@ -53,17 +53,20 @@ def test_values_keep_their_types(tmp_path):
 
 def test_a_sheet_by_its_name_and_what_is_said_of_the_others(tmp_path):
     book, path = save(
-        tmp_path / "a.xlsx", {"Empty": [], "Hidden": [["h"], [0]], "One": [["a"], [1]], "Zwei 2": [["b"], [2]]}
+        tmp_path / "a.xlsx",
+        {"Empty": [], "Title": [["A report"]], "Hidden": [["h"], [0]], "One": [["a"], [1]], "Zwei 2": [["b"], [2]]},
     )
     book["Hidden"].sheet_state = "hidden"
     book.save(path)
     assert columns(path, tmp_path) == {"a": [1]}
     [finding] = open_table(path, cache=tmp_path / "cache").findings
-    assert "'One' is read, and 'Zwei 2' not" in finding.message
+    assert "'One' is read, and 'Zwei 2', 'Title' not" in finding.message
     assert "a.xlsx#Zwei 2" in finding.remedy
     assert columns(f"{path}#Zwei 2", tmp_path) == {"b": [2]}
     assert columns(f"{path}#Hidden", tmp_path) == {"h": [0]}
-    with pytest.raises(DataError, match=r"no sheet 'Three', expected one of 'Empty', 'Hidden', 'One', 'Zwei 2'"):
+    with pytest.raises(
+        DataError, match=r"no sheet 'Three', expected one of 'Empty', 'Title', 'Hidden', 'One', 'Zwei 2'"
+    ):
         columns(f"{path}#Three", tmp_path)
     with pytest.raises(DataError, match=r"got no rows"):
         columns(f"{path}#Empty", tmp_path)

@@ -127,7 +127,8 @@ def _look(path: Path, text: TextFile) -> _Layout:
     start = _after_comments(lines, start, separator)
     if separator is None:
         separator = max(_SEPARATORS, key=lambda each: _evenness(lines[start:], each))
-        if lines[start:] and separator not in lines[start]:
+        header = _some_rows(lines[start:], separator)[:1]  # A quoted name may hold line breaks.
+        if lines[start:] and (len(header[0]) < 2 if header else separator not in lines[start]):
             separator = _NO_SEPARATOR
     rows = _some_rows(lines[start:], separator)
     width = len(rows[0]) if rows else 0

@@ -1,6 +1,6 @@
-"""JSON Lines files: one object a line, its keys the columns; or one list of such objects.
+"""JSON Lines files: one object a line, its keys the columns; or one document that holds all rows.
 
-A list has to be held in memory whole, so that only files up to 64 MiB may be one.
+A document has to be held in memory whole, so only files up to 64 MiB may be one.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 
@@ -17,11 +17,11 @@ from tonggan.data.source import TableSource, reading
 from tonggan.data.text_file import TextFile, inspect_text
 from tonggan.errors import DataError
 
-_MAX_LIST = 64 << 20  # bytes
+_MAX_DOCUMENT = 64 << 20  # bytes
 
 
 def read_json_lines(path: Path, encoding: str | None = None) -> TableSource:
-    """The table in a JSON Lines file; numbers, texts, lists and nested objects keep their types.
+    """The table in a JSON file; numbers, texts, lists and nested objects keep their types.
 
     Args:
         path: the file.
@@ -31,7 +31,7 @@ def read_json_lines(path: Path, encoding: str | None = None) -> TableSource:
         DataError: the file is empty, has no legal encoding, or (while its rows are read) holds a line that is no
             JSON object, or values of different types in one column.
     """
-    text = inspect_text(path, kind="json_lines", declared=encoding)
+    text = inspect_text(path, kind="json", declared=encoding)
 
     def read() -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         return from_records(lambda: _records(path, text), who=f"file {path}")
@@ -43,16 +43,10 @@ def read_json_lines(path: Path, encoding: str | None = None) -> TableSource:
 
 def _records(path: Path, text: TextFile) -> Iterator[Record]:
     with reading(path), path.open(encoding=text.encoding, errors=text.errors) as file:
-        if path.stat().st_size <= _MAX_LIST and file.read(1024).lstrip()[:1] == "[":
-            file.seek(0)
-            try:
-                rows = json.load(file, object_pairs_hook=_object)
-            except (ValueError, RecursionError):
-                rows = None  # one list in each line, or a damaged one
-            if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
-                size = path.stat().st_size // len(rows)
-                yield from (Record(row, place=f"object {number}", num_bytes=size) for number, row in enumerate(rows, 1))
-                return
+        if path.stat().st_size <= _MAX_DOCUMENT and (rows := _whole(file)):
+            size = path.stat().st_size // len(rows)
+            yield from (Record(row, place=f"object {number}", num_bytes=size) for number, row in enumerate(rows, 1))
+            return
         file.seek(0)
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -64,6 +58,24 @@ def _records(path: Path, text: TextFile) -> Iterator[Record]:
             if not isinstance(values, dict):
                 raise _refusal(path, number, got=f"a {type(values).__name__}")
             yield Record(values, place=f"line {number}", num_bytes=len(line))
+
+
+def _whole(file: TextIO) -> list[dict[str, Any]] | None:
+    """The rows of a file that is one document: a list of objects, or what pandas writes; None for JSON Lines."""
+    try:
+        document = json.load(file, object_pairs_hook=_object)
+    except (ValueError, RecursionError):  # an object or a list in each line, or a damaged one
+        return None
+    if isinstance(document, list):
+        return document if all(isinstance(row, dict) for row in document) else None
+    values = list(document.values()) if isinstance(document, dict) else []
+    if not values or not all(isinstance(each, dict) and each and each.keys() == values[0].keys() for each in values):
+        return None
+    if all(key.isdecimal() for key in document):
+        return values  # DataFrame.to_json(orient="index")
+    if all(key.isdecimal() for key in values[0]):
+        return [{name: cells[row] for name, cells in document.items()} for row in values[0]]  # DataFrame.to_json()
+    return None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def read_workbook(path: Path, sheet: str | None = None) -> TableSource:
 
     Args:
         path: the workbook.
-        sheet: its name; the first one that is visible and not empty if None.
+        sheet: its name; the first one that is visible and has rows if None.
 
     Raises:
         DataError: openpyxl is not installed, the file is damaged or has no such sheet, a header cell is merged, or a
@@ -131,6 +131,7 @@ def _rows_of(path: Path, sheet: str | None) -> tuple[list[tuple[Any, ...]], list
             filled = [name for name, rows in found.items() if rows]
             if not filled:
                 return [], []
+            filled.sort(key=lambda name: len(found[name]) < 2)  # A cover sheet may have a title and nothing below.
             _check_sheet(path, book[filled[0]], header=_header_row(book[filled[0]]))
     except (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError) as error:
         raise _damaged(path, " ".join(str(error).split()) or "a damaged file") from error
