@@ -28,7 +28,15 @@ def test_a_table_of_all_ways(benchmark, tmp_path, shared_cache, monkeypatch):
     for name in ("int8", "student-0"):  # what is there is not made again
         shutil.copytree(tmp_path / "pruned", tmp_path / name)
     options = argparse.Namespace(
-        recipe="", student="small", student_epochs=1, prune=0.5, prune_set=[], seeds=1, set=[], out=tmp_path
+        recipe="",
+        student="small",
+        student_epochs=1,
+        prune=0.5,
+        prune_set=[],
+        seeds=1,
+        set=[],
+        ways=["quantize", "distill", "prune"],
+        out=tmp_path,
     )
     found = benchmark.compare(options)
     assert [row["model"] for row in found["rows"]] == ["original", "int8", "student", "alone", "pruned"]

@@ -153,9 +153,10 @@ def test_other_rows_are_refused(original, tmp_path):
         ({}, "got no way"),
         ({"prune": 0.5, "quantize": "int8"}, "got prune, quantize"),
         ({"prune": 1.0}, "a share between 0 and 1"),
-        ({"prune": 0.5, "settings": ["model.dim=8"]}, "train a model other than the pruned one"),
+        ({"prune": 0.5, "settings": ["model.dim=8"]}, "what is trained is the pruned network"),
         ({"distill": "smaller"}, "no such student for the inputs note, table"),
         ({"distill": "small", "settings": ["columns.note.kind=ignore"]}, "got columns"),
+        ({"distill": "text_word2vec"}, "a network that reads 'note' in another way"),
         ({"quantize": "int8", "settings": SETTINGS}, "as nothing is trained"),
     ],
 )

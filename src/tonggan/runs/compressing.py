@@ -48,6 +48,7 @@ from tonggan.training.world import World, refuse_processes, world
 
 # Rows of the training part that show how large activations are, and batches that show which channels matter.
 _CALIBRATED_ROWS, _WEIGHED_BATCHES = 256, 8
+_PRUNED_SCHEDULES = 2  # as many times the original's epochs
 _NOTHING = Start({}, {})
 
 
@@ -235,16 +236,26 @@ def _plan_of(plan: Plan, data: Data, way: Way, settings: Sequence[str] | Mapping
     if way.kind == "distill":
         recipe = student_recipe(plan.recipe, way.student, settings)
     else:
-        # The whole schedule again, which gives what is left more than a short one (Renda et al. 2020).
-        fields = apply_overrides(plan.recipe.to_dict(), settings)
-        recipe = Recipe.parse(fields, who="settings")
+        # The whole schedule again gains more than a short one (Renda et al. 2020), and twice of it still more.
+        fields = plan.recipe.to_dict()
+        fields["training"]["epochs"] *= _PRUNED_SCHEDULES
+        recipe = Recipe.parse(apply_overrides(fields, settings), who="settings")
     made = resolve(recipe, data.tables)
-    if made.recipe.columns != plan.recipe.columns or (way.kind == "prune" and made.recipe.model != plan.recipe.model):
+    former, columns = plan.recipe.columns, made.recipe.columns
+    others = ", ".join(f"'{name}'" for name, column in columns.items() if column != former.get(name))
+    if others:
         raise ConfigError(
-            "compress",
-            got="settings that change how inputs are read, or that train a model other than the pruned one",
-            expected="of --distill fields of model and training, of --prune fields of training",
-            remedy="Leave them out, or choose another student",
+            f"compress --{way.kind}",
+            got=f"a network that reads {others} in another way than the run",
+            expected="one that reads its inputs as the run does, so that both see the same",
+            remedy="Choose another student, such as small or another encoder, or fit it by itself",
+        )
+    if way.kind == "prune" and made.recipe.model != plan.recipe.model:
+        raise ConfigError(
+            "compress --prune",
+            got="fields of model",
+            expected="fields of training: what is trained is the pruned network",
+            remedy="Leave them out",
         )
     return made
 
