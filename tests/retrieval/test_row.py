@@ -32,7 +32,18 @@ def test_what_a_caller_gives_is_bound_never_spelled_out():
     statement, parameters = selection("key", {'"; DROP TABLE rows; --': "x' OR 1=1", "group": ["a", "b"]})
     assert "DROP" not in statement
     assert "OR 1" not in statement
-    assert parameters == ['$."\\"; DROP TABLE rows; --"', "x' OR 1=1", '["a", "b"]']
+    assert parameters == ['"; DROP TABLE rows; --', "x' OR 1=1", '["a", "b"]']
+
+
+@pytest.mark.parametrize("name", ["日期", "café", 'in "quotes"', "a\\b", "two\nlines", "a.b[0]", ""])
+def test_fields_of_any_name_are_compared(tmp_path, name: str):
+    with open_store(tmp_path / "store") as store:
+        values = {"a": "2024-05-01", "b": "2024-06-01", "c": 7}
+        fill(store, [Row(key, key, "h", "same words", {name: value}) for key, value in values.items()])
+        assert store.keys({name: Compared(">", "2024-05-01")}) == ["b"]
+        assert store.keys({name: Compared("<=", 7)}) == ["c"]
+        assert store.keys({name: "2024-05-01"}) == ["a"]
+        assert store.keys({name: ["2024-06-01", 7]}) == ["b", "c"]
 
 
 def test_comparisons_choose_numbers_among_numbers_and_texts_among_texts(tmp_path):

@@ -308,6 +308,8 @@ def test_columns_may_have_any_name(tmp_path):
         "group": ["a", "b"] * 20,
         "tonggan:input": names[::-1],
         "a.b 'c": names,
+        "日期": [f"2024-{1 + number % 12:02d}-01" for number in range(40)],
+        '"price"=x': [number / 2 for number in range(40)],
     }
     kinds = {f"columns.{name}.kind": "ignore" for name in ("key",)}
     index = tonggan.index("minilm", columns, out=tmp_path / "index", settings=kinds)
@@ -318,6 +320,10 @@ def test_columns_may_have_any_name(tmp_path):
     assert all(hit.row["key"] >= 20 and hit.row["key"] % 2 for hit in hits)
     (only,) = opened.search("red", where={"a.b 'c": names[3]}, limit=40)
     assert (only.row["text"], only.row["tonggan:input"]) == (names[3], names[-4])
+    late = opened.search("red", where=conditions(["日期 >= 2024-11-01"], opened.info.fields), limit=40)
+    assert sorted(hit.row["日期"][:7] for hit in late) == ["2024-11"] * 3 + ["2024-12"] * 3
+    dear = opened.search("red", where=conditions(['"price"=x >= 15'], opened.info.fields), limit=40)
+    assert sorted(hit.row['"price"=x'] for hit in dear) == [number / 2 for number in range(30, 40)]
     opened.close()
 
 

@@ -103,7 +103,7 @@ class _Tools:
                 audio=None if audio is None else bytes_of(audio, ""),
                 video=None if video is None else bytes_of(video, ""),
                 row=row,
-                where=conditions(where or []),
+                where=conditions(where or [], self._index.info.fields),
                 inputs=columns,
                 limit=limit,
                 exact=exact,
@@ -120,7 +120,9 @@ class _Tools:
         """
         from tonggan.space.conditions import conditions
 
-        return self._answer(lambda: self._index.similar(key, where=conditions(where or []), limit=limit))
+        return self._answer(
+            lambda: self._index.similar(key, where=conditions(where or [], self._index.info.fields), limit=limit)
+        )
 
     def _answer(self, ask: Callable[[], Sequence[Hit]]) -> dict[str, Any]:
         """The rows found; what is wrong in words that a client's model can read."""

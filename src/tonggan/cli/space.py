@@ -153,7 +153,7 @@ def search(
     asked = {"image": _content(image), "audio": _content(audio), "video": _content(video)}
     with console_progress() as progress:
         opened = SpaceIndex.open(folder, progress=progress)
-        only = conditions(where or [])
+        only = conditions(where or [], opened.info.fields)
         hits = opened.search(text, row=cells, where=only, inputs=inputs, limit=limit, exact=exact, **asked)
     _show(hits, opened, html, json)
 
@@ -176,7 +176,9 @@ def similar(
 
     with console_progress() as progress:
         opened = SpaceIndex.open(folder, progress=progress)
-        hits = opened.similar(key, where=conditions(where or []), inputs=inputs, limit=limit, exact=exact)
+        hits = opened.similar(
+            key, where=conditions(where or [], opened.info.fields), inputs=inputs, limit=limit, exact=exact
+        )
     _show(hits, opened, html, json)
 
 

@@ -42,6 +42,7 @@ Where = Mapping[str, Value | Collection[Value] | Compared]
 """Each field equals the value, is one of the values, or compares with it."""
 
 RESERVED = ("key", "group", "text")
+_OF_FIELD = "(SELECT field.{} FROM json_each(fields) AS field WHERE field.key = ?)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,25 +118,26 @@ def check_vector(vector: NDArray[Any], *, who: str, dim: int | None) -> None:
 def selection(columns: str, where: Where | None, *, since: int = 0) -> tuple[str, list[Any]]:
     """The SQL that reads ``columns`` of the rows that ``where`` chooses and that are younger than commit ``since``.
 
-    A field is compared as ``json_extract`` reads it; a row without the field is not chosen.
+    A field is found by its name, whatever that is made of: in a JSON path quotes have no escape, and letters other than
+    ASCII are not those that JSON escapes. A row without the field is not chosen.
     """
     # Statements are put together from constants only; what a caller gives is bound as parameters.
     terms: list[str] = ["generation > ?"] if since else ["TRUE"]  # For all rows no index by generation is of use.
     parameters: list[Value] = [since] if since else []
     for name, wanted in (where or {}).items():
         is_field = name not in ("key", "group")
-        column = "json_extract(fields, ?)" if is_field else f'"{name}"'
-        path = ["$." + json.dumps(name, ensure_ascii=False)] if is_field else []
+        column = _OF_FIELD.format("atom") if is_field else f'"{name}"'
+        named = [name] if is_field else []
         if isinstance(wanted, Compared):
-            kind = "json_type(fields, ?)" if is_field else "'text'"
+            kind = _OF_FIELD.format("type") if is_field else "'text'"
             for one in wanted.each():
                 types = "('text')" if isinstance(one.value, str) else "('integer', 'real')"
                 terms.append(f"{kind} IN {types} AND {column} {one.operator} ?")
-                parameters += [*path, *path, one.value]
+                parameters += [*named, *named, one.value]
         elif isinstance(wanted, str | int | float):
             terms.append(f"{column} = ?")
-            parameters += [*path, wanted]
+            parameters += [*named, wanted]
         else:
             terms.append(f"{column} IN (SELECT value FROM json_each(?))")  # noqa: S608
-            parameters += [*path, json.dumps(list(wanted))]
+            parameters += [*named, json.dumps(list(wanted))]
     return f"SELECT {columns} FROM rows WHERE {' AND '.join(terms)}", parameters  # noqa: S608

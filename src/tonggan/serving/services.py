@@ -326,7 +326,7 @@ class SearchService:
         self._index.close()
 
     def _search(self, asked: SearchRequest) -> list[dict[str, Any]]:
-        where = conditions(asked.where)
+        where = conditions(asked.where, self._index.info.fields)
         how: dict[str, Any] = {"inputs": asked.columns, "limit": asked.limit, "exact": asked.exact}
         for name in asked.row or {}:
             if self._index.info.fields.get(name) == "file":

@@ -10,20 +10,22 @@ from tonggan.errors import ConfigError
 from tonggan.retrieval.row import Compared, Value, Where
 from tonggan.retrieval.store import Store
 
-_CONDITION = re.compile(r"\s*(.+?)\s*(<=|>=|!=|==|=|<|>)\s*(.*?)\s*")
+_OPERATOR_AND_VALUE = r"\s*(<=|>=|!=|==|=|<|>)\s*(.*?)\s*"
+_CONDITION = re.compile(rf"\s*(.+?){_OPERATOR_AND_VALUE}")
 
 
-def conditions(written: Sequence[str]) -> Where:
+def conditions(written: Sequence[str], columns: Collection[str] = ()) -> Where:
     """The conditions in ``written``, which must all hold: a column, ``= != < <= > >=``, and a number or a text.
 
-    A value is bound to the search and never becomes a part of it, whatever it holds.
+    A value is bound to the search and never becomes a part of it, whatever it holds. The name of a column ends at the
+    first such sign, unless one of ``columns`` has the sign in its name.
 
     Raises:
         ConfigError: one is not written like that, or a column that is to equal something has another one.
     """
     found: dict[str, Value | Compared] = {}
     for text in written:
-        match = _CONDITION.fullmatch(text)
+        match = _with_column(text, columns) or _CONDITION.fullmatch(text)
         if match is None or not match[3]:
             raise ConfigError(
                 "--where",
@@ -42,6 +44,11 @@ def conditions(written: Sequence[str]) -> Where:
             )
         found[name] = value if equals else Compared(operator, value, before)  # type: ignore[arg-type]
     return found
+
+
+def _with_column(text: str, columns: Collection[str]) -> re.Match[str] | None:
+    known = "|".join(re.escape(name) for name in sorted(columns, key=len, reverse=True))
+    return re.fullmatch(rf"\s*({known}){_OPERATOR_AND_VALUE}", text) if known else None
 
 
 def _value(text: str) -> Value:
