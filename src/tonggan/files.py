@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whatever kills the process or fills the disk."""
+"""Files that appear whole or not at all, whatever kills the process or fills the disk; how paths are spelled here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+
+def path_here(written: str, folder: str | Path) -> str:
+    """A path within ``folder`` as it is spelled here: backslashes of Windows are slashes where a file is found so."""
+    if "\\" not in written or os.path.exists(os.path.join(folder, written)):  # noqa: PTH110, PTH118 - for many cells
+        return written
+    spelled = written.replace("\\", "/")
+    return spelled if os.path.exists(os.path.join(folder, spelled)) else written  # noqa: PTH110, PTH118
 
 
 @contextmanager

@@ -53,6 +53,16 @@ def test_crowds_are_ignored(folder, tmp_path):
     assert [box.get("ignored") for box in objects(table)[0]] == [True, None]
 
 
+def test_pictures_are_found_by_paths_of_windows(tmp_path):
+    names = [f"day\\{name}" for name in PICTURES]
+    for name in PICTURES:
+        draw(tmp_path / "set/images/day" / name)
+    table = opened(write(tmp_path / "set/set.json", coco(dict(zip(names, PICTURES.values(), strict=True)))), tmp_path)
+    assert table.values("image") == ["day/a.jpg", "day/b.jpg"]
+    assert objects(table) == OBJECTS
+    assert table.findings == []
+
+
 def test_what_has_no_partner_is_told(folder, tmp_path):
     draw(folder / "c.jpg")
     document = json.loads(coco(PICTURES | {"gone.jpg": []}))

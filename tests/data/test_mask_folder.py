@@ -4,6 +4,7 @@ import pytest
 
 from annotated_pictures import draw
 from tonggan.data.readers import open_table
+from tonggan.errors import DataError
 
 
 def opened(folder, tmp_path):
@@ -30,6 +31,24 @@ def test_the_folder_of_masks_has_several_names(tmp_path, name):
     draw(tmp_path / "set/images/train/a.jpg")
     draw(tmp_path / f"set/{name}/train/a.png")
     assert opened(tmp_path / "set", tmp_path).values("mask") == [f"{name}/train/a.png"]
+
+
+@pytest.mark.parametrize("name", ["{}_mask", "seg-{}", "{}.label", "mask_{}_0"])
+def test_masks_may_have_the_same_letters_around_the_names_of_pictures(tmp_path, name):
+    for number in range(12):  # 1 also stands in 10 and 11
+        draw(tmp_path / f"set/images/{number}.jpg")
+        draw(tmp_path / f"set/masks/{name.format(number)}.png")
+    table = opened(tmp_path / "set", tmp_path)
+    pairs = zip(table.values("image"), table.values("mask"), strict=True)
+    assert sorted(pairs) == sorted((f"images/{n}.jpg", f"masks/{name.format(n)}.png") for n in range(12))
+    assert table.findings == []
+
+
+def test_masks_of_no_picture_are_named(tmp_path):
+    draw(tmp_path / "set/images/a.jpg")
+    draw(tmp_path / "set/masks/b.png")
+    with pytest.raises(DataError, match=r"no mask that is named as its picture, e\.g\. a\.jpg and b\.png"):
+        opened(tmp_path / "set", tmp_path)
 
 
 def test_one_mask_for_each_object(tmp_path):

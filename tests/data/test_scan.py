@@ -17,7 +17,7 @@ from clips_scene import write_clip
 from small_data import make_table, png
 from tonggan.data import scan as scanning
 from tonggan.data.cache import DecodeCache, content_hash
-from tonggan.data.scan import MediaColumn, MediaStatus, _read, scan_media
+from tonggan.data.scan import MediaColumn, MediaStatus, _read, read_media, scan_media
 from tonggan.errors import DataError
 from tonggan.modalities.audio import AudioConfig
 from tonggan.modalities.image import Image, ImageConfig
@@ -80,6 +80,16 @@ def test_absent_missing_and_unreadable_are_told_apart(tmp_path):
     assert column.problems[6] == "a file of 0 bytes"
     assert column.problems[8] == "not a regular file"
     assert colors(column, cache)[:2] == [[255, 0, 0], None]
+
+
+def test_paths_of_windows_are_read(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.png").write_bytes(png(255, 0, 0))
+    (tmp_path / "odd\\name.png").write_bytes(png(7, 0, 0))  # a name of its own where a backslash separates nothing
+    column, cache = scan(tmp_path, ["photos\\a.png", "photos/a.png", "odd\\name.png", "photos\\gone.png"])
+    assert column.status.tolist() == [MediaStatus.PRESENT] * 3 + [MediaStatus.MISSING]
+    assert colors(column, cache)[:3] == [[255, 0, 0], [255, 0, 0], [7, 0, 0]]
+    assert read_media("photos\\a.png", base=tmp_path) == png(255, 0, 0)
 
 
 def test_embedded_pictures_and_paths_inside_a_struct(tmp_path):

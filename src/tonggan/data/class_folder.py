@@ -1,9 +1,9 @@
 """Files without a table: in one folder for each class, as ImageFolder users lay out their data, beside masks, or alone.
 
 Pictures, sounds and clips stay where they are and are named by path; text files are short, so their content is stored.
-``images/a.jpg`` with ``masks/a.png`` (or in ``labels`` or ``annotations``) becomes the columns ``image`` and ``mask``;
-``ID/images/a.png`` with any number of ``ID/masks/*.png``, as in the 2018 Data Science Bowl, becomes ``image`` and
-``masks``, a list of paths as JSON.
+``images/a.jpg`` with ``masks/a.png`` or ``masks/a_mask.png`` (or in ``labels`` or ``annotations``) becomes the columns
+``image`` and ``mask``; ``ID/images/a.png`` with any number of ``ID/masks/*.png``, as in the 2018 Data Science Bowl,
+becomes ``image`` and ``masks``, a list of paths as JSON.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,7 @@ from tonggan.progress import Progress
 _FileKind = Literal["image", "audio", "video", "text"]
 _TEXT_SUFFIXES = (".txt", ".md")
 _IMAGES, _MASKS = ("images", "jpegimages"), ("masks", "segmentationclass", "labels", "annotations")
+_LOOKED_FOR, _MOST_TRIED = 20, 8  # pictures by which the names of masks are understood
 _SPLIT_NAMES = ("train", "training", "valid", "validation", "val", "dev", "test")
 
 
@@ -175,8 +176,16 @@ def _read_pairs(folder: Path, pictures: Path, masks: Path, progress: Progress) -
     def records(remarks: Remarks) -> Iterator[Record]:
         left = {path.with_suffix(""): path for path in pictures_in(masks, deep=True)}
         paths = pictures_in(pictures, deep=True)
+        before, after = _around([path.with_suffix("") for path in paths], left)
+        if paths and not any(path.with_name(f"{before}{path.stem}{after}") in left for path in paths):
+            raise DataError(
+                f"folder {folder}",
+                got=f"no mask that is named as its picture, e.g. {paths[0].name} and {next(iter(left.values())).name}",
+                expected="one mask for each picture, of its name with or without the same letters around it",
+                remedy="Rename the masks, or write a table with a path of a picture and of its mask in each row",
+            )
         for path in progress.track(paths, label=f"Reading {folder.name}", total=len(paths)):
-            mask = left.pop(path.with_suffix(""), None)
+            mask = left.pop(path.with_name(f"{before}{path.stem}{after}"), None)
             if mask is None:
                 remarks.add("no annotation", path)
                 continue
@@ -188,6 +197,20 @@ def _read_pairs(folder: Path, pictures: Path, masks: Path, progress: Progress) -
             remarks.add("no row", path)
 
     return annotated_source(folder, records, base=folder, column="mask", kind="masks")
+
+
+def _around(pictures: Sequence[Path], masks: Collection[Path]) -> tuple[str, str]:
+    """What the names of most masks have before and after those of their pictures, as in ``a_mask.png`` of ``a.jpg``."""
+    found: Counter[tuple[str, str]] = Counter()
+    for picture in pictures[:_LOOKED_FOR]:
+        for mask in masks:
+            before, shared, after = mask.name.partition(picture.name)
+            if shared and mask.parent == picture.parent:
+                found[before, after] += 1
+    both = [("", ""), *(each for each, _ in found.most_common(_MOST_TRIED))]
+    return max(
+        both, key=lambda each: sum(path.with_name(f"{each[0]}{path.name}{each[1]}") in masks for path in pictures)
+    )
 
 
 def _read_objects(folder: Path, items: list[Path], progress: Progress) -> TableSource:

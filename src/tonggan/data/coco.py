@@ -18,6 +18,7 @@ from tonggan.data.json_lines import read_json_lines
 from tonggan.data.records import Record
 from tonggan.data.source import TableSource, reading
 from tonggan.errors import DataError
+from tonggan.files import path_here
 from tonggan.modalities.boxes import Box, write_objects
 from tonggan.progress import Progress
 
@@ -71,6 +72,7 @@ def read_coco(path: Path) -> TableSource | None:
     categories = _by_id(document["categories"], "categories", path)
     names = {number: str(_value(image, "file_name", "images", path)) for number, image in images.items()}
     base = _pictures_folder(path, list(names.values()))
+    names = {number: path_here(name, base) for number, name in names.items()}
 
     def records(remarks: Remarks) -> Iterator[Record]:
         boxes: dict[Any, list[Box]] = {number: [] for number in images}
@@ -157,7 +159,7 @@ def _pictures_folder(path: Path, names: list[str]) -> Path:
     around = [path.parent, path.parent.parent]
     folders = [place / inner for place in around for inner in ("", "images", part, f"images/{part}", path.stem)]
     first = names[:_LOOKED_FOR]
-    found = {folder: sum((folder / name).is_file() for name in first) for folder in folders}
+    found = {folder: sum((folder / path_here(name, folder)).is_file() for name in first) for folder in folders}
     best = max(folders, key=lambda folder: found[folder])
     if first and not found[best]:
         shown = ", ".join(str(folder) for folder in folders if folder.is_dir())

@@ -26,6 +26,7 @@ from tonggan.data.media_types import (
 from tonggan.data.table import Table, spread
 from tonggan.data.text_sample import TextSample
 from tonggan.errors import DataError
+from tonggan.files import path_here
 from tonggan.modalities import AudioConfig, CodeConfig, ColumnConfig, IgnoreConfig, ImageConfig, TextConfig
 from tonggan.modalities.boxes import BoxesConfig, read_objects
 from tonggan.modalities.regions import RegionsConfig, read_mask_paths
@@ -112,7 +113,7 @@ def _named(kind: str | None, what: str) -> Found | None:
 
 def _heads_of_files(base: Path, paths: Sequence[str]) -> list[bytes]:
     """The beginnings of those of the first files that are there."""
-    heads = [_head_of_file(base / path) for path in paths[:_NUM_HEADS]]
+    heads = [_head_of_file(base / path_here(path, base)) for path in paths[:_NUM_HEADS]]
     return [head for head in heads if head is not None]
 
 

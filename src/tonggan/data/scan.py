@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from tonggan.data.cache import DecodeCache, content_digest, content_hash, file_stamp
 from tonggan.data.table import Table, spread
 from tonggan.errors import DataError, UnreadableError
+from tonggan.files import path_here
 from tonggan.modalities.base import Decoded, Encoded, MediaModality, bytes_of
 from tonggan.progress import Progress
 
@@ -140,7 +141,7 @@ def find_media(cell: Any, *, base: Path) -> Encoded | None:
     content = _path_or_bytes(cell)
     if isinstance(content, str):
         try:
-            path = base / content
+            path = base / path_here(content, base)
             if not content.strip() or not path.is_file():
                 return None
             return path if path.stat().st_size > _LARGE else path.read_bytes()
@@ -195,7 +196,8 @@ def _sort_cells(
         value = _path_or_bytes(value)
         if isinstance(value, str):
             if value.strip():
-                files.setdefault(os.path.join(folder, value), []).append(row)  # noqa: PTH118 - pathlib is 10 times slower
+                path = os.path.join(folder, path_here(value, folder))  # noqa: PTH118 - pathlib is 10 times slower
+                files.setdefault(path, []).append(row)
         elif isinstance(value, bytes):
             contents.append((row, value))
         elif value is not None:

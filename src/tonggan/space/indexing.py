@@ -21,6 +21,7 @@ from tonggan.data.readers import open_table
 from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table, spread
 from tonggan.errors import BundleError, ConfigError
+from tonggan.files import path_here
 from tonggan.modalities import ColumnConfig, Modality, NumberConfig
 from tonggan.modalities.base import MediaConfig, MediaModality
 from tonggan.progress import Progress, chosen_progress
@@ -335,7 +336,7 @@ class _Indexing:
 
     def _state(self, path: str) -> bytes:
         try:
-            status = (self.table.base / path).stat()
+            status = (self.table.base / path_here(path, self.table.base)).stat()
         except (OSError, ValueError):
             return b"missing"
         return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}".encode()

@@ -19,7 +19,7 @@ from tonggan.data.dataset import Dataset
 from tonggan.data.media_types import kind_of_path
 from tonggan.errors import BundleError, MissingExtraError, UnreadableError
 from tonggan.evaluation.report import page
-from tonggan.files import whole_file
+from tonggan.files import path_here, whole_file
 from tonggan.modalities import VideoConfig
 from tonggan.modalities.image import image_address
 from tonggan.models.text_embedder import TextEmbedder
@@ -187,7 +187,9 @@ def write_hits(path: Path, hits: Sequence[Hit], info: IndexInfo) -> None:
 def _shown_hit(hit: Hit, info: IndexInfo) -> ShownHit:
     pictures, sounds, cells = [], [], {}
     for name, value in hit.row.items():
-        address = _address(Path(info.base) / str(value)) if info.fields.get(name) == "file" else None
+        address = (
+            _address(Path(info.base) / path_here(str(value), info.base)) if info.fields.get(name) == "file" else None
+        )
         if address is None:
             cells[name] = value
         elif address.startswith("data:image"):
