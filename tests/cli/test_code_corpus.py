@@ -27,7 +27,7 @@ def test_a_summary_a_person_can_read(project, model, tmp_path):
     done = tonggan("code", "corpus", project, "--out", tmp_path / "out", "--tokenizer-of", model)
     assert done.code == 0, done.err
     assert done.out.startswith("Kept 1 of 2 files: 0.0 MB, ")
-    assert "1  binary, e.g. 项目 a/data.bin (it holds NUL bytes)" in done.out
+    assert "1  binary, e.g. 项目 a/data.bin (it contains NUL bytes)" in done.out
     assert "Secrets replaced: none\nCompared with: humaneval\n" in done.out
     assert "MB/s and core" in done.out
     assert done.out.endswith(f"The corpus is in {tmp_path / 'out'}; read {tmp_path / 'out' / 'report.html'}\n")

@@ -40,6 +40,8 @@ OF_PARTS = (
     *(f"with the {part} first" for part in ("day", "month")),
     *(f"{things} in {{}} of the cells and other texts in the rest, e.g. {{}}" for things in TIMES),
     "a column of dates", "a column of times of day", "predicted in seconds", "{} train, {} valid, {} test",
+    "binary: {} bytes are invalid in {}", "binary: it contains NUL bytes", "too large: {} bytes",
+    "too large: more than {} bytes", "damaged notebook: it is not JSON with cells",
 )  # fmt: skip
 
 

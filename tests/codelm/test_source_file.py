@@ -86,7 +86,7 @@ def test_line_ends(read, content, text, newline):
 
 
 def test_what_is_no_text_is_skipped(read, tmp_path):
-    assert read(b"\x7fELF\0\0\1") == Skipped("a.py", "binary", "it holds NUL bytes")
+    assert read(b"\x7fELF\0\0\1") == Skipped("a.py", "binary", "it contains NUL bytes")
     assert read_source(tmp_path / "gone.py", root=tmp_path).reason == "vanished"
     (tmp_path / "folder.py").mkdir()
     assert read_source(tmp_path / "folder.py", root=tmp_path).reason == "not a regular file"

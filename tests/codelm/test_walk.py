@@ -96,7 +96,7 @@ def test_what_is_past_a_limit_is_named(tmp_path):
     assert file.verdict("a.log", is_folder=False)
     assert file.problems == ["the pattern in line 1 is longer than 500 characters"]
     path.write_text("*\n" * 100_000)
-    assert IgnoreFile(path).problems == ["too large 200,000 bytes"]
+    assert IgnoreFile(path).problems == ["too large: 200,000 bytes"]
     path.unlink()
     os.mkfifo(path)
     assert IgnoreFile(path).problems == ["not a regular file"]

@@ -85,7 +85,7 @@ def read_source(path: Path, *, root: Path, max_bytes: int = MAX_BYTES) -> Source
         return Skipped(name, reason, detail)
     encoding = _encoding_of(content)
     if b"\0" in content[:_HEAD_BYTES] and not encoding.startswith(("utf-16", "utf-32")):
-        return Skipped(name, "binary", "it holds NUL bytes")
+        return Skipped(name, "binary", "it contains NUL bytes")
     text, num_replaced = _decode(content, encoding)
     if num_replaced > _MAX_INVALID_SHARE * len(text):
         return Skipped(name, "binary", f"{num_replaced:,} bytes are invalid in {encoding}")
@@ -95,7 +95,7 @@ def read_source(path: Path, *, root: Path, max_bytes: int = MAX_BYTES) -> Source
     if path.suffix.lower() == ".ipynb":
         notebook = read_notebook(text)
         if notebook is None:
-            return Skipped(name, "damaged notebook", "it is no JSON with cells")
+            return Skipped(name, "damaged notebook", "it is not JSON with cells")
         language, text = notebook
     return SourceFile(path, name, language, text, hashlib.sha256(content).hexdigest(), newline, num_replaced)
 
@@ -104,6 +104,11 @@ def _relative_name(path: Path, root: Path) -> str:
     root = root.absolute()
     relative = Path(path.name) if path == root else path.relative_to(root)
     return os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
+
+
+def why_skipped(reason: str, detail: str) -> str:
+    """``too large: 2,400,000 bytes``; the reason alone where there is nothing more to say."""
+    return ": ".join(filter(None, (reason, detail)))
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes | tuple[str, str]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tonggan.codelm.git import run_git
-from tonggan.codelm.source_file import read_bytes
+from tonggan.codelm.source_file import read_bytes, why_skipped
 from tonggan.codelm.walk import NEVER_SOURCE, walk
 from tonggan.errors import DataError
 from tonggan.files import whole_file
@@ -51,7 +51,7 @@ def copied_tree(root: Path) -> Iterator[tuple[Path, dict[str, str]]]:
             content = read_bytes(path, _MOST_FILE)
             name = path.relative_to(root)
             if not isinstance(content, bytes):
-                names[name.as_posix()] = " ".join(content).strip()
+                names[name.as_posix()] = why_skipped(*content)
                 continue
             total, number = total + len(content), number + 1
             if total > _MOST_ALL or number > _MOST_FILES:

@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from tonggan.codelm.git import run_git
-from tonggan.codelm.source_file import read_bytes
+from tonggan.codelm.source_file import read_bytes, why_skipped
 from tonggan.errors import DataError
 
 _MAX_BYTES = 100_000  # of one file
@@ -53,7 +53,7 @@ class IgnoreFile:
         self._seconds = 0.0
         content = read_bytes(path, _MAX_BYTES)
         if not isinstance(content, bytes):
-            self.problems.append(" ".join(content).strip())
+            self.problems.append(why_skipped(*content))
             return
         patterns: list[tuple[bool, str]] = []
         for number, line in enumerate(content.decode("latin-1").split("\n"), start=1):

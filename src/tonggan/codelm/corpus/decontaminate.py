@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonggan.codelm.corpus.shingles import hash_words, ngrams, words_of
-from tonggan.codelm.source_file import Skipped, read_source
+from tonggan.codelm.source_file import Skipped, read_source, why_skipped
 from tonggan.errors import DataError, MissingExtraError
 
 HUMANEVAL = "humaneval"
@@ -120,7 +120,7 @@ def _text_of(path: Path) -> str:
     if isinstance(source, Skipped):
         raise DataError(
             f"file {path}",
-            got=" ".join([source.reason, source.detail]).strip(),
+            got=why_skipped(source.reason, source.detail),
             expected="a text file, or the name humaneval",
             remedy="Check the path",
         )

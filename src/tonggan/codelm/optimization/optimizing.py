@@ -13,7 +13,7 @@ from tonggan.codelm.optimization.proposals import Proposal, Report, changed_file
 from tonggan.codelm.optimization.steps import Proof, Sandbox
 from tonggan.codelm.optimization.targets import Function, Target, find_target
 from tonggan.codelm.optimization.versions import Candidate, candidates_of
-from tonggan.codelm.source_file import read_bytes
+from tonggan.codelm.source_file import read_bytes, why_skipped
 from tonggan.codelm.tree import copied_tree, overwrite
 from tonggan.errors import DataError
 from tonggan.progress import Progress
@@ -102,7 +102,7 @@ def _read_inputs(path: Path | None) -> list[tuple[int, str]]:
         return []
     content = read_bytes(path, _MOST_INPUTS)
     if not isinstance(content, bytes):
-        raise _wrong_inputs(path, " ".join(content).strip())
+        raise _wrong_inputs(path, why_skipped(*content))
     found = []
     for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
         line = line.strip()

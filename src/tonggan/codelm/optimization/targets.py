@@ -9,7 +9,7 @@ from pathlib import Path
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
-from tonggan.codelm.source_file import MAX_BYTES, read_bytes
+from tonggan.codelm.source_file import MAX_BYTES, read_bytes, why_skipped
 from tonggan.codelm.tree import root_of
 from tonggan.codelm.walk import walk
 from tonggan.errors import DataError
@@ -127,7 +127,7 @@ def _add_file(target: Target, path: Path, *, is_named: bool) -> None:
                 return
             problem = made
         else:
-            problem = " ".join(content).strip()
+            problem = why_skipped(*content)
     if is_named:
         raise DataError(
             f"target {path}", got=problem, expected="a file of Python 3 that can be parsed", remedy="Name another file"

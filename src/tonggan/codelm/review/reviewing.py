@@ -19,7 +19,7 @@ from tonggan.codelm.review.hidden import changed_lines, is_changed, is_ignored, 
 from tonggan.codelm.review.module import Module
 from tonggan.codelm.review.registry import EXAMPLE_OUTPUT, EXAMPLE_RAISES, LEARNED, rules
 from tonggan.codelm.review.repository import Repository
-from tonggan.codelm.source_file import Skipped, SourceFile, read_source
+from tonggan.codelm.source_file import Skipped, SourceFile, read_source, why_skipped
 from tonggan.codelm.walk import NEVER_SOURCE, walk
 from tonggan.errors import ConfigError
 from tonggan.progress import Progress
@@ -233,7 +233,7 @@ def read_repository(
     for path in every:
         source = read_source(path, root=root)
         if isinstance(source, Skipped):
-            problems[source.name] = f"{source.reason} {source.detail}".strip()
+            problems[source.name] = why_skipped(source.reason, source.detail)
         else:
             files.append(_overlaid(source, overlays or {}))
     reviewed = {path.relative_to(root).as_posix() for path in wanted}

@@ -15,7 +15,7 @@ from typing import Literal
 
 from tonggan.codelm.git import run_git
 from tonggan.codelm.search.unit_rows import rows_of, text_to_embed
-from tonggan.codelm.source_file import MAX_BYTES, SourceFile, read_source
+from tonggan.codelm.source_file import MAX_BYTES, SourceFile, read_source, why_skipped
 from tonggan.codelm.units import commits_of, units_of
 from tonggan.codelm.walk import walk
 from tonggan.errors import DataError
@@ -150,7 +150,7 @@ class Refreshing:
             read = read_source(found.path, root=self._root)
             if not isinstance(read, SourceFile):
                 is_lasting = read.reason not in _PASSING
-                reason = f"{read.reason} {read.detail}".strip()
+                reason = why_skipped(read.reason, read.detail)
                 return self._skip(writer, name, reason, stamp=found.stamp("skipped") if is_lasting else None)
             source, stamp = read, found.stamp(read.sha256)
             if stamp.split()[:2] == self._stamps.get(name, "").split()[:2]:

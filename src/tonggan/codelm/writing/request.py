@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tonggan.codelm.source_file import MAX_BYTES, read_bytes
+from tonggan.codelm.source_file import MAX_BYTES, read_bytes, why_skipped
 from tonggan.codelm.tree import root_of
 from tonggan.errors import ConfigError, DataError
 
@@ -142,7 +142,7 @@ def read_request(
     content = read_bytes(path, MAX_BYTES)
     if not isinstance(content, bytes):
         reason, detail = content
-        raise _unreadable(path, f"{'no such file' if reason == 'vanished' else reason} {detail}".strip())
+        raise _unreadable(path, why_skipped("no such file" if reason == "vanished" else reason, detail))
     path = path.resolve()
     text, encoding, newline = _decoded(path, content)
     num_lines = text.count("\n") + 1
@@ -324,7 +324,7 @@ def _tests(tests: str | None, root: Path) -> tuple[str, str | None]:
     if tests == "pytest":
         return "", tests
     if not isinstance(content, bytes) or not named.resolve().is_relative_to(root):
-        got = " ".join(content).strip() if not isinstance(content, bytes) else "a place outside"
+        got = why_skipped(*content) if not isinstance(content, bytes) else "a place outside"
         raise DataError(
             f"tests {tests}", got=got, expected=f"a file of tests below {root}, or a command such as 'pytest tests'",
             remedy="Check the path",
