@@ -309,6 +309,7 @@ def test_columns_may_have_any_name(tmp_path):
         "tonggan:input": names[::-1],
         "a.b 'c": names,
         "日期": [f"2024-{1 + number % 12:02d}-01" for number in range(40)],
+        "sold on": [f"{1 + number % 28}.{1 + number % 12}.2024" for number in range(40)],
         '"price"=x': [number / 2 for number in range(40)],
     }
     kinds = {f"columns.{name}.kind": "ignore" for name in ("key",)}
@@ -322,6 +323,13 @@ def test_columns_may_have_any_name(tmp_path):
     assert (only.row["text"], only.row["tonggan:input"]) == (names[3], names[-4])
     late = opened.search("red", where=conditions(["日期 >= 2024-11-01"], opened.info.fields), limit=40)
     assert sorted(hit.row["日期"][:7] for hit in late) == ["2024-11"] * 3 + ["2024-12"] * 3
+    sold = opened.search("red", where=conditions(["sold on >= 2024年9月5日", "sold on < 1 November 2024"]), limit=40)
+    days = [hit.row["sold on"] for hit in sold]
+    assert sorted(days) == sorted(
+        day for n in range(40) if "2024-09-05" <= (day := f"2024-{1 + n % 12:02d}-{1 + n % 28:02d}") < "2024-11"
+    )
+    with pytest.raises(ConfigError, match="got 'soon' for 'sold on', a column of dates"):
+        opened.search("red", where=conditions(["sold on > soon"]))
     dear = opened.search("red", where=conditions(['"price"=x >= 15'], opened.info.fields), limit=40)
     assert sorted(hit.row['"price"=x'] for hit in dear) == [number / 2 for number in range(30, 40)]
     opened.close()

@@ -7,11 +7,16 @@ import re
 from collections.abc import Collection, Sequence
 
 from tonggan.errors import ConfigError
+from tonggan.modalities.date import DateConfig
+from tonggan.modalities.time_of_day import SECONDS_PER_DAY
 from tonggan.retrieval.row import Compared, Value, Where
 from tonggan.retrieval.store import Store
 
 _OPERATOR_AND_VALUE = r"\s*(<=|>=|!=|==|=|<|>)\s*(.*?)\s*"
 _CONDITION = re.compile(rf"\s*(.+?){_OPERATOR_AND_VALUE}")
+
+
+_NO_OTHER_TEXT = Compared("<", ":")  # which stands behind all digits: a cell that says no date is never after one
 
 
 def conditions(written: Sequence[str], columns: Collection[str] = ()) -> Where:
@@ -61,6 +66,39 @@ def _value(text: str) -> Value:
         except ValueError:
             continue
     return text
+
+
+def of_dates(wanted: Value | Collection[Value] | Compared, column: str) -> Value | Collection[Value] | Compared:
+    """What a ``column`` of dates is compared with, as the index has dates; a day is all of that day.
+
+    Raises:
+        ConfigError: it is no date, or an ambiguous one.
+    """
+    if isinstance(wanted, Compared):
+        also = _NO_OTHER_TEXT if wanted.also is None else of_dates(wanted.also, column)
+        assert isinstance(also, Compared)
+        first, after = _date(wanted.value, column)
+        if wanted.operator in ("<=", ">") and after is not None:
+            return Compared("<" if wanted.operator == "<=" else ">=", after, also)
+        return Compared(wanted.operator, first, also)
+    if not isinstance(wanted, str | int | float):
+        return [_date(each, column)[0] for each in wanted]
+    first, after = _date(wanted, column)
+    return first if after is None else Compared(">=", first, Compared("<", after))
+
+
+def _date(value: Value, column: str) -> tuple[str, str | None]:
+    """A date as the index has it, and the day after it where it says no time of day."""
+    config = DateConfig()
+    moment = config.read(str(value))
+    if math.isnan(moment):
+        raise ConfigError(
+            "--where",
+            got=f"'{value}' for '{column}', a column of dates",
+            expected="a date, with or without a time",
+            remedy="Write it as --where 'date >= 2024-05-31'",
+        )
+    return config.written(moment), None if moment % SECONDS_PER_DAY else config.written(moment + SECONDS_PER_DAY)
 
 
 def check_wanted(store: Store, field: str, wanted: Value | Collection[Value] | Compared, *, column: str) -> None:

@@ -23,9 +23,9 @@ from tonggan.progress import Progress
 from tonggan.retrieval.rankings import by_reciprocal_rank
 from tonggan.retrieval.row import Value, Where
 from tonggan.retrieval.store import Store
-from tonggan.space.conditions import check_wanted
+from tonggan.space.conditions import check_wanted, of_dates
 from tonggan.space.features import TokenSets, read_as
-from tonggan.space.index_folder import SPACE, IndexInfo, open_store, query_modalities, read_info
+from tonggan.space.index_folder import DATE, SPACE, IndexInfo, open_store, query_modalities, read_info
 from tonggan.space.matcher import Matcher, frozen_matcher, load_matcher
 
 INPUT = "tonggan:input"
@@ -161,7 +161,7 @@ class SpaceIndex:
             self._check_text(text, inputs)
         found: list[_Ranking] = []
         if text is not None and inputs is None:
-            words = self.store.search_words(text, limit=self._candidates(limit), where=_of_columns(where))
+            words = self.store.search_words(text, limit=self._candidates(limit), where=self._stored(where))
             found.append(_Ranking(WORDS, self._of_rows(words)))
         for kind, one in self._asked(text, {"image": image, "audio": audio, "video": video}, row=row):
             for name in self._comparable(kind, inputs):
@@ -271,7 +271,7 @@ class SpaceIndex:
     def _by_vector(self, asked: _Asked, name: str, *, where: Where | None, limit: int, exact: bool) -> dict[str, float]:
         only = {} if len(self.info.inputs) == 1 else {INPUT: name}
         found = self.store.search_vectors(
-            asked.vector, limit=self._candidates(limit), where={**_of_columns(where), **only} or None, exact=exact
+            asked.vector, limit=self._candidates(limit), where={**self._stored(where), **only} or None, exact=exact
         )
         return self._of_rows(found if asked.tokens is None else self._ranked_again(found, asked.tokens))
 
@@ -329,6 +329,10 @@ class SpaceIndex:
     def _first_keys(self, keys: Sequence[str]) -> list[str]:
         return [row_key(key, name) for key in keys for name in ("", *self.info.inputs)]
 
+    def _stored(self, where: Where | None) -> Where:
+        dates = {name for name, form in self.info.fields.items() if form == DATE}
+        return {field_of(n): of_dates(each, n) if n in dates else each for n, each in (where or {}).items()}
+
     def _check(self, where: Where | None, inputs: Sequence[str] | None) -> None:
         for name, wanted in (where or {}).items():
             if name not in self.info.fields:
@@ -371,10 +375,6 @@ class SpaceIndex:
 def field_of(column: str) -> str:
     """How the store calls a column: some names of its own would not do."""
     return f"column:{column}"
-
-
-def _of_columns(where: Where | None) -> Where:
-    return {field_of(name): wanted for name, wanted in (where or {}).items()}
 
 
 def row_key(key: str, name: str) -> str:

@@ -34,6 +34,10 @@ _RUN = re.compile(rf"([{_DENSE}]+)|([^\W_{_DENSE}]+)")
 _WORDS_VERSION = "words-1"  # changes with whatever changes the words
 
 
+DATE = "date"
+"""The form of a column of dates, which are stored as ISO 8601 has them."""
+
+
 class IndexInfo(BaseModel, extra="forbid"):
     """The content of ``index.json``."""
 
@@ -51,7 +55,7 @@ class IndexInfo(BaseModel, extra="forbid"):
     rows: int | None = None
     """Number of rows; None until a first pass is complete."""
     fields: dict[str, str]
-    """The columns that are stored and shown: ``file``, ``text``, or ``number`` if all values are numbers."""
+    """The columns that are stored and shown: ``file``, ``text``, ``date``, or ``number`` if all values are numbers."""
 
 
 def read_info(folder: Path) -> IndexInfo:

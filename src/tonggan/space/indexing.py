@@ -22,7 +22,7 @@ from tonggan.data.scan import MediaColumn
 from tonggan.data.table import Table, spread
 from tonggan.errors import BundleError, ConfigError
 from tonggan.files import path_here
-from tonggan.modalities import ColumnConfig, Modality, NumberConfig
+from tonggan.modalities import ColumnConfig, DateConfig, Modality, NumberConfig
 from tonggan.modalities.base import MediaConfig, MediaModality
 from tonggan.progress import Progress, chosen_progress
 from tonggan.retrieval.row import Row, Value
@@ -31,6 +31,7 @@ from tonggan.space.config import MatchRecipe
 from tonggan.space.features import Features, read_as
 from tonggan.space.index import INPUT, field_of, row_key
 from tonggan.space.index_folder import (
+    DATE,
     FORMAT,
     INDEX,
     ROWS,
@@ -271,7 +272,7 @@ class _Indexing:
         """Index the table into ``out``."""
         self.matcher, self.info = matcher, info
         self.reader = matcher.reader(self.inputs)
-        self.identity = matcher.identity(self.reader)
+        self.identity = matcher.identity(self.reader) + (DATE if DATE in info.fields.values() else "")
         with open_store(out, matcher, progress=self.progress) as store:
             known = store.groups()
             seen: Counter[str] = Counter()
@@ -323,12 +324,14 @@ class _Indexing:
         return features, media["rows"]
 
     def _fields(self, row: Mapping[str, Any]) -> dict[str, Value]:
-        """The cells that are kept; what is written as a number in a column of no texts is one."""
+        """The cells that are kept: numbers and dates of columns that have such as these, whatever their spelling."""
         fields = {}
         for name, cell in row.items():
             value = _shown(cell)
-            if isinstance(value, str) and self.info.fields[name] == "number":
-                config = self.kinds[name]
+            config = self.kinds[name]
+            if value is not None and isinstance(config, DateConfig):
+                value = value if np.isnan(moment := config.read(cell)) else config.written(moment)
+            elif isinstance(value, str) and self.info.fields[name] == "number":
                 value = _number(config.read(cell) if isinstance(config, NumberConfig) else value, value)
             if value is not None:
                 fields[field_of(name)] = value
@@ -361,8 +364,8 @@ class _Indexing:
 
 
 def _form(config: ColumnConfig) -> str:
-    if isinstance(config, MediaConfig):
-        return "file"
+    if isinstance(config, MediaConfig | DateConfig):
+        return DATE if isinstance(config, DateConfig) else "file"
     return "text" if config.form in ("text", "name", "names") else "number"
 
 
