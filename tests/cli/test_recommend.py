@@ -62,6 +62,9 @@ def test_other_commands_name_the_right_one(made, tmp_path) -> None:
     assert_named(tonggan("predict", run, table, "--out", tmp_path / "p.csv"), "tonggan recommend")
     assert_named(tonggan("evaluate", run, table), "tonggan recommend")
     assert_named(tonggan("recommend", run, "--user", "nobody"), "an id that the run does not know")
+    assert "错误： 用户 'nobody'" in tonggan("recommend", run, "--user", "nobody", "--lang", "zh").err
+    assert_named(tonggan("recommend", run, "--likes", '5, "a, b"'), "item 'a, b'")
+    assert_named(tonggan("recommend", run, "--likes", "5\n, c "), "item 'c'")
     assert_named(tonggan("recommend", tmp_path, "--user", "x"), "Check the path")
     assert_named(tonggan("fit", table, "--task", "recommend", "--out", run), "a finished run")
     assert_named(

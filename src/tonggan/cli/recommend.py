@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,7 +37,11 @@ def recommend(
     *,
     user: Annotated[str | None, typer.Option(metavar="ID", help="A user of the table of interactions.")] = None,
     likes: Annotated[
-        str | None, typer.Option(metavar="IDS", help="What somebody else likes: ids of items, separated by commas.")
+        str | None,
+        typer.Option(
+            metavar="IDS",
+            help="What somebody else likes: ids of items, separated by commas; those with a comma in quotes.",
+        ),
     ] = None,
     similar: Annotated[str | None, typer.Option(metavar="ID", help="An item, to find what is like it.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 10,
@@ -58,7 +63,7 @@ def recommend(
     if similar is not None:
         found = recommender.similar(similar, k=k)
     else:
-        liked = None if likes is None else [each.strip() for each in likes.split(",") if each.strip()]
+        liked = None if likes is None else _ids(likes)
         if liked == []:
             raise typer.BadParameter("name at least one id", param_hint="'--likes'")
         found = recommender.recommend(user, likes=liked, k=k, include_seen=include_seen, few_likes=few_likes)
@@ -66,6 +71,12 @@ def recommend(
         print_json({"run": str(run), "recommendations": [each.to_dict() for each in found]})
     else:
         _show(found)
+
+
+def _ids(written: str) -> list[str]:
+    """As CSV has them, so that an id may hold a comma."""
+    rows = csv.reader(written.splitlines(), skipinitialspace=True)
+    return [each.strip() for row in rows for each in row if each.strip()]
 
 
 def _show(found: Sequence[Recommendation]) -> None:

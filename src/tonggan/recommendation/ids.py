@@ -40,12 +40,12 @@ class Ids:
         place = self.find(value)
         if place is None:
             near = difflib.get_close_matches(str(value), self.names, n=3)
-            shown = ", ".join(near or self.names[:3])
+            shown = ", ".join(map(repr, near or self.names[:3]))
             raise DataError(
-                f"{what} {value!r}",
+                f"user {value!r}" if what == "user" else f"item {value!r}",
                 got="an id that the run does not know",
                 expected=f"one of its {len(self):,} ids, such as {shown}",
-                remedy="Check the id; a new user is described by --likes"
+                remedy="Check the id; describe a new user by likes"
                 if what == "user"
                 else "Check the id; a new item is known once it is in the table of items and the run is made again",
             )
