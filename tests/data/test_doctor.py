@@ -344,6 +344,18 @@ def test_no_target_at_all(tmp_path):
     assert told(diagnose(tmp_path, target=["label"], task="binary", train=cells)) == [("error", "label", "train", 50)]
 
 
+@pytest.mark.parametrize("other", ["so so", "So So", "So  so", "Ｓｏ　so", "So so\u3000"])
+def test_labels_that_differ_in_case_alone(tmp_path, other):
+    numbers = np.random.default_rng(0).normal(size=60).tolist()
+    train = {"number": numbers, "label": (["So so", "no"] * 24) + [other] * 12}
+    diagnosis = diagnose(tmp_path, target=["label"], task="multiclass", train=train)
+    is_same = other.casefold() != "so so"  # width and blanks are no part of a label
+    assert told(diagnosis) == ([] if is_same else [("warning", "label", "train", 36)])
+    both = ", ".join(f"'{name}'" for name in sorted(["So so", other]))
+    said = f"Labels of 'label' differ only in case, and count as several: {both}."
+    assert [finding.message for finding in diagnosis.findings] == ([] if is_same else [said])
+
+
 def test_labels_that_training_never_sees(tmp_path):
     train = {"number": list(range(60)), "label": ["cat", "dog"] * 30}
     test = {"number": [70, 71, 72], "label": ["cat", "cow", None]}

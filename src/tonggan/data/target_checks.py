@@ -133,6 +133,7 @@ def check_labels(column: TargetColumn) -> Checked:
     findings = _unusable(column, bad)
     if column.known is None and len(bad) < len(column.table):
         findings += _one_value(column, list(counts)) if len(counts) < 2 else _imbalance(column, counts)
+        findings += _alike(column, counts)
     return counts, findings, bad
 
 
@@ -190,6 +191,29 @@ def _one_value(column: TargetColumn, values: list[str]) -> list[Finding]:
             message_zh=f"{part_zh(split)}每一行的目标“{name}”都是{shown if values else '空标签'}；没有可区分的内容。",
             remedy="Choose another target, or add rows with other values",
             remedy_zh="请选择别的目标，或加入取其他值的行",
+        )
+    ]
+
+
+def _alike(column: TargetColumn, counts: Counter[str]) -> list[Finding]:
+    """The finding on labels that are probably one, in small and in capital letters."""
+    spelled: dict[str, list[str]] = {}
+    for label in sorted(counts):
+        spelled.setdefault(label.casefold(), []).append(label)
+    several = [label for labels in spelled.values() if len(labels) > 1 for label in labels]
+    if not several:
+        return []
+    names, names_zh = listed(several, limit=2 * _NUM_SHOWN)
+    return [
+        Finding(
+            "warning",
+            column=column.name,
+            split=column.split,
+            count=sum(counts[label] for label in several),
+            message=f"Labels of '{column.name}' differ only in case, and count as several: {names}.",
+            message_zh=f"“{column.name}”的一些标签只在大小写上不同，却算作不同的标签：{names_zh}。",
+            remedy="Write each label in one way, unless they mean different things",
+            remedy_zh="请统一每个标签的写法，除非它们含义不同",
         )
     ]
 
