@@ -51,6 +51,16 @@ def test_crowds_are_ignored(folder, tmp_path):
     document["annotations"][0]["iscrowd"] = 1
     table = opened(write(folder / "set.json", json.dumps(document, indent=1)), tmp_path)
     assert [box.get("ignored") for box in objects(table)[0]] == [True, None]
+    document["annotations"][1]["iscrowd"] = "0"
+    table = opened(write(folder / "set.json", json.dumps(document, indent=1)), tmp_path)
+    assert [box.get("ignored") for box in objects(table)[0]] == [True, None]
+
+
+def test_annotations_in_another_encoding_say_so(folder, tmp_path):
+    document = json.loads(coco({name: [("红细胞", 1, 2, 11, 12)] for name in PICTURES}))
+    (folder / "set.json").write_bytes(json.dumps(document, ensure_ascii=False).encode("gbk"))
+    with pytest.raises(DataError, match="Save the file as UTF-8"):
+        opened(folder / "set.json", tmp_path)
 
 
 def test_pictures_are_found_by_paths_of_windows(tmp_path):

@@ -44,6 +44,15 @@ def test_xml_beside_the_pictures(tmp_path):
     assert table.values("image") == ["x.png"]
 
 
+@pytest.mark.parametrize(
+    ("written", "ignored"),
+    [("1", True), (" True ", True), ("0", None), ("false", None), ("Unspecified", None), ("", None)],
+)
+def test_only_yes_makes_an_object_difficult(folder, tmp_path, written, ignored):
+    write(folder / "Annotations/a.xml", voc([CAT], more=f"<difficult>{written}</difficult>"))
+    assert json.loads(opened(folder, tmp_path).values("objects")[0])[0].get("ignored") is ignored
+
+
 def test_difficult_objects_need_not_be_found(folder, tmp_path):
     write(folder / "Annotations/a.xml", voc([CAT], more="<difficult>1</difficult>"))
     write(folder / "Annotations/b.xml", voc([DOG], more="<difficult>0</difficult>"))

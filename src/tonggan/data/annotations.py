@@ -158,3 +158,8 @@ def subfolder(folder: Path, names: Sequence[str]) -> Path | None:
     with reading(folder):
         there = {path.name.lower(): path for path in sorted(folder.iterdir(), reverse=True) if path.is_dir()}
     return next((there[name] for name in names if name in there), None)
+
+
+def is_yes(value: object) -> bool:
+    """Whether an annotation says that an object need not be found; ``Unspecified`` and the like do not say so."""
+    return str(value).strip().casefold() in ("1", "true", "yes")

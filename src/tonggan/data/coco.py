@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tonggan.data.annotations import Remarks, annotated_source, pictures_in, row_of, subfolder
+from tonggan.data.annotations import Remarks, annotated_source, is_yes, pictures_in, row_of, subfolder
 from tonggan.data.json_lines import read_json_lines
 from tonggan.data.records import Record
 from tonggan.data.source import TableSource, reading
@@ -113,6 +113,10 @@ def _load(path: Path) -> Mapping[str, Any] | None:
         if error.msg == "Extra data":  # several documents: JSON Lines
             return None
         raise _refusal(f"file {path}, line {error.lineno}", got=error.msg) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"file {path}", got=str(error), expected="text in UTF-8", remedy="Save the file as UTF-8"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise _refusal(f"file {path}", got=str(error)) from error
     if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in _KEYS[:2]):
@@ -150,7 +154,7 @@ def _box(item: Mapping[str, Any], place: int, categories: Mapping[Any, Mapping[s
         raise _refusal(who, got=f"the bbox {sides!r}")
     x, y, width, height = map(float, sides)
     label = str(categories[number].get("name", number))
-    return Box(label, x, y, x + width, y + height, bool(item.get("iscrowd")))
+    return Box(label, x, y, x + width, y + height, is_yes(item.get("iscrowd")))
 
 
 def _pictures_folder(path: Path, names: list[str]) -> Path:

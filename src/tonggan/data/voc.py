@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from xml.parsers import expat
 
-from tonggan.data.annotations import Remarks, annotated_source, pictures_in, row_of, subfolder
+from tonggan.data.annotations import Remarks, annotated_source, is_yes, pictures_in, row_of, subfolder
 from tonggan.data.records import Record
 from tonggan.data.source import TableSource, reading
 from tonggan.errors import DataError
@@ -109,7 +109,7 @@ def _boxes(root: Element, file: Path) -> Iterator[Box]:
         if None in sides:
             got = ", ".join(f"{side} {item.findtext(f'bndbox/{side}')!r}" for side in _SIDES)
             raise _incomplete(file, number, got=got)
-        is_difficult = (item.findtext("difficult") or "0").strip() not in ("0", "")
+        is_difficult = is_yes(item.findtext("difficult"))
         x1, y1, x2, y2 = (side for side in sides if side is not None)
         yield Box(label, x1, y1, x2, y2, is_difficult)
 
