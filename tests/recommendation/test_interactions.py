@@ -79,7 +79,7 @@ def test_ids_of_csv_have_the_type_that_all_of_them_read_as(read, tmp_path) -> No
     assert given.users.values == [1, 2]
     assert given.items.values == ["007", "9", "12"]
     assert given.users.find("1.0") == given.users.find(1) == 0
-    with pytest.raises(DataError, match="such as 007"):
+    with pytest.raises(DataError, match="such as '007'"):
         given.items.require("07", what="item")
 
 
